@@ -1,0 +1,105 @@
+//! The connection pool, and reconnecting with backoff. The one use of the `backoff` crate.
+
+use crate::{Error, Result, error::is_transient};
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
+use sqlx::{
+    ConnectOptions, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{str::FromStr, time::Duration};
+
+/// How a process connects.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// Seen in `pg_stat_activity`.
+    pub application_name: String,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long the first connection is tried before giving up.
+    pub connect_timeout: Duration,
+}
+
+impl DbOptions {
+    /// Four connections, ten seconds to connect.
+    pub fn new(url: impl Into<String>, application_name: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            application_name: application_name.into(),
+            max_connections: 4,
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Sets the size of the pool.
+    pub fn max_connections(mut self, max: u32) -> Self {
+        self.max_connections = max;
+        self
+    }
+}
+
+/// Opens a pool and waits, with backoff, until the database answers.
+///
+/// # Errors
+/// [`Error::InvalidUrl`] at once; [`Error::Unreachable`] after `connect_timeout`; a wrong password or
+/// a missing database at once.
+pub async fn connect(options: &DbOptions) -> Result<PgPool> {
+    let connect = PgConnectOptions::from_str(&options.url)
+        .map_err(|e| Error::InvalidUrl(e.to_string()))?
+        .application_name(&options.application_name)
+        .disable_statement_logging();
+    let target = format!(
+        "{}:{}/{}",
+        connect.get_host(),
+        connect.get_port(),
+        connect.get_database().unwrap_or(connect.get_username())
+    );
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.connect_timeout)
+        // A dead connection shows itself at its first use; asking before each use costs a round trip.
+        .test_before_acquire(false)
+        .connect_lazy_with(connect.clone());
+    let mut delays = Delays::new(Duration::from_millis(50), Duration::from_secs(1));
+    let started = std::time::Instant::now();
+    loop {
+        // Not through the pool: its acquire would hide the reason behind a timeout.
+        match connect.connect().await {
+            Ok(_) => return Ok(pool),
+            Err(source) if !is_transient(&source) => return Err(source.into()),
+            Err(source) if started.elapsed() >= options.connect_timeout => {
+                return Err(Error::Unreachable { target, waited: started.elapsed(), source });
+            }
+            Err(_) => tokio::time::sleep(delays.next()).await,
+        }
+    }
+}
+
+/// Growing, jittered delays between attempts to reach the database. Never ends.
+#[derive(Debug)]
+pub struct Delays(ExponentialBackoff);
+
+impl Delays {
+    /// From `first` up to `longest`.
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self(
+            ExponentialBackoffBuilder::new()
+                .with_initial_interval(first)
+                .with_max_interval(longest)
+                .with_max_elapsed_time(None)
+                .build(),
+        )
+    }
+
+    /// The next delay; longer each time until [`Delays::reset`].
+    #[allow(clippy::should_implement_trait, reason = "an iterator would have to end")]
+    pub fn next(&mut self) -> Duration {
+        self.0.next_backoff().unwrap_or(self.0.max_interval)
+    }
+
+    /// Starts over, after a success.
+    pub fn reset(&mut self) {
+        self.0.reset();
+    }
+}

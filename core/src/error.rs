@@ -1,0 +1,87 @@
+//! The errors of the SQL API and of the processes around it.
+
+use std::time::Duration;
+
+/// The result of a Tasker call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a process and the engine in the database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The engine refused the call: an SQLSTATE of class TK, see docs/sql-api.md for cause and remedy.
+    #[error("{message} ({code})")]
+    Refused {
+        /// The SQLSTATE, `TK001` and up.
+        code: String,
+        /// What is wrong and what to do, written by the engine.
+        message: String,
+    },
+    /// The database could not be reached within the time given.
+    #[error("cannot reach the database at {target} after {waited:?}: {source}")]
+    Unreachable {
+        /// Host, port, and database; never the password.
+        target: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// The last error.
+        source: sqlx::Error,
+    },
+    /// The connection string does not parse.
+    #[error("the database URL is not valid: {0} (expected postgres://user:password@host:port/database)")]
+    InvalidUrl(String),
+    /// The schema in the database is not the one this program works with.
+    #[error("{0}")]
+    Schema(String),
+    /// Any other database error.
+    #[error(transparent)]
+    Database(sqlx::Error),
+}
+
+impl Error {
+    /// The SQLSTATE, where the error came from the database.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Refused { code, .. } => Some(code.clone()),
+            Self::Database(e) => e.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again later can help: the connection is gone, or the server is starting,
+    /// stopping, out of resources, or asked for a retry (deadlock, serialization).
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Database(e) => is_transient(e),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a database error may pass by itself; classes from the PostgreSQL manual, appendix A.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "55P03"
+        }),
+        _ => false,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(db) = &error
+            && let Some(code) = db.code()
+            && code.starts_with("TK")
+        {
+            return Self::Refused { code: code.into_owned(), message: db.message().to_owned() };
+        }
+        Self::Database(error)
+    }
+}

@@ -1,0 +1,14 @@
+//! What every Tasker process shares: state machines, outcomes, errors, the template parser, the
+//! database pool, the SQL API as typed calls, and the schema installer.
+//!
+//! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
+
+pub mod db;
+pub mod error;
+pub mod outcome;
+pub mod state;
+pub mod template;
+
+pub use error::{Error, Result};
+pub use outcome::{Failure, StepOutcome};
+pub use state::{StepState, TaskState};

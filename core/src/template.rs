@@ -1,0 +1,1 @@
+//! Templates: YAML to JSON with positions.
