@@ -1,0 +1,39 @@
+create function tasker.enqueue_task(
+    p_namespace        text,
+    p_name             text,
+    p_context          jsonb default '{}',
+    p_version          text default null,
+    p_priority         int default 0,
+    p_run_at           timestamptz default null,
+    p_idempotency_key  text default null,
+    p_correlation_id   uuid default null,
+    p_traceparent      text default null,
+    p_notify           boolean default null
+) returns uuid
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+    v_template_id  uuid := tasker.find_template(p_namespace, p_name, p_version);
+    v_task_id      uuid := tasker.new_id();
+    v_correlation  uuid := coalesce(p_correlation_id, v_task_id);
+    v_now          timestamptz := tasker.now();
+begin
+    if coalesce(jsonb_typeof(p_context), 'null') <> 'object' then
+        raise exception 'the context of a task must be a JSON object; it is %', coalesce(left(p_context::text, 100), 'null')
+            using errcode = 'TK005', hint = 'Pass an object such as ''{"order_id": 7}''.';
+    end if;
+    insert into tasker.tasks (task_id, template_id, namespace, name, priority, run_at, correlation_id, traceparent, idempotency_key, context, created_at, updated_at)
+    values (v_task_id, v_template_id, p_namespace, p_name, coalesce(p_priority, 0), p_run_at, v_correlation, p_traceparent, p_idempotency_key, p_context, v_now, v_now)
+    on conflict (namespace, name, idempotency_key) where idempotency_key is not null do nothing;
+    if not found then
+        return tasker.find_same_task(p_namespace, p_name, p_version, p_idempotency_key, p_context);
+    end if;
+    perform pgmq.send('orchestration_task_requests', jsonb_build_object('task_id', v_task_id),
+        jsonb_strip_nulls(jsonb_build_object('correlation_id', v_correlation, 'traceparent', p_traceparent)));
+    if coalesce(p_notify, (select s.notify_on_enqueue from tasker.settings s)) then
+        perform tasker.notify_queue('orchestration_task_requests');
+    end if;
+    return v_task_id;
+end
+$$;
+comment on function tasker.enqueue_task(text, text, jsonb, text, int, timestamptz, text, uuid, text, boolean) is
+    'Starts a task in the caller''s transaction and returns its id: rolled back, nothing happened. A null version means the one applied last. The same idempotency key with the same content returns the existing task. p_notify false leaves the wake-up to the poll. Errors: TK001 namespace, TK002 template, TK003 version, TK005 context, TK006 idempotency key.';

@@ -1,0 +1,20 @@
+create function tasker.task_result(p_task_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+    v_done    boolean;
+    v_result  jsonb;
+begin
+    select t.state in ('complete', 'resolved_manually') into v_done from tasker.tasks t where t.task_id = p_task_id;
+    if not found then
+        perform tasker.refuse_unknown_task(p_task_id);
+    elsif v_done then
+        select coalesce(jsonb_object_agg(s.name, s.result), '{}') into v_result
+          from tasker.tasks t
+          join tasker.template_steps p on p.template_id = t.template_id and p.is_leaf
+          join tasker.steps s on s.task_id = t.task_id and s.template_step = p.name and s.satisfied
+         where t.task_id = p_task_id;
+    end if;
+    return v_result;
+end
+$$;
+comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name; null while it is not complete. Error: TK004 no such task.';

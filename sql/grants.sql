@@ -1,0 +1,36 @@
+-- Who may do what. Runs last, each time the functions are made. public may execute nothing.
+do $$
+declare
+    v_schema  text := 'tasker';
+    v_grants  jsonb := '{
+        "tasker_client": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template"],
+        "tasker_worker": ["claim_steps", "submit_results", "extend_leases", "release_steps", "heartbeat", "remove_worker", "template_handlers", "run_sql_handler"],
+        "tasker_orchestrator": ["take_task_requests", "template_input_schema", "initialize_tasks", "process_step_results", "enqueue_ready_steps", "finalize_tasks", "now", "queue_metrics", "worker_queue"],
+        "tasker_operator": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template", "apply_template", "now", "queue_metrics", "worker_queue"],
+        "tasker_readonly": ["task_status", "task_result", "validate_template", "now", "queue_metrics", "worker_queue"]
+    }';
+    v_role      text;
+    v_function  text;
+begin
+    execute 'revoke execute on all functions in schema tasker from public';
+    for v_role in select jsonb_object_keys(v_grants) loop
+        continue when to_regrole(v_role) is null;
+        execute format('grant usage on schema tasker to %I', v_role);
+        for v_function in select jsonb_array_elements_text(v_grants -> v_role) loop
+            execute format('grant execute on %s to %I',
+                (select string_agg(format('function %s', p.oid::regprocedure), ', ') from pg_proc p
+                  where p.pronamespace = v_schema::regnamespace and p.proname = v_function), v_role);
+        end loop;
+    end loop;
+    foreach v_role in array array['tasker_operator', 'tasker_readonly'] loop
+        continue when to_regrole(v_role) is null;
+        execute format('grant select on all tables in schema tasker to %I', v_role);
+    end loop;
+    foreach v_role in array array['tasker_worker', 'tasker_orchestrator'] loop
+        continue when to_regrole(v_role) is null;
+        -- Every process checks the schema at its start.
+        execute format('grant select on tasker.schema_info, tasker.schema_migrations to %I', v_role);
+        execute format('grant select on tasker.queue_overview, tasker.namespaces to %I', v_role);
+    end loop;
+end
+$$;

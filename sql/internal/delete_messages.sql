@@ -1,0 +1,17 @@
+create function tasker.delete_messages(p_task_ids uuid[], p_msg_ids bigint[]) returns void
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+    v_namespace  text;
+    v_msg_ids    bigint[];
+begin
+    for v_namespace, v_msg_ids in
+        select t.namespace, array_agg(i.msg_id order by i.msg_id)
+          from unnest(p_task_ids, p_msg_ids) i(task_id, msg_id)
+          join tasker.tasks t on t.task_id = i.task_id
+         group by t.namespace
+    loop
+        perform pgmq.delete(tasker.worker_queue(v_namespace), v_msg_ids);
+    end loop;
+end
+$$;
+comment on function tasker.delete_messages(uuid[], bigint[]) is 'Deletes messages from the worker queues of the tasks they belong to.';

@@ -1,0 +1,43 @@
+create function tasker.evaluate_tasks(p_settled tasker.settled_step[], p_ready_tasks uuid[], p_now timestamptz) returns int
+language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+    v_finished  int;
+    v_failing   uuid[];
+begin
+    -- on_failure: fail. What has not finished is cancelled before the task is counted.
+    select array_agg(distinct s.task_id) into v_failing
+      from unnest(p_settled) s join tasker.templates v on v.template_id = s.template_id
+     where s.state = 'error' and v.on_failure = 'fail';
+    if v_failing is not null then
+        perform tasker.cancel_steps(v_failing);
+    end if;
+    with change as (
+        select s.task_id, count(*) filter (where s.state = 'complete') as done, count(*) as settled,
+               count(*) filter (where s.state = 'pending') as retry, count(*) filter (where s.state = 'error') as failed,
+               (array_agg(jsonb_build_object('step', s.step) || s.error order by s.step) filter (where s.state = 'error'))[1] as error,
+               coalesce(s.task_id = any (v_failing), false) as failing
+          from unnest(p_settled) s where s.state <> 'cancelled' group by s.task_id
+    ), next as (
+        select c.task_id, coalesce(t.error, c.error) as error, coalesce(r.n, 0) as ready, t.remaining - c.done as remaining, t.failed + c.failed as failed,
+               case when c.failing then 0 else t.active - c.settled + coalesce(r.n, 0) end as active,
+               case when c.failing then 0 else t.held end as held,
+               case when c.failing then 0 else t.waiting_retry + c.retry end as waiting_retry, c.failing
+          from change c
+          join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t on true
+          left join (select x.task_id, count(*) as n from unnest(p_ready_tasks) x(task_id) group by 1) r on r.task_id = c.task_id
+    ), moved as (
+        update tasker.tasks t
+           set remaining = n.remaining, active = n.active, held = n.held, waiting_retry = n.waiting_retry, failed = n.failed, error = n.error,
+               state = tasker.derive_task_state(n.remaining, n.active, n.held, n.waiting_retry, n.failed, n.failing),
+               via = case when n.active > 0 and n.ready > 0 then '{evaluating_results,enqueuing_steps}' else '{evaluating_results}' end::tasker.task_state[],
+               move_no = t.move_no + 1, updated_at = p_now,
+               completed_at = case when n.remaining = 0 or n.failing then p_now end
+          from next n
+         where t.task_id = n.task_id
+        returning t.completed_at
+    )
+    select count(m.completed_at) into v_finished from moved m;
+    return v_finished;
+end
+$$;
+comment on function tasker.evaluate_tasks(tasker.settled_step[], uuid[], timestamptz) is 'One update for each task of a results batch: counters, state, error. Returns how many finished. The caller holds the tasks.';

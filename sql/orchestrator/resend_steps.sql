@@ -1,0 +1,31 @@
+create function tasker.resend_steps(p_max int, p_now timestamptz) returns int
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_task_ids  uuid[];
+    v_steps     text[];
+begin
+    -- A step that is in progress has its message until its result is stored, so it is looked for here too.
+    with queues as materialized (
+        select n.namespace, least(tasker.oldest_message(tasker.worker_queue(n.namespace)), p_now - interval '1 minute') as oldest from tasker.namespaces n
+    ), still as materialized (
+        select t.task_id, q.oldest from tasker.tasks t join queues q on q.namespace = t.namespace
+         where t.completed_at is null and t.active > 0 and t.updated_at < q.oldest
+         for no key update of t skip locked
+    ), lost as materialized (
+        select s.task_id, s.name
+          from still t
+         cross join lateral (select * from tasker.steps s where s.task_id = t.task_id and s.state in ('enqueued', 'in_progress')
+                                and s.enqueued_at < t.oldest and s.updated_at < t.oldest limit p_max for no key update skip locked) s
+         limit p_max
+    ), touched as (
+        update tasker.steps s
+           set enqueued_at = p_now, updated_at = p_now, state = 'enqueued'
+          from lost l where s.task_id = l.task_id and s.name = l.name
+        returning s.task_id, s.name
+    )
+    select array_agg(t.task_id), array_agg(t.name) into v_task_ids, v_steps from touched t;
+    perform tasker.send_steps(v_task_ids, v_steps);
+    return coalesce(cardinality(v_task_ids), 0);
+end
+$$;
+comment on function tasker.resend_steps(int, timestamptz) is 'Sends a new message for steps that are enqueued or in progress and whose message is gone. One in progress goes back to enqueued: its worker''s late result is fenced only by the next claim.';

@@ -1,0 +1,38 @@
+create function tasker.apply_template(p_definition jsonb) returns table (template_id uuid, created boolean)
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+    v_namespace  text := p_definition ->> 'namespace';
+    v_name       text := p_definition ->> 'name';
+    v_version    text := p_definition ->> 'version';
+    v_hash       text := encode(sha256(convert_to(p_definition::text, 'UTF8')), 'hex');
+    v_problems   text[];
+    v_known      record;
+begin
+    select array_agg(case when p.path = '' then '' else p.path || ': ' end || p.message) into v_problems from tasker.validate_template(p_definition) p;
+    if v_problems is not null then
+        raise exception 'the template is not valid: %', v_problems[1]
+                || case when cardinality(v_problems) > 1 then format(' (and %s more)', cardinality(v_problems) - 1) else '' end
+            using errcode = 'TK010', detail = array_to_string(v_problems, E'\n'),
+                  hint = 'select * from tasker.validate_template(…) lists every problem.';
+    end if;
+    -- One applier at a time: it may create a namespace and its queue.
+    perform pg_advisory_xact_lock(hashtextextended('tasker.apply_template', 0));
+    select t.template_id, t.content_hash into v_known
+      from tasker.templates t where t.namespace = v_namespace and t.name = v_name and t.version = v_version;
+    if found and v_known.content_hash <> v_hash then
+        raise exception 'version % of template %.% is already applied with other content', v_version, v_namespace, v_name
+            using errcode = 'TK011', hint = 'A version never changes once applied: give the changed template a new version.';
+    elsif found then
+        -- Applied again, and so it is the one applied last.
+        update tasker.templates t set applied_no = nextval('tasker.template_applied_no') where t.template_id = v_known.template_id;
+        return query select v_known.template_id, false;
+        return;
+    end if;
+    insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.now()) on conflict do nothing;
+    if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.worker_queue(v_namespace)) then
+        perform pgmq.create(tasker.worker_queue(v_namespace));
+    end if;
+    return query select tasker.insert_template(p_definition, v_hash), true;
+end
+$$;
+comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again changes nothing but makes it the version applied last. Errors: TK010 not valid, TK011 the version exists with other content.';

@@ -1,0 +1,37 @@
+create function tasker.insert_template(p_definition jsonb, p_hash text) returns uuid
+language plpgsql volatile set search_path = '' as $$
+declare
+    v_id     uuid := tasker.new_id();
+    v_level  int := 0;
+begin
+    insert into tasker.templates (template_id, namespace, name, version, definition, content_hash, input_schema, on_failure, applied_no, created_at)
+    values (v_id, p_definition ->> 'namespace', p_definition ->> 'name', p_definition ->> 'version', p_definition, p_hash,
+            p_definition -> 'input_schema', coalesce(p_definition ->> 'on_failure', 'block'), nextval('tasker.template_applied_no'), tasker.now());
+    insert into tasker.template_edges (template_id, parent, child)
+    select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
+      from tasker.template_dependencies(p_definition -> 'steps') d;
+    insert into tasker.template_steps (template_id, name, position, level, handler, config, max_attempts, backoff,
+                                       backoff_base_ms, max_backoff_ms, jitter, timeout, parent_count, is_leaf)
+    select v_id, e.s ->> 'name', e.n, 0, e.s #>> '{handler,callable}', coalesce(e.s #> '{handler,config}', '{}'),
+           case when (e.s #>> '{retry,retryable}') = 'false' then 1 else coalesce((e.s #>> '{retry,max_attempts}')::numeric::int, 3) end,
+           coalesce(e.s #>> '{retry,backoff}', 'exponential'),
+           coalesce((e.s #>> '{retry,backoff_base_ms}')::numeric::bigint, 1000),
+           coalesce((e.s #>> '{retry,max_backoff_ms}')::numeric::bigint, 60000),
+           coalesce((e.s #>> '{retry,jitter}')::boolean, true),
+           make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
+           (select count(*) from tasker.template_edges x where x.template_id = v_id and x.child = e.s ->> 'name'),
+           not exists (select from tasker.template_edges x where x.template_id = v_id and x.parent = e.s ->> 'name')
+      from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n);
+    -- A step's level is one more than its deepest parent's.
+    loop
+        update tasker.template_steps c set level = v_level + 1
+         where c.template_id = v_id
+           and exists (select from tasker.template_edges e join tasker.template_steps p on p.template_id = v_id and p.name = e.parent
+                        where e.template_id = v_id and e.child = c.name and p.level = v_level);
+        exit when not found;
+        v_level := v_level + 1;
+    end loop;
+    return v_id;
+end
+$$;
+comment on function tasker.insert_template(jsonb, text) is 'Writes a valid template into its tables; the defaults of retry and timeout stand here.';

@@ -1,0 +1,34 @@
+create function tasker.claim_steps(p_namespace text, p_worker_id uuid, p_max int, p_lease interval default '30 s')
+returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text)
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+    v_queue     text := tasker.worker_queue(p_namespace);
+    v_lease     int := tasker.lease_seconds(p_lease);
+    v_msg_ids   bigint[];
+    v_messages  jsonb[];
+    v_task_ids  uuid[];
+    v_steps     text[];
+begin
+    perform tasker.set_actor(p_worker_id);
+    -- A read that brings only messages of no use is followed by another, else a worker would sleep with work waiting.
+    for v_round in 1 .. 10 loop
+        select array_agg(m.msg_id), array_agg(m.message) into v_msg_ids, v_messages from pgmq.read(v_queue, v_lease, p_max) m;
+        exit when v_msg_ids is null;
+        select c.task_ids, c.steps into v_task_ids, v_steps from tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages) c;
+        exit when v_task_ids is not null;
+    end loop;
+    return query
+        select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
+               coalesce(r.results, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent
+          from unnest(v_task_ids, v_steps) c(task_id, step)
+         cross join lateral (select * from tasker.steps s where s.task_id = c.task_id and s.name = c.step offset 0) s
+         cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t
+         cross join lateral (select * from tasker.template_steps p where p.template_id = t.template_id and p.name = s.template_step offset 0) p
+          left join lateral (select jsonb_object_agg(q.name, q.result) as results
+                               from tasker.template_edges e
+                               join tasker.steps q on q.task_id = c.task_id and q.name = e.parent
+                              where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) r on p.parent_count > 0;
+end
+$$;
+comment on function tasker.claim_steps(text, uuid, int, interval) is 'Claims up to p_max steps of a namespace for a worker, with all their handlers need. A claim holds for p_lease: submit, extend, or release it before. Every claim has a new claim_no, which all later calls carry. Errors: TK007 lease, TK001 namespace.';

@@ -1,0 +1,31 @@
+create function tasker.extend_leases(p_worker_id uuid, p_claims jsonb, p_lease interval default '30 s')
+returns table (task_id uuid, step text, status text)
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+    v_lease      int := tasker.lease_seconds(p_lease);
+    v_namespace  text;
+    v_msg_ids    bigint[];
+begin
+    -- Reads steps and locks none of them: a handler's own transaction may hold its step.
+    for v_namespace, v_msg_ids in
+        select t.namespace, array_agg(s.msg_id order by s.msg_id)
+          from jsonb_array_elements(p_claims) e(c)
+          join tasker.steps s on s.task_id = tasker.to_uuid(e.c ->> 'task_id') and s.name = e.c ->> 'step'
+          join tasker.tasks t on t.task_id = s.task_id
+         where s.state = 'in_progress' and s.claim_no = (tasker.to_ints(array[e.c ->> 'claim_no']))[1] and t.completed_at is null
+         group by t.namespace
+    loop
+        perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
+    end loop;
+    return query
+        select i.task_id, i.step,
+               case when s.state = 'cancelled' or t.completed_at is not null then 'cancelled'
+                    when s.state = 'in_progress' and s.claim_no = i.claim_no then 'extended'
+                    else 'stale' end
+          from (select tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no
+                  from jsonb_array_elements(p_claims) e(c)) i
+          left join tasker.steps s on s.task_id = i.task_id and s.name = i.step
+          left join tasker.tasks t on t.task_id = i.task_id;
+end
+$$;
+comment on function tasker.extend_leases(uuid, jsonb, interval) is 'Holds claims for p_lease from now: [{"task_id","step","claim_no"}] of any namespaces. Answers extended; stale (the claim has passed to another); cancelled (stop the handler). One statement serves a whole process. Error: TK007 lease.';

@@ -1,0 +1,5 @@
+create function tasker.remove_worker(p_worker_id uuid) returns void
+language sql volatile security definer set search_path = '' as $$
+    delete from tasker.workers w where w.worker_id = p_worker_id
+$$;
+comment on function tasker.remove_worker(uuid) is 'Takes a worker off the list at its orderly end.';

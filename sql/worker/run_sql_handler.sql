@@ -1,0 +1,36 @@
+create function tasker.run_sql_handler(p_function text, p_argument jsonb) returns jsonb
+-- Invoker's rights and the invoker's search_path on purpose: a function runs with no more than its worker's role may do.
+language plpgsql volatile as $$
+declare
+    v_oid     oid;
+    v_call    text;
+    v_returns text;
+    v_result  jsonb;
+begin
+    -- The name is looked up, never pasted: the call is built from the catalog.
+    begin
+        v_oid := to_regprocedure((select string_agg(quote_ident(i), '.') from unnest(parse_ident(p_function)) i) || '(jsonb)');
+    exception when invalid_parameter_value then
+        v_oid := null;
+    end;
+    select format('%I.%I', n.nspname, p.proname), format_type(p.prorettype, null) into v_call, v_returns
+      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where p.oid = v_oid and p.prokind = 'f' and not p.proretset;
+    if v_call is null then
+        raise exception 'there is no function %(jsonb) that returns one value', coalesce(p_function, 'null')
+            using errcode = 'TKP01', hint = 'Create it, or correct config.function: a name such as shop.reserve that the worker''s role can see.';
+    end if;
+    if v_returns = 'jsonb' then
+        execute format('select %s($1)', v_call) into v_result using p_argument;
+    elsif v_returns = 'void' then
+        execute format('select %s($1)', v_call) using p_argument;
+    else
+        execute format('select to_jsonb(%s($1))', v_call) into v_result using p_argument;
+    end if;
+    if jsonb_typeof(v_result) = 'object' and v_result ? '$tasker' then
+        return v_result -> '$tasker';
+    end if;
+    return jsonb_build_object('type', 'success', 'result', v_result);
+end
+$$;
+comment on function tasker.run_sql_handler(text, jsonb) is 'The built-in sql handler: calls the function name(jsonb) in the caller''s own role and returns an outcome: what the function returned is the result, or the outcome itself where it is an object with the key $tasker. Exceptions pass through. Error: TKP01 no such function.';

@@ -1,0 +1,62 @@
+create function tasker.submit_results(p_worker_id uuid, p_results jsonb) returns table (task_id uuid, step text, status text)
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+    v_now        timestamptz := tasker.now();
+    v_task_ids   uuid[];
+    v_steps      text[];
+    v_claim_nos  int[];
+    v_outcomes   jsonb[];
+    v_errors     jsonb[];
+    v_durations  numeric[];
+    v_statuses   text[];
+    v_stored     int[];
+    v_owners     uuid[];
+    v_msg_ids    bigint[];
+    v_messages   jsonb[];
+    v_n          int;
+begin
+    perform tasker.set_actor(p_worker_id);
+    select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
+           array_agg(e.r -> 'outcome'), array_agg(tasker.outcome_error(e.r -> 'outcome')),
+           array_agg(case when jsonb_typeof(e.r -> 'duration_ms') = 'number' then round((e.r ->> 'duration_ms')::numeric) end)
+      into v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations
+      from jsonb_array_elements(p_results) e(r);
+    if v_task_ids is null then
+        return;
+    end if;
+    -- Locked in key order, so that two submits of the same steps cannot wait for each other in a circle.
+    perform 1 from (select distinct on (1, 2) * from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no) order by 1, 2) i
+     cross join lateral (select from tasker.steps s where s.task_id = i.task_id and s.name = i.step
+                            and s.claim_no = i.claim_no and s.state = 'in_progress' for no key update) s;
+    with stored as (
+        update tasker.steps s
+           set state = 'enqueued_for_orchestration', updated_at = v_now, duration_ms = least(r.duration, 1e12),
+               result = case when r.error is null then coalesce(r.outcome -> 'result', 'null') end,
+               error = r.error || jsonb_build_object('attempt', s.attempt)
+          from (select distinct on (1, 2, 3) * from unnest(v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations)
+                                       with ordinality i(task_id, step, claim_no, outcome, error, duration, n) order by 1, 2, 3, i.n) r
+         where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress'
+        returning r.n, s.task_id, s.name, s.claim_no, s.msg_id
+    )
+    select array_agg(s.n), array_agg(s.task_id), array_agg(s.msg_id), array_agg(tasker.result_message(s.task_id, s.name, s.claim_no))
+      into v_stored, v_owners, v_msg_ids, v_messages
+      from stored s;
+    if v_stored is not null then
+        -- Only the messages of what this call moved: after a re-claim the same message belongs to the new claim.
+        perform tasker.delete_messages(v_owners, v_msg_ids);
+        perform pgmq.send_batch('orchestration_step_results', v_messages);
+        perform tasker.notify_queue('orchestration_step_results');
+    end if;
+    v_statuses := array_fill(null::text, array[cardinality(v_task_ids)]);
+    foreach v_n in array coalesce(v_stored, '{}') loop
+        v_statuses[v_n] := case when v_errors[v_n] ->> 'code' = 'invalid_outcome' then 'rejected' else 'accepted' end;
+    end loop;
+    return query
+        select i.task_id, i.step,
+               coalesce(i.status, (select case when s.claim_no = i.claim_no and s.state in ('enqueued_for_orchestration', 'complete', 'error', 'pending')
+                                               then 'duplicate' else 'stale' end
+                                     from tasker.steps s where s.task_id = i.task_id and s.name = i.step), 'rejected')
+          from unnest(v_task_ids, v_steps, v_claim_nos, v_statuses) i(task_id, step, claim_no, status);
+end
+$$;
+comment on function tasker.submit_results(uuid, jsonb) is 'Stores results: [{"task_id","step","claim_no","outcome":{…},"duration_ms"}]. Each is answered, in order: accepted; duplicate (this claim''s result is stored already); stale (the claim has passed to another, or the step is settled: nothing changed); rejected (no such step, or an outcome of the wrong form, which fails the step). One call, one commit.';
