@@ -26,11 +26,13 @@ begin
         continue when to_regrole(v_role) is null;
         execute format('grant select on all tables in schema tasker to %I', v_role);
     end loop;
-    foreach v_role in array array['tasker_worker', 'tasker_orchestrator'] loop
+    foreach v_role in array array['tasker_client', 'tasker_worker', 'tasker_orchestrator'] loop
         continue when to_regrole(v_role) is null;
         -- Every process checks the schema at its start.
         execute format('grant select on tasker.schema_info, tasker.schema_migrations to %I', v_role);
-        execute format('grant select on tasker.queue_overview, tasker.namespaces to %I', v_role);
     end loop;
+    if to_regrole('tasker_orchestrator') is not null then
+        execute 'grant select on tasker.queue_overview to tasker_orchestrator';
+    end if;
 end
 $$;

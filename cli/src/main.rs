@@ -1,2 +1,31 @@
-//! placeholder
-fn main() {}
+//! `tasker`: the command line of the engine. Thin: every command calls a function of a library and
+//! shows what it returns.
+
+mod args;
+mod bench;
+mod commands;
+mod database;
+mod demo;
+mod error;
+mod labels;
+mod logging;
+mod metrics;
+mod output;
+mod progress;
+mod signals;
+mod steps;
+mod table;
+mod units;
+
+use args::Cli;
+use clap::Parser;
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { globals, command } = Cli::parse();
+    match commands::run(command, &globals).await {
+        Ok(code) => code,
+        Err(error) => error.tell(),
+    }
+}

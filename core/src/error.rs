@@ -1,5 +1,6 @@
 //! The errors of the SQL API and of the processes around it.
 
+use sqlx::postgres::PgDatabaseError;
 use std::time::Duration;
 
 /// The result of a Tasker call.
@@ -10,12 +11,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The engine refused the call: an SQLSTATE of class TK, see docs/sql-api.md for cause and remedy.
-    #[error("{message} ({code})")]
+    #[error("{message}{} ({code})", .hint.as_ref().map(|hint| format!(". {}", hint.trim_end_matches('.'))).unwrap_or_default())]
     Refused {
         /// The SQLSTATE, `TK001` and up.
         code: String,
-        /// What is wrong and what to do, written by the engine.
+        /// What is wrong, written by the engine.
         message: String,
+        /// What to do.
+        hint: Option<String>,
     },
     /// The database could not be reached within the time given.
     #[error("cannot reach the database at {target} after {waited:?}: {source}")]
@@ -68,7 +71,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-            ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "55P03"
+            // The same classes as tasker.is_passing_error.
+            ["08", "25", "40", "53", "54", "55", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
         }),
         _ => false,
     }
@@ -80,7 +84,12 @@ impl From<sqlx::Error> for Error {
             && let Some(code) = db.code()
             && code.starts_with("TK")
         {
-            return Self::Refused { code: code.into_owned(), message: db.message().to_owned() };
+            let hint = db.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::hint);
+            return Self::Refused {
+                code: code.into_owned(),
+                message: db.message().to_owned(),
+                hint: hint.map(str::to_owned),
+            };
         }
         Self::Database(error)
     }

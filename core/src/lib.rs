@@ -3,9 +3,12 @@
 //!
 //! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
 
+pub mod client;
 pub mod db;
 pub mod error;
+pub mod json_schema;
 pub mod outcome;
+pub mod schema;
 pub mod state;
 pub mod template;
 

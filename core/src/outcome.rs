@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_retryable_unless_it_says_otherwise() {
-        let outcome: StepOutcome = serde_json::from_value(json!({"type": "failure", "message": "x"})).unwrap();
+        let outcome: StepOutcome =
+            serde_json::from_value(json!({"type": "failure", "message": "x"})).unwrap();
         assert_eq!(outcome, StepOutcome::retryable("x"));
     }
 }

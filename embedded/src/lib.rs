@@ -1,1 +1,47 @@
-//! placeholder
+//! A real PostgreSQL server, started by the program that needs one and stopped with it.
+//!
+//! An installed PostgreSQL (15 or newer) is found, or one is downloaded; a cluster is made in a folder; the server
+//! listens on 127.0.0.1 with a generated password; and it ends with the program, even by kill -9.
+//!
+//! ```no_run
+//! # async fn example() -> tasker_embedded::Result<()> {
+//! use tasker_embedded::Embedded;
+//!
+//! let server = Embedded::builder().dir(".tasker").start().await?;
+//! println!("psql {}", server.url("postgres"));
+//! server.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For tests, [`Embedded::ephemeral`] starts a throwaway server in a quarter of a second and leaves
+//! nothing behind.
+//!
+//! # How it stops with the program
+//! The server's parent is a small shell script in a process group of its own, which waits for the end
+//! of a pipe that this program holds open. ctrl-c reaches the program, not the server: the program can
+//! finish its work with the database, and the server stops (a fast shutdown) when the [`Embedded`] is
+//! stopped or dropped, or when the program is gone.
+//!
+//! # Folders
+//! In the folder given: `data/`, `password`, `run/` (the socket), `postgres.log`, `lock`, and `server.json`, in which
+//! [`recorded_url`] finds the server from another process. Where the server's user cannot reach the folder (as root the
+//! server runs as `postgres`, else `nobody`), all but `server.json` is in `/tmp/tasker-<uid>/`.
+
+mod account;
+mod binaries;
+mod builder;
+mod cluster;
+#[cfg(feature = "download")]
+mod download;
+mod error;
+mod folders;
+mod postmaster;
+mod record;
+mod server;
+mod watcher;
+
+pub use builder::Builder;
+pub use error::{Error, Result};
+pub use record::{Recorded, recorded, recorded_url};
+pub use server::Embedded;

@@ -1,1 +1,44 @@
-//! placeholder
+//! tasker-examples: workflows with real handlers, each runnable (`cargo run -p tasker-examples --example
+//! linear`) and run as a test. `tasker demo` is [`strikes`], the one on real data.
+//!
+//! The four graphs share the namespace `examples`: a namespace is a queue and the workers on it, and
+//! [`register`] gives each worker the handlers of all four, so that any of them can run any step there,
+//! whichever program enqueued it. That is why a handler's name begins with its example's. The strikes have a
+//! namespace of their own, since `tasker demo` shows its queue.
+
+pub mod dag;
+pub mod diamond;
+pub mod linear;
+pub mod strikes;
+pub mod tree;
+
+mod engine;
+mod error;
+mod runner;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use runner::{database_url, run_example, run_one};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tasker_worker::WorkerBuilder;
+
+/// Adds the handlers of the four graphs in the namespace `examples`.
+pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
+    dag::register(tree::register(diamond::register(linear::register(builder))))
+}
+
+/// The context of the four graphs.
+#[derive(Deserialize)]
+pub(crate) struct Input {
+    /// From 1 to 1000: the templates' input_schema says so, and the sums stay within 64 bits.
+    pub(crate) n: i64,
+}
+
+impl Input {
+    /// Of a context that the input_schema lets pass.
+    fn of(context: &Value) -> Self {
+        Self { n: context["n"].as_i64().unwrap_or_default() }
+    }
+}

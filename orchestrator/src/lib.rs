@@ -1,1 +1,29 @@
-//! placeholder
+//! tasker-orchestrator: four actors, each a loop around its SQL functions. Any number of orchestrators
+//! may run on one database; all state is there, so that each can be started and killed at any time.
+//!
+//! ```no_run
+//! # async fn example() -> tasker_core::Result<()> {
+//! use tasker_core::db::{DbOptions, connect};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! let options = DbOptions::new("postgres://localhost/app", "tasker-orchestrator");
+//! let pool = connect(&options.max_connections(tasker_orchestrator::CONNECTIONS)).await?;
+//! let shutdown = CancellationToken::new();
+//! tasker_orchestrator::Orchestrator::builder(pool).build().run(shutdown).await
+//! # }
+//! ```
+
+mod actor;
+mod connection;
+mod due;
+mod finalizer;
+mod input_schemas;
+mod orchestrator;
+mod queue_gauges;
+mod results;
+mod stats;
+mod step_enqueuer;
+mod task_requests;
+
+pub use orchestrator::{CONNECTIONS, Orchestrator, OrchestratorBuilder};
+pub use stats::{Snapshot, Stats};

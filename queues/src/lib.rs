@@ -1,1 +1,13 @@
-//! placeholder
+//! tasker-queues: what every process needs around pgmq: queue names, wake-ups, the installation of
+//! pgmq and the schema, and the gauges of queue depth. Messages themselves move in SQL functions only.
+
+pub mod metrics;
+pub mod names;
+pub mod wakeups;
+
+mod install;
+mod listen;
+
+pub use install::{MigrationReport, OLDEST_PGMQ, Pgmq, migrate};
+pub use names::{STEP_RESULTS, TASK_REQUESTS, channel, worker_queue};
+pub use wakeups::{POLL_WITHOUT_PUSH, Push, Waiter, Wakeups};

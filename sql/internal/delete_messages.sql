@@ -1,5 +1,5 @@
 create function tasker.delete_messages(p_task_ids uuid[], p_msg_ids bigint[]) returns void
-language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = '' as $$
 declare
     v_namespace  text;
     v_msg_ids    bigint[];

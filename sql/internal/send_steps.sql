@@ -1,5 +1,5 @@
 create function tasker.send_steps(p_task_ids uuid[], p_steps text[], p_delay interval default '0') returns void
-language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = '' as $$
 declare
     v_namespace text;
     v_messages  jsonb[];

@@ -1,11 +1,12 @@
 create function tasker.enqueue_ready_steps(p_max int, p_orchestrator_id uuid default null)
 returns table (enqueued int, next_due_ms bigint)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set jit = off as $$
 declare
     v_now       timestamptz := tasker.now();
     v_task_ids  uuid[];
     v_steps     text[];
 begin
+    perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
     -- At most 100 tasks a transaction, and none that somebody holds, so that this never blocks the hot path.
     select array_agg(distinct d.task_id) into v_task_ids

@@ -1,5 +1,5 @@
 create function tasker.evaluate_tasks(p_settled tasker.settled_step[], p_ready_tasks uuid[], p_now timestamptz) returns int
-language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = '' as $$
 declare
     v_finished  int;
     v_failing   uuid[];

@@ -1,6 +1,6 @@
 create function tasker.initialize_batch(p_verdicts jsonb)
 returns table (initialized int, failed int, enqueued int, next_due_ms bigint)
-language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = '' as $$
 declare
     v_now        timestamptz := tasker.now();
     v_msg_ids    bigint[];

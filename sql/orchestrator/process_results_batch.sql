@@ -1,7 +1,7 @@
 create function tasker.process_results_batch(p_msg_ids bigint[], p_messages jsonb[])
 returns table (enqueued int, finished int, next_due_ms bigint)
 -- The phases and their order: docs/decisions.md, "A results batch". Arrays carry rows from one phase to the next.
-language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = '' as $$
 declare
     v_now          timestamptz := tasker.now();
     v_task_ids     uuid[];

@@ -1,10 +1,11 @@
 create function tasker.process_step_results(p_max int, p_orchestrator_id uuid default null)
 returns table (processed int, enqueued int, finished int, next_due_ms bigint)
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set jit = off as $$
 declare
     v_msg_ids   bigint[];
     v_messages  jsonb[];
 begin
+    perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
     -- Popped in a statement of its own: pgmq's inner query sees newer rows than the statement around it would.
     select array_agg(m.msg_id), array_agg(m.message) into v_msg_ids, v_messages

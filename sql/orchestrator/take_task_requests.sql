@@ -1,12 +1,13 @@
 create function tasker.take_task_requests(p_max int, p_orchestrator_id uuid default null)
 returns table (msg_id bigint, task_id uuid, template_id uuid, context jsonb)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set jit = off as $$
 declare
     v_msg_ids   bigint[];
     v_messages  jsonb[];
     v_task_ids  uuid[];
     v_dead      bigint[];
 begin
+    perform tasker.check_max(p_max);
     -- A request stays in the queue, unseen for 30 seconds, until initialize_tasks removes it.
     select array_agg(m.msg_id), array_agg(m.message), tasker.to_uuids(array_agg(m.message ->> 'task_id'))
       into v_msg_ids, v_messages, v_task_ids

@@ -1,5 +1,5 @@
 create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[])
-language plpgsql volatile set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = '' as $$
 declare
     v_now      timestamptz := tasker.now();
     v_kept     bigint[];

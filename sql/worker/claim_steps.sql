@@ -1,7 +1,7 @@
 create function tasker.claim_steps(p_namespace text, p_worker_id uuid, p_max int, p_lease interval default '30 s')
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
                inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set jit = off as $$
 declare
     v_queue     text := tasker.worker_queue(p_namespace);
     v_lease     int := tasker.lease_seconds(p_lease);
@@ -10,6 +10,11 @@ declare
     v_task_ids  uuid[];
     v_steps     text[];
 begin
+    perform tasker.check_max(p_max);
+    if not exists (select from tasker.namespaces n where n.namespace = p_namespace) then
+        raise exception 'there is no namespace "%"', p_namespace
+            using errcode = 'TK001', hint = 'A namespace comes into being with its first template: tasker template apply FILE, or tasker.apply_template.';
+    end if;
     perform tasker.set_actor(p_worker_id);
     -- A read that brings only messages of no use is followed by another, else a worker would sleep with work waiting.
     for v_round in 1 .. 10 loop

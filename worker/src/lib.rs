@@ -1,1 +1,60 @@
-//! placeholder
+//! The worker library: handlers are plain async functions, registered by name; the worker claims steps,
+//! runs them, and submits their outcomes.
+//!
+//! ```no_run
+//! use tasker_worker::{CancellationToken, StepContext, StepError, StepOutcome, Worker};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Reserved { amount: f64 }
+//!
+//! async fn charge_card(ctx: StepContext) -> Result<StepOutcome, StepError> {
+//!     let reserved: Reserved = ctx.parent("reserve")?;
+//!     if reserved.amount <= 0.0 {
+//!         return Err(StepError::permanent("nothing to charge").code("no_amount"));
+//!     }
+//!     Ok(StepOutcome::success(serde_json::json!({"charged": reserved.amount})))
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = tasker_worker::connect(&tasker_worker::DbOptions::new("postgres://…", "my worker")).await?;
+//! let worker = Worker::builder(pool).namespace("orders").handler("charge_card", charge_card).build()?;
+//! worker.run(CancellationToken::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside: a fetcher claims as many steps as there are free permits and sends them into the dispatch
+//! channel; each runs on a task of its own; what comes of them goes into the completion channel, from
+//! which everything that has gathered is submitted at once. Both channels are bounded.
+
+mod builder;
+mod builtin;
+mod claims;
+mod completion;
+mod context;
+mod dispatch;
+mod error;
+mod executor;
+mod fields;
+mod handler;
+mod leases;
+mod meters;
+mod run_step;
+mod status;
+mod submit;
+mod template_cache;
+mod worker;
+
+#[cfg(test)]
+mod testing;
+
+pub use builder::{BuildError, WorkerBuilder};
+pub use context::StepContext;
+pub use error::StepError;
+pub use handler::{Handler, HandlerFuture};
+pub use tasker_core::{
+    Failure, StepOutcome,
+    db::{DbOptions, connect},
+};
+pub use tokio_util::sync::CancellationToken;
+pub use worker::Worker;

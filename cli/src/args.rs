@@ -1,0 +1,130 @@
+//! What can be written on the command line. The doc comments are the help texts.
+
+use crate::bench::BenchArgs;
+use crate::commands::{
+    completions::CompletionsArgs, migrate::MigrateArgs, orchestrator::OrchestratorArgs, queue::QueueCommand,
+    task::TaskCommand, template::TemplateCommand, up::UpArgs, worker::WorkerArgs,
+};
+use clap::{Args, Parser, Subcommand};
+use std::sync::OnceLock;
+
+/// A workflow engine on PostgreSQL: tasks of steps, run over message queues.
+#[derive(Debug, Parser)]
+#[command(name = "tasker", version = version(), arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// The database [default: TASKER_DATABASE_URL, else DATABASE_URL, else the server of `tasker up` in this folder].
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work: real data through real queues, and what the engine did.
+    Demo(crate::demo::DemoArgs),
+    /// Run everything in one process: PostgreSQL, migrations, an orchestrator, a worker.
+    Up(UpArgs),
+    /// Install or update schema tasker in the database.
+    Migrate(MigrateArgs),
+    /// Run an orchestrator, one of any number on a database.
+    Orchestrator(OrchestratorArgs),
+    /// Run a worker with the built-in handlers: noop, sleep, http, sql.
+    Worker(WorkerArgs),
+    /// Check, apply, and look at templates.
+    #[command(subcommand)]
+    Template(TemplateCommand),
+    /// Enqueue, follow, and cancel tasks.
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Look at the queues.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Measure this machine: no-op tasks through an orchestrator and workers.
+    Bench(BenchArgs),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// The program's version and the schema it works with.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION
+        .get_or_init(|| format!("{}, schema {}", env!("CARGO_PKG_VERSION"), tasker_core::schema::version()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    fn kind(line: &str) -> ErrorKind {
+        parse(line).map(|_| ()).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_go_before_and_after_the_command() {
+        for line in ["tasker --json --database-url u task list", "tasker task list --json --database-url u"] {
+            let globals = parse(line).unwrap().globals;
+            assert!(globals.json);
+            assert_eq!(globals.database_url.as_deref(), Some("u"));
+        }
+    }
+
+    #[test]
+    fn a_worker_takes_a_list_of_namespaces() {
+        let Command::Worker(args) =
+            parse("tasker worker --namespace a,b --namespace c --concurrency 5 --lease 1m").unwrap().command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(args.namespace, ["a", "b", "c"]);
+        assert_eq!(args.limits.concurrency, 5);
+        assert_eq!(args.limits.lease, std::time::Duration::from_secs(60));
+        assert_eq!(kind("tasker worker"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(kind("tasker worker --namespace a --lease soon"), ErrorKind::ValueValidation);
+        assert_eq!(kind("tasker worker --namespace a --concurrency 0"), ErrorKind::ValueValidation);
+    }
+
+    #[test]
+    fn enqueue_takes_a_version_and_a_negative_priority() {
+        let line =
+            "tasker task enqueue orders.fulfil --version 2 --priority -3 --run-at 5m --wait --timeout 9s";
+        let Command::Task(TaskCommand::Enqueue(args)) = parse(line).unwrap().command else {
+            panic!("another command");
+        };
+        assert_eq!(args.template.to_string(), "orders.fulfil");
+        assert_eq!(args.version.as_deref(), Some("2"));
+        assert_eq!(args.priority, -3);
+        assert!(args.wait && args.timeout.is_some());
+        assert_eq!(kind("tasker task enqueue fulfil"), ErrorKind::ValueValidation);
+        assert_eq!(kind("tasker task enqueue a.b --timeout 9s"), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn the_version_names_the_schema_too() {
+        assert_eq!(kind("tasker --version"), ErrorKind::DisplayVersion);
+        assert!(version().contains(", schema 1 (sql "), "{}", version());
+    }
+}

@@ -1,0 +1,243 @@
+//! One run of a benchmark and what the database says about it.
+
+use super::{BenchError, processes::Processes, workflow::Workflow};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::PgPool;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// What is run, and where.
+pub struct Bench<'a> {
+    /// The benchmark's own connections.
+    pub pool: &'a PgPool,
+    /// A namespace of its own.
+    pub namespace: &'a str,
+    /// The graph.
+    pub workflow: Workflow,
+    /// Tasks a run.
+    pub tasks: u32,
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// 95 of 100 are below.
+    pub p95: f64,
+    /// 99 of 100 are below.
+    pub p99: f64,
+}
+
+/// The figures of one run.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// From the commit of the enqueueing to the last task's completion.
+    pub excluding_enqueue: Duration,
+    /// From the start of the enqueueing.
+    pub including_enqueue: Duration,
+    /// Steps completed.
+    pub steps: f64,
+    /// Tasks completed.
+    pub tasks: f64,
+    /// From enqueue to completion.
+    pub task_latency: Percentiles,
+    /// From a parent's stored result to its child's claim.
+    pub handover: Percentiles,
+    /// Statements sent to the server; none where pg_stat_statements is not there.
+    pub statements: Option<f64>,
+    /// Transactions committed.
+    pub commits: f64,
+    /// Bytes of write-ahead log.
+    pub wal_bytes: f64,
+    /// Rows inserted, updated, and deleted.
+    pub rows: f64,
+}
+
+/// The server's counters at one moment.
+struct Counters {
+    statements: Option<f64>,
+    commits: f64,
+    wal_bytes: f64,
+    rows: f64,
+}
+
+impl Bench<'_> {
+    /// Runs a few hundred tasks unmeasured.
+    pub async fn warm_up(&self, processes: &mut Processes) -> Result<(), BenchError> {
+        let ids = self.enqueue(self.tasks.min(300)).await?;
+        self.wait_for(&ids, processes).await
+    }
+
+    /// All tasks at once: throughput.
+    pub async fn all_at_once(&self, processes: &mut Processes) -> Result<Figures, BenchError> {
+        let before = self.counters().await?;
+        let started = Instant::now();
+        let ids = self.enqueue(self.tasks).await?;
+        let enqueued = Instant::now();
+        self.wait_for(&ids, processes).await?;
+        let (excluding, including) = (enqueued.elapsed(), started.elapsed());
+        let latencies = sqlx::query_scalar(
+            "select (extract(epoch from completed_at - created_at) * 1000)::float8 from tasker.tasks where task_id = any ($1)",
+        )
+        .bind(&ids)
+        .fetch_all(self.pool)
+        .await?;
+        self.figures(before, &ids, excluding, including, latencies).await
+    }
+
+    /// One task at a time: latency, as the caller sees it.
+    pub async fn one_at_a_time(&self, processes: &mut Processes) -> Result<Figures, BenchError> {
+        let before = self.counters().await?;
+        let (mut ids, mut latencies, mut enqueueing) = (Vec::new(), Vec::new(), Duration::ZERO);
+        let started = Instant::now();
+        for _ in 0..self.tasks {
+            let begun = Instant::now();
+            let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task($1, $2, $3)")
+                .bind(self.namespace)
+                .bind(self.workflow.name())
+                .bind(json!({}))
+                .fetch_one(self.pool)
+                .await?;
+            enqueueing += begun.elapsed();
+            self.wait_for(&[id], processes).await?;
+            latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
+            ids.push(id);
+        }
+        let including = started.elapsed();
+        self.figures(before, &ids, including - enqueueing, including, latencies).await
+    }
+
+    async fn enqueue(&self, tasks: u32) -> Result<Vec<Uuid>, BenchError> {
+        Ok(sqlx::query_scalar("select tasker.enqueue_tasks($1, $2, $3)")
+            .bind(self.namespace)
+            .bind(self.workflow.name())
+            .bind(vec![json!({}); tasks as usize])
+            .fetch_all(self.pool)
+            .await?)
+    }
+
+    /// Waits until all have completed. Looks from the last one on, which in all likelihood is the last to finish.
+    async fn wait_for(&self, ids: &[Uuid], processes: &mut Processes) -> Result<(), BenchError> {
+        let pause = Duration::from_millis(if ids.len() == 1 { 1 } else { 10 });
+        let mut checked = Instant::now();
+        for id in ids.iter().rev() {
+            loop {
+                let state: String =
+                    sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
+                        .bind(id)
+                        .fetch_one(self.pool)
+                        .await?;
+                match state.as_str() {
+                    "complete" => break,
+                    "error" | "cancelled" | "blocked_by_failures" | "resolved_manually" => {
+                        return Err(format!("task {id} ended in state {state}").into());
+                    }
+                    _ => tokio::time::sleep(pause).await,
+                }
+                if checked.elapsed() > Duration::from_secs(1) {
+                    processes.check()?;
+                    checked = Instant::now();
+                }
+            }
+            if ids.len() > 1 && self.all_complete(ids).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn all_complete(&self, ids: &[Uuid]) -> Result<bool, BenchError> {
+        Ok(sqlx::query_scalar(
+            "select not exists (select from tasker.tasks where task_id = any ($1) and completed_at is null)",
+        )
+        .bind(ids)
+        .fetch_one(self.pool)
+        .await?)
+    }
+
+    async fn figures(
+        &self,
+        before: Counters,
+        ids: &[Uuid],
+        excluding_enqueue: Duration,
+        including_enqueue: Duration,
+        latencies: Vec<f64>,
+    ) -> Result<Figures, BenchError> {
+        // WAL is exact at once; a backend reports its other counters at most once a second.
+        let wal_bytes = self.counters().await?.wal_bytes - before.wal_bytes;
+        tokio::time::sleep(Duration::from_millis(2_200)).await;
+        let after = self.counters().await?;
+        Ok(Figures {
+            excluding_enqueue,
+            including_enqueue,
+            steps: ids.len() as f64 * f64::from(self.workflow.steps()),
+            tasks: ids.len() as f64,
+            task_latency: percentiles(latencies),
+            handover: percentiles(self.handovers(ids).await?),
+            statements: after.statements.zip(before.statements).map(|(a, b)| a - b),
+            commits: after.commits - before.commits,
+            wal_bytes,
+            rows: after.rows - before.rows,
+        })
+    }
+
+    async fn handovers(&self, ids: &[Uuid]) -> Result<Vec<f64>, BenchError> {
+        Ok(sqlx::query_scalar(
+            "with hops as materialized (select task_id, name, to_state, at from tasker.step_transitions
+                                         where task_id = any ($1) and to_state in ('enqueued_for_orchestration', 'in_progress'))
+             select (extract(epoch from c.at - max(p.at)) * 1000)::float8
+               from hops c
+               join tasker.tasks t on t.task_id = c.task_id
+               join tasker.template_edges e on e.template_id = t.template_id and e.child = c.name
+               join hops p on p.task_id = c.task_id and p.name = e.parent and p.to_state = 'enqueued_for_orchestration'
+              where c.to_state = 'in_progress'
+              group by c.task_id, c.name, c.at",
+        )
+        .bind(ids)
+        .fetch_all(self.pool)
+        .await?)
+    }
+
+    async fn counters(&self) -> Result<Counters, BenchError> {
+        let (commits, rows, wal_bytes): (f64, f64, f64) = sqlx::query_as(
+            "select xact_commit::float8, (tup_inserted + tup_updated + tup_deleted)::float8,
+                    (pg_current_wal_insert_lsn() - '0/0')::float8
+               from pg_stat_database where datname = current_database()",
+        )
+        .fetch_one(self.pool)
+        .await?;
+        // Counts what the processes sent, not what functions did inside.
+        let statements = sqlx::query_scalar(
+            "select sum(calls)::float8 from pg_stat_statements(false) where toplevel
+                and dbid = (select oid from pg_database where datname = current_database())",
+        )
+        .fetch_one(self.pool)
+        .await
+        .ok();
+        Ok(Counters { statements, commits, wal_bytes, rows })
+    }
+}
+
+/// Percentiles by nearest rank.
+fn percentiles(mut values: Vec<f64>) -> Percentiles {
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let rank = (share * values.len() as f64).ceil() as usize;
+        values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    };
+    Percentiles { p50: at(0.50), p95: at(0.95), p99: at(0.99) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let values = (1..=100).rev().map(f64::from).collect();
+        let p = percentiles(values);
+        assert_eq!((p.p50, p.p95, p.p99), (50.0, 95.0, 99.0));
+    }
+}

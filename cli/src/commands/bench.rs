@@ -1,0 +1,42 @@
+//! `tasker bench`: a database for the measuring instrument, and its orderly end.
+
+use crate::{
+    args::Globals,
+    bench::{self, BenchArgs},
+    database::Database,
+    error::{Error, Result},
+    signals,
+};
+use std::{process::ExitCode, time::Duration};
+
+/// Counts the statements that processes send.
+const COUNTER: &str = "pg_stat_statements";
+
+/// Measures on the database given, else on a PostgreSQL of its own.
+pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
+    let shutdown = signals::shutdown()?;
+    let (url, server) =
+        Database::resolve_or_start_with(globals, &[("shared_preload_libraries", COUNTER)]).await?;
+    // Dropped by ctrl-c, it kills its processes.
+    let result = shutdown.run_until_cancelled(measure(&args, &url, globals)).await;
+    let stopped = match server {
+        Some(server) => server.stop().await,
+        None => Ok(()),
+    };
+    result.unwrap_or_else(|| Err(Error::new("interrupted")))?;
+    stopped?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(args: &BenchArgs, url: &str, globals: &Globals) -> Result<()> {
+    let pool = Database::at(url).connect("tasker migrate", 2, Duration::from_secs(10)).await?;
+    tasker_queues::migrate(&pool).await?;
+    // Without it one figure is missing: no reason to measure nothing.
+    if let Err(error) =
+        sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&pool).await
+    {
+        tracing::info!(%error, "{COUNTER} is not there");
+    }
+    pool.close().await;
+    bench::run(args, url, globals.json).await.map_err(Error::boxed)
+}

@@ -1,0 +1,70 @@
+//! The commands, one module each.
+
+mod bench;
+pub mod completions;
+pub mod migrate;
+pub mod orchestrator;
+pub mod queue;
+mod service;
+pub mod task;
+pub mod template;
+pub mod up;
+pub mod worker;
+
+use crate::{
+    args::{Command, Globals},
+    error::Result,
+    logging::{self, LogFormat},
+};
+use std::{process::ExitCode, str::FromStr};
+
+/// Runs a command and gives the program's exit code.
+///
+/// # Errors
+/// What made it fail; the exit code is 1 then.
+pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
+    // These three have options for their log.
+    if !matches!(command, Command::Up(_) | Command::Orchestrator(_) | Command::Worker(_)) {
+        logging::start(LogFormat::Human, logging::QUIET)?;
+    }
+    match command {
+        Command::Up(args) => up::run(args, globals).await,
+        Command::Orchestrator(args) => orchestrator::run(args, globals).await,
+        Command::Worker(args) => worker::run(args, globals).await,
+        Command::Demo(args) => crate::demo::run(args, globals).await,
+        Command::Migrate(args) => migrate::run(args, globals).await,
+        Command::Template(command) => template::run(command, globals).await,
+        Command::Task(command) => task::run(command, globals).await,
+        Command::Queue(command) => queue::run(command, globals).await,
+        Command::Bench(args) => bench::run(args, globals).await,
+        Command::Completions(args) => completions::run(args),
+    }
+}
+
+/// A template by its full name, `namespace.name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+}
+
+impl FromStr for TemplateName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(['.', '/']) {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("write it as NAMESPACE.NAME, such as orders.fulfil".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for TemplateName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.name)
+    }
+}

@@ -1,0 +1,50 @@
+//! `tasker orchestrator`: a process of its own.
+
+use super::service::{PATIENCE, ServiceArgs};
+use crate::{args::Globals, database::Database, error::Result, logging, output};
+use clap::Args;
+use serde_json::json;
+use sqlx::PgPool;
+use std::process::ExitCode;
+use tasker_orchestrator::{CONNECTIONS, Orchestrator};
+
+/// Options of `tasker orchestrator`.
+#[derive(Debug, Args)]
+pub struct OrchestratorArgs {
+    #[command(flatten)]
+    service: ServiceArgs,
+    /// Messages or steps in one transaction at most.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch_size: u32,
+}
+
+/// Runs until SIGTERM or ctrl-c.
+pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> {
+    let shutdown = args.service.start(logging::FULL)?;
+    let database = Database::resolve(globals)?;
+    let connect = connect(&database);
+    let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
+    let pool = pool?;
+    tasker_core::schema::check(&pool).await?;
+    let orchestrator = build(&pool, &args.service, args.batch_size);
+    if globals.json {
+        output::print_json(&json!({"orchestrator_id": orchestrator.id()}))?;
+    }
+    orchestrator.run(shutdown).await?;
+    pool.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The pool of an orchestrator.
+pub async fn connect(database: &Database) -> Result<PgPool> {
+    database.connect("tasker-orchestrator", CONNECTIONS, PATIENCE).await
+}
+
+/// An orchestrator with these settings.
+pub fn build(pool: &PgPool, service: &ServiceArgs, batch_size: u32) -> Orchestrator {
+    Orchestrator::builder(pool.clone())
+        .poll_only(service.poll_only)
+        .poll_interval(service.poll_interval)
+        .batch_size(batch_size)
+        .build()
+}

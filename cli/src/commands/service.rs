@@ -1,0 +1,45 @@
+//! What the commands that run until they are stopped have in common.
+
+use crate::{
+    error::Result,
+    logging::{self, LogFormat},
+    metrics, signals, units,
+};
+use clap::Args;
+use std::{net::SocketAddr, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How long a process that may start before its database waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Options of every process that runs until it is stopped.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArgs {
+    /// Never LISTEN, only poll: for poolers in transaction mode.
+    #[arg(long)]
+    pub poll_only: bool,
+    /// How often to look for work when no notification comes.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::parse_duration)]
+    pub poll_interval: Duration,
+    /// Serve metrics for Prometheus, such as on 127.0.0.1:9187 [default: off].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// The form of the log, which goes to standard error; RUST_LOG filters it.
+    #[arg(long, value_enum, value_name = "FORM", default_value = "human")]
+    pub log: LogFormat,
+}
+
+impl ServiceArgs {
+    /// Starts the log, the signals, and the metrics. The token is cancelled by SIGTERM or ctrl-c.
+    ///
+    /// # Errors
+    /// RUST_LOG is not a filter, or the address of the metrics cannot be used.
+    pub fn start(&self, log: &str) -> Result<CancellationToken> {
+        logging::start(self.log, log)?;
+        let shutdown = signals::shutdown()?;
+        if let Some(address) = self.metrics {
+            metrics::serve(address)?;
+        }
+        Ok(shutdown)
+    }
+}

@@ -1,0 +1,74 @@
+//! `tasker task enqueue`: starts a task, and with --wait follows it to its end.
+
+use super::{context, details, follow};
+use crate::{args::Globals, commands::TemplateName, database::Database, error::Result, output, units};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use tasker_core::client::{self, NewTask};
+use uuid::Uuid;
+
+/// Options of `tasker task enqueue`.
+#[derive(Debug, Args)]
+pub struct EnqueueArgs {
+    /// The template to run.
+    #[arg(value_name = "NAMESPACE.NAME")]
+    pub template: TemplateName,
+    /// The task's input, a JSON object: JSON, or @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    context: String,
+    /// One version of the template [default: the one applied last].
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Higher goes first among what waits in tables.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub priority: i32,
+    /// Not before: 2026-01-31T09:00:00Z, or a delay such as 10m [default: now].
+    #[arg(long, value_name = "TIME", value_parser = units::parse_moment)]
+    run_at: Option<DateTime<Utc>>,
+    /// The same key with the same content gives the existing task.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// An id to find all that belongs together [default: the task's own].
+    #[arg(long, value_name = "UUID")]
+    correlation_id: Option<Uuid>,
+    /// Follow the task until it has finished; exits with 1 when it fails.
+    #[arg(long)]
+    pub wait: bool,
+    /// With --wait: give up waiting, not the task, after this time.
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = units::parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Enqueues.
+pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
+    let task = NewTask {
+        version: args.version,
+        priority: args.priority,
+        run_at: args.run_at,
+        idempotency_key: args.idempotency_key,
+        correlation_id: args.correlation_id,
+        ..NewTask::new(args.template.namespace, args.template.name).context(context::read(&args.context)?)
+    };
+    let pool = Database::open(globals).await?;
+    let task_id = client::enqueue(&pool, &task).await?;
+    if args.wait {
+        if !globals.json {
+            output::print(&task_id.to_string())?;
+        }
+        let status = follow::until_settled(&pool, task_id, args.timeout).await?;
+        details::print(&pool, task_id, false, globals).await?;
+        return follow::verdict(&status);
+    }
+    if globals.json {
+        output::print_json(&json!({"task_id": task_id}))?;
+    } else {
+        output::print(&task_id.to_string())?;
+        if std::io::stdout().is_terminal() {
+            let hint = console::style(format!("follow it: tasker task watch {task_id}")).for_stderr().dim();
+            output::note(&hint.to_string());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,317 @@
+//! `tasker template`: check, apply, list, show.
+
+use super::TemplateName;
+use crate::{
+    args::Globals,
+    database::Database,
+    error::{Error, Result},
+    output::{self, Look},
+    table::Table,
+    units::{local, relative},
+};
+use chrono::Utc;
+use clap::{Args, Subcommand, ValueHint};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use std::{io::Read, process::ExitCode};
+use tasker_core::{
+    client::{self, Template, TemplateOverview},
+    template::{self, Applied, Diagnostic, TemplateFile},
+};
+
+/// The commands of `tasker template`.
+#[derive(Debug, Subcommand)]
+pub enum TemplateCommand {
+    /// Check the files, then make their templates known to the database.
+    Apply(FileArgs),
+    /// Every version of every template.
+    List(ListArgs),
+    /// One template.
+    Show(ShowArgs),
+    /// Check the files: prints file:line:column: message [code] for every problem.
+    Validate(FileArgs),
+}
+
+/// Files with templates.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// Templates in YAML or JSON; - is standard input.
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    files: Vec<String>,
+}
+
+/// Options of `tasker template list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only of this namespace.
+    #[arg(long)]
+    namespace: Option<String>,
+}
+
+/// Options of `tasker template show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The template.
+    #[arg(value_name = "NAMESPACE.NAME")]
+    template: TemplateName,
+    /// One version of it [default: the one applied last].
+    #[arg(long)]
+    version: Option<String>,
+}
+
+/// Runs a command.
+pub async fn run(command: TemplateCommand, globals: &Globals) -> Result<ExitCode> {
+    match command {
+        TemplateCommand::Apply(args) => apply(args, globals).await,
+        TemplateCommand::List(args) => list(args, globals).await,
+        TemplateCommand::Show(args) => show(args, globals).await,
+        TemplateCommand::Validate(args) => validate(args, globals).await,
+    }
+}
+
+/// A file of the command line, as far as it could be read.
+struct Input {
+    name: String,
+    parsed: Option<TemplateFile>,
+    problems: Vec<Diagnostic>,
+}
+
+/// What `template apply --json` prints for each file.
+#[derive(Serialize)]
+struct AppliedFile<'a> {
+    file: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    version: &'a str,
+    #[serde(flatten)]
+    applied: Applied,
+}
+
+async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
+    let mut inputs = read_all(&args.files)?;
+    // Not even YAML: then no database has to be asked.
+    if inputs.iter().any(|input| input.parsed.is_some()) {
+        check_all(&Database::open(globals).await?, &mut inputs).await?;
+    }
+    if globals.json {
+        let problems: Vec<&Diagnostic> = inputs.iter().flat_map(|input| &input.problems).collect();
+        output::print_json(&problems)?;
+        return refuse(&inputs).map(|()| ExitCode::SUCCESS);
+    }
+    for input in &inputs {
+        for problem in &input.problems {
+            output::print(&problem.to_string())?;
+        }
+        if let (Some(file), true) = (&input.parsed, input.problems.is_empty()) {
+            output::print(&format!("{}: {} is valid", input.name, title(file)))?;
+        }
+    }
+    refuse(&inputs).map(|()| ExitCode::SUCCESS)
+}
+
+async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
+    let mut inputs = read_all(&args.files)?;
+    let pool = Database::open(globals).await?;
+    check_all(&pool, &mut inputs).await?;
+    for problem in inputs.iter().flat_map(|input| &input.problems) {
+        output::note(&problem.to_string());
+    }
+    refuse(&inputs).map_err(|error| error.or_hint("nothing was applied"))?;
+    let mut done = Vec::new();
+    let mut result = Ok(ExitCode::SUCCESS);
+    for file in inputs.iter().filter_map(|input| input.parsed.as_ref()) {
+        match template::apply(&pool, file).await {
+            Ok(applied) => {
+                if !globals.json {
+                    let what = if applied.created { "applied" } else { "unchanged, applied before:" };
+                    output::print(&format!("{what} {}", title(file)))?;
+                }
+                let [namespace, name, version] = identity(file);
+                done.push(AppliedFile { file: file.name(), namespace, name, version, applied });
+            }
+            Err(error) => {
+                result = Err(Error::from(error).context(file.name()));
+                break;
+            }
+        }
+    }
+    if globals.json {
+        output::print_json(&done)?;
+    }
+    result
+}
+
+fn read_all(names: &[String]) -> Result<Vec<Input>> {
+    let input = |name: &String| {
+        let text = read(name).map_err(|error| Error::from(error).context(format!("cannot read {name}")))?;
+        let name = if name == "-" { "<stdin>" } else { name };
+        let (parsed, problems) = match TemplateFile::parse(name, &text) {
+            Ok(file) => (Some(file), Vec::new()),
+            Err(problems) => (None, problems),
+        };
+        Ok(Input { name: name.to_owned(), parsed, problems })
+    };
+    names.iter().map(input).collect()
+}
+
+fn read(name: &str) -> std::io::Result<String> {
+    if name != "-" {
+        return std::fs::read_to_string(name);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+async fn check_all(pool: &PgPool, inputs: &mut [Input]) -> Result<()> {
+    for input in inputs {
+        if let Some(file) = &input.parsed {
+            input.problems.extend(template::check(pool, file).await?);
+        }
+    }
+    Ok(())
+}
+
+fn refuse(inputs: &[Input]) -> Result<()> {
+    let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let problems: usize = inputs.iter().map(|input| input.problems.len()).sum();
+    let files = inputs.iter().filter(|input| !input.problems.is_empty()).count();
+    match problems {
+        0 => Ok(()),
+        n => Err(Error::new(format!("{} in {}", many(n, "problem"), many(files, "file")))),
+    }
+}
+
+/// Namespace, name, and version; a file that is valid has all three.
+fn identity(file: &TemplateFile) -> [&str; 3] {
+    ["namespace", "name", "version"]
+        .map(|key| file.definition().get(key).and_then(Value::as_str).unwrap_or_default())
+}
+
+/// `orders.fulfil 1.0.0`.
+fn title(file: &TemplateFile) -> String {
+    let [namespace, name, version] = identity(file);
+    format!("{namespace}.{name} {version}")
+}
+
+async fn list(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
+    let pool = Database::open(globals).await?;
+    let templates = client::list_templates(&pool, args.namespace.as_deref()).await?;
+    if globals.json {
+        output::print_json(&templates)?;
+    } else if templates.is_empty() {
+        output::note("no templates yet: tasker template apply FILE");
+    } else {
+        output::print(&list_table(&templates, Look::stdout()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_table(templates: &[TemplateOverview], look: Look) -> String {
+    let mut table =
+        Table::new(look, &["TEMPLATE", "VERSION", "CURRENT", "STEPS", "FIRST APPLIED"]).wrap_from(5).keep(3);
+    for template in templates {
+        table.row([
+            format!("{}.{}", template.namespace, template.name),
+            template.version.clone(),
+            if template.current { "yes".to_owned() } else { String::new() },
+            template.steps.to_string(),
+            relative(template.created_at, Utc::now()),
+        ]);
+    }
+    table.render()
+}
+
+async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
+    let pool = Database::open(globals).await?;
+    let TemplateName { namespace, name } = &args.template;
+    let version = args.version.as_deref();
+    let Some(template) = client::show_template(&pool, namespace, name, version).await? else {
+        let version = version.map(|version| format!(" version {version:?} of")).unwrap_or_default();
+        return Err(Error::new(format!("there is no{version} template {}", args.template))
+            .or_hint("`tasker template list` shows all"));
+    };
+    match globals.json {
+        true => output::print_json(&template)?,
+        false => output::print(&show_text(&template, Look::stdout()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_text(template: &Template, look: Look) -> String {
+    let Template { overview, definition } = template;
+    let text = |key: &str| definition.get(key).and_then(Value::as_str);
+    let mut head = Table::pairs(look);
+    head.row(["template", &format!("{}.{}", overview.namespace, overview.name)]);
+    let current = if overview.current { " (current)" } else { "" };
+    head.row(["version", &format!("{}{current}", overview.version)]);
+    if let Some(description) = text("description") {
+        head.row(["description", description]);
+    }
+    head.row(["on failure", text("on_failure").unwrap_or("block")]);
+    head.row(["first applied", &local(overview.created_at)]);
+    let mut steps =
+        Table::new(look, &["STEP", "HANDLER", "AFTER", "ATTEMPTS", "TIMEOUT", "CONFIG"]).wrap_from(2);
+    for step in definition.get("steps").and_then(Value::as_array).into_iter().flatten() {
+        steps.row(step_row(step));
+    }
+    let mut all = format!("{}\n\n{}", head.render(), steps.render());
+    if let Some(schema) = definition.get("input_schema") {
+        all.push_str(&format!("\n\ninput schema\n{schema:#}"));
+    }
+    all
+}
+
+fn step_row(step: &Value) -> [String; 6] {
+    let text = |pointer: &str| match step.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    };
+    let parents = step.get("dependencies").and_then(Value::as_array).into_iter().flatten();
+    let parents: Vec<&str> = parents.filter_map(Value::as_str).collect();
+    let attempts = match step.pointer("/retry/retryable") {
+        Some(Value::Bool(false)) => "1".to_owned(),
+        _ => text("/retry/max_attempts"),
+    };
+    let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
+    [
+        text("/name"),
+        text("/handler/callable"),
+        parents.join(", "),
+        or(attempts, "3"),
+        format!("{} s", or(text("/timeout_seconds"), "300")),
+        text("/handler/config"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_step_shows_the_defaults_of_what_it_leaves_out() {
+        let step = json!({"name": "a", "handler": {"callable": "noop"}});
+        assert_eq!(step_row(&step), ["a", "noop", "", "3", "300 s", ""]);
+        let step = json!({
+            "name": "b", "dependencies": ["a", "x"], "timeout_seconds": 1.5,
+            "handler": {"callable": "sleep", "config": {"seconds": 1}}, "retry": {"retryable": false},
+        });
+        assert_eq!(step_row(&step), ["b", "sleep", "a, x", "1", "1.5 s", "{\"seconds\":1}"]);
+    }
+
+    #[test]
+    fn problems_are_counted_in_words() {
+        let input = |problems: usize| {
+            let file = TemplateFile::parse("t.yaml", "name: a\n").unwrap();
+            let problem = file.diagnostic("/name", "invalid_name", "no");
+            Input { name: "t.yaml".to_owned(), parsed: Some(file), problems: vec![problem; problems] }
+        };
+        let message = |inputs: &[Input]| format!("{:?}", refuse(inputs).unwrap_err());
+        assert!(message(&[input(1), input(0)]).contains("\"1 problem in 1 file\""));
+        assert!(message(&[input(2), input(1)]).contains("\"3 problems in 2 files\""));
+        assert!(refuse(&[input(0)]).is_ok());
+    }
+}

@@ -1,0 +1,219 @@
+//! `tasker up`: everything in one process, until ctrl-c.
+
+use super::{
+    orchestrator,
+    service::ServiceArgs,
+    worker::{self, LimitArgs},
+};
+use crate::{
+    args::Globals,
+    database::{Database, FOLDER, Source},
+    error::{Error, Result},
+    logging, output,
+};
+use clap::Args;
+use serde_json::json;
+use sqlx::PgPool;
+use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
+use tasker_core::client;
+use tasker_embedded::Embedded;
+use tasker_queues::MigrationReport;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How soon a namespace that comes with a new template is served.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Options of `tasker up`.
+#[derive(Debug, Args)]
+#[command(after_help = "PostgreSQL is started in .tasker of the current folder, unless a database is given.")]
+pub struct UpArgs {
+    /// Run no worker: workers of your own do the steps.
+    #[arg(long)]
+    no_worker: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+/// Runs until SIGTERM or ctrl-c.
+pub async fn run(args: UpArgs, globals: &Globals) -> Result<ExitCode> {
+    let shutdown = args.service.start(logging::QUIET)?;
+    let Some(started) = shutdown.run_until_cancelled(start(globals)).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (database, mut server) = started?;
+    let result = serve(&args, globals, &database, server.as_mut(), &shutdown).await;
+    let stopped = match server {
+        Some(server) => server.stop().await,
+        None => Ok(()),
+    };
+    result?;
+    stopped?;
+    if !globals.json {
+        output::note("stopped");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The database given, or a PostgreSQL of our own.
+async fn start(globals: &Globals) -> Result<(Database, Option<Embedded>)> {
+    let (url, server) = Database::resolve_or_start(globals).await?;
+    match Database::named(globals) {
+        Some(database) => Ok((database, None)),
+        None if server.is_none() => {
+            Err(Error::new(format!("another tasker runs a PostgreSQL in {FOLDER} already")).or_hint(
+                "use it (tasker task list), add to it (tasker worker, tasker orchestrator), or stop it first",
+            ))
+        }
+        None => Ok((Database { url, source: Source::Recorded }, server)),
+    }
+}
+
+/// Migrates, then runs the orchestrator and the workers until one ends or the shutdown.
+async fn serve(
+    args: &UpArgs,
+    globals: &Globals,
+    database: &Database,
+    server: Option<&mut Embedded>,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let pool = orchestrator::connect(database).await?;
+    let report = tasker_queues::migrate(&pool).await?;
+    greet(globals, database, server.as_deref(), &report, args.no_worker)?;
+    // A child, so that the end of one part can stop the others.
+    let stop = shutdown.child_token();
+    let mut parts = JoinSet::new();
+    let orchestrator = orchestrator::build(&pool, &args.service, 500);
+    let token = stop.clone();
+    parts.spawn(async move { orchestrator.run(token).await.map_err(Error::from) });
+    if !args.no_worker {
+        let pool = worker::connect(database, &args.limits).await?;
+        parts.spawn(work(pool, args.limits.clone(), args.service.clone(), globals.json, stop.clone()));
+    }
+    let mut result = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        Some(ended) = parts.join_next() => flat(ended),
+        // Without it no part can end in an orderly way.
+        Err(gone) = server_ended(server) => return Err(gone),
+    };
+    if !globals.json && result.is_ok() {
+        output::note("stopping");
+    }
+    stop.cancel();
+    while let Some(ended) = parts.join_next().await {
+        result = result.and(flat(ended));
+    }
+    result
+}
+
+fn flat(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    ended.map_err(Error::from).flatten()
+}
+
+/// Ends when the PostgreSQL we started ends, which is always a failure; never where there is none.
+async fn server_ended(server: Option<&mut Embedded>) -> Result<()> {
+    let Some(server) = server else { return std::future::pending().await };
+    let log = server.log_path();
+    server.ended().await?;
+    Err(Error::new("PostgreSQL has ended").or_hint(format!("its log is {}", log.display())))
+}
+
+/// Serves all namespaces: a worker for those that are there, another one for those that come later. One
+/// worker restarted with a longer list would have to break off long steps.
+async fn work(
+    pool: PgPool,
+    limits: LimitArgs,
+    service: ServiceArgs,
+    quiet: bool,
+    stop: CancellationToken,
+) -> Result<()> {
+    let mut served: BTreeSet<String> = BTreeSet::new();
+    let mut workers = JoinSet::new();
+    while !stop.is_cancelled() {
+        let there = match client::list_namespaces(&pool).await {
+            Ok(there) => there,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for new namespaces");
+                Vec::new()
+            }
+        };
+        let new: Vec<String> = there.into_iter().filter(|name| !served.contains(name)).collect();
+        if !new.is_empty() {
+            let worker = worker::build(&pool, &new, &limits, &service)?;
+            let token = stop.clone();
+            served.extend(new.iter().cloned());
+            if !quiet {
+                output::note(&format!("worker serves {}", new.join(", ")));
+            }
+            workers.spawn(async move { (worker.run(token).await, new) });
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            // A worker ends early only when its start fails: tried again at the next look.
+            Some(Ok((result, namespaces))) = workers.join_next() => {
+                if let Err(error) = result {
+                    tracing::error!(%error, ?namespaces, "a worker did not start; trying again");
+                }
+                served.retain(|name| !namespaces.contains(name));
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended?.0?;
+    }
+    pool.close().await;
+    Ok(())
+}
+
+/// Says what runs, and what to do next.
+fn greet(
+    globals: &Globals,
+    database: &Database,
+    server: Option<&Embedded>,
+    report: &MigrationReport,
+    no_worker: bool,
+) -> Result<()> {
+    let psql = server.map(psql_line);
+    if globals.json {
+        return output::print_json(&json!({
+            "url": database.url,
+            "psql": psql,
+            "schema": report.schema.version,
+            "worker": !no_worker,
+        }));
+    }
+    let place = match server {
+        Some(server) => format!("PostgreSQL {} runs in {FOLDER}, port {}", server.version(), server.port()),
+        None => format!("using the database of {}", database.source),
+    };
+    let parts = if no_worker { "an orchestrator runs" } else { "an orchestrator and a worker run" };
+    let change = if report.schema.up_to_date() { "up to date" } else { "installed" };
+    let mut text = format!("{place}\nschema tasker is {change}: {}\n{parts}\n\n", report.schema.version);
+    if let Some(psql) = psql {
+        text.push_str(&format!("  {psql}\n\n"));
+    }
+    text.push_str(
+        "next, from another terminal in this folder:\n\
+         \x20 tasker template apply FILE.yaml\n\
+         \x20 tasker task enqueue NAMESPACE.NAME --context '{}' --wait\n\
+         \x20 tasker task list\n\n\
+         ctrl-c stops everything\n",
+    );
+    output::print(&text)
+}
+
+/// The command that opens the server in psql: ours where there is none in the path.
+fn psql_line(server: &Embedded) -> String {
+    let in_path = |folder: &Path| folder.join("psql").is_file();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = server.bin_dir().join("psql");
+    let psql = match std::env::split_paths(&path).any(|folder| in_path(&folder)) || !own.is_file() {
+        true => "psql".to_owned(),
+        false => own.display().to_string(),
+    };
+    format!("{psql} '{}'", server.admin_url())
+}

@@ -1,0 +1,81 @@
+//! `tasker worker`: a process of its own with the built-in handlers.
+
+use super::service::{PATIENCE, ServiceArgs};
+use crate::{args::Globals, database::Database, error::Result, logging, output, units};
+use clap::Args;
+use serde_json::json;
+use sqlx::PgPool;
+use std::{process::ExitCode, time::Duration};
+use tasker_worker::{BuildError, Worker};
+
+/// Options of `tasker worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// The namespaces to serve, separated by commas.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAMESPACE,…")]
+    pub namespace: Vec<String>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+/// The limits of a worker.
+#[derive(Debug, Clone, Args)]
+pub struct LimitArgs {
+    /// Steps that run at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub concurrency: u16,
+    /// Database connections; all but three of them are for `sql` handlers.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub connections: u32,
+    /// How long a claimed step is held before another worker may take it; extended while it runs.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_duration)]
+    pub lease: Duration,
+    /// How long running steps may take to finish when the worker is stopped.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::parse_duration)]
+    pub grace: Duration,
+}
+
+/// Runs until SIGTERM or ctrl-c.
+pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
+    let shutdown = args.service.start(logging::FULL)?;
+    let database = Database::resolve(globals)?;
+    let connect = connect(&database, &args.limits);
+    let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
+    let pool = pool?;
+    tasker_core::schema::check(&pool).await?;
+    let worker = build(&pool, &args.namespace, &args.limits, &args.service)?;
+    if globals.json {
+        output::print_json(&json!({
+            "worker_id": worker.id(),
+            "namespaces": worker.namespaces(),
+            "handlers": worker.handlers(),
+        }))?;
+    }
+    worker.run(shutdown).await?;
+    pool.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The pool of a worker.
+pub async fn connect(database: &Database, limits: &LimitArgs) -> Result<PgPool> {
+    database.connect("tasker-worker", limits.connections, PATIENCE).await
+}
+
+/// A worker with the built-in handlers and these settings.
+pub fn build(
+    pool: &PgPool,
+    namespaces: &[String],
+    limits: &LimitArgs,
+    service: &ServiceArgs,
+) -> Result<Worker, BuildError> {
+    Worker::builder(pool.clone())
+        .namespaces(namespaces)
+        .concurrency(limits.concurrency.into())
+        .lease(limits.lease)
+        .grace(limits.grace)
+        .poll_only(service.poll_only)
+        .poll_interval(service.poll_interval)
+        .build()
+}

@@ -1,0 +1,184 @@
+//! Which database a command works on, and connecting to it.
+
+use crate::{
+    args::Globals,
+    error::{Error, Result},
+    progress,
+};
+use sqlx::PgPool;
+use std::{fmt, time::Duration};
+use tasker_core::{
+    db::{self, DbOptions},
+    schema,
+};
+use tasker_embedded::Embedded;
+
+/// The folder of the PostgreSQL that `up`, `demo`, and `bench` start.
+pub const FOLDER: &str = ".tasker";
+/// How long a command for people tries to reach the database.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The database of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// Who named it.
+    pub source: Source,
+}
+
+/// Where a database URL comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The option `--database-url`.
+    Option,
+    /// An environment variable.
+    Variable(&'static str),
+    /// The server that another program runs on [`FOLDER`].
+    Recorded,
+    /// An earlier [`Database::resolve_or_start`].
+    Resolved,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option => f.write_str("--database-url"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Recorded => write!(f, "{FOLDER}/server.json"),
+            Self::Resolved => write!(f, "--database-url, the environment, or {FOLDER}/server.json"),
+        }
+    }
+}
+
+impl Database {
+    /// The database that the user named, else the one that `tasker up` runs here.
+    ///
+    /// # Errors
+    /// There is neither.
+    pub fn resolve(globals: &Globals) -> Result<Self> {
+        Self::named(globals).or_else(Self::recorded).ok_or_else(|| {
+            Error::new(format!("no database: DATABASE_URL is not set, and no `tasker up` runs in {FOLDER}"))
+                .or_hint("run `tasker up` in this folder, or set DATABASE_URL (or --database-url) to postgres://user:password@host:port/database")
+        })
+    }
+
+    /// The database that the user named, else the one that runs here, else a PostgreSQL started now, which
+    /// lives as long as the second value.
+    ///
+    /// # Errors
+    /// PostgreSQL cannot be found or started; the error says what to do.
+    pub async fn resolve_or_start(globals: &Globals) -> Result<(String, Option<Embedded>)> {
+        Self::resolve_or_start_with(globals, &[]).await
+    }
+
+    /// As [`Database::resolve_or_start`]; a PostgreSQL that is started gets these settings if it takes them.
+    ///
+    /// # Errors
+    /// As [`Database::resolve_or_start`].
+    pub async fn resolve_or_start_with(
+        globals: &Globals,
+        settings: &[(&str, &str)],
+    ) -> Result<(String, Option<Embedded>)> {
+        if let Some(database) = Self::named(globals).or_else(Self::recorded) {
+            return Ok((database.url, None));
+        }
+        let spinner = progress::spinner("starting PostgreSQL");
+        let mut started = Embedded::builder().dir(FOLDER).settings(settings.iter().copied()).start().await;
+        if let (Err(tasker_embedded::Error::Start { .. }), false) = (&started, settings.is_empty()) {
+            started = Embedded::builder().dir(FOLDER).start().await;
+        }
+        spinner.finish_and_clear();
+        match started {
+            Ok(server) => Ok((server.admin_url(), Some(server))),
+            // Started by another program since we looked.
+            Err(tasker_embedded::Error::AlreadyRunning(server)) => Ok((server.url.clone(), None)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The database that the user named.
+    pub fn named(globals: &Globals) -> Option<Self> {
+        named(globals.database_url.as_deref(), |name| std::env::var(name).ok())
+    }
+
+    /// A database already resolved.
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), source: Source::Resolved }
+    }
+
+    fn recorded() -> Option<Self> {
+        Some(Self { url: tasker_embedded::recorded_url(FOLDER)?, source: Source::Recorded })
+    }
+
+    /// Connects, with a pool of this size, and tries as long as `patience`.
+    ///
+    /// # Errors
+    /// The URL is wrong, or the database cannot be reached or refuses.
+    pub async fn connect(&self, program: &str, connections: u32, patience: Duration) -> Result<PgPool> {
+        let mut options = DbOptions::new(&self.url, program).max_connections(connections);
+        options.connect_timeout = patience;
+        db::connect(&options).await.map_err(|error| {
+            let unreachable = matches!(error, tasker_core::Error::Unreachable { .. });
+            let error = Error::from(error);
+            match unreachable {
+                true => error.or_hint(format!(
+                    "the URL comes from {}: is the server running there, and does it accept connections?",
+                    self.source
+                )),
+                false => error.or_hint(format!("the URL comes from {}", self.source)),
+            }
+        })
+    }
+
+    /// For a command that people wait for: resolves, connects, and checks the schema.
+    ///
+    /// # Errors
+    /// As [`Database::resolve`] and [`Database::connect`]; the schema is missing, older, or newer.
+    pub async fn open(globals: &Globals) -> Result<PgPool> {
+        let pool = Self::resolve(globals)?.connect("tasker", 2, PATIENCE).await?;
+        schema::check(&pool).await?;
+        Ok(pool)
+    }
+}
+
+fn named(option: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Option<Database> {
+    let from =
+        |source, url: Option<String>| Some(Database { url: url.filter(|url| !url.is_empty())?, source });
+    from(Source::Option, option.map(str::to_owned)).or_else(|| {
+        ["TASKER_DATABASE_URL", "DATABASE_URL"]
+            .into_iter()
+            .find_map(|name| from(Source::Variable(name), variable(name)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pick(option: Option<&str>, tasker: Option<&str>, general: Option<&str>) -> Option<(String, Source)> {
+        named(option, |name| {
+            let value = if name == "DATABASE_URL" { general } else { tasker };
+            value.map(str::to_owned)
+        })
+        .map(|database| (database.url, database.source))
+    }
+
+    #[test]
+    fn the_option_goes_before_the_variables_and_ours_before_the_general_one() {
+        let found = |url: &str, source| Some((url.to_owned(), source));
+        assert_eq!(pick(Some("o"), Some("t"), Some("d")), found("o", Source::Option));
+        assert_eq!(pick(None, Some("t"), Some("d")), found("t", Source::Variable("TASKER_DATABASE_URL")));
+        assert_eq!(pick(None, None, Some("d")), found("d", Source::Variable("DATABASE_URL")));
+        assert_eq!(pick(None, None, None), None);
+    }
+
+    #[test]
+    fn empty_values_count_as_not_set() {
+        assert_eq!(
+            pick(Some(""), Some(""), Some("d")),
+            Some(("d".to_owned(), Source::Variable("DATABASE_URL")))
+        );
+        assert_eq!(pick(None, Some(""), Some("")), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! SIGTERM and ctrl-c: the first one asks for an orderly end, a second one ends at once.
+
+use crate::{error::Result, output};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// What a shell reports of a program ended by ctrl-c.
+const INTERRUPTED: i32 = 130;
+
+/// `timeout` and some supervisors send the first signal twice, to the process and to its group.
+const SAME: Duration = Duration::from_secs(1);
+
+/// A token that is cancelled by SIGTERM or ctrl-c.
+///
+/// # Errors
+/// The signals cannot be listened to.
+pub fn shutdown() -> Result<CancellationToken> {
+    let first = Signals::listen()?;
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        first.next().await;
+        cancelled.cancel();
+        tokio::time::sleep(SAME).await;
+        // New ones, which have not seen what came in between.
+        match Signals::listen() {
+            Ok(second) => second.next().await,
+            Err(error) => return tracing::warn!(%error, "a second signal will not be noticed"),
+        }
+        output::note("stopped at once by a second signal");
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(token)
+}
+
+struct Signals {
+    interrupts: Signal,
+    terminations: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupts: signal(SignalKind::interrupt())?,
+            terminations: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(mut self) {
+        tokio::select! {
+            _ = self.interrupts.recv() => {}
+            _ = self.terminations.recv() => {}
+        }
+    }
+}

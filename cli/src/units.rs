@@ -1,0 +1,123 @@
+//! Times and durations, as people write and read them.
+
+use chrono::{DateTime, Local, TimeDelta, Utc};
+use std::time::Duration;
+
+/// `500ms`, `30s`, `5m`, `2h`, `1d`; a bare number is seconds.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let refusal = || format!("{text:?} is not a duration: write it as 500ms, 30s, 5m, 2h, or 1d");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return Err(refusal()),
+    };
+    let number: f64 = number.parse().map_err(|_| refusal())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| refusal())
+}
+
+/// A moment: RFC 3339, or a duration from now.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(moment.to_utc());
+    }
+    parse_duration(text.trim_start_matches('+'))
+        .ok()
+        .and_then(|delay| Utc::now().checked_add_signed(TimeDelta::from_std(delay).ok()?))
+        .ok_or_else(|| {
+            format!("{text:?} is neither a time such as 2026-01-31T09:00:00Z nor a delay such as 10m")
+        })
+}
+
+/// Milliseconds in the largest units that tell enough: `<1 ms`, `12 ms`, `1.24 s`, `3 min 5 s`, `2 d 4 h`.
+pub fn milliseconds(ms: f64) -> String {
+    let seconds = (ms / 1000.0).round() as i64;
+    match ms {
+        ms if ms < 0.5 => "<1 ms".to_owned(),
+        ms if ms < 999.5 => format!("{ms:.0} ms"),
+        ms if ms < 59_995.0 => format!("{:.2} s", ms / 1000.0),
+        _ if seconds < 3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ if seconds < 86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// How long ago, or until when, in one unit: `12 s ago`, `in 5 min`.
+pub fn relative(moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (now - moment).num_seconds();
+    let size = seconds.abs();
+    let text = match size {
+        0..60 => format!("{size} s"),
+        60..3_600 => format!("{} min", size / 60),
+        3_600..86_400 => format!("{} h", size / 3_600),
+        _ => format!("{} d", size / 86_400),
+    };
+    if seconds < 0 { format!("in {text}") } else { format!("{text} ago") }
+}
+
+/// Date and time of day in the zone of this machine.
+pub fn local(moment: DateTime<Utc>) -> String {
+    moment.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The time of day with milliseconds, in the zone of this machine.
+pub fn clock(moment: DateTime<Utc>) -> String {
+    moment.with_timezone(&Local).format("%H:%M:%S%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(parse_duration("7"), Ok(Duration::from_secs(7)));
+        for bad in ["", "s", "5y", "-1s", "1..2s", "99999999999999999999d"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_absolute_or_from_now() {
+        let fixed = parse_moment("2026-01-31T09:00:00+01:00").unwrap();
+        assert_eq!(fixed.to_rfc3339(), "2026-01-31T08:00:00+00:00");
+        let soon = parse_moment("+10m").unwrap() - Utc::now();
+        assert!((595..=600).contains(&soon.num_seconds()));
+        assert!(parse_moment("tomorrow").is_err());
+    }
+
+    #[test]
+    fn lengths_are_short() {
+        let texts = [0.42, 9.96, 340.2, 999.6, 1_240.0, 59_999.0, 185_000.0, 7_500_000.0, 187_200_000.0]
+            .map(milliseconds);
+        assert_eq!(
+            texts,
+            [
+                "<1 ms",
+                "10 ms",
+                "340 ms",
+                "1.00 s",
+                "1.24 s",
+                "1 min 0 s",
+                "3 min 5 s",
+                "2 h 5 min",
+                "2 d 4 h"
+            ]
+        );
+        let now = Utc::now();
+        assert_eq!(relative(now - TimeDelta::seconds(61), now), "1 min ago");
+        assert_eq!(relative(now + TimeDelta::hours(3), now), "in 3 h");
+    }
+}

@@ -1,0 +1,323 @@
+//! The client's part of the SQL API as typed calls. Each is one round trip; those that take an executor
+//! run in the caller's own transaction when given one.
+
+mod views;
+
+pub use views::{
+    DagRow, QueueOverview, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition, Template,
+    TemplateOverview, WorkerOverview,
+};
+
+use crate::{Error, Result, TaskState};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::{PgExecutor, PgPool, types::Json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// A task to enqueue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// The template's namespace.
+    pub namespace: String,
+    /// The template's name.
+    pub name: String,
+    /// An object; the input of the task.
+    pub context: Value,
+    /// None: the version applied last.
+    pub version: Option<String>,
+    /// Higher goes first among what waits in tables; 0 is usual.
+    pub priority: i32,
+    /// Not before; none: at once.
+    pub run_at: Option<DateTime<Utc>>,
+    /// The same key with the same content gives the existing task.
+    pub idempotency_key: Option<String>,
+    /// None: the task's own id.
+    pub correlation_id: Option<Uuid>,
+    /// A W3C trace context, handed to every handler.
+    pub traceparent: Option<String>,
+    /// Whether to wake an orchestrator at commit; none: as `tasker.settings` says.
+    pub notify: Option<bool>,
+}
+
+impl NewTask {
+    /// A task of the template's last version with an empty context.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            context: Value::Object(Map::new()),
+            version: None,
+            priority: 0,
+            run_at: None,
+            idempotency_key: None,
+            correlation_id: None,
+            traceparent: None,
+            notify: None,
+        }
+    }
+
+    /// Sets the context.
+    pub fn context(mut self, context: Value) -> Self {
+        self.context = context;
+        self
+    }
+}
+
+/// Enqueues a task and returns its id. In the caller's transaction: rolled back, nothing happened.
+///
+/// # Errors
+/// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key.
+pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uuid> {
+    let sql = "select tasker.enqueue_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let id = sqlx::query_scalar(sql)
+        .bind(&task.namespace)
+        .bind(&task.name)
+        .bind(&task.context)
+        .bind(&task.version)
+        .bind(task.priority)
+        .bind(task.run_at)
+        .bind(&task.idempotency_key)
+        .bind(task.correlation_id)
+        .bind(&task.traceparent)
+        .bind(task.notify)
+        .fetch_one(executor)
+        .await?;
+    Ok(id)
+}
+
+/// Enqueues a task for each context, all or none, and returns their ids in the same order.
+///
+/// # Errors
+/// `TK001`, `TK002`, `TK005` as for [`enqueue`].
+pub async fn enqueue_many(
+    executor: impl PgExecutor<'_>,
+    namespace: &str,
+    name: &str,
+    contexts: &[Value],
+) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query_scalar("select tasker.enqueue_tasks($1, $2, $3)")
+        .bind(namespace)
+        .bind(name)
+        .bind(contexts)
+        .fetch_all(executor)
+        .await?;
+    Ok(ids)
+}
+
+/// A task in one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// The task.
+    pub task_id: Uuid,
+    /// Of its template.
+    pub namespace: String,
+    /// Of its template.
+    pub name: String,
+    /// Of its template.
+    pub version: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many steps are in each state; states without steps are left out.
+    pub steps: BTreeMap<String, u64>,
+    /// Why it failed.
+    pub error: Option<Value>,
+    /// What else the engine says: times, the correlation id.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+impl TaskStatus {
+    /// Whether it moves no more by itself: finished, or blocked by failures until an operator helps.
+    pub fn is_settled(&self) -> bool {
+        self.state.is_terminal() || self.state == TaskState::BlockedByFailures
+    }
+
+    /// Whether it ended well: complete, or resolved by an operator.
+    pub fn succeeded(&self) -> bool {
+        matches!(self.state, TaskState::Complete | TaskState::ResolvedManually)
+    }
+}
+
+/// The status of a task.
+///
+/// # Errors
+/// `TK004` when there is no such task.
+pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskStatus> {
+    let Json(status) =
+        sqlx::query_scalar("select tasker.task_status($1)").bind(task_id).fetch_one(executor).await?;
+    Ok(status)
+}
+
+/// The results of the leaf steps by name; none until the task is complete.
+///
+/// # Errors
+/// `TK004` when there is no such task.
+pub async fn result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Value>> {
+    let result =
+        sqlx::query_scalar("select tasker.task_result($1)").bind(task_id).fetch_one(executor).await?;
+    Ok(result)
+}
+
+/// Cancels a task; false when it had already finished.
+///
+/// # Errors
+/// `TK004` when there is no such task.
+pub async fn cancel(executor: impl PgExecutor<'_>, task_id: Uuid, reason: Option<&str>) -> Result<bool> {
+    let cancelled = sqlx::query_scalar("select tasker.cancel_task($1, $2)")
+        .bind(task_id)
+        .bind(reason)
+        .fetch_one(executor)
+        .await?;
+    Ok(cancelled)
+}
+
+/// Waits until a task has settled or `timeout` is over, and returns its status then: look at
+/// [`TaskStatus::is_settled`]. A database that is away for a moment is waited for.
+///
+/// # Errors
+/// `TK004` when there is no such task; a database that is away when the time is over.
+pub async fn wait(pool: &PgPool, task_id: Uuid, timeout: Duration) -> Result<TaskStatus> {
+    let deadline = Instant::now() + timeout;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let status = status(pool, task_id).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        match status {
+            Ok(status) if status.is_settled() || left.is_zero() => return Ok(status),
+            Err(error) if !error.is_transient() || left.is_zero() => return Err(error),
+            _ => tokio::time::sleep(pause.min(left)).await,
+        }
+        pause = (pause * 5 / 4).min(Duration::from_millis(200));
+    }
+}
+
+/// Which tasks to list; nothing set: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only of this namespace.
+    pub namespace: Option<String>,
+    /// Only of templates with this name.
+    pub name: Option<String>,
+    /// Only in this state.
+    pub state: Option<TaskState>,
+}
+
+/// The newest tasks first, at most `limit` of them.
+///
+/// # Errors
+/// Database errors only.
+pub async fn list_tasks(
+    executor: impl PgExecutor<'_>,
+    filter: &TaskFilter,
+    limit: u32,
+) -> Result<Vec<TaskOverview>> {
+    let rows = sqlx::query_scalar(views::LIST_TASKS)
+        .bind(&filter.namespace)
+        .bind(&filter.name)
+        .bind(filter.state.map(TaskState::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await?;
+    Ok(unwrapped(rows))
+}
+
+/// A task with its steps, its graph, and its whole audit.
+///
+/// # Errors
+/// `TK004` when there is no such task.
+pub async fn show_task(pool: &PgPool, task_id: Uuid) -> Result<TaskDetails> {
+    let task: Option<Json<TaskOverview>> =
+        sqlx::query_scalar(views::TASK).bind(task_id).fetch_optional(pool).await?;
+    let Some(Json(task)) = task else {
+        return Err(Error::Refused {
+            code: "TK004".to_owned(),
+            message: format!("there is no task {task_id}"),
+            hint: Some("tasker task list shows the newest tasks".to_owned()),
+        });
+    };
+    let (steps, dag) = task_steps(pool, task_id).await?;
+    let task_transitions = sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(pool).await?;
+    let step_transitions = sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(pool).await?;
+    Ok(TaskDetails {
+        task,
+        steps,
+        dag,
+        task_transitions: unwrapped(task_transitions),
+        step_transitions: unwrapped(step_transitions),
+    })
+}
+
+/// The steps of a task and its graph, both roots first; none when there is no such task.
+///
+/// # Errors
+/// Database errors only.
+pub async fn task_steps(pool: &PgPool, task_id: Uuid) -> Result<(Vec<StepOverview>, Vec<DagRow>)> {
+    let steps = sqlx::query_scalar(views::STEPS).bind(task_id).fetch_all(pool).await?;
+    let dag = sqlx::query_scalar(views::DAG).bind(task_id).fetch_all(pool).await?;
+    Ok((unwrapped(steps), unwrapped(dag)))
+}
+
+/// Every version of every template, the newest of each first.
+///
+/// # Errors
+/// Database errors only.
+pub async fn list_templates(
+    executor: impl PgExecutor<'_>,
+    namespace: Option<&str>,
+) -> Result<Vec<TemplateOverview>> {
+    let rows = sqlx::query_scalar(views::TEMPLATES).bind(namespace).fetch_all(executor).await?;
+    Ok(unwrapped(rows))
+}
+
+/// A template with its definition; no version: the one applied last. None when there is no such template.
+///
+/// # Errors
+/// Database errors only.
+pub async fn show_template(
+    executor: impl PgExecutor<'_>,
+    namespace: &str,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<Template>> {
+    let row: Option<Json<Template>> = sqlx::query_scalar(views::TEMPLATE)
+        .bind(namespace)
+        .bind(name)
+        .bind(version)
+        .fetch_optional(executor)
+        .await?;
+    Ok(row.map(|Json(template)| template))
+}
+
+/// Every namespace, by name.
+///
+/// # Errors
+/// Database errors only.
+pub async fn list_namespaces(executor: impl PgExecutor<'_>) -> Result<Vec<String>> {
+    let names = sqlx::query_scalar("select namespace from tasker.namespaces order by namespace");
+    Ok(names.fetch_all(executor).await?)
+}
+
+/// Every queue of Tasker.
+///
+/// # Errors
+/// Database errors only.
+pub async fn list_queues(executor: impl PgExecutor<'_>) -> Result<Vec<QueueOverview>> {
+    Ok(unwrapped(sqlx::query_scalar(views::QUEUES).fetch_all(executor).await?))
+}
+
+/// Every worker that has not said goodbye.
+///
+/// # Errors
+/// Database errors only.
+pub async fn list_workers(executor: impl PgExecutor<'_>) -> Result<Vec<WorkerOverview>> {
+    Ok(unwrapped(sqlx::query_scalar(views::WORKERS).fetch_all(executor).await?))
+}
+
+fn unwrapped<T>(rows: Vec<Json<T>>) -> Vec<T> {
+    rows.into_iter().map(|Json(row)| row).collect()
+}

@@ -1,0 +1,154 @@
+//! The SQL a program carries: migrations in order, and objects in the order of their dependencies.
+
+use super::order;
+use crate::{Error, Result};
+use include_dir::{Dir, DirEntry, include_dir};
+
+static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../migrations");
+static OBJECTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql");
+
+/// Runs last, whatever its place in the alphabet.
+const GRANTS: &str = "grants.sql";
+
+/// A numbered file of `migrations/`, applied once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// From 1, without gaps.
+    pub version: i32,
+    /// The file's name without `.sql`, with its number.
+    pub name: String,
+    /// The file.
+    pub sql: String,
+    /// Of the file; tells whether an applied migration was changed.
+    pub checksum: String,
+}
+
+/// A file of `sql/`, dropped and created again when any of them changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Relative to `sql/`, with `/`.
+    pub path: String,
+    /// The file.
+    pub sql: String,
+}
+
+/// Everything the installer installs.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    pub(super) migrations: Vec<Migration>,
+    /// In the order of creation.
+    pub(super) objects: Vec<Object>,
+    pub(super) grants: Option<Object>,
+    pub(super) sql_hash: String,
+    pub(super) tasker_version: String,
+}
+
+impl Bundle {
+    /// The bundle of this program.
+    ///
+    /// # Errors
+    /// See [`Bundle::new`]; a test of this crate makes sure that there are none.
+    pub fn embedded() -> Result<Self> {
+        Self::new(&files(&MIGRATIONS)?, &files(&OBJECTS)?, env!("CARGO_PKG_VERSION"))
+    }
+
+    /// A bundle of files given as (path, text): migrations by file name, objects by their path in `sql/`.
+    ///
+    /// # Errors
+    /// [`Error::Schema`]: a migration that is not named `NNNN_name.sql`, a gap in their numbers, a `requires`
+    /// that names no file, a cycle of them.
+    pub fn new(
+        migrations: &[(String, String)],
+        objects: &[(String, String)],
+        tasker_version: &str,
+    ) -> Result<Self> {
+        let migrations = numbered(migrations)?;
+        let mut objects: Vec<Object> = objects
+            .iter()
+            .filter(|(path, _)| path.ends_with(".sql"))
+            .map(|(path, sql)| Object { path: path.clone(), sql: sql.clone() })
+            .collect();
+        objects.sort_by(|a, b| a.path.cmp(&b.path));
+        let texts = objects.iter().flat_map(|object| [object.path.as_str(), object.sql.as_str()]);
+        let sql_hash = checksum(texts);
+        if let Some(object) = objects.iter().find(|object| !object.sql.trim_end().ends_with(';')) {
+            return Err(Error::Schema(format!("sql/{} must end with a semicolon", object.path)));
+        }
+        let grants = objects.iter().position(|o| o.path == GRANTS).map(|found| objects.remove(found));
+        let objects = order::sort(objects)?;
+        Ok(Self { migrations, objects, grants, sql_hash, tasker_version: tasker_version.to_owned() })
+    }
+
+    /// The number of the last migration; 0 without any.
+    pub fn migration(&self) -> i32 {
+        self.migrations.last().map_or(0, |migration| migration.version)
+    }
+
+    /// What `tasker --version` shows: `1 (sql 3f2a9c1d)`.
+    pub fn version(&self) -> String {
+        super::describe(self.migration(), &self.sql_hash)
+    }
+}
+
+fn numbered(files: &[(String, String)]) -> Result<Vec<Migration>> {
+    let mut migrations = Vec::new();
+    for (path, sql) in files.iter().filter(|(path, _)| path.ends_with(".sql")) {
+        let name = path.trim_end_matches(".sql");
+        let number = name.split_once('_').map(|(number, _)| number).filter(|number| number.len() == 4);
+        let Some(version) = number.and_then(|number| number.parse::<u16>().ok()) else {
+            return Err(Error::Schema(format!("migrations/{path} must be named NNNN_name.sql")));
+        };
+        if !sql.trim_end().ends_with(';') {
+            return Err(Error::Schema(format!("migrations/{path} must end with a semicolon")));
+        }
+        let checksum = checksum([sql.as_str()]);
+        migrations.push(Migration {
+            version: version.into(),
+            name: name.to_owned(),
+            sql: sql.clone(),
+            checksum,
+        });
+    }
+    migrations.sort_by(|a, b| a.name.cmp(&b.name));
+    for (expected, migration) in (1..).zip(&migrations) {
+        if migration.version != expected {
+            return Err(Error::Schema(format!(
+                "migrations are numbered from 0001 without gaps: {} should be {expected:04}",
+                migration.name
+            )));
+        }
+    }
+    Ok(migrations)
+}
+
+/// Every file below a folder as (path, text).
+fn files(dir: &Dir<'_>) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let mut entries: Vec<&DirEntry<'_>> = dir.entries().iter().collect();
+    while let Some(entry) = entries.pop() {
+        match entry {
+            DirEntry::Dir(dir) => entries.extend(dir.entries()),
+            DirEntry::File(file) => {
+                let path = file.path().display().to_string().replace('\\', "/");
+                let Some(text) = file.contents_utf8() else {
+                    return Err(Error::Schema(format!("{path} is not UTF-8")));
+                };
+                found.push((path, text.to_owned()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// FNV-1a, 64 bits, in hex: stable for ever, and enough to notice a change; nothing here guards against
+/// malice. Carriage returns do not count, so that a checkout with Windows line ends is the same.
+pub(super) fn checksum<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for text in texts {
+        // The zero keeps "ab", "c" apart from "a", "bc".
+        for byte in text.bytes().filter(|byte| *byte != b'\r').chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
+}

@@ -1,0 +1,68 @@
+//! The check every process makes at its start: one row read, nothing written.
+
+use super::{
+    Bundle,
+    standing::{Installed, Standing},
+};
+use crate::{Error, Result};
+use sqlx::{PgConnection, PgPool};
+
+impl Bundle {
+    /// Compares the installed schema with this bundle.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] that says to run `tasker migrate` (not installed, or older), to upgrade tasker
+    /// (newer), or which right is missing.
+    pub async fn check(&self, pool: &PgPool) -> Result<()> {
+        let mut connection = pool.acquire().await?;
+        let installed = match installed(&mut connection).await {
+            Err(error) if error.sqlstate().as_deref() == Some("42501") => {
+                return Err(Error::Schema(format!(
+                    "this database role has no rights in schema tasker ({error}): grant it one of the roles \
+                     tasker_client, tasker_worker, tasker_orchestrator, tasker_operator, tasker_readonly"
+                )));
+            }
+            other => other?,
+        };
+        let Some(installed) = installed else {
+            return Err(Error::Schema(
+                "schema tasker is not installed in this database: run `tasker migrate`".to_owned(),
+            ));
+        };
+        match installed.standing(self) {
+            Standing::Current => Ok(()),
+            Standing::Older => Err(Error::Schema(format!(
+                "schema tasker in this database is {}, older than the {} of this program: run `tasker migrate`",
+                installed.describe(),
+                self.version()
+            ))),
+            Standing::Newer => Err(self.too_new(&installed)),
+        }
+    }
+
+    pub(super) fn too_new(&self, installed: &Installed) -> Error {
+        Error::Schema(format!(
+            "schema tasker in this database is {}, made by tasker {} and newer than the {} of this program ({}): \
+             upgrade tasker",
+            installed.describe(),
+            installed.tasker_version,
+            self.version(),
+            self.tasker_version
+        ))
+    }
+}
+
+/// What `tasker.schema_info` says; none where there is no such table, or no row in it.
+pub(super) async fn installed(connection: &mut PgConnection) -> Result<Option<Installed>> {
+    let there: bool = sqlx::query_scalar("select to_regclass('tasker.schema_info') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !there {
+        return Ok(None);
+    }
+    let row: Option<(i32, String, String)> =
+        sqlx::query_as("select migration, sql_hash, tasker_version from tasker.schema_info")
+            .fetch_optional(connection)
+            .await?;
+    Ok(row.map(|(migration, sql_hash, tasker_version)| Installed { migration, sql_hash, tasker_version }))
+}

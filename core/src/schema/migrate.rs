@@ -1,0 +1,232 @@
+//! Installing: everything in one transaction under one lock, so that any number of processes may start
+//! at once and a failure leaves the database as it was.
+
+use super::{
+    BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, SESSION, UNCHECKED, VALIDATE, check,
+    standing::Standing,
+};
+use crate::{Error, Result, error::is_transient};
+use serde::Serialize;
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool,
+    postgres::{PgDatabaseError, PgErrorPosition},
+};
+use std::{collections::BTreeMap, fmt};
+
+/// Tries when the running engine and the installer wait for each other's locks.
+const TRIES: u32 = 5;
+const NO_RIGHT: &str = "42501";
+const AS_OWNER: &str = "Run tasker migrate as the role that owns schema tasker, or as a superuser";
+
+/// What an installation did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The migrations applied now, such as `0001_engine`.
+    pub migrations: Vec<String>,
+    /// How many functions, views, and triggers (files of `sql/`) were created again; 0: none had changed.
+    pub objects: usize,
+    /// The schema that is installed now, such as `1 (sql 3f2a9c1d)`.
+    pub version: String,
+}
+
+impl Report {
+    /// Whether there was nothing to do.
+    pub fn up_to_date(&self) -> bool {
+        self.migrations.is_empty() && self.objects == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { migrations, objects, version } = self;
+        if self.up_to_date() {
+            return write!(f, "schema tasker is up to date: {version}");
+        }
+        for migration in migrations {
+            writeln!(f, "applied migration {migration}")?;
+        }
+        writeln!(f, "created the functions, views, and triggers of {objects} files")?;
+        write!(f, "schema tasker is now {version}")
+    }
+}
+
+impl Bundle {
+    /// Installs what is missing or has changed. Idempotent; several processes may do it at once.
+    ///
+    /// # Errors
+    /// [`Error::Schema`]: PostgreSQL is older than 15, pgmq is not there, the schema is newer than this
+    /// program, an applied migration was changed, something outside schema `tasker` depends on what has to be
+    /// replaced, or a statement failed (with its file and line). Nothing was changed then.
+    pub async fn migrate(&self, pool: &PgPool) -> Result<Report> {
+        let mut tries = 1;
+        loop {
+            match self.try_migrate(pool).await {
+                Err(error) if tries < TRIES && error.sqlstate().as_deref() == Some("40P01") => {
+                    tracing::info!(
+                        tries,
+                        "the running engine and the installer waited for each other, trying again"
+                    );
+                    tries += 1;
+                }
+                Err(Error::Database(error)) if code(&error) == NO_RIGHT => {
+                    return Err(Error::Schema(format!("{error}. {AS_OWNER}")));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_migrate(&self, pool: &PgPool) -> Result<Report> {
+        // Read committed whatever the default is: what another installer committed must be seen after the lock.
+        let mut transaction = pool.begin_with("begin isolation level read committed").await?;
+        run(&mut transaction, SESSION, "").await?;
+        sqlx::query("select pg_catalog.pg_advisory_xact_lock($1)")
+            .bind(LOCK_KEY)
+            .execute(&mut *transaction)
+            .await?;
+        run(&mut transaction, BOOTSTRAP, "").await?;
+        let report = self.install(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(report)
+    }
+
+    async fn install(&self, connection: &mut PgConnection) -> Result<Report> {
+        let installed = check::installed(connection).await?;
+        let standing = installed.as_ref().map_or(Standing::Older, |installed| installed.standing(self));
+        if let (Standing::Newer, Some(installed)) = (standing, &installed) {
+            return Err(self.too_new(installed));
+        }
+        let pending = self.pending(connection).await?;
+        let version = self.version();
+        if standing == Standing::Current && pending.is_empty() {
+            self.grant_again(connection).await?;
+            return Ok(Report { migrations: Vec::new(), objects: 0, version });
+        }
+        // Before the migrations: a view would hinder a change to its tables.
+        run(connection, DROP, "").await?;
+        for migration in &pending {
+            apply(connection, migration).await?;
+        }
+        run(connection, UNCHECKED, "").await?;
+        for object in &self.objects {
+            run_object(connection, object).await?;
+        }
+        run(connection, VALIDATE, "").await?;
+        if let Some(grants) = &self.grants {
+            run_object(connection, grants).await?;
+        }
+        self.record(connection).await?;
+        Ok(Report {
+            migrations: pending.iter().map(|migration| migration.name.clone()).collect(),
+            objects: self.objects.len(),
+            version,
+        })
+    }
+
+    /// The migrations not applied yet, after a look at those that are.
+    async fn pending(&self, connection: &mut PgConnection) -> Result<Vec<&Migration>> {
+        let applied: Vec<(i32, String)> =
+            sqlx::query_as("select version, checksum from tasker.schema_migrations")
+                .fetch_all(connection)
+                .await?;
+        let applied: BTreeMap<i32, String> = applied.into_iter().collect();
+        let mut pending = Vec::new();
+        for migration in &self.migrations {
+            match applied.get(&migration.version) {
+                None => pending.push(migration),
+                Some(checksum) if *checksum == migration.checksum => {}
+                Some(checksum) => {
+                    return Err(Error::Schema(format!(
+                        "migration {} was applied to this database with other content ({checksum}, here {}): a migration \
+                         never changes once applied; use the program it came from, or begin with an empty database",
+                        migration.name, migration.checksum
+                    )));
+                }
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Roles may have been created since, so the grants are repeated by whoever owns the schema.
+    async fn grant_again(&self, connection: &mut PgConnection) -> Result<()> {
+        let owner: bool = sqlx::query_scalar(
+            "select pg_catalog.pg_has_role(nspowner, 'usage') from pg_catalog.pg_namespace where nspname = 'tasker'",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        match &self.grants {
+            Some(grants) if owner => run_object(connection, grants).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn record(&self, connection: &mut PgConnection) -> Result<()> {
+        sqlx::query(
+            "insert into tasker.schema_info as i (migration, sql_hash, tasker_version) values ($1, $2, $3)
+             on conflict (singleton) do update
+                set migration = excluded.migration, sql_hash = excluded.sql_hash,
+                    tasker_version = excluded.tasker_version, installed_at = excluded.installed_at",
+        )
+        .bind(self.migration())
+        .bind(&self.sql_hash)
+        .bind(&self.tasker_version)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<()> {
+    run(connection, &migration.sql, &format!("migrations/{}.sql", migration.name)).await?;
+    sqlx::query("insert into tasker.schema_migrations (version, name, checksum) values ($1, $2, $3)")
+        .bind(migration.version)
+        .bind(&migration.name)
+        .bind(&migration.checksum)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn run_object(connection: &mut PgConnection, object: &Object) -> Result<()> {
+    run(connection, &object.sql, &format!("sql/{}", object.path)).await
+}
+
+/// Runs a file of statements; an error names the file and the line.
+async fn run(connection: &mut PgConnection, sql: &str, file: &str) -> Result<()> {
+    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(explain(error, sql, file)),
+    }
+}
+
+fn explain(error: sqlx::Error, sql: &str, file: &str) -> Error {
+    let Some(db) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>()) else {
+        return error.into();
+    };
+    if is_transient(&error) {
+        return error.into();
+    }
+    let mut message = String::new();
+    if !file.is_empty() {
+        message.push_str(file);
+        if let Some(PgErrorPosition::Original(position)) = db.position() {
+            let line = 1 + sql.chars().take(position.saturating_sub(1)).filter(|c| *c == '\n').count();
+            message.push_str(&format!(":{line}"));
+        }
+        message.push_str(": ");
+    }
+    message.push_str(db.message());
+    for more in [db.detail(), db.hint()].into_iter().flatten() {
+        message.push_str(". ");
+        message.push_str(more.trim_end_matches('.'));
+    }
+    if db.code() == NO_RIGHT {
+        message.push_str(". ");
+        message.push_str(AS_OWNER);
+    }
+    Error::Schema(message)
+}
+
+fn code(error: &sqlx::Error) -> String {
+    error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned()
+}

@@ -1,0 +1,57 @@
+//! The schema installer: what is embedded from `migrations/` and `sql/`, put into a database in one
+//! transaction, printed as a script, and compared at the start of every process.
+
+mod bundle;
+mod check;
+mod migrate;
+mod order;
+mod script;
+mod standing;
+
+pub use bundle::{Bundle, Migration, Object};
+pub use migrate::Report;
+
+use crate::Result;
+use sqlx::PgPool;
+
+/// Held by an installer for its transaction. No meaning but to be unlike other locks.
+const LOCK_KEY: i64 = 0x7461_736b_6572_0002;
+/// Names resolve the same way for everybody, and a limit meant for queries does not stop a migration.
+const SESSION: &str = "set local search_path = '';\nset local statement_timeout = 0;";
+const BOOTSTRAP: &str = include_str!("bootstrap.sql");
+const DROP: &str = include_str!("drop.sql");
+const UNCHECKED: &str = "set local check_function_bodies = off;";
+const VALIDATE: &str = include_str!("validate.sql");
+
+/// Brings schema `tasker` up to date; see [`Bundle::migrate`].
+///
+/// # Errors
+/// See [`Bundle::migrate`].
+pub async fn migrate(pool: &PgPool) -> Result<Report> {
+    Bundle::embedded()?.migrate(pool).await
+}
+
+/// Whether the schema is the one this program works with; see [`Bundle::check`].
+///
+/// # Errors
+/// See [`Bundle::check`].
+pub async fn check(pool: &PgPool) -> Result<()> {
+    Bundle::embedded()?.check(pool).await
+}
+
+/// The SQL script that does what [`migrate`] does; see [`Bundle::script`].
+///
+/// # Errors
+/// See [`Bundle::new`].
+pub fn script() -> Result<String> {
+    Ok(Bundle::embedded()?.script())
+}
+
+/// The schema this program works with, such as `1 (sql 3f2a9c1d)`.
+pub fn version() -> String {
+    Bundle::embedded().map_or_else(|error| format!("broken: {error}"), |bundle| bundle.version())
+}
+
+fn describe(migration: i32, sql_hash: &str) -> String {
+    format!("{migration} (sql {:.8})", sql_hash)
+}

@@ -1,1 +1,0 @@
-//! Templates: YAML to JSON with positions.

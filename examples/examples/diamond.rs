@@ -1,0 +1,10 @@
+//! `DATABASE_URL=… cargo run -p tasker-examples --example diamond`
+
+use serde_json::json;
+use tasker_examples::{diamond, run_example};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let contexts = [1, 6, 100].map(|n| json!({"n": n}));
+    run_example(diamond::TEMPLATE, diamond::expected, &contexts).await
+}

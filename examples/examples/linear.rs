@@ -1,0 +1,10 @@
+//! `DATABASE_URL=… cargo run -p tasker-examples --example linear`
+
+use serde_json::json;
+use tasker_examples::{linear, run_example};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let contexts = [1, 6, 100].map(|n| json!({"n": n}));
+    run_example(linear::TEMPLATE, linear::expected, &contexts).await
+}

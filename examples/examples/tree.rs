@@ -1,0 +1,10 @@
+//! `DATABASE_URL=… cargo run -p tasker-examples --example tree`
+
+use serde_json::json;
+use tasker_examples::{run_example, tree};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let contexts = [1, 6, 100].map(|n| json!({"n": n}));
+    run_example(tree::TEMPLATE, tree::expected, &contexts).await
+}

@@ -1,0 +1,167 @@
+//! One orchestrator process: its settings, what its actors share, and their start and stop.
+
+use crate::{
+    actor::drive, connection::OwnConnection, due::DueTimes, finalizer::TaskFinalizer,
+    queue_gauges::QueueGauges, results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer,
+    task_requests::TaskRequestActor,
+};
+use sqlx::PgPool;
+use std::time::Duration;
+use tasker_core::{Result, schema};
+use tasker_queues::{Push, STEP_RESULTS, TASK_REQUESTS, Waiter, Wakeups};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Pooled connections with which each actor has its own: four, and one for the rest. The LISTEN
+/// connection is not one of them. With fewer the actors share.
+pub const CONNECTIONS: u32 = 5;
+
+/// Runs tasks: one of any number on a database.
+#[derive(Debug)]
+pub struct Orchestrator {
+    settings: OrchestratorBuilder,
+    id: Uuid,
+    stats: Stats,
+}
+
+/// The settings of an [`Orchestrator`].
+#[derive(Debug, Clone)]
+pub struct OrchestratorBuilder {
+    pool: PgPool,
+    push: Push,
+    poll_interval: Duration,
+    sweep_interval: Duration,
+    batch_size: u32,
+}
+
+impl OrchestratorBuilder {
+    /// Whether to do without LISTEN, for poolers in transaction mode. Default: no.
+    pub fn poll_only(mut self, poll_only: bool) -> Self {
+        self.push = if poll_only { Push::PollOnly } else { Push::Listen };
+        self
+    }
+
+    /// How long an idle actor waits at most for a notification before it looks by itself. Default: one
+    /// second; while notifications do not arrive, at most [`tasker_queues::POLL_WITHOUT_PUSH`].
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How often to look for what no message announces: deadlines, lost messages. Default: three seconds.
+    pub fn sweep_interval(mut self, interval: Duration) -> Self {
+        self.sweep_interval = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// Messages or steps per call and transaction at most, from 1 to 100,000. Default: 500.
+    pub fn batch_size(mut self, batch_size: u32) -> Self {
+        self.batch_size = batch_size.clamp(1, 100_000);
+        self
+    }
+
+    /// An orchestrator with a new id.
+    pub fn build(self) -> Orchestrator {
+        Orchestrator { settings: self, id: Uuid::now_v7(), stats: Stats::default() }
+    }
+}
+
+/// What an actor needs.
+pub(crate) struct Context {
+    pub(crate) connection: OwnConnection,
+    pub(crate) waiter: Waiter,
+    pub(crate) due: DueTimes,
+    pub(crate) stats: Stats,
+    pub(crate) id: Uuid,
+    pub(crate) batch_size: i32,
+    pub(crate) poll_interval: Duration,
+}
+
+impl Orchestrator {
+    /// Begins with the default settings.
+    pub fn builder(pool: PgPool) -> OrchestratorBuilder {
+        OrchestratorBuilder {
+            pool,
+            push: Push::Listen,
+            poll_interval: Duration::from_secs(1),
+            sweep_interval: Duration::from_secs(3),
+            batch_size: 500,
+        }
+    }
+
+    /// The id written on the transitions that this orchestrator makes. For audit only.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// What it has done so far; to be taken before [`Orchestrator::run`].
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+
+    /// Runs until `shutdown`; calls that have begun are finished first. Database errors while running are
+    /// logged, counted, and tried again, never returned.
+    ///
+    /// # Errors
+    /// At the start only: the schema is not the one this program works with, or the database refuses.
+    ///
+    /// # Panics
+    /// If an actor panics, after the others have stopped.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let pool = &self.settings.pool;
+        schema::check(pool).await?;
+        let queues = [TASK_REQUESTS, STEP_RESULTS].map(str::to_owned);
+        let wakeups = Wakeups::start(pool, &queues, self.settings.push, shutdown.child_token()).await?;
+        // A child, so that the end of one actor can stop the others.
+        let stop = shutdown.child_token();
+        tracing::info!(
+            orchestrator = %self.id,
+            push = wakeups.push_alive(),
+            batch_size = self.settings.batch_size,
+            "orchestrator started"
+        );
+        let mut actors = self.start_actors(&wakeups, &stop);
+        let mut panicked = None;
+        while let Some(ended) = actors.join_next().await {
+            stop.cancel();
+            if let Err(error) = ended {
+                tracing::error!(%error, "an actor failed; stopping the others");
+                panicked = error.try_into_panic().ok();
+            }
+        }
+        tracing::info!(orchestrator = %self.id, done = ?self.stats.snapshot(), "orchestrator stopped");
+        match panicked {
+            Some(panic) => std::panic::resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+
+    /// Each is a task of its own; what they share is in the database, but for the due times.
+    fn start_actors(&self, wakeups: &Wakeups, stop: &CancellationToken) -> JoinSet<()> {
+        let due = DueTimes::new();
+        let keep = self.settings.pool.options().get_max_connections() >= CONNECTIONS;
+        let connection = |keep| OwnConnection::new(self.settings.pool.clone(), keep, stop.clone());
+        let context = |waiter| Context {
+            connection: connection(keep),
+            waiter,
+            due: due.clone(),
+            stats: self.stats.clone(),
+            id: self.id,
+            batch_size: i32::try_from(self.settings.batch_size).unwrap_or(i32::MAX),
+            poll_interval: self.settings.poll_interval,
+        };
+        let requests = TaskRequestActor::new(context(wakeups.waiter(TASK_REQUESTS)));
+        let results = ResultProcessor(context(wakeups.waiter(STEP_RESULTS)));
+        let enqueuer = StepEnqueuer::new(context(Waiter::polling()));
+        let finalizer =
+            TaskFinalizer { context: context(Waiter::polling()), interval: self.settings.sweep_interval };
+        let mut actors = JoinSet::new();
+        actors.spawn(drive(requests, stop.clone()));
+        actors.spawn(drive(results, stop.clone()));
+        actors.spawn(drive(enqueuer, stop.clone()));
+        actors.spawn(drive(finalizer, stop.clone()));
+        actors.spawn(drive(QueueGauges(connection(false)), stop.clone()));
+        actors
+    }
+}

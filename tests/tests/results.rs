@@ -1,0 +1,272 @@
+//! What follows from results: children, retries, failures, finished tasks.
+
+use serde_json::{Value, json};
+use tasker_tests::engine::{Engine, flow};
+
+#[tokio::test]
+async fn a_child_starts_when_its_last_parent_is_done() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"])]).await;
+    let id = e.start().await;
+    let a = e.claim(9).await;
+    e.succeed(&a[0], json!(1)).await;
+    assert_eq!(e.process().await, (1, 2, 0));
+    let both = e.claim(9).await;
+    e.succeed(&both[0], json!(1)).await;
+    assert_eq!(e.process().await, (1, 0, 0));
+    e.succeed(&both[1], json!(1)).await;
+    assert_eq!(e.process().await, (1, 1, 0));
+    e.succeed(&e.claim(9).await[0], json!(1)).await;
+    assert_eq!(e.process().await, (1, 0, 1));
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_once() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
+    for _ in 0..20 {
+        let id = e.start().await;
+        for claim in e.claim(2).await {
+            e.succeed(&claim, json!(1)).await;
+        }
+        // The first has done its work and not committed: the second takes the other result and must wait for the task.
+        let mut first = e.pool().begin().await.unwrap();
+        sqlx::query("select * from tasker.process_step_results(1)").execute(&mut *first).await.unwrap();
+        let second = tokio::spawn({
+            let pool = e.pool().clone();
+            async move { sqlx::query_as::<_, (i32, i32)>("select processed, enqueued from tasker.process_step_results(1)").fetch_one(&pool).await.unwrap() }
+        });
+        tasker_tests::eventually("the second to wait for the first", std::time::Duration::from_secs(5), || async {
+            let waiting: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").fetch_one(e.pool()).await.unwrap();
+            if waiting > 0 { Ok(()) } else { Err(waiting) }
+        })
+        .await;
+        first.commit().await.unwrap();
+        assert_eq!(second.await.unwrap(), (1, 1), "the second sees what the first did: c is ready, once");
+        let c = e.claim(9).await;
+        assert_eq!(c.len(), 1);
+        e.succeed(&c[0], json!(1)).await;
+        e.process().await;
+        let completions: i64 = sqlx::query_scalar("select count(*) from tasker.task_transitions where task_id = $1 and to_state = 'complete'").bind(id).fetch_one(e.pool()).await.unwrap();
+        assert_eq!(completions, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
+    let e = Engine::new().await;
+    let mut template = flow(&[("a", &[])]);
+    template["steps"][0]["retry"] = json!({"max_attempts": 3, "backoff": "exponential", "backoff_base_ms": 10_000, "jitter": false});
+    e.apply(template).await;
+    e.clock(0).await;
+    let id = e.start().await;
+    e.fail(&e.claim(1).await[0]).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "waiting_for_retry");
+    assert_eq!(e.enqueue_ready().await, 0, "not yet");
+    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.enqueue_ready_steps(10)").fetch_one(e.pool()).await.unwrap();
+    assert_eq!(due, 10_000);
+    e.clock(11).await;
+    assert_eq!(e.enqueue_ready().await, 1);
+    assert_eq!(e.task_state(id).await, "steps_in_process");
+    e.fail(&e.claim(1).await[0]).await;
+    e.process().await;
+    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.enqueue_ready_steps(10)").fetch_one(e.pool()).await.unwrap();
+    assert_eq!(due, 20_000, "exponential");
+    e.clock(60).await;
+    e.enqueue_ready().await;
+    let last = e.claim(1).await.remove(0);
+    assert_eq!(last.attempt, 3);
+    e.fail(&last).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "blocked_by_failures");
+    let error: Value = sqlx::query_scalar("select error from tasker.tasks where task_id = $1").bind(id).fetch_one(e.pool()).await.unwrap();
+    assert_eq!(error, json!({"step": "a", "message": "boom", "retryable": true, "attempt": 3}));
+    assert_eq!(e.text("select reason from tasker.step_transitions where task_id = $1 and to_state = 'error'", id).await, "boom");
+}
+
+#[tokio::test]
+async fn retry_after_goes_before_the_backoff() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    e.clock(0).await;
+    e.start().await;
+    e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "busy", "code": "http_429", "retry_after_ms": 7000})).await;
+    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.process_step_results(10)").fetch_one(e.pool()).await.unwrap();
+    assert_eq!(due, 7000);
+}
+
+#[tokio::test]
+async fn the_three_backoffs_and_their_limit() {
+    let e = Engine::new().await;
+    let pool = e.pool();
+    let delays = |backoff: &'static str| async move {
+        sqlx::query_scalar::<_, i64>("select tasker.backoff_ms($1, n, 1000, 5000, false) from generate_series(1, 5) n").bind(backoff).fetch_all(pool).await.unwrap()
+    };
+    assert_eq!(delays("exponential").await, [1000, 2000, 4000, 5000, 5000]);
+    assert_eq!(delays("linear").await, [1000, 2000, 3000, 4000, 5000]);
+    assert_eq!(delays("fixed").await, [1000; 5]);
+    let (least, most): (i64, i64) = sqlx::query_as("select min(d), max(d) from (select tasker.backoff_ms('fixed', 1, 1000, 5000, true) d from generate_series(1, 1000)) x").fetch_one(e.pool()).await.unwrap();
+    assert!(least >= 500 && most <= 1000 && most - least > 300, "{least} {most}");
+}
+
+#[tokio::test]
+async fn a_permanent_failure_blocks_its_task_after_the_other_branches() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["b"]), ("d", &["a", "c"])]).await;
+    let id = e.start().await;
+    let claims = e.claim(9).await;
+    e.submit(&claims[0], json!({"type": "failure", "message": "no", "retryable": false})).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "steps_in_process", "b runs on");
+    e.succeed(&claims[1], json!(1)).await;
+    e.process().await;
+    e.succeed(&e.claim(9).await[0], json!(1)).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "blocked_by_failures");
+    assert_eq!(e.step_state(id, "d").await, "pending");
+}
+
+#[tokio::test]
+async fn on_failure_fail_cancels_the_rest_and_ends_in_error() {
+    let e = Engine::new().await;
+    let mut template = flow(&[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["a", "b", "c"])]);
+    template["on_failure"] = json!("fail");
+    e.apply(template).await;
+    let id = e.start().await;
+    let claims = e.claim(2).await;
+    e.submit(&claims[0], json!({"type": "failure", "message": "no", "retryable": false})).await;
+    assert_eq!(e.process().await, (1, 0, 1));
+    assert_eq!(e.task_state(id).await, "error");
+    assert_eq!(e.succeed(&claims[1], json!(1)).await, "stale");
+    assert_eq!(e.claim(9).await, []);
+    for step in ["b", "c", "d"] {
+        assert_eq!(e.step_state(id, step).await, "cancelled");
+    }
+    assert_eq!(e.text("select error ->> 'step' from tasker.tasks where task_id = $1", id).await, "a");
+}
+
+#[tokio::test]
+async fn a_result_stored_before_its_task_was_cancelled_becomes_cancelled() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
+    let id = e.start().await;
+    e.succeed(&e.claim(1).await[0], json!(1)).await;
+    // Somebody holds the step, so that cancelling skips it.
+    let mut holder = e.pool().begin().await.unwrap();
+    sqlx::query("select from tasker.steps where name = 'a' for update").execute(&mut *holder).await.unwrap();
+    sqlx::query("select tasker.cancel_task($1)").bind(id).execute(e.pool()).await.unwrap();
+    holder.rollback().await.unwrap();
+    assert_eq!(e.step_state(id, "a").await, "enqueued_for_orchestration");
+    e.process().await;
+    assert_eq!((e.step_state(id, "a").await.as_str(), e.step_state(id, "b").await.as_str()), ("cancelled", "cancelled"));
+    assert_eq!(e.task_state(id).await, "cancelled");
+}
+
+#[tokio::test]
+async fn a_task_with_a_start_time_waits_for_it() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
+    e.clock(0).await;
+    let id: uuid::Uuid = sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '1 hour')").fetch_one(e.pool()).await.unwrap();
+    e.initialize().await;
+    assert_eq!((e.task_state(id).await.as_str(), e.enqueue_ready().await), ("waiting_for_dependencies", 0));
+    e.clock(3601).await;
+    assert_eq!(e.enqueue_ready().await, 1);
+    assert_eq!(e.drain().await, ["a", "b"]);
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn priority_orders_what_waits_in_tables() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    e.clock(0).await;
+    for priority in [1, 9, 5] {
+        sqlx::query("select tasker.enqueue_task('test', 'flow', p_priority => $1, p_run_at => tasker.now() + interval '1 minute')").bind(priority).execute(e.pool()).await.unwrap();
+    }
+    e.initialize().await;
+    e.clock(61).await;
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        sqlx::query("select * from tasker.enqueue_ready_steps(1)").execute(e.pool()).await.unwrap();
+        let claim = e.claim(9).await.remove(0);
+        let priority: i32 = sqlx::query_scalar("select priority from tasker.tasks where task_id = $1").bind(claim.task_id).fetch_one(e.pool()).await.unwrap();
+        order.push(priority);
+    }
+    assert_eq!(order, [9, 5, 1]);
+}
+
+#[tokio::test]
+async fn a_refused_context_ends_its_task_in_error() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    let id = e.enqueue(json!({})).await;
+    let (initialized, failed): (i32, i32) = sqlx::query_as(
+        "select initialized, failed from tasker.initialize_tasks((select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'error', '{\"message\": \"/order_id is missing\", \"code\": \"invalid_context\"}'::jsonb)) from tasker.take_task_requests(9) r))",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert_eq!((initialized, failed), (0, 1));
+    assert_eq!(e.task_path(id).await, ["initializing", "error"]);
+    assert_eq!(e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await, "/order_id is missing");
+    assert_eq!(e.depth("orchestration_task_requests").await, 0);
+}
+
+#[tokio::test]
+async fn bad_messages_on_the_orchestrators_queues_become_dead_letters() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    for queue in ["orchestration_step_results", "orchestration_task_requests"] {
+        for message in [json!({}), json!("x"), json!({"task_id": "nope"}), json!({"task_id": "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz", "step": "a", "claim_no": 1})] {
+            sqlx::query("select pgmq.send($1, $2)").bind(queue).bind(message).execute(e.pool()).await.unwrap();
+        }
+    }
+    let id = e.start().await;
+    e.succeed(&e.claim(1).await[0], json!(1)).await;
+    assert_eq!(e.process().await, (5, 0, 1), "the good one in the batch is processed");
+    assert_eq!(e.task_state(id).await, "complete");
+    let dead: i64 = sqlx::query_scalar("select count(*) from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
+    assert_eq!(dead, 8);
+    assert_eq!((e.depth("orchestration_step_results").await, e.depth("orchestration_task_requests").await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_task_without_steps_is_complete_at_once() {
+    let e = Engine::new().await;
+    e.apply_flow(&[]).await;
+    let id = e.start().await;
+    assert_eq!(e.task_path(id).await, ["initializing", "complete"]);
+}
+
+/// The safety net: whatever lost a message, the work goes on.
+#[tokio::test]
+async fn lost_messages_are_sent_again() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    let id = e.enqueue(json!({})).await;
+    assert_eq!(resent_after_two_minutes(&e, "orchestration_task_requests").await, (0, 1));
+    e.initialize().await;
+    assert_eq!(resent_after_two_minutes(&e, "worker_test_queue").await, (0, 1));
+    e.succeed(&e.claim(1).await[0], json!(1)).await;
+    assert_eq!(resent_after_two_minutes(&e, "orchestration_step_results").await, (0, 1));
+    assert_eq!(e.process().await, (1, 0, 1));
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+/// Makes everything two minutes old and sweeps, once with the message in the queue and once without.
+async fn resent_after_two_minutes(e: &Engine, queue: &str) -> (i32, i32) {
+    let sweep = || sqlx::query_scalar::<_, i32>("select resent from tasker.finalize_tasks(100)").fetch_one(e.pool());
+    let age = format!("update pgmq.q_{queue} set enqueued_at = enqueued_at - interval '2 minutes'");
+    sqlx::query("update tasker.tasks set updated_at = updated_at - interval '2 minutes'").execute(e.pool()).await.unwrap();
+    sqlx::query("update tasker.steps set updated_at = updated_at - interval '2 minutes', enqueued_at = enqueued_at - interval '2 minutes'")
+        .execute(e.pool())
+        .await
+        .unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(age)).execute(e.pool()).await.unwrap();
+    let with = sweep().await.unwrap();
+    sqlx::query("select pgmq.purge_queue($1)").bind(queue).execute(e.pool()).await.unwrap();
+    (with, sweep().await.unwrap())
+}

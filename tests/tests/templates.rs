@@ -1,0 +1,106 @@
+//! Template files against the database: every problem at its line and column, and applying.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use serde_json::json;
+use tasker_core::template::{self, TemplateFile};
+use tasker_tests::TestDb;
+
+const GOOD: &str = r#"
+namespace: orders
+name: fulfil
+version: "1.0.0"
+input_schema: { type: object, required: [order_id], properties: { order_id: { type: integer } } }
+on_failure: block
+steps:
+  - name: reserve
+    handler: { callable: sql, config: { function: shop.reserve } }
+  - name: charge
+    dependencies: [reserve]
+    handler: { callable: charge_card, config: { currency: EUR } }
+    retry: { retryable: true, max_attempts: 3, backoff: exponential, backoff_base_ms: 1000, max_backoff_ms: 60000, jitter: true }
+    timeout_seconds: 300
+"#;
+
+const BAD: &str = r#"namespace: Orders
+name: fulfil
+version: 1.0
+input_schema: { type: object, properties: { a: { type: intger } } }
+steps:
+  - name: a
+    handlr: { callable: noop }
+    dependencies: [b]
+  - name: b
+    dependencies: [a, c]
+    handler: { callable: noop }
+    retry: { max_attempts: 0 }
+"#;
+
+fn file(text: &str) -> TemplateFile {
+    TemplateFile::parse("t.yaml", text).unwrap()
+}
+
+/// Position and code of every problem.
+async fn problems(db: &TestDb, text: &str) -> Vec<(usize, usize, String)> {
+    let found = template::check(&db.pool, &file(text)).await.unwrap();
+    found.into_iter().map(|d| (d.position.line, d.position.column, d.code)).collect()
+}
+
+#[tokio::test]
+async fn every_problem_is_reported_where_it_stands() {
+    let db = TestDb::new().await;
+    let expected = [
+        (1, 12, "invalid_name"),
+        (3, 10, "invalid_version"),
+        (4, 56, "input_schema"),
+        (6, 5, "missing_key"),
+        (7, 5, "unknown_key"),
+        (10, 5, "cycle"),
+        (10, 23, "unknown_dependency"),
+        (12, 28, "invalid_number"),
+    ];
+    let expected: Vec<_> =
+        expected.iter().map(|(line, column, code)| (*line, *column, (*code).to_owned())).collect();
+    assert_eq!(problems(&db, BAD).await, expected);
+}
+
+#[tokio::test]
+async fn a_number_as_version_is_told_to_take_quotes() {
+    let db = TestDb::new().await;
+    let found = template::check(&db.pool, &file(&GOOD.replace("\"1.0.0\"", "1.0"))).await.unwrap();
+    let text = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(
+        text.starts_with("t.yaml:4:10: version must be a string") && text.contains("in quotes"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_mapping_is_reported_at_its_beginning() {
+    let db = TestDb::new().await;
+    assert_eq!(problems(&db, "\n- a\n").await, [(2, 1, "invalid_type".to_owned())]);
+}
+
+#[tokio::test]
+async fn applying_again_changes_nothing_and_other_content_is_refused() {
+    let db = TestDb::new().await;
+    assert_eq!(problems(&db, GOOD).await, []);
+    let first = template::apply(&db.pool, &file(GOOD)).await.unwrap();
+    let again = template::apply(&db.pool, &file(&file(GOOD).definition().to_string())).await.unwrap();
+    assert!(first.created && !again.created);
+    assert_eq!(first.template_id, again.template_id);
+    let other = template::apply(&db.pool, &file(&GOOD.replace("EUR", "USD"))).await.unwrap_err();
+    assert_eq!(other.sqlstate().as_deref(), Some("TK011"));
+    let invalid = template::apply(&db.pool, &file(BAD)).await.unwrap_err();
+    assert_eq!(invalid.sqlstate().as_deref(), Some("TK010"));
+}
+
+#[tokio::test]
+async fn the_definition_reaches_the_database_unchanged() {
+    let db = TestDb::new().await;
+    template::apply(&db.pool, &file(GOOD)).await.unwrap();
+    let stored =
+        tasker_core::client::show_template(&db.pool, "orders", "fulfil", None).await.unwrap().unwrap();
+    assert_eq!(stored.definition, *file(GOOD).definition());
+    assert_eq!(stored.definition["steps"][1]["dependencies"], json!(["reserve"]));
+}

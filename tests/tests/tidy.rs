@@ -1,0 +1,142 @@
+//! The rules of the house that no compiler checks. What can fail silently in a growing repository fails here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tasker_tests::TestDb;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_path_buf()
+}
+
+/// Files of the repository with one of these endings, without build output.
+fn files(endings: &[&str]) -> Vec<(PathBuf, String)> {
+    let (mut found, mut folders) = (Vec::new(), vec![root()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|e| name.ends_with(e)) {
+                found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+fn assert_none(what: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_file_has_more_than_500_lines() {
+    let long = files(&[".rs", ".sql", ".md", ".yaml", ".toml", ".sh"])
+        .into_iter()
+        .filter(|(_, text)| text.lines().count() > 500)
+        .map(|(path, text)| format!("{}: {}", path.display(), text.lines().count()))
+        .collect();
+    assert_none("files over 500 lines", long);
+}
+
+#[test]
+fn no_sql_function_has_more_than_70_lines() {
+    let long = files(&[".sql"])
+        .into_iter()
+        .filter(|(path, text)| path.starts_with(root().join("sql")) && text.lines().count() > 75)
+        .map(|(path, text)| format!("{}: {}", path.display(), text.lines().count()))
+        .collect();
+    assert_none("one object a file, under 70 lines", long);
+}
+
+#[test]
+fn rust_begins_with_a_header_and_has_no_unfinished_or_unwrapped_places() {
+    let mut found = Vec::new();
+    for (path, text) in files(&[".rs"]) {
+        if !text.starts_with("//!") {
+            found.push(format!("{}: no module header", path.display()));
+        }
+        for (n, line) in text.lines().enumerate() {
+            for word in [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ig", "nore]"), concat!("FIX", "ME"), concat!("TO", "DO")] {
+                if line.contains(word) {
+                    found.push(format!("{}:{}: {word}", path.display(), n + 1));
+                }
+            }
+        }
+    }
+    assert_none("to be finished", found);
+}
+
+#[test]
+fn every_link_in_the_docs_leads_somewhere() {
+    let mut broken = Vec::new();
+    for (path, text) in files(&[".md"]) {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = target.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") && !path.parent().unwrap().join(target).exists() {
+                broken.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert_none("broken links", broken);
+}
+
+#[test]
+fn every_sqlstate_is_documented() {
+    let documented = fs::read_to_string(root().join("docs/sql-api.md")).unwrap();
+    let mut missing = Vec::new();
+    for (path, text) in files(&[".sql"]) {
+        for code in text.split("errcode = '").skip(1).map(|rest| &rest[..5]) {
+            if code.starts_with("TK") && !documented.contains(&format!("| {code} |")) {
+                missing.push(format!("{}: {code}", path.display()));
+            }
+        }
+    }
+    assert_none("TK codes without a row in docs/sql-api.md", missing);
+}
+
+#[tokio::test]
+async fn every_sql_object_has_a_comment() {
+    let db = TestDb::new().await;
+    let bare: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'tasker'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+         union all
+         select c.oid::regclass::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
+    assert_none("without a comment", bare);
+}
+
+#[tokio::test]
+async fn public_may_execute_and_read_nothing() {
+    let db = TestDb::new().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'tasker'::regnamespace and has_function_privilege('public', p.oid, 'execute')
+         union all
+         select c.oid::regclass::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'S') and has_table_privilege('public', c.oid, 'select')",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
+    assert_none("open to public", open);
+}
+
+/// A definer's function without a fixed search_path runs whatever its caller puts in the way.
+#[tokio::test]
+async fn every_definers_function_has_an_empty_search_path() {
+    let db = TestDb::new().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regprocedure::text from pg_proc p
+          where p.pronamespace = 'tasker'::regnamespace and p.prosecdef and not coalesce(p.proconfig @> array['search_path=\"\"'], false)",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
+    assert_none("security definer without an empty search_path", open);
+}

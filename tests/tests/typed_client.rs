@@ -1,0 +1,156 @@
+//! The typed calls of the client API: each decodes what the engine answers.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tasker_core::{
+    StepState, TaskState,
+    client::{self, NewTask, TaskFilter},
+};
+use tasker_tests::engine::Engine;
+use uuid::Uuid;
+
+async fn engine() -> Engine {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
+    e
+}
+
+fn task() -> NewTask {
+    NewTask::new("test", "flow")
+}
+
+#[tokio::test]
+async fn a_task_is_enqueued_in_the_callers_transaction() {
+    let e = engine().await;
+    let mut transaction = e.pool().begin().await.unwrap();
+    let id = client::enqueue(&mut *transaction, &task()).await.unwrap();
+    assert_eq!(client::status(&mut *transaction, id).await.unwrap().state, TaskState::Pending);
+    transaction.rollback().await.unwrap();
+    let error = client::status(e.pool(), id).await.unwrap_err();
+    assert_eq!(error.sqlstate().as_deref(), Some("TK004"));
+}
+
+#[tokio::test]
+async fn every_option_reaches_the_task() {
+    let e = engine().await;
+    let correlation = Uuid::now_v7();
+    let run_at = "2030-01-02T03:04:05Z".parse().unwrap();
+    let new = NewTask {
+        version: Some("1".to_owned()),
+        priority: 7,
+        run_at: Some(run_at),
+        idempotency_key: Some("k".to_owned()),
+        correlation_id: Some(correlation),
+        notify: Some(false),
+        ..task().context(json!({"n": 1}))
+    };
+    let id = client::enqueue(e.pool(), &new).await.unwrap();
+    assert_eq!(client::enqueue(e.pool(), &new).await.unwrap(), id);
+    let shown = client::show_task(e.pool(), id).await.unwrap().task;
+    assert_eq!((shown.priority, shown.run_at, shown.correlation_id), (7, Some(run_at), Some(correlation)));
+    assert_eq!(shown.idempotency_key.as_deref(), Some("k"));
+    let other = client::enqueue(e.pool(), &new.context(json!({"n": 2}))).await.unwrap_err();
+    assert_eq!(other.sqlstate().as_deref(), Some("TK006"));
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_do() {
+    let e = engine().await;
+    let error = client::enqueue(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
+    assert!(error.starts_with("there is no namespace \"tset\". ") && error.ends_with("(TK001)"), "{error}");
+}
+
+#[tokio::test]
+async fn a_finished_task_is_shown_with_all_its_history() {
+    let e = engine().await;
+    let id = client::enqueue(e.pool(), &task()).await.unwrap();
+    e.initialize().await;
+    assert_eq!(client::result(e.pool(), id).await.unwrap(), None);
+    e.drain().await;
+    let status = client::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
+    assert!(status.is_settled() && status.succeeded());
+    assert_eq!(status.steps.get("complete"), Some(&2));
+    assert_eq!(client::result(e.pool(), id).await.unwrap(), Some(json!({"b": "b"})));
+    let shown = client::show_task(e.pool(), id).await.unwrap();
+    assert_eq!((shown.task.state, shown.task.steps, shown.task.remaining), (TaskState::Complete, 2, 0));
+    assert!(shown.task.duration_ms.is_some_and(|ms| ms > 0.0));
+    let steps: Vec<_> =
+        shown.steps.iter().map(|s| (s.step.as_str(), s.state, s.attempt, s.result.clone())).collect();
+    let done = |name: &'static str| (name, StepState::Complete, 1, Some(json!(name)));
+    assert_eq!(steps, [done("a"), done("b")]);
+    let dag: Vec<_> = shown.dag.iter().map(|d| (d.step.as_str(), d.parents.join(","), d.level)).collect();
+    assert_eq!(dag, [("a", String::new(), 0), ("b", "a".to_owned(), 1)]);
+    assert_eq!(shown.task_transitions.last().map(|t| t.to_state), Some(TaskState::Complete));
+    assert!(shown.step_transitions.iter().any(|t| t.name == "b" && t.to_state == StepState::InProgress));
+    let missing = client::show_task(e.pool(), Uuid::nil()).await.unwrap_err();
+    assert_eq!(missing.sqlstate().as_deref(), Some("TK004"));
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_time_and_at_a_failure() {
+    let e = engine().await;
+    let id = e.start().await;
+    let began = Instant::now();
+    let status = client::wait(e.pool(), id, Duration::from_millis(50)).await.unwrap();
+    assert!(!status.is_settled() && began.elapsed() >= Duration::from_millis(50));
+    let claim = e.claim(1).await.remove(0);
+    let outcome = json!({"type": "failure", "message": "boom", "retryable": false});
+    assert_eq!(e.submit(&claim, outcome).await, "accepted");
+    e.process().await;
+    let status = client::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
+    assert!(status.is_settled() && !status.succeeded());
+    assert_eq!(status.state, TaskState::BlockedByFailures);
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_newest_first() {
+    let e = engine().await;
+    let ids =
+        client::enqueue_many(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})]).await.unwrap();
+    assert!(client::cancel(e.pool(), ids[1], Some("not wanted")).await.unwrap());
+    assert!(!client::cancel(e.pool(), ids[1], None).await.unwrap());
+    let list = |filter: TaskFilter, limit| {
+        let pool = e.pool().clone();
+        async move {
+            let tasks = client::list_tasks(&pool, &filter, limit).await.unwrap();
+            tasks.into_iter().map(|task| task.task_id).collect::<Vec<_>>()
+        }
+    };
+    let all = TaskFilter::default();
+    assert_eq!(list(all.clone(), 10).await, [ids[2], ids[1], ids[0]]);
+    assert_eq!(list(all.clone(), 1).await, [ids[2]]);
+    assert_eq!(list(TaskFilter { state: Some(TaskState::Cancelled), ..all.clone() }, 10).await, [ids[1]]);
+    assert_eq!(list(TaskFilter { namespace: Some("test".to_owned()), ..all.clone() }, 10).await.len(), 3);
+    assert_eq!(list(TaskFilter { name: Some("other".to_owned()), ..all }, 10).await.len(), 0);
+}
+
+#[tokio::test]
+async fn templates_queues_and_workers_are_listed() {
+    let e = engine().await;
+    let templates = client::list_templates(e.pool(), Some("test")).await.unwrap();
+    assert_eq!(templates.len(), 1);
+    assert_eq!((templates[0].steps, templates[0].current), (2, true));
+    assert!(client::list_templates(e.pool(), Some("other")).await.unwrap().is_empty());
+    let shown = client::show_template(e.pool(), "test", "flow", Some("1")).await.unwrap().unwrap();
+    assert_eq!(shown.overview, templates[0]);
+    assert!(client::show_template(e.pool(), "test", "flow", Some("2")).await.unwrap().is_none());
+    client::enqueue(e.pool(), &task()).await.unwrap();
+    let queues = client::list_queues(e.pool()).await.unwrap();
+    let depths: Vec<_> = queues.iter().map(|q| (q.queue.as_str(), q.namespace.as_deref(), q.depth)).collect();
+    let expected = [
+        ("orchestration_step_results", None, 0),
+        ("orchestration_task_requests", None, 1),
+        ("worker_test_queue", Some("test"), 0),
+    ];
+    assert_eq!(depths, expected);
+    assert!(client::list_workers(e.pool()).await.unwrap().is_empty());
+    sqlx::query("select tasker.heartbeat($1, '{test}', '{noop}', '{\"host\": \"h\", \"pid\": 1, \"concurrency\": 4}')")
+        .bind(e.worker)
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let workers = client::list_workers(e.pool()).await.unwrap();
+    assert_eq!((workers[0].worker_id, workers[0].alive, workers[0].concurrency), (e.worker, true, Some(4)));
+}

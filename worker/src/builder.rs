@@ -1,0 +1,242 @@
+//! Builds a worker: namespaces, handlers, limits. Everything that is wrong shows here, before it runs.
+
+use crate::{
+    Handler, StepContext, StepError, Worker,
+    builtin::{self, http::AllowList},
+    context::StateMap,
+    handler::{Callable, Callables, is_callable, is_name},
+    worker::Settings,
+};
+use sqlx::PgPool;
+use std::{
+    any::{TypeId, type_name},
+    sync::Arc,
+    time::Duration,
+};
+use tasker_core::StepOutcome;
+
+/// Channels and permits are allocated by this.
+const MAX_CONCURRENCY: usize = 10_000;
+/// `<namespace>_domain_events` has to stay within PostgreSQL's and pgmq's 47 characters.
+const MAX_NAMESPACE: usize = 33;
+
+/// Why a worker cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No namespace was given.
+    #[error("a worker serves at least one namespace: call .namespace(\"…\")")]
+    NoNamespace,
+    /// A namespace that cannot exist.
+    #[error("namespace {0:?} is not valid: [a-z][a-z0-9_]*, at most {MAX_NAMESPACE} characters")]
+    InvalidNamespace(String),
+    /// A handler name that no template can use.
+    #[error("handler name {0:?} is not valid: lower-case letters, digits, and _, in parts joined by dots")]
+    InvalidHandler(String),
+    /// Two handlers of one name.
+    #[error("handler {0:?} is registered twice; noop, sleep, http, and sql are in every worker")]
+    DuplicateHandler(String),
+    /// Two states of one type.
+    #[error("state of type {0} is given twice: wrap one in a type of its own")]
+    DuplicateState(&'static str),
+    /// Concurrency outside of 1 to 10,000.
+    #[error("concurrency is {0}: it must be from 1 to {MAX_CONCURRENCY}")]
+    Concurrency(usize),
+    /// A lease that the database does not grant.
+    #[error("the lease is {0:?}: it must be from one second to one day")]
+    Lease(Duration),
+    /// The list of hosts for the `http` handler does not parse.
+    #[error("TASKER_HTTP_ALLOW: {0:?} is not a host, host:port, or *")]
+    HttpAllow(String),
+}
+
+/// Collects what a [`Worker`] needs; made by [`Worker::builder`].
+pub struct WorkerBuilder {
+    pool: PgPool,
+    namespaces: Vec<String>,
+    handlers: Vec<(String, Arc<dyn Handler>)>,
+    state: StateMap,
+    duplicate_state: Option<&'static str>,
+    http_allow: Option<String>,
+    settings: Settings,
+}
+
+impl WorkerBuilder {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            namespaces: Vec::new(),
+            handlers: Vec::new(),
+            state: StateMap::new(),
+            duplicate_state: None,
+            http_allow: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Adds a namespace to serve. Several are served in rotation.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        if !self.namespaces.contains(&name) {
+            self.namespaces.push(name);
+        }
+        self
+    }
+
+    /// Adds several namespaces.
+    pub fn namespaces<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        names.into_iter().fold(self, Self::namespace)
+    }
+
+    /// Registers an async function or closure under the name templates use as `callable`.
+    pub fn handler<F, Fut>(self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(StepContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<StepOutcome, StepError>> + Send + 'static,
+    {
+        self.shared_handler(name, Arc::new(handler))
+    }
+
+    /// Registers a value that implements [`Handler`], for tables of handlers and types of their own.
+    pub fn shared_handler(mut self, name: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
+        self.handlers.push((name.into(), handler));
+        self
+    }
+
+    /// Gives every handler access to `value` by [`StepContext::state`]; one value per type.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        if self.state.insert(TypeId::of::<T>(), Arc::new(value)).is_some() {
+            self.duplicate_state = Some(type_name::<T>());
+        }
+        self
+    }
+
+    /// How many steps run at once; 64 by default. `sql` handlers are limited by the pool as well: three of
+    /// its connections stay free for claims, results, and leases (see [`Worker::builder`]).
+    pub fn concurrency(mut self, steps: usize) -> Self {
+        self.settings.concurrency = steps;
+        self
+    }
+
+    /// True: never LISTEN, only poll; for transaction-mode poolers. False by default.
+    pub fn poll_only(mut self, poll_only: bool) -> Self {
+        self.settings.poll_only = poll_only;
+        self
+    }
+
+    /// How often an idle namespace is looked at when no notification comes; 1 s by default.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll_interval = interval;
+        self
+    }
+
+    /// How long a claim is held before another worker may take the step; 30 s by default, from 1 s to a
+    /// day. Extended at a third of it for as long as the step is worked on.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        // PostgreSQL's intervals have microseconds.
+        self.settings.lease = Duration::from_micros(lease.as_micros().try_into().unwrap_or(u64::MAX));
+        self
+    }
+
+    /// How long running steps may take to finish after shutdown was asked for; 10 s by default.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// The hosts the `http` handler may call, in the form of TASKER_HTTP_ALLOW, which it replaces.
+    pub fn http_allow(mut self, hosts: impl Into<String>) -> Self {
+        self.http_allow = Some(hosts.into());
+        self
+    }
+
+    /// Checks everything and builds the worker. Touches no database.
+    ///
+    /// # Errors
+    /// The first problem found, see [`BuildError`].
+    pub fn build(self) -> Result<Worker, BuildError> {
+        if self.namespaces.is_empty() {
+            return Err(BuildError::NoNamespace);
+        }
+        if let Some(bad) = self.namespaces.iter().find(|n| !is_name(n) || n.len() > MAX_NAMESPACE) {
+            return Err(BuildError::InvalidNamespace(bad.clone()));
+        }
+        if !(1..=MAX_CONCURRENCY).contains(&self.settings.concurrency) {
+            return Err(BuildError::Concurrency(self.settings.concurrency));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&self.settings.lease) {
+            return Err(BuildError::Lease(self.settings.lease));
+        }
+        if let Some(name) = self.duplicate_state {
+            return Err(BuildError::DuplicateState(name));
+        }
+        let hosts = self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
+        let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
+        let handlers = callables(builtin::all(allow), self.handlers)?;
+        Ok(Worker::new(self.pool, self.namespaces, handlers, self.state, self.settings))
+    }
+}
+
+/// Adds the user's handlers to the built-in ones.
+fn callables(mut all: Callables, own: Vec<(String, Arc<dyn Handler>)>) -> Result<Callables, BuildError> {
+    for (name, handler) in own {
+        if !is_callable(&name) {
+            return Err(BuildError::InvalidHandler(name));
+        }
+        if all.contains_key(&name) {
+            return Err(BuildError::DuplicateHandler(name));
+        }
+        all.insert(name, Callable::Function(handler));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> WorkerBuilder {
+        Worker::builder(PgPool::connect_lazy("postgres://nobody@localhost/none").unwrap())
+    }
+
+    async fn nothing(_: StepContext) -> Result<StepOutcome, StepError> {
+        Ok(StepOutcome::success(()))
+    }
+
+    fn error(builder: WorkerBuilder) -> String {
+        builder.build().map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn functions_and_closures_are_handlers() {
+        let factor = 2;
+        let closure = move |ctx: StepContext| async move { Ok(StepOutcome::success(factor * ctx.attempt())) };
+        let worker =
+            builder().namespaces(["a", "b"]).handler("f", nothing).handler("g", closure).build().unwrap();
+        assert_eq!(worker.handlers(), ["f", "g", "http", "noop", "sleep", "sql"]);
+        assert_eq!(worker.namespaces(), ["a", "b"]);
+        let inferred = builder().namespace("a").handler("h", |ctx| async move {
+            ctx.context::<u8>()?;
+            Ok(StepOutcome::success(()))
+        });
+        assert!(inferred.build().is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_shows_when_building() {
+        assert!(error(builder()).contains("at least one namespace"));
+        assert!(error(builder().namespace("A")).contains("\"A\""));
+        assert!(error(builder().namespace("n".repeat(34))).contains("33"));
+        let one = || builder().namespace("a");
+        assert!(error(one().concurrency(0)).contains("concurrency is 0"));
+        assert!(error(one().lease(Duration::from_millis(1))).contains("one second"));
+        for bad in ["Charge", "a..b", "", "a-b"] {
+            assert!(error(one().handler(bad, nothing)).contains(&format!("{bad:?}")));
+        }
+        assert!(one().handler("shop.charge_2", nothing).build().is_ok());
+        assert!(error(one().handler("f", nothing).handler("f", nothing)).contains("twice"));
+        assert!(error(one().handler("noop", nothing)).contains("in every worker"));
+        assert!(error(one().state(1_u8).state(2_u8)).contains("u8"));
+        assert!(error(one().http_allow("http://x")).contains("TASKER_HTTP_ALLOW"));
+    }
+}

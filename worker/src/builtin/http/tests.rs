@@ -1,0 +1,168 @@
+//! The `http` handler against a small server of our own.
+
+use super::*;
+use crate::testing::context;
+use serde_json::json;
+use std::net::SocketAddr;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::oneshot,
+};
+
+/// Answers one request with `response`; what was sent comes out of the channel.
+async fn server(response: String) -> (SocketAddr, oneshot::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (seen, request) = oneshot::channel();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut text = String::new();
+        let mut buffer = [0_u8; 4096];
+        loop {
+            let n = socket.read(&mut buffer).await.unwrap();
+            text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+            let length = text
+                .lines()
+                .find_map(|l| l.strip_prefix("content-length: "))
+                .map_or(0, |n| n.parse().unwrap());
+            if n == 0 || text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.len() >= length) {
+                break;
+            }
+        }
+        seen.send(text).ok();
+        // A client that has read enough may be gone.
+        socket.write_all(response.as_bytes()).await.ok();
+    });
+    (address, request)
+}
+
+fn response(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+async fn call(allow: &str, config: Value) -> Result<StepOutcome, StepError> {
+    let http = Arc::new(Http::new(AllowList::parse(allow).unwrap()));
+    http.run(context(json!({"order": 1}), config, json!({"p": [1]}))).await
+}
+
+async fn answered(status: &str, headers: &str, body: &str) -> Result<StepOutcome, StepError> {
+    let (address, _request) = server(response(status, headers, body)).await;
+    call("127.0.0.1", json!({"url": format!("http://{address}/hook?secret=1")})).await
+}
+
+#[tokio::test]
+async fn it_posts_the_envelope_with_its_headers() {
+    let (address, request) = server(response("200 OK", "", "{\"ok\": true}")).await;
+    let config = json!({"url": format!("http://{address}/hook"), "headers": {"x-key": "k"}});
+    let outcome = call(&address.to_string(), config).await.unwrap();
+    assert_eq!(outcome, StepOutcome::success(json!({"ok": true})));
+    let request = request.await.unwrap();
+    assert!(request.starts_with("POST /hook HTTP/1.1\r\n"), "{request}");
+    assert!(
+        request.contains("x-key: k\r\n") && request.contains("content-type: application/json\r\n"),
+        "{request}"
+    );
+    let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!((&body["context"], &body["parents"]), (&json!({"order": 1}), &json!({"p": [1]})));
+}
+
+#[tokio::test]
+async fn the_body_is_the_result() {
+    assert_eq!(answered("200 OK", "", "plain").await.unwrap(), StepOutcome::success("plain"));
+    assert_eq!(answered("204 No Content", "", "").await.unwrap(), StepOutcome::success(()));
+    let failure = r#"{"$tasker": {"type": "failure", "message": "later", "retry_after_ms": 5}}"#;
+    let StepOutcome::Failure(failure) = answered("200 OK", "", failure).await.unwrap() else {
+        panic!("no failure")
+    };
+    assert_eq!((failure.message.as_str(), failure.retry_after_ms), ("later", Some(5)));
+    let error = answered("200 OK", "", r#"{"$tasker": {"type": "what"}}"#).await.unwrap_err();
+    assert!(!error.is_retryable() && error.message().contains("$tasker"), "{error}");
+}
+
+#[tokio::test]
+async fn the_status_decides_whether_it_is_tried_again() {
+    let cases = [
+        ("500 Internal Server Error", true),
+        ("503 Service Unavailable", true),
+        ("408 Request Timeout", true),
+        ("425 Too Early", true),
+        ("429 Too Many Requests", true),
+        ("400 Bad Request", false),
+        ("404 Not Found", false),
+        ("302 Found", false),
+    ];
+    for (status, retryable) in cases {
+        let error = answered(status, "", "why").await.unwrap_err();
+        assert_eq!(error.is_retryable(), retryable, "{error}");
+        assert!(error.message().contains(&status[..3]) && !error.message().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured_in_seconds() {
+    let error = answered("429 Too Many Requests", "retry-after: 7\r\n", "").await.unwrap_err();
+    let failure = tasker_core::Failure::from(error);
+    assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("http_429")));
+}
+
+#[tokio::test]
+async fn a_large_body_fails_for_good() {
+    let error = answered("200 OK", "", &"x".repeat(MAX_BODY + 1)).await.unwrap_err();
+    assert!(!error.is_retryable() && error.message().contains("larger"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (elsewhere, request) = server(response("200 OK", "", "1")).await;
+    let error = answered("307 Temporary Redirect", &format!("location: http://{elsewhere}/\r\n"), "")
+        .await
+        .unwrap_err();
+    assert!(error.message().contains("redirects are not followed"), "{error}");
+    assert!(tokio::time::timeout(Duration::from_millis(50), request).await.is_err());
+}
+
+#[tokio::test]
+async fn no_connection_and_no_answer_are_retryable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = json!({"url": format!("http://{address}/"), "timeout_seconds": 0.05});
+    let error = call("*", config.clone()).await.unwrap_err();
+    assert!(error.is_retryable());
+    assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("timeout"));
+    drop(listener);
+    let error = call("*", config).await.unwrap_err();
+    assert!(error.is_retryable() && error.message().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn hosts_not_allowed_are_refused_with_what_to_do() {
+    for allow in ["", "example.com", "127.0.0.1:1"] {
+        let error = call(allow, json!({"url": "http://127.0.0.1:9/"})).await.unwrap_err();
+        assert!(!error.is_retryable() && error.message().contains("TASKER_HTTP_ALLOW"), "{error}");
+    }
+    let error = call("*", json!({"url": "file:///etc/passwd"})).await.unwrap_err();
+    assert!(error.message().contains("scheme file"), "{error}");
+    let error = call("*", json!({})).await.unwrap_err();
+    assert_eq!(error.message(), "config: missing field `url`");
+}
+
+#[test]
+fn the_allow_list_knows_hosts_and_ports() {
+    let allows = |list: &str, url: &str| AllowList::parse(list).unwrap().allows(&Url::parse(url).unwrap());
+    assert!(allows("a.example, B.example:8080", "https://A.example:444/x"));
+    assert!(allows("a.example,B.example:8080", "http://b.example:8080/"));
+    assert!(!allows("b.example:8080", "http://b.example/"));
+    assert!(allows("b.example:443", "https://b.example/"));
+    assert!(allows("b.example:80", "http://b.example/"));
+    assert!(!allows("b.example:80", "https://b.example/"));
+    assert!(allows("[::1]:80,[::2]", "http://[::1]/"));
+    assert!(allows("[::2]", "http://[::2]:9/"));
+    assert!(!allows("example", "http://a.example/"));
+    assert!(!allows("a.example", "http://a.example@evil.example/"));
+    assert!(allows("*", "http://anything/"));
+    for bad in ["http://x", "a/b", "u@h", "a:b", "a?x", "a:99999", "a,b c"] {
+        assert!(AllowList::parse(bad).is_err(), "{bad}");
+    }
+    assert_eq!(AllowList::parse(" , ").unwrap(), AllowList::default());
+}

@@ -1,0 +1,73 @@
+//! The handlers that are in every worker: `noop`, `sleep`, `http`, and `sql`.
+
+pub(crate) mod http;
+pub(crate) mod sql;
+
+mod noop;
+mod sleep;
+
+use crate::{
+    StepContext,
+    handler::{Callable, Callables},
+};
+use http::{AllowList, Http};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// All of them, by name.
+pub(crate) fn all(allow: AllowList) -> Callables {
+    let http = Arc::new(Http::new(allow));
+    let http = move |ctx| Arc::clone(&http).run(ctx);
+    [
+        ("noop".to_owned(), Callable::Function(Arc::new(noop::run))),
+        ("sleep".to_owned(), Callable::Function(Arc::new(sleep::run))),
+        ("http".to_owned(), Callable::Function(Arc::new(http))),
+        ("sql".to_owned(), Callable::Sql),
+    ]
+    .into()
+}
+
+/// What `http` posts and `sql` passes to its function.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    task_id: Uuid,
+    step: &'a str,
+    attempt: i32,
+    context: &'a Value,
+    config: &'a Value,
+    inputs: &'a Value,
+    parents: &'a Map<String, Value>,
+}
+
+impl<'a> Envelope<'a> {
+    fn new(ctx: &'a StepContext) -> Self {
+        Self {
+            task_id: ctx.claim.task_id,
+            step: &ctx.claim.step,
+            attempt: ctx.claim.attempt,
+            context: &ctx.claim.context,
+            config: &ctx.config,
+            inputs: &ctx.claim.inputs,
+            parents: &ctx.claim.parents,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::context;
+    use serde_json::json;
+
+    #[test]
+    fn the_envelope_has_the_documented_keys() {
+        let ctx = context(json!({"a": 1}), json!({"url": "x"}), json!({"p": null}));
+        assert_eq!(
+            serde_json::to_value(Envelope::new(&ctx)).unwrap(),
+            json!({"task_id": ctx.task_id(), "step": "s", "attempt": 1, "context": {"a": 1}, "config": {"url": "x"},
+                "inputs": null, "parents": {"p": null}})
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! `sql`: runs the database function that `config.function` names, `schema.name(jsonb)`, in the worker's own
+//! role. The function's writes and the step's completion commit together or not at all: exactly once.
+
+use super::Envelope;
+use crate::{
+    StepContext, StepError,
+    claims::Ticket,
+    run_step::{Ran, timed_out},
+    worker::Shared,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, types::Json};
+use std::time::Duration;
+use tasker_core::StepOutcome;
+
+/// The database ends a statement by itself; this only meets a connection that went silent.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The SQLSTATE of a failure that must not be tried again.
+const PERMANENT: &str = "TKP01";
+
+/// Function and fence in one statement. duration_ms counts from `begin`.
+const RUN: &str = "with o as materialized (select tasker.run_sql_handler($1, $2) as outcome) \
+     select s.status, case s.status when 'rejected' then o.outcome end from o, lateral tasker.submit_results($3, jsonb_build_array(jsonb_build_object( \
+         'task_id', $4::uuid, 'step', $5::text, 'claim_no', $6::int, 'outcome', o.outcome, \
+         'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint))) s";
+
+/// Other keys are for the function, which gets the whole configuration.
+#[derive(Deserialize)]
+struct Config {
+    function: String,
+}
+
+/// Runs the step. Waiting for a connection does not count towards its timeout.
+pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> Ran {
+    let config: Config = match ctx.config() {
+        Ok(config) => config,
+        Err(error) => return Ran::Outcome(StepOutcome::Failure(error.into())),
+    };
+    let Ok(_slot) = shared.sql_slots.acquire().await else {
+        return Ran::Outcome(StepOutcome::retryable("the worker is stopping"));
+    };
+    if ticket.cancelled.is_cancelled() {
+        return Ran::Outcome(StepOutcome::Failure(
+            StepError::retryable("cancelled").code("cancelled").into(),
+        ));
+    }
+    let failed = |error: &sqlx::Error| Ran::Outcome(StepOutcome::Failure(failure(error).into()));
+    match transaction(shared, ctx, ticket, &config.function).await {
+        Ok(Answer::Rejected(outcome)) => {
+            shared.meters.result("rejected");
+            Ran::Outcome(rejected(&config.function, outcome))
+        }
+        Ok(Answer::Status(status)) => {
+            shared.meters.result(&status);
+            if status != "accepted" {
+                tracing::info!(%status, "the step is no longer this worker's: its writes were rolled back");
+            }
+            Ran::Submitted
+        }
+        Ok(Answer::Silence) => {
+            ticket.cancelled.cancel();
+            Ran::Outcome(timed_out(ctx.claim.timeout))
+        }
+        // Also when the fate of a commit is unknown: if it took place, the failure is answered as a
+        // duplicate.
+        Err(error) => failed(&error),
+    }
+}
+
+enum Answer {
+    /// What `submit_results` said; committed only if `accepted`.
+    Status(String),
+    /// The function's outcome has not the form of one; rolled back.
+    Rejected(Value),
+    /// The timeout is long over and the database says nothing.
+    Silence,
+}
+
+async fn transaction(
+    shared: &Shared,
+    ctx: &StepContext,
+    ticket: &Ticket,
+    function: &str,
+) -> sqlx::Result<Answer> {
+    let timeout = ctx.claim.timeout;
+    let millis = timeout.as_millis().clamp(1, i32::MAX as u128);
+    let begin = format!("begin isolation level read committed; set local statement_timeout = {millis}");
+    let mut transaction = shared.pool.begin_with(AssertSqlSafe(begin)).await?;
+    let run = sqlx::query_as::<_, (String, Option<Value>)>(RUN)
+        .bind(function)
+        .bind(Json(Envelope::new(ctx)))
+        .bind(shared.worker_id)
+        .bind(ticket.key.task_id)
+        .bind(&*ticket.key.step)
+        .bind(ticket.claim_no)
+        .fetch_one(&mut *transaction);
+    let (status, outcome) = match tokio::time::timeout(timeout + SILENCE, run).await {
+        Ok(answer) => answer?,
+        Err(_) => return Ok(Answer::Silence),
+    };
+    if status == "accepted" {
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    Ok(if status == "rejected" {
+        Answer::Rejected(outcome.unwrap_or_default())
+    } else {
+        Answer::Status(status)
+    })
+}
+
+/// The failure of a step whose function returned `$tasker` with something else than an outcome.
+fn rejected(function: &str, outcome: Value) -> StepOutcome {
+    let why = serde_json::from_value::<StepOutcome>(outcome)
+        .map_or_else(|error| error.to_string(), |_| String::new());
+    let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");
+    StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into())
+}
+
+/// TKP01 says "never again": the function itself may raise it, and `run_sql_handler` does where there is
+/// no such function. Everything else may pass.
+fn failure(error: &sqlx::Error) -> StepError {
+    let Some(database) = error.as_database_error() else {
+        return StepError::retryable(format!("database: {error}")).code("connection");
+    };
+    let code = database.code().unwrap_or_default();
+    let message = database.message();
+    let error = if code == PERMANENT { StepError::permanent(message) } else { StepError::retryable(message) };
+    error.code(code)
+}

@@ -1,0 +1,194 @@
+//! The steps this process holds, from the claim until the database has the result. Leases are
+//! extended for exactly these.
+
+use serde_json::{Map, Value};
+use sqlx::{
+    Row,
+    postgres::{PgRow, types::PgInterval},
+    types::Json,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The template's default, for a step that has none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// One row of `tasker.claim_steps`.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) task_id: Uuid,
+    /// Shared with the [`Ticket`], which outlives the claim's data.
+    pub(crate) step: Arc<str>,
+    pub(crate) template_id: Uuid,
+    pub(crate) template_step: String,
+    pub(crate) handler: String,
+    pub(crate) attempt: i32,
+    pub(crate) claim_no: i32,
+    pub(crate) context: Value,
+    pub(crate) inputs: Value,
+    pub(crate) parents: Map<String, Value>,
+    pub(crate) timeout: Duration,
+    pub(crate) correlation_id: Option<Uuid>,
+    pub(crate) traceparent: Option<String>,
+}
+
+impl Claim {
+    /// Claims by namespace, worker, number, and lease; its columns are read by position.
+    pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
+         claim_no, context, inputs, parents, timeout, correlation_id, traceparent \
+         from tasker.claim_steps($1, $2, $3, $4)";
+
+    pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let parents: Option<Json<Map<String, Value>>> = row.try_get(9)?;
+        let timeout: Option<PgInterval> = row.try_get(10)?;
+        Ok(Self {
+            task_id: row.try_get(0)?,
+            step: row.try_get::<&str, _>(1)?.into(),
+            template_id: row.try_get(2)?,
+            template_step: row.try_get(3)?,
+            handler: row.try_get(4)?,
+            attempt: row.try_get(5)?,
+            claim_no: row.try_get(6)?,
+            context: row.try_get::<Option<Value>, _>(7)?.unwrap_or_default(),
+            inputs: row.try_get::<Option<Value>, _>(8)?.unwrap_or_default(),
+            parents: parents.map(|json| json.0).unwrap_or_default(),
+            timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
+            correlation_id: row.try_get(11)?,
+            traceparent: row.try_get(12)?,
+        })
+    }
+}
+
+/// A month counts 30 days, a negative interval nothing.
+fn duration(interval: PgInterval) -> Duration {
+    let days = i64::from(interval.months) * 30 + i64::from(interval.days);
+    let micros = interval.microseconds.saturating_add(days.saturating_mul(86_400_000_000));
+    Duration::from_micros(micros.try_into().unwrap_or_default())
+}
+
+/// Names a step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct StepKey {
+    pub(crate) task_id: Uuid,
+    pub(crate) step: Arc<str>,
+}
+
+/// What is held of one step.
+#[derive(Debug)]
+struct Held {
+    claim_no: i32,
+    since: Instant,
+    cancelled: CancellationToken,
+}
+
+/// All steps held by this process, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Claims(Mutex<HashMap<StepKey, Held>>);
+
+/// Holding one step. Dropping it lets go: the lease is extended no more, so that a step whose
+/// execution is lost on the way is never held for ever.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) key: StepKey,
+    pub(crate) claim_no: i32,
+    pub(crate) cancelled: CancellationToken,
+    claims: Arc<Claims>,
+}
+
+impl Claims {
+    /// Holds a step that was claimed at `since`. If this process still held an earlier claim of the same
+    /// step, that one's lease had run out, and its handler is told.
+    pub(crate) fn hold(self: &Arc<Self>, key: StepKey, claim_no: i32, since: Instant) -> Ticket {
+        let cancelled = CancellationToken::new();
+        let held = Held { claim_no, since, cancelled: cancelled.clone() };
+        if let Some(earlier) = self.lock().insert(key.clone(), held) {
+            earlier.cancelled.cancel();
+        }
+        Ticket { key, claim_no, cancelled, claims: Arc::clone(self) }
+    }
+
+    /// How many steps are held.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Those held for at least `age`.
+    pub(crate) fn older_than(&self, age: Duration) -> Vec<(StepKey, i32)> {
+        let old = |held: &Held| held.since.elapsed() >= age;
+        self.lock()
+            .iter()
+            .filter(|(_, held)| old(held))
+            .map(|(key, held)| (key.clone(), held.claim_no))
+            .collect()
+    }
+
+    /// Tells the handler that its result will not count, and lets go of the step. False when it is no
+    /// longer held, or by a later claim.
+    pub(crate) fn lose(&self, key: &StepKey, claim_no: i32) -> bool {
+        let lost = self.remove(key, claim_no);
+        if let Some(held) = &lost {
+            held.cancelled.cancel();
+        }
+        lost.is_some()
+    }
+
+    fn remove(&self, key: &StepKey, claim_no: i32) -> Option<Held> {
+        let mut all = self.lock();
+        if all.get(key).is_some_and(|held| held.claim_no == claim_no) { all.remove(key) } else { None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StepKey, Held>> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.claims.remove(&self.key, self.claim_no);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(step: &str) -> StepKey {
+        StepKey { task_id: Uuid::nil(), step: step.into() }
+    }
+
+    #[test]
+    fn a_dropped_ticket_lets_go() {
+        let claims = Arc::new(Claims::default());
+        let ticket = claims.hold(key("a"), 1, Instant::now());
+        assert_eq!((claims.len(), claims.older_than(Duration::ZERO).len()), (1, 1));
+        assert!(claims.older_than(Duration::from_secs(60)).is_empty());
+        drop(ticket);
+        assert_eq!(claims.len(), 0);
+    }
+
+    #[test]
+    fn a_new_claim_of_the_same_step_cancels_the_earlier_one() {
+        let claims = Arc::new(Claims::default());
+        let first = claims.hold(key("a"), 1, Instant::now());
+        let second = claims.hold(key("a"), 2, Instant::now());
+        assert!(first.cancelled.is_cancelled());
+        assert!(!claims.lose(&first.key, first.claim_no));
+        drop(first);
+        assert_eq!(claims.older_than(Duration::ZERO), vec![(second.key.clone(), 2)]);
+        assert!(claims.lose(&second.key, 2));
+        assert!(second.cancelled.is_cancelled());
+    }
+
+    #[test]
+    fn an_interval_becomes_a_duration() {
+        let interval = PgInterval { months: 0, days: 1, microseconds: 1_500_000 };
+        assert_eq!(duration(interval), Duration::from_millis(86_401_500));
+        assert_eq!(duration(PgInterval { months: 0, days: 0, microseconds: -1 }), Duration::ZERO);
+    }
+}

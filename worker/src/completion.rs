@@ -1,0 +1,199 @@
+//! The completion side: takes what has gathered in the completion channel and submits it in one call.
+//! While that call is in flight, more arrives; so batches grow with the load, and no timer is needed.
+
+use crate::{
+    StepError,
+    claims::{StepKey, Ticket},
+    meters::Meters,
+    submit::Submitter,
+};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tasker_core::{Error, StepOutcome, db::Delays};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Keeps one submit's transaction short.
+const MAX_BATCH: usize = 500;
+
+/// What is to be told to the database about one held step.
+pub(crate) struct Completed {
+    pub(crate) ticket: Ticket,
+    pub(crate) report: Report,
+}
+
+/// See [`Completed`].
+pub(crate) enum Report {
+    /// The handler ended.
+    Result { outcome: StepOutcome, duration_ms: u64 },
+    /// The step was not run, or not to its end: it goes back to its queue, attempt not counted.
+    Release { delay: Duration, reason: String },
+}
+
+/// A result on its way. The ticket keeps the lease extended until the database has it.
+pub(crate) struct Finished {
+    pub(crate) ticket: Ticket,
+    pub(crate) outcome: StepOutcome,
+    pub(crate) duration_ms: u64,
+}
+
+impl Serialize for Finished {
+    /// The element of `submit_results`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut element = serializer.serialize_struct("result", 5)?;
+        element.serialize_field("task_id", &self.ticket.key.task_id)?;
+        element.serialize_field("step", &*self.ticket.key.step)?;
+        element.serialize_field("claim_no", &self.ticket.claim_no)?;
+        element.serialize_field("outcome", &self.outcome)?;
+        element.serialize_field("duration_ms", &self.duration_ms)?;
+        element.end()
+    }
+}
+
+/// Submits results and releases, one call at a time.
+pub(crate) struct CompletionActor<S> {
+    submitter: S,
+    reports: mpsc::Receiver<Completed>,
+    meters: Arc<Meters>,
+    delays: Delays,
+}
+
+impl<S: Submitter> CompletionActor<S> {
+    pub(crate) fn new(submitter: S, reports: mpsc::Receiver<Completed>, meters: Arc<Meters>) -> Self {
+        let delays = Delays::new(Duration::from_millis(50), Duration::from_secs(5));
+        Self { submitter, reports, meters, delays }
+    }
+
+    /// Runs until every sender is gone, or after `finish` until the channel is empty.
+    pub(crate) async fn run(mut self, finish: CancellationToken) {
+        let mut batch = Vec::new();
+        loop {
+            let received = tokio::select! {
+                biased;
+                n = self.reports.recv_many(&mut batch, MAX_BATCH) => n,
+                () = finish.cancelled(), if !self.reports.is_closed() => {
+                    self.reports.close();
+                    continue;
+                }
+            };
+            if received == 0 {
+                return;
+            }
+            // Handlers that are ready to end do so first: else a batch of one would precede every large one.
+            tokio::task::yield_now().await;
+            while batch.len() < MAX_BATCH
+                && let Ok(more) = self.reports.try_recv()
+            {
+                batch.push(more);
+            }
+            self.meters.completion_depth.set((self.reports.len() + batch.len()) as f64);
+            self.deliver(&mut batch).await;
+        }
+    }
+
+    async fn deliver(&mut self, batch: &mut Vec<Completed>) {
+        let mut results = Vec::with_capacity(batch.len());
+        let mut releases: HashMap<(Duration, String), Vec<Ticket>> = HashMap::new();
+        for Completed { ticket, report } in batch.drain(..) {
+            match report {
+                Report::Result { outcome, duration_ms } => {
+                    results.push(Finished { ticket, outcome, duration_ms })
+                }
+                Report::Release { delay, reason } => {
+                    releases.entry((delay, reason)).or_default().push(ticket)
+                }
+            }
+        }
+        if !results.is_empty() {
+            self.submit(results).await;
+        }
+        for ((delay, reason), tickets) in releases {
+            self.release(&tickets, delay, &reason).await;
+        }
+    }
+
+    /// Returns when the database has answered for every result.
+    async fn submit(&mut self, results: Vec<Finished>) {
+        loop {
+            match self.try_submit(&results).await {
+                Ok(()) => return,
+                Err(error) if error.is_transient() => self.pause("submit results", &error).await,
+                Err(error) => {
+                    tracing::warn!(%error, results = results.len(), "a batch of results was refused: submitting one by one");
+                    break;
+                }
+            }
+        }
+        for result in results {
+            self.submit_one(result).await;
+        }
+    }
+
+    /// A result that cannot be stored becomes a permanent failure that says so. When not even that can
+    /// be stored, the result is not to blame: it is kept and tried again.
+    async fn submit_one(&mut self, mut result: Finished) {
+        loop {
+            let error = match self.try_submit(std::slice::from_ref(&result)).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            if !error.is_transient() {
+                let kept = std::mem::replace(&mut result.outcome, refused(&error));
+                match self.try_submit(std::slice::from_ref(&result)).await {
+                    Ok(()) => {
+                        let StepKey { task_id, step } = &result.ticket.key;
+                        tracing::warn!(%task_id, %step, %error, "the database refused this result: the step fails");
+                        return;
+                    }
+                    Err(_) => result.outcome = kept,
+                }
+            }
+            self.pause("submit a result", &error).await;
+        }
+    }
+
+    async fn try_submit(&mut self, results: &[Finished]) -> tasker_core::Result<()> {
+        for answer in self.submitter.submit(results).await? {
+            self.meters.result(&answer.status);
+            if answer.status != "accepted" {
+                let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
+                tracing::info!(%task_id, %step, %status, "a result did not count");
+            }
+        }
+        self.delays.reset();
+        Ok(())
+    }
+
+    async fn release(&mut self, tickets: &[Ticket], delay: Duration, reason: &str) {
+        let claims: Vec<_> = tickets.iter().map(|ticket| (&ticket.key, ticket.claim_no)).collect();
+        loop {
+            match self.submitter.release(&claims, delay, reason).await {
+                Ok(()) => {
+                    self.meters.released.increment(claims.len() as u64);
+                    self.delays.reset();
+                    return;
+                }
+                Err(error) if error.is_transient() => self.pause("release steps", &error).await,
+                Err(error) => {
+                    tracing::error!(%error, steps = claims.len(), "cannot release steps: they wait for their leases to run out");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn pause(&mut self, what: &str, error: &Error) {
+        let delay = self.delays.next();
+        tracing::warn!(%error, ?delay, "cannot {what}; nothing is lost, will try again");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// The failure in place of a result that the database does not take.
+fn refused(error: &Error) -> StepOutcome {
+    let text = format!("the database refused the step's result: {error}");
+    StepOutcome::Failure(StepError::permanent(text).code(error.sqlstate().unwrap_or_default()).into())
+}
+
+#[cfg(test)]
+mod tests;

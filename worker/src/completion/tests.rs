@@ -1,0 +1,209 @@
+//! The completion side against a database that is a script.
+
+use super::*;
+use crate::{claims::Claims, submit::Answer};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
+use tasker_core::Failure;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// What the next submit does.
+enum Reply {
+    /// The connection is lost, perhaps after the commit.
+    Lost,
+    /// A refusal that stays, of anything that holds a result with this text.
+    Refuses(&'static str),
+}
+
+#[derive(Clone, Default)]
+struct Fake(Arc<Inner>);
+
+struct Inner {
+    calls: Mutex<Vec<Vec<(String, StepOutcome)>>>,
+    released: Mutex<Vec<(String, Duration, String)>>,
+    replies: Mutex<VecDeque<Reply>>,
+    /// Each submit takes one.
+    gate: Semaphore,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let gate = Semaphore::new(1_000);
+        Self { calls: Mutex::default(), released: Mutex::default(), replies: Mutex::default(), gate }
+    }
+}
+
+impl Fake {
+    fn calls(&self) -> MutexGuard<'_, Vec<Vec<(String, StepOutcome)>>> {
+        self.0.calls.lock().unwrap()
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        self.calls().iter().map(Vec::len).collect()
+    }
+}
+
+impl Submitter for Fake {
+    async fn submit(&self, results: &[Finished]) -> tasker_core::Result<Vec<Answer>> {
+        let call = results.iter().map(|r| (r.ticket.key.step.to_string(), r.outcome.clone())).collect();
+        self.calls().push(call);
+        self.0.gate.acquire().await.unwrap().forget();
+        let mut replies = self.0.replies.lock().unwrap();
+        match replies.front() {
+            Some(Reply::Lost) => {
+                replies.pop_front();
+                return Err(sqlx::Error::WorkerCrashed.into());
+            }
+            Some(Reply::Refuses(text))
+                if results.iter().any(|r| format!("{:?}", r.outcome).contains(text)) =>
+            {
+                return Err(Error::Refused {
+                    code: "TK099".to_owned(),
+                    message: "no".to_owned(),
+                    hint: None,
+                });
+            }
+            _ => {}
+        }
+        let answer = |r: &Finished| Answer {
+            task_id: r.ticket.key.task_id,
+            step: r.ticket.key.step.to_string(),
+            status: "accepted".to_owned(),
+        };
+        Ok(results.iter().map(answer).collect())
+    }
+
+    async fn release(
+        &self,
+        claims: &[(&StepKey, i32)],
+        delay: Duration,
+        reason: &str,
+    ) -> tasker_core::Result<()> {
+        let row = |(key, _): &(&StepKey, i32)| (key.step.to_string(), delay, reason.to_owned());
+        self.0.released.lock().unwrap().extend(claims.iter().map(row));
+        Ok(())
+    }
+}
+
+struct Setup {
+    fake: Fake,
+    claims: Arc<Claims>,
+    sender: mpsc::Sender<Completed>,
+    actor: CompletionActor<Fake>,
+}
+
+fn setup() -> Setup {
+    let (fake, claims) = (Fake::default(), Arc::new(Claims::default()));
+    let (sender, receiver) = mpsc::channel(100);
+    let actor = CompletionActor::new(fake.clone(), receiver, Arc::new(Meters::new(1)));
+    Setup { fake, claims, sender, actor }
+}
+
+impl Setup {
+    async fn send(&self, step: &str, report: Report) {
+        let key = StepKey { task_id: Uuid::nil(), step: step.into() };
+        let ticket = self.claims.hold(key, 1, Instant::now());
+        self.sender.send(Completed { ticket, report }).await.ok().unwrap();
+    }
+
+    async fn result(&self, step: &str) {
+        self.send(step, Report::Result { outcome: StepOutcome::success(step), duration_ms: 1 }).await;
+    }
+
+    /// Lets the actor deliver everything.
+    async fn finish(self) -> (Fake, Arc<Claims>) {
+        drop(self.sender);
+        self.actor.run(CancellationToken::new()).await;
+        (self.fake, self.claims)
+    }
+}
+
+#[tokio::test]
+async fn what_arrives_during_a_call_is_submitted_by_the_next() {
+    let setup = setup();
+    setup.fake.0.gate.forget_permits(1_000);
+    setup.result("first").await;
+    let Setup { fake, claims, sender, actor } = setup;
+    let actor = tokio::spawn(actor.run(CancellationToken::new()));
+    while fake.sizes() != [1] {
+        tokio::task::yield_now().await;
+    }
+    for step in ["a", "b", "c"] {
+        let ticket = claims.hold(StepKey { task_id: Uuid::nil(), step: step.into() }, 1, Instant::now());
+        let report = Report::Result { outcome: StepOutcome::success(()), duration_ms: 0 };
+        sender.send(Completed { ticket, report }).await.ok().unwrap();
+    }
+    drop(sender);
+    assert_eq!(claims.len(), 4, "leases are kept until the database has the results");
+    fake.0.gate.add_permits(1_000);
+    actor.await.unwrap();
+    assert_eq!((fake.sizes(), claims.len()), (vec![1, 3], 0));
+}
+
+#[tokio::test]
+async fn a_lost_connection_loses_no_result() {
+    let setup = setup();
+    setup.fake.0.replies.lock().unwrap().extend([Reply::Lost, Reply::Lost]);
+    setup.result("a").await;
+    setup.result("b").await;
+    let (fake, claims) = setup.finish().await;
+    assert_eq!((fake.sizes(), claims.len()), (vec![2, 2, 2], 0));
+}
+
+#[tokio::test]
+async fn a_refused_result_fails_its_step_and_no_other() {
+    let setup = setup();
+    setup.fake.0.replies.lock().unwrap().push_back(Reply::Refuses("bad"));
+    for step in ["a", "bad", "c"] {
+        setup.result(step).await;
+    }
+    let (fake, claims) = setup.finish().await;
+    let calls = fake.calls();
+    // All three, then a, bad, the failure for bad, c.
+    assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1, 1, 1, 1]);
+    let StepOutcome::Failure(Failure { message, retryable, code, .. }) = &calls[3][0].1 else {
+        panic!("no failure")
+    };
+    assert_eq!((calls[3][0].0.as_str(), *retryable, code.as_deref()), ("bad", false, Some("TK099")));
+    assert!(message.contains("refused the step's result: no"), "{message}");
+    assert_eq!(calls[4][0].1, StepOutcome::success("c"));
+    assert_eq!(claims.len(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_of_everything_keeps_the_result() {
+    let setup = setup();
+    // The failure in its place says "refused" as well: not the result's fault.
+    setup.fake.0.replies.lock().unwrap().push_back(Reply::Refuses("a"));
+    setup.result("a").await;
+    let Setup { fake, claims: _claims, sender, actor } = setup;
+    let actor = tokio::spawn(actor.run(CancellationToken::new()));
+    while fake.sizes().len() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fake.0.replies.lock().unwrap().clear();
+    drop(sender);
+    actor.await.unwrap();
+    assert_eq!(fake.calls().last().unwrap()[0].1, StepOutcome::success("a"));
+}
+
+#[tokio::test]
+async fn releases_go_with_their_reasons_and_finish_drains_the_channel() {
+    let setup = setup();
+    let second = Duration::from_secs(1);
+    setup.send("x", Report::Release { delay: second, reason: "no handler".to_owned() }).await;
+    setup.result("a").await;
+    let Setup { fake, claims, sender, actor } = setup;
+    let finish = CancellationToken::new();
+    finish.cancel();
+    // A sender is still there: a blocked handler must not hold up the end.
+    actor.run(finish).await;
+    drop(sender);
+    assert_eq!(fake.sizes(), [1]);
+    assert_eq!(*fake.0.released.lock().unwrap(), [("x".to_owned(), second, "no handler".to_owned())]);
+    assert_eq!(claims.len(), 0);
+}

@@ -1,0 +1,156 @@
+//! What a handler gets: its step's data with typed access, the state given to the builder, and a
+//! token that says when to stop.
+
+use crate::{StepError, claims::Claim, fields::typed};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::HashMap,
+    sync::Arc,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The values given to [`crate::WorkerBuilder::state`], by their type.
+pub(crate) type StateMap = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// One execution of one step. Cheap to clone.
+#[derive(Clone)]
+pub struct StepContext {
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) config: Arc<Value>,
+    pub(crate) state: Arc<StateMap>,
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl StepContext {
+    /// The task this step belongs to.
+    pub fn task_id(&self) -> Uuid {
+        self.claim.task_id
+    }
+
+    /// The name of the step; an instance of a batch step carries its number, as in `load_007`.
+    pub fn step(&self) -> &str {
+        &self.claim.step
+    }
+
+    /// Counts the executions that count against the template's `max_attempts`, from 1.
+    pub fn attempt(&self) -> i32 {
+        self.claim.attempt
+    }
+
+    /// The fence of this execution: every claim of a step has a higher one than those before.
+    pub fn claim_no(&self) -> i32 {
+        self.claim.claim_no
+    }
+
+    /// The caller's id for everything that belongs together.
+    pub fn correlation_id(&self) -> Option<Uuid> {
+        self.claim.correlation_id
+    }
+
+    /// The W3C trace context the task was enqueued with.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.claim.traceparent.as_deref()
+    }
+
+    /// The task's input.
+    ///
+    /// # Errors
+    /// A permanent one that names the field, when the context does not fit `T`.
+    pub fn context<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        typed("context", &self.claim.context)
+    }
+
+    /// The handler's configuration in the template; `{}` when the template has none.
+    ///
+    /// # Errors
+    /// A permanent one that names the field, when the configuration does not fit `T`.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        typed("config", &self.config)
+    }
+
+    /// The cursor of a batch instance; `null` for any other step.
+    ///
+    /// # Errors
+    /// A permanent one that names the field, when the inputs do not fit `T`.
+    pub fn inputs<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        typed("inputs", &self.claim.inputs)
+    }
+
+    /// The result of the parent step `name`.
+    ///
+    /// # Errors
+    /// A permanent one, when there is no such parent or its result does not fit `T`.
+    pub fn parent<T: DeserializeOwned>(&self, name: &str) -> Result<T, StepError> {
+        let Some(result) = self.claim.parents.get(name) else {
+            let known = self.claim.parents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            let text = format!("parents.{name}: not a parent of step {} (its parents: {known})", self.step());
+            return Err(StepError::permanent(text).code("invalid_input"));
+        };
+        typed(&format!("parents.{name}"), result)
+    }
+
+    /// The results of all parents, by step name.
+    pub fn parents(&self) -> &Map<String, Value> {
+        &self.claim.parents
+    }
+
+    /// The value of type `T` that was given to [`crate::WorkerBuilder::state`].
+    ///
+    /// # Errors
+    /// A permanent one that names `T`, when the worker was built without it.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Result<&T, StepError> {
+        self.state.get(&TypeId::of::<T>()).and_then(|state| state.downcast_ref()).ok_or_else(|| {
+            let name = type_name::<T>();
+            StepError::permanent(format!(
+                "this worker has no state {name}: give it to Worker::builder(…).state(…)"
+            ))
+        })
+    }
+
+    /// Fires when working on is pointless: the task was cancelled, the lease was lost, the timeout is
+    /// over, or the worker's grace period is. In the last two cases the handler's future is dropped as
+    /// well; the token is for what the handler spawned.
+    pub fn cancelled(&self) -> CancellationToken {
+        self.cancelled.clone()
+    }
+}
+
+impl std::fmt::Debug for StepContext {
+    /// Names the step; never shows its data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StepContext")
+            .field("task_id", &self.claim.task_id)
+            .field("step", &self.claim.step)
+            .field("attempt", &self.claim.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::context;
+    use serde_json::json;
+
+    #[test]
+    fn a_missing_parent_is_named_with_those_there_are() {
+        let ctx = context(json!({}), json!({}), json!({"reserve": {"n": 1}}));
+        let error = ctx.parent::<Value>("charge").unwrap_err();
+        assert_eq!(error.message(), "parents.charge: not a parent of step s (its parents: reserve)");
+        let error = ctx.parent::<u32>("reserve").unwrap_err();
+        assert!(error.message().starts_with("parents.reserve: invalid type: map"), "{error}");
+    }
+
+    #[test]
+    fn state_comes_by_type() {
+        let mut ctx = context(json!({}), json!({}), json!({}));
+        assert!(ctx.state::<u32>().unwrap_err().message().contains("u32"));
+        let state: StateMap = [(TypeId::of::<u32>(), Arc::new(7_u32) as Arc<dyn Any + Send + Sync>)].into();
+        ctx.state = Arc::new(state);
+        assert_eq!(ctx.state::<u32>().unwrap(), &7);
+    }
+}

@@ -1,0 +1,123 @@
+//! What a handler returns when its step could not be done: whether trying again makes sense, and when.
+//! Every `std::error::Error` becomes a retryable one, so that `?` works in handlers.
+
+use std::{fmt, time::Duration};
+use tasker_core::Failure;
+
+/// The failure of a step.
+///
+/// It is not a `std::error::Error` itself, so that any other error can convert into it by `?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepError {
+    message: String,
+    retryable: bool,
+    code: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl StepError {
+    /// A failure that may pass: the step is tried again while it has attempts left.
+    pub fn retryable(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retryable: true, code: None, retry_after: None }
+    }
+
+    /// A failure that stays: the step goes to `error` at once, whatever its attempts.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { retryable: false, ..Self::retryable(message) }
+    }
+
+    /// Adds a short stable word for programs, like `card_declined`.
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Asks for the next attempt after this long (to the millisecond), instead of the template's
+    /// backoff. Says nothing on a permanent failure.
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// What went wrong, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the step may be tried again.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.message)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
+    /// Retryable, with the messages of the error and of its sources.
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Many libraries already repeat their source in their own message.
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            source = cause.source();
+        }
+        Self::retryable(message)
+    }
+}
+
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            // jsonb cannot hold a NUL; a message must not be the reason that a failure is lost.
+            message: error.message.replace('\0', "\u{fffd}"),
+            retryable: error.retryable,
+            code: error.code.map(|code| code.replace('\0', "\u{fffd}")),
+            retry_after_ms: error.retry_after.filter(|_| error.retryable).map(millis),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot charge the card")]
+    struct Outer(#[source] std::num::ParseIntError);
+
+    #[test]
+    fn any_error_becomes_a_retryable_one_that_names_its_sources() {
+        fn handler() -> Result<(), StepError> {
+            Err(Outer("x".parse::<i32>().map(drop).unwrap_err()))?
+        }
+        let error = handler().unwrap_err();
+        assert!(error.is_retryable());
+        assert_eq!(error.message(), "cannot charge the card: invalid digit found in string");
+    }
+
+    #[test]
+    fn a_failure_carries_code_and_delay() {
+        let error = StepError::retryable("busy").code("busy").retry_after(Duration::from_secs(2));
+        let failure = Failure::from(error);
+        assert_eq!(failure.code.as_deref(), Some("busy"));
+        assert_eq!(failure.retry_after_ms, Some(2_000));
+        assert!(failure.retryable);
+    }
+
+    #[test]
+    fn a_permanent_failure_has_no_delay_and_no_nul() {
+        let failure = Failure::from(StepError::permanent("a\0b").retry_after(Duration::from_secs(2)));
+        assert_eq!(failure.message, "a\u{fffd}b");
+        assert_eq!((failure.retryable, failure.retry_after_ms), (false, None));
+    }
+}

@@ -1,0 +1,194 @@
+//! StepExecutorActor: the one fetcher of a process. Claims as many steps as there are free permits,
+//! never more, from its namespaces in rotation, and sends them into the dispatch channel.
+
+use crate::{
+    claims::{Claim, StepKey},
+    completion::{Completed, Report},
+    dispatch::Dispatched,
+    worker::Shared,
+};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tasker_core::db::Delays;
+use tasker_queues::Waiter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Keeps one claim's transaction short; more free permits are filled by the next claim.
+const MAX_CLAIM: usize = 500;
+
+/// Refused until the first template of a namespace is applied, which creates its queue: the engine's
+/// own code, and that of a queue's missing table.
+const UNKNOWN_NAMESPACE: [&str; 2] = ["TK001", "42P01"];
+
+/// The reason of a release, for the audit.
+const SHUT_DOWN: &str = "the worker was shut down";
+
+/// One namespace and what wakes it.
+struct Namespace {
+    name: String,
+    waiter: Waiter,
+    delays: Delays,
+    /// Said in the log that it does not exist yet.
+    unknown: bool,
+}
+
+/// See the module.
+pub(crate) struct StepExecutorActor {
+    shared: Arc<Shared>,
+    namespaces: Vec<Namespace>,
+    dispatch: mpsc::Sender<Dispatched>,
+    completions: mpsc::Sender<Completed>,
+    /// Namespaces with nothing to claim: each comes back, by its index, when woken or due for a poll.
+    idle: FuturesUnordered<BoxFuture<'static, usize>>,
+}
+
+impl StepExecutorActor {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        namespaces: Vec<(String, Waiter)>,
+        dispatch: mpsc::Sender<Dispatched>,
+        completions: mpsc::Sender<Completed>,
+    ) -> Self {
+        let delays = || Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        let namespaces = namespaces
+            .into_iter()
+            .map(|(name, waiter)| Namespace { name, waiter, delays: delays(), unknown: false })
+            .collect();
+        Self { shared, namespaces, dispatch, completions, idle: FuturesUnordered::new() }
+    }
+
+    /// Runs until `shutdown`; a claim in flight is awaited, what it brings is released.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        // Every namespace is either here, in turn, or idle.
+        let mut ready: VecDeque<usize> = (0..self.namespaces.len()).collect();
+        loop {
+            while let Some(Some(woken)) = self.idle.next().now_or_never() {
+                ready.push_back(woken);
+            }
+            let Some(index) = ready.pop_front() else {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    Some(woken) = self.idle.next() => ready.push_back(woken),
+                }
+                continue;
+            };
+            let Some(permits) = free_permits(&self.shared.permits, &shutdown).await else { return };
+            match self.claim(index, permits, &shutdown).await {
+                // There may be more: again, after the others had their turn.
+                Ok(claimed) if claimed > 0 => ready.push_back(index),
+                Ok(_) => self.idle_until_woken(index),
+                Err(error) if is_unknown_namespace(&error) => self.wait_for_template(index),
+                Err(error) => self.idle_after(index, &error),
+            }
+        }
+    }
+
+    async fn claim(
+        &mut self,
+        index: usize,
+        mut permits: OwnedSemaphorePermit,
+        shutdown: &CancellationToken,
+    ) -> tasker_core::Result<usize> {
+        let namespace = &mut self.namespaces[index];
+        let since = Instant::now();
+        // Never cancelled on the way: steps claimed by a call that nobody waits for would wait for their
+        // lease.
+        let rows = sqlx::query(Claim::STATEMENT)
+            .bind(namespace.name.as_str())
+            .bind(self.shared.worker_id)
+            .bind(i32::try_from(permits.num_permits()).unwrap_or(i32::MAX))
+            .bind(self.shared.settings.lease)
+            .fetch_all(&self.shared.pool)
+            .await?;
+        namespace.delays.reset();
+        namespace.unknown = false;
+        self.shared.meters.claims.increment(1);
+        self.shared.meters.claimed_steps.increment(rows.len() as u64);
+        let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
+        let count = claims.len();
+        for claim in claims {
+            let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
+            let ticket = self.shared.claims.hold(key, claim.claim_no, since);
+            match permits.split(1).filter(|_| !shutdown.is_cancelled()) {
+                Some(permit) => {
+                    let step = Dispatched { claim, ticket, permit };
+                    if self.dispatch.send(step).await.is_err() {
+                        tracing::error!(
+                            "the dispatch channel is closed: a claimed step waits for its lease to run out"
+                        );
+                    }
+                }
+                None => {
+                    let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
+                    if self.completions.send(Completed { ticket, report }).await.is_err() {
+                        tracing::error!(
+                            "the completion channel is closed: a claimed step waits for its lease to run out"
+                        );
+                    }
+                }
+            }
+        }
+        self.shared.meters.permits_in_use(&self.shared.permits, self.shared.settings.concurrency);
+        self.shared
+            .meters
+            .dispatch_depth
+            .set((self.dispatch.max_capacity() - self.dispatch.capacity()) as f64);
+        Ok(count)
+    }
+
+    fn idle_until_woken(&self, index: usize) {
+        let waiter = self.namespaces[index].waiter.clone();
+        let at_most = self.shared.settings.poll_interval;
+        self.idle.push(Box::pin(async move {
+            waiter.wait(at_most).await;
+            index
+        }));
+    }
+
+    fn wait_for_template(&mut self, index: usize) {
+        let namespace = &mut self.namespaces[index];
+        if !std::mem::replace(&mut namespace.unknown, true) {
+            tracing::warn!(namespace = %namespace.name, "this namespace does not exist yet: waiting for its first template");
+        }
+        self.idle_until_woken(index);
+    }
+
+    fn idle_after(&mut self, index: usize, error: &tasker_core::Error) {
+        let namespace = &mut self.namespaces[index];
+        let delay = namespace.delays.next();
+        tracing::warn!(namespace = %namespace.name, %error, ?delay, "cannot claim steps; will try again");
+        self.idle.push(Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            index
+        }));
+    }
+}
+
+fn is_unknown_namespace(error: &tasker_core::Error) -> bool {
+    error.sqlstate().is_some_and(|code| UNKNOWN_NAMESPACE.contains(&code.as_str()))
+}
+
+/// Waits for one free permit and takes all there are then; None at shutdown.
+async fn free_permits(
+    permits: &Arc<Semaphore>,
+    shutdown: &CancellationToken,
+) -> Option<OwnedSemaphorePermit> {
+    let mut held = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return None,
+        permit = Arc::clone(permits).acquire_owned() => permit.ok()?,
+    };
+    // Handlers that are ready to end do so first: else a claim of one would follow every large one.
+    tokio::task::yield_now().await;
+    let more = permits.available_permits().min(MAX_CLAIM - 1);
+    if let Ok(others) = Arc::clone(permits).try_acquire_many_owned(more.try_into().ok()?) {
+        held.merge(others);
+    }
+    Some(held)
+}

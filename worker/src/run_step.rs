@@ -1,0 +1,233 @@
+//! Runs one step: finds its handler and configuration, calls it under its timeout with panics caught,
+//! and passes on what came of it.
+
+use crate::{
+    StepContext,
+    builtin::sql,
+    claims::{Claim, Ticket},
+    completion::{Completed, Report},
+    dispatch::Dispatched,
+    handler::{Callable, Handler},
+    worker::Shared,
+};
+use futures_util::FutureExt;
+use std::{
+    any::Any,
+    collections::HashSet,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tasker_core::{Failure, StepOutcome};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// How long a step is left to other workers when this one cannot run it.
+const RELEASE_DELAY: Duration = Duration::from_secs(1);
+/// Bounds the names remembered as warned about.
+const MAX_WARNED: usize = 1_000;
+
+/// What came of a call.
+pub(crate) enum Ran {
+    /// To be submitted.
+    Outcome(StepOutcome),
+    /// The handler's own transaction has submitted it, or found that it no longer counts.
+    Submitted,
+}
+
+/// What every step's task needs.
+pub(crate) struct Runner {
+    shared: Arc<Shared>,
+    completions: mpsc::Sender<Completed>,
+    /// Fires when the grace period is over.
+    abandon: CancellationToken,
+    /// Handler names already warned about.
+    missing: Mutex<HashSet<String>>,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        completions: mpsc::Sender<Completed>,
+        abandon: CancellationToken,
+    ) -> Self {
+        Self { shared, completions, abandon, missing: Mutex::default() }
+    }
+
+    /// Runs a step and sends its report. The permit is given back once the report has a place in the
+    /// completion channel: claiming goes on while it is submitted, but not without bound.
+    pub(crate) async fn run(self: Arc<Self>, step: Dispatched) {
+        let Dispatched { claim, ticket, permit } = step;
+        let Some(report) = self.report(claim, &ticket).await else { return };
+        match self.completions.reserve().await {
+            Ok(place) => {
+                drop(permit);
+                place.send(Completed { ticket, report });
+            }
+            Err(_) => tracing::warn!(
+                task_id = %ticket.key.task_id, step = %ticket.key.step,
+                "ended after the worker had stopped: the step runs again elsewhere"
+            ),
+        }
+    }
+
+    /// None: nothing is left to be told to the database.
+    async fn report(&self, claim: Claim, ticket: &Ticket) -> Option<Report> {
+        let Some(handler) = self.shared.handlers.get(&claim.handler) else {
+            self.warn_missing(&claim);
+            let reason = format!("no handler {} in this worker", claim.handler);
+            return Some(Report::Release { delay: RELEASE_DELAY, reason });
+        };
+        let config = match self.shared.templates.config(claim.template_id, &claim.template_step).await {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::warn!(task_id = %claim.task_id, step = %claim.step, %error, "cannot read the handler's config");
+                let reason = format!("cannot read the handler's config: {error}");
+                return Some(Report::Release { delay: RELEASE_DELAY, reason });
+            }
+        };
+        let span = tracing::info_span!(
+            "step", task_id = %claim.task_id, step = %claim.step, handler = %claim.handler, attempt = claim.attempt
+        );
+        let ctx = StepContext {
+            claim: Arc::new(claim),
+            config,
+            state: Arc::clone(&self.shared.state),
+            cancelled: ticket.cancelled.clone(),
+        };
+        let started = Instant::now();
+        let call = async {
+            tokio::select! {
+                biased;
+                ran = self.call(&handler.callable, ctx, ticket) => Some(ran),
+                () = self.abandon.cancelled() => None,
+            }
+        };
+        let Some(ran) = call.instrument(span.clone()).await else {
+            ticket.cancelled.cancel();
+            let reason = "the worker was shut down before the handler ended".to_owned();
+            return Some(Report::Release { delay: Duration::ZERO, reason });
+        };
+        let took = started.elapsed();
+        handler.seconds.record(took);
+        match ran {
+            Ran::Submitted => None,
+            Ran::Outcome(outcome) => {
+                if let StepOutcome::Failure(failure) = &outcome {
+                    span.in_scope(|| log_failure(failure));
+                }
+                let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
+                Some(Report::Result { outcome, duration_ms })
+            }
+        }
+    }
+
+    async fn call(&self, callable: &Callable, ctx: StepContext, ticket: &Ticket) -> Ran {
+        match callable {
+            Callable::Function(handler) => Ran::Outcome(call_function(handler.as_ref(), ctx).await),
+            Callable::Sql => sql::run(&self.shared, &ctx, ticket).await,
+        }
+    }
+
+    fn warn_missing(&self, claim: &Claim) {
+        let mut warned = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() < MAX_WARNED && !warned.contains(&claim.handler) {
+            warned.insert(claim.handler.clone());
+            tracing::warn!(
+                handler = %claim.handler, task_id = %claim.task_id, step = %claim.step,
+                "no such handler in this worker: such steps are left to other workers of the namespace"
+            );
+        }
+    }
+}
+
+/// The outcome of a function: its own, or a retryable failure when it takes too long or panics.
+async fn call_function(handler: &dyn Handler, ctx: StepContext) -> StepOutcome {
+    let timeout = ctx.claim.timeout;
+    let cancelled = ctx.cancelled.clone();
+    // The call itself runs inside as well: a plain function that returns a future may panic before it does.
+    let call = AssertUnwindSafe(async move { handler.call(ctx).await }).catch_unwind();
+    match tokio::time::timeout(timeout, call).await {
+        Ok(Ok(Ok(outcome))) => outcome,
+        Ok(Ok(Err(error))) => StepOutcome::Failure(error.into()),
+        Ok(Err(panic)) => failure(format!("handler panicked: {}", panic_text(panic.as_ref())), "panic"),
+        Err(_) => {
+            cancelled.cancel();
+            timed_out(timeout)
+        }
+    }
+}
+
+/// The failure of a step that took longer than its template allows.
+pub(crate) fn timed_out(timeout: Duration) -> StepOutcome {
+    failure(format!("timed out after {timeout:?}"), "timeout")
+}
+
+fn failure(message: String, code: &str) -> StepOutcome {
+    StepOutcome::Failure(crate::StepError::retryable(message).code(code).into())
+}
+
+/// What was given to `panic!`.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
+fn log_failure(failure: &Failure) {
+    let Failure { message, retryable, code, .. } = failure;
+    let code = code.as_deref().unwrap_or_default();
+    if *retryable {
+        tracing::info!(message, code, "step failed; it may be tried again");
+    } else {
+        tracing::warn!(message, code, "step failed for good");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StepError, testing::context};
+    use serde_json::json;
+
+    async fn run(ctx: StepContext, handler: impl Handler) -> Failure {
+        match call_function(&handler, ctx).await {
+            StepOutcome::Failure(failure) => failure,
+            StepOutcome::Success { .. } => panic!("no failure"),
+        }
+    }
+
+    fn plain() -> StepContext {
+        context(json!({}), json!({}), json!({}))
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_retryable_failure() {
+        let number = 7;
+        let failure = run(plain(), move |_| async move { panic!("bad number {number}") }).await;
+        assert_eq!((failure.message.as_str(), failure.retryable), ("handler panicked: bad number 7", true));
+        // Before there is a future at all.
+        let early =
+            |_: StepContext| -> std::future::Ready<Result<StepOutcome, StepError>> { panic!("early") };
+        assert_eq!(run(plain(), early).await.message, "handler panicked: early");
+    }
+
+    #[tokio::test]
+    async fn a_timeout_fires_the_token_and_becomes_a_retryable_failure() {
+        let mut ctx = plain();
+        Arc::get_mut(&mut ctx.claim).unwrap().timeout = Duration::from_millis(20);
+        let token = ctx.cancelled();
+        let failure = run(ctx, |_| std::future::pending()).await;
+        assert_eq!((failure.message.as_str(), failure.retryable), ("timed out after 20ms", true));
+        assert_eq!(failure.code.as_deref(), Some("timeout"));
+        assert!(token.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn an_error_becomes_a_failure_and_an_outcome_stays() {
+        let failure = run(plain(), |_| async { Err(StepError::permanent("no").code("c")) }).await;
+        assert_eq!((failure.retryable, failure.code.as_deref()), (false, Some("c")));
+        let failure = run(plain(), |_| async { Ok(StepOutcome::retryable("again")) }).await;
+        assert_eq!((failure.message.as_str(), failure.retryable), ("again", true));
+    }
+}

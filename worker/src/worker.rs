@@ -1,0 +1,300 @@
+//! A worker: its actors, started together, and their orderly end.
+
+use crate::{
+    builder::WorkerBuilder,
+    claims::Claims,
+    completion::CompletionActor,
+    context::StateMap,
+    dispatch,
+    executor::StepExecutorActor,
+    handler::{Callables, Registered, register},
+    leases,
+    meters::Meters,
+    run_step::Runner,
+    status::WorkerStatusActor,
+    submit::{PgSubmitter, Submitter},
+    template_cache::TemplateCacheActor,
+};
+use sqlx::PgPool;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tasker_core::Result;
+use tasker_queues::{Push, Wakeups, worker_queue};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+/// How long a handler whose future was dropped may take to go away: a blocking one never does.
+const ABANDON: Duration = Duration::from_secs(1);
+/// How long a farewell to the database may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Connections that `sql` handlers leave for claims, results, and leases.
+const SPARE_CONNECTIONS: u32 = 3;
+
+/// The limits and times of a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) concurrency: usize,
+    pub(crate) poll_only: bool,
+    pub(crate) poll_interval: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            poll_only: false,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the actors of one worker have in common.
+pub(crate) struct Shared {
+    pub(crate) pool: PgPool,
+    pub(crate) worker_id: Uuid,
+    pub(crate) settings: Settings,
+    pub(crate) handlers: HashMap<String, Registered>,
+    pub(crate) state: Arc<StateMap>,
+    pub(crate) templates: TemplateCacheActor,
+    pub(crate) claims: Arc<Claims>,
+    /// One per step that runs or is about to.
+    pub(crate) permits: Arc<Semaphore>,
+    /// One per `sql` handler that may hold a connection.
+    pub(crate) sql_slots: Semaphore,
+    pub(crate) meters: Arc<Meters>,
+}
+
+/// A process that claims and runs the steps of its namespaces. Any number of them may share a namespace.
+pub struct Worker {
+    pool: PgPool,
+    id: Uuid,
+    namespaces: Vec<String>,
+    handlers: Callables,
+    state: StateMap,
+    settings: Settings,
+}
+
+/// The channels' receivers and the tokens that end the actors, in the order in which they are used.
+struct Running {
+    shared: Arc<Shared>,
+    /// Fetcher and dispatcher, which end at shutdown.
+    front: JoinSet<()>,
+    /// The steps that run.
+    steps: TaskTracker,
+    /// Drops the handlers that still run.
+    abandon: CancellationToken,
+    completion: JoinSet<()>,
+    /// Lets the completion side end once its channel is empty.
+    finish: CancellationToken,
+    /// Leases and heartbeats, which end last.
+    back: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    /// Starts building a worker on `pool`.
+    ///
+    /// The pool should have at least four connections: claims, results, and leases use up to three at
+    /// once, and each running `sql` handler holds one more. With n connections, n - 3 `sql` handlers run
+    /// at once (at least one); the others wait for their turn without using up their timeout.
+    pub fn builder(pool: PgPool) -> WorkerBuilder {
+        WorkerBuilder::new(pool)
+    }
+
+    pub(crate) fn new(
+        pool: PgPool,
+        namespaces: Vec<String>,
+        handlers: Callables,
+        state: StateMap,
+        settings: Settings,
+    ) -> Self {
+        Self { pool, id: Uuid::now_v7(), namespaces, handlers, state, settings }
+    }
+
+    /// The id under which this worker stands in `worker_overview` and in the audit.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The namespaces served.
+    pub fn namespaces(&self) -> &[String] {
+        &self.namespaces
+    }
+
+    /// The names of all handlers, the built-in ones too, sorted.
+    pub fn handlers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Runs until `shutdown` is cancelled. Then it stops claiming, lets running steps finish within the
+    /// grace period, delivers their results, gives the unfinished steps back, and signs off.
+    ///
+    /// Once running, no database error ends it: it tries again until the database answers. A worker that
+    /// is not shut down but dropped leaves its steps to their leases.
+    ///
+    /// # Errors
+    /// At start only: when the schema is not the one this program works with, or the database refuses the
+    /// first heartbeat.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        tasker_core::schema::check(&self.pool).await?;
+        let grace = self.settings.grace;
+        let mut running = self.start(&shutdown).await?;
+        // Reached also when this future is dropped.
+        let _guards = [running.abandon.clone().drop_guard(), running.stop.clone().drop_guard()];
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            Some(ended) = running.front.join_next() => propagate(ended),
+            Some(ended) = running.completion.join_next() => propagate(ended),
+            Some(ended) = running.back.join_next() => propagate(ended),
+        }
+        running.stop(grace).await;
+        Ok(())
+    }
+
+    async fn start(self, shutdown: &CancellationToken) -> Result<Running> {
+        let stop = CancellationToken::new();
+        let queues: Vec<String> = self.namespaces.iter().map(|n| worker_queue(n)).collect();
+        let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };
+        let wakeups = Wakeups::start(&self.pool, &queues, push, stop.clone()).await?;
+        let waiters = self
+            .namespaces
+            .iter()
+            .zip(&queues)
+            .map(|(n, queue)| (n.clone(), wakeups.waiter(queue)))
+            .collect();
+        let namespaces = self.namespaces.clone();
+        let shared = Arc::new(self.share());
+        let concurrency = shared.settings.concurrency;
+
+        let status = WorkerStatusActor::new(Arc::clone(&shared), wakeups, namespaces.clone()).await;
+        if let Err(error) = status.beat().await {
+            stop.cancel();
+            return Err(error);
+        }
+        tracing::info!(worker_id = %shared.worker_id, ?namespaces, concurrency, "worker started");
+
+        let (dispatch, dispatched) = mpsc::channel(concurrency);
+        // Room for the results of a second round of steps while those of the first are being submitted.
+        let (completions, completed) = mpsc::channel(concurrency.max(64));
+        let (abandon, finish, steps) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let runner = Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
+        let submitter = PgSubmitter { pool: shared.pool.clone(), worker_id: shared.worker_id };
+
+        let mut front = JoinSet::new();
+        front.spawn(
+            StepExecutorActor::new(Arc::clone(&shared), waiters, dispatch, completions).run(shutdown.clone()),
+        );
+        front.spawn(dispatch::run(dispatched, runner, steps.clone()));
+        let mut completion = JoinSet::new();
+        completion.spawn(
+            CompletionActor::new(submitter, completed, Arc::clone(&shared.meters)).run(finish.clone()),
+        );
+        let mut back = JoinSet::new();
+        back.spawn(leases::run(Arc::clone(&shared), stop.clone()));
+        back.spawn(status.run(stop.clone()));
+        Ok(Running { shared, front, steps, abandon, completion, finish, back, stop })
+    }
+
+    fn share(self) -> Shared {
+        let sql = self.pool.options().get_max_connections().saturating_sub(SPARE_CONNECTIONS).max(1);
+        Shared {
+            worker_id: self.id,
+            handlers: register(self.handlers),
+            state: Arc::new(self.state),
+            templates: TemplateCacheActor::new(self.pool.clone()),
+            claims: Arc::default(),
+            permits: Arc::new(Semaphore::new(self.settings.concurrency)),
+            sql_slots: Semaphore::new(sql as usize),
+            meters: Arc::new(Meters::new(self.settings.concurrency)),
+            settings: self.settings,
+            pool: self.pool,
+        }
+    }
+}
+
+impl Running {
+    async fn stop(mut self, grace: Duration) {
+        let running = self.shared.claims.len();
+        tracing::info!(running, ?grace, "worker stops: no more claims, waiting for running steps");
+        let deadline = Instant::now() + grace;
+        let finished = timeout_at(deadline, async {
+            join(&mut self.front).await;
+            self.steps.close();
+            self.steps.wait().await;
+        });
+        if finished.await.is_err() {
+            self.abandon.cancel();
+            // Only a claim that the database does not answer can still be under way.
+            self.front.shutdown().await;
+            self.steps.close();
+            if timeout(ABANDON, self.steps.wait()).await.is_err() {
+                tracing::warn!(
+                    steps = self.steps.len(),
+                    "handlers block their threads: their steps are released all the same"
+                );
+            }
+        }
+        self.finish.cancel();
+        if timeout(grace.max(FAREWELL), join(&mut self.completion)).await.is_err() {
+            tracing::error!(
+                steps = self.shared.claims.len(),
+                "the database does not take the last results: these steps run again once their leases have run out"
+            );
+            self.completion.shutdown().await;
+        }
+        self.sign_off().await;
+        self.stop.cancel();
+        join(&mut self.back).await;
+        tracing::info!(worker_id = %self.shared.worker_id, "worker stopped");
+    }
+
+    /// Releases what is still held, and removes the worker from the overview.
+    async fn sign_off(&self) {
+        let Shared { pool, worker_id, claims, .. } = &*self.shared;
+        let held = claims.older_than(Duration::ZERO);
+        if !held.is_empty() {
+            let held: Vec<_> = held.iter().map(|(key, claim_no)| (key, *claim_no)).collect();
+            let submitter = PgSubmitter { pool: pool.clone(), worker_id: *worker_id };
+            let release =
+                submitter.release(&held, Duration::ZERO, "the worker was shut down before the handler ended");
+            log_farewell("release the last steps", timeout(FAREWELL, release).await);
+        }
+        let remove = sqlx::query("select tasker.remove_worker($1)").bind(worker_id).execute(pool);
+        let remove = timeout(FAREWELL, async { remove.await.map(|_| ()).map_err(tasker_core::Error::from) });
+        log_farewell("sign off", remove.await);
+    }
+}
+
+fn log_farewell(what: &str, result: std::result::Result<Result<()>, tokio::time::error::Elapsed>) {
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "cannot {what}"),
+        Err(_) => tracing::warn!("cannot {what}: no answer within {FAREWELL:?}"),
+    }
+}
+
+async fn join(actors: &mut JoinSet<()>) {
+    while let Some(ended) = actors.join_next().await {
+        propagate(ended);
+    }
+}
+
+/// A panic in an actor is a defect of the worker: it ends the worker instead of leaving half of it running.
+fn propagate(ended: std::result::Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
