@@ -2,6 +2,7 @@
 
 use crate::{
     args::Globals,
+    commands::up,
     database::{Database, FOLDER},
     error::{Error, Result},
     output::{self, Look},
@@ -245,10 +246,7 @@ fn psql(url: &str, server: Option<&Embedded>) -> String {
         .find(|name| std::env::var(name).is_ok_and(|v| v == url))
     {
         Some(name) => format!("psql \"${name}\""),
-        None => match server.map(|server| server.bin_dir().join("psql")).filter(|own| own.is_file()) {
-            Some(own) => format!("{} '{url}'", own.display()),
-            None => format!("psql '{url}'"),
-        },
+        None => server.map_or_else(|| format!("psql '{url}'"), up::psql_line),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{future::Future, time::Duration};
 use tasker_core::{Error, Result, db::Delays};
+use tasker_queues::Waiter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,12 @@ impl Called {
     /// A call that did something is followed by another; one that found nothing by a wait.
     pub(crate) fn handled(handled: u64) -> Self {
         Self { handled, more: handled > 0 }
+    }
+
+    /// As many messages of a queue as there were, up to `batch`: less than that has emptied it.
+    pub(crate) fn of_queue(handled: u64, batch: i32, waiter: &Waiter) -> Self {
+        let (found, asked) = (handled.try_into().unwrap_or(0), batch.try_into().unwrap_or(0));
+        Self { handled, more: !waiter.may_wait_after(found, asked) }
     }
 }
 

@@ -49,7 +49,7 @@ impl OrchestratorBuilder {
         self
     }
 
-    /// How often to look for what no message announces: deadlines, lost messages. Default: three seconds.
+    /// How often to look for what no message announces: lost messages. Default: ten seconds.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
         self.sweep_interval = interval.max(Duration::from_millis(10));
         self
@@ -85,7 +85,7 @@ impl Orchestrator {
             pool,
             push: Push::Listen,
             poll_interval: Duration::from_secs(1),
-            sweep_interval: Duration::from_secs(3),
+            sweep_interval: Duration::from_secs(10),
             batch_size: 500,
         }
     }

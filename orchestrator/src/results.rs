@@ -31,7 +31,7 @@ impl Actor for ResultProcessor {
         self.0.stats.results_processed(processed);
         self.0.stats.steps_enqueued(enqueued);
         self.0.stats.tasks_finished(finished);
-        Ok(Called::handled(u64::try_from(processed).unwrap_or(0)))
+        Ok(Called::of_queue(u64::try_from(processed).unwrap_or(0), max, &self.0.waiter))
     }
 
     async fn wait(&mut self) {

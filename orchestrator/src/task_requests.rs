@@ -118,7 +118,7 @@ impl Actor for TaskRequestActor {
             Err(error) => Err(error),
             Ok(()) => {
                 self.taken.clear();
-                Ok(Called::handled(handled))
+                Ok(Called::of_queue(handled, self.context.batch_size, &self.context.waiter))
             }
         }
     }

@@ -102,6 +102,12 @@ impl Waiter {
         tokio::time::timeout(limit, self.notify.notified()).await.ok();
     }
 
+    /// Whether whoever found less than asked for may wait: what comes later announces itself. Without push only
+    /// finding nothing means that.
+    pub fn may_wait_after(&self, found: usize, asked: usize) -> bool {
+        found == 0 || (found < asked && self.push.load(Ordering::Relaxed))
+    }
+
     /// Ends the present wait or, if there is none, the next one.
     pub fn wake(&self) {
         self.notify.notify_one();

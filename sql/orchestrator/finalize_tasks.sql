@@ -5,6 +5,13 @@ declare
 begin
     perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
+    -- Asking a queue for its oldest message counts its messages, so it is asked only when something stands still.
+    if not exists (select from tasker.tasks t where t.completed_at is null and t.updated_at < v_now - interval '1 minute'
+                      and (t.state = 'pending' or t.active > 0)) then
+        resent := 0;
+        return next;
+        return;
+    end if;
     resent := tasker.resend_requests(p_max, v_now) + tasker.resend_steps(p_max, v_now) + tasker.resend_results(p_max, v_now);
     return next;
 end

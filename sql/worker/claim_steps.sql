@@ -7,8 +7,9 @@ declare
     v_lease     int := tasker.lease_seconds(p_lease);
     v_msg_ids   bigint[];
     v_messages  jsonb[];
-    v_task_ids  uuid[];
-    v_steps     text[];
+    v_task_ids  uuid[] := '{}';
+    v_steps     text[] := '{}';
+    v_want      int;
 begin
     perform tasker.check_max(p_max);
     if not exists (select from tasker.namespaces n where n.namespace = p_namespace) then
@@ -16,12 +17,15 @@ begin
             using errcode = 'TK001', hint = 'A namespace comes into being with its first template: tasker template apply FILE, or tasker.apply_template.';
     end if;
     perform tasker.set_actor(p_worker_id);
-    -- A read that brings only messages of no use is followed by another, else a worker would sleep with work waiting.
+    -- A read that brings messages of no use is followed by another, so that fewer than p_max means an empty queue:
+    -- a worker waits then, and would wait with work there.
     for v_round in 1 .. 10 loop
-        select array_agg(m.msg_id), array_agg(m.message) into v_msg_ids, v_messages from pgmq.read(v_queue, v_lease, p_max) m;
+        v_want := p_max - cardinality(v_task_ids);
+        select array_agg(m.msg_id), array_agg(m.message) into v_msg_ids, v_messages from pgmq.read(v_queue, v_lease, v_want) m;
         exit when v_msg_ids is null;
-        select c.task_ids, c.steps into v_task_ids, v_steps from tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages) c;
-        exit when v_task_ids is not null;
+        select v_task_ids || c.task_ids, v_steps || c.steps into v_task_ids, v_steps
+          from tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages) c;
+        exit when cardinality(v_msg_ids) < v_want or cardinality(v_task_ids) = p_max;
     end loop;
     return query
         select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,

@@ -79,10 +79,11 @@ impl StepExecutorActor {
                 continue;
             };
             let Some(permits) = free_permits(&self.shared.permits, &shutdown).await else { return };
+            let asked = permits.num_permits();
             match self.claim(index, permits, &shutdown).await {
+                Ok(claimed) if self.namespaces[index].waiter.may_wait_after(claimed, asked) => self.idle_until_woken(index),
                 // There may be more: again, after the others had their turn.
-                Ok(claimed) if claimed > 0 => ready.push_back(index),
-                Ok(_) => self.idle_until_woken(index),
+                Ok(_) => ready.push_back(index),
                 Err(error) if is_unknown_namespace(&error) => self.wait_for_template(index),
                 Err(error) => self.idle_after(index, &error),
             }

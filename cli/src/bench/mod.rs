@@ -9,7 +9,7 @@ mod workflow;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::Report;
+pub use report::Report;
 use sqlx::PgPool;
 use std::{
     io::IsTerminal,
@@ -48,11 +48,11 @@ impl BenchArgs {
     }
 }
 
-/// Runs the benchmark against the database at `url` and prints a table, or JSON.
+/// Runs the benchmark against the database at `url`.
 ///
 /// # Errors
 /// The database cannot be reached or lacks the schema, a child process ends, or tasks do not finish.
-pub async fn run(args: &BenchArgs, url: &str, json: bool) -> Result<(), BenchError> {
+pub async fn run(args: &BenchArgs, url: &str) -> Result<Report, BenchError> {
     let pool = tasker_core::db::connect(&tasker_core::db::DbOptions::new(url, "tasker bench")).await?;
     tasker_core::schema::check(&pool).await?;
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
@@ -60,15 +60,9 @@ pub async fn run(args: &BenchArgs, url: &str, json: bool) -> Result<(), BenchErr
     let template = args.workflow.definition(&namespace);
     sqlx::query("select created from tasker.apply_template($1)").bind(&template).execute(&pool).await?;
     let mut processes = processes::Processes::start(url, &namespace, args.workers, args.concurrency)?;
-    let result = measure(args, &pool, &namespace, &mut processes).await;
+    let report = measure(args, &pool, &namespace, &mut processes).await;
     processes.stop().await?;
-    let report = result?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        println!("{}", report.table());
-    }
-    Ok(())
+    report
 }
 
 async fn measure(

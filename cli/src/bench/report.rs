@@ -5,7 +5,7 @@ use super::{
     processes::PeakRss,
     run::{Figures, Percentiles},
 };
-use comfy_table::{Table, presets};
+use crate::{output::Look, table::Table};
 use serde::Serialize;
 
 /// What `--json` prints. Every figure is the median of the runs.
@@ -85,12 +85,11 @@ impl Report {
     }
 
     /// The report for people.
-    pub fn table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
+    pub fn render(&self, look: Look) -> String {
+        let mut table = Table::pairs(look);
         let three = |p: &Percentiles| format!("p50 {:.1}   p95 {:.1}   p99 {:.1}", p.p50, p.p95, p.p99);
         let mut row = |name: &str, value: String| {
-            table.add_row([name.to_owned(), value]);
+            table.row([name.to_owned(), value]);
         };
         row(
             "workflow",
@@ -129,7 +128,7 @@ impl Report {
         }
         row("floor, messages/s", format!("{:.0}", self.floor_messages_per_second));
         row("floor ratio", format!("{:.2}", self.floor_ratio));
-        table
+        table.render()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     bench::{self, BenchArgs},
     database::Database,
     error::{Error, Result},
+    output::{self, Look},
     signals,
 };
 use std::{process::ExitCode, time::Duration};
@@ -38,5 +39,9 @@ async fn measure(args: &BenchArgs, url: &str, globals: &Globals) -> Result<()> {
         tracing::info!(%error, "{COUNTER} is not there");
     }
     pool.close().await;
-    bench::run(args, url, globals.json).await.map_err(Error::boxed)
+    let report = bench::run(args, url).await.map_err(Error::boxed)?;
+    match globals.json {
+        true => output::print_json(&report),
+        false => output::print(&report.render(Look::stdout())),
+    }
 }

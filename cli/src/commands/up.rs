@@ -207,7 +207,7 @@ fn greet(
 }
 
 /// The command that opens the server in psql: ours where there is none in the path.
-fn psql_line(server: &Embedded) -> String {
+pub fn psql_line(server: &Embedded) -> String {
     let in_path = |folder: &Path| folder.join("psql").is_file();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own = server.bin_dir().join("psql");
