@@ -4,6 +4,7 @@
 //! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
 
 pub mod client;
+pub mod connection;
 pub mod db;
 pub mod error;
 pub mod json_schema;

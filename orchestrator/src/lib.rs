@@ -14,7 +14,6 @@
 //! ```
 
 mod actor;
-mod connection;
 mod due;
 mod finalizer;
 mod input_schemas;

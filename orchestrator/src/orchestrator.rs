@@ -1,13 +1,13 @@
 //! One orchestrator process: its settings, what its actors share, and their start and stop.
 
 use crate::{
-    actor::drive, connection::OwnConnection, due::DueTimes, finalizer::TaskFinalizer,
+    actor::drive, due::DueTimes, finalizer::TaskFinalizer,
     queue_gauges::QueueGauges, results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer,
     task_requests::TaskRequestActor,
 };
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::{Result, schema};
+use tasker_core::{Result, connection::OwnConnection, schema};
 use tasker_queues::{Push, STEP_RESULTS, TASK_REQUESTS, Waiter, Wakeups};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

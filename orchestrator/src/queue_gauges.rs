@@ -1,11 +1,8 @@
 //! Refreshes the gauges of queue depth every now and then.
 
-use crate::{
-    actor::{Actor, Called},
-    connection::OwnConnection,
-};
+use crate::actor::{Actor, Called};
 use std::time::Duration;
-use tasker_core::Result;
+use tasker_core::{Result, connection::OwnConnection};
 use tasker_queues::metrics::refresh_queue_gauges;
 
 /// Counting the messages of a long queue takes a while.

@@ -19,7 +19,7 @@ begin
     )
     select array_agg(tasker.result_message(t.task_id, t.name, t.claim_no)) into v_messages from touched t;
     if v_messages is not null then
-        perform pgmq.send_batch('orchestration_step_results', v_messages);
+        perform pgmq.send_batch('orchestration_step_results', v_messages, null, clock_timestamp());
         perform tasker.notify_queue('orchestration_step_results');
     end if;
     return coalesce(cardinality(v_messages), 0);

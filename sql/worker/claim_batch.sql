@@ -40,7 +40,7 @@ begin
       into task_ids, steps, v_kept, v_expired, v_held
       from moved m;
     if v_expired is not null then
-        perform pgmq.send_batch('orchestration_step_results', v_expired);
+        perform pgmq.send_batch('orchestration_step_results', v_expired, null, clock_timestamp());
         perform tasker.notify_queue('orchestration_step_results');
     end if;
     if cardinality(v_kept) is distinct from cardinality(p_msg_ids) then

@@ -44,7 +44,7 @@ begin
     if v_stored is not null then
         -- Only the messages of what this call moved: after a re-claim the same message belongs to the new claim.
         perform tasker.delete_messages(v_owners, v_msg_ids);
-        perform pgmq.send_batch('orchestration_step_results', v_messages);
+        perform pgmq.send_batch('orchestration_step_results', v_messages, null, clock_timestamp());
         perform tasker.notify_queue('orchestration_step_results');
     end if;
     v_statuses := array_fill(null::text, array[cardinality(v_task_ids)]);

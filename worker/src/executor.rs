@@ -8,12 +8,13 @@ use crate::{
     worker::Shared,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use sqlx::PgConnection;
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::db::Delays;
+use tasker_core::{connection::OwnConnection, db::Delays};
 use tasker_queues::Waiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,7 @@ pub(crate) struct StepExecutorActor {
     namespaces: Vec<Namespace>,
     dispatch: mpsc::Sender<Dispatched>,
     completions: mpsc::Sender<Completed>,
+    connection: OwnConnection,
     /// Namespaces with nothing to claim: each comes back, by its index, when woken or due for a poll.
     idle: FuturesUnordered<BoxFuture<'static, usize>>,
 }
@@ -53,13 +55,14 @@ impl StepExecutorActor {
         namespaces: Vec<(String, Waiter)>,
         dispatch: mpsc::Sender<Dispatched>,
         completions: mpsc::Sender<Completed>,
+        connection: OwnConnection,
     ) -> Self {
         let delays = || Delays::new(Duration::from_millis(100), Duration::from_secs(5));
         let namespaces = namespaces
             .into_iter()
             .map(|(name, waiter)| Namespace { name, waiter, delays: delays(), unknown: false })
             .collect();
-        Self { shared, namespaces, dispatch, completions, idle: FuturesUnordered::new() }
+        Self { shared, namespaces, dispatch, completions, connection, idle: FuturesUnordered::new() }
     }
 
     /// Runs until `shutdown`; a claim in flight is awaited, what it brings is released.
@@ -100,13 +103,12 @@ impl StepExecutorActor {
         let since = Instant::now();
         // Never cancelled on the way: steps claimed by a call that nobody waits for would wait for their
         // lease.
-        let rows = sqlx::query(Claim::STATEMENT)
-            .bind(namespace.name.as_str())
-            .bind(self.shared.worker_id)
-            .bind(i32::try_from(permits.num_permits()).unwrap_or(i32::MAX))
-            .bind(self.shared.settings.lease)
-            .fetch_all(&self.shared.pool)
-            .await?;
+        let (name, max) = (namespace.name.as_str(), i32::try_from(permits.num_permits()).unwrap_or(i32::MAX));
+        let (worker_id, lease) = (self.shared.worker_id, self.shared.settings.lease);
+        let claim = async |connection: &mut PgConnection| {
+            sqlx::query(Claim::STATEMENT).bind(name).bind(worker_id).bind(max).bind(lease).fetch_all(connection).await
+        };
+        let rows = self.connection.call(claim).await?;
         namespace.delays.reset();
         namespace.unknown = false;
         self.shared.meters.claims.increment(1);

@@ -2,9 +2,11 @@
 
 use crate::{claims::StepKey, completion::Finished};
 use serde_json::{Value, json};
-use sqlx::{PgPool, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 use std::time::Duration;
-use tasker_core::Result;
+use tasker_core::{Result, connection::OwnConnection};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The answer for one submitted result.
@@ -31,32 +33,43 @@ pub(crate) trait Submitter: Send + 'static {
 }
 
 /// The real one.
-#[derive(Clone)]
 pub(crate) struct PgSubmitter {
-    pub(crate) pool: PgPool,
-    pub(crate) worker_id: Uuid,
+    worker_id: Uuid,
+    /// Uncontended: the completion side has one call in flight.
+    connection: Mutex<OwnConnection>,
+}
+
+impl PgSubmitter {
+    /// Ends with `stop` only while it waits for a connection.
+    pub(crate) fn new(pool: PgPool, worker_id: Uuid, stop: CancellationToken) -> Self {
+        Self { worker_id, connection: Mutex::new(OwnConnection::new(pool, true, stop)) }
+    }
 }
 
 impl Submitter for PgSubmitter {
     async fn submit(&self, results: &[Finished]) -> Result<Vec<Answer>> {
-        let rows: Vec<(Uuid, String, String)> =
+        let submit = async |connection: &mut PgConnection| {
             sqlx::query_as("select task_id, step, status from tasker.submit_results($1, $2)")
                 .bind(self.worker_id)
                 .bind(Json(results))
-                .fetch_all(&self.pool)
-                .await?;
+                .fetch_all(connection)
+                .await
+        };
+        let rows: Vec<(Uuid, String, String)> = self.connection.lock().await.call(submit).await?;
         Ok(rows.into_iter().map(|(task_id, step, status)| Answer { task_id, step, status }).collect())
     }
 
     async fn release(&self, claims: &[(&StepKey, i32)], delay: Duration, reason: &str) -> Result<()> {
-        sqlx::query("select 1 from tasker.release_steps($1, $2, $3, $4)")
-            .bind(self.worker_id)
-            .bind(claims_json(claims.iter().copied()))
-            .bind(delay)
-            .bind(reason)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let release = async |connection: &mut PgConnection| {
+            sqlx::query("select 1 from tasker.release_steps($1, $2, $3, $4)")
+                .bind(self.worker_id)
+                .bind(claims_json(claims.iter().copied()))
+                .bind(delay)
+                .bind(reason)
+                .execute(connection)
+                .await
+        };
+        self.connection.lock().await.call(release).await.map(|_| ())
     }
 }
 

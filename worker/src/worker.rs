@@ -17,7 +17,7 @@ use crate::{
 };
 use sqlx::PgPool;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tasker_core::Result;
+use tasker_core::{Result, connection::OwnConnection};
 use tasker_queues::{Push, Wakeups, worker_queue};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -189,11 +189,13 @@ impl Worker {
         let (abandon, finish, steps) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let runner = Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
-        let submitter = PgSubmitter { pool: shared.pool.clone(), worker_id: shared.worker_id };
+        let submitter = PgSubmitter::new(shared.pool.clone(), shared.worker_id, stop.clone());
 
         let mut front = JoinSet::new();
+        let connection = OwnConnection::new(shared.pool.clone(), true, shutdown.clone());
         front.spawn(
-            StepExecutorActor::new(Arc::clone(&shared), waiters, dispatch, completions).run(shutdown.clone()),
+            StepExecutorActor::new(Arc::clone(&shared), waiters, dispatch, completions, connection)
+                .run(shutdown.clone()),
         );
         front.spawn(dispatch::run(dispatched, runner, steps.clone()));
         let mut completion = JoinSet::new();
@@ -265,7 +267,7 @@ impl Running {
         let held = claims.older_than(Duration::ZERO);
         if !held.is_empty() {
             let held: Vec<_> = held.iter().map(|(key, claim_no)| (key, *claim_no)).collect();
-            let submitter = PgSubmitter { pool: pool.clone(), worker_id: *worker_id };
+            let submitter = PgSubmitter::new(pool.clone(), *worker_id, self.stop.clone());
             let release =
                 submitter.release(&held, Duration::ZERO, "the worker was shut down before the handler ended");
             log_farewell("release the last steps", timeout(FAREWELL, release).await);

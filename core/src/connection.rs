@@ -1,9 +1,9 @@
 //! The database connection of one actor. An actor keeps its own, so that prepared statements and the
-//! plans of its functions stay warm in one backend.
+//! plans of its functions stay warm in one backend: a pool would hand out all of its connections in turn.
 
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
-use tasker_core::{Error, Result};
+use crate::{Error, Result};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One actor's connection: kept between calls where the pool has enough for all, else lent per call.
-pub(crate) struct OwnConnection {
+#[derive(Debug)]
+pub struct OwnConnection {
     pool: PgPool,
     held: Option<PoolConnection<Postgres>>,
     keep: bool,
@@ -23,12 +24,15 @@ pub(crate) struct OwnConnection {
 
 impl OwnConnection {
     /// Waiting for a connection ends with `stop`; a call that has begun does not.
-    pub(crate) fn new(pool: PgPool, keep: bool, stop: CancellationToken) -> Self {
+    pub fn new(pool: PgPool, keep: bool, stop: CancellationToken) -> Self {
         Self { pool, held: None, keep, doubtful: false, stop }
     }
 
     /// Runs one database call on the connection. After an error that one is not used again.
-    pub(crate) async fn call<T>(
+    ///
+    /// # Errors
+    /// The call's, no connection to be had, or no answer within a minute (transient).
+    pub async fn call<T>(
         &mut self,
         call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
