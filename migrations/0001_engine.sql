@@ -173,7 +173,8 @@ insert into tasker.step_moves (from_state, to_state) values
     ('cancelled', 'resolved_manually'),
     ('error', 'pending'), ('cancelled', 'pending');
 insert into tasker.step_moves (from_state, to_state, via) values
-    ('in_progress', 'enqueued', '{pending}');
+    ('in_progress', 'enqueued', '{pending}'),
+    ('in_progress', 'complete', '{enqueued_for_orchestration}');
 
 insert into tasker.task_moves (from_state, to_state) values
     ('pending', 'initializing'),

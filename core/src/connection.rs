@@ -1,9 +1,9 @@
 //! The database connection of one actor. An actor keeps its own, so that prepared statements and the
 //! plans of its functions stay warm in one backend: a pool would hand out all of its connections in turn.
 
+use crate::{Error, Result};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
-use crate::{Error, Result};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

@@ -1,9 +1,8 @@
 //! One orchestrator process: its settings, what its actors share, and their start and stop.
 
 use crate::{
-    actor::drive, due::DueTimes, finalizer::TaskFinalizer,
-    queue_gauges::QueueGauges, results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer,
-    task_requests::TaskRequestActor,
+    actor::drive, due::DueTimes, finalizer::TaskFinalizer, queue_gauges::QueueGauges,
+    results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer, task_requests::TaskRequestActor,
 };
 use sqlx::PgPool;
 use std::time::Duration;

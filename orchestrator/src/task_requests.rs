@@ -6,14 +6,20 @@ use crate::{
     input_schemas::{InputSchemas, Refusal},
     orchestrator::Context,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
 use tasker_core::Result;
 use uuid::Uuid;
 
-/// A row of take_task_requests: message, task, template, and the context where a schema is to be checked.
-type Request = (i64, Uuid, Uuid, Option<Value>);
+/// A request whose context is to be checked against its template's schema.
+#[derive(Debug, Deserialize)]
+struct Request {
+    msg_id: i64,
+    task_id: Uuid,
+    template_id: Uuid,
+    context: Value,
+}
 
 /// The actor behind the queue of task requests.
 pub(crate) struct TaskRequestActor {
@@ -23,6 +29,9 @@ pub(crate) struct TaskRequestActor {
     /// their lease; if this process ends, the lease brings them back. Initializing twice changes nothing.
     taken: Vec<Request>,
 }
+
+/// What start_tasks returns; counts are null where nothing was initialized.
+type Started = (i32, Option<i32>, Option<i32>, Option<i32>, Option<i64>, Json<Vec<Request>>);
 
 /// An element of initialize_tasks' argument.
 #[derive(Serialize)]
@@ -38,34 +47,41 @@ impl TaskRequestActor {
         Self { context, schemas: InputSchemas::default(), taken: Vec::new() }
     }
 
-    async fn take(&mut self) -> Result<()> {
+    /// Takes a batch and starts those of it that need no check; keeps the others. Returns how many were taken.
+    async fn start(&mut self) -> Result<u64> {
         let (max, id) = (self.context.batch_size, self.context.id);
-        self.taken = self
+        let (taken, initialized, failed, enqueued, next_due, to_check): Started = self
             .context
             .connection
             .call(async |connection| {
                 sqlx::query_as(
-                    "select msg_id, task_id, template_id, context from tasker.take_task_requests($1, $2)",
+                    "select taken, initialized, failed, enqueued, next_due_ms, to_check from tasker.start_tasks($1, $2)",
                 )
                 .bind(max)
                 .bind(id)
-                .fetch_all(connection)
+                .fetch_one(connection)
                 .await
             })
             .await?;
-        Ok(())
+        self.taken = to_check.0;
+        self.count(initialized.unwrap_or(0), failed.unwrap_or(0), enqueued.unwrap_or(0), next_due);
+        Ok(taken.try_into().unwrap_or(0))
+    }
+
+    fn count(&self, initialized: i32, failed: i32, enqueued: i32, next_due: Option<i64>) {
+        self.context.due.announce(next_due);
+        self.context.stats.tasks_initialized(initialized);
+        self.context.stats.tasks_refused(failed);
+        self.context.stats.steps_enqueued(enqueued);
     }
 
     async fn check(&mut self) -> Result<Vec<Verdict>> {
         let mut verdicts = Vec::with_capacity(self.taken.len());
-        for (msg_id, task_id, template, context) in &self.taken {
-            let mut error = None;
-            if let Some(context) = context {
-                let schemas = &mut self.schemas;
-                self.context.connection.call(async |c| schemas.load(c, *template).await).await?;
-                error = self.schemas.check(*template, context).err();
-            }
-            verdicts.push(Verdict { msg_id: *msg_id, task_id: *task_id, error });
+        for request in &self.taken {
+            let schemas = &mut self.schemas;
+            self.context.connection.call(async |c| schemas.load(c, request.template_id).await).await?;
+            let error = self.schemas.check(request.template_id, &request.context).err();
+            verdicts.push(Verdict { msg_id: request.msg_id, task_id: request.task_id, error });
         }
         Ok(verdicts)
     }
@@ -85,10 +101,7 @@ impl TaskRequestActor {
                 .await
             })
             .await?;
-        self.context.due.announce(next_due);
-        self.context.stats.tasks_initialized(initialized);
-        self.context.stats.tasks_refused(failed);
-        self.context.stats.steps_enqueued(enqueued);
+        self.count(initialized, failed, enqueued, next_due);
         Ok(())
     }
 
@@ -102,13 +115,14 @@ impl Actor for TaskRequestActor {
     const NAME: &'static str = "task_requests";
 
     async fn call(&mut self) -> Result<Called> {
+        let mut handled = self.taken.len() as u64;
         if self.taken.is_empty() {
-            self.take().await?;
+            handled = self.start().await?;
         }
+        let called = Called::of_queue(handled, self.context.batch_size, &self.context.waiter);
         if self.taken.is_empty() {
-            return Ok(Called::handled(0));
+            return Ok(called);
         }
-        let handled = self.taken.len() as u64;
         match self.check_and_initialize().await {
             // Trying again cannot help: their lease brings them back, to this or another orchestrator.
             Err(error) if !error.is_transient() => {
@@ -118,7 +132,7 @@ impl Actor for TaskRequestActor {
             Err(error) => Err(error),
             Ok(()) => {
                 self.taken.clear();
-                Ok(Called::of_queue(handled, self.context.batch_size, &self.context.waiter))
+                Ok(called)
             }
         }
     }

@@ -8,8 +8,6 @@ declare
     v_steps        text[];
     v_claim_nos    int[];
     v_settled      tasker.settled_step[];
-    v_ready_tasks  uuid[];
-    v_ready_steps  text[];
 begin
     -- 1. Read the messages; what is no result goes to the dead letters.
     select tasker.to_uuids(array_agg(m.message ->> 'task_id')), array_agg(m.message ->> 'step'), tasker.to_ints(array_agg(m.message ->> 'claim_no'))
@@ -22,30 +20,8 @@ begin
     perform 1 from tasker.tasks t where t.task_id = any (v_task_ids) order by t.task_id for no key update;
     -- 3. Settle the steps.
     v_settled := tasker.settle_steps(v_task_ids, v_steps, v_claim_nos, v_now);
-    -- 4. Count down the children of what was satisfied. What reaches zero is ready: known from here, never searched for.
-    with satisfied as (
-        select s.task_id, e.child, count(*)::int as n
-          from unnest(v_settled) s
-          join tasker.template_edges e on e.template_id = s.template_id and e.parent = s.template_step
-         where s.state = 'complete'
-         group by s.task_id, e.child
-    ), counted as (
-        update tasker.steps c
-           set waiting_on = c.waiting_on - s.n, updated_at = v_now,
-               state = case when c.waiting_on = s.n then 'enqueued' else c.state end,
-               enqueued_at = case when c.waiting_on = s.n then v_now else c.enqueued_at end
-          from satisfied s
-         where c.task_id = s.task_id and c.name = s.child and c.state = 'pending'
-        returning c.task_id, c.name, c.waiting_on
-    )
-    select array_agg(c.task_id), array_agg(c.name) into v_ready_tasks, v_ready_steps from counted c where c.waiting_on = 0;
-    -- 5. One update for each task.
-    finished := tasker.evaluate_tasks(v_settled, v_ready_tasks, v_now);
-    -- 6. Send.
-    perform tasker.send_steps(v_ready_tasks, v_ready_steps);
-    enqueued := coalesce(cardinality(v_ready_tasks), 0);
-    select tasker.ms_until(min(s.available_at)) into next_due_ms from unnest(v_settled) s;
-    return next;
+    -- 4 to 6.
+    return query select * from tasker.advance_tasks(v_settled, v_now);
 end
 $$;
 comment on function tasker.process_results_batch(bigint[], jsonb[]) is 'The work of process_step_results for one batch, all or nothing.';

@@ -82,11 +82,18 @@ async fn a_step_whose_lease_ran_out_is_claimed_again_and_the_old_result_is_stale
     assert_eq!(e.succeed(&first, json!("old")).await, "stale");
     assert_eq!(extend(&e, &first).await, "stale");
     assert_eq!(release(&e, &first).await, "stale");
-    assert_eq!(e.depth("worker_test_queue").await, 1, "a stale submit leaves the message of the new claim alone");
+    assert_eq!(
+        e.depth("worker_test_queue").await,
+        1,
+        "a stale submit leaves the message of the new claim alone"
+    );
     assert_eq!(e.succeed(&second, json!("new")).await, "accepted");
     e.process().await;
     assert_eq!(e.text("select tasker.task_result($1) ->> 'a'", id).await, "new");
-    assert_eq!(e.step_path(id, "a").await, ["enqueued", "in_progress", "in_progress", "enqueued_for_orchestration", "complete"]);
+    assert_eq!(
+        e.step_path(id, "a").await,
+        ["enqueued", "in_progress", "in_progress", "enqueued_for_orchestration", "complete"]
+    );
 }
 
 #[tokio::test]
@@ -99,7 +106,10 @@ async fn a_release_gives_the_attempt_back_and_raises_the_fence() {
     assert_eq!((second.attempt, second.claim_no), (1, 2));
     assert_eq!(e.succeed(&first, json!("old")).await, "stale");
     assert_eq!(e.succeed(&second, json!("new")).await, "accepted");
-    assert_eq!(e.step_path(id, "a").await, ["enqueued", "in_progress", "pending", "enqueued", "in_progress", "enqueued_for_orchestration"]);
+    assert_eq!(
+        e.step_path(id, "a").await,
+        ["enqueued", "in_progress", "pending", "enqueued", "in_progress", "enqueued_for_orchestration"]
+    );
 }
 
 #[tokio::test]
@@ -111,8 +121,14 @@ async fn a_step_that_kills_its_workers_stops_at_max_attempts() {
     }
     assert_eq!(e.claim(1).await, [], "its attempts are used up");
     e.process().await;
-    assert_eq!((e.step_state(id, "a").await.as_str(), e.task_state(id).await.as_str()), ("error", "blocked_by_failures"));
-    assert_eq!(e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await, "lease expired");
+    assert_eq!(
+        (e.step_state(id, "a").await.as_str(), e.task_state(id).await.as_str()),
+        ("error", "blocked_by_failures")
+    );
+    assert_eq!(
+        e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await,
+        "lease expired"
+    );
     assert_eq!(e.depth("worker_test_queue").await, 0);
 }
 
@@ -121,7 +137,12 @@ async fn an_extended_lease_holds() {
     let (e, _) = one_step().await;
     let claim = e.claim(1).await.remove(0);
     assert_eq!(extend(&e, &claim).await, "extended");
-    let seconds: f64 = sqlx::query_scalar("select extract(epoch from vt - clock_timestamp())::float8 from pgmq.q_worker_test_queue").fetch_one(e.pool()).await.unwrap();
+    let seconds: f64 = sqlx::query_scalar(
+        "select extract(epoch from vt - clock_timestamp())::float8 from pgmq.q_worker_test_queue",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert!(seconds > 50.0, "{seconds}");
 }
 
@@ -136,15 +157,33 @@ async fn extending_tells_of_a_cancelled_task() {
 #[tokio::test]
 async fn foreign_and_repeated_messages_do_not_stop_a_claim() {
     let (e, id) = one_step().await;
-    for message in [json!({"hello": 1}), json!([]), json!(null), json!({"task_id": "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz", "step": "a"}),
-                    json!({"task_id": uuid::Uuid::now_v7(), "step": "a"}), json!({"task_id": id, "step": "nope"})] {
-        sqlx::query("select pgmq.send('worker_test_queue', $1)").bind(message).execute(e.pool()).await.unwrap();
+    for message in [
+        json!({"hello": 1}),
+        json!([]),
+        json!(null),
+        json!({"task_id": "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz", "step": "a"}),
+        json!({"task_id": uuid::Uuid::now_v7(), "step": "a"}),
+        json!({"task_id": id, "step": "nope"}),
+    ] {
+        sqlx::query("select pgmq.send('worker_test_queue', $1)")
+            .bind(message)
+            .execute(e.pool())
+            .await
+            .unwrap();
     }
-    sqlx::query("select pgmq.send('worker_test_queue', $1)").bind(json!({"task_id": id, "step": "a"})).execute(e.pool()).await.unwrap();
+    sqlx::query("select pgmq.send('worker_test_queue', $1)")
+        .bind(json!({"task_id": id, "step": "a"}))
+        .execute(e.pool())
+        .await
+        .unwrap();
     let claims = e.claim(100).await;
     assert_eq!(claims.len(), 1, "the step, once, though it was sent twice");
     assert_eq!(e.depth("worker_test_queue").await, 1);
-    let dead: i64 = sqlx::query_scalar("select count(*) from tasker.dlq_entries where queue = 'worker_test_queue'").fetch_one(e.pool()).await.unwrap();
+    let dead: i64 =
+        sqlx::query_scalar("select count(*) from tasker.dlq_entries where queue = 'worker_test_queue'")
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     assert_eq!(dead, 6);
     assert_eq!(e.succeed(&claims[0], json!(1)).await, "accepted");
 }
@@ -166,7 +205,12 @@ async fn a_step_that_somebody_holds_is_looked_at_again_soon() {
     let mut tx = e.pool().begin().await.unwrap();
     sqlx::query("select from tasker.steps for update").execute(&mut *tx).await.unwrap();
     assert_eq!(e.claim(1).await, [], "a claim never waits");
-    let seconds: f64 = sqlx::query_scalar("select extract(epoch from vt - clock_timestamp())::float8 from pgmq.q_worker_test_queue").fetch_one(e.pool()).await.unwrap();
+    let seconds: f64 = sqlx::query_scalar(
+        "select extract(epoch from vt - clock_timestamp())::float8 from pgmq.q_worker_test_queue",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert!(seconds < 2.0, "{seconds}");
     tx.rollback().await.unwrap();
     e.expire_leases().await;
@@ -188,9 +232,20 @@ async fn one_bad_outcome_fails_its_step_and_the_rest_is_accepted() {
         {"task_id": claims[1].task_id, "step": "b", "claim_no": 1, "outcome": {"type": "success"}},
         "rubbish"
     ]);
-    let statuses: Vec<String> = sqlx::query_scalar("select status from tasker.submit_results(gen_random_uuid(), $1)").bind(results).fetch_all(e.pool()).await.unwrap();
+    let statuses: Vec<String> =
+        sqlx::query_scalar("select status from tasker.submit_results(gen_random_uuid(), $1)")
+            .bind(results)
+            .fetch_all(e.pool())
+            .await
+            .unwrap();
     assert_eq!(statuses, ["rejected", "accepted", "rejected", "stale", "rejected", "duplicate", "rejected"]);
     e.process().await;
-    assert_eq!((e.step_state(id, "a").await.as_str(), e.step_state(id, "b").await.as_str()), ("error", "complete"));
-    assert_eq!(e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await, "unknown outcome type \"nonsense\"; the types are success, failure");
+    assert_eq!(
+        (e.step_state(id, "a").await.as_str(), e.step_state(id, "b").await.as_str()),
+        ("error", "complete")
+    );
+    assert_eq!(
+        e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await,
+        "unknown outcome type \"nonsense\"; the types are success, failure"
+    );
 }

@@ -12,7 +12,8 @@ async fn a_rolled_back_enqueue_leaves_nothing() {
     let mut tx = e.pool().begin().await.unwrap();
     sqlx::query("select tasker.enqueue_task('test', 'flow')").execute(&mut *tx).await.unwrap();
     tx.rollback().await.unwrap();
-    let tasks: i64 = sqlx::query_scalar("select count(*) from tasker.tasks").fetch_one(e.pool()).await.unwrap();
+    let tasks: i64 =
+        sqlx::query_scalar("select count(*) from tasker.tasks").fetch_one(e.pool()).await.unwrap();
     assert_eq!((tasks, e.depth("orchestration_task_requests").await), (0, 0));
 }
 
@@ -22,8 +23,12 @@ async fn a_task_is_there_at_once_in_pending() {
     e.apply_flow(&[("a", &[])]).await;
     let id = e.enqueue(json!({"order_id": 7})).await;
     assert_eq!(id.get_version_num(), 7);
-    let status: Value = sqlx::query_scalar("select tasker.task_status($1)").bind(id).fetch_one(e.pool()).await.unwrap();
-    assert_eq!((&status["state"], &status["name"], &status["version"]), (&json!("pending"), &json!("flow"), &json!("1")));
+    let status: Value =
+        sqlx::query_scalar("select tasker.task_status($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    assert_eq!(
+        (&status["state"], &status["name"], &status["version"]),
+        (&json!("pending"), &json!("flow"), &json!("1"))
+    );
 }
 
 #[rstest]
@@ -62,7 +67,10 @@ async fn current_version(e: &Engine) -> String {
 async fn a_version_never_changes_and_the_last_applied_is_the_default() {
     let e = Engine::new().await;
     let template = |version: &str, steps: Value| json!({"namespace": "test", "name": "flow", "version": version, "steps": steps});
-    let (one, two) = (json!([{"name": "a", "handler": {"callable": "noop"}}]), json!([{"name": "b", "handler": {"callable": "noop"}}]));
+    let (one, two) = (
+        json!([{"name": "a", "handler": {"callable": "noop"}}]),
+        json!([{"name": "b", "handler": {"callable": "noop"}}]),
+    );
     let (first, created) = apply(&e, template("1", one.clone())).await.unwrap();
     assert!(created);
     assert_eq!(apply(&e, template("1", one.clone())).await.unwrap(), (first, false));
@@ -90,7 +98,11 @@ async fn an_idempotency_key_names_one_task_of_its_template() {
     assert_eq!(enqueue("flow", json!({"n": 1})).await.unwrap(), first);
     let refused = enqueue("flow", json!({"n": 2})).await.unwrap_err();
     assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK006");
-    assert_ne!(enqueue("other", json!({"n": 2})).await.unwrap(), first, "the scope is the namespace and name");
+    assert_ne!(
+        enqueue("other", json!({"n": 2})).await.unwrap(),
+        first,
+        "the scope is the namespace and name"
+    );
     assert_eq!(e.depth("orchestration_task_requests").await, 2, "a repeated key sends no second request");
 }
 
@@ -98,7 +110,10 @@ async fn an_idempotency_key_names_one_task_of_its_template() {
 async fn concurrent_enqueues_with_one_key_make_one_task() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
-    let enqueue = || sqlx::query_scalar::<_, Uuid>("select tasker.enqueue_task('test', 'flow', p_idempotency_key => 'k')").fetch_one(e.pool());
+    let enqueue = || {
+        sqlx::query_scalar::<_, Uuid>("select tasker.enqueue_task('test', 'flow', p_idempotency_key => 'k')")
+            .fetch_one(e.pool())
+    };
     let (a, b, c) = tokio::join!(enqueue(), enqueue(), enqueue());
     let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
     assert!(a == b && b == c);
@@ -109,7 +124,11 @@ async fn many_tasks_come_back_in_order() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let contexts: Vec<Value> = (0..500).map(|n| json!({"n": n})).collect();
-    let ids: Vec<Uuid> = sqlx::query_scalar("select tasker.enqueue_tasks('test', 'flow', $1)").bind(&contexts).fetch_all(e.pool()).await.unwrap();
+    let ids: Vec<Uuid> = sqlx::query_scalar("select tasker.enqueue_tasks('test', 'flow', $1)")
+        .bind(&contexts)
+        .fetch_all(e.pool())
+        .await
+        .unwrap();
     let stored: Vec<Value> = sqlx::query_scalar("select t.context from unnest($1::uuid[]) with ordinality i(id, n) join tasker.tasks t on t.task_id = i.id order by i.n")
         .bind(&ids).fetch_all(e.pool()).await.unwrap();
     assert_eq!(stored, contexts);
@@ -120,7 +139,13 @@ async fn the_result_is_that_of_the_leaves_once_complete() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &["a"]), ("c", &["a"])]).await;
     let id = e.start().await;
-    let result = || async { sqlx::query_scalar::<_, Option<Value>>("select tasker.task_result($1)").bind(id).fetch_one(e.pool()).await.unwrap() };
+    let result = || async {
+        sqlx::query_scalar::<_, Option<Value>>("select tasker.task_result($1)")
+            .bind(id)
+            .fetch_one(e.pool())
+            .await
+            .unwrap()
+    };
     assert_eq!(result().await, None);
     assert_eq!(e.drain().await, ["a", "b", "c"]);
     assert_eq!(result().await, Some(json!({"b": "b", "c": "c"})));
@@ -132,16 +157,33 @@ async fn a_cancelled_task_stops_everywhere() {
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
     let id = e.start().await;
     let claims = e.claim(1).await;
-    let cancelled: bool = sqlx::query_scalar("select tasker.cancel_task($1, 'not needed')").bind(id).fetch_one(e.pool()).await.unwrap();
+    let cancelled: bool = sqlx::query_scalar("select tasker.cancel_task($1, 'not needed')")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert!(cancelled);
     assert_eq!(e.task_state(id).await, "cancelled");
     assert_eq!(e.succeed(&claims[0], json!(1)).await, "stale", "a late result changes nothing");
     assert_eq!(e.claim(10).await, [], "queued steps never start");
     assert_eq!(e.process().await, (0, 0, 0));
-    let open: i64 = sqlx::query_scalar("select count(*) from tasker.steps where task_id = $1 and state <> 'cancelled'").bind(id).fetch_one(e.pool()).await.unwrap();
+    let open: i64 =
+        sqlx::query_scalar("select count(*) from tasker.steps where task_id = $1 and state <> 'cancelled'")
+            .bind(id)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     assert_eq!(open, 0);
-    assert_eq!(e.text("select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'", id).await, "not needed");
-    let again: bool = sqlx::query_scalar("select tasker.cancel_task($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    assert_eq!(
+        e.text(
+            "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'",
+            id
+        )
+        .await,
+        "not needed"
+    );
+    let again: bool =
+        sqlx::query_scalar("select tasker.cancel_task($1)").bind(id).fetch_one(e.pool()).await.unwrap();
     assert!(!again);
     e.expire_leases().await;
     assert_eq!(e.claim(10).await, []);

@@ -25,7 +25,11 @@ async fn sequential_reads(connection: &mut PgConnection) -> i64 {
 #[case::fifty_thousand_steps_in_a_task_analyzed(50_000, 0, true)]
 #[case::many_tasks_analyzed(10, 50_000, true)]
 #[tokio::test]
-async fn a_batch_reads_only_its_own_rows(#[case] width: usize, #[case] others: usize, #[case] analyzed: bool) {
+async fn a_batch_reads_only_its_own_rows(
+    #[case] width: usize,
+    #[case] others: usize,
+    #[case] analyzed: bool,
+) {
     let e = Engine::new().await;
     let names: Vec<String> = (0..width).map(|n| format!("s{n}")).collect();
     e.apply(json!({"namespace": "test", "name": "flow", "version": "1",
@@ -33,7 +37,11 @@ async fn a_batch_reads_only_its_own_rows(#[case] width: usize, #[case] others: u
         .await;
     widen(&e, &names).await;
     let contexts = vec![json!({}); others + 1];
-    sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)").bind(&contexts).execute(e.pool()).await.unwrap();
+    sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)")
+        .bind(&contexts)
+        .execute(e.pool())
+        .await
+        .unwrap();
     for _ in 0..=others / 10_000 {
         sqlx::query("select * from tasker.initialize_tasks((select coalesce(jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id)), '[]') from tasker.take_task_requests(10001) r))")
             .execute(e.pool())
@@ -41,18 +49,30 @@ async fn a_batch_reads_only_its_own_rows(#[case] width: usize, #[case] others: u
             .unwrap();
     }
     if analyzed {
-        sqlx::query("analyze tasker.steps, tasker.tasks, tasker.step_transitions").execute(e.pool()).await.unwrap();
+        sqlx::query("analyze tasker.steps, tasker.tasks, tasker.step_transitions")
+            .execute(e.pool())
+            .await
+            .unwrap();
     }
     // Each call in a transaction of its own, several times, so that a plan made anew would show.
     for round in 0..7 {
         let mut tx = e.pool().begin().await.unwrap();
-        let claims = sqlx::query("select task_id, step, claim_no from tasker.claim_steps('test', gen_random_uuid(), 50)").fetch_all(&mut *tx).await.unwrap();
+        let claims = sqlx::query(
+            "select task_id, step, claim_no from tasker.claim_steps('test', gen_random_uuid(), 50)",
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
         assert!(!claims.is_empty());
         let results: Vec<_> = claims
             .iter()
             .map(|c| json!({"task_id": c.get::<uuid::Uuid, _>(0), "step": c.get::<String, _>(1), "claim_no": c.get::<i32, _>(2), "outcome": {"type": "success"}}))
             .collect();
-        sqlx::query("select * from tasker.submit_results(gen_random_uuid(), $1)").bind(json!(results)).execute(&mut *tx).await.unwrap();
+        sqlx::query("select * from tasker.submit_results(gen_random_uuid(), $1)")
+            .bind(json!(results))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         sqlx::query("select * from tasker.process_step_results(50)").execute(&mut *tx).await.unwrap();
         sqlx::query("select * from tasker.enqueue_ready_steps(50)").execute(&mut *tx).await.unwrap();
         let read = sequential_reads(&mut tx).await;
@@ -80,7 +100,11 @@ async fn moves_of_a_step_are_hot_updates() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"])]).await;
     let contexts = vec![json!({}); 500];
-    sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)").bind(&contexts).execute(e.pool()).await.unwrap();
+    sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)")
+        .bind(&contexts)
+        .execute(e.pool())
+        .await
+        .unwrap();
     e.initialize().await;
     let mut tx = e.pool().begin().await.unwrap();
     for _ in 0..20 {

@@ -35,7 +35,14 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
         sqlx::query("select * from tasker.process_step_results(1)").execute(&mut *first).await.unwrap();
         let second = tokio::spawn({
             let pool = e.pool().clone();
-            async move { sqlx::query_as::<_, (i32, i32)>("select processed, enqueued from tasker.process_step_results(1)").fetch_one(&pool).await.unwrap() }
+            async move {
+                sqlx::query_as::<_, (i32, i32)>(
+                    "select processed, enqueued from tasker.process_step_results(1)",
+                )
+                .fetch_one(&pool)
+                .await
+                .unwrap()
+            }
         });
         tasker_tests::eventually("the second to wait for the first", std::time::Duration::from_secs(5), || async {
             let waiting: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").fetch_one(e.pool()).await.unwrap();
@@ -48,7 +55,13 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
         assert_eq!(c.len(), 1);
         e.succeed(&c[0], json!(1)).await;
         e.process().await;
-        let completions: i64 = sqlx::query_scalar("select count(*) from tasker.task_transitions where task_id = $1 and to_state = 'complete'").bind(id).fetch_one(e.pool()).await.unwrap();
+        let completions: i64 = sqlx::query_scalar(
+            "select count(*) from tasker.task_transitions where task_id = $1 and to_state = 'complete'",
+        )
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
         assert_eq!(completions, 1);
     }
 }
@@ -57,7 +70,8 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
 async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
-    template["steps"][0]["retry"] = json!({"max_attempts": 3, "backoff": "exponential", "backoff_base_ms": 10_000, "jitter": false});
+    template["steps"][0]["retry"] =
+        json!({"max_attempts": 3, "backoff": "exponential", "backoff_base_ms": 10_000, "jitter": false});
     e.apply(template).await;
     e.clock(0).await;
     let id = e.start().await;
@@ -65,14 +79,20 @@ async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
     e.process().await;
     assert_eq!(e.task_state(id).await, "waiting_for_retry");
     assert_eq!(e.enqueue_ready().await, 0, "not yet");
-    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.enqueue_ready_steps(10)").fetch_one(e.pool()).await.unwrap();
+    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.enqueue_ready_steps(10)")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(due, 10_000);
     e.clock(11).await;
     assert_eq!(e.enqueue_ready().await, 1);
     assert_eq!(e.task_state(id).await, "steps_in_process");
     e.fail(&e.claim(1).await[0]).await;
     e.process().await;
-    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.enqueue_ready_steps(10)").fetch_one(e.pool()).await.unwrap();
+    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.enqueue_ready_steps(10)")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(due, 20_000, "exponential");
     e.clock(60).await;
     e.enqueue_ready().await;
@@ -81,9 +101,17 @@ async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
     e.fail(&last).await;
     e.process().await;
     assert_eq!(e.task_state(id).await, "blocked_by_failures");
-    let error: Value = sqlx::query_scalar("select error from tasker.tasks where task_id = $1").bind(id).fetch_one(e.pool()).await.unwrap();
+    let error: Value = sqlx::query_scalar("select error from tasker.tasks where task_id = $1")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(error, json!({"step": "a", "message": "boom", "retryable": true, "attempt": 3}));
-    assert_eq!(e.text("select reason from tasker.step_transitions where task_id = $1 and to_state = 'error'", id).await, "boom");
+    assert_eq!(
+        e.text("select reason from tasker.step_transitions where task_id = $1 and to_state = 'error'", id)
+            .await,
+        "boom"
+    );
 }
 
 #[tokio::test]
@@ -92,8 +120,15 @@ async fn retry_after_goes_before_the_backoff() {
     e.apply_flow(&[("a", &[])]).await;
     e.clock(0).await;
     e.start().await;
-    e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "busy", "code": "http_429", "retry_after_ms": 7000})).await;
-    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.process_step_results(10)").fetch_one(e.pool()).await.unwrap();
+    e.submit(
+        &e.claim(1).await[0],
+        json!({"type": "failure", "message": "busy", "code": "http_429", "retry_after_ms": 7000}),
+    )
+    .await;
+    let due: i64 = sqlx::query_scalar("select next_due_ms from tasker.process_step_results(10)")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(due, 7000);
 }
 
@@ -102,7 +137,13 @@ async fn the_three_backoffs_and_their_limit() {
     let e = Engine::new().await;
     let pool = e.pool();
     let delays = |backoff: &'static str| async move {
-        sqlx::query_scalar::<_, i64>("select tasker.backoff_ms($1, n, 1000, 5000, false) from generate_series(1, 5) n").bind(backoff).fetch_all(pool).await.unwrap()
+        sqlx::query_scalar::<_, i64>(
+            "select tasker.backoff_ms($1, n, 1000, 5000, false) from generate_series(1, 5) n",
+        )
+        .bind(backoff)
+        .fetch_all(pool)
+        .await
+        .unwrap()
     };
     assert_eq!(delays("exponential").await, [1000, 2000, 4000, 5000, 5000]);
     assert_eq!(delays("linear").await, [1000, 2000, 3000, 4000, 5000]);
@@ -160,7 +201,10 @@ async fn a_result_stored_before_its_task_was_cancelled_becomes_cancelled() {
     holder.rollback().await.unwrap();
     assert_eq!(e.step_state(id, "a").await, "enqueued_for_orchestration");
     e.process().await;
-    assert_eq!((e.step_state(id, "a").await.as_str(), e.step_state(id, "b").await.as_str()), ("cancelled", "cancelled"));
+    assert_eq!(
+        (e.step_state(id, "a").await.as_str(), e.step_state(id, "b").await.as_str()),
+        ("cancelled", "cancelled")
+    );
     assert_eq!(e.task_state(id).await, "cancelled");
 }
 
@@ -169,7 +213,12 @@ async fn a_task_with_a_start_time_waits_for_it() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
     e.clock(0).await;
-    let id: uuid::Uuid = sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '1 hour')").fetch_one(e.pool()).await.unwrap();
+    let id: uuid::Uuid = sqlx::query_scalar(
+        "select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '1 hour')",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     e.initialize().await;
     assert_eq!((e.task_state(id).await.as_str(), e.enqueue_ready().await), ("waiting_for_dependencies", 0));
     e.clock(3601).await;
@@ -192,7 +241,11 @@ async fn priority_orders_what_waits_in_tables() {
     for _ in 0..3 {
         sqlx::query("select * from tasker.enqueue_ready_steps(1)").execute(e.pool()).await.unwrap();
         let claim = e.claim(9).await.remove(0);
-        let priority: i32 = sqlx::query_scalar("select priority from tasker.tasks where task_id = $1").bind(claim.task_id).fetch_one(e.pool()).await.unwrap();
+        let priority: i32 = sqlx::query_scalar("select priority from tasker.tasks where task_id = $1")
+            .bind(claim.task_id)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
         order.push(priority);
     }
     assert_eq!(order, [9, 5, 1]);
@@ -211,7 +264,10 @@ async fn a_refused_context_ends_its_task_in_error() {
     .unwrap();
     assert_eq!((initialized, failed), (0, 1));
     assert_eq!(e.task_path(id).await, ["initializing", "error"]);
-    assert_eq!(e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await, "/order_id is missing");
+    assert_eq!(
+        e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await,
+        "/order_id is missing"
+    );
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
 }
 
@@ -220,17 +276,31 @@ async fn bad_messages_on_the_orchestrators_queues_become_dead_letters() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     for queue in ["orchestration_step_results", "orchestration_task_requests"] {
-        for message in [json!({}), json!("x"), json!({"task_id": "nope"}), json!({"task_id": "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz", "step": "a", "claim_no": 1})] {
-            sqlx::query("select pgmq.send($1, $2)").bind(queue).bind(message).execute(e.pool()).await.unwrap();
+        for message in [
+            json!({}),
+            json!("x"),
+            json!({"task_id": "nope"}),
+            json!({"task_id": "zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz", "step": "a", "claim_no": 1}),
+        ] {
+            sqlx::query("select pgmq.send($1, $2)")
+                .bind(queue)
+                .bind(message)
+                .execute(e.pool())
+                .await
+                .unwrap();
         }
     }
     let id = e.start().await;
     e.succeed(&e.claim(1).await[0], json!(1)).await;
     assert_eq!(e.process().await, (5, 0, 1), "the good one in the batch is processed");
     assert_eq!(e.task_state(id).await, "complete");
-    let dead: i64 = sqlx::query_scalar("select count(*) from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
+    let dead: i64 =
+        sqlx::query_scalar("select count(*) from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
     assert_eq!(dead, 8);
-    assert_eq!((e.depth("orchestration_step_results").await, e.depth("orchestration_task_requests").await), (0, 0));
+    assert_eq!(
+        (e.depth("orchestration_step_results").await, e.depth("orchestration_task_requests").await),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -258,9 +328,13 @@ async fn lost_messages_are_sent_again() {
 
 /// Makes everything two minutes old and sweeps, once with the message in the queue and once without.
 async fn resent_after_two_minutes(e: &Engine, queue: &str) -> (i32, i32) {
-    let sweep = || sqlx::query_scalar::<_, i32>("select resent from tasker.finalize_tasks(100)").fetch_one(e.pool());
+    let sweep =
+        || sqlx::query_scalar::<_, i32>("select resent from tasker.finalize_tasks(100)").fetch_one(e.pool());
     let age = format!("update pgmq.q_{queue} set enqueued_at = enqueued_at - interval '2 minutes'");
-    sqlx::query("update tasker.tasks set updated_at = updated_at - interval '2 minutes'").execute(e.pool()).await.unwrap();
+    sqlx::query("update tasker.tasks set updated_at = updated_at - interval '2 minutes'")
+        .execute(e.pool())
+        .await
+        .unwrap();
     sqlx::query("update tasker.steps set updated_at = updated_at - interval '2 minutes', enqueued_at = enqueued_at - interval '2 minutes'")
         .execute(e.pool())
         .await

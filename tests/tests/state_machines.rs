@@ -11,15 +11,32 @@ async fn the_rules_in_the_database_are_those_in_rust() {
     let e = Engine::new().await;
     let pool = e.pool();
     let pairs = |table: &'static str| async move {
-        sqlx::query_as::<_, (String, String)>(table).fetch_all(pool).await.unwrap().into_iter().collect::<BTreeSet<_>>()
+        sqlx::query_as::<_, (String, String)>(table)
+            .fetch_all(pool)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect::<BTreeSet<_>>()
     };
     let in_rust = |all: Vec<(String, String, bool)>| -> BTreeSet<(String, String)> {
         all.into_iter().filter(|(_, _, legal)| *legal).map(|(from, to, _)| (from, to)).collect()
     };
-    let steps = StepState::ALL.iter().flat_map(|f| StepState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t)))).collect();
-    let tasks = TaskState::ALL.iter().flat_map(|f| TaskState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t)))).collect();
-    assert_eq!(pairs("select from_state::text, to_state::text from tasker.step_moves where via = '{}'").await, in_rust(steps));
-    assert_eq!(pairs("select from_state::text, to_state::text from tasker.task_moves where via = '{}'").await, in_rust(tasks));
+    let steps = StepState::ALL
+        .iter()
+        .flat_map(|f| StepState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t))))
+        .collect();
+    let tasks = TaskState::ALL
+        .iter()
+        .flat_map(|f| TaskState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t))))
+        .collect();
+    assert_eq!(
+        pairs("select from_state::text, to_state::text from tasker.step_moves where via = '{}'").await,
+        in_rust(steps)
+    );
+    assert_eq!(
+        pairs("select from_state::text, to_state::text from tasker.task_moves where via = '{}'").await,
+        in_rust(tasks)
+    );
 }
 
 #[rstest]
@@ -41,11 +58,20 @@ async fn every_hop_of_a_composed_move_is_legal_by_itself(#[case] table: &str) {
 #[case("update tasker.steps set state = 'complete'", "TK020")]
 #[case("update tasker.steps set claim_no = claim_no + 1", "TK020")]
 #[case("update tasker.tasks set state = 'complete'", "TK020")]
-#[case("update tasker.tasks set via = '{evaluating_results}', move_no = move_no + 1, state = 'pending'", "TK020")]
+#[case(
+    "update tasker.tasks set via = '{evaluating_results}', move_no = move_no + 1, state = 'pending'",
+    "TK020"
+)]
 #[case("update tasker.steps set name = 'z'", "TK021")]
 #[case("update tasker.tasks set task_id = gen_random_uuid()", "TK021")]
-#[case("insert into tasker.steps (task_id, name, template_step, state, waiting_on, max_attempts, updated_at, created_at) select task_id, 'z', 'a', 'complete', 0, 1, now(), now() from tasker.tasks", "TK022")]
-#[case("insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, context, created_at, updated_at) select gen_random_uuid(), template_id, 'test', 'flow', 'complete', gen_random_uuid(), '{}', now(), now() from tasker.templates", "TK022")]
+#[case(
+    "insert into tasker.steps (task_id, name, template_step, state, waiting_on, max_attempts, updated_at, created_at) select task_id, 'z', 'a', 'complete', 0, 1, now(), now() from tasker.tasks",
+    "TK022"
+)]
+#[case(
+    "insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, context, created_at, updated_at) select gen_random_uuid(), template_id, 'test', 'flow', 'complete', gen_random_uuid(), '{}', now(), now() from tasker.templates",
+    "TK022"
+)]
 #[case("truncate tasker.steps", "TK023")]
 #[case("truncate tasker.tasks", "TK023")]
 #[case("truncate tasker.step_transitions", "TK023")]
@@ -82,12 +108,25 @@ async fn every_hop_of_a_task_and_its_steps_is_written() {
     assert_eq!(
         e.task_path(id).await,
         [
-            "initializing", "enqueuing_steps", "steps_in_process", "evaluating_results", "enqueuing_steps", "steps_in_process",
-            "evaluating_results", "complete"
+            "initializing",
+            "enqueuing_steps",
+            "steps_in_process",
+            "evaluating_results",
+            "enqueuing_steps",
+            "steps_in_process",
+            "evaluating_results",
+            "complete"
         ]
     );
-    assert_eq!(e.step_path(id, "b").await, ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]);
-    let actors: i64 = sqlx::query_scalar("select count(*) from tasker.step_transitions where actor_id = $1").bind(e.worker).fetch_one(e.pool()).await.unwrap();
+    assert_eq!(
+        e.step_path(id, "b").await,
+        ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]
+    );
+    let actors: i64 = sqlx::query_scalar("select count(*) from tasker.step_transitions where actor_id = $1")
+        .bind(e.worker)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(actors, 4, "two claims and two submits of this worker");
     let broken: i64 = sqlx::query_scalar(
         "select count(*) from (select from_state, lag(to_state) over (partition by task_id, name order by transition_id) as before from tasker.step_transitions) h
@@ -106,7 +145,11 @@ async fn the_audit_of_ten_thousand_moves_takes_no_quadratic_time() {
     e.apply_flow(&[("a", &[])]).await;
     let mut connection = e.pool().acquire().await.unwrap();
     let contexts = vec![json!({}); 10_001];
-    sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)").bind(&contexts).execute(&mut *connection).await.unwrap();
+    sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)")
+        .bind(&contexts)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let seconds = |limit: i32| {
         format!(
             "update tasker.steps s set state = 'cancelled' from (select task_id from tasker.steps where state = 'enqueued' limit {limit}) x where x.task_id = s.task_id"
@@ -123,5 +166,9 @@ async fn the_audit_of_ten_thousand_moves_takes_no_quadratic_time() {
     }
     let started = Instant::now();
     sqlx::query(sqlx::AssertSqlSafe(seconds(20_000))).execute(&mut *connection).await.unwrap();
-    assert!(started.elapsed().as_secs_f64() < 3.0, "took {:?}; quadratic it takes more than ten seconds", started.elapsed());
+    assert!(
+        started.elapsed().as_secs_f64() < 3.0,
+        "took {:?}; quadratic it takes more than ten seconds",
+        started.elapsed()
+    );
 }

@@ -61,7 +61,13 @@ fn rust_begins_with_a_header_and_has_no_unfinished_or_unwrapped_places() {
             found.push(format!("{}: no module header", path.display()));
         }
         for (n, line) in text.lines().enumerate() {
-            for word in [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ig", "nore]"), concat!("FIX", "ME"), concat!("TO", "DO")] {
+            for word in [
+                concat!("todo", "!("),
+                concat!("unimplemented", "!("),
+                concat!("#[ig", "nore]"),
+                concat!("FIX", "ME"),
+                concat!("TO", "DO"),
+            ] {
                 if line.contains(word) {
                     found.push(format!("{}:{}: {word}", path.display(), n + 1));
                 }
@@ -77,7 +83,8 @@ fn every_link_in_the_docs_leads_somewhere() {
     for (path, text) in files(&[".md"]) {
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = target.split('#').next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") && !path.parent().unwrap().join(target).exists() {
+            if !target.is_empty() && !target.contains("://") && !path.parent().unwrap().join(target).exists()
+            {
                 broken.push(format!("{}: {target}", path.display()));
             }
         }

@@ -84,7 +84,9 @@ impl StepExecutorActor {
             let Some(permits) = free_permits(&self.shared.permits, &shutdown).await else { return };
             let asked = permits.num_permits();
             match self.claim(index, permits, &shutdown).await {
-                Ok(claimed) if self.namespaces[index].waiter.may_wait_after(claimed, asked) => self.idle_until_woken(index),
+                Ok(claimed) if self.namespaces[index].waiter.may_wait_after(claimed, asked) => {
+                    self.idle_until_woken(index)
+                }
                 // There may be more: again, after the others had their turn.
                 Ok(_) => ready.push_back(index),
                 Err(error) if is_unknown_namespace(&error) => self.wait_for_template(index),
@@ -106,7 +108,13 @@ impl StepExecutorActor {
         let (name, max) = (namespace.name.as_str(), i32::try_from(permits.num_permits()).unwrap_or(i32::MAX));
         let (worker_id, lease) = (self.shared.worker_id, self.shared.settings.lease);
         let claim = async |connection: &mut PgConnection| {
-            sqlx::query(Claim::STATEMENT).bind(name).bind(worker_id).bind(max).bind(lease).fetch_all(connection).await
+            sqlx::query(Claim::STATEMENT)
+                .bind(name)
+                .bind(worker_id)
+                .bind(max)
+                .bind(lease)
+                .fetch_all(connection)
+                .await
         };
         let rows = self.connection.call(claim).await?;
         namespace.delays.reset();

@@ -1,4 +1,4 @@
-//! The calls by which steps leave this process: `submit_results` and `release_steps`.
+//! The calls by which steps leave this process: `complete_steps` and `release_steps`.
 
 use crate::{claims::StepKey, completion::Finished};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl PgSubmitter {
 impl Submitter for PgSubmitter {
     async fn submit(&self, results: &[Finished]) -> Result<Vec<Answer>> {
         let submit = async |connection: &mut PgConnection| {
-            sqlx::query_as("select task_id, step, status from tasker.submit_results($1, $2)")
+            sqlx::query_as("select task_id, step, status from tasker.complete_steps($1, $2)")
                 .bind(self.worker_id)
                 .bind(Json(results))
                 .fetch_all(connection)

@@ -1,0 +1,18 @@
+create function tasker.start_tasks(p_max int, p_orchestrator_id uuid default null)
+returns table (taken int, initialized int, failed int, enqueued int, next_due_ms bigint, to_check jsonb)
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set jit = off as $$
+declare
+    v_verdicts jsonb;
+begin
+    select count(*), jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id)) filter (where r.context is null),
+           coalesce(jsonb_agg(to_jsonb(r)) filter (where r.context is not null), '[]')
+      into taken, v_verdicts, to_check
+      from tasker.take_task_requests(p_max, p_orchestrator_id) r;
+    if v_verdicts is not null then
+        select i.initialized, i.failed, i.enqueued, i.next_due_ms into initialized, failed, enqueued, next_due_ms
+          from tasker.initialize_tasks(v_verdicts, p_orchestrator_id) i;
+    end if;
+    return next;
+end
+$$;
+comment on function tasker.start_tasks(int, uuid) is 'take_task_requests and initialize_tasks in one call for tasks whose context needs no check. to_check: the others, as take_task_requests gives them, for initialize_tasks.';
