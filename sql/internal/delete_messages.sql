@@ -7,7 +7,7 @@ begin
     for v_namespace, v_msg_ids in
         select t.namespace, array_agg(i.msg_id order by i.msg_id)
           from unnest(p_task_ids, p_msg_ids) i(task_id, msg_id)
-          join tasker.tasks t on t.task_id = i.task_id
+         cross join lateral (select t.namespace from tasker.tasks t where t.task_id = i.task_id offset 0) t
          group by t.namespace
     loop
         perform pgmq.delete(tasker.worker_queue(v_namespace), v_msg_ids);

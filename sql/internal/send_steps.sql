@@ -11,12 +11,15 @@ begin
                array_agg(jsonb_strip_nulls(jsonb_build_object('correlation_id', t.correlation_id, 'traceparent', t.traceparent))
                          order by r.n)
           from unnest(p_task_ids, p_steps) with ordinality r(task_id, step, n)
-          join tasker.tasks t on t.task_id = r.task_id
+         cross join lateral (select * from tasker.tasks t where t.task_id = r.task_id offset 0) t
          group by t.namespace
     loop
         perform pgmq.send_batch(tasker.worker_queue(v_namespace), v_messages, v_headers, clock_timestamp() + p_delay);
-        perform tasker.notify_queue(tasker.worker_queue(v_namespace));
+        -- Nobody can see a delayed message yet. Woken now, the worker that gave it back would look again just when it can.
+        if p_delay <= interval '0' then
+            perform tasker.notify_queue(tasker.worker_queue(v_namespace));
+        end if;
     end loop;
 end
 $$;
-comment on function tasker.send_steps(uuid[], text[], interval) is 'Sends a reference to each step into the queue of its task''s namespace, and wakes its workers once.';
+comment on function tasker.send_steps(uuid[], text[], interval) is 'Sends a reference to each step into the queue of its task''s namespace, and wakes its workers once, unless there is a delay.';
