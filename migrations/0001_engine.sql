@@ -10,11 +10,9 @@ create type tasker.step_state as enum (
     'pending', 'enqueued', 'in_progress', 'enqueued_for_orchestration',
     'complete', 'error', 'cancelled', 'resolved_manually');
 
--- One row of settings. Only the owner writes it: it holds the clock that tests may set.
+-- One row of settings.
 create table tasker.settings (
     singleton           boolean primary key default true check (singleton),
-    clock_frozen_at     timestamptz,
-    clock_offset        interval not null default '0',
     notify_on_enqueue   boolean not null default true
 );
 comment on table tasker.settings is 'One row. notify_on_enqueue: whether enqueue_task wakes an orchestrator at once; a notification makes commits wait for each other, so turn it off under very heavy enqueueing and let the poll find the tasks. The clock columns are for tests.';
@@ -173,6 +171,7 @@ insert into tasker.step_moves (from_state, to_state) values
     ('cancelled', 'resolved_manually'),
     ('error', 'pending'), ('cancelled', 'pending');
 insert into tasker.step_moves (from_state, to_state, via) values
+    ('pending', 'in_progress', '{enqueued}'),
     ('in_progress', 'enqueued', '{pending}'),
     ('in_progress', 'complete', '{enqueued_for_orchestration}');
 

@@ -1,5 +1,5 @@
 create function tasker.audit_new_steps() returns trigger
-language plpgsql security definer set search_path = '' set jit = off as $$
+language plpgsql as $$
 declare
     v_bad record;
 begin
@@ -10,7 +10,7 @@ begin
     end if;
     insert into tasker.step_transitions (task_id, name, from_state, to_state, attempt, actor_id, reason, at)
     select n.task_id, n.name, 'pending', 'enqueued', 0, nullif(current_setting('tasker.actor', true), '')::uuid,
-           nullif(current_setting('tasker.reason', true), ''), tasker.now()
+           nullif(current_setting('tasker.reason', true), ''), tasker.clock()
       from new_rows n
      where n.state = 'enqueued';
     return null;

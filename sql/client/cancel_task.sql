@@ -1,7 +1,7 @@
 create function tasker.cancel_task(p_task_id uuid, p_reason text default null) returns boolean
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-    v_now       timestamptz := tasker.now();
+    v_now       timestamptz := tasker.clock();
     v_finished  boolean;
 begin
     select t.completed_at is not null into v_finished from tasker.tasks t where t.task_id = p_task_id for no key update;

@@ -15,7 +15,7 @@ declare
     v_template_id  uuid := tasker.find_template(p_namespace, p_name, p_version);
     v_task_id      uuid := tasker.new_id();
     v_correlation  uuid := coalesce(p_correlation_id, v_task_id);
-    v_now          timestamptz := tasker.now();
+    v_now          timestamptz := tasker.clock();
 begin
     if coalesce(jsonb_typeof(p_context), 'null') <> 'object' then
         raise exception 'the context of a task must be a JSON object; it is %', coalesce(left(p_context::text, 100), 'null')

@@ -2,7 +2,7 @@ create function tasker.enqueue_tasks(p_namespace text, p_name text, p_contexts j
 language plpgsql volatile security definer set search_path = '' as $$
 declare
     v_template_id  uuid := tasker.find_template(p_namespace, p_name, null);
-    v_now          timestamptz := tasker.now();
+    v_now          timestamptz := tasker.clock();
     v_bad          bigint;
     v_task_ids     uuid[];
 begin

@@ -12,7 +12,7 @@ begin
            for no key update skip locked
     )
     update tasker.steps s
-       set state = 'cancelled', available_at = null, updated_at = tasker.now(), completed_at = tasker.now()
+       set state = 'cancelled', available_at = null, updated_at = tasker.clock(), completed_at = tasker.clock()
       from free f
      where s.task_id = f.task_id and s.name = f.name;
 end

@@ -1,11 +1,11 @@
 create function tasker.delete_messages(p_task_ids uuid[], p_msg_ids bigint[]) returns void
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile as $$
 declare
     v_namespace  text;
     v_msg_ids    bigint[];
 begin
     for v_namespace, v_msg_ids in
-        select t.namespace, array_agg(i.msg_id order by i.msg_id)
+        select t.namespace, array_agg(i.msg_id)
           from unnest(p_task_ids, p_msg_ids) i(task_id, msg_id)
          cross join lateral (select t.namespace from tasker.tasks t where t.task_id = i.task_id offset 0) t
          group by t.namespace

@@ -1,21 +1,13 @@
-create function tasker.evaluate_tasks(p_settled tasker.settled_step[], p_ready_tasks uuid[], p_now timestamptz) returns int
-language plpgsql volatile set search_path = '' as $$
+create function tasker.evaluate_tasks(p_settled tasker.settled_step[], p_ready_tasks uuid[], p_failing uuid[], p_now timestamptz) returns int
+language plpgsql volatile as $$
 declare
-    v_finished  int;
-    v_failing   uuid[];
+    v_finished int;
 begin
-    -- on_failure: fail. What has not finished is cancelled before the task is counted.
-    select array_agg(distinct s.task_id) into v_failing
-      from unnest(p_settled) s join tasker.templates v on v.template_id = s.template_id
-     where s.state = 'error' and v.on_failure = 'fail';
-    if v_failing is not null then
-        perform tasker.cancel_steps(v_failing);
-    end if;
     with change as (
         select s.task_id, count(*) filter (where s.state = 'complete') as done, count(*) as settled,
                count(*) filter (where s.state = 'pending') as retry, count(*) filter (where s.state = 'error') as failed,
                (array_agg(jsonb_build_object('step', s.step) || s.error order by s.step) filter (where s.state = 'error'))[1] as error,
-               coalesce(s.task_id = any (v_failing), false) as failing
+               s.task_id = any (p_failing) as failing
           from unnest(p_settled) s where s.state <> 'cancelled' group by s.task_id
     ), next as (
         select c.task_id, coalesce(t.error, c.error) as error, coalesce(r.n, 0) as ready, t.remaining - c.done as remaining, t.failed + c.failed as failed,
@@ -40,4 +32,4 @@ begin
     return v_finished;
 end
 $$;
-comment on function tasker.evaluate_tasks(tasker.settled_step[], uuid[], timestamptz) is 'One update for each task of a results batch: counters, state, error. Returns how many finished. The caller holds the tasks.';
+comment on function tasker.evaluate_tasks(tasker.settled_step[], uuid[], uuid[], timestamptz) is 'One update for each task of a results batch: counters, state, error. p_failing: tasks that end now, their steps cancelled. Returns how many finished. The caller holds the tasks.';

@@ -1,8 +1,8 @@
 create function tasker.initialize_batch(p_verdicts jsonb)
 returns table (initialized int, failed int, enqueued int, next_due_ms bigint)
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile as $$
 declare
-    v_now        timestamptz := tasker.now();
+    v_now        timestamptz := tasker.clock();
     v_msg_ids    bigint[];
     v_task_ids   uuid[];
     v_errors     jsonb[];

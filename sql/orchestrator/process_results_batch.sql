@@ -1,13 +1,14 @@
 create function tasker.process_results_batch(p_msg_ids bigint[], p_messages jsonb[])
 returns table (enqueued int, finished int, next_due_ms bigint)
 -- The phases and their order: docs/decisions.md, "A results batch". Arrays carry rows from one phase to the next.
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile as $$
 declare
-    v_now          timestamptz := tasker.now();
+    v_now          timestamptz := tasker.clock();
     v_task_ids     uuid[];
     v_steps        text[];
     v_claim_nos    int[];
     v_settled      tasker.settled_step[];
+    v_failing      uuid[];
 begin
     -- 1. Read the messages; what is no result goes to the dead letters.
     select tasker.to_uuids(array_agg(m.message ->> 'task_id')), array_agg(m.message ->> 'step'), tasker.to_ints(array_agg(m.message ->> 'claim_no'))
@@ -20,8 +21,17 @@ begin
     perform 1 from tasker.tasks t where t.task_id = any (v_task_ids) order by t.task_id for no key update;
     -- 3. Settle the steps.
     v_settled := tasker.settle_steps(v_task_ids, v_steps, v_claim_nos, v_now);
+    -- on_failure: fail. What has not finished is cancelled before the task is counted.
+    select coalesce(array_agg(distinct s.task_id), '{}') into v_failing
+      from unnest(v_settled) s join tasker.templates v on v.template_id = s.template_id
+     where s.state = 'error' and v.on_failure = 'fail';
+    if cardinality(v_failing) > 0 then
+        perform tasker.cancel_steps(v_failing);
+    end if;
     -- 4 to 6.
-    return query select * from tasker.advance_tasks(v_settled, v_now);
+    select a.enqueued, a.finished into enqueued, finished from tasker.advance_tasks(v_settled, v_now, v_failing) a;
+    select tasker.ms_until(min(s.available_at)) into next_due_ms from unnest(v_settled) s;
+    return next;
 end
 $$;
 comment on function tasker.process_results_batch(bigint[], jsonb[]) is 'The work of process_step_results for one batch, all or nothing.';

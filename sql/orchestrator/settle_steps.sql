@@ -1,5 +1,5 @@
 create function tasker.settle_steps(p_task_ids uuid[], p_steps text[], p_claim_nos int[], p_now timestamptz) returns tasker.settled_step[]
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile as $$
 declare
     v_settled tasker.settled_step[];
 begin

@@ -28,7 +28,7 @@ begin
         return query select v_known.template_id, false;
         return;
     end if;
-    insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.now()) on conflict do nothing;
+    insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.clock()) on conflict do nothing;
     if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.worker_queue(v_namespace)) then
         perform pgmq.create(tasker.worker_queue(v_namespace));
     end if;

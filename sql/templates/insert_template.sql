@@ -6,7 +6,7 @@ declare
 begin
     insert into tasker.templates (template_id, namespace, name, version, definition, content_hash, input_schema, on_failure, applied_no, created_at)
     values (v_id, p_definition ->> 'namespace', p_definition ->> 'name', p_definition ->> 'version', p_definition, p_hash,
-            p_definition -> 'input_schema', coalesce(p_definition ->> 'on_failure', 'block'), nextval('tasker.template_applied_no'), tasker.now());
+            p_definition -> 'input_schema', coalesce(p_definition ->> 'on_failure', 'block'), nextval('tasker.template_applied_no'), tasker.clock());
     insert into tasker.template_edges (template_id, parent, child)
     select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
       from tasker.template_dependencies(p_definition -> 'steps') d;

@@ -1,7 +1,7 @@
 create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[])
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile as $$
 declare
-    v_now      timestamptz := tasker.now();
+    v_now      timestamptz := tasker.clock();
     v_kept     bigint[];
     v_held     bigint[];
     v_expired  jsonb[];

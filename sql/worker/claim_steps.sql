@@ -27,17 +27,7 @@ begin
           from tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages) c;
         exit when cardinality(v_msg_ids) < v_want or cardinality(v_task_ids) = p_max;
     end loop;
-    return query
-        select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
-               coalesce(r.results, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent
-          from unnest(v_task_ids, v_steps) c(task_id, step)
-         cross join lateral (select * from tasker.steps s where s.task_id = c.task_id and s.name = c.step offset 0) s
-         cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t
-         cross join lateral (select * from tasker.template_steps p where p.template_id = t.template_id and p.name = s.template_step offset 0) p
-          left join lateral (select jsonb_object_agg(q.name, q.result) as results
-                               from tasker.template_edges e
-                               join tasker.steps q on q.task_id = c.task_id and q.name = e.parent
-                              where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) r on p.parent_count > 0;
+    return query select * from tasker.claimed_steps(v_task_ids, v_steps);
 end
 $$;
 comment on function tasker.claim_steps(text, uuid, int, interval) is 'Claims up to p_max steps of a namespace for a worker, with all their handlers need. A claim holds for p_lease: submit, extend, or release it before. Every claim has a new claim_no, which all later calls carry. Errors: TK007 lease, TK001 namespace.';

@@ -1,7 +1,9 @@
-create function tasker.complete_steps(p_worker_id uuid, p_results jsonb) returns table (task_id uuid, step text, status text)
+create function tasker.complete_steps(p_worker_id uuid, p_results jsonb, p_claim int default 0, p_handlers text[] default '{}', p_lease interval default '30 s')
+returns table (task_id uuid, step text, status text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-    v_now       timestamptz := tasker.now();
+    v_now       timestamptz := tasker.clock();
     v_task_ids  uuid[];
     v_steps     text[];
     v_claims    int[];
@@ -11,6 +13,8 @@ declare
     v_owners    uuid[];
     v_msg_ids   bigint[];
     v_settled   tasker.settled_step[];
+    v_claimed_tasks  uuid[];
+    v_claimed_steps  text[];
 begin
     perform tasker.set_actor(p_worker_id);
     -- Successes only: failures, and whatever else is not settled here, take the way by the queue.
@@ -41,16 +45,28 @@ begin
       into v_done, v_owners, v_msg_ids, v_settled
       from done d;
     if v_done is not null then
-        perform tasker.advance_tasks(v_settled, v_now);
+        select a.claimed_tasks, a.claimed_steps into v_claimed_tasks, v_claimed_steps
+          from tasker.advance_tasks(v_settled, v_now, '{}', p_claim, p_handlers, p_worker_id, tasker.lease_seconds(p_lease)) a;
         perform tasker.delete_messages(v_owners, v_msg_ids);
-        return query select v_task_ids[d.n], v_steps[d.n], 'accepted' from unnest(v_done) d(n);
+        return query
+            select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb,
+                   null::interval, null::uuid, null
+              from unnest(v_done) d(n);
+        if v_claimed_tasks is not null then
+            return query
+                select c.task_id, c.step, 'claimed', c.template_id, c.template_step, c.handler, c.attempt, c.claim_no, c.context, c.inputs, c.parents, c.checkpoint,
+                       c.timeout, c.correlation_id, c.traceparent
+                  from tasker.claimed_steps(v_claimed_tasks, v_claimed_steps) c;
+        end if;
     end if;
     if cardinality(v_done) is distinct from cardinality(v_task_ids) then
         return query
-            select r.* from tasker.submit_results(p_worker_id, (
+            select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb,
+                   null::interval, null::uuid, null
+              from tasker.submit_results(p_worker_id, (
                 select coalesce(jsonb_agg(e.r order by e.n), '[]') from jsonb_array_elements(p_results) with ordinality e(r, n)
                  where e.n <> all (coalesce(v_done, '{}')))) r;
     end if;
 end
 $$;
-comment on function tasker.complete_steps(uuid, jsonb) is 'submit_results, and for successes in tasks that nobody holds at this moment also what an orchestrator would do next, in the same commit: the children are counted down and sent, the task evaluated. The rest takes the way by the queue. Same elements and answers; not in order.';
+comment on function tasker.complete_steps(uuid, jsonb, int, text[], interval) is 'submit_results, and for successes in tasks that nobody holds at this moment also what an orchestrator would do next, in the same commit: the children are counted down, sent, and up to p_claim of them with a handler in p_handlers claimed for this worker, the task evaluated. The rest takes the way by the queue. Same elements and answers, not in order; and a row with status claimed and the columns of claim_steps for each claim.';

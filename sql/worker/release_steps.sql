@@ -2,7 +2,7 @@ create function tasker.release_steps(p_worker_id uuid, p_claims jsonb, p_delay i
 returns table (task_id uuid, step text, status text)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-    v_now       timestamptz := tasker.now();
+    v_now       timestamptz := tasker.clock();
     v_task_ids  uuid[];
     v_steps     text[];
     v_msg_ids   bigint[];

@@ -1,7 +1,7 @@
 create function tasker.submit_results(p_worker_id uuid, p_results jsonb) returns table (task_id uuid, step text, status text)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-    v_now        timestamptz := tasker.now();
+    v_now        timestamptz := tasker.clock();
     v_task_ids   uuid[];
     v_steps      text[];
     v_claim_nos  int[];

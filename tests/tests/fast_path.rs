@@ -125,3 +125,50 @@ async fn two_workers_that_finish_the_last_parents_together_start_the_child_once(
         assert_eq!(e.task_state(id).await, "complete");
     }
 }
+
+/// What `complete_steps` claims: step, claim number, parents' results.
+async fn complete_and_claim(
+    e: &Engine,
+    claim: &Claim,
+    max: i32,
+    handlers: &[&str],
+) -> Vec<(String, i32, Value)> {
+    sqlx::query_as("select step, claim_no, parents from tasker.complete_steps($1, $2, $3, $4, '30 s') where status = 'claimed' order by step")
+        .bind(e.worker)
+        .bind(json!([result(claim, json!({"type": "success", "result": 7}))]))
+        .bind(max)
+        .bind(handlers)
+        .fetch_all(e.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_follows_is_claimed_in_the_same_commit() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["a"])]).await;
+    let id = e.start().await;
+    let a = e.claim(1).await.remove(0);
+    let claimed = complete_and_claim(&e, &a, 2, &["noop"]).await;
+    assert_eq!(claimed, ["b", "c"].map(|step| (step.to_owned(), 1, json!({"a": 7}))));
+    assert_eq!(e.step_path(id, "b").await, ["enqueued", "in_progress"]);
+    // The third, and only that, is there for everyone.
+    let others: Vec<String> = e.claim(10).await.into_iter().map(|claim| claim.step).collect();
+    assert_eq!(others, ["d"]);
+    assert_eq!(e.depth("worker_test_queue").await, 3, "each claim has its message");
+    // A lease that runs out is claimed again, as ever.
+    e.expire_leases().await;
+    let mut again: Vec<(String, i32)> = e.claim(10).await.into_iter().map(|c| (c.step, c.claim_no)).collect();
+    again.sort();
+    assert_eq!(again, ["b", "c", "d"].map(|step| (step.to_owned(), 2)));
+}
+
+#[tokio::test]
+async fn only_steps_with_a_handler_of_the_worker_are_claimed_on() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
+    e.start().await;
+    let a = e.claim(1).await.remove(0);
+    assert_eq!(complete_and_claim(&e, &a, 5, &["another"]).await, []);
+    assert_eq!(e.claim(1).await.remove(0).step, "b");
+}

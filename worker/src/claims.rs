@@ -43,6 +43,14 @@ impl Claim {
          claim_no, context, inputs, parents, timeout, correlation_id, traceparent \
          from tasker.claim_steps($1, $2, $3, $4)";
 
+    /// Submits by worker and results, and claims what follows by number, handlers, and lease. After a
+    /// claim's columns comes the status.
+    pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
+         claim_no, context, inputs, parents, timeout, correlation_id, traceparent, status \
+         from tasker.complete_steps($1, $2, $3, $4, $5)";
+    /// The position of the status.
+    pub(crate) const STATUS: usize = 13;
+
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let parents: Option<Json<Map<String, Value>>> = row.try_get(9)?;
         let timeout: Option<PgInterval> = row.try_get(10)?;

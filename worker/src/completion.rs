@@ -4,17 +4,24 @@
 use crate::{
     StepError,
     claims::{StepKey, Ticket},
+    dispatch::FollowUp,
     meters::Meters,
     submit::Submitter,
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tasker_core::{Error, StepOutcome, db::Delays};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Keeps one submit's transaction short.
 const MAX_BATCH: usize = 500;
+/// The reason of a release, for the audit.
+pub(crate) const SHUT_DOWN: &str = "the worker was shut down";
 
 /// What is to be told to the database about one held step.
 pub(crate) struct Completed {
@@ -54,14 +61,21 @@ impl Serialize for Finished {
 pub(crate) struct CompletionActor<S> {
     submitter: S,
     reports: mpsc::Receiver<Completed>,
+    /// None: what follows is left to the queue.
+    follow_up: Option<FollowUp>,
     meters: Arc<Meters>,
     delays: Delays,
 }
 
 impl<S: Submitter> CompletionActor<S> {
-    pub(crate) fn new(submitter: S, reports: mpsc::Receiver<Completed>, meters: Arc<Meters>) -> Self {
+    pub(crate) fn new(
+        submitter: S,
+        reports: mpsc::Receiver<Completed>,
+        follow_up: Option<FollowUp>,
+        meters: Arc<Meters>,
+    ) -> Self {
         let delays = Delays::new(Duration::from_millis(50), Duration::from_secs(5));
-        Self { submitter, reports, meters, delays }
+        Self { submitter, reports, follow_up, meters, delays }
     }
 
     /// Runs until every sender is gone, or after `finish` until the channel is empty.
@@ -153,7 +167,18 @@ impl<S: Submitter> CompletionActor<S> {
     }
 
     async fn try_submit(&mut self, results: &[Finished]) -> tasker_core::Result<()> {
-        for answer in self.submitter.submit(results).await? {
+        let permits = self.follow_up.as_ref().and_then(FollowUp::permits);
+        let max_claims = permits.as_ref().map_or(0, |permits| permits.num_permits());
+        let since = Instant::now();
+        let submitted = self.submitter.submit(results, max_claims).await?;
+        let mut left = Vec::new();
+        if let (Some(follow_up), Some(permits)) = (&self.follow_up, permits)
+            && !submitted.claims.is_empty()
+        {
+            self.meters.claimed_steps.increment(submitted.claims.len() as u64);
+            left = follow_up.start(submitted.claims, permits, since).await;
+        }
+        for answer in submitted.answers {
             self.meters.result(&answer.status);
             if answer.status != "accepted" {
                 let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
@@ -161,6 +186,9 @@ impl<S: Submitter> CompletionActor<S> {
             }
         }
         self.delays.reset();
+        if !left.is_empty() {
+            self.release(&left, Duration::ZERO, SHUT_DOWN).await;
+        }
         Ok(())
     }
 

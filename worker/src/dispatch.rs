@@ -1,9 +1,13 @@
-//! Takes claimed steps from the dispatch channel and starts each on a task of its own.
+//! The way of a claimed step to its handler: into the dispatch channel, and from there to a task of its own.
 
-use crate::{claims::Claim, claims::Ticket, run_step::Runner};
-use std::sync::Arc;
+use crate::{
+    claims::{Claim, StepKey, Ticket},
+    run_step::Runner,
+    worker::Shared,
+};
+use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A claimed step with the permit it runs under.
 pub(crate) struct Dispatched {
@@ -12,10 +16,80 @@ pub(crate) struct Dispatched {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// Runs until the fetcher is gone and the channel is empty. Each step has its permit already, so that
+/// Runs until the senders are gone and the channel is empty. Each step has its permit already, so that
 /// nothing waits here and no more tasks exist than permits.
 pub(crate) async fn run(mut steps: mpsc::Receiver<Dispatched>, runner: Arc<Runner>, tracker: TaskTracker) {
     while let Some(step) = steps.recv().await {
         tracker.spawn(Arc::clone(&runner).run(step));
+    }
+}
+
+/// Dispatches steps claimed by a call made at `since`, each with one of the permits. Returns those that
+/// are to be released, as the worker is shutting down.
+pub(crate) async fn start(
+    shared: &Shared,
+    dispatch: &mpsc::Sender<Dispatched>,
+    claims: Vec<Claim>,
+    permits: &mut OwnedSemaphorePermit,
+    since: Instant,
+    shutdown: &CancellationToken,
+) -> Vec<Ticket> {
+    let mut left = Vec::new();
+    for claim in claims {
+        let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
+        let ticket = shared.claims.hold(key, claim.claim_no, since);
+        match permits.split(1).filter(|_| !shutdown.is_cancelled()) {
+            Some(permit) => {
+                // The channel has room for as many as there are permits.
+                if let Err(closed) = dispatch.send(Dispatched { claim, ticket, permit }).await {
+                    left.push(closed.0.ticket);
+                }
+            }
+            None => left.push(ticket),
+        }
+    }
+    shared.meters.permits_in_use(&shared.permits, shared.settings.concurrency);
+    shared.meters.dispatch_depth.set((dispatch.max_capacity() - dispatch.capacity()) as f64);
+    left
+}
+
+/// Lets the completion side claim what follows from the results it submits: a chain of steps then takes
+/// one call a step, and no message wakes anyone on the way.
+pub(crate) struct FollowUp {
+    pub(crate) shared: Arc<Shared>,
+    /// Weak: the channel closes when the fetcher ends.
+    pub(crate) dispatch: mpsc::WeakSender<Dispatched>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl FollowUp {
+    /// Half of the free permits: the fetcher, which serves what others have sent, finds the rest.
+    pub(crate) fn permits(&self) -> Option<OwnedSemaphorePermit> {
+        if self.shutdown.is_cancelled() {
+            return None;
+        }
+        let half = self.shared.permits.available_permits().div_ceil(2);
+        Arc::clone(&self.shared.permits).try_acquire_many_owned(half.try_into().ok()?).ok()
+    }
+
+    /// See [`start`].
+    pub(crate) async fn start(
+        &self,
+        claims: Vec<Claim>,
+        mut permits: OwnedSemaphorePermit,
+        since: Instant,
+    ) -> Vec<Ticket> {
+        match self.dispatch.upgrade() {
+            Some(dispatch) => {
+                start(&self.shared, &dispatch, claims, &mut permits, since, &self.shutdown).await
+            }
+            None => {
+                let key = |claim: &Claim| StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
+                claims
+                    .iter()
+                    .map(|claim| self.shared.claims.hold(key(claim), claim.claim_no, since))
+                    .collect()
+            }
+        }
     }
 }

@@ -2,9 +2,9 @@
 //! never more, from its namespaces in rotation, and sends them into the dispatch channel.
 
 use crate::{
-    claims::{Claim, StepKey},
-    completion::{Completed, Report},
-    dispatch::Dispatched,
+    claims::Claim,
+    completion::{Completed, Report, SHUT_DOWN},
+    dispatch::{self, Dispatched},
     worker::Shared,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -25,9 +25,6 @@ const MAX_CLAIM: usize = 500;
 /// Refused until the first template of a namespace is applied, which creates its queue: the engine's
 /// own code, and that of a queue's missing table.
 const UNKNOWN_NAMESPACE: [&str; 2] = ["TK001", "42P01"];
-
-/// The reason of a release, for the audit.
-const SHUT_DOWN: &str = "the worker was shut down";
 
 /// One namespace and what wakes it.
 struct Namespace {
@@ -123,33 +120,15 @@ impl StepExecutorActor {
         self.shared.meters.claimed_steps.increment(rows.len() as u64);
         let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let count = claims.len();
-        for claim in claims {
-            let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
-            let ticket = self.shared.claims.hold(key, claim.claim_no, since);
-            match permits.split(1).filter(|_| !shutdown.is_cancelled()) {
-                Some(permit) => {
-                    let step = Dispatched { claim, ticket, permit };
-                    if self.dispatch.send(step).await.is_err() {
-                        tracing::error!(
-                            "the dispatch channel is closed: a claimed step waits for its lease to run out"
-                        );
-                    }
-                }
-                None => {
-                    let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
-                    if self.completions.send(Completed { ticket, report }).await.is_err() {
-                        tracing::error!(
-                            "the completion channel is closed: a claimed step waits for its lease to run out"
-                        );
-                    }
-                }
+        let left = dispatch::start(&self.shared, &self.dispatch, claims, &mut permits, since, shutdown).await;
+        for ticket in left {
+            let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
+            if self.completions.send(Completed { ticket, report }).await.is_err() {
+                tracing::error!(
+                    "the completion channel is closed: a claimed step waits for its lease to run out"
+                );
             }
         }
-        self.shared.meters.permits_in_use(&self.shared.permits, self.shared.settings.concurrency);
-        self.shared
-            .meters
-            .dispatch_depth
-            .set((self.dispatch.max_capacity() - self.dispatch.capacity()) as f64);
         Ok(count)
     }
 

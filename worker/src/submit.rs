@@ -1,9 +1,13 @@
 //! The calls by which steps leave this process: `complete_steps` and `release_steps`.
 
-use crate::{claims::StepKey, completion::Finished};
+use crate::{
+    claims::{Claim, StepKey},
+    completion::Finished,
+    worker::Shared,
+};
 use serde_json::{Value, json};
-use sqlx::{PgConnection, PgPool, types::Json};
-use std::time::Duration;
+use sqlx::{PgConnection, Row, types::Json};
+use std::{sync::Arc, time::Duration};
 use tasker_core::{Result, connection::OwnConnection};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -18,10 +22,22 @@ pub(crate) struct Answer {
     pub(crate) status: String,
 }
 
+/// What one submit brought.
+#[derive(Debug, Default)]
+pub(crate) struct Submitted {
+    pub(crate) answers: Vec<Answer>,
+    /// Steps that followed, claimed in the same commit.
+    pub(crate) claims: Vec<Claim>,
+}
+
 /// The database as the completion side sees it.
 pub(crate) trait Submitter: Send + 'static {
-    /// All or nothing.
-    fn submit(&self, results: &[Finished]) -> impl Future<Output = Result<Vec<Answer>>> + Send;
+    /// All or nothing. Claims up to `max_claims` steps of what follows.
+    fn submit(
+        &self,
+        results: &[Finished],
+        max_claims: usize,
+    ) -> impl Future<Output = Result<Submitted>> + Send;
 
     /// Gives steps back to their queue, to be claimed again after `delay`.
     fn release(
@@ -35,28 +51,50 @@ pub(crate) trait Submitter: Send + 'static {
 /// The real one.
 pub(crate) struct PgSubmitter {
     worker_id: Uuid,
+    /// The handlers for which steps may be claimed.
+    handlers: Arc<[String]>,
+    lease: Duration,
     /// Uncontended: the completion side has one call in flight.
     connection: Mutex<OwnConnection>,
 }
 
 impl PgSubmitter {
     /// Ends with `stop` only while it waits for a connection.
-    pub(crate) fn new(pool: PgPool, worker_id: Uuid, stop: CancellationToken) -> Self {
-        Self { worker_id, connection: Mutex::new(OwnConnection::new(pool, true, stop)) }
+    pub(crate) fn new(shared: &Shared, stop: CancellationToken) -> Self {
+        Self {
+            worker_id: shared.worker_id,
+            handlers: shared.handlers.keys().cloned().collect(),
+            lease: shared.settings.lease,
+            connection: Mutex::new(OwnConnection::new(shared.pool.clone(), true, stop)),
+        }
     }
 }
 
 impl Submitter for PgSubmitter {
-    async fn submit(&self, results: &[Finished]) -> Result<Vec<Answer>> {
+    async fn submit(&self, results: &[Finished], max_claims: usize) -> Result<Submitted> {
+        let max_claims = i32::try_from(max_claims).unwrap_or(i32::MAX);
         let submit = async |connection: &mut PgConnection| {
-            sqlx::query_as("select task_id, step, status from tasker.complete_steps($1, $2)")
+            sqlx::query(Claim::COMPLETE_STATEMENT)
                 .bind(self.worker_id)
                 .bind(Json(results))
+                .bind(max_claims)
+                .bind(&*self.handlers)
+                .bind(self.lease)
                 .fetch_all(connection)
                 .await
         };
-        let rows: Vec<(Uuid, String, String)> = self.connection.lock().await.call(submit).await?;
-        Ok(rows.into_iter().map(|(task_id, step, status)| Answer { task_id, step, status }).collect())
+        let mut submitted = Submitted::default();
+        for row in &self.connection.lock().await.call(submit).await? {
+            match row.try_get(Claim::STATUS)? {
+                "claimed" => submitted.claims.push(Claim::from_row(row)?),
+                status => submitted.answers.push(Answer {
+                    task_id: row.try_get::<Option<Uuid>, _>(0)?.unwrap_or_default(),
+                    step: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+                    status: status.to_owned(),
+                }),
+            }
+        }
+        Ok(submitted)
     }
 
     async fn release(&self, claims: &[(&StepKey, i32)], delay: Duration, reason: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::{
     claims::Claims,
     completion::CompletionActor,
     context::StateMap,
-    dispatch,
+    dispatch::{self, FollowUp},
     executor::StepExecutorActor,
     handler::{Callables, Registered, register},
     leases,
@@ -189,8 +189,13 @@ impl Worker {
         let (abandon, finish, steps) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let runner = Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
-        let submitter = PgSubmitter::new(shared.pool.clone(), shared.worker_id, stop.clone());
+        let submitter = PgSubmitter::new(&shared, stop.clone());
 
+        let follow_up = FollowUp {
+            shared: Arc::clone(&shared),
+            dispatch: dispatch.downgrade(),
+            shutdown: shutdown.clone(),
+        };
         let mut front = JoinSet::new();
         let connection = OwnConnection::new(shared.pool.clone(), true, shutdown.clone());
         front.spawn(
@@ -200,7 +205,8 @@ impl Worker {
         front.spawn(dispatch::run(dispatched, runner, steps.clone()));
         let mut completion = JoinSet::new();
         completion.spawn(
-            CompletionActor::new(submitter, completed, Arc::clone(&shared.meters)).run(finish.clone()),
+            CompletionActor::new(submitter, completed, Some(follow_up), Arc::clone(&shared.meters))
+                .run(finish.clone()),
         );
         let mut back = JoinSet::new();
         back.spawn(leases::run(Arc::clone(&shared), stop.clone()));
@@ -267,7 +273,7 @@ impl Running {
         let held = claims.older_than(Duration::ZERO);
         if !held.is_empty() {
             let held: Vec<_> = held.iter().map(|(key, claim_no)| (key, *claim_no)).collect();
-            let submitter = PgSubmitter::new(pool.clone(), *worker_id, self.stop.clone());
+            let submitter = PgSubmitter::new(&self.shared, self.stop.clone());
             let release =
                 submitter.release(&held, Duration::ZERO, "the worker was shut down before the handler ended");
             log_farewell("release the last steps", timeout(FAREWELL, release).await);

@@ -3,7 +3,7 @@
 use super::{BenchError, processes::Processes, workflow::Workflow};
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -67,7 +67,8 @@ impl Bench<'_> {
     /// Runs a few hundred tasks unmeasured.
     pub async fn warm_up(&self, processes: &mut Processes) -> Result<(), BenchError> {
         let ids = self.enqueue(self.tasks.min(300)).await?;
-        self.wait_for(&ids, processes).await
+        let mut connection = self.pool.acquire().await?;
+        self.wait_for(&ids, &mut connection, processes).await
     }
 
     /// All tasks at once: throughput.
@@ -76,7 +77,8 @@ impl Bench<'_> {
         let started = Instant::now();
         let ids = self.enqueue(self.tasks).await?;
         let enqueued = Instant::now();
-        self.wait_for(&ids, processes).await?;
+        let mut connection = self.pool.acquire().await?;
+        self.wait_for(&ids, &mut connection, processes).await?;
         let (excluding, including) = (enqueued.elapsed(), started.elapsed());
         let latencies = sqlx::query_scalar(
             "select (extract(epoch from completed_at - created_at) * 1000)::float8 from tasker.tasks where task_id = any ($1)",
@@ -91,6 +93,7 @@ impl Bench<'_> {
     pub async fn one_at_a_time(&self, processes: &mut Processes) -> Result<Figures, BenchError> {
         let before = self.counters().await?;
         let (mut ids, mut latencies, mut enqueueing) = (Vec::new(), Vec::new(), Duration::ZERO);
+        let mut connection = self.pool.acquire().await?;
         let started = Instant::now();
         for _ in 0..self.tasks {
             let begun = Instant::now();
@@ -98,10 +101,10 @@ impl Bench<'_> {
                 .bind(self.namespace)
                 .bind(self.workflow.name())
                 .bind(json!({}))
-                .fetch_one(self.pool)
+                .fetch_one(&mut *connection)
                 .await?;
             enqueueing += begun.elapsed();
-            self.wait_for(&[id], processes).await?;
+            self.wait_for(&[id], &mut connection, processes).await?;
             latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
             ids.push(id);
         }
@@ -119,7 +122,12 @@ impl Bench<'_> {
     }
 
     /// Waits until all have completed. Looks from the last one on, which in all likelihood is the last to finish.
-    async fn wait_for(&self, ids: &[Uuid], processes: &mut Processes) -> Result<(), BenchError> {
+    async fn wait_for(
+        &self,
+        ids: &[Uuid],
+        connection: &mut PgConnection,
+        processes: &mut Processes,
+    ) -> Result<(), BenchError> {
         let pause = Duration::from_millis(if ids.len() == 1 { 1 } else { 10 });
         let mut checked = Instant::now();
         for id in ids.iter().rev() {
@@ -127,7 +135,7 @@ impl Bench<'_> {
                 let state: String =
                     sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
                         .bind(id)
-                        .fetch_one(self.pool)
+                        .fetch_one(&mut *connection)
                         .await?;
                 match state.as_str() {
                     "complete" => break,

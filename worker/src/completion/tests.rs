@@ -1,7 +1,10 @@
 //! The completion side against a database that is a script.
 
 use super::*;
-use crate::{claims::Claims, submit::Answer};
+use crate::{
+    claims::Claims,
+    submit::{Answer, Submitted},
+};
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard},
@@ -48,7 +51,7 @@ impl Fake {
 }
 
 impl Submitter for Fake {
-    async fn submit(&self, results: &[Finished]) -> tasker_core::Result<Vec<Answer>> {
+    async fn submit(&self, results: &[Finished], _max_claims: usize) -> tasker_core::Result<Submitted> {
         let call = results.iter().map(|r| (r.ticket.key.step.to_string(), r.outcome.clone())).collect();
         self.calls().push(call);
         self.0.gate.acquire().await.unwrap().forget();
@@ -74,7 +77,7 @@ impl Submitter for Fake {
             step: r.ticket.key.step.to_string(),
             status: "accepted".to_owned(),
         };
-        Ok(results.iter().map(answer).collect())
+        Ok(Submitted { answers: results.iter().map(answer).collect(), claims: Vec::new() })
     }
 
     async fn release(
@@ -99,7 +102,7 @@ struct Setup {
 fn setup() -> Setup {
     let (fake, claims) = (Fake::default(), Arc::new(Claims::default()));
     let (sender, receiver) = mpsc::channel(100);
-    let actor = CompletionActor::new(fake.clone(), receiver, Arc::new(Meters::new(1)));
+    let actor = CompletionActor::new(fake.clone(), receiver, None, Arc::new(Meters::new(1)));
     Setup { fake, claims, sender, actor }
 }
 

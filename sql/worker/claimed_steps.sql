@@ -1,0 +1,17 @@
+create function tasker.claimed_steps(p_task_ids uuid[], p_steps text[])
+returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text)
+-- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that calls it.
+language sql stable as $$
+    select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
+           coalesce(r.results, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent
+      from unnest(p_task_ids, p_steps) c(task_id, step)
+     cross join lateral (select * from tasker.steps s where s.task_id = c.task_id and s.name = c.step offset 0) s
+     cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t
+     cross join lateral (select * from tasker.template_steps p where p.template_id = t.template_id and p.name = s.template_step offset 0) p
+      left join lateral (select jsonb_object_agg(q.name, q.result) as results
+                           from tasker.template_edges e
+                           join tasker.steps q on q.task_id = c.task_id and q.name = e.parent
+                          where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) r on p.parent_count > 0
+$$;
+comment on function tasker.claimed_steps(uuid[], text[]) is 'What a worker is told about steps it has just claimed.';
