@@ -152,6 +152,8 @@ async fn what_follows_is_claimed_in_the_same_commit() {
     let claimed = complete_and_claim(&e, &a, 2, &["noop"]).await;
     assert_eq!(claimed, ["b", "c"].map(|step| (step.to_owned(), 1, json!({"a": 7}))));
     assert_eq!(e.step_path(id, "b").await, ["enqueued", "in_progress"]);
+    let attempts = "select string_agg(attempt::text, ',' order by transition_id) from tasker.step_transitions where task_id = $1 and name = 'b'";
+    assert_eq!(e.text(attempts, id).await, "0,1");
     // The third, and only that, is there for everyone.
     let others: Vec<String> = e.claim(10).await.into_iter().map(|claim| claim.step).collect();
     assert_eq!(others, ["d"]);
