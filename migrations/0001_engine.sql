@@ -15,7 +15,7 @@ create table tasker.settings (
     singleton           boolean primary key default true check (singleton),
     notify_on_enqueue   boolean not null default true
 );
-comment on table tasker.settings is 'One row. notify_on_enqueue: whether enqueue_task wakes an orchestrator at once; a notification makes commits wait for each other, so turn it off under very heavy enqueueing and let the poll find the tasks. The clock columns are for tests.';
+comment on table tasker.settings is 'One row. notify_on_enqueue: whether enqueue_task wakes an orchestrator at once; a notification makes commits wait for each other, so turn it off under very heavy enqueueing and let the poll find the tasks.';
 insert into tasker.settings default values;
 
 create table tasker.namespaces (

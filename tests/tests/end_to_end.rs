@@ -17,6 +17,7 @@ use std::{
 use tasker_tests::eventually;
 use tasker_worker::{StepContext, StepError, StepOutcome};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use world::{SOON, World};
 
@@ -320,14 +321,14 @@ async fn a_template_applied_after_the_worker_started_is_served() {
 #[tokio::test]
 async fn a_step_longer_than_its_lease_runs_once() {
     let world = World::with(single()).await;
-    let runs = Arc::new(AtomicUsize::new(0));
+    let (runs, done_waiting) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
     let slow = || {
-        let runs = Arc::clone(&runs);
+        let (runs, done_waiting) = (Arc::clone(&runs), done_waiting.clone());
         move |ctx: StepContext| {
             runs.fetch_add(1, Ordering::SeqCst);
+            let done_waiting = done_waiting.clone();
             async move {
-                // Longer than the lease: that is what is tested.
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                done_waiting.cancelled().await;
                 done(ctx).await
             }
         }
@@ -338,6 +339,15 @@ async fn a_step_longer_than_its_lease_runs_once() {
         world.worker(|w| w.lease(lease).handler("work", slow())).await,
     ];
     let id = world.enqueue(json!({})).await;
+    eventually("the first lease to have run out", SOON, async || {
+        sqlx::query("select from tasker.steps where task_id = $1 and clock_timestamp() > started_at + interval '2.5 s'")
+            .bind(id)
+            .fetch_optional(&world.db.pool)
+            .await
+            .unwrap()
+    })
+    .await;
+    done_waiting.cancel();
     assert_eq!(world.result(id).await, json!({"only": 1}));
     assert_eq!((world.step(id, "only").await.2, runs.load(Ordering::SeqCst)), (1, 1));
     for worker in workers {

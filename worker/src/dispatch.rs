@@ -25,10 +25,10 @@ pub(crate) async fn run(mut steps: mpsc::Receiver<Dispatched>, runner: Arc<Runne
 }
 
 /// Dispatches steps claimed by a call made at `since`, each with one of the permits. Returns those that
-/// are to be released, as the worker is shutting down.
+/// are to be released, as the worker is shutting down; then the channel may be gone.
 pub(crate) async fn start(
     shared: &Shared,
-    dispatch: &mpsc::Sender<Dispatched>,
+    dispatch: Option<&mpsc::Sender<Dispatched>>,
     claims: Vec<Claim>,
     permits: &mut OwnedSemaphorePermit,
     since: Instant,
@@ -38,8 +38,8 @@ pub(crate) async fn start(
     for claim in claims {
         let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
         let ticket = shared.claims.hold(key, claim.claim_no, since);
-        match permits.split(1).filter(|_| !shutdown.is_cancelled()) {
-            Some(permit) => {
+        match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
+            Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.
                 if let Err(closed) = dispatch.send(Dispatched { claim, ticket, permit }).await {
                     left.push(closed.0.ticket);
@@ -49,7 +49,9 @@ pub(crate) async fn start(
         }
     }
     shared.meters.permits_in_use(&shared.permits, shared.settings.concurrency);
-    shared.meters.dispatch_depth.set((dispatch.max_capacity() - dispatch.capacity()) as f64);
+    if let Some(dispatch) = dispatch {
+        shared.meters.dispatch_depth.set((dispatch.max_capacity() - dispatch.capacity()) as f64);
+    }
     left
 }
 
@@ -79,17 +81,7 @@ impl FollowUp {
         mut permits: OwnedSemaphorePermit,
         since: Instant,
     ) -> Vec<Ticket> {
-        match self.dispatch.upgrade() {
-            Some(dispatch) => {
-                start(&self.shared, &dispatch, claims, &mut permits, since, &self.shutdown).await
-            }
-            None => {
-                let key = |claim: &Claim| StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
-                claims
-                    .iter()
-                    .map(|claim| self.shared.claims.hold(key(claim), claim.claim_no, since))
-                    .collect()
-            }
-        }
+        let dispatch = self.dispatch.upgrade();
+        start(&self.shared, dispatch.as_ref(), claims, &mut permits, since, &self.shutdown).await
     }
 }

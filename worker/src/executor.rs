@@ -120,7 +120,8 @@ impl StepExecutorActor {
         self.shared.meters.claimed_steps.increment(rows.len() as u64);
         let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let count = claims.len();
-        let left = dispatch::start(&self.shared, &self.dispatch, claims, &mut permits, since, shutdown).await;
+        let left =
+            dispatch::start(&self.shared, Some(&self.dispatch), claims, &mut permits, since, shutdown).await;
         for ticket in left {
             let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
             if self.completions.send(Completed { ticket, report }).await.is_err() {
