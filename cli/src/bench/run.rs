@@ -95,6 +95,7 @@ impl Bench<'_> {
         let (mut ids, mut latencies, mut enqueueing) = (Vec::new(), Vec::new(), Duration::ZERO);
         let mut connection = self.pool.acquire().await?;
         let started = Instant::now();
+        let mut shortest = Duration::MAX;
         for _ in 0..self.tasks {
             let begun = Instant::now();
             let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task($1, $2, $3)")
@@ -104,8 +105,15 @@ impl Bench<'_> {
                 .fetch_one(&mut *connection)
                 .await?;
             enqueueing += begun.elapsed();
+            // Looking all the time would take one of two cores from what is measured; none takes less than
+            // half of the shortest so far.
+            if shortest < Duration::MAX {
+                tokio::time::sleep((shortest / 2).saturating_sub(begun.elapsed())).await;
+            }
             self.wait_for(&[id], &mut connection, processes).await?;
-            latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
+            let latency = begun.elapsed();
+            shortest = shortest.min(latency);
+            latencies.push(latency.as_secs_f64() * 1000.0);
             ids.push(id);
         }
         let including = started.elapsed();
@@ -128,7 +136,8 @@ impl Bench<'_> {
         connection: &mut PgConnection,
         processes: &mut Processes,
     ) -> Result<(), BenchError> {
-        let pause = Duration::from_millis(if ids.len() == 1 { 1 } else { 10 });
+        // For one there is no pause: a timer's step is a millisecond, a look takes a fifth of that.
+        let pause = Duration::from_millis(if ids.len() == 1 { 0 } else { 10 });
         let mut checked = Instant::now();
         for id in ids.iter().rev() {
             loop {
@@ -142,6 +151,7 @@ impl Bench<'_> {
                     "error" | "cancelled" | "blocked_by_failures" | "resolved_manually" => {
                         return Err(format!("task {id} ended in state {state}").into());
                     }
+                    _ if pause.is_zero() => {}
                     _ => tokio::time::sleep(pause).await,
                 }
                 if checked.elapsed() > Duration::from_secs(1) {
