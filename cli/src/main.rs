@@ -16,6 +16,7 @@ mod signals;
 mod steps;
 mod table;
 mod units;
+mod who;
 
 use args::Cli;
 use clap::Parser;

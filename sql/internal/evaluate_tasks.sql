@@ -1,4 +1,4 @@
-create function tasker.evaluate_tasks(p_settled tasker.settled_step[], p_ready_tasks uuid[], p_failing uuid[], p_now timestamptz) returns int
+create function tasker.evaluate_tasks(p_settled tasker.settled_step[], p_ready_tasks uuid[], p_ready_held boolean[], p_failing uuid[], p_now timestamptz) returns int
 language plpgsql volatile as $$
 declare
     v_finished int;
@@ -12,11 +12,12 @@ begin
     ), next as (
         select c.task_id, coalesce(t.error, c.error) as error, coalesce(r.n, 0) as ready, t.remaining - c.done as remaining, t.failed + c.failed as failed,
                case when c.failing then 0 else t.active - c.settled + coalesce(r.n, 0) end as active,
-               case when c.failing then 0 else t.held end as held,
+               case when c.failing then 0 else t.held + coalesce(r.held, 0) end as held,
                case when c.failing then 0 else t.waiting_retry + c.retry end as waiting_retry, c.failing
           from change c
           join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t on true
-          left join (select x.task_id, count(*) as n from unnest(p_ready_tasks) x(task_id) group by 1) r on r.task_id = c.task_id
+          left join (select x.task_id, count(*) filter (where not x.held) as n, count(*) filter (where x.held) as held
+                       from unnest(p_ready_tasks, p_ready_held) x(task_id, held) group by 1) r on r.task_id = c.task_id
     ), moved as (
         update tasker.tasks t
            set remaining = n.remaining, active = n.active, held = n.held, waiting_retry = n.waiting_retry, failed = n.failed, error = n.error,
@@ -32,4 +33,4 @@ begin
     return v_finished;
 end
 $$;
-comment on function tasker.evaluate_tasks(tasker.settled_step[], uuid[], uuid[], timestamptz) is 'One update for each task of a results batch: counters, state, error. p_failing: tasks that end now, their steps cancelled. Returns how many finished. The caller holds the tasks.';
+comment on function tasker.evaluate_tasks(tasker.settled_step[], uuid[], boolean[], uuid[], timestamptz) is 'One update for each task of a results batch: counters, state, error. p_failing: tasks that end now, their steps cancelled. Returns how many finished. The caller holds the tasks.';

@@ -9,6 +9,8 @@ declare
     v_templates  uuid[];
     v_ready_tasks uuid[];
     v_ready_steps text[];
+    v_held_tasks  uuid[];
+    v_held_steps  text[];
     v_due        timestamptz;
 begin
     select array_agg((e.v ->> 'msg_id')::bigint), array_agg((e.v ->> 'task_id')::uuid) into v_msg_ids, v_task_ids
@@ -22,18 +24,20 @@ begin
     with made as (
         insert into tasker.steps (task_id, name, template_step, state, waiting_on, max_attempts, available_at, enqueued_at, updated_at, created_at)
         select r.task_id, p.name, p.name,
-               (case when p.parent_count = 0 and not t.held then 'enqueued' else 'pending' end)::tasker.step_state,
+               (case when p.parent_count = 0 and not (t.later or t.gated) then 'enqueued' else 'pending' end)::tasker.step_state,
                p.parent_count, p.max_attempts,
-               case when p.parent_count = 0 and t.held then t.run_at end,
-               case when p.parent_count = 0 and not t.held then v_now end, v_now, v_now
+               case when p.parent_count = 0 and t.later then t.run_at end,
+               case when p.parent_count = 0 and not (t.later or t.gated) then v_now end, v_now, v_now
           from unnest(v_task_ids, v_templates, v_errors) r(task_id, template_id, error)
-         cross join lateral (select t.run_at, coalesce(t.run_at > v_now, false) as held from tasker.tasks t where t.task_id = r.task_id offset 0) t
+         cross join lateral (select t.run_at, coalesce(t.run_at > v_now, false) as later, t.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
+                               from tasker.tasks t where t.task_id = r.task_id offset 0) t
           join tasker.template_steps p on p.template_id = r.template_id
          where r.error is null
          order by r.task_id, p.level, p.position
-        returning task_id, name, state, available_at
+        returning task_id, name, state, available_at, state = 'pending' and waiting_on = 0 and available_at is null as held
     ), counted as (
-        select m.task_id, count(*) as steps, count(*) filter (where m.state = 'enqueued') as active, count(m.available_at) as held
+        select m.task_id, count(*) as steps, count(*) filter (where m.state = 'enqueued') as active,
+               count(*) filter (where m.held or m.available_at is not null) as held
           from made m group by m.task_id
     ), moved as (
         update tasker.tasks t
@@ -50,13 +54,17 @@ begin
     )
     select (select count(*) from moved m where m.state <> 'error'), (select count(*) from moved m where m.state = 'error'),
            array_agg(m.task_id) filter (where m.state = 'enqueued'), array_agg(m.name) filter (where m.state = 'enqueued'),
-           min(m.available_at)
-      into initialized, failed, v_ready_tasks, v_ready_steps, v_due
+           min(m.available_at), array_agg(m.task_id) filter (where m.held), array_agg(m.name) filter (where m.held)
+      into initialized, failed, v_ready_tasks, v_ready_steps, v_due, v_held_tasks, v_held_steps
       from made m;
+    if v_held_tasks is not null then
+        perform tasker.hold_steps(v_held_tasks, v_held_steps);
+    end if;
     perform tasker.send_steps(v_ready_tasks, v_ready_steps);
     perform pgmq.delete('orchestration_task_requests', v_msg_ids);
     enqueued := coalesce(cardinality(v_ready_tasks), 0);
-    next_due_ms := tasker.ms_until(v_due);
+    -- What is held may have its turn at once.
+    next_due_ms := case when v_held_tasks is not null then 0 else tasker.ms_until(v_due) end;
     return next;
 end
 $$;

@@ -9,6 +9,7 @@ declare
     v_claim_nos    int[];
     v_settled      tasker.settled_step[];
     v_failing      uuid[];
+    v_held         int;
 begin
     -- 1. Read the messages; what is no result goes to the dead letters.
     select tasker.to_uuids(array_agg(m.message ->> 'task_id')), array_agg(m.message ->> 'step'), tasker.to_ints(array_agg(m.message ->> 'claim_no'))
@@ -29,8 +30,9 @@ begin
         perform tasker.cancel_steps(v_failing);
     end if;
     -- 4 to 6.
-    select a.enqueued, a.finished into enqueued, finished from tasker.advance_tasks(v_settled, v_now, v_failing) a;
-    select tasker.ms_until(min(s.available_at)) into next_due_ms from unnest(v_settled) s;
+    select a.enqueued, a.held, a.finished into enqueued, v_held, finished from tasker.advance_tasks(v_settled, v_now, v_failing) a;
+    -- What is held may have its turn at once.
+    select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end into next_due_ms from unnest(v_settled) s;
     return next;
 end
 $$;

@@ -10,13 +10,14 @@ begin
         return;
     end if;
     return query select * from tasker.check_keys(p_step, p_path,
-        '{name,description,type,dependencies,handler,retry,timeout_seconds}', '{name,handler}');
+        '{name,description,type,dependencies,handler,retry,timeout_seconds,lease_seconds}', '{name,handler}');
     return query select * from tasker.check_name(p_step -> 'name', p_path || '/name', 'the name of a step', 63);
     return query select * from tasker.check_type(p_step -> 'description', p_path || '/description', 'description', '{string}');
     return query select p_path || '/type', 'invalid_value', 'type must be standard' where p_step -> 'type' <> '"standard"';
     return query select * from tasker.check_type(p_step -> 'dependencies', p_path || '/dependencies', 'dependencies', '{array}');
     return query select * from tasker.check_handler(p_step -> 'handler', p_path || '/handler');
     return query select * from tasker.check_number(p_step -> 'timeout_seconds', p_path || '/timeout_seconds', 'timeout_seconds', 0.001, 31536000, false);
+    return query select * from tasker.check_number(p_step -> 'lease_seconds', p_path || '/lease_seconds', 'lease_seconds', 1, 86400, true);
     if v_retry is null then
         return;
     elsif jsonb_typeof(v_retry) <> 'object' then

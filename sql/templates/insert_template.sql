@@ -11,7 +11,7 @@ begin
     select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
       from tasker.template_dependencies(p_definition -> 'steps') d;
     insert into tasker.template_steps (template_id, name, position, level, handler, config, max_attempts, backoff,
-                                       backoff_base_ms, max_backoff_ms, jitter, timeout, parent_count, is_leaf)
+                                       backoff_base_ms, max_backoff_ms, jitter, timeout, lease, parent_count, is_leaf)
     select v_id, e.s ->> 'name', e.n, 0, e.s #>> '{handler,callable}', coalesce(e.s #> '{handler,config}', '{}'),
            case when (e.s #>> '{retry,retryable}') = 'false' then 1 else coalesce((e.s #>> '{retry,max_attempts}')::numeric::int, 3) end,
            coalesce(e.s #>> '{retry,backoff}', 'exponential'),
@@ -19,6 +19,7 @@ begin
            coalesce((e.s #>> '{retry,max_backoff_ms}')::numeric::bigint, 60000),
            coalesce((e.s #>> '{retry,jitter}')::boolean, true),
            make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
+           make_interval(secs => (e.s ->> 'lease_seconds')::double precision),
            (select count(*) from tasker.template_edges x where x.template_id = v_id and x.child = e.s ->> 'name'),
            not exists (select from tasker.template_edges x where x.template_id = v_id and x.parent = e.s ->> 'name')
       from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n);

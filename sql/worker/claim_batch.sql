@@ -1,8 +1,7 @@
-create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[])
+create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[], out msg_ids bigint[], out leases interval[])
 language plpgsql volatile as $$
 declare
     v_now      timestamptz := tasker.clock();
-    v_kept     bigint[];
     v_held     bigint[];
     v_expired  jsonb[];
 begin
@@ -14,9 +13,12 @@ begin
     ), found as materialized (
         select s.task_id, s.name, s.state, s.attempt, s.max_attempts, r.msg_id,
                s.state = 'enqueued' or (s.state = 'in_progress' and s.msg_id = r.msg_id) as live,
-               (select t.completed_at is not null from tasker.tasks t where t.task_id = s.task_id) as task_finished
+               t.task_finished, t.lease
           from refs r
          cross join lateral (select * from tasker.steps s where s.task_id = r.task_id and s.name = r.name for no key update skip locked) s
+         cross join lateral (select t.completed_at is not null as task_finished, p.lease
+                               from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
+                              where t.task_id = s.task_id offset 0) t
     ), live as (
         -- A step may have been sent twice: one message claims it, the others are dropped.
         select distinct on (f.task_id, f.name) f.* from found f where f.live order by f.task_id, f.name, f.msg_id
@@ -30,22 +32,22 @@ begin
                msg_id = f.msg_id, worker_id = p_worker_id, started_at = v_now, updated_at = v_now
           from live f
          where s.task_id = f.task_id and s.name = f.name
-        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id
+        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, f.lease
     )
     select array_agg(m.task_id) filter (where m.state = 'in_progress'), array_agg(m.name) filter (where m.state = 'in_progress'),
-           array_agg(m.msg_id) filter (where m.state = 'in_progress'),
+           array_agg(m.msg_id) filter (where m.state = 'in_progress'), array_agg(m.lease) filter (where m.state = 'in_progress'),
            array_agg(tasker.result_message(m.task_id, m.name, m.claim_no)) filter (where m.state = 'enqueued_for_orchestration'),
            (select array_agg(r.msg_id) from refs r where not exists (select from found f where f.msg_id = r.msg_id)
                and exists (select from tasker.steps s where s.task_id = r.task_id and s.name = r.name))
-      into task_ids, steps, v_kept, v_expired, v_held
+      into task_ids, steps, msg_ids, leases, v_expired, v_held
       from moved m;
     if v_expired is not null then
         perform pgmq.send_batch('orchestration_step_results', v_expired, null, clock_timestamp());
         perform tasker.notify_queue('orchestration_step_results');
     end if;
-    if cardinality(v_kept) is distinct from cardinality(p_msg_ids) then
-        perform tasker.drop_messages(p_queue, p_msg_ids, p_messages, v_kept, v_held);
+    if cardinality(msg_ids) is distinct from cardinality(p_msg_ids) then
+        perform tasker.drop_messages(p_queue, p_msg_ids, p_messages, msg_ids, v_held);
     end if;
 end
 $$;
-comment on function tasker.claim_batch(text, uuid, bigint[], jsonb[]) is 'Claims the steps that messages just read refer to. Null: none of them was of use.';
+comment on function tasker.claim_batch(text, uuid, bigint[], jsonb[]) is 'Claims the steps that messages just read refer to. leases: those of steps that have one of their own. Null: none of them was of use.';

@@ -1,10 +1,10 @@
 create function tasker.claimed_steps(p_task_ids uuid[], p_steps text[])
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval)
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that calls it.
 language sql stable as $$
     select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
-           coalesce(r.results, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent
+           coalesce(r.results, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent, p.lease
       from unnest(p_task_ids, p_steps) c(task_id, step)
      cross join lateral (select * from tasker.steps s where s.task_id = c.task_id and s.name = c.step offset 0) s
      cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t

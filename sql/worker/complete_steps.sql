@@ -1,6 +1,6 @@
 create function tasker.complete_steps(p_worker_id uuid, p_results jsonb, p_claim int default 0, p_handlers text[] default '{}', p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_now       timestamptz := tasker.clock();
@@ -22,10 +22,12 @@ begin
            array_agg(case when e.r #>> '{outcome,type}' = 'success' then coalesce(e.r #> '{outcome,result}', 'null') end)
       into v_task_ids, v_steps, v_claims, v_results
       from jsonb_array_elements(p_results) e(r);
-    -- Tasks that nobody holds, so that this never waits; locked in one statement, read in the next.
+    -- Tasks that nobody holds, so that this never waits; locked in one statement, read in the next. In a gated namespace
+    -- an orchestrator decides what is sent.
     with free as materialized (
         select t.task_id from tasker.tasks t
-         where t.task_id = any (v_task_ids) and t.completed_at is null order by t.task_id for no key update skip locked
+         where t.task_id = any (v_task_ids) and t.completed_at is null and t.namespace not in (select g.namespace from tasker.gated_namespaces g)
+         order by t.task_id for no key update skip locked
     )
     select array_agg(f.task_id) into v_free from free f;
     with done as (
@@ -50,19 +52,19 @@ begin
         perform tasker.delete_messages(v_owners, v_msg_ids);
         return query
             select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb,
-                   null::interval, null::uuid, null
+                   null::interval, null::uuid, null, null::interval
               from unnest(v_done) d(n);
         if v_claimed_tasks is not null then
             return query
                 select c.task_id, c.step, 'claimed', c.template_id, c.template_step, c.handler, c.attempt, c.claim_no, c.context, c.inputs, c.parents, c.checkpoint,
-                       c.timeout, c.correlation_id, c.traceparent
+                       c.timeout, c.correlation_id, c.traceparent, c.lease
                   from tasker.claimed_steps(v_claimed_tasks, v_claimed_steps) c;
         end if;
     end if;
     if cardinality(v_done) is distinct from cardinality(v_task_ids) then
         return query
             select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb,
-                   null::interval, null::uuid, null
+                   null::interval, null::uuid, null, null::interval
               from tasker.submit_results(p_worker_id, (
                 select coalesce(jsonb_agg(e.r order by e.n), '[]') from jsonb_array_elements(p_results) with ordinality e(r, n)
                  where e.n <> all (coalesce(v_done, '{}')))) r;

@@ -2,18 +2,20 @@ create function tasker.extend_leases(p_worker_id uuid, p_claims jsonb, p_lease i
 returns table (task_id uuid, step text, status text)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-    v_lease      int := tasker.lease_seconds(p_lease);
+    v_asked      int := tasker.lease_seconds(p_lease);
+    v_lease      int;
     v_namespace  text;
     v_msg_ids    bigint[];
 begin
     -- Reads steps and locks none of them: a handler's own transaction may hold its step.
-    for v_namespace, v_msg_ids in
-        select t.namespace, array_agg(s.msg_id order by s.msg_id)
+    for v_namespace, v_lease, v_msg_ids in
+        select t.namespace, case when p.lease is null then v_asked else tasker.lease_seconds(p.lease) end as lease, array_agg(s.msg_id order by s.msg_id)
           from jsonb_array_elements(p_claims) e(c)
           join tasker.steps s on s.task_id = tasker.to_uuid(e.c ->> 'task_id') and s.name = e.c ->> 'step'
           join tasker.tasks t on t.task_id = s.task_id
+          join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
          where s.state = 'in_progress' and s.claim_no = (tasker.to_ints(array[e.c ->> 'claim_no']))[1] and t.completed_at is null
-         group by t.namespace
+         group by t.namespace, 2
     loop
         perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
     end loop;
@@ -28,4 +30,4 @@ begin
           left join tasker.tasks t on t.task_id = i.task_id;
 end
 $$;
-comment on function tasker.extend_leases(uuid, jsonb, interval) is 'Holds claims for p_lease from now: [{"task_id","step","claim_no"}] of any namespaces. Answers extended; stale (the claim has passed to another); cancelled (stop the handler). One statement serves a whole process. Error: TK007 lease.';
+comment on function tasker.extend_leases(uuid, jsonb, interval) is 'Holds claims from now, for p_lease or the step''s own lease: [{"task_id","step","claim_no"}] of any namespaces. Answers extended; stale (the claim has passed to another); cancelled (stop the handler). One statement serves a whole process. Error: TK007 lease.';

@@ -8,6 +8,7 @@
 
 pub mod engine;
 mod eventually;
+pub mod invariants;
 mod test_db;
 
 pub use eventually::{Condition, eventually};

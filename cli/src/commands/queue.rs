@@ -1,4 +1,4 @@
-//! `tasker queue`: what lies in the queues.
+//! `tasker queue`: what lies in the queues, and holding namespaces back.
 
 use crate::{
     args::Globals,
@@ -7,8 +7,10 @@ use crate::{
     output::{self, Look},
     table::Table,
     units::milliseconds,
+    who::who,
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
 use std::process::ExitCode;
 use tasker_core::client::{self, QueueOverview};
 
@@ -17,22 +19,86 @@ use tasker_core::client::{self, QueueOverview};
 pub enum QueueCommand {
     /// Every queue with its depth.
     List,
+    /// Send no more steps to a namespace; tasks can be enqueued as before.
+    Pause(PauseArgs),
+    /// End a pause: what was held is sent, by priority.
+    Resume(ResumeArgs),
+    /// Let only so many steps wait in a namespace's queue.
+    Limit(LimitArgs),
+}
+
+/// Options of `tasker queue pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The namespace.
+    namespace: String,
+    /// Shown in `tasker queue list`.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who pauses it [default: the user of this machine].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Options of `tasker queue resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The namespace.
+    namespace: String,
+}
+
+/// Options of `tasker queue limit`.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// The namespace.
+    namespace: String,
+    /// How many steps may wait, from 1.
+    #[arg(value_name = "DEPTH", required_unless_present = "none", conflicts_with = "none")]
+    depth: Option<i32>,
+    /// Take the limit away.
+    #[arg(long)]
+    none: bool,
 }
 
 /// Runs a command.
 pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
-    let QueueCommand::List = command;
     let pool = Database::open(globals).await?;
-    let queues = client::list_queues(&pool).await?;
+    let said = match command {
+        QueueCommand::List => {
+            let queues = client::list_queues(&pool).await?;
+            match globals.json {
+                true => output::print_json(&queues)?,
+                false => output::print(&table(&queues, Look::stdout()))?,
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        QueueCommand::Pause(args) => {
+            let by = who(args.by);
+            let changed =
+                client::pause_namespace(&pool, &args.namespace, args.reason.as_deref(), by.as_deref())
+                    .await?;
+            (args.namespace, if changed { "paused" } else { "paused before" }.to_owned())
+        }
+        QueueCommand::Resume(args) => {
+            let changed = client::resume_namespace(&pool, &args.namespace).await?;
+            (args.namespace, if changed { "resumed" } else { "was not paused" }.to_owned())
+        }
+        QueueCommand::Limit(LimitArgs { namespace, depth, .. }) => {
+            client::limit_namespace(&pool, &namespace, depth).await?;
+            let said = depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
+            (namespace, said)
+        }
+    };
     match globals.json {
-        true => output::print_json(&queues)?,
-        false => output::print(&table(&queues, Look::stdout()))?,
+        true => output::print_json(&json!({"namespace": said.0, "status": said.1}))?,
+        false => output::print(&format!("{}: {}", said.0, said.1))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn table(queues: &[QueueOverview], look: Look) -> String {
-    let mut table = Table::new(look, &["QUEUE", "DEPTH", "VISIBLE", "OLDEST", "SENT"]).wrap_from(5).keep(3);
+    let head = ["QUEUE", "DEPTH", "VISIBLE", "OLDEST", "SENT", "HELD", "LIMIT", "PAUSED"];
+    let mut table = Table::new(look, &head).wrap_from(8).keep(3);
     for queue in queues {
         table.row([
             queue.queue.clone(),
@@ -40,6 +106,9 @@ fn table(queues: &[QueueOverview], look: Look) -> String {
             queue.visible.to_string(),
             queue.oldest_age_seconds.map(|s| milliseconds(s * 1000.0)).unwrap_or_default(),
             queue.total.to_string(),
+            queue.held.to_string(),
+            queue.max_depth.map(|limit| limit.to_string()).unwrap_or_default(),
+            queue.pause_reason.clone().unwrap_or_default(),
         ]);
     }
     table.render()

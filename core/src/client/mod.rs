@@ -1,8 +1,10 @@
 //! The client's part of the SQL API as typed calls. Each is one round trip; those that take an executor
 //! run in the caller's own transaction when given one.
 
+mod queues;
 mod views;
 
+pub use queues::{limit_namespace, pause_namespace, resume_namespace};
 pub use views::{
     DagRow, QueueOverview, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition, Template,
     TemplateOverview, WorkerOverview,

@@ -235,6 +235,14 @@ pub struct QueueOverview {
     pub oldest_age_seconds: Option<f64>,
     /// Messages sent so far.
     pub total: i64,
+    /// Ready steps that wait for the namespace to be resumed or for room in the queue.
+    pub held: i64,
+    /// How many steps may wait in the queue; none: any number.
+    pub max_depth: Option<i32>,
+    /// Since when the namespace is paused.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Who paused it, and why.
+    pub pause_reason: Option<String>,
 }
 
 /// A row of `tasker.worker_overview`.

@@ -1,0 +1,12 @@
+create function tasker.hold_steps(p_task_ids uuid[], p_steps text[]) returns void
+language plpgsql volatile as $$
+begin
+    insert into tasker.held_steps (task_id, step, namespace, priority)
+    select i.task_id, i.step, t.namespace, t.priority
+      from unnest(p_task_ids, p_steps) i(task_id, step)
+     cross join lateral (select * from tasker.tasks t where t.task_id = i.task_id offset 0) t
+     order by t.task_id, i.step
+    on conflict do nothing;
+end
+$$;
+comment on function tasker.hold_steps(uuid[], text[]) is 'Notes steps that are ready, in namespaces that take none now, for enqueue_ready_steps. The caller holds the tasks and counts the steps as held.';

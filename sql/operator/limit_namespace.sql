@@ -1,0 +1,12 @@
+create function tasker.limit_namespace(p_namespace text, p_max_depth int) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+    perform tasker.refuse_unknown_namespace(p_namespace);
+    if p_max_depth < 1 then
+        raise exception 'max_depth must be 1 or more; it is %', p_max_depth
+            using errcode = 'TK008', hint = 'null takes the limit away; tasker.pause_namespace stops a namespace.';
+    end if;
+    update tasker.namespaces n set max_depth = p_max_depth where n.namespace = p_namespace;
+end
+$$;
+comment on function tasker.limit_namespace(text, int) is 'At most p_max_depth steps wait in the namespace''s queue; more are held and sent by priority as it empties. null: no limit. Errors: TK001 no such namespace, TK008 a limit below 1.';
