@@ -11,6 +11,8 @@ use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 use tasker_worker::{CancellationToken, Worker, WorkerBuilder};
 use tokio::task::JoinSet;
 
+/// Five are left for transactions that complete steps.
+const WORKER_CONNECTIONS: u32 = 8;
 /// How long running steps may take to finish when the engine is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -33,7 +35,7 @@ impl Engine {
     pub async fn start(url: &str, register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<Self> {
         let options = |name: &str| DbOptions::new(url, name);
         let orchestrating = connect(&options("tasker orchestrator").max_connections(CONNECTIONS)).await?;
-        let working = connect(&options("tasker worker")).await?;
+        let working = connect(&options("tasker worker").max_connections(WORKER_CONNECTIONS)).await?;
         let worker = register(Worker::builder(working)).grace(GRACE).build()?;
         let orchestrator = Orchestrator::builder(orchestrating).build();
         let shutdown = CancellationToken::new();

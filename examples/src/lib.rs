@@ -4,12 +4,13 @@
 //! The four graphs share the namespace `examples`: a namespace is a queue and the workers on it, and
 //! [`register`] gives each worker the handlers of all four, so that any of them can run any step there,
 //! whichever program enqueued it. That is why a handler's name begins with its example's. The strikes have a
-//! namespace of their own, since `tasker demo` shows its queue.
+//! namespace of their own, since `tasker demo` shows its queue, and so have the transfers between accounts.
 
 pub mod dag;
 pub mod diamond;
 pub mod linear;
 pub mod strikes;
+pub mod transfer;
 pub mod tree;
 
 mod engine;

@@ -6,9 +6,9 @@ use crate::{
     claims::{StepKey, Ticket},
     dispatch::FollowUp,
     meters::Meters,
-    submit::Submitter,
+    submit::{SubmitElement, Submitter},
 };
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::{Serialize, Serializer};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -45,15 +45,15 @@ pub(crate) struct Finished {
 }
 
 impl Serialize for Finished {
-    /// The element of `submit_results`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut element = serializer.serialize_struct("result", 5)?;
-        element.serialize_field("task_id", &self.ticket.key.task_id)?;
-        element.serialize_field("step", &*self.ticket.key.step)?;
-        element.serialize_field("claim_no", &self.ticket.claim_no)?;
-        element.serialize_field("outcome", &self.outcome)?;
-        element.serialize_field("duration_ms", &self.duration_ms)?;
-        element.end()
+        let element = SubmitElement {
+            task_id: self.ticket.key.task_id,
+            step: &self.ticket.key.step,
+            claim_no: self.ticket.claim_no,
+            outcome: &self.outcome,
+            duration_ms: self.duration_ms,
+        };
+        element.serialize(serializer)
     }
 }
 

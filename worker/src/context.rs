@@ -1,7 +1,7 @@
 //! What a handler gets: its step's data with typed access, the state given to the builder, and a
 //! token that says when to stop.
 
-use crate::{StepError, claims::Claim, fields::typed};
+use crate::{StepError, claims::Claim, fields::typed, transaction::Own, worker::Shared};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::{
@@ -22,6 +22,9 @@ pub struct StepContext {
     pub(crate) config: Arc<Value>,
     pub(crate) state: Arc<StateMap>,
     pub(crate) cancelled: CancellationToken,
+    /// For its own transaction; None outside of a worker.
+    pub(crate) worker: Option<Arc<Shared>>,
+    pub(crate) own: Arc<Own>,
 }
 
 impl StepContext {

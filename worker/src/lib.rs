@@ -39,10 +39,13 @@ mod fields;
 mod handler;
 mod leases;
 mod meters;
+mod own_transaction;
 mod run_step;
 mod status;
+mod storable;
 mod submit;
 mod template_cache;
+mod transaction;
 mod worker;
 
 #[cfg(test)]
@@ -57,4 +60,5 @@ pub use tasker_core::{
     db::{DbOptions, connect},
 };
 pub use tokio_util::sync::CancellationToken;
+pub use transaction::StepTransaction;
 pub use worker::Worker;

@@ -8,6 +8,7 @@ use crate::{
     completion::{Completed, Report},
     dispatch::Dispatched,
     handler::{Callable, Handler},
+    storable::storable,
     worker::Shared,
 };
 use futures_util::FutureExt;
@@ -95,7 +96,10 @@ impl Runner {
             config,
             state: Arc::clone(&self.shared.state),
             cancelled: ticket.cancelled.clone(),
+            worker: Some(Arc::clone(&self.shared)),
+            own: Arc::default(),
         };
+        let own = Arc::clone(&ctx.own);
         let started = Instant::now();
         let call = async {
             tokio::select! {
@@ -104,16 +108,22 @@ impl Runner {
                 () = self.abandon.cancelled() => None,
             }
         };
-        let Some(ran) = call.instrument(span.clone()).await else {
+        let ran = call.instrument(span.clone()).await;
+        let took = started.elapsed();
+        handler.seconds.record(took);
+        // Whatever the handler did or met after it had completed its step by itself.
+        if own.is_submitted() {
+            return None;
+        }
+        let Some(ran) = ran else {
             ticket.cancelled.cancel();
             let reason = "the worker was shut down before the handler ended".to_owned();
             return Some(Report::Release { delay: Duration::ZERO, reason });
         };
-        let took = started.elapsed();
-        handler.seconds.record(took);
         match ran {
             Ran::Submitted => None,
             Ran::Outcome(outcome) => {
+                let outcome = storable(outcome);
                 if let StepOutcome::Failure(failure) = &outcome {
                     span.in_scope(|| log_failure(failure));
                 }

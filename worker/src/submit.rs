@@ -5,13 +5,24 @@ use crate::{
     completion::Finished,
     worker::Shared,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row, types::Json};
 use std::{sync::Arc, time::Duration};
-use tasker_core::{Result, connection::OwnConnection};
+use tasker_core::{Result, StepOutcome, connection::OwnConnection};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// One element of `submit_results`.
+#[derive(Serialize)]
+pub(crate) struct SubmitElement<'a> {
+    pub(crate) task_id: Uuid,
+    pub(crate) step: &'a str,
+    pub(crate) claim_no: i32,
+    pub(crate) outcome: &'a StepOutcome,
+    pub(crate) duration_ms: u64,
+}
 
 /// The answer for one submitted result.
 #[derive(Debug, Clone)]

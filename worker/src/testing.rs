@@ -28,5 +28,7 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         config: Arc::new(config),
         state: Arc::default(),
         cancelled: CancellationToken::new(),
+        worker: None,
+        own: Arc::default(),
     }
 }

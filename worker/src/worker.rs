@@ -31,7 +31,7 @@ use uuid::Uuid;
 const ABANDON: Duration = Duration::from_secs(1);
 /// How long a farewell to the database may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Connections that `sql` handlers leave for claims, results, and leases.
+/// Connections that `sql` handlers and handlers' own transactions leave for claims, results, and leases.
 const SPARE_CONNECTIONS: u32 = 3;
 
 /// The limits and times of a worker.
@@ -67,8 +67,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Claims>,
     /// One per step that runs or is about to.
     pub(crate) permits: Arc<Semaphore>,
-    /// One per `sql` handler that may hold a connection.
-    pub(crate) sql_slots: Semaphore,
+    /// One per `sql` handler, or handler with a transaction of its step, that may hold a connection.
+    pub(crate) sql_slots: Arc<Semaphore>,
     pub(crate) meters: Arc<Meters>,
 }
 
@@ -103,8 +103,9 @@ impl Worker {
     /// Starts building a worker on `pool`.
     ///
     /// The pool should have at least four connections: claims, results, and leases use up to three at
-    /// once, and each running `sql` handler holds one more. With n connections, n - 3 `sql` handlers run
-    /// at once (at least one); the others wait for their turn without using up their timeout.
+    /// once, and each running `sql` handler holds one more, as does each transaction of
+    /// [`crate::StepContext::begin`]. With n connections, n - 3 of them run at once (at least one); the others wait for
+    /// their turn, `sql` handlers without using up their timeout.
     pub fn builder(pool: PgPool) -> WorkerBuilder {
         WorkerBuilder::new(pool)
     }
@@ -223,7 +224,7 @@ impl Worker {
             templates: TemplateCacheActor::new(self.pool.clone()),
             claims: Arc::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
-            sql_slots: Semaphore::new(sql as usize),
+            sql_slots: Arc::new(Semaphore::new(sql as usize)),
             meters: Arc::new(Meters::new(self.settings.concurrency)),
             settings: self.settings,
             pool: self.pool,

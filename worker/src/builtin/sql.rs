@@ -5,20 +5,20 @@ use super::Envelope;
 use crate::{
     StepContext, StepError,
     claims::Ticket,
+    own_transaction::OwnTransaction,
     run_step::{Ran, timed_out},
+    transaction::failure,
     worker::Shared,
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, types::Json};
-use std::time::Duration;
+use sqlx::types::Json;
+use std::{sync::Arc, time::Duration};
 use tasker_core::StepOutcome;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The database ends a statement by itself; this only meets a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(5);
-
-/// The SQLSTATE of a failure that must not be tried again.
-const PERMANENT: &str = "TKP01";
 
 /// Function and fence in one statement. duration_ms counts from `begin`.
 const RUN: &str = "with o as materialized (select tasker.run_sql_handler($1, $2) as outcome) \
@@ -38,7 +38,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         Ok(config) => config,
         Err(error) => return Ran::Outcome(StepOutcome::Failure(error.into())),
     };
-    let Ok(_slot) = shared.sql_slots.acquire().await else {
+    let Ok(slot) = Arc::clone(&shared.sql_slots).acquire_owned().await else {
         return Ran::Outcome(StepOutcome::retryable("the worker is stopping"));
     };
     if ticket.cancelled.is_cancelled() {
@@ -47,7 +47,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         ));
     }
     let failed = |error: &sqlx::Error| Ran::Outcome(StepOutcome::Failure(failure(error).into()));
-    match transaction(shared, ctx, ticket, &config.function).await {
+    match transaction(shared, ctx, ticket, &config.function, slot).await {
         Ok(Answer::Rejected(outcome)) => {
             shared.meters.result("rejected");
             Ran::Outcome(rejected(&config.function, outcome))
@@ -83,11 +83,10 @@ async fn transaction(
     ctx: &StepContext,
     ticket: &Ticket,
     function: &str,
+    slot: OwnedSemaphorePermit,
 ) -> sqlx::Result<Answer> {
     let timeout = ctx.claim.timeout;
-    let millis = timeout.as_millis().clamp(1, i32::MAX as u128);
-    let begin = format!("begin isolation level read committed; set local statement_timeout = {millis}");
-    let mut transaction = shared.pool.begin_with(AssertSqlSafe(begin)).await?;
+    let mut transaction = OwnTransaction::begin(&shared.pool, slot, ticket.key.task_id, timeout).await?;
     let run = sqlx::query_as::<_, (String, Option<Value>)>(RUN)
         .bind(function)
         .bind(Json(Envelope::new(ctx)))
@@ -95,7 +94,7 @@ async fn transaction(
         .bind(ticket.key.task_id)
         .bind(&*ticket.key.step)
         .bind(ticket.claim_no)
-        .fetch_one(&mut *transaction);
+        .fetch_one(transaction.connection());
     let (status, outcome) = match tokio::time::timeout(timeout + SILENCE, run).await {
         Ok(answer) => answer?,
         Err(_) => return Ok(Answer::Silence),
@@ -103,7 +102,7 @@ async fn transaction(
     if status == "accepted" {
         transaction.commit().await?;
     } else {
-        transaction.rollback().await?;
+        transaction.rollback().await;
     }
     Ok(if status == "rejected" {
         Answer::Rejected(outcome.unwrap_or_default())
@@ -118,16 +117,4 @@ fn rejected(function: &str, outcome: Value) -> StepOutcome {
         .map_or_else(|error| error.to_string(), |_| String::new());
     let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");
     StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into())
-}
-
-/// TKP01 says "never again": the function itself may raise it, and `run_sql_handler` does where there is
-/// no such function. Everything else may pass.
-fn failure(error: &sqlx::Error) -> StepError {
-    let Some(database) = error.as_database_error() else {
-        return StepError::retryable(format!("database: {error}")).code("connection");
-    };
-    let code = database.code().unwrap_or_default();
-    let message = database.message();
-    let error = if code == PERMANENT { StepError::permanent(message) } else { StepError::retryable(message) };
-    error.code(code)
 }

@@ -1,0 +1,31 @@
+//! `DATABASE_URL=… cargo run -p tasker-examples --example transfer`
+
+use std::time::Duration;
+use tasker_core::client;
+use tasker_examples::{Engine, database_url, transfer};
+use tasker_worker::{DbOptions, connect};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = database_url()?;
+    let pool = connect(&DbOptions::new(&url, "transfer example")).await?;
+    tasker_queues::migrate(&pool).await?;
+    transfer::install(&pool, 10, 10_000).await?;
+    let before = transfer::total(&pool).await?;
+    let mut engine = Engine::start(&url, transfer::register).await?;
+    let work = async {
+        let contexts = transfer::contexts(10, 100, 7);
+        let tasks = client::enqueue_many(&pool, transfer::NAMESPACE, "transfer", &contexts).await?;
+        let mut complete = 0;
+        for task in &tasks {
+            complete += u32::from(client::wait(&pool, *task, Duration::from_secs(60)).await?.succeeded());
+        }
+        Ok((complete, tasks.len()))
+    };
+    let (complete, tasks) = engine.run(work).await?;
+    engine.stop().await?;
+    let (after, doubled) = (transfer::total(&pool).await?, transfer::doubled(&pool).await?);
+    println!("{complete} of {tasks} transfers; in all accounts {before} cents before and {after} after");
+    assert_eq!((after, doubled), (before, 0));
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! A transaction of the worker's pool that never stays open: whatever becomes of the future that holds it,
+//! the server ends it within a second or two.
+
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, PgTransaction};
+use std::{pin::pin, time::Duration};
+use tasker_core::error::is_transient;
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
+use uuid::Uuid;
+
+/// How long a connection may take to roll back before its backend is ended by another.
+const ROLLBACK: Duration = Duration::from_secs(1);
+/// Then the server's own limits have to do.
+const TRIES: usize = 10;
+/// It is taken only by commit, rollback, and drop, which end the value.
+const OPEN: &str = "the transaction has not ended";
+
+/// Rolled back when dropped.
+pub(crate) struct OwnTransaction {
+    /// None once it has ended.
+    inner: Option<Inner>,
+}
+
+struct Inner {
+    transaction: PgTransaction<'static>,
+    pool: PgPool,
+    /// Its application_name, for as long as it lasts; no other has it.
+    name: String,
+    /// Counts against the worker's `sql_slots` until the connection is free again.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl OwnTransaction {
+    /// Begins in READ COMMITTED, with limits for the case that this process cannot end it: no statement, and
+    /// no pause between two, takes longer than `limit`. `pg_stat_activity` names the task.
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        slot: OwnedSemaphorePermit,
+        task_id: Uuid,
+        limit: Duration,
+    ) -> sqlx::Result<Self> {
+        let millis = limit.as_millis().clamp(1, i32::MAX as u128);
+        let name = format!("tasker {task_id} {}", &Uuid::now_v7().simple().to_string()[20..]);
+        // The server looks every second, in the midst of a statement too, whether this process is still there: else a
+        // killed worker's statement would hold its locks until it ends. Windows cannot look.
+        let begin = format!(
+            "begin isolation level read committed; set local application_name = '{name}'; \
+             set local statement_timeout = {millis}; set local idle_in_transaction_session_timeout = {millis}; \
+             select set_config('client_connection_check_interval', '1s', true) \
+              where current_setting('dynamic_shared_memory_type') <> 'windows'"
+        );
+        // A restart of the server leaves a pool full of dead connections. Nothing has been done yet: the next.
+        let mut dead = pool.num_idle();
+        let transaction = loop {
+            match pool.begin_with(AssertSqlSafe(begin.clone())).await {
+                Ok(transaction) => break transaction,
+                Err(error) if dead == 0 || !is_transient(&error) => return Err(error),
+                Err(_) => dead -= 1,
+            }
+        };
+        Ok(Self { inner: Some(Inner { transaction, pool: pool.clone(), name, _slot: slot }) })
+    }
+
+    /// To read from.
+    pub(crate) fn as_connection(&self) -> &PgConnection {
+        &self.inner.as_ref().expect(OPEN).transaction
+    }
+
+    /// To run statements on.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.inner.as_mut().expect(OPEN).transaction
+    }
+
+    /// After an error that is not the database's, the fate of the transaction is unknown.
+    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
+        match self.inner.take() {
+            Some(inner) => inner.transaction.commit().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns when the server has rolled back.
+    pub(crate) async fn rollback(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.end().await;
+        }
+    }
+}
+
+impl Drop for OwnTransaction {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn(inner.end()));
+        }
+    }
+}
+
+impl Inner {
+    /// Rolls back. A connection that is in the midst of a statement does not get to it: its backend is ended,
+    /// and with it the transaction.
+    async fn end(self) {
+        let mut rollback = pin!(self.transaction.rollback());
+        for _ in 0..TRIES {
+            if timeout(ROLLBACK, rollback.as_mut()).await.is_ok() {
+                return;
+            }
+            let terminate = sqlx::query(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1",
+            );
+            if let Ok(Err(error)) = timeout(ROLLBACK, terminate.bind(&self.name).execute(&self.pool)).await {
+                tracing::warn!(%error, "cannot end the transaction of a step that has ended: its timeout does");
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What jsonb cannot hold, or a Rust worker not read again, becomes a clear error of its step before it is
+//! sent: refused by the database it would cost its whole batch a second round.
+
+use crate::StepError;
+use serde_json::Value;
+use tasker_core::StepOutcome;
+
+/// The children's workers read 128 levels, of which the parents' names take one; the rest is for what other
+/// languages put around it.
+const MAX_DEPTH: usize = 100;
+
+/// The outcome, or what takes its place: a permanent failure for a result that cannot be stored. A failure's
+/// own texts are only cleaned, so that the failure is not lost.
+pub(crate) fn storable(mut outcome: StepOutcome) -> StepOutcome {
+    if let StepOutcome::Failure(failure) = &mut outcome {
+        for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
+    }
+    refusal(&outcome).map_or(outcome, |error| StepOutcome::Failure(error.into()))
+}
+
+/// Why a result cannot be stored, and where: a JSON Pointer.
+pub(crate) fn refusal(outcome: &StepOutcome) -> Option<StepError> {
+    let StepOutcome::Success { result } = outcome else { return None };
+    let mut path = Vec::new();
+    let problem = problem(result, &mut path)?;
+    let mut place: String = path.iter().map(|key| format!("/{}", key.escaped())).collect();
+    if path.len() > 10 {
+        // The way into a deep value says little, and its text could be as large as the value.
+        place = path[..10].iter().map(|key| format!("/{}", key.escaped())).collect::<String>() + "/…";
+    }
+    let place = if place.is_empty() { "the whole".to_owned() } else { place };
+    Some(
+        StepError::permanent(format!("the step's result cannot be stored: {problem}, at {place}"))
+            .code("invalid_result"),
+    )
+}
+
+/// One part of a JSON Pointer.
+enum Key<'a> {
+    Name(&'a str),
+    Index(usize),
+}
+
+impl Key<'_> {
+    fn escaped(&self) -> String {
+        match self {
+            Self::Name(name) => name.replace('~', "~0").replace('/', "~1").replace('\0', "\u{fffd}"),
+            Self::Index(index) => index.to_string(),
+        }
+    }
+}
+
+/// The first problem; `path` leads to it.
+fn problem<'a>(value: &'a Value, path: &mut Vec<Key<'a>>) -> Option<&'static str> {
+    const NUL: &str = "a string holds the character NUL (\\u0000)";
+    if path.len() > MAX_DEPTH {
+        return Some("it is nested more than 100 levels deep");
+    }
+    match value {
+        Value::String(text) => text.contains('\0').then_some(NUL),
+        // Only with serde_json's arbitrary_precision, which any crate of a worker may turn on.
+        Value::Number(number) => {
+            (!number.as_f64().is_some_and(f64::is_finite)).then_some("a number is out of range")
+        }
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            path.push(Key::Index(index));
+            let found = problem(item, path);
+            if found.is_none() {
+                path.pop();
+            }
+            found
+        }),
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            path.push(Key::Name(name));
+            let found = if name.contains('\0') { Some(NUL) } else { problem(member, path) };
+            if found.is_none() {
+                path.pop();
+            }
+            found
+        }),
+        Value::Null | Value::Bool(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tasker_core::Failure;
+
+    fn failure(outcome: StepOutcome) -> Failure {
+        match storable(outcome) {
+            StepOutcome::Failure(failure) => failure,
+            StepOutcome::Success { result } => panic!("stored: {result}"),
+        }
+    }
+
+    #[test]
+    fn a_nul_anywhere_is_a_permanent_error_that_names_its_place() {
+        let result = json!({"a": [1, {"x/y~z": "b\0c"}]});
+        let failure = failure(StepOutcome::success(result));
+        assert_eq!((failure.retryable, failure.code.as_deref()), (false, Some("invalid_result")));
+        assert_eq!(
+            failure.message,
+            "the step's result cannot be stored: a string holds the character NUL (\\u0000), at /a/1/x~1y~0z"
+        );
+    }
+
+    #[test]
+    fn a_nul_in_a_name_or_alone_is_found_too() {
+        assert!(failure(StepOutcome::success(json!({"n": {"a\0": 1}}))).message.ends_with("at /n/a\u{fffd}"));
+        assert!(failure(StepOutcome::success("\0")).message.ends_with("at the whole"));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_before_it_is_sent() {
+        let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        assert!(storable(StepOutcome::success(nested(100))) == StepOutcome::success(nested(100)));
+        let failure = failure(StepOutcome::success(nested(101)));
+        assert!(
+            failure.message.contains("more than 100 levels deep, at /0/0/0/0/0/0/0/0/0/0/…"),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn everything_else_stays_and_numbers_out_of_range_never_come_to_be() {
+        let result =
+            json!({"max": u64::MAX, "min": i64::MIN, "large": 1e308, "emoji": "\u{1F600}", "none": null});
+        assert_eq!(storable(StepOutcome::success(result.clone())), StepOutcome::success(result));
+        // serde_json refuses what is no number of 64 bits, and lone surrogates, when it reads them.
+        assert!(serde_json::from_str::<Value>("1e400").is_err());
+        assert!(serde_json::from_str::<Value>(r#""\ud800""#).is_err());
+        assert_eq!(json!(f64::INFINITY), Value::Null);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_texts_without_nul() {
+        let outcome = StepOutcome::Failure(Failure {
+            message: "a\0b".to_owned(),
+            retryable: true,
+            code: Some("c\0".to_owned()),
+            retry_after_ms: None,
+        });
+        let failure = failure(outcome);
+        assert_eq!((failure.message.as_str(), failure.code.as_deref()), ("a\u{fffd}b", Some("c\u{fffd}")));
+        assert!(failure.retryable);
+    }
+}

@@ -1,0 +1,193 @@
+//! Completion within the handler's own transaction: what the handler writes in this database and the end of
+//! its step commit together or not at all.
+
+use crate::{
+    StepContext, StepError, own_transaction::OwnTransaction, storable, submit::SubmitElement, worker::Shared,
+};
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+use tasker_core::StepOutcome;
+
+/// The SQLSTATE of a failure that must not be tried again.
+const PERMANENT: &str = "TKP01";
+
+/// What a step's execution and its own transaction tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    /// One at a time: two of one handler could wait for each other.
+    open: AtomicBool,
+    /// The database has the result, or does not want it any more: nothing is left to be submitted.
+    submitted: AtomicBool,
+}
+
+impl Own {
+    pub(crate) fn is_submitted(&self) -> bool {
+        self.submitted.load(Ordering::Acquire)
+    }
+}
+
+/// The transaction in which a step will be completed; see [`StepContext::begin`].
+///
+/// It is a [`PgConnection`] in READ COMMITTED: `sqlx::query(…).execute(&mut *tx)`. Dropping it rolls back.
+#[must_use = "dropped, it rolls back"]
+pub struct StepTransaction {
+    inner: OwnTransaction,
+    ctx: StepContext,
+    worker: Arc<Shared>,
+    began: Instant,
+    _open: Open,
+}
+
+/// Lets the next transaction of the step begin.
+struct Open(Arc<Own>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.store(false, Ordering::Release);
+    }
+}
+
+impl StepContext {
+    /// Begins the transaction in which this step will be completed, on a connection of the worker's pool, in
+    /// the worker's role. Waits, as `sql` handlers do, until one of the connections for them is free.
+    ///
+    /// Write with `&mut *tx`, and make [`StepTransaction::complete`] the handler's last expression. Both
+    /// commit together, and only if the step is still this execution's: exactly once for what is written in
+    /// this transaction. What a handler does elsewhere may be done more than once, as ever.
+    ///
+    /// ```no_run
+    /// # use tasker_worker::{StepContext, StepError, StepOutcome};
+    /// async fn deposit(ctx: StepContext) -> Result<StepOutcome, StepError> {
+    ///     let amount: i64 = ctx.parent("withdraw")?;
+    ///     let mut tx = ctx.begin().await?;
+    ///     sqlx::query("update accounts set balance = balance + $1 where id = 2")
+    ///         .bind(amount)
+    ///         .execute(&mut *tx)
+    ///         .await?;
+    ///     tx.complete(amount).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// A retryable one, when there is no connection to be had. A permanent one, when the step's last
+    /// transaction is still open.
+    pub async fn begin(&self) -> Result<StepTransaction, StepError> {
+        let Some(worker) = self.worker.clone() else {
+            return Err(StepError::permanent("only a step that a worker runs has a transaction"));
+        };
+        if self.own.open.swap(true, Ordering::AcqRel) {
+            let text = "this step's transaction is open already: complete it or drop it first";
+            return Err(StepError::permanent(text).code("transaction_open"));
+        }
+        let open = Open(Arc::clone(&self.own));
+        let slot = Arc::clone(&worker.sql_slots).acquire_owned().await;
+        let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
+        let inner = OwnTransaction::begin(&worker.pool, slot, self.claim.task_id, self.claim.timeout).await;
+        let inner = inner.map_err(|error| failure(&error))?;
+        Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
+    }
+}
+
+impl StepTransaction {
+    /// Completes the step with this result and commits, as the transaction's last statement. The runner
+    /// submits nothing more, whatever the handler returns then.
+    ///
+    /// # Errors
+    /// Everything is rolled back, and the error says why: the step has passed to another claim or is settled
+    /// (`stale`, `duplicate`), the database does not take the result (`invalid_result`), or a statement
+    /// failed. When the connection is lost during the commit, its fate is unknown: either it took place, and
+    /// the failure that the runner submits is answered `duplicate`, or the step runs again.
+    pub async fn complete(mut self, result: impl Into<Value>) -> Result<StepOutcome, StepError> {
+        let outcome = StepOutcome::success(result);
+        if let Some(refused) = storable::refusal(&outcome) {
+            self.inner.rollback().await;
+            return Err(refused);
+        }
+        match self.submit(&outcome).await?.as_str() {
+            "accepted" => {
+                self.inner.commit().await.map_err(|error| failure(&error))?;
+                self.ctx.own.submitted.store(true, Ordering::Release);
+                self.worker.meters.result("accepted");
+                Ok(outcome)
+            }
+            // Counted by the runner's submit, which tells the database of the failure.
+            "rejected" => {
+                self.inner.rollback().await;
+                let text = "the database rejected the step's result: its writes were rolled back";
+                Err(StepError::permanent(text).code("invalid_result"))
+            }
+            status => {
+                self.inner.rollback().await;
+                self.ctx.own.submitted.store(true, Ordering::Release);
+                self.worker.meters.result(status);
+                let text =
+                    format!("{status}: the step is no longer this worker's; its writes were rolled back");
+                tracing::info!(task_id = %self.ctx.task_id(), step = %self.ctx.step(), "{text}");
+                Err(StepError::retryable(text).code(status))
+            }
+        }
+    }
+
+    /// Rolls back, and returns when the server has done so. Dropping does the same in the background.
+    pub async fn rollback(self) {
+        self.inner.rollback().await;
+    }
+
+    async fn submit(&mut self, outcome: &StepOutcome) -> Result<String, StepError> {
+        let claim = &self.ctx.claim;
+        let element = SubmitElement {
+            task_id: claim.task_id,
+            step: &claim.step,
+            claim_no: claim.claim_no,
+            outcome,
+            duration_ms: self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+        };
+        sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
+            .bind(self.worker.worker_id)
+            .bind(Json([element]))
+            .fetch_one(self.inner.connection())
+            .await
+            .map_err(|error| failure(&error))
+    }
+}
+
+impl Deref for StepTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.inner.as_connection()
+    }
+}
+
+impl DerefMut for StepTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.inner.connection()
+    }
+}
+
+impl std::fmt::Debug for StepTransaction {
+    /// Names the step; never shows its data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StepTransaction").field("ctx", &self.ctx).finish_non_exhaustive()
+    }
+}
+
+/// TKP01 says "never again": a function may raise it, and `run_sql_handler` does where there is no such
+/// function. Everything else may pass.
+pub(crate) fn failure(error: &sqlx::Error) -> StepError {
+    let Some(database) = error.as_database_error() else {
+        return StepError::retryable(format!("database: {error}")).code("connection");
+    };
+    let code = database.code().unwrap_or_default();
+    let message = database.message();
+    let error = if code == PERMANENT { StepError::permanent(message) } else { StepError::retryable(message) };
+    error.code(code)
+}
