@@ -4,11 +4,13 @@ declare
     v_namespace  text;
     v_msg_ids    bigint[];
 begin
+    -- Queue by queue and, with bitmap scans turned off by the callers, message by message in one order: those who extend
+    -- leases lock the same rows.
     for v_namespace, v_msg_ids in
         select t.namespace, array_agg(i.msg_id)
           from unnest(p_task_ids, p_msg_ids) i(task_id, msg_id)
          cross join lateral (select t.namespace from tasker.tasks t where t.task_id = i.task_id offset 0) t
-         group by t.namespace
+         group by t.namespace order by t.namespace
     loop
         perform pgmq.delete(tasker.worker_queue(v_namespace), v_msg_ids);
     end loop;

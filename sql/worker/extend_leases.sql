@@ -1,12 +1,13 @@
 create function tasker.extend_leases(p_worker_id uuid, p_claims jsonb, p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
     v_asked      int := tasker.lease_seconds(p_lease);
     v_lease      int;
     v_namespace  text;
     v_msg_ids    bigint[];
 begin
+    -- Messages are locked in one order, see delete_messages.
     -- Reads steps and locks none of them: a handler's own transaction may hold its step.
     for v_namespace, v_lease, v_msg_ids in
         select t.namespace, case when p.lease is null then v_asked else tasker.lease_seconds(p.lease) end as lease, array_agg(s.msg_id order by s.msg_id)
@@ -16,6 +17,7 @@ begin
           join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
          where s.state = 'in_progress' and s.claim_no = (tasker.to_ints(array[e.c ->> 'claim_no']))[1] and t.completed_at is null
          group by t.namespace, 2
+         order by t.namespace, 2
     loop
         perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
     end loop;

@@ -1,0 +1,92 @@
+//! The proof that crashes lose nothing: tasks of mixed shapes run while workers, orchestrators, backends, and the server
+//! itself are killed at random from a seed; afterwards every task must have ended, every step completed once, and the
+//! money must add up.
+//!
+//! `cargo test --release --test faults -- --seed 7 --minutes 2`; without options a short run. The program is also its own
+//! workers and orchestrators: it starts itself with `--role`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod args;
+mod bystander;
+mod chaos;
+mod checks;
+mod children;
+mod load;
+mod report;
+mod rng;
+mod roles;
+
+use args::Args;
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tasker_tests::{TestDb, start_server};
+use tokio_util::sync::CancellationToken;
+
+/// Settings of a production server where it matters: a commit waits for the disk.
+const SETTINGS: &[(&str, &str)] =
+    &[("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on"), ("max_connections", "200")];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::parse(std::env::args().skip(1)) {
+        Ok(Some(args)) => args,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some((role, url)) = &args.role {
+        return roles::run(role, url).await;
+    }
+    run(args).await
+}
+
+async fn run(args: Args) -> ExitCode {
+    println!("faults: seed {}, {} s of chaos", args.seed, args.chaos.as_secs());
+    let server = start_server(SETTINGS).await;
+    let db = TestDb::on(&server).await;
+    load::install(&db.pool).await;
+    let started = Instant::now();
+    let stop = CancellationToken::new();
+    let children = children::Children::start(&db.url, args.orchestrators, args.workers);
+    let load = tokio::spawn(load::run(db.pool.clone(), args.seed, args.open_tasks, stop.clone()));
+    let bystander = tokio::spawn(bystander::run(db.pool.clone(), args.seed, stop.clone()));
+
+    let server = Arc::new(tokio::sync::Mutex::new(server));
+    let deaths = chaos::run(&args, &children, &server, &db.pool).await;
+    stop.cancel();
+    let enqueued = load.await.unwrap();
+    let answers = bystander.await.unwrap();
+    let stuck = load::settled(&db.pool, args.patience).await;
+    let took = started.elapsed();
+    children.stop().await;
+
+    let mut violations = stuck;
+    violations.extend(checks::run(&db.pool, &enqueued, &answers).await);
+    violations.extend(checks::server_log(server.lock().await.log_path()));
+    let report = report::gather(&db.pool, &deaths, &answers, took).await;
+    println!("{report}");
+    if violations.is_empty() {
+        println!("faults: nothing lost, nothing done twice, nothing stuck");
+        return ExitCode::SUCCESS;
+    }
+    for violation in violations.iter().take(50) {
+        println!("VIOLATION: {violation}");
+    }
+    println!(
+        "faults: {} violations; again with: cargo test --release --test faults -- --seed {} --minutes {:.1}",
+        violations.len(),
+        args.seed,
+        args.chaos.as_secs_f64() / 60.0
+    );
+    ExitCode::FAILURE
+}
+
+/// Waits, but not beyond `at_most`.
+async fn pause(at_most: Duration, wish: Duration) {
+    tokio::time::sleep(wish.min(at_most)).await;
+}

@@ -1,0 +1,63 @@
+//! The table at the end of a run.
+
+use crate::{bystander::Answers, chaos::Deaths};
+use sqlx::PgPool;
+use std::time::Duration;
+
+/// Milliseconds from a worker's death to the next claim of each step it held.
+const RECLAIMED: &str = "
+select (extract(epoch from n.at - k.at) * 1000)::float8
+  from unnest($1::uuid[], $2::timestamptz[]) k(worker_id, at)
+ cross join lateral (select distinct on (x.task_id, x.name) x.* from tasker.step_transitions x
+                      where x.actor_id = k.worker_id and x.to_state = 'in_progress' and x.at <= k.at order by x.task_id, x.name, x.transition_id desc) c
+ -- Only what was not done when it died: the next hop is another's claim.
+ cross join lateral (select x.* from tasker.step_transitions x where x.task_id = c.task_id and x.name = c.name and x.transition_id > c.transition_id
+                      order by x.transition_id limit 1) n
+ where n.to_state = 'in_progress' and n.actor_id <> k.worker_id and n.at >= k.at";
+
+/// As lines of text.
+pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, took: Duration) -> String {
+    let (tasks, steps, attempts): (i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from tasker.tasks), count(*) filter (where state = 'complete'), coalesce(sum(claim_no), 0)::bigint from tasker.steps",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    let (ids, times): (Vec<_>, Vec<_>) = deaths.workers.iter().copied().unzip();
+    sqlx::raw_sql("create index if not exists step_transitions_by_actor on tasker.step_transitions (actor_id) where to_state = 'in_progress'")
+        .execute(pool)
+        .await
+        .unwrap();
+    let mut reclaimed: Vec<f64> =
+        sqlx::query_scalar(RECLAIMED).bind(&ids).bind(&times).fetch_all(pool).await.unwrap();
+    reclaimed.sort_by(f64::total_cmp);
+    let percentile = |p: usize| match reclaimed.len() {
+        0 => "-".to_owned(),
+        n => format!("{:.1} s", reclaimed[(n * p / 100).min(n - 1)] / 1000.0),
+    };
+    let Deaths { worker_kills, orchestrator_kills, backends, restarts, .. } = deaths;
+    let Answers { duplicates, stale, .. } = answers;
+    let rows = [
+        (
+            "kills -9",
+            format!(
+                "{} ({worker_kills} workers, {orchestrator_kills} orchestrators)",
+                worker_kills + orchestrator_kills
+            ),
+        ),
+        ("server restarts, immediate", restarts.to_string()),
+        ("backends terminated", backends.to_string()),
+        ("tasks", tasks.to_string()),
+        (
+            "steps completed",
+            format!("{steps} ({attempts} claims, {:.0} steps/s)", steps as f64 / took.as_secs_f64()),
+        ),
+        ("late results rejected", format!("{stale} stale, {duplicates} duplicate")),
+        (
+            "kill to re-claim",
+            format!("p50 {}, p95 {} ({} steps, lease 2 s)", percentile(50), percentile(95), reclaimed.len()),
+        ),
+    ];
+    let lines = rows.map(|(name, value)| format!("  {name:<28} {value}"));
+    format!("\n{}\n", lines.join("\n"))
+}

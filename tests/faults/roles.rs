@@ -1,0 +1,54 @@
+//! What a child process is: an orchestrator, or a worker with the handlers of [`crate::load`].
+
+use crate::load;
+use std::{process::ExitCode, time::Duration};
+use tasker_core::db::{DbOptions, connect};
+use tasker_orchestrator::{CONNECTIONS, Orchestrator};
+use tasker_worker::{CancellationToken, Worker};
+
+/// Short, so that a killed worker's steps come back within seconds.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Panics of handlers that are part of the plan say nothing.
+fn hush() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<&str>() != Some(&load::PLANNED) {
+            usual(info);
+        }
+    }));
+}
+
+/// Runs until it is killed; an error ends it, and another takes its place.
+pub async fn run(role: &str, url: &str) -> ExitCode {
+    hush();
+    let forever = CancellationToken::new();
+    let ended = match role {
+        "orchestrator" => orchestrator(url, forever).await,
+        "worker" => worker(url, forever).await,
+        other => Err(format!("no role {other}").into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{role}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Ended = Result<(), Box<dyn std::error::Error>>;
+
+async fn orchestrator(url: &str, forever: CancellationToken) -> Ended {
+    let pool = connect(&DbOptions::new(url, "faults orchestrator").max_connections(CONNECTIONS)).await?;
+    let orchestrator = Orchestrator::builder(pool).build();
+    println!("id {}", orchestrator.id());
+    Ok(orchestrator.run(forever).await?)
+}
+
+async fn worker(url: &str, forever: CancellationToken) -> Ended {
+    let pool = connect(&DbOptions::new(url, "faults worker").max_connections(12)).await?;
+    let worker = load::register(Worker::builder(pool)).lease(LEASE).concurrency(64).build()?;
+    println!("id {}", worker.id());
+    Ok(worker.run(forever).await?)
+}
