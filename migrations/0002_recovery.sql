@@ -73,4 +73,6 @@ insert into tasker.sweeps (name) values ('staleness'), ('retention');
 insert into tasker.task_moves (from_state, to_state, via) values
     ('error', 'steps_in_process', '{enqueuing_steps}'),
     ('error', 'waiting_for_dependencies', '{enqueuing_steps,steps_in_process,evaluating_results}'),
-    ('error', 'waiting_for_retry', '{enqueuing_steps,steps_in_process,evaluating_results}');
+    ('error', 'waiting_for_retry', '{enqueuing_steps,steps_in_process,evaluating_results}'),
+    -- Its failed steps were all resolved while it was in error.
+    ('error', 'complete', '{enqueuing_steps,steps_in_process,evaluating_results}');

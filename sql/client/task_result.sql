@@ -4,10 +4,10 @@ declare
     v_done    boolean;
     v_result  jsonb;
 begin
-    select t.state in ('complete', 'resolved_manually') into v_done from tasker.tasks t where t.task_id = p_task_id;
+    select t.state in ('complete', 'resolved_manually'), t.result into v_done, v_result from tasker.tasks t where t.task_id = p_task_id;
     if not found then
         perform tasker.refuse_unknown_task(p_task_id);
-    elsif v_done then
+    elsif v_done and v_result is null then
         select coalesce(jsonb_object_agg(s.name, s.result), '{}') into v_result
           from tasker.tasks t
           join tasker.template_steps p on p.template_id = t.template_id and p.is_leaf
@@ -17,4 +17,4 @@ begin
     return v_result;
 end
 $$;
-comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name; null while it is not complete. Error: TK004 no such task.';
+comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name, or what an operator gave who resolved it; null while it is not complete. Error: TK004 no such task.';

@@ -1,0 +1,32 @@
+create function tasker.match_tasks(p_filter jsonb, p_states tasker.task_state[], p_max int, p_lock boolean) returns uuid[]
+language plpgsql volatile as $$
+declare
+    v_task_ids uuid[];
+begin
+    perform tasker.check_filter(p_filter);
+    if p_lock then
+        perform tasker.check_max(p_max);
+    end if;
+    -- By execute, as it is planned with the values: a filter by task_ids uses their key, one without an unfinished state no index.
+    execute 'with free as materialized (
+        select t.task_id from tasker.tasks t
+         where t.state = any ($1) and ($2 is null or t.namespace = $2) and ($3 is null or t.name = $3)
+           and ($4 is null or t.template_id in (select v.template_id from tasker.templates v where v.version = $4))
+           and ($5 is null or t.state = any ($5::tasker.task_state[])) and ($6 is null or t.task_id = any ($6)) and ($7 is null or t.correlation_id = $7)
+           and ($8 is null or t.created_at >= $8) and ($9 is null or t.created_at < $9)
+           and ($10 is null or t.error ->> ''code'' = $10
+                or exists (select from tasker.steps s where s.task_id = t.task_id and s.state = ''error'' and s.error ->> ''code'' = $10))'
+        || case when p_states && '{complete,error,cancelled,resolved_manually}' then '' else ' and t.completed_at is null' end
+        || ' order by t.task_id limit $11' || case when p_lock then ' for no key update skip locked' else '' end || ')
+        select array_agg(f.task_id) from free f'
+       into v_task_ids
+      using p_states, p_filter ->> 'namespace', p_filter ->> 'name', p_filter ->> 'version',
+            -- An empty array matches nothing.
+            case when p_filter ? 'states' then array(select jsonb_array_elements_text(p_filter -> 'states')) end,
+            case when p_filter ? 'task_ids' then array(select jsonb_array_elements_text(p_filter -> 'task_ids')::uuid) end,
+            (p_filter ->> 'correlation_id')::uuid, (p_filter ->> 'created_after')::timestamptz, (p_filter ->> 'created_before')::timestamptz,
+            p_filter ->> 'error_code', p_max;
+    return coalesce(v_task_ids, '{}');
+end
+$$;
+comment on function tasker.match_tasks(jsonb, tasker.task_state[], int, boolean) is 'The tasks in one of p_states that match a filter, oldest first, at most p_max (null: all); with p_lock locked, those skipped that somebody holds. Error: TK030.';

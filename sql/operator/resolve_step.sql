@@ -1,0 +1,37 @@
+create function tasker.resolve_step(p_task_id uuid, p_step text, p_result jsonb default null, p_reason text default null, p_by text default null) returns boolean
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+    v_now   timestamptz := tasker.clock();
+    v_task  tasker.tasks := tasker.lock_task(p_task_id, coalesce(p_step, ''));
+    v_step  tasker.steps;
+begin
+    select * into v_step from tasker.steps s where s.task_id = p_task_id and s.name = p_step;
+    if v_step.satisfied then
+        return false;
+    elsif v_task.completed_at is not null and v_task.state <> 'error' then
+        perform tasker.refuse_finished_task(p_task_id, v_task.state);
+    end if;
+    perform tasker.set_actor(null, tasker.audit_reason('resolved', p_by, p_reason));
+    -- Its message, and a result on its way, are dropped by whoever reads them next.
+    update tasker.steps s
+       set state = 'resolved_manually', satisfied = true, result = coalesce(p_result, 'null'), available_at = null, completed_at = v_now, updated_at = v_now
+     where s.task_id = p_task_id and s.name = p_step;
+    delete from tasker.held_steps h where h.task_id = p_task_id and h.step = p_step;
+    if v_task.state = 'error' then
+        -- It stays in error until it is reset, which counts anew.
+        update tasker.tasks t
+           set remaining = t.remaining - 1, failed = t.failed - (v_step.state = 'error')::int, updated_at = v_now
+         where t.task_id = p_task_id;
+    else
+        update tasker.steps c
+           set waiting_on = c.waiting_on - 1, available_at = case when c.waiting_on = 1 then v_now end, updated_at = v_now
+          from tasker.template_edges e
+         where e.template_id = v_task.template_id and e.parent = v_step.template_step
+           and c.task_id = p_task_id and c.template_step = e.child and c.state = 'pending';
+        perform tasker.recount_tasks(array[p_task_id]);
+    end if;
+    perform tasker.set_actor(null);
+    return true;
+end
+$$;
+comment on function tasker.resolve_step(uuid, text, jsonb, text, text) is 'Settles a step by hand: resolved_manually, with p_result as its result for what depends on it. A running handler is told to stop, its result is stale. In a task in error it takes effect with reset_task. False: it is complete or resolved already. Errors: TK004 task, TK031 the task has finished, TK032 step, TK034 held by another transaction.';

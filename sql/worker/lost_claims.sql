@@ -1,0 +1,13 @@
+create function tasker.lost_claims(p_claims jsonb) returns table (task_id uuid, step text, status text)
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+begin
+    return query
+        select i.task_id, i.step, case when s.state = 'cancelled' or t.completed_at is not null then 'cancelled' else 'stale' end
+          from (select tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no
+                  from jsonb_array_elements(p_claims) e(c)) i
+          left join tasker.steps s on s.task_id = i.task_id and s.name = i.step
+          left join tasker.tasks t on t.task_id = i.task_id
+         where (s.state = 'in_progress' and s.claim_no = i.claim_no and t.completed_at is null) is not true;
+end
+$$;
+comment on function tasker.lost_claims(jsonb) is 'Which of these claims no longer count: [{"task_id","step","claim_no"}], answered as by extend_leases, but only those that are cancelled or stale; nothing is extended or written. For handlers to learn of it sooner than their lease is extended.';
