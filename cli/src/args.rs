@@ -46,7 +46,7 @@ pub enum Command {
     /// Check, apply, and look at templates.
     #[command(subcommand)]
     Template(TemplateCommand),
-    /// Enqueue, follow, and cancel tasks.
+    /// Enqueue and follow tasks; retry, reset, resolve, and cancel them.
     #[command(subcommand)]
     Task(TaskCommand),
     /// Look at the queues.

@@ -39,6 +39,22 @@ pub fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
         })
 }
 
+/// A moment that has passed: RFC 3339, or how long ago.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_past(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(moment.to_utc());
+    }
+    parse_duration(text)
+        .ok()
+        .and_then(|age| Utc::now().checked_sub_signed(TimeDelta::from_std(age).ok()?))
+        .ok_or_else(|| {
+            format!("{text:?} is neither a time such as 2026-01-31T09:00:00Z nor an age such as 2h")
+        })
+}
+
 /// Milliseconds in the largest units that tell enough: `<1 ms`, `12 ms`, `1.24 s`, `3 min 5 s`, `2 d 4 h`.
 pub fn milliseconds(ms: f64) -> String {
     let seconds = (ms / 1000.0).round() as i64;
@@ -96,6 +112,9 @@ mod tests {
         let soon = parse_moment("+10m").unwrap() - Utc::now();
         assert!((595..=600).contains(&soon.num_seconds()));
         assert!(parse_moment("tomorrow").is_err());
+        let past = Utc::now() - parse_past("2h").unwrap();
+        assert!((7_200..7_205).contains(&past.num_seconds()));
+        assert!(parse_past("yesterday").is_err());
     }
 
     #[test]

@@ -180,7 +180,7 @@ async fn a_cancelled_task_stops_everywhere() {
             id
         )
         .await,
-        "not needed"
+        "cancelled by postgres: not needed"
     );
     let again: bool =
         sqlx::query_scalar("select tasker.cancel_task($1)").bind(id).fetch_one(e.pool()).await.unwrap();

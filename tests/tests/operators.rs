@@ -1,9 +1,24 @@
 //! What operators do to tasks and steps: retry, resolve, reset, cancel, one or many; each audited with who and why.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod world;
+
 use serde_json::{Value, json};
-use tasker_tests::engine::{Claim, Engine, flow};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tasker_tests::{
+    engine::{Claim, Engine, flow},
+    eventually,
+};
+use tasker_worker::{StepContext, StepOutcome};
 use uuid::Uuid;
+use world::{SOON, World};
 
 const DIAMOND: &[(&str, &[&str])] = &[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"])];
 
@@ -103,7 +118,10 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
     assert_eq!(call(&e, retry, id).await, Ok(true));
     assert_counted(&e).await;
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
-    assert_eq!(e.text("select coalesce(error::text, 'none') from tasker.tasks where task_id = $1", id).await, "none");
+    assert_eq!(
+        e.text("select coalesce(error::text, 'none') from tasker.tasks where task_id = $1", id).await,
+        "none"
+    );
     assert_eq!(call(&e, retry, id).await, Ok(false), "a second call changes nothing");
     assert_eq!(e.submit(&claims[0], json!({"type": "success"})).await, "stale");
 
@@ -162,7 +180,11 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     assert_eq!(e.task_state(id).await, "steps_in_process", "c still runs");
     assert_eq!(e.submit(&claims[0], json!({"type": "success", "result": "late"})).await, "stale");
     e.expire_leases().await;
-    assert_eq!(e.claim(10).await.iter().map(|c| c.step.as_str()).collect::<Vec<_>>(), ["c"], "b's message is dropped");
+    assert_eq!(
+        e.claim(10).await.iter().map(|c| c.step.as_str()).collect::<Vec<_>>(),
+        ["c"],
+        "b's message is dropped"
+    );
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'c')", id).await, Ok(true));
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
     assert_counted(&e).await;
@@ -173,7 +195,11 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(result(&e, id).await, Some(json!({"d": 5})));
     assert_eq!(e.submit(&last, json!({"type": "success"})).await, "stale");
-    assert_eq!(call(&e, "select tasker.resolve_step($1, 'd', '6')", id).await, Ok(false), "not an error either");
+    assert_eq!(
+        call(&e, "select tasker.resolve_step($1, 'd', '6')", id).await,
+        Ok(false),
+        "not an error either"
+    );
     e.expire_leases().await;
     assert_eq!((e.claim(10).await, e.depth("worker_test_queue").await), (vec![], 0));
     assert!(reasons(&e, id).await.contains(&"resolved by ana: seen at the bank".to_owned()));
@@ -196,7 +222,10 @@ async fn a_step_held_by_its_handlers_transaction_is_waited_for_only_shortly() {
     let (e, id) = diamond().await;
     claim_one(&e, "a").await;
     let mut handler = e.pool().begin().await.unwrap();
-    sqlx::query("select from tasker.steps where name = 'a' for no key update").execute(&mut *handler).await.unwrap();
+    sqlx::query("select from tasker.steps where name = 'a' for no key update")
+        .execute(&mut *handler)
+        .await
+        .unwrap();
     assert_eq!(code(&e, "select tasker.resolve_step($1, 'a')", id).await, "TK034");
     handler.rollback().await.unwrap();
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'a')", id).await, Ok(true));
@@ -257,14 +286,24 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
     assert_eq!(e.succeed(&running, json!("late")).await, "stale", "of the claim before the reset");
     assert_eq!(e.enqueue_ready().await, 2);
     e.expire_leases().await;
-    assert_eq!(e.drain().await, ["b", "c", "d"], "a is not run again, and c once although it has two messages");
+    assert_eq!(
+        e.drain().await,
+        ["b", "c", "d"],
+        "a is not run again, and c once although it has two messages"
+    );
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(e.depth("worker_test_queue").await, 0);
-    assert_eq!(e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await, "\"c\"");
+    assert_eq!(
+        e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
+        "\"c\""
+    );
     assert_eq!(reasons(&e, id).await, ["reset by ana: network is back"]);
     let path = e.task_path(id).await;
     let at = path.iter().position(|s| s == "error").unwrap();
-    assert_eq!(path[at..at + 5], ["error", "enqueuing_steps", "steps_in_process", "evaluating_results", "waiting_for_dependencies"]);
+    assert_eq!(
+        path[at..at + 5],
+        ["error", "enqueuing_steps", "steps_in_process", "evaluating_results", "waiting_for_dependencies"]
+    );
     assert_eq!(code(&e, reset, id).await, "TK031", "it is complete now");
 }
 
@@ -272,7 +311,10 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
 async fn a_step_resolved_in_a_task_in_error_counts_at_the_reset() {
     let (e, id, _) = failed_task().await;
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'b', '1')", id).await, Ok(true));
-    assert_eq!((e.task_state(id).await.as_str(), e.step_state(id, "d").await.as_str()), ("error", "cancelled"));
+    assert_eq!(
+        (e.task_state(id).await.as_str(), e.step_state(id, "d").await.as_str()),
+        ("error", "cancelled")
+    );
     assert_eq!(call(&e, "select tasker.reset_task($1)", id).await, Ok(true));
     assert_counted(&e).await;
     assert_eq!(e.enqueue_ready().await, 1);
@@ -284,7 +326,11 @@ async fn a_step_resolved_in_a_task_in_error_counts_at_the_reset() {
 #[tokio::test]
 async fn a_task_whose_steps_were_all_resolved_in_error_is_complete_at_the_reset() {
     let (e, id, _) = failed_task().await;
-    for query in ["select tasker.resolve_step($1, 'b')", "select tasker.resolve_step($1, 'c')", "select tasker.resolve_step($1, 'd', '1')"] {
+    for query in [
+        "select tasker.resolve_step($1, 'b')",
+        "select tasker.resolve_step($1, 'c')",
+        "select tasker.resolve_step($1, 'd', '1')",
+    ] {
         assert_eq!(call(&e, query, id).await, Ok(true));
     }
     assert_eq!(call(&e, "select tasker.reset_task($1)", id).await, Ok(true));
@@ -325,14 +371,27 @@ async fn a_bulk_replay_runs_only_the_failed_part_and_keeps_results() {
     let retry = "select tasker.retry_tasks($1, 'network is back', 'ana', 2)";
     let filter = json!({"namespace": "test", "name": "flow", "error_code": "declined"});
     assert_eq!(count(&e, retry, json!({"namespace": "test", "error_code": "other"})).await, 0);
-    assert_eq!([count(&e, retry, filter.clone()).await, count(&e, retry, filter.clone()).await, count(&e, retry, filter).await], [2, 1, 0]);
+    assert_eq!(
+        [
+            count(&e, retry, filter.clone()).await,
+            count(&e, retry, filter.clone()).await,
+            count(&e, retry, filter).await
+        ],
+        [2, 1, 0]
+    );
     assert_counted(&e).await;
     assert_eq!(e.enqueue_ready().await, 3);
     assert_eq!(e.drain().await, ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d"]);
     for id in ids {
         assert_eq!(e.task_state(id).await, "complete");
-        assert_eq!(e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await, "\"kept\"");
-        assert_eq!(e.text("select claim_no::text from tasker.steps where task_id = $1 and name = 'c'", id).await, "1");
+        assert_eq!(
+            e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
+            "\"kept\""
+        );
+        assert_eq!(
+            e.text("select claim_no::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
+            "1"
+        );
         assert_eq!(reasons(&e, id).await, ["retried by ana: network is back"]);
     }
     assert_eq!(reasons(&e, untouched).await, Vec::<String>::new());
@@ -347,13 +406,21 @@ async fn a_bulk_cancel_takes_what_matches_and_skips_what_is_held() {
         ids.push(e.start().await);
     }
     let mut holder = e.pool().begin().await.unwrap();
-    sqlx::query("select from tasker.tasks where task_id = $1 for no key update").bind(ids[0]).execute(&mut *holder).await.unwrap();
+    sqlx::query("select from tasker.tasks where task_id = $1 for no key update")
+        .bind(ids[0])
+        .execute(&mut *holder)
+        .await
+        .unwrap();
     let cancel = "select tasker.cancel_tasks($1, 'wrong price', 'ana')";
     assert_eq!(count(&e, cancel, json!({"task_ids": ids[..3]})).await, 2, "never waits");
     holder.rollback().await.unwrap();
     assert_eq!(count(&e, cancel, json!({"task_ids": ids[..3]})).await, 1);
     assert_eq!(count(&e, cancel, json!({"task_ids": ids[..3]})).await, 0);
-    assert_eq!(e.claim(10).await.iter().map(|c| c.task_id).collect::<Vec<_>>(), [ids[3]], "queued steps never start");
+    assert_eq!(
+        e.claim(10).await.iter().map(|c| c.task_id).collect::<Vec<_>>(),
+        [ids[3]],
+        "queued steps never start"
+    );
     assert_eq!(reasons(&e, ids[0]).await, ["cancelled by ana: wrong price"]);
     assert_eq!((e.enqueue_ready().await, e.depth("worker_test_queue").await), (0, 1));
 }
@@ -364,7 +431,8 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     e.apply_flow(DIAMOND).await;
     let id = e.start().await;
     let refused = async |filter: Value| {
-        let error = sqlx::query("select tasker.cancel_tasks($1)").bind(filter).execute(e.pool()).await.unwrap_err();
+        let error =
+            sqlx::query("select tasker.cancel_tasks($1)").bind(filter).execute(e.pool()).await.unwrap_err();
         let db = error.as_database_error().unwrap();
         assert_eq!(db.code().unwrap(), "TK030");
         db.message().to_owned()
@@ -384,12 +452,92 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     let all = json!({"namespace": "test", "name": "flow", "version": "1", "states": ["steps_in_process"], "task_ids": [id],
                      "correlation_id": id, "created_after": "2020-01-01T00:00:00Z", "created_before": "2999-01-01T00:00:00Z"});
     assert_eq!(counted(all.clone()).await, 1);
-    for (key, other) in [("namespace", json!("x")), ("name", json!("x")), ("version", json!("2")), ("states", json!(["error"])),
-                         ("task_ids", json!([Uuid::nil()])), ("correlation_id", json!(Uuid::nil())),
-                         ("created_after", json!("2998-01-01")), ("created_before", json!("2020-01-02")), ("error_code", json!("x"))] {
+    for (key, other) in [
+        ("namespace", json!("x")),
+        ("name", json!("x")),
+        ("version", json!("2")),
+        ("states", json!(["error"])),
+        ("task_ids", json!([Uuid::nil()])),
+        ("correlation_id", json!(Uuid::nil())),
+        ("created_after", json!("2998-01-01")),
+        ("created_before", json!("2020-01-02")),
+        ("error_code", json!("x")),
+    ] {
         let mut filter = all.clone();
         filter[key] = other;
         assert_eq!(counted(filter).await, 0, "{key}");
     }
     assert_eq!(e.task_state(id).await, "steps_in_process");
+}
+
+/// The states of a task's steps, by their names.
+async fn step_states(world: &World, id: Uuid) -> Vec<String> {
+    sqlx::query_scalar("select state::text from tasker.steps where task_id = $1 order by name")
+        .bind(id)
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap()
+}
+
+/// A worker with a lease of a minute whose handler runs until it is told to stop.
+#[tokio::test]
+async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_them_starts() {
+    let template = flow(&[("a", &[]), ("b", &[]), ("c", &["a"])]).to_string().replace("noop", "work");
+    let world = World::with(serde_json::from_str(&template).unwrap()).await;
+    let (started, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (started_by, told_by) = (Arc::clone(&started), Arc::clone(&told));
+    let until_told = move |ctx: StepContext| {
+        started_by.fetch_add(1, Ordering::SeqCst);
+        let told_by = Arc::clone(&told_by);
+        async move {
+            ctx.cancelled().cancelled().await;
+            told_by.fetch_add(1, Ordering::SeqCst);
+            Ok(StepOutcome::success("late"))
+        }
+    };
+    // Two may run at once: the steps of the second task stay queued.
+    let worker =
+        world.worker(|w| w.lease(Duration::from_secs(60)).concurrency(2).handler("work", until_told)).await;
+    let first = world.enqueue(json!({})).await;
+    eventually("both steps to run", SOON, async || started.load(Ordering::SeqCst) == 2).await;
+    let second = world.enqueue(json!({})).await;
+    eventually("the second task to begin", SOON, async || step_states(&world, second).await.len() == 3).await;
+
+    let cancelled_at = Instant::now();
+    for (id, query) in [
+        (second, "select tasker.cancel_task($1, 'wrong order', 'ana')"),
+        (
+            first,
+            "select tasker.cancel_tasks(jsonb_build_object('task_ids', jsonb_build_array($1)), 'wrong order', 'ana')",
+        ),
+    ] {
+        sqlx::query(query).bind(id).execute(&world.db.pool).await.unwrap();
+    }
+    eventually("the handlers to be told", SOON, async || told.load(Ordering::SeqCst) == 2).await;
+    assert!(cancelled_at.elapsed() < Duration::from_secs(5), "{:?}", cancelled_at.elapsed());
+
+    // The worker is free again and takes the next task: what was cancelled would have been before it.
+    let third = world.enqueue(json!({})).await;
+    eventually("the third task to run", SOON, async || started.load(Ordering::SeqCst) == 4).await;
+    let attempts: i64 = sqlx::query_scalar("select sum(attempt) from tasker.steps where task_id = $1")
+        .bind(second)
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(attempts, 0, "queued steps never start");
+    for id in [first, second] {
+        assert_eq!(step_states(&world, id).await, ["cancelled"; 3]);
+        assert_eq!(world.ended(id).await, "cancelled");
+    }
+    sqlx::query("select tasker.resolve_step($1, s, '1') from unnest('{a,b}'::text[]) s")
+        .bind(third)
+        .execute(&world.db.pool)
+        .await
+        .unwrap();
+    eventually("the handlers to be told of the resolution, and c to run", SOON, async || {
+        (told.load(Ordering::SeqCst), started.load(Ordering::SeqCst)) == (4, 5)
+    })
+    .await;
+    sqlx::query("select tasker.resolve_task($1)").bind(third).execute(&world.db.pool).await.unwrap();
+    worker.stop().await;
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tasker_core::{
     StepState, TaskState,
-    client::{self, NewTask, TaskFilter},
+    client::{self, By, NewTask, TaskFilter},
 };
 use tasker_tests::engine::Engine;
 use uuid::Uuid;
@@ -109,8 +109,10 @@ async fn lists_are_filtered_and_newest_first() {
     let e = engine().await;
     let ids =
         client::enqueue_many(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})]).await.unwrap();
-    assert!(client::cancel(e.pool(), ids[1], Some("not wanted")).await.unwrap());
-    assert!(!client::cancel(e.pool(), ids[1], None).await.unwrap());
+    assert!(
+        client::cancel(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") }).await.unwrap()
+    );
+    assert!(!client::cancel(e.pool(), ids[1], By::default()).await.unwrap());
     let list = |filter: TaskFilter, limit| {
         let pool = e.pool().clone();
         async move {

@@ -1,9 +1,14 @@
 //! The client's part of the SQL API as typed calls. Each is one round trip; those that take an executor
 //! run in the caller's own transaction when given one.
 
+mod operator;
 mod queues;
 mod views;
 
+pub use operator::{
+    By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task, retry_step,
+    retry_tasks,
+};
 pub use queues::{limit_namespace, pause_namespace, resume_namespace};
 pub use views::{
     DagRow, QueueOverview, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition, Template,
@@ -168,11 +173,12 @@ pub async fn result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Opti
 /// Cancels a task; false when it had already finished.
 ///
 /// # Errors
-/// `TK004` when there is no such task.
-pub async fn cancel(executor: impl PgExecutor<'_>, task_id: Uuid, reason: Option<&str>) -> Result<bool> {
-    let cancelled = sqlx::query_scalar("select tasker.cancel_task($1, $2)")
+/// `TK004` when there is no such task, `TK034` when another transaction holds it.
+pub async fn cancel(executor: impl PgExecutor<'_>, task_id: Uuid, by: By<'_>) -> Result<bool> {
+    let cancelled = sqlx::query_scalar("select tasker.cancel_task($1, $2, $3)")
         .bind(task_id)
-        .bind(reason)
+        .bind(by.reason)
+        .bind(by.who)
         .fetch_one(executor)
         .await?;
     Ok(cancelled)

@@ -1,11 +1,7 @@
-//! `tasker task cancel`.
+//! `tasker task cancel`: one task, or all that match.
 
-use crate::{
-    args::Globals,
-    database::Database,
-    error::{Error, Result},
-    output,
-};
+use super::operate::{self, Action, ByArgs, ManyArgs};
+use crate::{args::Globals, database::Database, error::Result, output};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
@@ -15,19 +11,22 @@ use uuid::Uuid;
 /// Options of `tasker task cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArgs {
-    /// The task's id.
-    #[arg(value_name = "TASK")]
-    task_id: Uuid,
-    /// Written into the audit.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    /// The task's id; or choose many by the options below.
+    #[arg(value_name = "TASK", required_unless_present = "ManyArgs", conflicts_with = "ManyArgs")]
+    task_id: Option<Uuid>,
+    #[command(flatten)]
+    by: ByArgs,
+    #[command(flatten)]
+    many: ManyArgs,
 }
 
 /// Cancels; a task that is cancelled already is no failure, one that finished otherwise is.
 pub async fn run(args: CancelArgs, globals: &Globals) -> Result<ExitCode> {
-    let CancelArgs { task_id, reason } = args;
-    let pool = Database::open(globals).await?;
-    let cancelled = client::cancel(&pool, task_id, reason.as_deref()).await?;
+    let (pool, by) = (Database::open(globals).await?, args.by.named());
+    let Some(task_id) = args.task_id else {
+        return operate::many(&pool, &args.many, Action::Cancel, by.by(), globals).await;
+    };
+    let cancelled = client::cancel(&pool, task_id, by.by()).await?;
     let state = client::status(&pool, task_id).await?.state;
     if globals.json {
         output::print_json(&json!({"task_id": task_id, "cancelled": cancelled, "state": state}))?;
@@ -36,7 +35,7 @@ pub async fn run(args: CancelArgs, globals: &Globals) -> Result<ExitCode> {
         (false, TaskState::Cancelled) if !globals.json => output::print("cancelled before")?,
         (true, _) if !globals.json => output::print("cancelled")?,
         (true, _) | (false, TaskState::Cancelled) => {}
-        (false, state) => return Err(Error::new(format!("task {task_id} had already finished: {state}"))),
+        (false, state) => return Err(operate::finished(task_id, state)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,31 +1,32 @@
-//! The context of a task, from the command line, a file, or standard input.
+//! The context of a task, or a result, from the command line, a file, or standard input.
 
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::io::Read;
 
-/// Reads `text`: JSON, or `@file`, or `-` for standard input.
+/// Reads `text`: JSON, or `@file`, or `-` for standard input. `what` it is: the option's name.
 ///
 /// # Errors
 /// The file cannot be read, or what it holds is not JSON. Whether it is an object the engine checks.
-pub fn read(text: &str) -> Result<Value> {
+pub fn read(text: &str, what: &str) -> Result<Value> {
     let (from, json) = match text {
         "-" => {
             let mut json = String::new();
             std::io::stdin().read_to_string(&mut json)?;
-            ("the context on standard input", json)
+            (format!("the {what} on standard input"), json)
         }
         _ => match text.strip_prefix('@') {
             Some(file) => match std::fs::read_to_string(file) {
-                Ok(json) => (file, json),
+                Ok(json) => (file.to_owned(), json),
                 Err(error) => return Err(Error::from(error).context(format!("cannot read {file}"))),
             },
-            None => ("the context", text.to_owned()),
+            None => (format!("the {what}"), text.to_owned()),
         },
     };
     serde_json::from_str(&json).map_err(|error| {
-        Error::new(format!("{from} is not JSON: {error}"))
-            .or_hint("--context takes '{\"order_id\": 7}', or @FILE, or - for standard input")
+        Error::new(format!("{from} is not JSON: {error}")).or_hint(format!(
+            "--{what} takes JSON such as '{{\"order_id\": 7}}', or @FILE, or - for standard input"
+        ))
     })
 }
 
@@ -35,16 +36,16 @@ mod tests {
 
     #[test]
     fn json_comes_from_the_line_or_a_file() {
-        assert_eq!(read("{\"a\": 1}").unwrap()["a"], 1);
+        assert_eq!(read("{\"a\": 1}", "context").unwrap()["a"], 1);
         let file = std::env::temp_dir().join(format!("tasker-context-{}.json", uuid::Uuid::new_v4()));
         std::fs::write(&file, "{\"b\": 2}").unwrap();
-        assert_eq!(read(&format!("@{}", file.display())).unwrap()["b"], 2);
+        assert_eq!(read(&format!("@{}", file.display()), "context").unwrap()["b"], 2);
         std::fs::remove_file(&file).unwrap();
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        let message = |text: &str| format!("{:?}", read(text).unwrap_err());
+        let message = |text: &str| format!("{:?}", read(text, "context").unwrap_err());
         assert!(
             message("{a: 1}").contains("the context is not JSON: key must be a string at line 1 column 2")
         );

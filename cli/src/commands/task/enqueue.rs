@@ -49,7 +49,8 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
         run_at: args.run_at,
         idempotency_key: args.idempotency_key,
         correlation_id: args.correlation_id,
-        ..NewTask::new(args.template.namespace, args.template.name).context(context::read(&args.context)?)
+        ..NewTask::new(args.template.namespace, args.template.name)
+            .context(context::read(&args.context, "context")?)
     };
     let pool = Database::open(globals).await?;
     let task_id = client::enqueue(&pool, &task).await?;

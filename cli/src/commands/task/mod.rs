@@ -1,4 +1,4 @@
-//! `tasker task`: enqueue, list, show, watch, cancel.
+//! `tasker task`: enqueue, list, show, watch, and what operators do: retry, reset, resolve, cancel.
 
 mod cancel;
 mod context;
@@ -6,11 +6,16 @@ mod details;
 mod enqueue;
 mod follow;
 mod list;
+mod operate;
+mod resolve;
+mod retry;
 
 pub use cancel::CancelArgs;
 pub use details::{ShowArgs, WatchArgs};
 pub use enqueue::EnqueueArgs;
 pub use list::ListArgs;
+pub use resolve::ResolveArgs;
+pub use retry::{ResetArgs, RetryArgs};
 
 use crate::{args::Globals, error::Result};
 use clap::Subcommand;
@@ -27,7 +32,13 @@ pub enum TaskCommand {
     Show(ShowArgs),
     /// Follow a task until it has finished; exits with 1 when it fails.
     Watch(WatchArgs),
-    /// Stop a task: what has not finished is cancelled.
+    /// Run again what failed, of a task, one step, or many tasks; results are kept.
+    Retry(RetryArgs),
+    /// Let a task in error begin again; results are kept.
+    Reset(ResetArgs),
+    /// Settle a task or a step by hand, with a result.
+    Resolve(ResolveArgs),
+    /// Stop a task, or many: what has not finished is cancelled.
     Cancel(CancelArgs),
 }
 
@@ -38,6 +49,9 @@ pub async fn run(command: TaskCommand, globals: &Globals) -> Result<ExitCode> {
         TaskCommand::List(args) => list::run(args, globals).await,
         TaskCommand::Show(args) => details::show(args, globals).await,
         TaskCommand::Watch(args) => details::watch(args, globals).await,
+        TaskCommand::Retry(args) => retry::retry(args, globals).await,
+        TaskCommand::Reset(args) => retry::reset(args, globals).await,
+        TaskCommand::Resolve(args) => resolve::run(args, globals).await,
         TaskCommand::Cancel(args) => cancel::run(args, globals).await,
     }
 }

@@ -1,0 +1,200 @@
+//! What the operators' commands have in common: who and why, which tasks, and how it is said.
+
+use crate::{
+    args::Globals,
+    error::{Error, Result},
+    output, units,
+};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+use sqlx::PgPool;
+use std::process::ExitCode;
+use tasker_core::{
+    TaskState,
+    client::{self, By, TaskSelection},
+};
+use uuid::Uuid;
+
+/// Tasks of one call, which is one transaction.
+const BATCH: i64 = 100;
+
+/// Who acts, and why.
+#[derive(Debug, Args)]
+pub struct ByArgs {
+    /// Why; written into the audit.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who; written into the audit [default: the user logged in here].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl ByArgs {
+    /// With the user's name where none was given. Nothing is proved by it: it is for those who read the audit.
+    pub fn named(mut self) -> Self {
+        let user = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+        self.by = self.by.or_else(user);
+        self
+    }
+
+    pub fn by(&self) -> By<'_> {
+        By { who: self.by.as_deref(), reason: self.reason.as_deref() }
+    }
+}
+
+/// Which tasks, where it is not one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many tasks: all that match")]
+pub struct ManyArgs {
+    /// Of this namespace.
+    #[arg(long)]
+    namespace: Option<String>,
+    /// Of templates with this name.
+    #[arg(long)]
+    name: Option<String>,
+    /// Of this version of their template.
+    #[arg(long)]
+    version: Option<String>,
+    /// In one of these states, such as waiting_for_retry.
+    #[arg(long, value_delimiter = ',')]
+    state: Vec<TaskState>,
+    /// Of one request.
+    #[arg(long, value_name = "UUID")]
+    correlation_id: Option<Uuid>,
+    /// Enqueued then or later: 2026-01-31T09:00:00Z, or an age such as 2h.
+    #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
+    created_after: Option<DateTime<Utc>>,
+    /// Enqueued before.
+    #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
+    created_before: Option<DateTime<Utc>>,
+    /// With an error of this code.
+    #[arg(long, value_name = "CODE")]
+    error_code: Option<String>,
+    /// Only say how many there are.
+    #[arg(long, conflicts_with = "all")]
+    dry_run: bool,
+    /// Do it to every task that matches.
+    #[arg(long)]
+    all: bool,
+}
+
+/// What is done to many tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Retry,
+    Cancel,
+}
+
+impl Action {
+    /// The verb, its past, and the states a task can be in.
+    fn words(self) -> (&'static str, &'static str, Vec<TaskState>) {
+        match self {
+            Self::Retry => ("retry", "retried", vec![TaskState::BlockedByFailures, TaskState::Error]),
+            Self::Cancel => {
+                let unfinished = TaskState::ALL.iter().copied().filter(|state| !state.is_terminal());
+                ("cancel", "cancelled", unfinished.collect())
+            }
+        }
+    }
+
+    async fn call(self, pool: &PgPool, which: &TaskSelection, by: By<'_>, max: i64) -> Result<i64> {
+        let max = i32::try_from(max)?;
+        let done = match self {
+            Self::Retry => client::retry_tasks(pool, which, by, max).await?,
+            Self::Cancel => client::cancel_tasks(pool, which, by, max).await?,
+        };
+        Ok(done.into())
+    }
+}
+
+impl ManyArgs {
+    /// The tasks that match and that the action can be done to.
+    fn selection(&self, action: Action) -> Result<TaskSelection> {
+        let (verb, _, possible) = action.words();
+        let selection = TaskSelection {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            states: (!self.state.is_empty()).then(|| self.state.clone()),
+            task_ids: None,
+            correlation_id: self.correlation_id,
+            created_after: self.created_after,
+            created_before: self.created_before,
+            error_code: self.error_code.clone(),
+        };
+        if selection == TaskSelection::default() {
+            return Err(Error::new(format!("nothing says which tasks to {verb}"))
+                .or_hint("narrow them down: --namespace, --name, --state, --created-before, …"));
+        }
+        let asked = selection.states.as_ref().unwrap_or(&possible);
+        let states: Vec<TaskState> = possible.iter().copied().filter(|state| asked.contains(state)).collect();
+        if states.is_empty() {
+            let possible = possible.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(format!("there is nothing to {verb} in such a state"))
+                .or_hint(format!("the states are: {possible}")));
+        }
+        Ok(TaskSelection { states: Some(states), ..selection })
+    }
+}
+
+/// Does it to all that match; only counts them for a dry run, and where nobody said `--all`.
+pub async fn many(
+    pool: &PgPool,
+    args: &ManyArgs,
+    action: Action,
+    by: By<'_>,
+    globals: &Globals,
+) -> Result<ExitCode> {
+    let (verb, past, _) = action.words();
+    let which = args.selection(action)?;
+    let matching = client::count_tasks(pool, &which).await?;
+    if !args.all && !args.dry_run && matching > 0 {
+        return Err(Error::new(format!("{matching} tasks match; none was {past}"))
+            .or_hint(format!("add --all to {verb} them")));
+    }
+    let mut done = 0;
+    // Never more than there were: a task that fails again at once would come round again.
+    while args.all && done < matching {
+        match action.call(pool, &which, by, BATCH.min(matching - done)).await? {
+            0 => break,
+            more => done += more,
+        }
+    }
+    if globals.json {
+        output::print_json(&json!({"matching": matching, past: done}))?;
+    } else if args.dry_run {
+        output::print(&format!("{matching} tasks would be {past}"))?;
+    } else {
+        output::print(&format!("{past} {done} tasks"))?;
+    }
+    if args.all && done < matching {
+        output::note(&format!("{} were held or moved on meanwhile: run it again", matching - done));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what became of one task or step: `done`, or that there was nothing to do.
+pub async fn tell(
+    pool: &PgPool,
+    task_id: Uuid,
+    past: &str,
+    done: bool,
+    nothing: &str,
+    globals: &Globals,
+) -> Result<ExitCode> {
+    let state = client::status(pool, task_id).await?.state;
+    if globals.json {
+        output::print_json(&json!({"task_id": task_id, past: done, "state": state}))?;
+    } else if done {
+        output::print(&format!("{past}: the task is {state}"))?;
+    } else {
+        output::print(&format!("{nothing}: the task is {state}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A task that has finished can be neither retried, resolved, nor cancelled.
+pub fn finished(task_id: Uuid, state: TaskState) -> Error {
+    Error::new(format!("task {task_id} had already finished: {state}"))
+}
