@@ -1,108 +1,15 @@
-//! What operators do to tasks and steps: retry, resolve, reset, cancel, one or many; each audited with who and why.
+//! What operators do to a task or a step: retry, resolve, reset, cancel; each audited with who and why.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "each test file uses some of it")]
-mod world;
+mod operations;
 
-use serde_json::{Value, json};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+use operations::{
+    DIAMOND, assert_counted, call, claim_one, code, complete_next, count, diamond, fail_for_good, reasons,
+    result,
 };
-use tasker_tests::{
-    engine::{Claim, Engine, flow},
-    eventually,
-};
-use tasker_worker::{StepContext, StepOutcome};
+use serde_json::json;
+use tasker_tests::engine::{Claim, Engine, flow};
 use uuid::Uuid;
-use world::{SOON, World};
-
-const DIAMOND: &[(&str, &[&str])] = &[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"])];
-
-/// A diamond, and one task of it.
-async fn diamond() -> (Engine, Uuid) {
-    let e = Engine::new().await;
-    e.apply_flow(DIAMOND).await;
-    let id = e.start().await;
-    (e, id)
-}
-
-async fn call(e: &Engine, query: &'static str, id: Uuid) -> Result<bool, (String, String)> {
-    sqlx::query_scalar(query).bind(id).fetch_one(e.pool()).await.map_err(|error| {
-        let db = error.as_database_error().unwrap();
-        (db.code().unwrap().into_owned(), db.message().to_owned())
-    })
-}
-
-async fn code(e: &Engine, query: &'static str, id: Uuid) -> String {
-    call(e, query, id).await.unwrap_err().0
-}
-
-async fn count(e: &Engine, query: &'static str, filter: Value) -> i32 {
-    sqlx::query_scalar(query).bind(filter).fetch_one(e.pool()).await.unwrap()
-}
-
-async fn complete_next(e: &Engine, step: &str) {
-    let claim = claim_one(e, step).await;
-    assert_eq!(e.succeed(&claim, json!(step)).await, "accepted");
-    e.process().await;
-}
-
-async fn claim_one(e: &Engine, step: &str) -> Claim {
-    let claims = e.claim(1).await;
-    assert_eq!(claims.len(), 1, "{step}");
-    assert_eq!(claims[0].step, step);
-    claims.into_iter().next().unwrap()
-}
-
-async fn fail_for_good(e: &Engine, claim: &Claim) {
-    let outcome = json!({"type": "failure", "message": "boom", "code": "declined", "retryable": false});
-    assert_eq!(e.submit(claim, outcome).await, "accepted");
-    e.process().await;
-}
-
-/// Everything of a task that operators' functions keep: its counters must be what its steps say.
-async fn assert_counted(e: &Engine) {
-    let wrong: Vec<String> = sqlx::query_scalar(
-        "select format('%s %s: %s', t.task_id, t.state, to_jsonb(c)) from tasker.tasks t
-          cross join lateral (select count(*) filter (where not s.satisfied) as remaining,
-                 count(*) filter (where s.state in ('enqueued', 'in_progress', 'enqueued_for_orchestration')) as active,
-                 count(*) filter (where s.state = 'error') as failed,
-                 count(*) filter (where s.state = 'pending' and s.waiting_on = 0) as waiting
-            from tasker.steps s where s.task_id = t.task_id) c
-          where t.completed_at is null and t.state <> 'pending'
-            and (t.remaining, t.active, t.failed, t.held + t.waiting_retry) <> (c.remaining, c.active, c.failed, c.waiting)
-         union all
-         select format('%s %s waits on %s, not %s', s.task_id, s.name, s.waiting_on, c.n) from tasker.steps s
-           join tasker.tasks t on t.task_id = s.task_id
-          cross join lateral (select count(*) as n from tasker.template_edges x join tasker.steps q on q.task_id = s.task_id and q.name = x.parent
-                               where x.template_id = t.template_id and x.child = s.template_step and not q.satisfied) c
-          where s.state = 'pending' and s.waiting_on <> c.n",
-    )
-    .fetch_all(e.pool())
-    .await
-    .unwrap();
-    assert_eq!(wrong, Vec::<String>::new());
-}
-
-async fn reasons(e: &Engine, id: Uuid) -> Vec<String> {
-    sqlx::query_scalar(
-        "select distinct r.reason from (select reason from tasker.task_transitions where task_id = $1
-                                        union all select reason from tasker.step_transitions where task_id = $1) r
-          where r.reason like '% by %' order by 1",
-    )
-    .bind(id)
-    .fetch_all(e.pool())
-    .await
-    .unwrap()
-}
-
-async fn result(e: &Engine, id: Uuid) -> Option<Value> {
-    sqlx::query_scalar("select tasker.task_result($1)").bind(id).fetch_one(e.pool()).await.unwrap()
-}
 
 #[tokio::test]
 async fn a_failed_step_runs_again_with_all_its_attempts() {
@@ -116,7 +23,7 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
 
     let retry = "select tasker.retry_step($1, 'b', 'card network was down', 'ana')";
     assert_eq!(call(&e, retry, id).await, Ok(true));
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
     assert_eq!(
         e.text("select coalesce(error::text, 'none') from tasker.tasks where task_id = $1", id).await,
@@ -130,7 +37,7 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
     assert_eq!((again.attempt, again.claim_no > claims[0].claim_no), (1, true));
     assert_eq!(e.succeed(&again, json!("b")).await, "accepted");
     e.process().await;
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     complete_next(&e, "d").await;
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(reasons(&e, id).await, ["retried by ana: card network was down"]);
@@ -157,7 +64,7 @@ async fn what_cannot_be_retried_is_refused_and_says_what_to_do() {
     let (code_, message) = call(&e, "select tasker.retry_step($1, 'b')", id).await.unwrap_err();
     assert_eq!(code_, "TK033");
     assert!(message.contains("\"d\" is resolved_manually"), "{message}");
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
 
     assert_eq!(call(&e, "select tasker.cancel_task($1, 'wrong order', 'ana')", id).await, Ok(true));
     assert_eq!(code(&e, "select tasker.retry_step($1, 'b')", id).await, "TK031");
@@ -176,7 +83,7 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     let resolve = "select tasker.resolve_step($1, 'b', '{\"paid\": true}', 'seen at the bank', 'ana')";
     assert_eq!(call(&e, resolve, id).await, Ok(true));
     assert_eq!(call(&e, resolve, id).await, Ok(false));
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     assert_eq!(e.task_state(id).await, "steps_in_process", "c still runs");
     assert_eq!(e.submit(&claims[0], json!({"type": "success", "result": "late"})).await, "stale");
     e.expire_leases().await;
@@ -187,7 +94,7 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     );
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'c')", id).await, Ok(true));
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 1);
     let last = claim_one(&e, "d").await;
     assert_eq!(last.parents, json!({"b": {"paid": true}, "c": null}));
@@ -212,7 +119,7 @@ async fn a_result_that_waits_to_be_processed_does_not_undo_a_resolution() {
     assert_eq!(e.succeed(&claim, json!("worker")).await, "accepted");
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'a', '\"operator\"')", id).await, Ok(true));
     assert_eq!(e.process().await, (1, 0, 0));
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 2);
     assert_eq!(e.claim(1).await[0].parents, json!({"a": "operator"}));
 }
@@ -278,7 +185,7 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
     let reset = "select tasker.reset_task($1, 'network is back', 'ana')";
     assert_eq!(call(&e, reset, id).await, Ok(true));
     assert_eq!(call(&e, reset, id).await, Ok(false));
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     assert_eq!(
         e.text("select concat_ws(' ', state, error::text, completed_at, failed) from tasker.tasks where task_id = $1", id).await,
         "waiting_for_dependencies 0"
@@ -316,7 +223,7 @@ async fn a_step_resolved_in_a_task_in_error_counts_at_the_reset() {
         ("error", "cancelled")
     );
     assert_eq!(call(&e, "select tasker.reset_task($1)", id).await, Ok(true));
-    assert_counted(&e).await;
+    assert_counted(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 1);
     e.expire_leases().await;
     assert_eq!(e.drain().await, ["c", "d"]);
@@ -352,192 +259,4 @@ async fn a_task_whose_context_was_refused_is_checked_again() {
     e.initialize().await;
     assert_eq!(e.drain().await.len(), 4);
     assert_eq!(e.task_state(id).await, "complete");
-}
-
-#[tokio::test]
-async fn a_bulk_replay_runs_only_the_failed_part_and_keeps_results() {
-    let e = Engine::new().await;
-    e.apply_flow(DIAMOND).await;
-    let mut ids = Vec::new();
-    for _ in 0..3 {
-        let id = e.start().await;
-        complete_next(&e, "a").await;
-        let claims = e.claim(2).await;
-        assert_eq!(e.succeed(&claims[1], json!("kept")).await, "accepted");
-        fail_for_good(&e, &claims[0]).await;
-        ids.push(id);
-    }
-    let untouched = e.start().await;
-    let retry = "select tasker.retry_tasks($1, 'network is back', 'ana', 2)";
-    let filter = json!({"namespace": "test", "name": "flow", "error_code": "declined"});
-    assert_eq!(count(&e, retry, json!({"namespace": "test", "error_code": "other"})).await, 0);
-    assert_eq!(
-        [
-            count(&e, retry, filter.clone()).await,
-            count(&e, retry, filter.clone()).await,
-            count(&e, retry, filter).await
-        ],
-        [2, 1, 0]
-    );
-    assert_counted(&e).await;
-    assert_eq!(e.enqueue_ready().await, 3);
-    assert_eq!(e.drain().await, ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d"]);
-    for id in ids {
-        assert_eq!(e.task_state(id).await, "complete");
-        assert_eq!(
-            e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
-            "\"kept\""
-        );
-        assert_eq!(
-            e.text("select claim_no::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
-            "1"
-        );
-        assert_eq!(reasons(&e, id).await, ["retried by ana: network is back"]);
-    }
-    assert_eq!(reasons(&e, untouched).await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_bulk_cancel_takes_what_matches_and_skips_what_is_held() {
-    let e = Engine::new().await;
-    e.apply_flow(DIAMOND).await;
-    let mut ids = Vec::new();
-    for _ in 0..4 {
-        ids.push(e.start().await);
-    }
-    let mut holder = e.pool().begin().await.unwrap();
-    sqlx::query("select from tasker.tasks where task_id = $1 for no key update")
-        .bind(ids[0])
-        .execute(&mut *holder)
-        .await
-        .unwrap();
-    let cancel = "select tasker.cancel_tasks($1, 'wrong price', 'ana')";
-    assert_eq!(count(&e, cancel, json!({"task_ids": ids[..3]})).await, 2, "never waits");
-    holder.rollback().await.unwrap();
-    assert_eq!(count(&e, cancel, json!({"task_ids": ids[..3]})).await, 1);
-    assert_eq!(count(&e, cancel, json!({"task_ids": ids[..3]})).await, 0);
-    assert_eq!(
-        e.claim(10).await.iter().map(|c| c.task_id).collect::<Vec<_>>(),
-        [ids[3]],
-        "queued steps never start"
-    );
-    assert_eq!(reasons(&e, ids[0]).await, ["cancelled by ana: wrong price"]);
-    assert_eq!((e.enqueue_ready().await, e.depth("worker_test_queue").await), (0, 1));
-}
-
-#[tokio::test]
-async fn a_filter_must_name_something_and_be_of_the_right_types() {
-    let e = Engine::new().await;
-    e.apply_flow(DIAMOND).await;
-    let id = e.start().await;
-    let refused = async |filter: Value| {
-        let error =
-            sqlx::query("select tasker.cancel_tasks($1)").bind(filter).execute(e.pool()).await.unwrap_err();
-        let db = error.as_database_error().unwrap();
-        assert_eq!(db.code().unwrap(), "TK030");
-        db.message().to_owned()
-    };
-    assert_eq!(refused(json!({})).await, "an empty filter would match every task");
-    assert!(refused(json!([])).await.contains("must be a JSON object"));
-    assert_eq!(
-        refused(json!({"namespase": "test", "states": ["done"], "task_ids": [7], "created_after": "soon", "name": null, "correlation_id": "x", "version": 1})).await,
-        "\"correlation_id\" must be a uuid; \"created_after\" must be a time such as 2026-01-31T09:00:00Z; \"name\" must be a string; \
-         unknown key \"namespase\"; \"states\" must be an array of task states; \"task_ids\" must be an array of uuids; \"version\" must be a string"
-    );
-    let counted = async |filter: Value| -> i64 {
-        sqlx::query_scalar("select tasker.count_tasks($1)").bind(filter).fetch_one(e.pool()).await.unwrap()
-    };
-    assert_eq!(counted(json!({"states": []})).await, 0, "no state is not every state");
-    assert_eq!(counted(json!({"task_ids": []})).await, 0);
-    let all = json!({"namespace": "test", "name": "flow", "version": "1", "states": ["steps_in_process"], "task_ids": [id],
-                     "correlation_id": id, "created_after": "2020-01-01T00:00:00Z", "created_before": "2999-01-01T00:00:00Z"});
-    assert_eq!(counted(all.clone()).await, 1);
-    for (key, other) in [
-        ("namespace", json!("x")),
-        ("name", json!("x")),
-        ("version", json!("2")),
-        ("states", json!(["error"])),
-        ("task_ids", json!([Uuid::nil()])),
-        ("correlation_id", json!(Uuid::nil())),
-        ("created_after", json!("2998-01-01")),
-        ("created_before", json!("2020-01-02")),
-        ("error_code", json!("x")),
-    ] {
-        let mut filter = all.clone();
-        filter[key] = other;
-        assert_eq!(counted(filter).await, 0, "{key}");
-    }
-    assert_eq!(e.task_state(id).await, "steps_in_process");
-}
-
-/// The states of a task's steps, by their names.
-async fn step_states(world: &World, id: Uuid) -> Vec<String> {
-    sqlx::query_scalar("select state::text from tasker.steps where task_id = $1 order by name")
-        .bind(id)
-        .fetch_all(&world.db.pool)
-        .await
-        .unwrap()
-}
-
-/// A worker with a lease of a minute whose handler runs until it is told to stop.
-#[tokio::test]
-async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_them_starts() {
-    let template = flow(&[("a", &[]), ("b", &[]), ("c", &["a"])]).to_string().replace("noop", "work");
-    let world = World::with(serde_json::from_str(&template).unwrap()).await;
-    let (started, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (started_by, told_by) = (Arc::clone(&started), Arc::clone(&told));
-    let until_told = move |ctx: StepContext| {
-        started_by.fetch_add(1, Ordering::SeqCst);
-        let told_by = Arc::clone(&told_by);
-        async move {
-            ctx.cancelled().cancelled().await;
-            told_by.fetch_add(1, Ordering::SeqCst);
-            Ok(StepOutcome::success("late"))
-        }
-    };
-    // Two may run at once: the steps of the second task stay queued.
-    let worker =
-        world.worker(|w| w.lease(Duration::from_secs(60)).concurrency(2).handler("work", until_told)).await;
-    let first = world.enqueue(json!({})).await;
-    eventually("both steps to run", SOON, async || started.load(Ordering::SeqCst) == 2).await;
-    let second = world.enqueue(json!({})).await;
-    eventually("the second task to begin", SOON, async || step_states(&world, second).await.len() == 3).await;
-
-    let cancelled_at = Instant::now();
-    for (id, query) in [
-        (second, "select tasker.cancel_task($1, 'wrong order', 'ana')"),
-        (
-            first,
-            "select tasker.cancel_tasks(jsonb_build_object('task_ids', jsonb_build_array($1)), 'wrong order', 'ana')",
-        ),
-    ] {
-        sqlx::query(query).bind(id).execute(&world.db.pool).await.unwrap();
-    }
-    eventually("the handlers to be told", SOON, async || told.load(Ordering::SeqCst) == 2).await;
-    assert!(cancelled_at.elapsed() < Duration::from_secs(5), "{:?}", cancelled_at.elapsed());
-
-    // The worker is free again and takes the next task: what was cancelled would have been before it.
-    let third = world.enqueue(json!({})).await;
-    eventually("the third task to run", SOON, async || started.load(Ordering::SeqCst) == 4).await;
-    let attempts: i64 = sqlx::query_scalar("select sum(attempt) from tasker.steps where task_id = $1")
-        .bind(second)
-        .fetch_one(&world.db.pool)
-        .await
-        .unwrap();
-    assert_eq!(attempts, 0, "queued steps never start");
-    for id in [first, second] {
-        assert_eq!(step_states(&world, id).await, ["cancelled"; 3]);
-        assert_eq!(world.ended(id).await, "cancelled");
-    }
-    sqlx::query("select tasker.resolve_step($1, s, '1') from unnest('{a,b}'::text[]) s")
-        .bind(third)
-        .execute(&world.db.pool)
-        .await
-        .unwrap();
-    eventually("the handlers to be told of the resolution, and c to run", SOON, async || {
-        (told.load(Ordering::SeqCst), started.load(Ordering::SeqCst)) == (4, 5)
-    })
-    .await;
-    sqlx::query("select tasker.resolve_task($1)").bind(third).execute(&world.db.pool).await.unwrap();
-    worker.stop().await;
 }

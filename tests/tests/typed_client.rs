@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tasker_core::{
     StepState, TaskState,
-    client::{self, By, NewTask, TaskFilter},
+    client::{self, By, NewTask, TaskFilter, TaskSelection},
 };
 use tasker_tests::engine::Engine;
 use uuid::Uuid;
@@ -155,4 +155,30 @@ async fn templates_queues_and_workers_are_listed() {
         .unwrap();
     let workers = client::list_workers(e.pool()).await.unwrap();
     assert_eq!((workers[0].worker_id, workers[0].alive, workers[0].concurrency), (e.worker, true, Some(4)));
+}
+
+#[tokio::test]
+async fn operators_calls_say_who_and_why() {
+    let e = engine().await;
+    let by = By { who: Some("ana"), reason: Some("seen") };
+    let id = e.start().await;
+    assert!(!client::retry_step(e.pool(), id, "a", by).await.unwrap());
+    assert!(client::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), by).await.unwrap());
+    assert!(client::resolve_task(e.pool(), id, None, by).await.unwrap());
+    let refused = client::reset_task(e.pool(), id, by).await.unwrap_err();
+    assert_eq!(refused.sqlstate().as_deref(), Some("TK031"));
+    let details = client::show_task(e.pool(), id).await.unwrap();
+    assert!(details.step_transitions.iter().any(|t| t.reason.as_deref() == Some("resolved by ana: seen")));
+
+    let which = |states: &[TaskState]| TaskSelection {
+        namespace: Some("test".to_owned()),
+        states: Some(states.to_vec()),
+        ..TaskSelection::default()
+    };
+    assert_eq!(client::count_tasks(e.pool(), &which(&[TaskState::ResolvedManually])).await.unwrap(), 1);
+    assert_eq!(client::retry_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 0);
+    e.start().await;
+    assert_eq!(client::cancel_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 1);
+    let everything = client::cancel_tasks(e.pool(), &TaskSelection::default(), by, 10).await.unwrap_err();
+    assert_eq!(everything.sqlstate().as_deref(), Some("TK030"));
 }
