@@ -25,9 +25,8 @@ begin
     else
         update tasker.steps c
            set waiting_on = c.waiting_on - 1, available_at = case when c.waiting_on = 1 then v_now end, updated_at = v_now
-          from tasker.template_edges e
-         where e.template_id = v_task.template_id and e.parent = v_step.template_step
-           and c.task_id = p_task_id and c.template_step = e.child and c.state = 'pending';
+          from (select n.name from tasker.child_steps(p_task_id, p_step) n where n.state = 'pending') n
+         where c.task_id = p_task_id and c.name = n.name;
         perform tasker.recount_tasks(array[p_task_id]);
     end if;
     perform tasker.set_actor(null);

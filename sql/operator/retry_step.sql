@@ -15,18 +15,13 @@ begin
         return false;
     end if;
     select string_agg(format('"%s" is %s', c.name, c.state), ', ' order by c.name) into v_children
-      from tasker.template_edges e
-      join tasker.steps c on c.task_id = p_task_id and c.template_step = e.child
-     where e.template_id = v_task.template_id and e.parent = v_step.template_step and c.state not in ('pending', 'cancelled');
+      from tasker.child_steps(p_task_id, p_step) c where c.state not in ('pending', 'cancelled');
     if v_children is not null then
         raise exception 'step "%" of task % cannot be retried: what depends on it has begun without it (%)', p_step, p_task_id, v_children
             using errcode = 'TK033', hint = 'Resolve it with a result instead: tasker.resolve_step (tasker task resolve TASK --step STEP).';
     end if;
     perform tasker.set_actor(null, tasker.audit_reason('retried', p_by, p_reason));
-    perform tasker.restart_steps(array[p_task_id], array[p_step], array[
-        (select count(*)::int from tasker.template_edges e
-           join tasker.steps q on q.task_id = p_task_id and q.template_step = e.parent and not q.satisfied
-          where e.template_id = v_task.template_id and e.child = v_step.template_step)]);
+    perform tasker.restart_steps(array[f.task_id], array[f.name], array[f.waiting_on]) from tasker.failed_steps(array[p_task_id]) f where f.name = p_step;
     perform tasker.recount_tasks(array[p_task_id]);
     perform tasker.set_actor(null);
     return true;

@@ -210,6 +210,32 @@ async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_the
     worker.stop().await;
 }
 
+/// A nested loop would take minutes: planned on fresh tables, which look small.
+#[tokio::test]
+async fn a_task_of_twenty_thousand_steps_is_helped_in_linear_time() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("c0", &[])]).await;
+    let mut one = e.pool().acquire().await.unwrap();
+    for query in [
+        "insert into tasker.template_steps select (jsonb_populate_record(p, jsonb_build_object('name', 'c' || i, 'position', i, 'level', 1, \
+             'parent_count', case i when 20000 then 19999 else 1 end))).* from tasker.template_steps p, generate_series(1, 20000) i",
+        "insert into tasker.template_edges select p.template_id, 'c0', 'c' || i from tasker.templates p, generate_series(1, 19999) i",
+        "insert into tasker.template_edges select p.template_id, 'c' || i, 'c20000' from tasker.templates p, generate_series(1, 19999) i",
+        "select tasker.enqueue_task('test', 'flow')",
+        "select * from tasker.start_tasks(1)",
+        "set statement_timeout = '30s'",
+        "select tasker.resolve_step(task_id, 'c0') from tasker.tasks",
+        "update tasker.steps set state = 'cancelled' where waiting_on = 0 and state = 'pending'",
+        "select tasker.retry_step(task_id, 'c1') from tasker.tasks",
+        "select tasker.replay_tasks(array[task_id]) from tasker.tasks",
+    ] {
+        sqlx::query(query).execute(&mut *one).await.unwrap();
+    }
+    assert_counted(e.pool()).await;
+    let held: i32 = sqlx::query_scalar("select held from tasker.tasks").fetch_one(e.pool()).await.unwrap();
+    assert_eq!(held, 19_999);
+}
+
 /// Calls every operators' function at random, seeded so that a failure can be repeated, while workers run steps
 /// that fail as often as they succeed.
 #[tokio::test]
