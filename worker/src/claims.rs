@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 use sqlx::{
     Row,
     postgres::{PgRow, types::PgInterval},
-    types::Json,
 };
 use std::{
     collections::HashMap,
@@ -35,6 +34,9 @@ pub(crate) struct Claim {
     pub(crate) timeout: Duration,
     pub(crate) correlation_id: Option<Uuid>,
     pub(crate) traceparent: Option<String>,
+    /// Why its data cannot be read: jsonb holds numbers and depths that serde_json does not. The step fails, and no
+    /// other of its batch.
+    pub(crate) unreadable: Option<String>,
 }
 
 impl Claim {
@@ -52,7 +54,14 @@ impl Claim {
     pub(crate) const STATUS: usize = 13;
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let parents: Option<Json<Map<String, Value>>> = row.try_get(9)?;
+        let mut unreadable = None;
+        let mut json = |index: usize, name: &str| {
+            row.try_get::<Option<Value>, _>(index).unwrap_or_else(|error| {
+                unreadable.get_or_insert(format!("{name} cannot be read: {error}"));
+                None
+            })
+        };
+        let (context, inputs, parents) = (json(7, "context"), json(8, "inputs"), json(9, "parents"));
         let timeout: Option<PgInterval> = row.try_get(10)?;
         Ok(Self {
             task_id: row.try_get(0)?,
@@ -62,12 +71,16 @@ impl Claim {
             handler: row.try_get(4)?,
             attempt: row.try_get(5)?,
             claim_no: row.try_get(6)?,
-            context: row.try_get::<Option<Value>, _>(7)?.unwrap_or_default(),
-            inputs: row.try_get::<Option<Value>, _>(8)?.unwrap_or_default(),
-            parents: parents.map(|json| json.0).unwrap_or_default(),
+            context: context.unwrap_or_default(),
+            inputs: inputs.unwrap_or_default(),
+            parents: match parents {
+                Some(Value::Object(parents)) => parents,
+                _ => Map::new(),
+            },
             timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
             correlation_id: row.try_get(11)?,
             traceparent: row.try_get(12)?,
+            unreadable,
         })
     }
 }

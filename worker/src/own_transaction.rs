@@ -1,7 +1,7 @@
 //! A transaction of the worker's pool that never stays open: whatever becomes of the future that holds it,
 //! the server ends it within a second or two.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, PgTransaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, PgTransaction};
 use std::{pin::pin, time::Duration};
 use tasker_core::error::is_transient;
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
@@ -105,12 +105,19 @@ impl Inner {
             if timeout(ROLLBACK, rollback.as_mut()).await.is_ok() {
                 return;
             }
-            let terminate = sqlx::query(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1",
-            );
-            if let Ok(Err(error)) = timeout(ROLLBACK, terminate.bind(&self.name).execute(&self.pool)).await {
-                tracing::warn!(%error, "cannot end the transaction of a step that has ended: its timeout does");
+            if let Ok(Err(error)) = timeout(ROLLBACK, terminate(&self.pool, &self.name)).await {
+                tracing::warn!(%error, "cannot end the transaction of a step that has ended: the server's limits will");
             }
         }
     }
+}
+
+/// Not by the pool: all of its connections may be in use.
+async fn terminate(pool: &PgPool, name: &str) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1")
+        .bind(name)
+        .execute(&mut connection)
+        .await?;
+    connection.close().await
 }

@@ -2,7 +2,7 @@
 //! and passes on what came of it.
 
 use crate::{
-    StepContext,
+    StepContext, StepError,
     builtin::sql,
     claims::{Claim, Ticket},
     completion::{Completed, Report},
@@ -75,6 +75,10 @@ impl Runner {
 
     /// None: nothing is left to be told to the database.
     async fn report(&self, claim: Claim, ticket: &Ticket) -> Option<Report> {
+        if let Some(problem) = &claim.unreadable {
+            let error = StepError::permanent(problem).code("invalid_input");
+            return Some(Report::Result { outcome: StepOutcome::Failure(error.into()), duration_ms: 0 });
+        }
         let Some(handler) = self.shared.handlers.get(&claim.handler) else {
             self.warn_missing(&claim);
             let reason = format!("no handler {} in this worker", claim.handler);
@@ -175,7 +179,7 @@ pub(crate) fn timed_out(timeout: Duration) -> StepOutcome {
 }
 
 fn failure(message: String, code: &str) -> StepOutcome {
-    StepOutcome::Failure(crate::StepError::retryable(message).code(code).into())
+    StepOutcome::Failure(StepError::retryable(message).code(code).into())
 }
 
 /// What was given to `panic!`.
@@ -197,7 +201,7 @@ fn log_failure(failure: &Failure) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{StepError, testing::context};
+    use crate::testing::context;
     use serde_json::json;
 
     async fn run(ctx: StepContext, handler: impl Handler) -> Failure {

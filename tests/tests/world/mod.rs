@@ -20,12 +20,14 @@ pub struct World {
 }
 
 /// A running worker.
+#[allow(dead_code, reason = "not every test stops its workers")]
 pub struct Running {
     pub shutdown: CancellationToken,
     ended: JoinHandle<tasker_core::Result<()>>,
 }
 
 impl Running {
+    #[allow(dead_code, reason = "not every test stops its workers")]
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.ended.await.unwrap().unwrap();
