@@ -1,11 +1,12 @@
 create function tasker.extend_leases(p_worker_id uuid, p_claims jsonb, p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off set lock_timeout = '100ms' as $$
 declare
     v_asked      int := tasker.lease_seconds(p_lease);
     v_lease      int;
     v_namespace  text;
     v_msg_ids    bigint[];
+    v_msg_id     bigint;
 begin
     -- Messages are locked in one order, see delete_messages.
     -- Reads steps and locks none of them: a handler's own transaction may hold its step.
@@ -19,7 +20,19 @@ begin
          group by t.namespace, 2
          order by t.namespace, 2
     loop
-        perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
+        begin
+            perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
+        exception when lock_not_available then
+            -- Such a transaction has submitted and not yet committed: it holds its message, whose lease ends with it. The
+            -- other claims of the process must not run out meanwhile, nor can a deadlock come of waiting.
+            foreach v_msg_id in array v_msg_ids loop
+                begin
+                    perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_id, v_lease);
+                exception when lock_not_available then
+                    null;
+                end;
+            end loop;
+        end;
     end loop;
     return query
         select i.task_id, i.step,
