@@ -1,5 +1,6 @@
 //! Claims, leases, and the fence: whose result counts.
 
+use rstest::rstest;
 use serde_json::json;
 use tasker_tests::engine::{Claim, Engine};
 
@@ -248,4 +249,62 @@ async fn one_bad_outcome_fails_its_step_and_the_rest_is_accepted() {
         e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await,
         "unknown outcome type \"nonsense\"; the types are success, failure"
     );
+}
+
+/// A message of a step that needs no worker now is deleted, in the same transaction, and claims nothing.
+#[rstest]
+#[case::already_claimed("in_progress")]
+#[case::waiting_for_a_retry("pending")]
+#[case::with_a_result_to_process("enqueued_for_orchestration")]
+#[case::done("complete")]
+#[case::failed("error")]
+#[case::cancelled("cancelled")]
+#[tokio::test]
+async fn a_message_of_a_step_that_needs_no_worker_is_deleted(#[case] state: &str) {
+    let (e, id) = one_step().await;
+    let claim = e.claim(1).await.remove(0);
+    let outcome = match state {
+        "pending" => Some(json!({"type": "failure", "message": "later", "retry_after_ms": 60_000})),
+        "error" => Some(json!({"type": "failure", "message": "no", "retryable": false})),
+        "complete" | "enqueued_for_orchestration" => Some(json!({"type": "success"})),
+        _ => None,
+    };
+    if let Some(outcome) = outcome {
+        e.submit(&claim, outcome).await;
+    }
+    if !["in_progress", "enqueued_for_orchestration"].contains(&state) {
+        e.process().await;
+    }
+    if state == "cancelled" {
+        sqlx::query("select tasker.cancel_task($1)").bind(id).execute(e.pool()).await.unwrap();
+    }
+    assert_eq!(e.step_state(id, "a").await, state);
+    let own = e.depth("worker_test_queue").await;
+    sqlx::query("select pgmq.send('worker_test_queue', $1)")
+        .bind(json!({"task_id": id, "step": "a"}))
+        .execute(e.pool())
+        .await
+        .unwrap();
+    assert_eq!(e.claim(1).await, []);
+    assert_eq!((e.step_state(id, "a").await.as_str(), e.depth("worker_test_queue").await), (state, own));
+    let claim_no: i32 =
+        sqlx::query_scalar("select claim_no from tasker.steps").fetch_one(e.pool()).await.unwrap();
+    assert_eq!(claim_no, 1);
+}
+
+/// Under the old message's id the late claim would look like the new one's lease that ran out.
+#[tokio::test]
+async fn a_released_step_has_a_new_message() {
+    let (e, _) = one_step().await;
+    let messages = || async {
+        sqlx::query_scalar::<_, i64>("select msg_id from pgmq.q_worker_test_queue")
+            .fetch_all(e.pool())
+            .await
+            .unwrap()
+    };
+    let first = e.claim(1).await.remove(0);
+    let old = messages().await;
+    assert_eq!(release(&e, &first).await, "released");
+    let new = messages().await;
+    assert!(old.len() == 1 && new.len() == 1 && old != new, "{old:?} {new:?}");
 }

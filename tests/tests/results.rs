@@ -303,6 +303,101 @@ async fn bad_messages_on_the_orchestrators_queues_become_dead_letters() {
     );
 }
 
+/// One update of a child for all its parents in a batch: PostgreSQL applies only one of several to a row.
+#[tokio::test]
+async fn many_parents_of_one_child_count_in_one_batch() {
+    let e = Engine::new().await;
+    e.apply_flow(&[
+        ("a", &[]),
+        ("b", &[]),
+        ("c", &[]),
+        ("d", &["a", "b", "c"]),
+        ("e", &["a", "b", "c", "d"]),
+    ])
+    .await;
+    let id = e.start().await;
+    for claim in e.claim(9).await {
+        e.succeed(&claim, json!(1)).await;
+    }
+    assert_eq!(e.process().await, (3, 1, 0));
+    let waiting: Vec<(String, i32)> = sqlx::query_as(
+        "select name, waiting_on from tasker.steps where task_id = $1 and name in ('d', 'e') order by 1",
+    )
+    .bind(id)
+    .fetch_all(e.pool())
+    .await
+    .unwrap();
+    assert_eq!(waiting, [("d".to_owned(), 0), ("e".to_owned(), 1)]);
+    assert_eq!(e.drain().await, ["d", "e"]);
+}
+
+/// Repeated in one batch and after it, and of a claim that has passed: each counts once, or not at all.
+#[tokio::test]
+async fn a_repeated_or_outdated_message_changes_nothing() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
+    let id = e.start().await;
+    let send = |claim_no: i32| {
+        let message = json!({"task_id": id, "step": "a", "claim_no": claim_no});
+        sqlx::query("select pgmq.send('orchestration_step_results', $1)").bind(message).execute(e.pool())
+    };
+    e.claim(2).await;
+    e.expire_leases().await;
+    let second = e.claim(2).await;
+    assert_eq!((second[0].step.as_str(), second[0].claim_no), ("a", 2));
+    send(2).await.unwrap();
+    assert_eq!(e.process().await, (1, 0, 0), "its result is not there yet");
+    e.succeed(&second[0], json!(1)).await;
+    sqlx::query("select pgmq.purge_queue('orchestration_step_results')").execute(e.pool()).await.unwrap();
+    send(1).await.unwrap();
+    assert_eq!(e.process().await, (1, 0, 0));
+    assert_eq!(e.step_state(id, "a").await, "enqueued_for_orchestration");
+    for _ in 0..2 {
+        send(2).await.unwrap();
+        send(2).await.unwrap();
+        assert_eq!(e.process().await, (2, 0, 0));
+    }
+    let (remaining, waiting): (i32, i32) = sqlx::query_as(
+        "select t.remaining::int, s.waiting_on from tasker.tasks t join tasker.steps s using (task_id) where s.name = 'c'",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert_eq!((remaining, waiting), (2, 1));
+}
+
+/// What fails for a reason of its own data, here a task whose counters were spoilt, costs only itself.
+#[tokio::test]
+async fn a_result_that_cannot_be_processed_becomes_a_dead_letter_and_the_rest_goes_on() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
+    let ids = [e.start().await, e.start().await, e.start().await];
+    for claim in e.claim(3).await {
+        e.succeed(&claim, json!(1)).await;
+    }
+    sqlx::query("update tasker.tasks set remaining = 9, active = 0 where task_id = $1")
+        .bind(ids[1])
+        .execute(e.pool())
+        .await
+        .unwrap();
+    sqlx::query("delete from tasker.steps where task_id = $1 and name = 'b'")
+        .bind(ids[1])
+        .execute(e.pool())
+        .await
+        .unwrap();
+    assert_eq!(e.process().await, (3, 2, 0));
+    assert_eq!(e.step_state(ids[0], "b").await, "enqueued");
+    assert_eq!(e.step_state(ids[2], "b").await, "enqueued");
+    assert_eq!(
+        e.step_state(ids[1], "a").await,
+        "enqueued_for_orchestration",
+        "nothing of it was done by half"
+    );
+    let detail = e.text("select detail from tasker.dlq_entries where task_id = $1", ids[1]).await;
+    assert!(detail.contains("TK099"), "{detail}");
+    assert_eq!(e.depth("orchestration_step_results").await, 0);
+}
+
 #[tokio::test]
 async fn a_task_without_steps_is_complete_at_once() {
     let e = Engine::new().await;
@@ -319,6 +414,9 @@ async fn lost_messages_are_sent_again() {
     let id = e.enqueue(json!({})).await;
     assert_eq!(resent_after_two_minutes(&e, "orchestration_task_requests").await, (0, 1));
     e.initialize().await;
+    assert_eq!(resent_after_two_minutes(&e, "worker_test_queue").await, (0, 1));
+    // Of a step in progress as well: its claim has nothing that could run out.
+    assert_eq!(e.claim(1).await.len(), 1);
     assert_eq!(resent_after_two_minutes(&e, "worker_test_queue").await, (0, 1));
     e.succeed(&e.claim(1).await[0], json!(1)).await;
     assert_eq!(resent_after_two_minutes(&e, "orchestration_step_results").await, (0, 1));

@@ -75,6 +75,7 @@ async fn every_hop_of_a_composed_move_is_legal_by_itself(#[case] table: &str) {
 #[case("truncate tasker.steps", "TK023")]
 #[case("truncate tasker.tasks", "TK023")]
 #[case("truncate tasker.step_transitions", "TK023")]
+#[case("truncate tasker.task_transitions", "TK023")]
 #[case("update tasker.step_transitions set reason = ''", "TK024")]
 #[case("update tasker.task_transitions set reason = ''", "TK024")]
 #[tokio::test]
