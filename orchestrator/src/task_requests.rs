@@ -7,7 +7,6 @@ use crate::{
     orchestrator::Context,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::types::Json;
 use tasker_core::Result;
 use uuid::Uuid;
@@ -18,7 +17,8 @@ struct Request {
     msg_id: i64,
     task_id: Uuid,
     template_id: Uuid,
-    context: Value,
+    /// As text: jsonb holds what serde_json does not read, and one such must not cost the whole batch.
+    context: String,
 }
 
 /// The actor behind the queue of task requests.
@@ -80,7 +80,13 @@ impl TaskRequestActor {
         for request in &self.taken {
             let schemas = &mut self.schemas;
             self.context.connection.call(async |c| schemas.load(c, request.template_id).await).await?;
-            let error = self.schemas.check(request.template_id, &request.context).err();
+            let error = match serde_json::from_str(&request.context) {
+                Ok(context) => self.schemas.check(request.template_id, &context).err(),
+                Err(error) => Some(Refusal {
+                    message: format!("the context cannot be read: {error}"),
+                    code: "invalid_context",
+                }),
+            };
             verdicts.push(Verdict { msg_id: request.msg_id, task_id: request.task_id, error });
         }
         Ok(verdicts)

@@ -10,7 +10,7 @@ begin
         perform set_config('synchronous_commit', 'off', true);
     end if;
     select count(*), jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id)) filter (where r.context is null),
-           coalesce(jsonb_agg(to_jsonb(r)) filter (where r.context is not null), '[]')
+           coalesce(jsonb_agg(to_jsonb(r) || jsonb_build_object('context', r.context::text)) filter (where r.context is not null), '[]')
       into taken, v_verdicts, to_check
       from tasker.take_task_requests(p_max, p_orchestrator_id) r;
     if v_verdicts is not null then
@@ -20,4 +20,4 @@ begin
     return next;
 end
 $$;
-comment on function tasker.start_tasks(int, uuid) is 'take_task_requests and initialize_tasks in one call for tasks whose context needs no check. to_check: the others, as take_task_requests gives them, for initialize_tasks.';
+comment on function tasker.start_tasks(int, uuid) is 'take_task_requests and initialize_tasks in one call for tasks whose context needs no check. to_check: the others, as take_task_requests gives them, for initialize_tasks; context as text, so that one that a program cannot read costs only its own task.';

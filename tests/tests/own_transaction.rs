@@ -6,7 +6,7 @@
 mod world;
 
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgPool, query_scalar};
 use tasker_tests::eventually;
 use tasker_worker::{StepContext, StepError, StepOutcome};
 use uuid::Uuid;
@@ -230,6 +230,33 @@ async fn one_result_with_a_nul_fails_its_step_and_the_rest_of_its_batch_goes_on(
     assert_eq!((&nul["code"], &nul["retryable"]), (&json!("invalid_result"), &json!(false)));
     assert!(nul["message"].as_str().unwrap().ends_with("NUL (\\u0000), at /list/1"), "{nul}");
     assert_eq!(errors[3].take().unwrap()["message"], "line one\u{fffd}line two");
+}
+
+/// The same before there are steps: the orchestrator reads contexts where the template has a schema for them.
+#[tokio::test]
+async fn a_context_that_the_orchestrator_cannot_read_fails_its_task_and_no_other() {
+    let world = World::new().await;
+    world
+        .apply(
+            json!({"namespace": "test", "name": "flow", "version": "1", "input_schema": {"type": "object"},
+                      "steps": [{"name": "only", "handler": {"callable": "noop"}}]}),
+        )
+        .await;
+    let bad: Uuid = query_scalar("select tasker.enqueue_task('test', 'flow', '{\"n\": 1e400}')")
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    let good = world.enqueue(json!({"n": 1})).await;
+    world.orchestrator().await;
+    world.worker(|w| w).await;
+    assert_eq!(world.result(good).await, json!({"only": null}));
+    assert_eq!(world.ended(bad).await, "error");
+    let error: Value = query_scalar("select error from tasker.tasks where task_id = $1")
+        .bind(bad)
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(error["code"], "invalid_context", "{error}");
 }
 
 /// jsonb holds numbers and depths that serde_json does not read.
