@@ -5,10 +5,11 @@ declare
     v_grants  jsonb := '{
         "tasker_client": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template"],
         "tasker_worker": ["claim_steps", "submit_results", "complete_steps", "extend_leases", "lost_claims", "release_steps", "heartbeat", "remove_worker", "template_handlers", "run_sql_handler"],
-        "tasker_orchestrator": ["take_task_requests", "start_tasks", "template_input_schema", "initialize_tasks", "process_step_results", "enqueue_ready_steps", "finalize_tasks", "now", "queue_metrics", "worker_queue"],
+        "tasker_orchestrator": ["take_task_requests", "start_tasks", "template_input_schema", "initialize_tasks", "process_step_results", "enqueue_ready_steps", "finalize_tasks", "sweep_stale", "prune", "now", "queue_metrics", "worker_queue"],
         "tasker_operator": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template", "apply_template", "now", "queue_metrics", "worker_queue",
                             "pause_namespace", "resume_namespace", "limit_namespace",
-                            "retry_step", "resolve_step", "resolve_task", "reset_task", "retry_tasks", "cancel_tasks", "count_tasks"],
+                            "retry_step", "resolve_step", "resolve_task", "reset_task", "retry_tasks", "cancel_tasks", "count_tasks",
+                            "dlq_add", "dlq_update", "dlq_retry", "prune"],
         "tasker_readonly": ["task_status", "task_result", "validate_template", "now", "queue_metrics", "worker_queue"]
     }';
     v_role      text;
@@ -34,7 +35,7 @@ begin
         execute format('grant select on tasker.schema_info, tasker.schema_migrations to %I', v_role);
     end loop;
     if to_regrole('tasker_orchestrator') is not null then
-        execute 'grant select on tasker.queue_overview to tasker_orchestrator';
+        execute 'grant select on tasker.queue_overview, tasker.dlq_counts to tasker_orchestrator';
     end if;
 end
 $$;

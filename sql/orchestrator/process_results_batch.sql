@@ -10,27 +10,40 @@ declare
     v_settled      tasker.settled_step[];
     v_failing      uuid[];
     v_held         int;
+    v_dead_tasks   uuid[];
+    v_dead_steps   text[];
+    v_details      text[];
 begin
-    -- 1. Read the messages; what is no result goes to the dead letters.
+    -- 1. Read the messages.
     select tasker.to_uuids(array_agg(m.message ->> 'task_id')), array_agg(m.message ->> 'step'), tasker.to_ints(array_agg(m.message ->> 'claim_no'))
       into v_task_ids, v_steps, v_claim_nos
       from unnest(p_messages) m(message);
-    perform tasker.dead_letter('orchestration_step_results', m.msg_id, m.message, 'a result must be {"task_id","step","claim_no"}')
-       from unnest(p_msg_ids, p_messages, v_task_ids, v_steps, v_claim_nos) m(msg_id, message, task_id, step, claim_no)
-      where m.task_id is null or m.step is null or m.claim_no is null;
     -- 2. Lock the tasks, in order. Everything about a task is decided under its lock.
     perform 1 from tasker.tasks t where t.task_id = any (v_task_ids) order by t.task_id for no key update;
     -- 3. Settle the steps.
     v_settled := tasker.settle_steps(v_task_ids, v_steps, v_claim_nos, v_now);
-    -- on_failure: fail. What has not finished is cancelled before the task is counted.
-    select coalesce(array_agg(distinct s.task_id), '{}') into v_failing
-      from unnest(v_settled) s join tasker.templates v on v.template_id = s.template_id
-     where s.state = 'error' and v.on_failure = 'fail';
+    -- What settled nothing is a repetition, or outdated, or no result: the last goes to the dead letters.
+    if cardinality(v_settled) is distinct from cardinality(p_msg_ids) then
+        perform tasker.dead_letter('orchestration_step_results', m.msg_id, m.message, 'a result must be {"task_id","step","claim_no"} of a known step')
+           from unnest(p_msg_ids, p_messages, v_task_ids, v_steps, v_claim_nos) m(msg_id, message, task_id, step, claim_no)
+          where m.claim_no is null or not exists (select from tasker.steps s where s.task_id = m.task_id and s.name = m.step);
+    end if;
+    -- on_failure: fail. What has not finished is cancelled before the task is counted. And those that ran out of attempts.
+    select coalesce(array_agg(distinct s.task_id) filter (where v.on_failure = 'fail'), '{}'), array_agg(s.task_id) filter (where e.exhausted),
+           array_agg(s.step) filter (where e.exhausted), array_agg(s.error ->> 'message') filter (where e.exhausted)
+      into v_failing, v_dead_tasks, v_dead_steps, v_details
+      from unnest(v_settled) s
+      join tasker.templates v on v.template_id = s.template_id
+     cross join lateral (select (s.error ->> 'retryable')::boolean or s.error ->> 'code' = 'lease_expired' as exhausted) e
+     where s.state = 'error';
     if cardinality(v_failing) > 0 then
         perform tasker.cancel_steps(v_failing);
     end if;
     -- 4 to 6.
     select a.enqueued, a.held, a.finished into enqueued, v_held, finished from tasker.advance_tasks(v_settled, v_now, v_failing) a;
+    if v_dead_tasks is not null then
+        perform tasker.add_dead_letters(v_dead_tasks, array_fill('max_retries_exceeded'::text, array[cardinality(v_dead_tasks)]), v_dead_steps, v_details);
+    end if;
     -- What is held may have its turn at once.
     select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end into next_due_ms from unnest(v_settled) s;
     return next;

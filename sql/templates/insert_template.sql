@@ -4,9 +4,13 @@ declare
     v_id     uuid := tasker.new_id();
     v_level  int := 0;
 begin
-    insert into tasker.templates (template_id, namespace, name, version, definition, content_hash, input_schema, on_failure, applied_no, created_at)
+    insert into tasker.templates (template_id, namespace, name, version, definition, content_hash, input_schema, on_failure, applied_no, created_at,
+        max_waiting_for_dependencies_minutes, max_waiting_for_retry_minutes, max_steps_in_process_minutes, max_duration_minutes, retention_days)
     values (v_id, p_definition ->> 'namespace', p_definition ->> 'name', p_definition ->> 'version', p_definition, p_hash,
-            p_definition -> 'input_schema', coalesce(p_definition ->> 'on_failure', 'block'), nextval('tasker.template_applied_no'), tasker.clock());
+            p_definition -> 'input_schema', coalesce(p_definition ->> 'on_failure', 'block'), nextval('tasker.template_applied_no'), tasker.clock(),
+            (p_definition #>> '{lifecycle,max_waiting_for_dependencies_minutes}')::numeric, (p_definition #>> '{lifecycle,max_waiting_for_retry_minutes}')::numeric,
+            (p_definition #>> '{lifecycle,max_steps_in_process_minutes}')::numeric, (p_definition #>> '{lifecycle,max_duration_minutes}')::numeric,
+            (p_definition #>> '{lifecycle,retention_days}')::numeric);
     insert into tasker.template_edges (template_id, parent, child)
     select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
       from tasker.template_dependencies(p_definition -> 'steps') d;

@@ -7,7 +7,7 @@ begin
         return;
     end if;
     return query select * from tasker.check_keys(p_definition, '',
-        '{namespace,name,version,description,input_schema,on_failure,steps}', '{namespace,name,version,steps}');
+        '{namespace,name,version,description,input_schema,on_failure,lifecycle,steps}', '{namespace,name,version,steps}');
     return query select * from tasker.check_name(p_definition -> 'namespace', '/namespace', 'namespace', 33);
     return query select * from tasker.check_name(p_definition -> 'name', '/name', 'the name of a template', 63);
     return query select '/version', 'invalid_version',
@@ -19,6 +19,7 @@ begin
     return query select '/on_failure', 'invalid_value',
         format('on_failure must be block or fail; it is %s', left((p_definition -> 'on_failure')::text, 100))
         where p_definition -> 'on_failure' not in ('"block"', '"fail"');
+    return query select * from tasker.check_lifecycle(p_definition -> 'lifecycle');
     if jsonb_typeof(p_definition -> 'steps') = 'array' then
         return query select c.*
             from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n)

@@ -12,11 +12,12 @@ begin
           from unnest(p_msg_ids, p_messages, tasker.to_uuids(array(select m ->> 'task_id' from unnest(p_messages) m))) m(msg_id, message, task_id)
     ), found as materialized (
         select s.task_id, s.name, s.state, s.attempt, s.max_attempts, r.msg_id,
-               s.state = 'enqueued' or (s.state = 'in_progress' and s.msg_id = r.msg_id) as live,
+               -- A message in the queue of another namespace claims nothing: a worker there would delete the wrong one.
+               (s.state = 'enqueued' or (s.state = 'in_progress' and s.msg_id = r.msg_id)) and t.queue = p_queue as live,
                t.task_finished, t.lease
           from refs r
          cross join lateral (select * from tasker.steps s where s.task_id = r.task_id and s.name = r.name for no key update skip locked) s
-         cross join lateral (select t.completed_at is not null as task_finished, p.lease
+         cross join lateral (select t.completed_at is not null as task_finished, tasker.worker_queue(t.namespace) as queue, p.lease
                                from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
                               where t.task_id = s.task_id offset 0) t
     ), live as (

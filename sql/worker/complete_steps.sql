@@ -17,9 +17,10 @@ declare
     v_claimed_steps  text[];
 begin
     perform tasker.set_actor(p_worker_id);
-    -- Successes only: failures, and whatever else is not settled here, take the way by the queue.
+    -- Successes only: failures, results over the limit, and whatever else is not settled here, take the way by the queue.
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
-           array_agg(case when e.r #>> '{outcome,type}' = 'success' then coalesce(e.r #> '{outcome,result}', 'null') end)
+           array_agg(case when e.r #>> '{outcome,type}' = 'success' and (pg_column_size(e.r) <= 1000 or tasker.result_too_large(e.r #> '{outcome,result}') is null)
+                          then coalesce(e.r #> '{outcome,result}', 'null') end)
       into v_task_ids, v_steps, v_claims, v_results
       from jsonb_array_elements(p_results) e(r);
     -- Tasks that nobody holds, so that this never waits; locked in one statement, read in the next. In a gated namespace

@@ -7,9 +7,10 @@ begin
     if p_held is not null then
         perform pgmq.set_vt(p_queue, h.msg_id, 1) from unnest(p_held) h(msg_id);
     end if;
-    perform tasker.dead_letter(p_queue, m.msg_id, m.message, 'a message for workers must be {"task_id","step"} of a known step')
+    perform tasker.dead_letter(p_queue, m.msg_id, m.message, 'a message for workers must be {"task_id","step"} of a known step of this namespace')
        from unnest(p_msg_ids, p_messages) m(msg_id, message)
-      where not exists (select from tasker.steps s where s.task_id = tasker.to_uuid(m.message ->> 'task_id') and s.name = m.message ->> 'step');
+      where not exists (select from tasker.steps s join tasker.tasks t on t.task_id = s.task_id
+                         where s.task_id = tasker.to_uuid(m.message ->> 'task_id') and s.name = m.message ->> 'step' and tasker.worker_queue(t.namespace) = p_queue);
     v_dead := array(select i from unnest(p_msg_ids) i where i <> all (coalesce(p_kept, '{}')) and i <> all (coalesce(p_held, '{}')));
     if cardinality(v_dead) > 0 then
         perform pgmq.delete(p_queue, v_dead);

@@ -17,8 +17,9 @@ begin
          cross join lateral (select * from tasker.steps s where s.task_id = i.task_id and s.name = i.step
                                 and s.claim_no = i.claim_no and s.state = 'in_progress' for no key update) s
     ), moved as (
+        -- enqueued_at stays: how long it has waited for a worker that can run it.
         update tasker.steps s
-           set state = 'enqueued', attempt = s.attempt - 1, msg_id = null, worker_id = null, enqueued_at = v_now, updated_at = v_now
+           set state = 'enqueued', attempt = s.attempt - 1, msg_id = null, worker_id = null, updated_at = v_now
           from held h
          where s.task_id = h.task_id and s.name = h.name
         returning s.task_id, s.name, h.msg_id

@@ -49,7 +49,7 @@ begin
     end if;
     v_statuses := array_fill(null::text, array[cardinality(v_task_ids)]);
     foreach v_n in array coalesce(v_stored, '{}') loop
-        v_statuses[v_n] := case when v_errors[v_n] ->> 'code' = 'invalid_outcome' then 'rejected' else 'accepted' end;
+        v_statuses[v_n] := case when v_errors[v_n] ->> 'code' in ('invalid_outcome', 'result_too_large') then 'rejected' else 'accepted' end;
     end loop;
     return query
         select i.task_id, i.step,
@@ -59,4 +59,4 @@ begin
           from unnest(v_task_ids, v_steps, v_claim_nos, v_statuses) i(task_id, step, claim_no, status);
 end
 $$;
-comment on function tasker.submit_results(uuid, jsonb) is 'Stores results: [{"task_id","step","claim_no","outcome":{…},"duration_ms"}]. Each is answered, in order: accepted; duplicate (this claim''s result is stored already); stale (the claim has passed to another, or the step is settled: nothing changed); rejected (no such step, or an outcome of the wrong form, which fails the step). One call, one commit.';
+comment on function tasker.submit_results(uuid, jsonb) is 'Stores results: [{"task_id","step","claim_no","outcome":{…},"duration_ms"}]. Each is answered, in order: accepted; duplicate (this claim''s result is stored already); stale (the claim has passed to another, or the step is settled: nothing changed); rejected (no such step, or an outcome of the wrong form or over max_result_bytes, which fails the step). One call, one commit.';

@@ -1,0 +1,17 @@
+create function tasker.add_dead_letters(p_task_ids uuid[], p_reasons text[], p_steps text[], p_details text[]) returns setof text
+language plpgsql volatile set search_path = '' as $$
+begin
+    -- In the order of the tasks, as two that add the same entries wait for each other. Looked for first, since the snapshot
+    -- of an entry that is not added would be work for nothing.
+    return query
+        insert into tasker.dlq_entries (entry_id, reason, task_id, step, detail, snapshot, created_at)
+        select tasker.new_id(), i.reason, i.task_id, i.step, left(i.detail, 1000), tasker.task_snapshot(i.task_id), tasker.clock()
+          from (select distinct on (n.task_id) n.* from unnest(p_task_ids, p_reasons, p_steps, p_details) with ordinality n(task_id, reason, step, detail, n)
+                 order by n.task_id, n.n) i
+         where not exists (select from tasker.dlq_entries d where d.task_id = i.task_id and d.status = 'pending' and d.reason <> 'bad_message')
+         order by i.task_id
+        on conflict (task_id) where status = 'pending' and reason <> 'bad_message' do nothing
+        returning reason;
+end
+$$;
+comment on function tasker.add_dead_letters(uuid[], text[], text[], text[]) is 'Adds an entry with a snapshot for each of the tasks that has none pending. Returns the reason of each entry added. The tasks are not touched.';

@@ -1,0 +1,25 @@
+create function tasker.steps_without_worker(p_task_ids uuid[], p_now timestamptz) returns table (task_id uuid, step text, detail text)
+language sql stable set search_path = '' as $$
+    with served as materialized (
+        select distinct n.namespace, h.handler
+          from tasker.workers w cross join unnest(w.namespaces) n(namespace) cross join unnest(w.handlers) h(handler)
+         where w.last_seen > p_now - interval '30 s'
+    ), lacking as materialized (
+        select p.template_id, p.name, p.handler, v.namespace
+          from (select distinct t.template_id from tasker.tasks t where t.task_id = any (p_task_ids)) i
+          join tasker.templates v on v.template_id = i.template_id
+          join tasker.template_steps p on p.template_id = i.template_id
+         where not exists (select from served s where s.namespace = v.namespace and s.handler = p.handler)
+    )
+    -- Where every handler has its worker, no step is looked at. A step that is given back keeps the time it was first sent.
+    select t.task_id, s.name, format('no live worker of namespace %s has the handler %s; the step waits since %s', s.namespace, s.handler, s.enqueued_at)
+      from tasker.tasks t
+     cross join lateral (select s.name, s.enqueued_at, l.handler, l.namespace
+                           from tasker.steps s
+                           join lacking l on l.template_id = t.template_id and l.name = s.template_step
+                          where s.task_id = t.task_id and s.state = 'enqueued'
+                            and s.enqueued_at <= p_now - make_interval(secs => (select c.max_without_worker_minutes * 60 from tasker.settings c)::double precision)
+                          limit 1) s
+     where t.task_id = any (p_task_ids) and t.active > 0 and exists (select from lacking l where l.template_id = t.template_id)
+$$;
+comment on function tasker.steps_without_worker(uuid[], timestamptz) is 'Of each of these tasks one step that has waited too long for a worker with its handler, if there is one.';

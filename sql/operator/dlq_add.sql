@@ -1,0 +1,16 @@
+create function tasker.dlq_add(p_task_id uuid, p_notes text default null, p_by text default null) returns uuid
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+    v_entry_id uuid;
+begin
+    if not exists (select from tasker.tasks t where t.task_id = p_task_id) then
+        perform tasker.refuse_unknown_task(p_task_id);
+    end if;
+    perform tasker.add_dead_letters(array[p_task_id], '{manual}', array[null::text], array['added by ' || coalesce(nullif(p_by, ''), session_user)]);
+    update tasker.dlq_entries d set notes = tasker.add_note(d.notes, p_notes, p_by)
+     where d.task_id = p_task_id and d.status = 'pending' and d.reason <> 'bad_message'
+    returning d.entry_id into v_entry_id;
+    return v_entry_id;
+end
+$$;
+comment on function tasker.dlq_add(uuid, text, text) is 'Puts a task among the dead letters by hand, with a snapshot; the task goes on as it is. Returns the entry: the pending one, with the notes added, where the task has one. Error: TK004 no such task.';

@@ -1,0 +1,19 @@
+create function tasker.prune(p_max int default 1000) returns table (tasks int, dead_letters int, busy boolean)
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+declare
+    v_now timestamptz := tasker.clock();
+begin
+    perform tasker.check_max(p_max);
+    perform 1 from tasker.sweeps w where w.name = 'retention' for no key update skip locked;
+    if not found then
+        return query select 0, 0, true;
+        return;
+    end if;
+    update tasker.sweeps w set ran_at = v_now where w.name = 'retention';
+    dead_letters := tasker.prune_dead_letters(p_max, v_now);
+    tasks := tasker.prune_tasks(p_max, v_now);
+    busy := false;
+    return next;
+end
+$$;
+comment on function tasker.prune(int) is 'Removes what is older than its retention: up to p_max finished tasks with their steps and audit, and up to p_max closed dead letters. Skips what somebody holds. Call again until both are 0; busy: another process prunes at this moment.';

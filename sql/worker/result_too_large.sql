@@ -1,0 +1,15 @@
+create function tasker.result_too_large(p_result jsonb) returns text
+language plpgsql stable as $$
+declare
+    v_max  int := (select c.max_result_bytes from tasker.settings c);
+    v_size int;
+begin
+    -- Its text is written only where it may be too long: stored, a number or a character takes a part of that at least.
+    if pg_column_size(p_result) <= v_max / 25 then
+        return null;
+    end if;
+    v_size := octet_length(p_result::text);
+    return case when v_size > v_max then format('the result has %s bytes; the limit is %s (max_result_bytes in tasker.settings)', v_size, v_max) end;
+end
+$$;
+comment on function tasker.result_too_large(jsonb) is 'What is wrong with a result that is over the limit, or null. The caller asks only about outcomes of more than 1,000 bytes.';
