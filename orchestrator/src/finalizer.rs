@@ -1,9 +1,10 @@
-//! TaskFinalizer: a sweep for what no result announces: now, tasks and steps whose message was lost.
-//! Tasks that end by their last result are finished by the ResultProcessor.
+//! TaskFinalizer: sweeps for what no result announces: tasks and steps whose message was lost, and tasks that
+//! stand still, which become dead letters. Tasks that end by their last result are finished by the ResultProcessor.
 
 use crate::{
     actor::{Actor, Called},
     orchestrator::Context,
+    staleness,
 };
 use std::time::Duration;
 use tasker_core::Result;
@@ -37,6 +38,7 @@ impl Actor for TaskFinalizer {
             tracing::warn!(resent, "sent messages again that were lost");
         }
         self.context.stats.messages_resent(resent);
+        staleness::sweep(&mut self.context.connection).await?;
         // Never another at once: what stays stuck must not spin.
         Ok(Called { handled: u64::try_from(resent).unwrap_or(0), more: false })
     }

@@ -1,4 +1,4 @@
-//! tasker-orchestrator: four actors, each a loop around its SQL functions. Any number of orchestrators
+//! tasker-orchestrator: actors, each a loop around its SQL functions. Any number of orchestrators
 //! may run on one database; all state is there, so that each can be started and killed at any time.
 //!
 //! ```no_run
@@ -19,7 +19,9 @@ mod finalizer;
 mod input_schemas;
 mod orchestrator;
 mod queue_gauges;
+mod pruner;
 mod results;
+mod staleness;
 mod stats;
 mod step_enqueuer;
 mod task_requests;

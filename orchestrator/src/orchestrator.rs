@@ -1,7 +1,7 @@
 //! One orchestrator process: its settings, what its actors share, and their start and stop.
 
 use crate::{
-    actor::drive, due::DueTimes, finalizer::TaskFinalizer, queue_gauges::QueueGauges,
+    actor::drive, due::DueTimes, finalizer::TaskFinalizer, pruner::Pruner, queue_gauges::QueueGauges,
     results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer, task_requests::TaskRequestActor,
 };
 use sqlx::PgPool;
@@ -161,6 +161,7 @@ impl Orchestrator {
         actors.spawn(drive(enqueuer, stop.clone()));
         actors.spawn(drive(finalizer, stop.clone()));
         actors.spawn(drive(QueueGauges(connection(false)), stop.clone()));
+        actors.spawn(drive(Pruner::new(connection(false)), stop.clone()));
         actors
     }
 }

@@ -1,10 +1,15 @@
 //! The client's part of the SQL API as typed calls. Each is one round trip; those that take an executor
 //! run in the caller's own transaction when given one.
 
+mod dead_letters;
 mod operator;
 mod queues;
 mod views;
 
+pub use dead_letters::{
+    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Pruned, add_dead_letter, count_dead_letters,
+    list_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
+};
 pub use operator::{
     By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task, retry_step,
     retry_tasks,

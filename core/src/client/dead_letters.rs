@@ -1,0 +1,202 @@
+//! Dead letters and retention as typed calls.
+
+use super::unwrapped;
+use crate::{Error, Result, TaskState};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{PgExecutor, types::Json};
+use uuid::Uuid;
+
+const LIST: &str = "select to_jsonb(v) - 'age' from tasker.dlq_overview v where ($1::text is null or v.reason = $1) \
+     and ($2::text is null or v.status = $2) and ($3::uuid is null or v.task_id = $3) limit $4";
+const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('snapshot', d.snapshot, 'message', d.message) \
+     from tasker.dlq_overview v join tasker.dlq_entries d using (entry_id) where v.entry_id = $1";
+const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
+
+/// A row of `tasker.dlq_overview`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The entry.
+    pub entry_id: Uuid,
+    /// `staleness_timeout`, `max_retries_exceeded`, `worker_unavailable`, `bad_message`, or `manual`.
+    pub reason: String,
+    /// `pending`, `manually_resolved`, `permanent_failure`, or `cancelled`.
+    pub status: String,
+    /// Of the reason; 1 is looked at first.
+    pub priority: i32,
+    /// What it is about; none: a message that names no task.
+    pub task_id: Option<Uuid>,
+    /// Of the task.
+    pub namespace: Option<String>,
+    /// Of the task's template.
+    pub name: Option<String>,
+    /// The step that made it.
+    pub step: Option<String>,
+    /// Where the task stands now.
+    pub task_state: Option<TaskState>,
+    /// Of a message.
+    pub queue: Option<String>,
+    /// What happened.
+    pub detail: String,
+    /// What people wrote, a line each.
+    pub notes: Option<String>,
+    /// Found.
+    pub created_at: DateTime<Utc>,
+    /// Who closed it.
+    pub resolved_by: Option<String>,
+    /// Closed.
+    pub resolved_at: Option<DateTime<Utc>>,
+}
+
+/// A dead letter with what it keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterDetails {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub overview: DeadLetter,
+    /// The task and its steps when the entry was made.
+    pub snapshot: Option<Value>,
+    /// The message nobody could use.
+    pub message: Option<Value>,
+}
+
+/// A row of `tasker.dlq_counts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterCount {
+    /// As in [`DeadLetter`].
+    pub reason: String,
+    /// As in [`DeadLetter`].
+    pub status: String,
+    /// How many.
+    pub entries: i64,
+    /// The oldest of them.
+    pub oldest: DateTime<Utc>,
+}
+
+/// Which dead letters to list; nothing set: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// Only for this reason.
+    pub reason: Option<String>,
+    /// Only with this status.
+    pub status: Option<String>,
+    /// Only of this task.
+    pub task_id: Option<Uuid>,
+}
+
+/// Dead letters in the order to look at them, at most `limit`.
+///
+/// # Errors
+/// Database errors only.
+pub async fn list_dead_letters(
+    executor: impl PgExecutor<'_>,
+    filter: &DeadLetterFilter,
+    limit: u32,
+) -> Result<Vec<DeadLetter>> {
+    let rows = sqlx::query_scalar(LIST)
+        .bind(&filter.reason)
+        .bind(&filter.status)
+        .bind(filter.task_id)
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await?;
+    Ok(unwrapped(rows))
+}
+
+/// A dead letter with its snapshot or message.
+///
+/// # Errors
+/// `TK040` when there is no such entry.
+pub async fn show_dead_letter(executor: impl PgExecutor<'_>, entry_id: Uuid) -> Result<DeadLetterDetails> {
+    let row: Option<Json<DeadLetterDetails>> =
+        sqlx::query_scalar(SHOW).bind(entry_id).fetch_optional(executor).await?;
+    row.map(|Json(entry)| entry).ok_or_else(|| Error::Refused {
+        code: "TK040".to_owned(),
+        message: format!("there is no dead letter {entry_id}"),
+        hint: Some("tasker dlq list shows them".to_owned()),
+    })
+}
+
+/// Dead letters by reason and status.
+///
+/// # Errors
+/// Database errors only.
+pub async fn count_dead_letters(executor: impl PgExecutor<'_>) -> Result<Vec<DeadLetterCount>> {
+    Ok(unwrapped(sqlx::query_scalar(COUNTS).fetch_all(executor).await?))
+}
+
+/// Puts a task among the dead letters and returns the entry: the pending one where it has one.
+///
+/// # Errors
+/// `TK004` when there is no such task.
+pub async fn add_dead_letter(
+    executor: impl PgExecutor<'_>,
+    task_id: Uuid,
+    notes: Option<&str>,
+    by: Option<&str>,
+) -> Result<Uuid> {
+    let entry = sqlx::query_scalar("select tasker.dlq_add($1, $2, $3)").bind(task_id).bind(notes).bind(by);
+    Ok(entry.fetch_one(executor).await?)
+}
+
+/// Sets the status (none: as it is) and adds a line to the notes.
+///
+/// # Errors
+/// `TK040` no such entry, `TK041` no such status, or another entry of the task is pending.
+pub async fn update_dead_letter(
+    executor: impl PgExecutor<'_>,
+    entry_id: Uuid,
+    status: Option<&str>,
+    notes: Option<&str>,
+    by: Option<&str>,
+) -> Result<()> {
+    sqlx::query("select tasker.dlq_update($1, $2, $3, $4)")
+        .bind(entry_id)
+        .bind(status)
+        .bind(notes)
+        .bind(by)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Replays the failed part of the entry's task, or sends its message again, and closes the entry.
+///
+/// # Errors
+/// `TK040` no such entry, `TK041` it is not pending, `TK042` nothing to replay, `TK004` the task is gone.
+pub async fn retry_dead_letter(
+    executor: impl PgExecutor<'_>,
+    entry_id: Uuid,
+    reason: Option<&str>,
+    by: Option<&str>,
+) -> Result<()> {
+    sqlx::query("select tasker.dlq_retry($1, $2, $3)")
+        .bind(entry_id)
+        .bind(reason)
+        .bind(by)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// What one call of [`prune`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Pruned {
+    /// Finished tasks, with their steps and audit.
+    pub tasks: i32,
+    /// Closed dead letters.
+    pub dead_letters: i32,
+    /// Another process prunes at this moment; nothing was done.
+    pub busy: bool,
+}
+
+/// Removes one batch of what is older than its retention, at most `max` of each kind.
+///
+/// # Errors
+/// `TK008` when `max` is out of range.
+pub async fn prune(executor: impl PgExecutor<'_>, max: i32) -> Result<Pruned> {
+    let pruned =
+        sqlx::query_as("select tasks, dead_letters, busy from tasker.prune($1)").bind(max).fetch_one(executor);
+    Ok(pruned.await?)
+}
