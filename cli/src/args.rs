@@ -2,8 +2,9 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, migrate::MigrateArgs, orchestrator::OrchestratorArgs, queue::QueueCommand,
-    task::TaskCommand, template::TemplateCommand, up::UpArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, dlq::DlqCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
+    prune::PruneArgs, queue::QueueCommand, task::TaskCommand, template::TemplateCommand, up::UpArgs,
+    worker::WorkerArgs,
 };
 use clap::{Args, Parser, Subcommand};
 use std::sync::OnceLock;
@@ -52,6 +53,11 @@ pub enum Command {
     /// Look at the queues.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Look at dead letters, and act on them.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Remove finished tasks and closed dead letters that are older than their retention.
+    Prune(PruneArgs),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
     /// Print the completions for a shell.

@@ -6,7 +6,7 @@ declare
 begin
     return query select * from tasker.check_type(p_lifecycle, '/lifecycle', 'lifecycle', '{object}');
     if jsonb_typeof(p_lifecycle) = 'object' then
-        return query select * from tasker.check_keys(p_lifecycle, '/lifecycle', v_minutes || 'retention_days', '{}');
+        return query select * from tasker.check_keys(p_lifecycle, '/lifecycle', v_minutes || '{retention_days}', '{}');
         return query select c.* from unnest(v_minutes) k cross join lateral tasker.check_number(p_lifecycle -> k, '/lifecycle/' || k, k, 0.01, 5256000, false) c;
         return query select * from tasker.check_number(p_lifecycle -> 'retention_days', '/lifecycle/retention_days', 'retention_days', 0, 36500, false);
     end if;

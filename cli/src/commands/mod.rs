@@ -2,8 +2,10 @@
 
 mod bench;
 pub mod completions;
+pub mod dlq;
 pub mod migrate;
 pub mod orchestrator;
+pub mod prune;
 pub mod queue;
 mod service;
 pub mod task;
@@ -36,6 +38,8 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Template(command) => template::run(command, globals).await,
         Command::Task(command) => task::run(command, globals).await,
         Command::Queue(command) => queue::run(command, globals).await,
+        Command::Dlq(command) => dlq::run(command, globals).await,
+        Command::Prune(args) => prune::run(args, globals).await,
         Command::Bench(args) => bench::run(args, globals).await,
         Command::Completions(args) => completions::run(args),
     }

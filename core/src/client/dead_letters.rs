@@ -196,7 +196,8 @@ pub struct Pruned {
 /// # Errors
 /// `TK008` when `max` is out of range.
 pub async fn prune(executor: impl PgExecutor<'_>, max: i32) -> Result<Pruned> {
-    let pruned =
-        sqlx::query_as("select tasks, dead_letters, busy from tasker.prune($1)").bind(max).fetch_one(executor);
+    let pruned = sqlx::query_as("select tasks, dead_letters, busy from tasker.prune($1)")
+        .bind(max)
+        .fetch_one(executor);
     Ok(pruned.await?)
 }

@@ -7,8 +7,8 @@ mod queues;
 mod views;
 
 pub use dead_letters::{
-    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Pruned, add_dead_letter, count_dead_letters,
-    list_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
+    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Pruned, add_dead_letter,
+    count_dead_letters, list_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
 };
 pub use operator::{
     By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task, retry_step,

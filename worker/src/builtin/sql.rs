@@ -72,7 +72,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
 enum Answer {
     /// What `submit_results` said; committed only if `accepted`.
     Status(String),
-    /// The function's outcome has not the form of one; rolled back.
+    /// The function's outcome has not the form of one, or is too large; rolled back.
     Rejected(Value),
     /// The timeout is long over and the database says nothing.
     Silence,
@@ -111,10 +111,11 @@ async fn transaction(
     })
 }
 
-/// The failure of a step whose function returned `$tasker` with something else than an outcome.
+/// The failure of a step whose function returned `$tasker` with something else than an outcome. One that has the
+/// form is over the database's limit: submitted again, without the writes, it fails the step with what is wrong.
 fn rejected(function: &str, outcome: Value) -> StepOutcome {
-    let why = serde_json::from_value::<StepOutcome>(outcome)
-        .map_or_else(|error| error.to_string(), |_| String::new());
-    let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");
-    StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into())
+    serde_json::from_value(outcome).unwrap_or_else(|why| {
+        let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");
+        StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into())
+    })
 }

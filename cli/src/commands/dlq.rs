@@ -1,0 +1,255 @@
+//! `tasker dlq`: what people should look at, and what they decided.
+
+use crate::{
+    args::Globals,
+    database::Database,
+    error::Result,
+    labels,
+    output::{self, Look},
+    table::Table,
+    units::{local, relative},
+};
+use chrono::Utc;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use tasker_core::client::{self, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter};
+use uuid::Uuid;
+
+/// The commands of `tasker dlq`.
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// Pending dead letters, the most urgent first.
+    List(ListArgs),
+    /// Dead letters by reason and status.
+    Counts,
+    /// One dead letter with the snapshot of its task, or its message.
+    Show(ShowArgs),
+    /// Put a task among them by hand; it goes on as it is.
+    Add(AddArgs),
+    /// Set a status, add a note; the task is not touched.
+    Update(UpdateArgs),
+    /// Replay the failed part of the task, or send the message again, and close the entry.
+    Retry(RetryArgs),
+}
+
+/// Options of `tasker dlq list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only for this reason.
+    #[arg(long, value_enum)]
+    reason: Option<Reason>,
+    /// Only with this status [default: pending].
+    #[arg(long, value_enum, conflicts_with = "all")]
+    status: Option<Status>,
+    /// Whatever their status.
+    #[arg(long)]
+    all: bool,
+    /// Only of this task.
+    #[arg(long, value_name = "ID")]
+    task: Option<Uuid>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+}
+
+/// Options of `tasker dlq show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The entry's id.
+    #[arg(value_name = "ENTRY")]
+    entry_id: Uuid,
+}
+
+/// Options of `tasker dlq add`.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// The task's id.
+    #[arg(value_name = "TASK")]
+    task_id: Uuid,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    notes: Option<String>,
+    /// Who [default: the database user].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Options of `tasker dlq update`.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// The entry's id.
+    #[arg(value_name = "ENTRY")]
+    entry_id: Uuid,
+    /// What was decided.
+    #[arg(long, value_enum)]
+    status: Option<Status>,
+    /// A line for the notes.
+    #[arg(long, value_name = "TEXT", required_unless_present = "status")]
+    notes: Option<String>,
+    /// Who [default: the database user].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Options of `tasker dlq retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The entry's id.
+    #[arg(value_name = "ENTRY")]
+    entry_id: Uuid,
+    /// Written into the audit and the notes.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who [default: the database user].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Why there is an entry.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Reason {
+    StalenessTimeout,
+    MaxRetriesExceeded,
+    WorkerUnavailable,
+    BadMessage,
+    Manual,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Status {
+    Pending,
+    ManuallyResolved,
+    PermanentFailure,
+    Cancelled,
+}
+
+/// The name that the database knows it by.
+fn name(value: impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|value| value.get_name().to_owned())
+}
+
+/// Runs a command.
+pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
+    let pool = Database::open(globals).await?;
+    match command {
+        DlqCommand::List(args) => list(&pool, args, globals).await?,
+        DlqCommand::Counts => {
+            let counts = client::count_dead_letters(&pool).await?;
+            match globals.json {
+                true => output::print_json(&counts)?,
+                false if counts.is_empty() => output::note("no dead letters"),
+                false => output::print(&counts_table(&counts, Look::stdout()))?,
+            }
+        }
+        DlqCommand::Show(ShowArgs { entry_id }) => show(&pool, entry_id, globals).await?,
+        DlqCommand::Add(AddArgs { task_id, notes, by }) => {
+            let entry_id = client::add_dead_letter(&pool, task_id, notes.as_deref(), by.as_deref()).await?;
+            match globals.json {
+                true => output::print_json(&json!({"entry_id": entry_id}))?,
+                false => output::print(&entry_id.to_string())?,
+            }
+        }
+        DlqCommand::Update(UpdateArgs { entry_id, status, notes, by }) => {
+            let status = status.and_then(name);
+            client::update_dead_letter(&pool, entry_id, status.as_deref(), notes.as_deref(), by.as_deref())
+                .await?;
+            show(&pool, entry_id, globals).await?;
+        }
+        DlqCommand::Retry(RetryArgs { entry_id, reason, by }) => {
+            client::retry_dead_letter(&pool, entry_id, reason.as_deref(), by.as_deref()).await?;
+            show(&pool, entry_id, globals).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(pool: &sqlx::PgPool, args: ListArgs, globals: &Globals) -> Result<()> {
+    let status = if args.all { None } else { name(args.status.unwrap_or(Status::Pending)) };
+    let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id: args.task };
+    let entries = client::list_dead_letters(pool, &filter, args.limit).await?;
+    match globals.json {
+        true => output::print_json(&entries),
+        false if entries.is_empty() => {
+            output::note("no such dead letters");
+            Ok(())
+        }
+        false => output::print(&table(&entries, Look::stdout())),
+    }
+}
+
+async fn show(pool: &sqlx::PgPool, entry_id: Uuid, globals: &Globals) -> Result<()> {
+    let details = client::show_dead_letter(pool, entry_id).await?;
+    match globals.json {
+        true => output::print_json(&details),
+        false => output::print(&text(&details, Look::stdout())),
+    }
+}
+
+fn table(entries: &[DeadLetter], look: Look) -> String {
+    let headings = ["ENTRY", "REASON", "STATUS", "FOUND", "TASK", "TASK STATE", "DETAIL"];
+    let mut table = Table::new(look, &headings).wrap_from(6).keep(4);
+    let now = Utc::now();
+    for entry in entries {
+        table.row([
+            entry.entry_id.to_string(),
+            entry.reason.clone(),
+            entry.status.clone(),
+            relative(entry.created_at, now),
+            entry.task_id.map(|id| id.to_string()).unwrap_or_default(),
+            entry.task_state.map(|state| labels::task(state, look)).unwrap_or_default(),
+            entry.detail.clone(),
+        ]);
+    }
+    table.render()
+}
+
+fn counts_table(counts: &[DeadLetterCount], look: Look) -> String {
+    let mut table = Table::new(look, &["REASON", "STATUS", "ENTRIES", "OLDEST"]);
+    for count in counts {
+        table.row([
+            count.reason.clone(),
+            count.status.clone(),
+            count.entries.to_string(),
+            relative(count.oldest, Utc::now()),
+        ]);
+    }
+    table.render()
+}
+
+fn text(details: &DeadLetterDetails, look: Look) -> String {
+    let entry = &details.overview;
+    let mut table = Table::pairs(look);
+    let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
+    row("entry", entry.entry_id.to_string());
+    row("reason", entry.reason.clone());
+    row("status", entry.status.clone());
+    row("found", format!("{} ({})", local(entry.created_at), relative(entry.created_at, Utc::now())));
+    if let Some(task) = entry.task_id {
+        row("task", task.to_string());
+    }
+    if let (Some(namespace), Some(name)) = (&entry.namespace, &entry.name) {
+        row("template", format!("{namespace}.{name}"));
+    }
+    if let Some(state) = entry.task_state {
+        row("task state now", labels::task(state, look));
+    }
+    for (name, value) in [("step", &entry.step), ("queue", &entry.queue)] {
+        if let Some(value) = value {
+            row(name, value.clone());
+        }
+    }
+    row("detail", entry.detail.clone());
+    if let (Some(by), Some(at)) = (&entry.resolved_by, entry.resolved_at) {
+        row("closed", format!("{} by {by}", local(at)));
+    }
+    let mut parts = vec![table.render()];
+    parts.extend(entry.notes.as_ref().map(|notes| format!("notes\n{notes}")));
+    for (name, kept) in [("snapshot", &details.snapshot), ("message", &details.message)] {
+        parts.extend(kept.as_ref().map(|kept: &Value| format!("{name}\n{kept:#}")));
+    }
+    parts.join("\n\n")
+}

@@ -1,0 +1,38 @@
+//! `tasker prune`: removes what is older than its retention, now.
+
+use crate::{args::Globals, database::Database, error::Result, output};
+use clap::Args;
+use serde_json::json;
+use std::{process::ExitCode, time::Duration};
+use tasker_core::client;
+
+/// Between two batches, and while another process prunes.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Options of `tasker prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Tasks in one transaction at most.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    max: i32,
+}
+
+/// Prunes batch by batch until nothing is old enough.
+pub async fn run(args: PruneArgs, globals: &Globals) -> Result<ExitCode> {
+    let pool = Database::open(globals).await?;
+    let (mut tasks, mut dead_letters) = (0_u64, 0_u64);
+    loop {
+        let pruned = client::prune(&pool, args.max).await?;
+        tasks += u64::try_from(pruned.tasks).unwrap_or(0);
+        dead_letters += u64::try_from(pruned.dead_letters).unwrap_or(0);
+        if !pruned.busy && pruned.tasks == 0 && pruned.dead_letters == 0 {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    match globals.json {
+        true => output::print_json(&json!({"tasks": tasks, "dead_letters": dead_letters}))?,
+        false => output::print(&format!("removed {tasks} tasks, {dead_letters} dead letters"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
