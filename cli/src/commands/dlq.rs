@@ -8,6 +8,7 @@ use crate::{
     output::{self, Look},
     table::Table,
     units::{local, relative},
+    who::who,
 };
 use chrono::Utc;
 use clap::{Args, Subcommand, ValueEnum};
@@ -70,7 +71,7 @@ pub struct AddArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     notes: Option<String>,
-    /// Who [default: the database user].
+    /// Who [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
@@ -87,7 +88,7 @@ pub struct UpdateArgs {
     /// A line for the notes.
     #[arg(long, value_name = "TEXT", required_unless_present = "status")]
     notes: Option<String>,
-    /// Who [default: the database user].
+    /// Who [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
@@ -101,7 +102,7 @@ pub struct RetryArgs {
     /// Written into the audit and the notes.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Who [default: the database user].
+    /// Who [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
@@ -147,7 +148,8 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
         }
         DlqCommand::Show(ShowArgs { entry_id }) => show(&pool, entry_id, globals).await?,
         DlqCommand::Add(AddArgs { task_id, notes, by }) => {
-            let entry_id = client::add_dead_letter(&pool, task_id, notes.as_deref(), by.as_deref()).await?;
+            let entry_id =
+                client::add_dead_letter(&pool, task_id, notes.as_deref(), who(by).as_deref()).await?;
             match globals.json {
                 true => output::print_json(&json!({"entry_id": entry_id}))?,
                 false => output::print(&entry_id.to_string())?,
@@ -155,12 +157,18 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
         }
         DlqCommand::Update(UpdateArgs { entry_id, status, notes, by }) => {
             let status = status.and_then(name);
-            client::update_dead_letter(&pool, entry_id, status.as_deref(), notes.as_deref(), by.as_deref())
-                .await?;
+            client::update_dead_letter(
+                &pool,
+                entry_id,
+                status.as_deref(),
+                notes.as_deref(),
+                who(by).as_deref(),
+            )
+            .await?;
             show(&pool, entry_id, globals).await?;
         }
         DlqCommand::Retry(RetryArgs { entry_id, reason, by }) => {
-            client::retry_dead_letter(&pool, entry_id, reason.as_deref(), by.as_deref()).await?;
+            client::retry_dead_letter(&pool, entry_id, reason.as_deref(), who(by).as_deref()).await?;
             show(&pool, entry_id, globals).await?;
         }
     }
