@@ -202,3 +202,52 @@ async fn without_a_database_the_error_says_where_one_could_come_from() {
     let wrong = tasker("nonsense", &["task", "list"]).await.failed();
     assert!(wrong.contains("expected postgres://"), "{wrong}");
 }
+
+#[tokio::test]
+async fn a_dead_letter_is_added_shown_and_closed() {
+    let db = shop().await;
+    let id = tasker(&db.url, &["task", "enqueue", "shop.order"]).await.ok().trim().to_owned();
+    assert!(tasker(&db.url, &["dlq", "list"]).await.stderr.contains("no such dead letters"));
+    let add = ["dlq", "add", &id, "--notes", "slow today", "--by", "ana"];
+    let entry = tasker(&db.url, &add).await.ok().trim().to_owned();
+    let list = tasker(&db.url, &["dlq", "list"]).await.ok();
+    assert!(list.contains("manual") && list.contains(&entry) && list.contains(&id), "{list}");
+    let shown = tasker(&db.url, &["dlq", "show", &entry]).await.ok();
+    assert!(shown.contains("ana: slow today") && shown.contains("snapshot\n{"), "{shown}");
+
+    let update = [
+        "dlq",
+        "update",
+        &entry,
+        "--status",
+        "permanent_failure",
+        "--notes",
+        "lost",
+        "--by",
+        "ben",
+        "--json",
+    ];
+    let closed = tasker(&db.url, &update).await.json();
+    assert_eq!((&closed["status"], &closed["resolved_by"]), (&json!("permanent_failure"), &json!("ben")));
+    assert_eq!(tasker(&db.url, &["dlq", "list", "--json"]).await.json(), json!([]));
+    let all = tasker(&db.url, &["dlq", "list", "--all", "--reason", "manual", "--json"]).await.json();
+    assert_eq!(all[0]["entry_id"], entry.as_str());
+    assert!(tasker(&db.url, &["dlq", "counts"]).await.ok().contains("manual  permanent_failure  1"));
+    assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK041)\nhint: "));
+    assert_eq!(tasker(&db.url, &["dlq", "update", &entry]).await.code, Some(2), "neither status nor notes");
+    let unknown = uuid::Uuid::nil().to_string();
+    assert!(tasker(&db.url, &["dlq", "show", &unknown]).await.failed().contains("(TK040)\nhint: "));
+}
+
+#[tokio::test]
+async fn pruning_goes_on_until_nothing_is_old_enough() {
+    let db = shop().await;
+    for _ in 0..3 {
+        let id = tasker(&db.url, &["task", "enqueue", "shop.order"]).await.ok().trim().to_owned();
+        tasker(&db.url, &["task", "cancel", &id]).await.ok();
+    }
+    assert_eq!(tasker(&db.url, &["prune"]).await.ok(), "removed 0 tasks, 0 dead letters\n");
+    sqlx::query("select tasker.set_clock(null, interval '31 days')").execute(&db.pool).await.unwrap();
+    let pruned = tasker(&db.url, &["prune", "--max", "2", "--json"]).await.json();
+    assert_eq!(pruned, json!({"tasks": 3, "dead_letters": 0}));
+}

@@ -1,9 +1,13 @@
 //! Bad input: messages that nobody can use, results over the limit. Each costs only itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod world;
+
 use serde_json::{Value, json};
 use tasker_tests::engine::{Claim, Engine, flow};
+use tasker_worker::StepContext;
 use uuid::Uuid;
+use world::World;
 
 const UNKNOWN: &str = "01900000-0000-7000-8000-000000000000";
 const QUEUES: [&str; 3] = ["orchestration_task_requests", "worker_test_queue", "orchestration_step_results"];
@@ -208,4 +212,30 @@ async fn long_messages_and_codes_of_failures_are_cut() {
         (seen["message"].as_str().unwrap().len(), seen["code"].as_str().unwrap().len()),
         (10_000, 200)
     );
+}
+
+#[tokio::test]
+async fn a_handlers_own_transaction_is_rolled_back_when_its_result_is_over_the_limit() {
+    let mut template = flow(&[("a", &[])]);
+    template["steps"][0]["handler"]["callable"] = json!("large");
+    let world = World::with(template).await;
+    sqlx::raw_sql("update tasker.settings set max_result_bytes = 2000; create table effects (n int)")
+        .execute(&world.db.pool)
+        .await
+        .unwrap();
+    let large = async |ctx: StepContext| {
+        let mut tx = ctx.begin().await?;
+        sqlx::query("insert into effects values (1)").execute(&mut *tx).await?;
+        tx.complete("x".repeat(3_000)).await
+    };
+    let worker = world.worker(|builder| builder.handler("large", large)).await;
+    let id = world.enqueue(json!({})).await;
+    assert_eq!(world.ended(id).await, "blocked_by_failures");
+    let (_, attempt, _, error) = world.step(id, "a").await;
+    let error = error.unwrap();
+    assert_eq!((attempt, &error["code"]), (1, &json!("result_too_large")), "{error}");
+    let effects: i64 =
+        sqlx::query_scalar("select count(*) from effects").fetch_one(&world.db.pool).await.unwrap();
+    assert_eq!(effects, 0);
+    worker.stop().await;
 }

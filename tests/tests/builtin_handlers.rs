@@ -297,3 +297,28 @@ async fn noop_answers_null_and_sleep_takes_its_time() {
     assert!(result["asked"]["slept_ms"].as_u64().unwrap() >= 20, "{result}");
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_sql_functions_result_over_the_limit_fails_its_step_and_leaves_no_effect() {
+    let world = shop(calls("shop.large")).await;
+    sqlx::raw_sql(
+        "update tasker.settings set max_result_bytes = 2000;
+         create function shop.large(p jsonb) returns text language plpgsql as $$
+         begin
+             insert into shop.effects values ('large');
+             return repeat('x', 3000);
+         end $$",
+    )
+    .execute(&world.db.pool)
+    .await
+    .unwrap();
+    let id = world.enqueue(json!({})).await;
+    assert_eq!(world.ended(id).await, "blocked_by_failures");
+    let (_, attempt, _, error) = world.step(id, "only").await;
+    let error = error.unwrap();
+    assert_eq!((attempt, &error["code"]), (1, &json!("result_too_large")));
+    assert!(error["message"].as_str().unwrap().contains("3002 bytes; the limit is 2000"), "{error}");
+    let effects: i64 =
+        sqlx::query_scalar("select count(*) from shop.effects").fetch_one(&world.db.pool).await.unwrap();
+    assert_eq!(effects, 0);
+}

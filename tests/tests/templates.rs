@@ -104,3 +104,25 @@ async fn the_definition_reaches_the_database_unchanged() {
     assert_eq!(stored.definition, *file(GOOD).definition());
     assert_eq!(stored.definition["steps"][1]["dependencies"], json!(["reserve"]));
 }
+
+#[tokio::test]
+async fn the_lifecycle_is_checked_and_kept() {
+    let db = TestDb::new().await;
+    let with = |lifecycle: &str| GOOD.replace("steps:", &format!("lifecycle: {lifecycle}\nsteps:"));
+    let codes = async |lifecycle: &str| -> Vec<String> {
+        problems(&db, &with(lifecycle)).await.into_iter().map(|(_, _, code)| code).collect()
+    };
+    assert_eq!(codes("{ max_duration_minutes: 0, retention_days: -1 }").await, ["invalid_number"; 2]);
+    assert_eq!(codes("{ max_minutes: 5 }").await, ["unknown_key"]);
+    assert_eq!(codes("[]").await, ["invalid_type"]);
+    let good = with("{ max_waiting_for_retry_minutes: 0.5, max_duration_minutes: 7, retention_days: 0 }");
+    template::apply(&db.pool, &file(&good)).await.unwrap();
+    let kept: (Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>) = sqlx::query_as(
+        "select max_waiting_for_dependencies_minutes::float8, max_waiting_for_retry_minutes::float8, max_steps_in_process_minutes::float8,
+                max_duration_minutes::float8, retention_days::float8 from tasker.templates",
+    )
+    .fetch_one(&db.pool)
+    .await
+    .unwrap();
+    assert_eq!(kept, (None, Some(0.5), None, Some(7.0), Some(0.0)));
+}

@@ -102,8 +102,8 @@ impl StepTransaction {
     ///
     /// # Errors
     /// Everything is rolled back, and the error says why: the step has passed to another claim or is settled
-    /// (`stale`, `duplicate`), the database does not take the result (`invalid_result`), or a statement
-    /// failed. When the connection is lost during the commit, its fate is unknown: either it took place, and
+    /// (`stale`, `duplicate`), the database does not take the result (`invalid_result`, `result_too_large`), or
+    /// a statement failed. When the connection is lost during the commit, its fate is unknown: either it took place, and
     /// the failure that the runner submits is answered `duplicate`, or the step runs again.
     pub async fn complete(mut self, result: impl Into<Value>) -> Result<StepOutcome, StepError> {
         let outcome = StepOutcome::success(result);
@@ -118,11 +118,15 @@ impl StepTransaction {
                 self.worker.meters.result("accepted");
                 Ok(outcome)
             }
-            // Counted by the runner's submit, which tells the database of the failure.
+            // Counted by the runner's submit, which tells the database of the failure. It has the form of an outcome.
             "rejected" => {
                 self.inner.rollback().await;
-                let text = "the database rejected the step's result: its writes were rolled back";
-                Err(StepError::permanent(text).code("invalid_result"))
+                let bytes = serde_json::to_vec(&outcome).map_or(0, |text| text.len());
+                let text = format!(
+                    "the result, of about {bytes} bytes, is over the limit (max_result_bytes in tasker.settings); \
+                     the step's writes were rolled back"
+                );
+                Err(StepError::permanent(text).code("result_too_large"))
             }
             status => {
                 self.inner.rollback().await;
