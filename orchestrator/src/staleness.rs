@@ -6,7 +6,7 @@ use tasker_core::{Result, connection::OwnConnection};
 /// Tasks looked at in one call; it reads them and locks none.
 const MAX_TASKS: i32 = 2_000;
 /// Calls in one interval: with very many unfinished tasks, a round takes several intervals.
-const MAX_CALLS: usize = 20;
+const MAX_CALLS: usize = 5;
 /// Every reason, so that a gauge goes back to zero.
 const REASONS: [&str; 5] =
     ["bad_message", "manual", "max_retries_exceeded", "staleness_timeout", "worker_unavailable"];
