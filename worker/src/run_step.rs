@@ -19,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tasker_core::{Failure, StepOutcome};
+use tasker_core::{Failure, StepOutcome, failpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -100,6 +100,7 @@ impl Runner {
             own: Arc::default(),
         };
         let own = Arc::clone(&ctx.own);
+        failpoint::reach("worker.before_handler");
         let started = Instant::now();
         let call = async {
             tokio::select! {
@@ -109,6 +110,7 @@ impl Runner {
             }
         };
         let ran = call.instrument(span.clone()).await;
+        failpoint::reach("worker.after_handler");
         let took = started.elapsed();
         handler.seconds.record(took);
         // Whatever the handler did or met after it had completed its step by itself.
