@@ -26,7 +26,7 @@ const THRESHOLD: u32 = 3;
 /// So long without any answer, and a probe finds out why: a call may hang on a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(2);
 /// How long a probe may take.
-const PROBE: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(3);
 /// Waits between probes, jittered: from the first to the longest.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -298,10 +298,12 @@ mod tests {
         }
         assert_eq!((breaker.circuit(), breaker.look()), (Circuit::Open, (false, 1)));
         assert!(!breaker.health().is_healthy());
-        let waiting = (0..20).map(|_| tokio::spawn({
-            let breaker = breaker.clone();
-            async move { breaker.closed().await }
-        }));
+        let waiting = (0..20).map(|_| {
+            tokio::spawn({
+                let breaker = breaker.clone();
+                async move { breaker.closed().await }
+            })
+        });
         let waiting: Vec<_> = waiting.collect();
         while database.probes.load(Ordering::SeqCst) < 3 {
             sleep(Duration::from_millis(5)).await;

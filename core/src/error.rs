@@ -92,7 +92,9 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 /// lack of connections, with which those that are open go on.
 pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            true
+        }
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {
             code != "53300" && ["08", "25006", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
         }),

@@ -20,7 +20,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let (lease, third) = (shared.settings.lease, shared.settings.lease / 3);
     let mut retry = Retry::new(Duration::from_millis(100), third.max(Duration::from_millis(200)));
     let mut connection = shared.connection(false, &stop);
-    let mut watch = Watch { health: shared.breaker.health().clone(), worker: shared.worker_id, lease, kept: None };
+    let mut watch =
+        Watch { health: shared.breaker.health().clone(), worker: shared.worker_id, lease, kept: None };
     let mut pause = third;
     while stop.run_until_cancelled(sleep(pause)).await.is_some() {
         let round = watch.over(extend(&shared, &mut connection, third));
@@ -53,11 +54,17 @@ struct Watch {
 
 impl Watch {
     /// Waits for a round, which may hang.
-    async fn over(&mut self, round: impl Future<Output = tasker_core::Result<()>>) -> tasker_core::Result<()> {
+    async fn over(
+        &mut self,
+        round: impl Future<Output = tasker_core::Result<()>>,
+    ) -> tasker_core::Result<()> {
         let run_out = *self.kept.get_or_insert_with(Instant::now) + self.lease;
         let late = async {
             sleep_until(run_out).await;
-            let text = format!("no lease could be extended for {:?}: others may run this worker's steps", self.lease);
+            let text = format!(
+                "no lease could be extended for {:?}: others may run this worker's steps",
+                self.lease
+            );
             self.health.set(Problem::Leases(self.worker), text);
             std::future::pending().await
         };
@@ -74,11 +81,7 @@ impl Watch {
     }
 }
 
-async fn extend(
-    shared: &Shared,
-    connection: &mut OwnConnection,
-    age: Duration,
-) -> tasker_core::Result<()> {
+async fn extend(shared: &Shared, connection: &mut OwnConnection, age: Duration) -> tasker_core::Result<()> {
     let held = shared.claims.older_than(age);
     if held.is_empty() {
         return Ok(());

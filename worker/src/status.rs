@@ -4,11 +4,7 @@ use crate::worker::Shared;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use std::{sync::Arc, time::Duration};
-use tasker_core::{
-    connection::OwnConnection,
-    db::Retry,
-    failpoint,
-};
+use tasker_core::{connection::OwnConnection, db::Retry, failpoint};
 use tasker_queues::Wakeups;
 use tokio_util::sync::CancellationToken;
 
