@@ -28,11 +28,11 @@ const CONNECTIONS: usize = 32;
 /// How long one may last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Counts everything from here on, and gives what is served.
+/// Counts everything from here on, and serves it with the health of what runs, which it returns.
 ///
 /// # Errors
 /// The address is taken or not of this machine.
-pub fn serve(address: SocketAddr, health: Health) -> Result<()> {
+pub fn serve(address: SocketAddr) -> Result<Health> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
@@ -52,9 +52,10 @@ pub fn serve(address: SocketAddr, health: Health) -> Result<()> {
             upkeep.run_upkeep();
         }
     });
-    tokio::spawn(accept(listener, handle, health));
+    let health = Health::new();
+    tokio::spawn(accept(listener, handle, health.clone()));
     tracing::info!("metrics on http://{address}/metrics, health on http://{address}/health");
-    Ok(())
+    Ok(health)
 }
 
 async fn accept(listener: TcpListener, handle: PrometheusHandle, health: Health) {

@@ -36,8 +36,11 @@ const EFFECTS: &str = "
     create table effects (task_id text);
     create function effect(p jsonb) returns void language sql as $$ insert into effects values (p ->> 'task_id') $$;";
 
-/// Templates by name, each with its steps as (name, handler, parents), and how its task ends.
-const SHAPES: [(&str, &[(&str, &str, &[&str])], &str); 7] = [
+/// A step by name, handler, and parents.
+type Step = (&'static str, &'static str, &'static [&'static str]);
+
+/// Templates by name, each with its steps and how its task ends.
+const SHAPES: [(&str, &[Step], &str); 7] = [
     (
         "diamond",
         &[("a", "noop", &[]), ("b", "noop", &["a"]), ("c", "noop", &["a"]), ("d", "noop", &["b", "c"])],
@@ -51,7 +54,7 @@ const SHAPES: [(&str, &[(&str, &str, &[&str])], &str); 7] = [
     ("effect", &[("a", "sql", &[]), ("b", "noop", &["a"])], "complete"),
 ];
 
-fn template(name: &str, steps: &[(&str, &str, &[&str])]) -> Value {
+fn template(name: &str, steps: &[Step]) -> Value {
     let steps: Vec<Value> = steps
         .iter()
         .map(|(step, handler, parents)| {

@@ -102,6 +102,7 @@ impl<S: Submitter> CompletionActor<S> {
             }
             self.meters.completion_depth.set((self.reports.len() + batch.len()) as f64);
             self.deliver(&mut batch).await;
+            self.meters.completion_depth.set(self.reports.len() as f64);
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) struct Dispatched {
 /// nothing waits here and no more tasks exist than permits.
 pub(crate) async fn run(mut steps: mpsc::Receiver<Dispatched>, runner: Arc<Runner>, tracker: TaskTracker) {
     while let Some(step) = steps.recv().await {
+        runner.meters().dispatch_depth.set(steps.len() as f64);
         tracker.spawn(Arc::clone(&runner).run(step));
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     dispatch::Dispatched,
     handler::{Callable, Handler},
     storable::storable,
+    meters::Meters,
     worker::Shared,
 };
 use futures_util::FutureExt;
@@ -54,6 +55,10 @@ impl Runner {
         abandon: CancellationToken,
     ) -> Self {
         Self { shared, completions, abandon, missing: Mutex::default() }
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// Runs a step and sends its report. The permit is given back once the report has a place in the

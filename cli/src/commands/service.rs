@@ -38,10 +38,11 @@ impl ServiceArgs {
     /// RUST_LOG is not a filter, or the address of the metrics cannot be used.
     pub fn start(&self, log: &str) -> Result<(CancellationToken, Health)> {
         logging::start(self.log, log)?;
-        let (shutdown, health) = (signals::shutdown()?, Health::new());
-        if let Some(address) = self.metrics {
-            metrics::serve(address, health.clone())?;
-        }
+        let shutdown = signals::shutdown()?;
+        let health = match self.metrics {
+            Some(address) => metrics::serve(address)?,
+            None => Health::new(),
+        };
         Ok((shutdown, health))
     }
 }
