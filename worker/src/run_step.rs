@@ -8,8 +8,8 @@ use crate::{
     completion::{Completed, Report},
     dispatch::Dispatched,
     handler::{Callable, Handler},
-    storable::storable,
     meters::Meters,
+    storable::storable,
     worker::Shared,
 };
 use futures_util::FutureExt;

@@ -90,7 +90,8 @@ impl StepContext {
         let open = Open(Arc::clone(&self.own));
         let slot = Arc::clone(&worker.sql_slots).acquire_owned().await;
         let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
-        let inner = OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, self.claim.timeout)
+        let inner =
+            OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, self.claim.timeout)
                 .await;
         let inner = inner.map_err(|error| failure(&error))?;
         Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
