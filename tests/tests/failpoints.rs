@@ -40,7 +40,7 @@ const EFFECTS: &str = "
 type Step = (&'static str, &'static str, &'static [&'static str]);
 
 /// Templates by name, each with its steps and how its task ends.
-const SHAPES: [(&str, &[Step], &str); 7] = [
+const SHAPES: [(&str, &[Step], &str); 8] = [
     (
         "diamond",
         &[("a", "noop", &[]), ("b", "noop", &["a"]), ("c", "noop", &["a"]), ("d", "noop", &["b", "c"])],
@@ -52,6 +52,7 @@ const SHAPES: [(&str, &[Step], &str); 7] = [
     ("late", &[("a", "late", &[]), ("b", "noop", &["a"])], "complete"),
     ("slow", &[("a", "slow", &[])], "complete"),
     ("effect", &[("a", "sql", &[]), ("b", "noop", &["a"])], "complete"),
+    ("own", &[("a", "own", &[]), ("b", "noop", &["a"])], "complete"),
 ];
 
 fn template(name: &str, steps: &[Step]) -> Value {
@@ -143,7 +144,7 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     }
     let effects: (i64, i64, i64) = sqlx::query_as(
         "select count(*), count(distinct task_id),
-                (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name = 'effect') from effects",
+                (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name in ('effect', 'own')) from effects",
     )
     .fetch_one(pool)
     .await

@@ -14,7 +14,7 @@ use std::{
     },
     time::Instant,
 };
-use tasker_core::StepOutcome;
+use tasker_core::{StepOutcome, failpoint};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
@@ -113,9 +113,12 @@ impl StepTransaction {
             self.inner.rollback().await;
             return Err(refused);
         }
+        failpoint::reach("worker.before_own_submit");
         match self.submit(&outcome).await?.as_str() {
             "accepted" => {
+                failpoint::reach("worker.before_own_commit");
                 self.inner.commit().await.map_err(|error| failure(&error))?;
+                failpoint::reach("worker.after_own_commit");
                 self.ctx.own.submitted.store(true, Ordering::Release);
                 self.worker.meters.result("accepted");
                 Ok(outcome)

@@ -1,6 +1,7 @@
 //! An orchestrator and a worker in a process that tests may kill. DATABASE_URL says where; TASKER_LATE, that
 //! the handler `late` is there as well; TASKER_FAILPOINT, where to die.
 
+use serde_json::json;
 use std::{error::Error, time::Duration};
 use tasker_core::db::{DbOptions, connect};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
@@ -30,6 +31,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .handler("slow", |ctx| async move {
             tokio::time::sleep(LEASE / 2).await;
             done(ctx).await
+        })
+        .handler("own", |ctx| async move {
+            let mut transaction = ctx.begin().await?;
+            sqlx::query("insert into effects values ($1)")
+                .bind(ctx.task_id().to_string())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.complete(json!(1)).await
         })
         .handler("die", |_| async { std::process::abort() });
     if std::env::var_os("TASKER_LATE").is_some() {
