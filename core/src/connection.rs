@@ -1,7 +1,7 @@
 //! The database connection of one actor. An actor keeps its own, so that prepared statements and the
 //! plans of its functions stay warm in one backend: a pool would hand out all of its connections in turn.
 
-use crate::{Error, Result};
+use crate::{Error, Result, breaker::Breaker, error::is_outage};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -9,23 +9,29 @@ use tokio_util::sync::CancellationToken;
 
 /// A call that takes longer has lost its server: TCP alone would notice only after many minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// For the question whether a connection is alive.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One actor's connection: kept between calls where the pool has enough for all, else lent per call.
+/// One actor's connection: kept between calls where the pool has enough for all, else lent per call. Calls
+/// wait while the circuit to the database is open.
 #[derive(Debug)]
 pub struct OwnConnection {
     pool: PgPool,
+    breaker: Breaker,
     held: Option<PoolConnection<Postgres>>,
     keep: bool,
-    /// After an error a connection is asked first whether it is alive: a restart of the server leaves a
-    /// pool full of dead ones.
+    /// Before its first use, and after an error or an outage, a connection is asked whether it is alive: a
+    /// restart of the server leaves a pool full of dead ones.
     doubtful: bool,
+    /// How often the circuit had opened at the last use.
+    times_opened: u32,
     stop: CancellationToken,
 }
 
 impl OwnConnection {
-    /// Waiting for a connection ends with `stop`; a call that has begun does not.
-    pub fn new(pool: PgPool, keep: bool, stop: CancellationToken) -> Self {
-        Self { pool, held: None, keep, doubtful: false, stop }
+    /// Waiting for the database or a connection ends with `stop`; a call that has begun does not.
+    pub fn new(pool: PgPool, breaker: Breaker, keep: bool, stop: CancellationToken) -> Self {
+        Self { pool, breaker, held: None, keep, doubtful: true, times_opened: 0, stop }
     }
 
     /// Runs one database call on the connection. After an error that one is not used again.
@@ -36,17 +42,19 @@ impl OwnConnection {
         &mut self,
         call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
-        let mut connection = match self.held.take() {
-            Some(held) => held,
-            None => self.acquire().await?,
+        let mut connection = self.take().await?;
+        let result = match timeout(CALL_TIMEOUT, call(&mut connection)).await {
+            Ok(result) => result,
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
-        match timeout(CALL_TIMEOUT, call(&mut connection)).await {
-            Ok(Ok(done)) => {
+        self.breaker.record(&result);
+        match result {
+            Ok(done) => {
                 self.doubtful = false;
                 self.held = Some(connection).filter(|_| self.keep);
                 Ok(done)
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.doubtful = true;
                 let error = Error::from(error);
                 if error.is_transient() {
@@ -54,28 +62,56 @@ impl OwnConnection {
                 }
                 Err(error)
             }
-            Err(_) => {
-                self.doubtful = true;
-                connection.close_on_drop();
-                Err(Error::Database(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+        }
+    }
+
+    /// A connection to do more with than one call. Waits through an outage.
+    ///
+    /// # Errors
+    /// No connection to be had, or `stop`.
+    pub async fn take(&mut self) -> Result<PoolConnection<Postgres>> {
+        loop {
+            let (closed, times_opened) = self.breaker.look();
+            if !closed && self.stop.run_until_cancelled(self.breaker.closed()).await.is_none() {
+                return Err(Error::Database(sqlx::Error::PoolClosed));
+            }
+            self.doubtful |= times_opened != std::mem::replace(&mut self.times_opened, times_opened);
+            if let Some(connection) = self.acquire().await? {
+                return Ok(connection);
             }
         }
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
-        loop {
-            let acquired = self.stop.run_until_cancelled(self.pool.acquire()).await;
-            let mut connection = acquired.unwrap_or(Err(sqlx::Error::PoolClosed))?;
-            if !self.doubtful {
-                return Ok(connection);
-            }
-            match connection.ping().await {
-                Ok(()) => return Ok(connection),
-                Err(error) => {
-                    tracing::debug!(%error, "a pooled connection is dead");
-                    connection.close_on_drop();
+    /// None: the circuit has opened.
+    async fn acquire(&mut self) -> Result<Option<PoolConnection<Postgres>>> {
+        let mut connection = match self.held.take() {
+            Some(held) => held,
+            None => {
+                let acquired = tokio::select! {
+                    biased;
+                    acquired = self.pool.acquire() => acquired,
+                    // The pool would go on trying by itself for as long as its acquire_timeout.
+                    () = self.breaker.opened() => return Ok(None),
+                    () = self.stop.cancelled() => Err(sqlx::Error::PoolClosed),
+                };
+                if let Err(error) = &acquired
+                    && is_outage(error)
+                {
+                    self.breaker.record(&acquired);
                 }
+                acquired?
             }
+        };
+        if !self.doubtful {
+            return Ok(Some(connection));
         }
+        match timeout(PING_TIMEOUT, connection.ping()).await {
+            Ok(Ok(())) => return Ok(Some(connection)),
+            Ok(Err(error)) => tracing::debug!(%error, "a pooled connection is dead"),
+            Err(_) => tracing::debug!("a pooled connection is silent"),
+        }
+        connection.close_on_drop();
+        // The next one is asked as well.
+        Ok(None)
     }
 }

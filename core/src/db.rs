@@ -103,3 +103,36 @@ impl Delays {
         self.0.reset();
     }
 }
+
+/// The waits of one loop that tries again, and when it says so in the log.
+#[derive(Debug)]
+pub struct Retry {
+    delays: Delays,
+    row: u32,
+}
+
+/// A failure that passes by itself is worth a line when it did not pass so many times.
+const LASTING: u32 = 4;
+
+impl Retry {
+    /// Waits from `first` up to `longest`.
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self { delays: Delays::new(first, longest), row: 0 }
+    }
+
+    /// How long to wait, and whether people should read of it: of what will not pass by itself always, of what
+    /// should have passed once, and of an outage never: the circuit breaker has said so.
+    pub fn failed(&mut self, error: &Error) -> (Duration, bool) {
+        self.row = self.row.saturating_add(1);
+        let lasting = self.row == LASTING && !error.is_outage();
+        (self.delays.next(), lasting || !error.is_transient())
+    }
+
+    /// A success: the next failure is a first one.
+    pub fn over(&mut self) {
+        if self.row > 0 {
+            self.row = 0;
+            self.delays.reset();
+        }
+    }
+}

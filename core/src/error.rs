@@ -51,6 +51,15 @@ impl Error {
         }
     }
 
+    /// Whether the database is away, see [`is_outage`].
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Database(e) => is_outage(e),
+            _ => false,
+        }
+    }
+
     /// Whether trying again later can help: the connection is gone, or the server is starting,
     /// stopping, out of resources, or asked for a retry (deadlock, serialization).
     pub fn is_transient(&self) -> bool {
@@ -73,6 +82,21 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {
             // The same classes as tasker.is_passing_error.
             ["08", "25", "40", "53", "54", "55", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
+        }),
+        _ => false,
+    }
+}
+
+/// Whether a database error says that the database is away: no connection, or a server that is stopping,
+/// starting, out of resources, or a standby. A deadlock is not one: it comes from a server that works; nor is a
+/// lack of connections, with which those that are open go on.
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            true
+        }
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            code != "53300" && ["08", "25006", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
         }),
         _ => false,
     }

@@ -3,10 +3,13 @@
 //!
 //! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
 
+pub mod breaker;
 pub mod client;
 pub mod connection;
 pub mod db;
 pub mod error;
+pub mod failpoint;
+pub mod health;
 pub mod json_schema;
 pub mod outcome;
 pub mod schema;

@@ -2,7 +2,7 @@
 //! What piled up during one call is the next call's batch; there is no timer that gathers.
 
 use std::{future::Future, time::Duration};
-use tasker_core::{Error, Result, db::Delays};
+use tasker_core::{Error, Result, db::Retry};
 use tasker_queues::Waiter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -84,15 +84,15 @@ fn record<A: Actor>(called: &Result<Called>, took: Duration) {
 struct Failures {
     actor: &'static str,
     since: Option<Instant>,
-    /// Whether the reason that may pass by itself stands in the log.
-    complained: bool,
-    delays: Delays,
+    /// Whether people know.
+    told: bool,
+    retry: Retry,
 }
 
 impl Failures {
     fn new(actor: &'static str) -> Self {
         metrics::gauge!("tasker_orchestrator_failing", "actor" => actor).set(0.0);
-        Self { actor, since: None, complained: false, delays: Delays::new(DELAYS.0, DELAYS.1) }
+        Self { actor, since: None, told: false, retry: Retry::new(DELAYS.0, DELAYS.1) }
     }
 
     /// Logs, counts, and says how long to wait.
@@ -103,22 +103,25 @@ impl Failures {
         metrics::gauge!("tasker_orchestrator_failing", "actor" => actor).set(1.0);
         self.since.get_or_insert_with(Instant::now);
         let sqlstate = error.sqlstate().unwrap_or_default();
-        if !transient {
-            tracing::error!(actor, sqlstate, %error, "a call failed for a reason that will not pass by itself; trying again");
-        } else if std::mem::replace(&mut self.complained, true) {
-            tracing::debug!(actor, sqlstate, %error, "still failing");
-        } else {
-            tracing::warn!(actor, sqlstate, %error, "a call failed; trying again");
+        let (delay, tell) = self.retry.failed(error);
+        self.told |= tell;
+        match (tell, transient) {
+            (true, false) => {
+                tracing::error!(actor, sqlstate, %error, "a call failed for a reason that will not pass by itself; trying again");
+            }
+            (true, true) => tracing::warn!(actor, sqlstate, %error, "a call keeps failing; trying again"),
+            (false, _) => tracing::debug!(actor, sqlstate, %error, "a call failed; trying again"),
         }
-        self.delays.next()
+        delay
     }
 
     fn over(&mut self) {
         let Some(since) = self.since.take() else { return };
         metrics::gauge!("tasker_orchestrator_failing", "actor" => self.actor).set(0.0);
-        tracing::info!(actor = self.actor, after = ?since.elapsed(), "works again");
-        self.complained = false;
-        self.delays.reset();
+        if std::mem::take(&mut self.told) {
+            tracing::info!(actor = self.actor, after = ?since.elapsed(), "works again");
+        }
+        self.retry.over();
     }
 }
 

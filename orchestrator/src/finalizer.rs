@@ -7,7 +7,7 @@ use crate::{
     staleness,
 };
 use std::time::Duration;
-use tasker_core::Result;
+use tasker_core::{Result, failpoint};
 
 /// Messages per kind and sweep: it locks their tasks.
 const MAX_MESSAGES: i32 = 100;
@@ -22,6 +22,7 @@ impl Actor for TaskFinalizer {
     const NAME: &'static str = "task_finalizer";
 
     async fn call(&mut self) -> Result<Called> {
+        failpoint::reach("task_finalizer.before_call");
         let id = self.context.id;
         let (resent,): (i32,) = self
             .context
@@ -34,6 +35,7 @@ impl Actor for TaskFinalizer {
                     .await
             })
             .await?;
+        failpoint::reach("task_finalizer.after_call");
         if resent > 0 {
             tracing::warn!(resent, "sent messages again that were lost");
         }

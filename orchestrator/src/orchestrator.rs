@@ -6,7 +6,13 @@ use crate::{
 };
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::{Result, connection::OwnConnection, schema};
+use tasker_core::{
+    Result,
+    breaker::Breaker,
+    connection::OwnConnection,
+    health::{Health, Problem},
+    schema,
+};
 use tasker_queues::{Push, STEP_RESULTS, TASK_REQUESTS, Waiter, Wakeups};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +26,7 @@ pub const CONNECTIONS: u32 = 5;
 #[derive(Debug)]
 pub struct Orchestrator {
     settings: OrchestratorBuilder,
+    health: Health,
     id: Uuid,
     stats: Stats,
 }
@@ -28,6 +35,7 @@ pub struct Orchestrator {
 #[derive(Debug, Clone)]
 pub struct OrchestratorBuilder {
     pool: PgPool,
+    breaker: Option<Breaker>,
     push: Push,
     poll_interval: Duration,
     sweep_interval: Duration,
@@ -60,9 +68,17 @@ impl OrchestratorBuilder {
         self
     }
 
+    /// Shares the circuit breaker, and the health, of others in this process on the same database. Default: its
+    /// own.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
     /// An orchestrator with a new id.
     pub fn build(self) -> Orchestrator {
-        Orchestrator { settings: self, id: Uuid::now_v7(), stats: Stats::default() }
+        let health = self.breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
+        Orchestrator { settings: self, health, id: Uuid::now_v7(), stats: Stats::default() }
     }
 }
 
@@ -82,6 +98,7 @@ impl Orchestrator {
     pub fn builder(pool: PgPool) -> OrchestratorBuilder {
         OrchestratorBuilder {
             pool,
+            breaker: None,
             push: Push::Listen,
             poll_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_secs(10),
@@ -99,6 +116,11 @@ impl Orchestrator {
         self.stats.clone()
     }
 
+    /// Whether it can do its work; to be taken before [`Orchestrator::run`].
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
     /// Runs until `shutdown`; calls that have begun are finished first. Database errors while running are
     /// logged, counted, and tried again, never returned.
     ///
@@ -110,8 +132,11 @@ impl Orchestrator {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let pool = &self.settings.pool;
         schema::check(pool).await?;
+        let own = || Breaker::new(pool, self.health.clone());
+        let breaker = self.settings.breaker.clone().unwrap_or_else(own);
         let queues = [TASK_REQUESTS, STEP_RESULTS].map(str::to_owned);
-        let wakeups = Wakeups::start(pool, &queues, self.settings.push, shutdown.child_token()).await?;
+        let wakeups =
+            Wakeups::start(pool, &breaker, &queues, self.settings.push, shutdown.child_token()).await?;
         // A child, so that the end of one actor can stop the others.
         let stop = shutdown.child_token();
         tracing::info!(
@@ -120,7 +145,8 @@ impl Orchestrator {
             batch_size = self.settings.batch_size,
             "orchestrator started"
         );
-        let mut actors = self.start_actors(&wakeups, &stop);
+        let mut actors = self.start_actors(&wakeups, &breaker, &stop);
+        self.health.clear(Problem::NotRunning);
         let mut panicked = None;
         while let Some(ended) = actors.join_next().await {
             stop.cancel();
@@ -129,6 +155,7 @@ impl Orchestrator {
                 panicked = error.try_into_panic().ok();
             }
         }
+        self.health.set(Problem::NotRunning, "stopped");
         tracing::info!(orchestrator = %self.id, done = ?self.stats.snapshot(), "orchestrator stopped");
         match panicked {
             Some(panic) => std::panic::resume_unwind(panic),
@@ -137,10 +164,11 @@ impl Orchestrator {
     }
 
     /// Each is a task of its own; what they share is in the database, but for the due times.
-    fn start_actors(&self, wakeups: &Wakeups, stop: &CancellationToken) -> JoinSet<()> {
+    fn start_actors(&self, wakeups: &Wakeups, breaker: &Breaker, stop: &CancellationToken) -> JoinSet<()> {
         let due = DueTimes::new();
         let keep = self.settings.pool.options().get_max_connections() >= CONNECTIONS;
-        let connection = |keep| OwnConnection::new(self.settings.pool.clone(), keep, stop.clone());
+        let connection =
+            |keep| OwnConnection::new(self.settings.pool.clone(), breaker.clone(), keep, stop.clone());
         let context = |waiter| Context {
             connection: connection(keep),
             waiter,

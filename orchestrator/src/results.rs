@@ -4,7 +4,7 @@ use crate::{
     actor::{Actor, Called},
     orchestrator::Context,
 };
-use tasker_core::Result;
+use tasker_core::{Result, failpoint};
 
 /// The actor behind the queue of step results.
 pub(crate) struct ResultProcessor(pub(crate) Context);
@@ -13,6 +13,7 @@ impl Actor for ResultProcessor {
     const NAME: &'static str = "result_processor";
 
     async fn call(&mut self) -> Result<Called> {
+        failpoint::reach("result_processor.before_call");
         let (max, id) = (self.0.batch_size, self.0.id);
         let (processed, enqueued, finished, next_due): (i32, i32, i32, Option<i64>) = self
             .0
@@ -27,6 +28,9 @@ impl Actor for ResultProcessor {
                 .await
             })
             .await?;
+        if processed > 0 {
+            failpoint::reach("result_processor.after_call");
+        }
         self.0.due.announce(next_due);
         self.0.stats.results_processed(processed);
         self.0.stats.steps_enqueued(enqueued);

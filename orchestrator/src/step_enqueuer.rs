@@ -7,7 +7,7 @@ use crate::{
     orchestrator::Context,
 };
 use std::time::Duration;
-use tasker_core::Result;
+use tasker_core::{Result, failpoint};
 
 /// The shortest wait for a due time: the database's clock and ours differ by this much easily.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
@@ -29,6 +29,7 @@ impl Actor for StepEnqueuer {
     const NAME: &'static str = "step_enqueuer";
 
     async fn call(&mut self) -> Result<Called> {
+        failpoint::reach("step_enqueuer.before_call");
         let (max, id) = (self.context.batch_size, self.context.id);
         self.context.due.forget();
         let (enqueued, next_due): (i32, Option<i64>) = self
@@ -42,6 +43,9 @@ impl Actor for StepEnqueuer {
                     .await
             })
             .await?;
+        if enqueued > 0 {
+            failpoint::reach("step_enqueuer.after_call");
+        }
         self.least_wait = least_wait(self.least_wait, enqueued, next_due, self.context.poll_interval);
         self.context.due.announce(next_due);
         self.context.stats.steps_enqueued(enqueued);

@@ -8,7 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use tasker_core::Result;
+use tasker_core::{Result, failpoint};
 use uuid::Uuid;
 
 /// A request whose context is to be checked against its template's schema.
@@ -49,6 +49,7 @@ impl TaskRequestActor {
 
     /// Takes a batch and starts those of it that need no check; keeps the others. Returns how many were taken.
     async fn start(&mut self) -> Result<u64> {
+        failpoint::reach("task_requests.before_start");
         let (max, id) = (self.context.batch_size, self.context.id);
         let (taken, initialized, failed, enqueued, next_due, to_check): Started = self
             .context
@@ -63,6 +64,9 @@ impl TaskRequestActor {
                 .await
             })
             .await?;
+        if taken > 0 {
+            failpoint::reach("task_requests.after_start");
+        }
         self.taken = to_check.0;
         self.count(initialized.unwrap_or(0), failed.unwrap_or(0), enqueued.unwrap_or(0), next_due);
         Ok(taken.try_into().unwrap_or(0))
@@ -113,7 +117,10 @@ impl TaskRequestActor {
 
     async fn check_and_initialize(&mut self) -> Result<()> {
         let verdicts = self.check().await?;
-        self.initialize(&verdicts).await
+        failpoint::reach("task_requests.after_check");
+        self.initialize(&verdicts).await?;
+        failpoint::reach("task_requests.after_initialize");
+        Ok(())
     }
 }
 

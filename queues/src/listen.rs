@@ -13,7 +13,12 @@ use std::{
     },
     time::Duration,
 };
-use tasker_core::{Result, db::Delays, error::is_transient};
+use tasker_core::{
+    Result,
+    breaker::Breaker,
+    db::Delays,
+    error::{is_outage, is_transient},
+};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +35,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Listener {
     /// Where test notifications are sent through, and whose options the LISTEN connection has.
     pool: PgPool,
+    breaker: Breaker,
     probe_channel: String,
     shared: Arc<Shared>,
     delays: Delays,
@@ -47,9 +53,10 @@ enum Probe {
 }
 
 impl Listener {
-    pub(crate) fn new(pool: &PgPool, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(pool: &PgPool, breaker: Breaker, shared: Arc<Shared>) -> Self {
         Self {
             pool: pool.clone(),
+            breaker,
             probe_channel: format!("tasker_push_test_{}", uuid::Uuid::now_v7().simple()),
             shared,
             delays: Delays::new(Duration::from_millis(100), Duration::from_secs(10)),
@@ -81,8 +88,17 @@ impl Listener {
         loop {
             let (ended, pause) = match self.connection.take() {
                 Some(mut connection) => (self.hear(&mut connection).await, None),
-                None => (self.open().await, Some(PAUSE_AFTER_SILENCE)),
+                None => {
+                    self.breaker.closed().await;
+                    (self.open().await, Some(PAUSE_AFTER_SILENCE))
+                }
             };
+            if let Err(error) = &ended
+                && is_outage(error)
+            {
+                // The first to know, in an idle process.
+                self.breaker.record(&ended);
+            }
             if self.connection.is_none() {
                 self.lost(ended.as_ref().err());
                 let delay = self.delays.next();

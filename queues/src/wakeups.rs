@@ -11,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use tasker_core::Result;
+use tasker_core::{Result, breaker::Breaker};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -39,12 +39,14 @@ pub struct Wakeups {
 impl Wakeups {
     /// Listens for `queues` on a connection of its own, opened with the options of `pool`, and tests
     /// whether a notification sent through `pool` arrives (at most two seconds). Says so in the log and in
-    /// the gauge `tasker_push_alive`. A lost connection is opened again until `shutdown`.
+    /// the gauge `tasker_push_alive`. A lost connection is opened again until `shutdown`, once the circuit is
+    /// closed.
     ///
     /// # Errors
     /// The database refuses the LISTEN connection for good (a transient failure is tried again).
     pub async fn start(
         pool: &PgPool,
+        breaker: &Breaker,
         queues: &[String],
         push: Push,
         shutdown: CancellationToken,
@@ -57,7 +59,7 @@ impl Wakeups {
                 tracing::info!(every = ?POLL_WITHOUT_PUSH, "not listening for notifications: poll only")
             }
             Push::Listen => {
-                let mut listener = Listener::new(pool, Arc::clone(&shared));
+                let mut listener = Listener::new(pool, breaker.clone(), Arc::clone(&shared));
                 listener.first().await?;
                 tokio::spawn(listener.run(stop.clone()));
             }

@@ -9,7 +9,9 @@
 pub mod engine;
 mod eventually;
 pub mod invariants;
+mod proxy;
 mod test_db;
 
 pub use eventually::{Condition, eventually};
+pub use proxy::{Network, Proxy};
 pub use test_db::{TestDb, start_server};

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tasker_core::StepOutcome;
+use tasker_core::{StepOutcome, breaker::Breaker};
 
 /// Channels and permits are allocated by this.
 const MAX_CONCURRENCY: usize = 10_000;
@@ -58,6 +58,7 @@ pub struct WorkerBuilder {
     state: StateMap,
     duplicate_state: Option<&'static str>,
     http_allow: Option<String>,
+    breaker: Option<Breaker>,
     settings: Settings,
 }
 
@@ -70,6 +71,7 @@ impl WorkerBuilder {
             state: StateMap::new(),
             duplicate_state: None,
             http_allow: None,
+            breaker: None,
             settings: Settings::default(),
         }
     }
@@ -144,6 +146,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Shares the circuit breaker, and the health, of others in this process on the same database; its own by
+    /// default.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
     /// The hosts the `http` handler may call, in the form of TASKER_HTTP_ALLOW, which it replaces.
     pub fn http_allow(mut self, hosts: impl Into<String>) -> Self {
         self.http_allow = Some(hosts.into());
@@ -173,7 +182,7 @@ impl WorkerBuilder {
         let hosts = self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
         let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
         let handlers = callables(builtin::all(allow), self.handlers)?;
-        Ok(Worker::new(self.pool, self.namespaces, handlers, self.state, self.settings))
+        Ok(Worker::new(self.pool, self.breaker, self.namespaces, handlers, self.state, self.settings))
     }
 }
 

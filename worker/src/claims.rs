@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::{sync::Notify, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -34,6 +35,8 @@ pub(crate) struct Claim {
     pub(crate) timeout: Duration,
     pub(crate) correlation_id: Option<Uuid>,
     pub(crate) traceparent: Option<String>,
+    /// The step's own; none: what the worker asked for.
+    pub(crate) lease: Option<Duration>,
     /// Why its data cannot be read: jsonb holds numbers and depths that serde_json does not. The step fails, and no
     /// other of its batch.
     pub(crate) unreadable: Option<String>,
@@ -42,16 +45,16 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims by namespace, worker, number, and lease; its columns are read by position.
     pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, timeout, correlation_id, traceparent \
+         claim_no, context, inputs, parents, timeout, correlation_id, traceparent, lease \
          from tasker.claim_steps($1, $2, $3, $4)";
 
     /// Submits by worker and results, and claims what follows by number, handlers, and lease. After a
     /// claim's columns comes the status.
     pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, timeout, correlation_id, traceparent, status \
+         claim_no, context, inputs, parents, timeout, correlation_id, traceparent, lease, status \
          from tasker.complete_steps($1, $2, $3, $4, $5)";
     /// The position of the status.
-    pub(crate) const STATUS: usize = 13;
+    pub(crate) const STATUS: usize = 14;
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let mut unreadable = None;
@@ -80,6 +83,7 @@ impl Claim {
             timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
             correlation_id: row.try_get(11)?,
             traceparent: row.try_get(12)?,
+            lease: row.try_get::<Option<PgInterval>, _>(13)?.map(duration),
             unreadable,
         })
     }
@@ -104,12 +108,19 @@ pub(crate) struct StepKey {
 struct Held {
     claim_no: i32,
     since: Instant,
+    lease: Duration,
+    /// When the lease began to count: at the claim, or when it was extended last.
+    extended: Instant,
     cancelled: CancellationToken,
 }
 
 /// All steps held by this process, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Claims(Mutex<HashMap<StepKey, Held>>);
+pub(crate) struct Claims {
+    held: Mutex<HashMap<StepKey, Held>>,
+    /// A step was claimed whose lease may ask for shorter rounds.
+    claimed: Notify,
+}
 
 /// Holding one step. Dropping it lets go: the lease is extended no more, so that a step whose
 /// execution is lost on the way is never held for ever.
@@ -124,9 +135,16 @@ pub(crate) struct Ticket {
 impl Claims {
     /// Holds a step that was claimed at `since`. If this process still held an earlier claim of the same
     /// step, that one's lease had run out, and its handler is told.
-    pub(crate) fn hold(self: &Arc<Self>, key: StepKey, claim_no: i32, since: Instant) -> Ticket {
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        key: StepKey,
+        claim_no: i32,
+        since: Instant,
+        lease: Duration,
+    ) -> Ticket {
         let cancelled = CancellationToken::new();
-        let held = Held { claim_no, since, cancelled: cancelled.clone() };
+        let held = Held { claim_no, since, lease, extended: since, cancelled: cancelled.clone() };
+        self.claimed.notify_one();
         if let Some(earlier) = self.lock().insert(key.clone(), held) {
             earlier.cancelled.cancel();
         }
@@ -148,6 +166,38 @@ impl Claims {
             .collect()
     }
 
+    /// Waits for the time of the next round: after `longest`, or sooner where a lease is short.
+    pub(crate) async fn next_round(&self, longest: Duration) {
+        let begun = tokio::time::Instant::now();
+        while timeout_at(begun + self.round(longest), self.claimed.notified()).await.is_ok() {}
+    }
+
+    /// Twice in a third of the shortest lease, so that no lease is extended much later than after a third.
+    fn round(&self, longest: Duration) -> Duration {
+        self.lock().values().map(|held| held.lease / 6).min().map_or(longest, |round| round.min(longest))
+    }
+
+    /// Those of which a third of the lease will have passed by the round after this one.
+    pub(crate) fn due(&self, longest: Duration) -> Vec<(StepKey, i32)> {
+        let round = self.round(longest);
+        let due = |held: &Held| held.extended.elapsed() + round >= held.lease / 3;
+        self.lock()
+            .iter()
+            .filter(|(_, held)| due(held))
+            .map(|(key, held)| (key.clone(), held.claim_no))
+            .collect()
+    }
+
+    /// The leases of these count from `at`.
+    pub(crate) fn extended(&self, claims: &[(StepKey, i32)], at: Instant) {
+        let mut all = self.lock();
+        for (key, claim_no) in claims {
+            if let Some(held) = all.get_mut(key).filter(|held| held.claim_no == *claim_no) {
+                held.extended = at;
+            }
+        }
+    }
+
     /// Tells the handler that its result will not count, and lets go of the step. False when it is no
     /// longer held, or by a later claim.
     pub(crate) fn lose(&self, key: &StepKey, claim_no: i32) -> bool {
@@ -165,7 +215,7 @@ impl Claims {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StepKey, Held>> {
         // No code that can panic runs under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,6 +229,8 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
 
+    const LEASE: Duration = Duration::from_secs(30);
+
     fn key(step: &str) -> StepKey {
         StepKey { task_id: Uuid::nil(), step: step.into() }
     }
@@ -186,7 +238,7 @@ mod tests {
     #[test]
     fn a_dropped_ticket_lets_go() {
         let claims = Arc::new(Claims::default());
-        let ticket = claims.hold(key("a"), 1, Instant::now());
+        let ticket = claims.hold(key("a"), 1, Instant::now(), LEASE);
         assert_eq!((claims.len(), claims.older_than(Duration::ZERO).len()), (1, 1));
         assert!(claims.older_than(Duration::from_secs(60)).is_empty());
         drop(ticket);
@@ -196,14 +248,36 @@ mod tests {
     #[test]
     fn a_new_claim_of_the_same_step_cancels_the_earlier_one() {
         let claims = Arc::new(Claims::default());
-        let first = claims.hold(key("a"), 1, Instant::now());
-        let second = claims.hold(key("a"), 2, Instant::now());
+        let first = claims.hold(key("a"), 1, Instant::now(), LEASE);
+        let second = claims.hold(key("a"), 2, Instant::now(), LEASE);
         assert!(first.cancelled.is_cancelled());
         assert!(!claims.lose(&first.key, first.claim_no));
         drop(first);
         assert_eq!(claims.older_than(Duration::ZERO), vec![(second.key.clone(), 2)]);
         assert!(claims.lose(&second.key, 2));
         assert!(second.cancelled.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_short_lease_brings_the_next_round_forward() {
+        let claims = Arc::new(Claims::default());
+        let hour = Duration::from_secs(3600);
+        let round = tokio::spawn({
+            let claims = Arc::clone(&claims);
+            async move { claims.next_round(hour).await }
+        });
+        tokio::task::yield_now().await;
+        let long = claims.hold(key("long"), 1, Instant::now(), hour);
+        let short = claims.hold(key("short"), 1, Instant::now(), Duration::from_millis(60));
+        tokio::time::timeout(LEASE, round).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(
+            claims.due(hour),
+            vec![(short.key.clone(), 1)],
+            "a third of its lease has passed by the next round"
+        );
+        claims.extended(&[(short.key.clone(), 1), (long.key.clone(), 2)], Instant::now());
+        assert!(claims.due(hour).is_empty());
     }
 
     #[test]

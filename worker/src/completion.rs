@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{Error, StepOutcome, db::Delays};
+use tasker_core::{Error, StepOutcome, db::Retry, failpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +64,7 @@ pub(crate) struct CompletionActor<S> {
     /// None: what follows is left to the queue.
     follow_up: Option<FollowUp>,
     meters: Arc<Meters>,
-    delays: Delays,
+    retry: Retry,
 }
 
 impl<S: Submitter> CompletionActor<S> {
@@ -74,8 +74,8 @@ impl<S: Submitter> CompletionActor<S> {
         follow_up: Option<FollowUp>,
         meters: Arc<Meters>,
     ) -> Self {
-        let delays = Delays::new(Duration::from_millis(50), Duration::from_secs(5));
-        Self { submitter, reports, follow_up, meters, delays }
+        let retry = Retry::new(Duration::from_millis(50), Duration::from_secs(5));
+        Self { submitter, reports, follow_up, meters, retry }
     }
 
     /// Runs until every sender is gone, or after `finish` until the channel is empty.
@@ -102,6 +102,7 @@ impl<S: Submitter> CompletionActor<S> {
             }
             self.meters.completion_depth.set((self.reports.len() + batch.len()) as f64);
             self.deliver(&mut batch).await;
+            self.meters.completion_depth.set(self.reports.len() as f64);
         }
     }
 
@@ -170,7 +171,12 @@ impl<S: Submitter> CompletionActor<S> {
         let permits = self.follow_up.as_ref().and_then(FollowUp::permits);
         let max_claims = permits.as_ref().map_or(0, |permits| permits.num_permits());
         let since = Instant::now();
+        failpoint::reach("worker.before_submit");
         let submitted = self.submitter.submit(results, max_claims).await?;
+        failpoint::reach("worker.after_submit");
+        if !submitted.claims.is_empty() {
+            failpoint::reach("worker.after_follow_up");
+        }
         let mut left = Vec::new();
         if let (Some(follow_up), Some(permits)) = (&self.follow_up, permits)
             && !submitted.claims.is_empty()
@@ -185,7 +191,7 @@ impl<S: Submitter> CompletionActor<S> {
                 tracing::info!(%task_id, %step, %status, "a result did not count");
             }
         }
-        self.delays.reset();
+        self.retry.over();
         if !left.is_empty() {
             self.release(&left, Duration::ZERO, SHUT_DOWN).await;
         }
@@ -195,10 +201,12 @@ impl<S: Submitter> CompletionActor<S> {
     async fn release(&mut self, tickets: &[Ticket], delay: Duration, reason: &str) {
         let claims: Vec<_> = tickets.iter().map(|ticket| (&ticket.key, ticket.claim_no)).collect();
         loop {
+            failpoint::reach("worker.before_release");
             match self.submitter.release(&claims, delay, reason).await {
                 Ok(()) => {
+                    failpoint::reach("worker.after_release");
                     self.meters.released.increment(claims.len() as u64);
-                    self.delays.reset();
+                    self.retry.over();
                     return;
                 }
                 Err(error) if error.is_transient() => self.pause("release steps", &error).await,
@@ -211,8 +219,10 @@ impl<S: Submitter> CompletionActor<S> {
     }
 
     async fn pause(&mut self, what: &str, error: &Error) {
-        let delay = self.delays.next();
-        tracing::warn!(%error, ?delay, "cannot {what}; nothing is lost, will try again");
+        let (delay, tell) = self.retry.failed(error);
+        if tell {
+            tracing::warn!(%error, ?delay, "cannot {what}; nothing is lost, will try again");
+        }
         tokio::time::sleep(delay).await;
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Dispatched {
 /// nothing waits here and no more tasks exist than permits.
 pub(crate) async fn run(mut steps: mpsc::Receiver<Dispatched>, runner: Arc<Runner>, tracker: TaskTracker) {
     while let Some(step) = steps.recv().await {
+        runner.meters().dispatch_depth.set(steps.len() as f64);
         tracker.spawn(Arc::clone(&runner).run(step));
     }
 }
@@ -37,7 +38,8 @@ pub(crate) async fn start(
     let mut left = Vec::new();
     for claim in claims {
         let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
-        let ticket = shared.claims.hold(key, claim.claim_no, since);
+        let lease = claim.lease.unwrap_or(shared.settings.lease);
+        let ticket = shared.claims.hold(key, claim.claim_no, since, lease);
         match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.

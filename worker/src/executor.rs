@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{connection::OwnConnection, db::Delays};
+use tasker_core::{connection::OwnConnection, db::Retry, failpoint};
 use tasker_queues::Waiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ const UNKNOWN_NAMESPACE: [&str; 2] = ["TK001", "42P01"];
 struct Namespace {
     name: String,
     waiter: Waiter,
-    delays: Delays,
+    retry: Retry,
     /// Said in the log that it does not exist yet.
     unknown: bool,
 }
@@ -54,10 +54,10 @@ impl StepExecutorActor {
         completions: mpsc::Sender<Completed>,
         connection: OwnConnection,
     ) -> Self {
-        let delays = || Delays::new(Duration::from_millis(100), Duration::from_secs(5));
+        let retry = || Retry::new(Duration::from_millis(100), Duration::from_secs(5));
         let namespaces = namespaces
             .into_iter()
-            .map(|(name, waiter)| Namespace { name, waiter, delays: delays(), unknown: false })
+            .map(|(name, waiter)| Namespace { name, waiter, retry: retry(), unknown: false })
             .collect();
         Self { shared, namespaces, dispatch, completions, connection, idle: FuturesUnordered::new() }
     }
@@ -113,8 +113,12 @@ impl StepExecutorActor {
                 .fetch_all(connection)
                 .await
         };
+        failpoint::reach("worker.before_claim");
         let rows = self.connection.call(claim).await?;
-        namespace.delays.reset();
+        if !rows.is_empty() {
+            failpoint::reach("worker.after_claim");
+        }
+        namespace.retry.over();
         namespace.unknown = false;
         self.shared.meters.claims.increment(1);
         self.shared.meters.claimed_steps.increment(rows.len() as u64);
@@ -152,8 +156,10 @@ impl StepExecutorActor {
 
     fn idle_after(&mut self, index: usize, error: &tasker_core::Error) {
         let namespace = &mut self.namespaces[index];
-        let delay = namespace.delays.next();
-        tracing::warn!(namespace = %namespace.name, %error, ?delay, "cannot claim steps; will try again");
+        let (delay, tell) = namespace.retry.failed(error);
+        if tell {
+            tracing::warn!(namespace = %namespace.name, %error, ?delay, "cannot claim steps; will try again");
+        }
         self.idle.push(Box::pin(async move {
             tokio::time::sleep(delay).await;
             index

@@ -2,62 +2,157 @@
 //! whose step was cancelled or taken over.
 
 use crate::{claims::StepKey, submit::claims_json, worker::Shared};
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
+use sqlx::PgConnection;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tasker_core::{
+    connection::OwnConnection,
+    db::Retry,
+    failpoint,
+    health::{Health, Problem},
 };
-use tasker_core::db::Delays;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How soon a handler learns that its step was cancelled, resolved, or taken over.
+/// How soon a handler learns that its step was cancelled, resolved, or taken over; and the longest round.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Runs until `stop`. Every third of the lease the claims that are at least that old are extended: each
-/// twice before it could run out, and short steps never are. In the rounds between, about a second each,
-/// those older than a round are only looked at.
+/// Runs until `stop`. In each round, a second or less, one statement extends the claims of which a third of
+/// the lease has passed: each is extended twice before it could run out, and short steps never are. Another
+/// looks whether the others still count.
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let third = shared.settings.lease / 3;
-    let round = third.div_f64((third.as_secs_f64() / LOOK.as_secs_f64()).ceil().max(1.0));
-    let mut delays = Delays::new(Duration::from_millis(100), third.max(Duration::from_millis(200)));
-    let (mut pause, mut extended) = (round, Instant::now());
-    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-        let extends = extended.elapsed() + round / 2 >= third;
-        let asked = if extends { ask(&shared, third, true) } else { ask(&shared, round, false) }.await;
-        pause = match asked {
-            Ok(()) => {
-                if extends {
-                    extended = Instant::now();
-                }
-                delays.reset();
-                round
-            }
-            Err(error) => {
-                let delay = delays.next();
-                tracing::warn!(%error, ?delay, "cannot extend leases; will try again");
-                delay
+    let lease = shared.settings.lease;
+    let mut retry = Retry::new(Duration::from_millis(100), (lease / 3).max(Duration::from_millis(200)));
+    let mut connection = shared.connection(false, &stop);
+    let mut watch =
+        Watch { health: shared.breaker.health().clone(), worker: shared.worker_id, lease, kept: None };
+    let (mut delay, mut looked) = (None, Instant::now());
+    loop {
+        let pause = async {
+            match delay.take() {
+                Some(delay) => sleep(delay).await,
+                None => shared.claims.next_round(LOOK).await,
             }
         };
+        if stop.run_until_cancelled(pause).await.is_none() {
+            break;
+        }
+        let round = watch.over(round(&shared, &mut connection, &mut looked));
+        match stop.run_until_cancelled(round).await {
+            None => break,
+            Some(Ok(())) => retry.over(),
+            Some(Err(error)) => {
+                let (wait, tell) = retry.failed(&error);
+                if tell {
+                    tracing::warn!(%error, ?wait, "cannot extend leases; will try again");
+                }
+                delay = Some(wait);
+            }
+        }
+    }
+    watch.health.clear(Problem::Leases(shared.worker_id));
+}
+
+/// Tells the health when leases could not be extended for as long as they are.
+struct Watch {
+    health: Health,
+    worker: Uuid,
+    lease: Duration,
+    /// The last good round.
+    kept: Option<Instant>,
+}
+
+impl Watch {
+    /// Waits for a round, which may hang.
+    async fn over(
+        &mut self,
+        round: impl Future<Output = tasker_core::Result<()>>,
+    ) -> tasker_core::Result<()> {
+        let run_out = *self.kept.get_or_insert_with(Instant::now) + self.lease;
+        let late = async {
+            sleep_until(run_out).await;
+            let text = format!(
+                "no lease could be extended for {:?}: others may run this worker's steps",
+                self.lease
+            );
+            self.health.set(Problem::Leases(self.worker), text);
+            std::future::pending().await
+        };
+        let result = tokio::select! {
+            biased;
+            result = round => result,
+            result = late => result,
+        };
+        if result.is_ok() {
+            self.kept = Some(Instant::now());
+            self.health.clear(Problem::Leases(self.worker));
+        }
+        result
     }
 }
 
-/// Asks about the claims of at least this age, and tells the handlers of those that are lost.
-async fn ask(shared: &Shared, age: Duration, extend: bool) -> tasker_core::Result<()> {
-    let held = shared.claims.older_than(age);
-    if held.is_empty() {
-        return Ok(());
+async fn round(
+    shared: &Shared,
+    connection: &mut OwnConnection,
+    looked: &mut Instant,
+) -> tasker_core::Result<()> {
+    let due = shared.claims.due(LOOK);
+    if !due.is_empty() {
+        extend(shared, connection, due).await?;
     }
-    let claims = claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no)));
-    let query = if extend {
-        sqlx::query_as("select task_id, step, status from tasker.extend_leases($2, $1, $3)")
-            .bind(claims)
+    if looked.elapsed() >= LOOK / 2 {
+        *looked = Instant::now();
+        let others = shared.claims.older_than(LOOK);
+        if !others.is_empty() {
+            look(shared, connection, others).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn extend(
+    shared: &Shared,
+    connection: &mut OwnConnection,
+    held: Vec<(StepKey, i32)>,
+) -> tasker_core::Result<()> {
+    failpoint::reach("worker.before_extend");
+    let since = std::time::Instant::now();
+    let extend = async |connection: &mut PgConnection| {
+        sqlx::query_as("select task_id, step, status from tasker.extend_leases($1, $2, $3)")
             .bind(shared.worker_id)
+            .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
             .bind(shared.settings.lease)
-    } else {
-        sqlx::query_as("select task_id, step, status from tasker.lost_claims($1)").bind(claims)
+            .fetch_all(connection)
+            .await
     };
-    let rows: Vec<(Uuid, String, String)> = query.fetch_all(&shared.pool).await?;
+    let rows: Vec<Answer> = connection.call(extend).await?;
+    failpoint::reach("worker.after_extend");
+    shared.claims.extended(&held, since);
+    tell(shared, held, rows);
+    Ok(())
+}
+
+async fn look(
+    shared: &Shared,
+    connection: &mut OwnConnection,
+    held: Vec<(StepKey, i32)>,
+) -> tasker_core::Result<()> {
+    let look = async |connection: &mut PgConnection| {
+        sqlx::query_as("select task_id, step, status from tasker.lost_claims($1)")
+            .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
+            .fetch_all(connection)
+            .await
+    };
+    let rows: Vec<Answer> = connection.call(look).await?;
+    tell(shared, held, rows);
+    Ok(())
+}
+
+/// Task, step, and what became of the claim.
+type Answer = (Uuid, String, String);
+
+/// Tells the handlers of claims that are lost.
+fn tell(shared: &Shared, held: Vec<(StepKey, i32)>, rows: Vec<Answer>) {
     // Answers carry no claim number; a step is held once, so that its name is enough.
     let held: HashMap<StepKey, i32> = held.into_iter().collect();
     for (task_id, step, status) in rows.into_iter().filter(|(_, _, status)| status != "extended") {
@@ -68,5 +163,4 @@ async fn ask(shared: &Shared, age: Duration, extend: bool) -> tasker_core::Resul
             tracing::info!(%task_id, step = %key.step, %status, "the step is no longer this worker's: told its handler to stop");
         }
     }
-    Ok(())
 }

@@ -1,16 +1,24 @@
 //! A transaction of the worker's pool that never stays open: whatever becomes of the future that holds it,
 //! the server ends it within a second or two.
 
+use crate::worker::Shared;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, PgTransaction};
 use std::{pin::pin, time::Duration};
-use tasker_core::error::is_transient;
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
+use tasker_core::{db::Delays, error::is_transient};
+use tokio::{
+    runtime::Handle,
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How long a connection may take to roll back before its backend is ended by another.
 const ROLLBACK: Duration = Duration::from_secs(1);
 /// Then the server's own limits have to do.
 const TRIES: usize = 10;
+/// Waits between tries to begin.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// It is taken only by commit, rollback, and drop, which end the value.
 const OPEN: &str = "the transaction has not ended";
 
@@ -31,9 +39,11 @@ struct Inner {
 
 impl OwnTransaction {
     /// Begins in READ COMMITTED, with limits for the case that this process cannot end it: no statement, and
-    /// no pause between two, takes longer than `limit`. `pg_stat_activity` names the task.
+    /// no pause between two, takes longer than `limit`. `pg_stat_activity` names the task. Waits for as long as the
+    /// database is away: nothing has been done yet, and no step must fail for that.
     pub(crate) async fn begin(
-        pool: &PgPool,
+        worker: &Shared,
+        cancelled: &CancellationToken,
         slot: OwnedSemaphorePermit,
         task_id: Uuid,
         limit: Duration,
@@ -49,12 +59,17 @@ impl OwnTransaction {
               where current_setting('dynamic_shared_memory_type') <> 'windows'"
         );
         // A restart of the server leaves a pool full of dead connections. Nothing has been done yet: the next.
-        let mut dead = pool.num_idle();
+        let pool = &worker.pool;
+        let (mut dead, mut delays) = (pool.num_idle(), Delays::new(DELAYS.0, DELAYS.1));
         let transaction = loop {
+            cancelled.run_until_cancelled(worker.breaker.closed()).await;
             match pool.begin_with(AssertSqlSafe(begin.clone())).await {
                 Ok(transaction) => break transaction,
-                Err(error) if dead == 0 || !is_transient(&error) => return Err(error),
-                Err(_) => dead -= 1,
+                Err(error) if cancelled.is_cancelled() || !is_transient(&error) => return Err(error),
+                Err(_) if dead > 0 => dead -= 1,
+                Err(_) => {
+                    cancelled.run_until_cancelled(sleep(delays.next())).await;
+                }
             }
         };
         Ok(Self { inner: Some(Inner { transaction, pool: pool.clone(), name, _slot: slot }) })

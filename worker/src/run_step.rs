@@ -8,6 +8,7 @@ use crate::{
     completion::{Completed, Report},
     dispatch::Dispatched,
     handler::{Callable, Handler},
+    meters::Meters,
     storable::storable,
     worker::Shared,
 };
@@ -19,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tasker_core::{Failure, StepOutcome};
+use tasker_core::{Failure, StepOutcome, failpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -54,6 +55,10 @@ impl Runner {
         abandon: CancellationToken,
     ) -> Self {
         Self { shared, completions, abandon, missing: Mutex::default() }
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// Runs a step and sends its report. The permit is given back once the report has a place in the
@@ -104,6 +109,7 @@ impl Runner {
             own: Arc::default(),
         };
         let own = Arc::clone(&ctx.own);
+        failpoint::reach("worker.before_handler");
         let started = Instant::now();
         let call = async {
             tokio::select! {
@@ -113,6 +119,7 @@ impl Runner {
             }
         };
         let ran = call.instrument(span.clone()).await;
+        failpoint::reach("worker.after_handler");
         let took = started.elapsed();
         handler.seconds.record(took);
         // Whatever the handler did or met after it had completed its step by itself.

@@ -2,7 +2,9 @@
 
 use crate::worker::Shared;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use std::{sync::Arc, time::Duration};
+use tasker_core::{connection::OwnConnection, db::Retry, failpoint};
 use tasker_queues::Wakeups;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +13,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// See the module.
 pub(crate) struct WorkerStatusActor {
     shared: Arc<Shared>,
+    connection: OwnConnection,
     wakeups: Wakeups,
     namespaces: Vec<String>,
     handlers: Vec<String>,
@@ -18,21 +21,32 @@ pub(crate) struct WorkerStatusActor {
 }
 
 impl WorkerStatusActor {
-    pub(crate) async fn new(shared: Arc<Shared>, wakeups: Wakeups, namespaces: Vec<String>) -> Self {
+    pub(crate) async fn new(
+        shared: Arc<Shared>,
+        wakeups: Wakeups,
+        namespaces: Vec<String>,
+        stop: &CancellationToken,
+    ) -> Self {
         let mut handlers: Vec<String> = shared.handlers.keys().cloned().collect();
         handlers.sort_unstable();
-        Self { shared, wakeups, namespaces, handlers, host: host().await }
+        let connection = shared.connection(false, stop);
+        Self { shared, connection, wakeups, namespaces, handlers, host: host().await }
     }
 
     /// Sends one heartbeat.
-    pub(crate) async fn beat(&self) -> tasker_core::Result<()> {
-        sqlx::query("select tasker.heartbeat($1, $2, $3, $4)")
-            .bind(self.shared.worker_id)
-            .bind(&self.namespaces)
-            .bind(&self.handlers)
-            .bind(self.info())
-            .execute(&self.shared.pool)
-            .await?;
+    pub(crate) async fn beat(&mut self) -> tasker_core::Result<()> {
+        let info = self.info();
+        let beat = async |connection: &mut PgConnection| {
+            sqlx::query("select tasker.heartbeat($1, $2, $3, $4)")
+                .bind(self.shared.worker_id)
+                .bind(&self.namespaces)
+                .bind(&self.handlers)
+                .bind(info)
+                .execute(connection)
+                .await
+        };
+        self.connection.call(beat).await?;
+        failpoint::reach("worker.after_heartbeat");
         Ok(())
     }
 
@@ -48,13 +62,26 @@ impl WorkerStatusActor {
     }
 
     /// A heartbeat every ten seconds until `stop`; the first was sent at start.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut retry = Retry::new(Duration::from_millis(200), EVERY);
+        let mut pause = EVERY;
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let Shared { permits, settings, meters, .. } = &*self.shared;
             meters.permits_in_use(permits, settings.concurrency);
-            if let Err(error) = self.beat().await {
-                tracing::warn!(%error, "cannot send the worker's heartbeat; will try again");
-            }
+            let Some(beat) = stop.run_until_cancelled(self.beat()).await else { return };
+            pause = match beat {
+                Ok(()) => {
+                    retry.over();
+                    EVERY
+                }
+                Err(error) => {
+                    let (delay, tell) = retry.failed(&error);
+                    if tell {
+                        tracing::warn!(%error, "cannot send the worker's heartbeat; will try again");
+                    }
+                    delay
+                }
+            };
         }
     }
 }

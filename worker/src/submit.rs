@@ -76,7 +76,7 @@ impl PgSubmitter {
             worker_id: shared.worker_id,
             handlers: shared.handlers.keys().cloned().collect(),
             lease: shared.settings.lease,
-            connection: Mutex::new(OwnConnection::new(shared.pool.clone(), true, stop)),
+            connection: Mutex::new(shared.connection(true, &stop)),
         }
     }
 }

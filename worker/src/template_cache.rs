@@ -2,12 +2,14 @@
 //! Requests that come while it is being read wait for the same answer.
 
 use serde_json::{Map, Value};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
+use tasker_core::{breaker::Breaker, connection::OwnConnection};
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Templates never change, so nothing expires; this only bounds the memory of a worker that meets
@@ -20,13 +22,14 @@ type Configs = HashMap<String, Arc<Value>>;
 /// template is known, and the cell makes one reader out of many.
 pub(crate) struct TemplateCacheActor {
     pool: PgPool,
+    breaker: Breaker,
     templates: RwLock<HashMap<Uuid, Arc<OnceCell<Configs>>>>,
     empty: Arc<Value>,
 }
 
 impl TemplateCacheActor {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, templates: RwLock::default(), empty: Arc::new(Value::Object(Map::new())) }
+    pub(crate) fn new(pool: PgPool, breaker: Breaker) -> Self {
+        Self { pool, breaker, templates: RwLock::default(), empty: Arc::new(Value::Object(Map::new())) }
     }
 
     /// The configuration of one step's handler, `{}` where there is none.
@@ -48,11 +51,16 @@ impl TemplateCacheActor {
     }
 
     async fn read(&self, template_id: Uuid) -> tasker_core::Result<Configs> {
-        let rows: Vec<(String, Option<Value>)> =
+        // Ends with the step that asks.
+        let stop = CancellationToken::new();
+        let mut connection = OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop);
+        let read = async |connection: &mut PgConnection| {
             sqlx::query_as("select template_step, config from tasker.template_handlers($1)")
                 .bind(template_id)
-                .fetch_all(&self.pool)
-                .await?;
+                .fetch_all(connection)
+                .await
+        };
+        let rows: Vec<(String, Option<Value>)> = connection.call(read).await?;
         let some = |(step, config): (String, Option<Value>)| {
             Some((step, Arc::new(config.filter(|c| !c.is_null())?)))
         };

@@ -22,6 +22,7 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         timeout: Duration::from_secs(5),
         correlation_id: None,
         traceparent: None,
+        lease: None,
         unreadable: None,
     };
     StepContext {

@@ -14,7 +14,7 @@ use std::{
     },
     time::Instant,
 };
-use tasker_core::StepOutcome;
+use tasker_core::{StepOutcome, failpoint};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
@@ -90,7 +90,9 @@ impl StepContext {
         let open = Open(Arc::clone(&self.own));
         let slot = Arc::clone(&worker.sql_slots).acquire_owned().await;
         let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
-        let inner = OwnTransaction::begin(&worker.pool, slot, self.claim.task_id, self.claim.timeout).await;
+        let inner =
+            OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, self.claim.timeout)
+                .await;
         let inner = inner.map_err(|error| failure(&error))?;
         Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
     }
@@ -111,9 +113,12 @@ impl StepTransaction {
             self.inner.rollback().await;
             return Err(refused);
         }
+        failpoint::reach("worker.before_own_submit");
         match self.submit(&outcome).await?.as_str() {
             "accepted" => {
+                failpoint::reach("worker.before_own_commit");
                 self.inner.commit().await.map_err(|error| failure(&error))?;
+                failpoint::reach("worker.after_own_commit");
                 self.ctx.own.submitted.store(true, Ordering::Release);
                 self.worker.meters.result("accepted");
                 Ok(outcome)

@@ -17,7 +17,12 @@ use crate::{
 };
 use sqlx::PgPool;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tasker_core::{Result, connection::OwnConnection};
+use tasker_core::{
+    Result,
+    breaker::Breaker,
+    connection::OwnConnection,
+    health::{Health, Problem},
+};
 use tasker_queues::{Push, Wakeups, worker_queue};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -59,6 +64,7 @@ impl Default for Settings {
 /// What the actors of one worker have in common.
 pub(crate) struct Shared {
     pub(crate) pool: PgPool,
+    pub(crate) breaker: Breaker,
     pub(crate) worker_id: Uuid,
     pub(crate) settings: Settings,
     pub(crate) handlers: HashMap<String, Registered>,
@@ -75,6 +81,8 @@ pub(crate) struct Shared {
 /// A process that claims and runs the steps of its namespaces. Any number of them may share a namespace.
 pub struct Worker {
     pool: PgPool,
+    breaker: Option<Breaker>,
+    health: Health,
     id: Uuid,
     namespaces: Vec<String>,
     handlers: Callables,
@@ -112,12 +120,19 @@ impl Worker {
 
     pub(crate) fn new(
         pool: PgPool,
+        breaker: Option<Breaker>,
         namespaces: Vec<String>,
         handlers: Callables,
         state: StateMap,
         settings: Settings,
     ) -> Self {
-        Self { pool, id: Uuid::now_v7(), namespaces, handlers, state, settings }
+        let health = breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
+        Self { pool, breaker, health, id: Uuid::now_v7(), namespaces, handlers, state, settings }
+    }
+
+    /// Whether it can do its work; to be taken before [`Worker::run`].
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// The id under which this worker stands in `worker_overview` and in the audit.
@@ -148,8 +163,9 @@ impl Worker {
     /// first heartbeat.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         tasker_core::schema::check(&self.pool).await?;
-        let grace = self.settings.grace;
+        let (grace, health) = (self.settings.grace, self.health.clone());
         let mut running = self.start(&shutdown).await?;
+        health.clear(Problem::NotRunning);
         // Reached also when this future is dropped.
         let _guards = [running.abandon.clone().drop_guard(), running.stop.clone().drop_guard()];
         tokio::select! {
@@ -159,6 +175,7 @@ impl Worker {
             Some(ended) = running.back.join_next() => propagate(ended),
         }
         running.stop(grace).await;
+        health.set(Problem::NotRunning, "stopped");
         Ok(())
     }
 
@@ -166,7 +183,8 @@ impl Worker {
         let stop = CancellationToken::new();
         let queues: Vec<String> = self.namespaces.iter().map(|n| worker_queue(n)).collect();
         let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };
-        let wakeups = Wakeups::start(&self.pool, &queues, push, stop.clone()).await?;
+        let breaker = self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, self.health.clone()));
+        let wakeups = Wakeups::start(&self.pool, &breaker, &queues, push, stop.clone()).await?;
         let waiters = self
             .namespaces
             .iter()
@@ -174,10 +192,11 @@ impl Worker {
             .map(|(n, queue)| (n.clone(), wakeups.waiter(queue)))
             .collect();
         let namespaces = self.namespaces.clone();
-        let shared = Arc::new(self.share());
+        let shared = Arc::new(self.share(breaker));
         let concurrency = shared.settings.concurrency;
 
-        let status = WorkerStatusActor::new(Arc::clone(&shared), wakeups, namespaces.clone()).await;
+        let mut status =
+            WorkerStatusActor::new(Arc::clone(&shared), wakeups, namespaces.clone(), &stop).await;
         if let Err(error) = status.beat().await {
             stop.cancel();
             return Err(error);
@@ -198,7 +217,7 @@ impl Worker {
             shutdown: shutdown.clone(),
         };
         let mut front = JoinSet::new();
-        let connection = OwnConnection::new(shared.pool.clone(), true, shutdown.clone());
+        let connection = shared.connection(true, shutdown);
         front.spawn(
             StepExecutorActor::new(Arc::clone(&shared), waiters, dispatch, completions, connection)
                 .run(shutdown.clone()),
@@ -215,20 +234,28 @@ impl Worker {
         Ok(Running { shared, front, steps, abandon, completion, finish, back, stop })
     }
 
-    fn share(self) -> Shared {
+    fn share(self, breaker: Breaker) -> Shared {
         let sql = self.pool.options().get_max_connections().saturating_sub(SPARE_CONNECTIONS).max(1);
         Shared {
             worker_id: self.id,
             handlers: register(self.handlers),
             state: Arc::new(self.state),
-            templates: TemplateCacheActor::new(self.pool.clone()),
+            templates: TemplateCacheActor::new(self.pool.clone(), breaker.clone()),
             claims: Arc::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
             sql_slots: Arc::new(Semaphore::new(sql as usize)),
             meters: Arc::new(Meters::new(self.settings.concurrency)),
             settings: self.settings,
             pool: self.pool,
+            breaker,
         }
+    }
+}
+
+impl Shared {
+    /// A connection for one actor, kept or lent per call.
+    pub(crate) fn connection(&self, keep: bool, stop: &CancellationToken) -> OwnConnection {
+        OwnConnection::new(self.pool.clone(), self.breaker.clone(), keep, stop.clone())
     }
 }
 
@@ -270,7 +297,7 @@ impl Running {
 
     /// Releases what is still held, and removes the worker from the overview.
     async fn sign_off(&self) {
-        let Shared { pool, worker_id, claims, .. } = &*self.shared;
+        let Shared { worker_id, claims, .. } = &*self.shared;
         let held = claims.older_than(Duration::ZERO);
         if !held.is_empty() {
             let held: Vec<_> = held.iter().map(|(key, claim_no)| (key, *claim_no)).collect();
@@ -279,9 +306,11 @@ impl Running {
                 submitter.release(&held, Duration::ZERO, "the worker was shut down before the handler ended");
             log_farewell("release the last steps", timeout(FAREWELL, release).await);
         }
-        let remove = sqlx::query("select tasker.remove_worker($1)").bind(worker_id).execute(pool);
-        let remove = timeout(FAREWELL, async { remove.await.map(|_| ()).map_err(tasker_core::Error::from) });
-        log_farewell("sign off", remove.await);
+        let mut connection = self.shared.connection(false, &self.stop);
+        let remove = connection.call(async |connection| {
+            sqlx::query("select tasker.remove_worker($1)").bind(worker_id).execute(connection).await.map(drop)
+        });
+        log_farewell("sign off", timeout(FAREWELL, remove).await);
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::process::ExitCode;
+use tasker_core::breaker::Breaker;
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 
 /// Options of `tasker orchestrator`.
@@ -20,13 +21,13 @@ pub struct OrchestratorArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> {
-    let shutdown = args.service.start(logging::FULL)?;
+    let (shutdown, health) = args.service.start(logging::FULL)?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
     tasker_core::schema::check(&pool).await?;
-    let orchestrator = build(&pool, &args.service, args.batch_size);
+    let orchestrator = build(&pool, Breaker::new(&pool, health), &args.service, args.batch_size);
     if globals.json {
         output::print_json(&json!({"orchestrator_id": orchestrator.id()}))?;
     }
@@ -41,8 +42,9 @@ pub async fn connect(database: &Database) -> Result<PgPool> {
 }
 
 /// An orchestrator with these settings.
-pub fn build(pool: &PgPool, service: &ServiceArgs, batch_size: u32) -> Orchestrator {
+pub fn build(pool: &PgPool, breaker: Breaker, service: &ServiceArgs, batch_size: u32) -> Orchestrator {
     Orchestrator::builder(pool.clone())
+        .breaker(breaker)
         .poll_only(service.poll_only)
         .poll_interval(service.poll_interval)
         .batch_size(batch_size)

@@ -7,6 +7,7 @@ use crate::{
 };
 use clap::Args;
 use std::{net::SocketAddr, time::Duration};
+use tasker_core::health::Health;
 use tokio_util::sync::CancellationToken;
 
 /// How long a process that may start before its database waits for it.
@@ -21,7 +22,7 @@ pub struct ServiceArgs {
     /// How often to look for work when no notification comes.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::parse_duration)]
     pub poll_interval: Duration,
-    /// Serve metrics for Prometheus, such as on 127.0.0.1:9187 [default: off].
+    /// Serve /metrics for Prometheus and /health, such as on 127.0.0.1:9187 [default: off].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
     /// The form of the log, which goes to standard error; RUST_LOG filters it.
@@ -30,16 +31,18 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// Starts the log, the signals, and the metrics. The token is cancelled by SIGTERM or ctrl-c.
+    /// Starts the log, the signals, and the metrics. The token is cancelled by SIGTERM or ctrl-c; the health
+    /// is for what runs.
     ///
     /// # Errors
     /// RUST_LOG is not a filter, or the address of the metrics cannot be used.
-    pub fn start(&self, log: &str) -> Result<CancellationToken> {
+    pub fn start(&self, log: &str) -> Result<(CancellationToken, Health)> {
         logging::start(self.log, log)?;
         let shutdown = signals::shutdown()?;
-        if let Some(address) = self.metrics {
-            metrics::serve(address)?;
-        }
-        Ok(shutdown)
+        let health = match self.metrics {
+            Some(address) => metrics::serve(address)?,
+            None => Health::new(),
+        };
+        Ok((shutdown, health))
     }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
-use tasker_core::client;
+use tasker_core::{breaker::Breaker, client, health::Health};
 use tasker_embedded::Embedded;
 use tasker_queues::MigrationReport;
 use tokio::task::JoinSet;
@@ -39,12 +39,12 @@ pub struct UpArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: UpArgs, globals: &Globals) -> Result<ExitCode> {
-    let shutdown = args.service.start(logging::QUIET)?;
+    let (shutdown, health) = args.service.start(logging::QUIET)?;
     let Some(started) = shutdown.run_until_cancelled(start(globals)).await else {
         return Ok(ExitCode::SUCCESS);
     };
     let (database, mut server) = started?;
-    let result = serve(&args, globals, &database, server.as_mut(), &shutdown).await;
+    let result = serve(&args, globals, &database, server.as_mut(), health, &shutdown).await;
     let stopped = match server {
         Some(server) => server.stop().await,
         None => Ok(()),
@@ -77,6 +77,7 @@ async fn serve(
     globals: &Globals,
     database: &Database,
     server: Option<&mut Embedded>,
+    health: Health,
     shutdown: &CancellationToken,
 ) -> Result<()> {
     let pool = orchestrator::connect(database).await?;
@@ -85,12 +86,14 @@ async fn serve(
     // A child, so that the end of one part can stop the others.
     let stop = shutdown.child_token();
     let mut parts = JoinSet::new();
-    let orchestrator = orchestrator::build(&pool, &args.service, 500);
+    let breaker = Breaker::new(&pool, health);
+    let orchestrator = orchestrator::build(&pool, breaker.clone(), &args.service, 500);
     let token = stop.clone();
     parts.spawn(async move { orchestrator.run(token).await.map_err(Error::from) });
     if !args.no_worker {
         let pool = worker::connect(database, &args.limits).await?;
-        parts.spawn(work(pool, args.limits.clone(), args.service.clone(), globals.json, stop.clone()));
+        let service = args.service.clone();
+        parts.spawn(work(pool, breaker, args.limits.clone(), service, globals.json, stop.clone()));
     }
     let mut result = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -124,6 +127,7 @@ async fn server_ended(server: Option<&mut Embedded>) -> Result<()> {
 /// worker restarted with a longer list would have to break off long steps.
 async fn work(
     pool: PgPool,
+    breaker: Breaker,
     limits: LimitArgs,
     service: ServiceArgs,
     quiet: bool,
@@ -132,16 +136,17 @@ async fn work(
     let mut served: BTreeSet<String> = BTreeSet::new();
     let mut workers = JoinSet::new();
     while !stop.is_cancelled() {
-        let there = match client::list_namespaces(&pool).await {
-            Ok(there) => there,
-            Err(error) => {
+        let there = match stop.run_until_cancelled(look(&pool, &breaker)).await {
+            Some(Ok(there)) => there,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "cannot look for new namespaces");
                 Vec::new()
             }
+            None => break,
         };
         let new: Vec<String> = there.into_iter().filter(|name| !served.contains(name)).collect();
         if !new.is_empty() {
-            let worker = worker::build(&pool, &new, &limits, &service)?;
+            let worker = worker::build(&pool, breaker.clone(), &new, &limits, &service)?;
             let token = stop.clone();
             served.extend(new.iter().cloned());
             if !quiet {
@@ -167,6 +172,15 @@ async fn work(
     }
     pool.close().await;
     Ok(())
+}
+
+/// The namespaces there are; after an outage a first connection may be dead.
+async fn look(pool: &PgPool, breaker: &Breaker) -> tasker_core::Result<Vec<String>> {
+    breaker.closed().await;
+    match client::list_namespaces(pool).await {
+        Err(error) if error.is_outage() => Ok(Vec::new()),
+        there => there,
+    }
 }
 
 /// Says what runs, and what to do next.

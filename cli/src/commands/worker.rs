@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
+use tasker_core::breaker::Breaker;
 use tasker_worker::{BuildError, Worker};
 
 /// Options of `tasker worker`.
@@ -39,13 +40,13 @@ pub struct LimitArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
-    let shutdown = args.service.start(logging::FULL)?;
+    let (shutdown, health) = args.service.start(logging::FULL)?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
     tasker_core::schema::check(&pool).await?;
-    let worker = build(&pool, &args.namespace, &args.limits, &args.service)?;
+    let worker = build(&pool, Breaker::new(&pool, health), &args.namespace, &args.limits, &args.service)?;
     if globals.json {
         output::print_json(&json!({
             "worker_id": worker.id(),
@@ -66,11 +67,13 @@ pub async fn connect(database: &Database, limits: &LimitArgs) -> Result<PgPool> 
 /// A worker with the built-in handlers and these settings.
 pub fn build(
     pool: &PgPool,
+    breaker: Breaker,
     namespaces: &[String],
     limits: &LimitArgs,
     service: &ServiceArgs,
 ) -> Result<Worker, BuildError> {
     Worker::builder(pool.clone())
+        .breaker(breaker)
         .namespaces(namespaces)
         .concurrency(limits.concurrency.into())
         .lease(limits.lease)

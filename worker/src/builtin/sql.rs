@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sqlx::types::Json;
 use std::{sync::Arc, time::Duration};
-use tasker_core::StepOutcome;
+use tasker_core::{StepOutcome, failpoint};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The database ends a statement by itself; this only meets a connection that went silent.
@@ -65,7 +65,11 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         }
         // Also when the fate of a commit is unknown: if it took place, the failure is answered as a
         // duplicate.
-        Err(error) => failed(&error),
+        Err(error) => {
+            let ran = failed(&error);
+            shared.breaker.record::<()>(&Err(error));
+            ran
+        }
     }
 }
 
@@ -86,7 +90,10 @@ async fn transaction(
     slot: OwnedSemaphorePermit,
 ) -> sqlx::Result<Answer> {
     let timeout = ctx.claim.timeout;
-    let mut transaction = OwnTransaction::begin(&shared.pool, slot, ticket.key.task_id, timeout).await?;
+    failpoint::reach("worker.before_sql_begin");
+    let mut transaction =
+        OwnTransaction::begin(shared, &ticket.cancelled, slot, ticket.key.task_id, timeout).await?;
+    failpoint::reach("worker.before_sql_run");
     let run = sqlx::query_as::<_, (String, Option<Value>)>(RUN)
         .bind(function)
         .bind(Json(Envelope::new(ctx)))
@@ -100,7 +107,9 @@ async fn transaction(
         Err(_) => return Ok(Answer::Silence),
     };
     if status == "accepted" {
+        failpoint::reach("worker.before_sql_commit");
         transaction.commit().await?;
+        failpoint::reach("worker.after_sql_commit");
     } else {
         transaction.rollback().await;
     }

@@ -1,0 +1,134 @@
+//! Whether a process can do its work: for whoever watches it, by the metrics endpoint or in the program itself.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// The health of a process; clones tell and see the same.
+#[derive(Debug, Clone)]
+pub struct Health(Arc<Inner>);
+
+/// What there is to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthStatus {
+    /// Whether the process can do its work.
+    pub healthy: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when it has been healthy, or not.
+    pub since: DateTime<Utc>,
+}
+
+/// What keeps a process from being healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// It does not run yet, or no more.
+    NotRunning,
+    /// The circuit to the database is not closed.
+    Database,
+    /// The leases of this worker's steps are running out.
+    Leases(Uuid),
+}
+
+#[derive(Debug)]
+struct Inner {
+    problems: Mutex<BTreeMap<Problem, String>>,
+    status: watch::Sender<HealthStatus>,
+}
+
+impl Health {
+    /// Not healthy until something runs.
+    pub fn new() -> Self {
+        let reason = "starting".to_owned();
+        let status = HealthStatus { healthy: false, reason: Some(reason.clone()), since: Utc::now() };
+        metrics::gauge!("tasker_healthy").set(0.0);
+        let problems = Mutex::new(BTreeMap::from([(Problem::NotRunning, reason)]));
+        Self(Arc::new(Inner { problems, status: watch::Sender::new(status) }))
+    }
+
+    /// Whether the process can do its work.
+    pub fn is_healthy(&self) -> bool {
+        self.0.status.borrow().healthy
+    }
+
+    /// The health now.
+    pub fn status(&self) -> HealthStatus {
+        self.0.status.borrow().clone()
+    }
+
+    /// Sees every change.
+    pub fn subscribe(&self) -> watch::Receiver<HealthStatus> {
+        self.0.status.subscribe()
+    }
+
+    /// There is this problem.
+    pub fn set(&self, problem: Problem, reason: impl Into<String>) {
+        let mut problems = self.lock();
+        problems.insert(problem, reason.into());
+        self.tell(&problems);
+    }
+
+    /// There is this problem no more.
+    pub fn clear(&self, problem: Problem) {
+        let mut problems = self.lock();
+        if problems.remove(&problem).is_some() {
+            self.tell(&problems);
+        }
+    }
+
+    fn tell(&self, problems: &BTreeMap<Problem, String>) {
+        let reasons: Vec<&str> = problems.values().map(String::as_str).collect();
+        let reason = Some(reasons.join("; ")).filter(|_| !reasons.is_empty());
+        let healthy = reason.is_none();
+        self.0.status.send_if_modified(|status| {
+            if status.healthy != healthy {
+                status.since = Utc::now();
+                metrics::gauge!("tasker_healthy").set(if healthy { 1.0 } else { 0.0 });
+            }
+            let changed = status.reason != reason;
+            (status.healthy, status.reason) = (healthy, reason);
+            changed
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Problem, String>> {
+        self.0.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_healthy_when_no_problem_is_left_and_names_all_there_are() {
+        let health = Health::new();
+        assert_eq!(health.status().reason.as_deref(), Some("starting"));
+        let seen = health.subscribe();
+        health.clear(Problem::NotRunning);
+        assert!(health.is_healthy() && seen.has_changed().unwrap());
+        let (worker, since) = (Uuid::now_v7(), health.status().since);
+        health.set(Problem::Leases(worker), "leases run out");
+        health.clone().set(Problem::Database, "the database is away");
+        let status = health.status();
+        assert_eq!(status.reason.as_deref(), Some("the database is away; leases run out"));
+        assert!(!status.healthy && status.since >= since);
+        health.clear(Problem::Database);
+        health.clear(Problem::Leases(Uuid::now_v7()));
+        assert!(!health.is_healthy());
+        health.clear(Problem::Leases(worker));
+        assert!(health.is_healthy());
+    }
+}

@@ -1,0 +1,51 @@
+//! An orchestrator and a worker in a process that tests may kill. DATABASE_URL says where; TASKER_LATE, that
+//! the handler `late` is there as well; TASKER_FAILPOINT, where to die.
+
+use serde_json::json;
+use std::{error::Error, time::Duration};
+use tasker_core::db::{DbOptions, connect};
+use tasker_orchestrator::{CONNECTIONS, Orchestrator};
+use tasker_worker::{CancellationToken, StepContext, StepError, StepOutcome, Worker};
+
+/// Steps longer than a third of it are extended.
+const LEASE: Duration = Duration::from_secs(2);
+
+async fn done(_: StepContext) -> Result<StepOutcome, StepError> {
+    Ok(StepOutcome::success(()))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::var("DATABASE_URL")?;
+    let pool =
+        async |connections| connect(&DbOptions::new(&url, "engine").max_connections(connections)).await;
+    let orchestrator =
+        Orchestrator::builder(pool(CONNECTIONS).await?).sweep_interval(Duration::from_millis(100));
+    let mut worker = Worker::builder(pool(6).await?)
+        .namespace("test")
+        .lease(LEASE)
+        .handler("flaky", |ctx| async move {
+            if ctx.attempt() == 1 { Err(StepError::retryable("not yet")) } else { done(ctx).await }
+        })
+        .handler("broken", |_| async { Err(StepError::permanent("never")) })
+        .handler("slow", |ctx| async move {
+            tokio::time::sleep(LEASE / 2).await;
+            done(ctx).await
+        })
+        .handler("own", |ctx| async move {
+            let mut transaction = ctx.begin().await?;
+            sqlx::query("insert into effects values ($1)")
+                .bind(ctx.task_id().to_string())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.complete(json!(1)).await
+        })
+        .handler("die", |_| async { std::process::abort() });
+    if std::env::var_os("TASKER_LATE").is_some() {
+        worker = worker.handler("late", done);
+    }
+    let stop = CancellationToken::new();
+    let worker = worker.build()?.run(stop.clone());
+    tokio::try_join!(orchestrator.build().run(stop), worker)?;
+    Ok(())
+}
