@@ -48,7 +48,8 @@ pub const INVARIANTS: &[(&str, &str)] = &[
            from tasker.steps s join tasker.tasks t using (task_id)
           cross join lateral (select count(*) as n from tasker.template_edges e join tasker.steps q on q.task_id = s.task_id and q.name = e.parent
                                where e.template_id = t.template_id and e.child = s.template_step and not q.satisfied) p
-          where t.completed_at is null and s.waiting_on <> p.n",
+          -- One that was resolved by hand waits for nothing any more, and is counted down no more.
+          where t.completed_at is null and s.state <> 'resolved_manually' and s.waiting_on <> p.n",
     ),
     (
         "no step begins before its parents are satisfied",

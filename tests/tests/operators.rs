@@ -4,11 +4,13 @@
 mod operations;
 
 use operations::{
-    DIAMOND, assert_counted, call, claim_one, code, complete_next, count, diamond, fail_for_good, reasons,
-    result,
+    DIAMOND, call, claim_one, code, complete_next, count, diamond, fail_for_good, reasons, result,
 };
 use serde_json::json;
-use tasker_tests::engine::{Claim, Engine, flow};
+use tasker_tests::{
+    engine::{Claim, Engine, flow},
+    invariants::assert_invariants,
+};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -23,7 +25,7 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
 
     let retry = "select tasker.retry_step($1, 'b', 'card network was down', 'ana')";
     assert_eq!(call(&e, retry, id).await, Ok(true));
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
     assert_eq!(
         e.text("select coalesce(error::text, 'none') from tasker.tasks where task_id = $1", id).await,
@@ -37,7 +39,7 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
     assert_eq!((again.attempt, again.claim_no > claims[0].claim_no), (1, true));
     assert_eq!(e.succeed(&again, json!("b")).await, "accepted");
     e.process().await;
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     complete_next(&e, "d").await;
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(reasons(&e, id).await, ["retried by ana: card network was down"]);
@@ -64,7 +66,7 @@ async fn what_cannot_be_retried_is_refused_and_says_what_to_do() {
     let (code_, message) = call(&e, "select tasker.retry_step($1, 'b')", id).await.unwrap_err();
     assert_eq!(code_, "TK033");
     assert!(message.contains("\"d\" is resolved_manually"), "{message}");
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
 
     assert_eq!(call(&e, "select tasker.cancel_task($1, 'wrong order', 'ana')", id).await, Ok(true));
     assert_eq!(code(&e, "select tasker.retry_step($1, 'b')", id).await, "TK031");
@@ -83,7 +85,7 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     let resolve = "select tasker.resolve_step($1, 'b', '{\"paid\": true}', 'seen at the bank', 'ana')";
     assert_eq!(call(&e, resolve, id).await, Ok(true));
     assert_eq!(call(&e, resolve, id).await, Ok(false));
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(e.task_state(id).await, "steps_in_process", "c still runs");
     assert_eq!(e.submit(&claims[0], json!({"type": "success", "result": "late"})).await, "stale");
     e.expire_leases().await;
@@ -94,7 +96,7 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     );
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'c')", id).await, Ok(true));
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 1);
     let last = claim_one(&e, "d").await;
     assert_eq!(last.parents, json!({"b": {"paid": true}, "c": null}));
@@ -119,7 +121,7 @@ async fn a_result_that_waits_to_be_processed_does_not_undo_a_resolution() {
     assert_eq!(e.succeed(&claim, json!("worker")).await, "accepted");
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'a', '\"operator\"')", id).await, Ok(true));
     assert_eq!(e.process().await, (1, 0, 0));
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 2);
     assert_eq!(e.claim(1).await[0].parents, json!({"a": "operator"}));
 }
@@ -185,7 +187,7 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
     let reset = "select tasker.reset_task($1, 'network is back', 'ana')";
     assert_eq!(call(&e, reset, id).await, Ok(true));
     assert_eq!(call(&e, reset, id).await, Ok(false));
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(
         e.text("select concat_ws(' ', state, error::text, completed_at, failed) from tasker.tasks where task_id = $1", id).await,
         "waiting_for_dependencies 0"
@@ -223,7 +225,7 @@ async fn a_step_resolved_in_a_task_in_error_counts_at_the_reset() {
         ("error", "cancelled")
     );
     assert_eq!(call(&e, "select tasker.reset_task($1)", id).await, Ok(true));
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 1);
     e.expire_leases().await;
     assert_eq!(e.drain().await, ["c", "d"]);
@@ -259,4 +261,29 @@ async fn a_task_whose_context_was_refused_is_checked_again() {
     e.initialize().await;
     assert_eq!(e.drain().await.len(), 4);
     assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn what_an_operator_makes_ready_obeys_a_pause() {
+    let (e, id) = diamond().await;
+    let first = claim_one(&e, "a").await;
+    sqlx::query("select tasker.pause_namespace('test')").execute(e.pool()).await.unwrap();
+    fail_for_good(&e, &first).await;
+    assert_eq!(call(&e, "select tasker.retry_step($1, 'a')", id).await, Ok(true));
+    assert_eq!(e.enqueue_ready().await, 0);
+    assert_invariants(e.pool()).await;
+    assert_eq!(call(&e, "select tasker.resolve_step($1, 'a', '1')", id).await, Ok(true));
+    assert_eq!(e.enqueue_ready().await, 0);
+    assert_invariants(e.pool()).await;
+    let held = "select string_agg(step, ',' order by step) from tasker.held_steps where task_id = $1";
+    assert_eq!(e.text(held, id).await, "b,c");
+
+    let other = e.start().await;
+    assert_eq!(call(&e, "select tasker.cancel_task($1)", other).await, Ok(true));
+    assert_eq!(e.text("select count(*)::text from tasker.held_steps where task_id = $1", other).await, "0");
+    sqlx::query("select tasker.resume_namespace('test')").execute(e.pool()).await.unwrap();
+    assert_eq!(e.enqueue_ready().await, 2);
+    assert_eq!(e.drain().await, ["b", "c", "d"]);
+    assert_eq!(e.task_state(id).await, "complete");
+    assert_invariants(e.pool()).await;
 }

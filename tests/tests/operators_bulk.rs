@@ -5,7 +5,7 @@ mod operations;
 #[allow(dead_code, reason = "each test file uses some of it")]
 mod world;
 
-use operations::{DIAMOND, assert_counted, complete_next, count, fail_for_good, reasons};
+use operations::{DIAMOND, complete_next, count, fail_for_good, reasons};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -17,6 +17,7 @@ use std::{
 use tasker_tests::{
     engine::{Engine, flow},
     eventually,
+    invariants::assert_invariants,
 };
 use tasker_worker::{StepContext, StepError, StepOutcome};
 use uuid::Uuid;
@@ -47,7 +48,7 @@ async fn a_bulk_replay_runs_only_the_failed_part_and_keeps_results() {
         ],
         [2, 1, 0]
     );
-    assert_counted(e.pool()).await;
+    assert_invariants(e.pool()).await;
     assert_eq!(e.enqueue_ready().await, 3);
     assert_eq!(e.drain().await, ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d"]);
     for id in ids {
@@ -231,7 +232,6 @@ async fn a_task_of_twenty_thousand_steps_is_helped_in_linear_time() {
     ] {
         sqlx::query(query).execute(&mut *one).await.unwrap();
     }
-    assert_counted(e.pool()).await;
     let held: i32 = sqlx::query_scalar("select held from tasker.tasks").fetch_one(e.pool()).await.unwrap();
     assert_eq!(held, 19_999);
 }
@@ -270,7 +270,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
                 let random = (n * 3 + operator + 1) * 7_919;
                 let (id, step) = (ids[random % ids.len()], ["a", "b", "c", "d"][random / 7 % 4]);
                 if n % 5 == 0 {
-                    assert_counted(&pool).await;
+                    assert_invariants(&pool).await;
                 }
                 let call = match random / 11 % 8 {
                     0..4 => "select tasker.retry_step($1, $2)::text",

@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tasker_tests::engine::{Claim, Engine};
 use uuid::Uuid;
 
@@ -48,30 +47,6 @@ pub async fn fail_for_good(e: &Engine, claim: &Claim) {
     let outcome = json!({"type": "failure", "message": "boom", "code": "declined", "retryable": false});
     assert_eq!(e.submit(claim, outcome).await, "accepted");
     e.process().await;
-}
-
-/// Everything of a task that operators' functions keep: its counters must be what its steps say.
-pub async fn assert_counted(pool: &PgPool) {
-    let wrong: Vec<String> = sqlx::query_scalar(
-        "select format('%s %s: %s', t.task_id, t.state, to_jsonb(c)) from tasker.tasks t
-          cross join lateral (select count(*) filter (where not s.satisfied) as remaining,
-                 count(*) filter (where s.state in ('enqueued', 'in_progress', 'enqueued_for_orchestration')) as active,
-                 count(*) filter (where s.state = 'error') as failed,
-                 count(*) filter (where s.state = 'pending' and s.waiting_on = 0) as waiting
-            from tasker.steps s where s.task_id = t.task_id) c
-          where t.completed_at is null and t.state <> 'pending'
-            and (t.remaining, t.active, t.failed, t.held + t.waiting_retry) <> (c.remaining, c.active, c.failed, c.waiting)
-         union all
-         select format('%s %s waits on %s, not %s', s.task_id, s.name, s.waiting_on, c.n) from tasker.steps s
-           join tasker.tasks t on t.task_id = s.task_id
-          cross join lateral (select count(*) as n from tasker.template_edges x join tasker.steps q on q.task_id = s.task_id and q.name = x.parent
-                               where x.template_id = t.template_id and x.child = s.template_step and not q.satisfied) c
-          where s.state = 'pending' and s.waiting_on <> c.n",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap();
-    assert_eq!(wrong, Vec::<String>::new());
 }
 
 pub async fn reasons(e: &Engine, id: Uuid) -> Vec<String> {

@@ -4,6 +4,7 @@ use crate::{
     args::Globals,
     error::{Error, Result},
     output, units,
+    who::who,
 };
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -25,7 +26,7 @@ pub struct ByArgs {
     /// Why; written into the audit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Who; written into the audit [default: the user logged in here].
+    /// Who; written into the audit [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
@@ -33,8 +34,7 @@ pub struct ByArgs {
 impl ByArgs {
     /// With the user's name where none was given. Nothing is proved by it: it is for those who read the audit.
     pub fn named(mut self) -> Self {
-        let user = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-        self.by = self.by.or_else(user);
+        self.by = who(self.by);
         self
     }
 
