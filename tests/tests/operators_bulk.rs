@@ -247,7 +247,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
     let work = || {
         let turn = Arc::clone(&turn);
         move |_: StepContext| {
-            let fails = turn.fetch_add(1, Ordering::SeqCst) % 3 == 0;
+            let fails = turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(3);
             async move {
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 if fails { Err(StepError::permanent("boom")) } else { Ok(StepOutcome::success(1)) }
@@ -269,7 +269,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
                 // A step of a multiplicative generator is random enough.
                 let random = (n * 3 + operator + 1) * 7_919;
                 let (id, step) = (ids[random % ids.len()], ["a", "b", "c", "d"][random / 7 % 4]);
-                if n % 5 == 0 {
+                if n.is_multiple_of(5) {
                     assert_invariants(&pool).await;
                 }
                 let call = match random / 11 % 8 {
@@ -277,7 +277,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
                     4 => "select tasker.resolve_step($1, $2, '1')::text",
                     5 => "select tasker.retry_tasks(jsonb_build_object('task_ids', array[$1]), $2)::text",
                     6 => "select tasker.retry_tasks('{\"namespace\": \"test\"}', $1::text || $2, p_max => 5)::text",
-                    _ if n % 5 == 0 => "select tasker.cancel_task($1, $2)::text",
+                    _ if n.is_multiple_of(5) => "select tasker.cancel_task($1, $2)::text",
                     _ => "select tasker.reset_task($1, $2)::text",
                 };
                 if let Err(error) = sqlx::query(call).bind(id).bind(step).execute(&pool).await {
