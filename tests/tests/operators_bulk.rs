@@ -7,6 +7,7 @@ mod world;
 
 use operations::{DIAMOND, complete_next, count, fail_for_good, reasons};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use std::{
     sync::{
         Arc,
@@ -236,8 +237,31 @@ async fn a_task_of_twenty_thousand_steps_is_helped_in_linear_time() {
     assert_eq!(held, 19_999);
 }
 
-/// Calls every operators' function at random, seeded so that a failure can be repeated, while workers run steps
-/// that fail as often as they succeed.
+/// Calls every operators' function at random; the invariants hold between any two calls.
+async fn operate(pool: PgPool, ids: Vec<Uuid>, operator: usize) {
+    for n in 0..150_usize {
+        // The steps of a multiplicative generator are random enough, and the same in every run.
+        let random = (n * 3 + operator + 1) * 7_919;
+        let (id, step) = (ids[random % ids.len()], ["a", "b", "c", "d"][random / 7 % 4]);
+        if n.is_multiple_of(5) {
+            assert_invariants(&pool).await;
+        }
+        let call = match random / 11 % 8 {
+            0..4 => "select tasker.retry_step($1, $2)::text",
+            4 => "select tasker.resolve_step($1, $2, '1')::text",
+            5 => "select tasker.retry_tasks(jsonb_build_object('task_ids', array[$1]), $2)::text",
+            6 => "select tasker.retry_tasks('{\"namespace\": \"test\"}', $1::text || $2, p_max => 5)::text",
+            _ if n.is_multiple_of(5) => "select tasker.cancel_task($1, $2)::text",
+            _ => "select tasker.reset_task($1, $2)::text",
+        };
+        if let Err(error) = sqlx::query(call).bind(id).bind(step).execute(&pool).await {
+            let code = error.as_database_error().unwrap().code().unwrap().into_owned();
+            assert!(["TK031", "TK032", "TK033", "TK034"].contains(&code.as_str()), "{call}: {error}");
+        }
+    }
+}
+
+/// Operators act while two orchestrators and two workers run steps of which a third fail.
 #[tokio::test]
 async fn operators_and_the_engine_may_act_at_the_same_time() {
     let template = flow(DIAMOND).to_string().replace("noop", "work");
@@ -262,31 +286,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
     for _ in 0..40 {
         ids.push(world.enqueue(json!({})).await);
     }
-    let operators = (0..3_usize).map(|operator| {
-        let (pool, ids) = (world.db.pool.clone(), ids.clone());
-        tokio::spawn(async move {
-            for n in 0..150_usize {
-                // A step of a multiplicative generator is random enough.
-                let random = (n * 3 + operator + 1) * 7_919;
-                let (id, step) = (ids[random % ids.len()], ["a", "b", "c", "d"][random / 7 % 4]);
-                if n.is_multiple_of(5) {
-                    assert_invariants(&pool).await;
-                }
-                let call = match random / 11 % 8 {
-                    0..4 => "select tasker.retry_step($1, $2)::text",
-                    4 => "select tasker.resolve_step($1, $2, '1')::text",
-                    5 => "select tasker.retry_tasks(jsonb_build_object('task_ids', array[$1]), $2)::text",
-                    6 => "select tasker.retry_tasks('{\"namespace\": \"test\"}', $1::text || $2, p_max => 5)::text",
-                    _ if n.is_multiple_of(5) => "select tasker.cancel_task($1, $2)::text",
-                    _ => "select tasker.reset_task($1, $2)::text",
-                };
-                if let Err(error) = sqlx::query(call).bind(id).bind(step).execute(&pool).await {
-                    let code = error.as_database_error().unwrap().code().unwrap().into_owned();
-                    assert!(["TK031", "TK032", "TK033", "TK034"].contains(&code.as_str()), "{call}: {error}");
-                }
-            }
-        })
-    });
+    let operators = (0..3).map(|n| tokio::spawn(operate(world.db.pool.clone(), ids.clone(), n)));
     for operator in operators.collect::<Vec<_>>() {
         operator.await.unwrap();
     }
