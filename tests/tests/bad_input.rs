@@ -1,6 +1,7 @@
 //! Bad input: messages that nobody can use, results over the limit. Each costs only itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "each test file uses some of it")]
 mod world;
 
 use serde_json::{Value, json};
