@@ -214,6 +214,7 @@ async fn a_dead_letter_is_added_shown_and_closed() {
     assert!(list.contains("manual") && list.contains(&entry) && list.contains(&id), "{list}");
     let shown = tasker(&db.url, &["dlq", "show", &entry]).await.ok();
     assert!(shown.contains("ana: slow today") && shown.contains("snapshot\n{"), "{shown}");
+    assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK042)\nhint: "));
 
     let update = [
         "dlq",

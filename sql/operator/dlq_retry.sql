@@ -33,8 +33,8 @@ begin
         v_done := tasker.retry_tasks(jsonb_build_object('task_ids', jsonb_build_array(v_entry.task_id)),
                                      coalesce(nullif(p_reason, ''), 'dead letter ' || p_entry_id), v_by, 1);
         if v_done = 0 then
-            raise exception 'task % has nothing that failed: it is %', v_entry.task_id, v_state
-                using errcode = 'TK042', hint = 'Remove what it waits for (a worker, a pause, a start time), or cancel it; then close the entry by tasker.dlq_update.';
+            raise exception 'task % cannot be replayed: it is %', v_entry.task_id, v_state
+                using errcode = 'TK042', hint = 'A task is replayed from blocked_by_failures or error; one step of it before that by tasker.retry_step. If it only waits for something, remove that, and close the entry by tasker.dlq_update.';
         end if;
     end if;
     perform tasker.dlq_update(p_entry_id, 'manually_resolved', coalesce('retried: ' || nullif(p_reason, ''), 'retried'), v_by);

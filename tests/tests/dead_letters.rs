@@ -388,30 +388,9 @@ async fn the_overview_begins_with_what_is_most_urgent() {
     assert_eq!(counts.len(), 3);
 }
 
-/// Replays the failed steps of one task, where the schema has no function for it.
-async fn stand_in(e: &Engine) {
-    sqlx::raw_sql(
-        "do $do$ begin if to_regprocedure('tasker.retry_tasks(jsonb, text, text, int)') is null then
-         create function tasker.retry_tasks(p_filter jsonb, p_reason text, p_by text, p_max int) returns int language plpgsql as $$
-         declare v_id uuid := (p_filter #>> '{task_ids,0}')::uuid; v_n int;
-         begin
-             update tasker.steps set state = 'pending', attempt = 0, error = null, available_at = tasker.clock() where task_id = v_id and state = 'error';
-             get diagnostics v_n = row_count;
-             if v_n > 0 then
-                 update tasker.tasks set state = 'waiting_for_dependencies', via = '{evaluating_results}', move_no = move_no + 1, failed = 0, held = v_n, error = null where task_id = v_id;
-             end if;
-             return least(v_n, 1);
-         end $$; end if; end $do$",
-    )
-    .execute(e.pool())
-    .await
-    .unwrap();
-}
-
 #[tokio::test]
 async fn retrying_an_entry_replays_its_task_and_closes_it() {
     let e = Engine::new().await;
-    stand_in(&e).await;
     e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
     let id = e.start().await;
     exhaust(&e).await;
@@ -423,6 +402,13 @@ async fn retrying_an_entry_replays_its_task_and_closes_it() {
     };
     assert_eq!(retry().await.unwrap(), 1);
     assert_eq!(entries(e.pool(), id).await, [pair("max_retries_exceeded", "manually_resolved")]);
+    let why: String = sqlx::query_scalar(
+        "select reason from tasker.step_transitions where from_state = 'error' and to_state = 'pending'",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert_eq!(why, "retried by ana: card network is back");
     e.enqueue_ready().await;
     assert_eq!(e.drain().await, ["a", "b"]);
     assert_eq!(e.task_state(id).await, "complete");
@@ -433,7 +419,6 @@ async fn retrying_an_entry_replays_its_task_and_closes_it() {
 #[tokio::test]
 async fn an_entry_with_nothing_to_replay_stays_pending() {
     let e = Engine::new().await;
-    stand_in(&e).await;
     e.apply_flow(&[("a", &[])]).await;
     let id = e.start().await;
     let entry: Uuid =
