@@ -108,13 +108,13 @@ fn free_address() -> String {
 }
 
 #[tokio::test]
-async fn health_over_http_follows_the_database() {
+async fn health_over_http_follows_the_database_and_the_log_tells_each_change_once() {
     let db = TestDb::new().await;
     let proxy = Proxy::to(&db.url).await;
     let addresses = [free_address(), free_address()];
     let url = proxy.url(&db.url);
     let [orchestrator, worker] = [&["orchestrator"][..], &["worker", "--namespace", "shop"]];
-    let _processes = [(orchestrator, &addresses[0]), (worker, &addresses[1])]
+    let processes = [(orchestrator, &addresses[0]), (worker, &addresses[1])]
         .map(|(args, address)| process(&url, &[args, &["--metrics", address]].concat()));
     for (network, status, healthy, circuit) in
         [(Network::Up, 200, true, 0), (Network::Down, 503, false, 2), (Network::Up, 200, true, 0)]
@@ -146,4 +146,15 @@ async fn health_over_http_follows_the_database() {
         }
     }
     assert_eq!(get(&addresses[0], "/").await.unwrap().0, 404);
+    for process in processes {
+        let log = stop(process).await.stderr;
+        let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+        assert_eq!((count("circuit is open"), count("circuit is closed")), (1, 1), "{log}");
+        assert_eq!(
+            count("WARN") - count("push is dead") - count("namespace does not exist yet"),
+            1,
+            "one line for all calls that failed: {log}"
+        );
+        assert_eq!(count("ERROR"), 0, "{log}");
+    }
 }

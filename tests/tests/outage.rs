@@ -238,7 +238,7 @@ async fn a_worker_whose_leases_run_out_is_not_healthy() {
     assert!(worker.health.status().reason.unwrap().contains("no lease could be extended for 1s"));
     rename("gone", "extend_leases").await;
     worker.is(true).await;
-    go.add_permits(10);
+    go.add_permits(1_000);
     assert_eq!(world.ended(id).await, "complete");
     worker.stop().await;
 }

@@ -87,6 +87,8 @@ impl StepExecutorActor {
                 // There may be more: again, after the others had their turn.
                 Ok(_) => ready.push_back(index),
                 Err(error) if is_unknown_namespace(&error) => self.wait_for_template(index),
+                // Asked to stop while it waited for a connection.
+                Err(_) if shutdown.is_cancelled() => return,
                 Err(error) => self.idle_after(index, &error),
             }
         }

@@ -24,8 +24,13 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let lease = shared.settings.lease;
     let mut retry = Retry::new(Duration::from_millis(100), (lease / 3).max(Duration::from_millis(200)));
     let mut connection = shared.connection(false, &stop);
-    let mut watch =
-        Watch { health: shared.breaker.health().clone(), worker: shared.worker_id, lease, kept: None };
+    let mut watch = Watch {
+        health: shared.breaker.health().clone(),
+        worker: shared.worker_id,
+        lease,
+        kept: Instant::now(),
+        failing: false,
+    };
     let (mut delay, mut looked) = (None, Instant::now());
     loop {
         let pause = async {
@@ -37,7 +42,10 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         if stop.run_until_cancelled(pause).await.is_none() {
             break;
         }
-        let round = watch.over(round(&shared, &mut connection, &mut looked));
+        let round = async {
+            watch.over(extend(&shared, &mut connection)).await?;
+            look(&shared, &mut connection, &mut looked).await
+        };
         match stop.run_until_cancelled(round).await {
             None => break,
             Some(Ok(())) => retry.over(),
@@ -59,18 +67,28 @@ struct Watch {
     worker: Uuid,
     lease: Duration,
     /// The last good round.
-    kept: Option<Instant>,
+    kept: Instant,
+    /// Whether the last one that had something to extend failed.
+    failing: bool,
+}
+
+/// What a round did.
+enum Round {
+    /// No step is held.
+    Idle,
+    /// None of them is due.
+    Nothing,
+    Extended,
 }
 
 impl Watch {
     /// Waits for a round, which may hang.
     async fn over(
         &mut self,
-        round: impl Future<Output = tasker_core::Result<()>>,
+        round: impl Future<Output = tasker_core::Result<Round>>,
     ) -> tasker_core::Result<()> {
-        let run_out = *self.kept.get_or_insert_with(Instant::now) + self.lease;
         let late = async {
-            sleep_until(run_out).await;
+            sleep_until(self.kept + self.lease).await;
             let text = format!(
                 "no lease could be extended for {:?}: others may run this worker's steps",
                 self.lease
@@ -83,38 +101,25 @@ impl Watch {
             result = round => result,
             result = late => result,
         };
-        if result.is_ok() {
-            self.kept = Some(Instant::now());
-            self.health.clear(Problem::Leases(self.worker));
+        match &result {
+            // Says nothing where the last ones could not be extended: steps that were lost are claimed anew.
+            Ok(Round::Nothing) if self.failing => {}
+            Ok(_) => {
+                self.failing = false;
+                self.kept = Instant::now();
+                self.health.clear(Problem::Leases(self.worker));
+            }
+            Err(_) => self.failing = true,
         }
-        result
+        result.map(drop)
     }
 }
 
-async fn round(
-    shared: &Shared,
-    connection: &mut OwnConnection,
-    looked: &mut Instant,
-) -> tasker_core::Result<()> {
-    let due = shared.claims.due(LOOK);
-    if !due.is_empty() {
-        extend(shared, connection, due).await?;
+async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core::Result<Round> {
+    let held = shared.claims.due(LOOK);
+    if held.is_empty() {
+        return Ok(if shared.claims.len() == 0 { Round::Idle } else { Round::Nothing });
     }
-    if looked.elapsed() >= LOOK / 2 {
-        *looked = Instant::now();
-        let others = shared.claims.older_than(LOOK);
-        if !others.is_empty() {
-            look(shared, connection, others).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn extend(
-    shared: &Shared,
-    connection: &mut OwnConnection,
-    held: Vec<(StepKey, i32)>,
-) -> tasker_core::Result<()> {
     failpoint::reach("worker.before_extend");
     let since = std::time::Instant::now();
     let extend = async |connection: &mut PgConnection| {
@@ -129,14 +134,22 @@ async fn extend(
     failpoint::reach("worker.after_extend");
     shared.claims.extended(&held, since);
     tell(shared, held, rows);
-    Ok(())
+    Ok(Round::Extended)
 }
 
 async fn look(
     shared: &Shared,
     connection: &mut OwnConnection,
-    held: Vec<(StepKey, i32)>,
+    looked: &mut Instant,
 ) -> tasker_core::Result<()> {
+    if looked.elapsed() < LOOK / 2 {
+        return Ok(());
+    }
+    *looked = Instant::now();
+    let held = shared.claims.older_than(LOOK);
+    if held.is_empty() {
+        return Ok(());
+    }
     let look = async |connection: &mut PgConnection| {
         sqlx::query_as("select task_id, step, status from tasker.lost_claims($1)")
             .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
