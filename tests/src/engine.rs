@@ -2,7 +2,7 @@
 
 use crate::TestDb;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 /// A claimed step, as much of it as tests look at.
@@ -210,6 +210,19 @@ impl Engine {
             .execute(self.pool())
             .await
             .unwrap();
+    }
+
+    /// Replaces `from` by `to` in a function of the engine, to show that a test sees it.
+    pub async fn break_function(&self, function: &str, from: &str, to: &str) {
+        let source: String = sqlx::query_scalar(
+            "select pg_get_functiondef(oid) from pg_proc where pronamespace = 'tasker'::regnamespace and proname = $1",
+        )
+        .bind(function)
+        .fetch_one(self.pool())
+        .await
+        .unwrap();
+        assert!(source.contains(from), "{function} does not contain: {from}");
+        sqlx::query(AssertSqlSafe(source.replace(from, to))).execute(self.pool()).await.unwrap();
     }
 
     /// Messages in a queue.

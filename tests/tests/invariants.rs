@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::json;
-use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
 use tasker_tests::{
     engine::{Engine, flow},
@@ -114,16 +113,6 @@ async fn exercise(e: &Engine) {
     e.enqueue(json!({})).await;
 }
 
-async fn break_function(e: &Engine, function: &str, from: &str, to: &str) {
-    let source: String = sqlx::query_scalar("select pg_get_functiondef(oid) from pg_proc where pronamespace = 'tasker'::regnamespace and proname = $1")
-        .bind(function)
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
-    assert!(source.contains(from), "{function} does not contain: {from}");
-    sqlx::query(AssertSqlSafe(source.replace(from, to))).execute(e.pool()).await.unwrap();
-}
-
 #[tokio::test]
 async fn the_engine_as_it_is_keeps_them_all() {
     let e = Engine::new().await;
@@ -135,7 +124,7 @@ async fn the_engine_as_it_is_keeps_them_all() {
 async fn each_finds_what_it_is_there_for() {
     for (invariant, function, from, to) in SABOTAGE {
         let e = std::sync::Arc::new(Engine::new().await);
-        break_function(&e, function, from, to).await;
+        e.break_function(function, from, to).await;
         // A broken engine may well refuse to go on.
         let exercised = tokio::spawn({
             let e = std::sync::Arc::clone(&e);

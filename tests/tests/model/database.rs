@@ -5,8 +5,10 @@ use crate::{
     machine::{Held, Machine, step_name},
 };
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::{
+    Row,
+    postgres::{PgPoolOptions, PgRow},
+};
 use tasker_tests::{engine::Engine, invariants::violations};
 use uuid::Uuid;
 
@@ -22,7 +24,17 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Self {
-        Self { engine: Engine::new().await, task: Uuid::nil(), version: 0 }
+        let mut engine = Engine::new().await;
+        // One connection, whose plans stay warm: a pool would go round all of its own.
+        engine.db.pool = PgPoolOptions::new().max_connections(1).connect(&engine.db.url).await.unwrap();
+        Self { engine, task: Uuid::nil(), version: 0 }
+    }
+
+    /// The same with one function of the engine broken: `from` in it becomes `to`.
+    pub async fn broken(function: &str, from: &str, to: &str) -> Self {
+        let database = Self::new().await;
+        database.engine.break_function(function, from, to).await;
+        database
     }
 
     /// A new template and its task, with its steps.

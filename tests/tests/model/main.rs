@@ -12,7 +12,8 @@ use actions::{Action, Case, case};
 use database::Database;
 use machine::Machine;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
-use tokio::runtime::{Builder, Runtime};
+use std::cell::{Cell, RefCell};
+use tokio::runtime::Builder;
 
 /// A fresh database now and then: the invariants look at all of it.
 const CASES_A_DATABASE: usize = 100;
@@ -28,39 +29,55 @@ fn the_engine_does_what_the_model_does_ten_thousand_times() {
     run(10_000);
 }
 
+/// A function of the engine, and what in it becomes what: the model must see each.
+const SABOTAGE: &[(&str, &str, &str)] = &[
+    (
+        "settle_steps",
+        "s.attempt < s.max_attempts then 'pending'",
+        "s.attempt <= s.max_attempts then 'pending'",
+    ),
+    ("advance_tasks", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
+    ("complete_steps", "s.claim_no = r.claim_no and", ""),
+    ("submit_results", "s.claim_no = r.claim_no and", ""),
+    ("claim_batch", "f.attempt >= f.max_attempts", "f.attempt > f.max_attempts"),
+    ("release_steps", "attempt = s.attempt - 1", "attempt = s.attempt"),
+    ("restart_steps", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
+    ("cancel_steps", "'enqueued', 'in_progress'", "'enqueued'"),
+    ("resolve_step", "satisfied = true", "satisfied = false"),
+    ("hold_due_steps", "held = t.held + c.retries", "held = t.held"),
+];
+
+#[test]
+fn a_broken_engine_is_found_out() {
+    for (function, from, to) in SABOTAGE {
+        let broken = async || Database::broken(function, from, to).await;
+        assert!(try_run(200, 0, broken).is_err(), "{function} was broken, and nothing was found");
+    }
+}
+
 fn run(cases: u32) {
     let cases = std::env::var("TASKER_MODEL_CASES").map_or(cases, |cases| cases.parse().unwrap());
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let mut database = runtime.block_on(Database::new());
-    let mut used = 0;
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
-    let database = std::cell::RefCell::new(&mut database);
-    let used = std::cell::RefCell::new(&mut used);
-    let result = TestRunner::new(config).run(&case(), |case| {
-        let mut database = database.borrow_mut();
-        let mut used = used.borrow_mut();
-        **used += 1;
-        if **used % CASES_A_DATABASE == 0 {
-            **database = runtime.block_on(Database::new());
-        }
-        check(&runtime, &mut database, &case).map_err(TestCaseError::fail)
-    });
-    match result {
+    match try_run(cases, 500, Database::new) {
         Ok(()) => {}
         Err(TestError::Fail(reason, case)) => panic!("{reason}\nin the smallest case found: {case:#?}"),
         Err(error) => panic!("{error}"),
     }
 }
 
-/// Says what differs, and leaves the database without work.
-fn check(runtime: &Runtime, database: &mut Database, case: &Case) -> Result<(), String> {
-    runtime.block_on(async {
-        let checked = play(database, case).await;
-        if checked.is_err() {
-            // Whatever is left of this case must not disturb the next.
-            *database = Database::new().await;
+fn try_run(cases: u32, shrinks: u32, open: impl AsyncFn() -> Database) -> Result<(), TestError<Case>> {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let database = RefCell::new(runtime.block_on(open()));
+    let used = Cell::new(0);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: shrinks, ..Config::default() };
+    TestRunner::new(config).run(&case(), |case| {
+        used.set(used.get() + 1);
+        let mut database = database.borrow_mut();
+        let played = runtime.block_on(play(&mut database, &case));
+        // Whatever is left of a failed case must not disturb the next.
+        if played.is_err() || used.get() % CASES_A_DATABASE == 0 {
+            *database = runtime.block_on(open());
         }
-        checked
+        played.map_err(TestCaseError::fail)
     })
 }
 
