@@ -32,6 +32,8 @@ pub const POINTS: &[&str] = &[
     "step_enqueuer.after_call",
     "task_finalizer.before_call",
     "task_finalizer.after_call",
+    "staleness.after_sweep",
+    "pruner.after_call",
 ];
 
 /// Dies at once, as by kill -9, if TASKER_FAILPOINT names this point; `name:3` at the third time.

@@ -2,7 +2,7 @@
 
 use crate::actor::{Actor, Called};
 use std::time::Duration;
-use tasker_core::{Result, client, connection::OwnConnection};
+use tasker_core::{Result, client, connection::OwnConnection, failpoint};
 
 /// Tasks and dead letters in one transaction.
 const BATCH: i32 = 500;
@@ -36,6 +36,7 @@ impl Actor for Pruner {
                     .await
             })
             .await?;
+        failpoint::reach("pruner.after_call");
         let removed = [pruned.tasks, pruned.dead_letters].map(|n| u64::try_from(n).unwrap_or(0));
         metrics::counter!("tasker_tasks_pruned_total").increment(removed[0]);
         metrics::counter!("tasker_dead_letters_pruned_total").increment(removed[1]);

@@ -1,7 +1,7 @@
 //! The sweep that writes dead letters for tasks that stand still, and the gauges of all dead letters. It changes no task.
 
 use sqlx::PgConnection;
-use tasker_core::{Result, connection::OwnConnection};
+use tasker_core::{Result, connection::OwnConnection, failpoint};
 
 /// Tasks looked at in one call; it reads them and locks none.
 const MAX_TASKS: i32 = 2_000;
@@ -15,6 +15,7 @@ const REASONS: [&str; 5] =
 pub(crate) async fn sweep(connection: &mut OwnConnection) -> Result<()> {
     for _ in 0..MAX_CALLS {
         let (stale, lacking, more): (i32, i32, bool) = connection.call(call).await?;
+        failpoint::reach("staleness.after_sweep");
         for (reason, added) in [("staleness_timeout", stale), ("worker_unavailable", lacking)] {
             if added > 0 {
                 tracing::warn!(added, reason, "new dead letters: tasker dlq list");
