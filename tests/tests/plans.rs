@@ -3,7 +3,7 @@
 
 use rstest::rstest;
 use serde_json::json;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tasker_tests::engine::Engine;
 
 /// Rows that any scan from end to end of these tables would read; small ones may be scanned.
@@ -21,20 +21,22 @@ async fn sequential_reads(connection: &mut PgConnection) -> i64 {
 /// Fewer rows than one scan of the large tables here would read; tables of a few pages are rightly scanned.
 const SMALL: i64 = 5_000;
 
-/// One task of `width` parallel steps, and `others` tasks of `width` beside it.
+/// One task of `width` parallel steps, `others` tasks of `width` beside it, and `finished` tasks of ten steps.
 #[rstest]
-#[case::fifty_thousand_steps_in_a_task(50_000, 0, false)]
-#[case::fifty_thousand_steps_in_a_task_analyzed(50_000, 0, true)]
-#[case::many_tasks(10, 20_000, false)]
-#[case::many_tasks_analyzed(10, 20_000, true)]
+#[case::fifty_thousand_steps_in_a_task(50_000, 0, 0, false)]
+#[case::fifty_thousand_steps_in_a_task_analyzed(50_000, 0, 0, true)]
+#[case::a_million_steps(10, 5_000, 95_000, false)]
+#[case::a_million_steps_analyzed(10, 5_000, 95_000, true)]
 #[tokio::test]
 async fn a_batch_reads_only_its_own_rows(
     #[case] width: usize,
     #[case] others: usize,
+    #[case] finished: i64,
     #[case] analyzed: bool,
 ) {
     let e = Engine::new().await;
     start_tasks(&e, width, others + 1).await;
+    add_history(&e, finished).await;
     if analyzed {
         analyze(&e).await;
     }
@@ -78,14 +80,16 @@ async fn run_batch(connection: &mut PgConnection) -> i64 {
     // Half by the results queue, half in the worker's call.
     let (queued, at_once) = results.split_at(results.len() / 2);
     for (call, results) in [("submit_results", queued), ("complete_steps", at_once)] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("select * from tasker.{call}(gen_random_uuid(), $1)")))
+        sqlx::query(AssertSqlSafe(format!("select * from tasker.{call}(gen_random_uuid(), $1)")))
             .bind(json!(results))
             .execute(&mut *tx)
             .await
             .unwrap();
     }
     sqlx::query("select * from tasker.process_step_results(50)").execute(&mut *tx).await.unwrap();
-    sqlx::query("select * from tasker.enqueue_ready_steps(50)").execute(&mut *tx).await.unwrap();
+    for call in ["enqueue_ready_steps(50)", "finalize_tasks(50)", "sweep_stale(50)", "prune(5)"] {
+        sqlx::query(AssertSqlSafe(format!("select * from tasker.{call}"))).execute(&mut *tx).await.unwrap();
+    }
     let read = sequential_reads(&mut tx).await;
     tx.commit().await.unwrap();
     read
@@ -113,6 +117,34 @@ async fn enqueue(e: &Engine, tasks: usize) {
             .execute(e.pool())
             .await
             .unwrap();
+    }
+}
+
+/// Tasks that ended long ago, ten steps each, written past the engine: it would take minutes.
+async fn add_history(e: &Engine, tasks: i64) {
+    let mut tx = e.pool().begin().await.unwrap();
+    for (table, trigger) in [("tasks", "refuse_start"), ("steps", "audit_new")] {
+        let alter =
+            |what: &str| AssertSqlSafe(format!("alter table tasker.{table} {what} trigger {trigger}"));
+        sqlx::query(alter("disable")).execute(&mut *tx).await.unwrap();
+        sqlx::query(history(table)).bind(tasks).execute(&mut *tx).await.unwrap();
+        sqlx::query(alter("enable always")).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+fn history(table: &str) -> &'static str {
+    match table {
+        "tasks" => {
+            "insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, context, created_at, updated_at, completed_at)
+             select md5(n::text)::uuid, t.template_id, t.namespace, t.name, 'complete', md5(n::text)::uuid, '{}', o.at, o.at, o.at
+               from generate_series(1, $1) n, tasker.templates t, (select now() - interval '60 days' as at) o"
+        }
+        _ => {
+            "insert into tasker.steps (task_id, name, template_step, state, satisfied, waiting_on, max_attempts, updated_at, created_at, completed_at)
+             select md5(n::text)::uuid, 's' || i, 'b', 'complete', true, 0, 3, o.at, o.at, o.at
+               from generate_series(1, $1) n, generate_series(1, 10) i, (select now() - interval '60 days' as at) o"
+        }
     }
 }
 
