@@ -1,15 +1,15 @@
 create function tasker.extend_leases(p_worker_id uuid, p_claims jsonb, p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off set lock_timeout = '100ms' as $$
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_asked      int := tasker.lease_seconds(p_lease);
     v_lease      int;
     v_namespace  text;
     v_msg_ids    bigint[];
-    v_msg_id     bigint;
 begin
-    -- Messages are locked in one order, see delete_messages.
-    -- Reads steps and locks none of them: a handler's own transaction may hold its step.
+    -- Reads steps and locks none of them: a handler's own transaction may hold its step. A message that somebody holds is
+    -- left alone: its result is being stored at this moment. Waiting for it could end in a deadlock, and a handler's
+    -- transaction that has submitted and does not commit would let the other leases of its process run out.
     for v_namespace, v_lease, v_msg_ids in
         select t.namespace, case when p.lease is null then v_asked else tasker.lease_seconds(p.lease) end as lease, array_agg(s.msg_id order by s.msg_id)
           from jsonb_array_elements(p_claims) e(c)
@@ -20,19 +20,11 @@ begin
          group by t.namespace, 2
          order by t.namespace, 2
     loop
-        begin
-            perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
-        exception when lock_not_available then
-            -- Such a transaction has submitted and not yet committed: it holds its message, whose lease ends with it. The
-            -- other claims of the process must not run out meanwhile, nor can a deadlock come of waiting.
-            foreach v_msg_id in array v_msg_ids loop
-                begin
-                    perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_id, v_lease);
-                exception when lock_not_available then
-                    null;
-                end;
-            end loop;
-        end;
+        -- pgmq has no call for this; its tables are read here, not written.
+        execute format('select array_agg(m.msg_id) from (select q.msg_id from pgmq.%I q where q.msg_id = any ($1) for update skip locked) m',
+                       pgmq.format_table_name(tasker.worker_queue(v_namespace), 'q'))
+           into v_msg_ids using v_msg_ids;
+        perform pgmq.set_vt(tasker.worker_queue(v_namespace), v_msg_ids, v_lease);
     end loop;
     return query
         select i.task_id, i.step,

@@ -19,12 +19,14 @@ pub struct Args {
     pub open_tasks: i64,
     /// How long the open tasks may take to end once nothing is killed any more.
     pub patience: Duration,
+    /// Breaks the engine by one of [`crate::sabotage::SABOTAGE`]; then the run must find it.
+    pub sabotage: Option<String>,
     /// Set in children: which, and the database.
     pub role: Option<(String, String)>,
 }
 
 const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between two deaths), \
---workers N (3), --orchestrators N (2), --open-tasks N (300)";
+--workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage fence|effects|sending: the run must then fail";
 
 impl Args {
     /// None: there is nothing to run, as the runner asked for other tests or for a list.
@@ -38,6 +40,7 @@ impl Args {
             orchestrators: 2,
             open_tasks: 300,
             patience: Duration::from_secs(120),
+            sabotage: None,
             role: None,
         };
         let (mut role, mut url, mut filtered, mut matched) = (None, None, false, false);
@@ -55,6 +58,7 @@ impl Args {
                 "--workers" => args.workers = number(&word, &value()?)?,
                 "--orchestrators" => args.orchestrators = number(&word, &value()?)?,
                 "--open-tasks" => args.open_tasks = number(&word, &value()?)?,
+                "--sabotage" => args.sabotage = Some(value()?),
                 "--role" => role = Some(value()?),
                 "--url" => url = Some(value()?),
                 "--help" => return Err(USAGE.to_owned()),

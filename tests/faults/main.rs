@@ -15,6 +15,7 @@ mod load;
 mod report;
 mod rng;
 mod roles;
+mod sabotage;
 
 use args::Args;
 use std::{
@@ -29,6 +30,9 @@ use tokio_util::sync::CancellationToken;
 const SETTINGS: &[(&str, &str)] =
     &[("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on"), ("max_connections", "200")];
 
+/// Of a run that must fail.
+const SHORT: Duration = Duration::from_secs(5);
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {
@@ -42,14 +46,25 @@ async fn main() -> ExitCode {
     if let Some((role, url)) = &args.role {
         return roles::run(role, url).await;
     }
-    run(args).await
+    let short = std::env::args().len() == 1;
+    let ended = run(args.clone()).await;
+    if ended != ExitCode::SUCCESS || !short {
+        return ended;
+    }
+    // In the normal tests: that it can fail, too.
+    run(Args { sabotage: Some("fence".to_owned()), chaos: SHORT, patience: SHORT, ..args }).await
 }
 
 async fn run(args: Args) -> ExitCode {
-    println!("faults: seed {}, {} s of chaos", args.seed, args.chaos.as_secs());
+    let Args { seed, sabotage, .. } = &args;
+    println!("faults: seed {seed}, {} s of chaos, sabotage {sabotage:?}", args.chaos.as_secs());
     let server = start_server(SETTINGS).await;
     let db = TestDb::on(&server).await;
     load::install(&db.pool).await;
+    let finding = match sabotage {
+        Some(name) => Some(sabotage::commit(&db.pool, name).await),
+        None => None,
+    };
     let started = Instant::now();
     let stop = CancellationToken::new();
     let children = children::Children::start(&db.url, args.orchestrators, args.workers);
@@ -69,6 +84,14 @@ async fn run(args: Args) -> ExitCode {
     violations.extend(checks::run(&db.pool, &enqueued, &answers).await);
     violations.extend(checks::server_log(server.lock().await.log_path()));
     let report = report::gather(&db.pool, &deaths, &answers, took).await;
+    if let Some(finding) = finding {
+        let found = sabotage::found(&violations, finding);
+        println!(
+            "faults: broken on purpose, and \"{finding}\" was {}",
+            if found { "found" } else { "NOT found" }
+        );
+        return if found { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     println!("{report}");
     if violations.is_empty() {
         println!("faults: nothing lost, nothing done twice, nothing stuck");

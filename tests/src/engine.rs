@@ -212,17 +212,9 @@ impl Engine {
             .unwrap();
     }
 
-    /// Replaces `from` by `to` in a function of the engine, to show that a test sees it.
+    /// See [`break_function`].
     pub async fn break_function(&self, function: &str, from: &str, to: &str) {
-        let source: String = sqlx::query_scalar(
-            "select pg_get_functiondef(oid) from pg_proc where pronamespace = 'tasker'::regnamespace and proname = $1",
-        )
-        .bind(function)
-        .fetch_one(self.pool())
-        .await
-        .unwrap();
-        assert!(source.contains(from), "{function} does not contain: {from}");
-        sqlx::query(AssertSqlSafe(source.replace(from, to))).execute(self.pool()).await.unwrap();
+        break_function(self.pool(), function, from, to).await;
     }
 
     /// Messages in a queue.
@@ -255,4 +247,17 @@ pub async fn sqlstate(pool: &PgPool, query: &'static str) -> String {
         .and_then(|e| e.code())
         .map(|c| c.into_owned())
         .unwrap_or_else(|| error.to_string())
+}
+
+/// Replaces `from` by `to` in a function of the engine, to show that a test sees it.
+pub async fn break_function(pool: &PgPool, function: &str, from: &str, to: &str) {
+    let source: String = sqlx::query_scalar(
+        "select pg_get_functiondef(oid) from pg_proc where pronamespace = 'tasker'::regnamespace and proname = $1",
+    )
+    .bind(function)
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert!(source.contains(from), "{function} does not contain: {from}");
+    sqlx::query(AssertSqlSafe(source.replace(from, to))).execute(pool).await.unwrap();
 }

@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use tokio::runtime::Builder;
 
 /// A fresh database now and then: the invariants look at all of it.
-const CASES_A_DATABASE: usize = 100;
+const CASES_A_DATABASE: u32 = 100;
 
 #[test]
 fn the_engine_does_what_the_model_does() {
@@ -67,14 +67,14 @@ fn run(cases: u32) {
 fn try_run(cases: u32, shrinks: u32, open: impl AsyncFn() -> Database) -> Result<(), TestError<Case>> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let database = RefCell::new(runtime.block_on(open()));
-    let used = Cell::new(0);
+    let used = Cell::new(0_u32);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: shrinks, ..Config::default() };
     TestRunner::new(config).run(&case(), |case| {
         used.set(used.get() + 1);
         let mut database = database.borrow_mut();
         let played = runtime.block_on(play(&mut database, &case));
         // Whatever is left of a failed case must not disturb the next.
-        if played.is_err() || used.get() % CASES_A_DATABASE == 0 {
+        if played.is_err() || used.get().is_multiple_of(CASES_A_DATABASE) {
             *database = runtime.block_on(open());
         }
         played.map_err(TestCaseError::fail)

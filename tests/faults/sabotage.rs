@@ -1,0 +1,36 @@
+//! Shows that the checks can fail: the engine is broken on purpose, and the run must say so.
+
+use sqlx::PgPool;
+use tasker_tests::engine::break_function;
+
+/// A name, the function, what in it becomes what, and what the run must then complain of.
+pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
+    ("fence", "submit_results", "s.claim_no = r.claim_no and ", "", "late submit"),
+    (
+        "effects",
+        "run_sql_handler",
+        "into v_result using p_argument;",
+        "into v_result using p_argument; execute format('select %s($1)', v_call) using p_argument;",
+        "had 2 effects",
+    ),
+    (
+        "sending",
+        "advance_tasks",
+        "perform tasker.send_steps(v_sent_tasks, v_sent_steps)",
+        "null",
+        "stuck: task",
+    ),
+];
+
+/// Breaks it; returns what must be found.
+pub async fn commit(pool: &PgPool, name: &str) -> &'static str {
+    let known = SABOTAGE.iter().find(|(known, ..)| *known == name);
+    let (_, function, from, to, finding) = known.unwrap_or_else(|| panic!("no sabotage {name}"));
+    break_function(pool, function, from, to).await;
+    finding
+}
+
+/// Whether what was broken was found.
+pub fn found(violations: &[String], finding: &str) -> bool {
+    violations.iter().any(|violation| violation.contains(finding))
+}
