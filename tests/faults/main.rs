@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
         return ended;
     }
     // In the normal tests: that it can fail, too.
-    run(Args { sabotage: Some("fence".to_owned()), chaos: SHORT, patience: SHORT, ..args }).await
+    run(Args { sabotage: Some("effects".to_owned()), chaos: SHORT, patience: SHORT, ..args }).await
 }
 
 async fn run(args: Args) -> ExitCode {
