@@ -50,7 +50,7 @@ pub enum Command {
     /// Enqueue and follow tasks; retry, reset, resolve, and cancel them.
     #[command(subcommand)]
     Task(TaskCommand),
-    /// Look at the queues.
+    /// Look at the queues; pause, resume, and limit namespaces.
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Look at dead letters, and act on them.
@@ -124,6 +124,8 @@ mod tests {
         assert_eq!(args.version.as_deref(), Some("2"));
         assert_eq!(args.priority, -3);
         assert!(args.wait && args.timeout.is_some());
+        // A step is one task's: many tasks' steps would not be what is retried.
+        assert_eq!(kind("tasker task retry --namespace a --step b --all"), ErrorKind::ArgumentConflict);
         assert_eq!(kind("tasker task enqueue fulfil"), ErrorKind::ValueValidation);
         assert_eq!(kind("tasker task enqueue a.b --timeout 9s"), ErrorKind::MissingRequiredArgument);
     }

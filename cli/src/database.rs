@@ -18,6 +18,16 @@ pub const FOLDER: &str = ".tasker";
 /// How long a command for people tries to reach the database.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long open connections may take to say goodbye at the end of a process.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Closes a pool; not for ever, as a connection to a host that is gone never answers.
+pub async fn close(pool: &PgPool) {
+    if tokio::time::timeout(FAREWELL, pool.close()).await.is_err() {
+        tracing::warn!("connections to the database do not close: left behind");
+    }
+}
+
 /// The database of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {

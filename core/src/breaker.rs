@@ -207,7 +207,7 @@ async fn monitor(breaker: Weak<Inner>, suspected: Arc<Notify>) {
         if !breaker.answered.swap(false, Ordering::Relaxed) || suspicion {
             if *breaker.changes.borrow() == Circuit::Closed {
                 match (breaker.probe)().await {
-                    Err(error) if is_transient(&error) => breaker.open(&error),
+                    Err(error) if is_outage(&error) => breaker.open(&error),
                     // The database is there; what it says to the calls themselves is for them.
                     _ => {}
                 }
@@ -228,9 +228,10 @@ fn gauge(circuit: Circuit) {
 async fn probe(pool: PgPool) -> Result<(), sqlx::Error> {
     let answer = timeout(PROBE, async {
         if let Some(mut idle) = pool.try_acquire() {
-            match takes_writes(&mut idle).await {
-                Ok(()) => return Ok(()),
-                Err(_) => idle.close_on_drop(),
+            // A dead one must not use up the time for a new one, nor go back to the pool.
+            match timeout(PROBE / 3, takes_writes(&mut idle)).await {
+                Ok(Ok(())) => return Ok(()),
+                _ => idle.close_on_drop(),
             }
         }
         let mut own = pool.connect_options().connect().await?;

@@ -4,13 +4,15 @@
 use crate::{Error, Result, breaker::Breaker, error::is_outage};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A call that takes longer has lost its server: TCP alone would notice only after many minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A call that began before an outage and has not been answered so long after its end hangs on a host that is gone.
+const AFTER_OUTAGE: Duration = Duration::from_secs(5);
 /// For the question whether a connection is alive.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One actor's connection: kept between calls where the pool has enough for all, else lent per call. Calls
 /// wait while the circuit to the database is open.
@@ -37,15 +39,39 @@ impl OwnConnection {
     /// Runs one database call on the connection. After an error that one is not used again.
     ///
     /// # Errors
-    /// The call's, no connection to be had, or no answer within a minute (transient).
+    /// The call's, no connection to be had, or no answer: within a minute, or soon after an outage (transient).
     pub async fn call<T>(
         &mut self,
         call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
+        self.call_within(CALL_TIMEOUT, call).await
+    }
+
+    /// The same with a limit of its own to the time without an answer.
+    ///
+    /// # Errors
+    /// As [`OwnConnection::call`].
+    pub async fn call_within<T>(
+        &mut self,
+        limit: Duration,
+        call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T> {
         let mut connection = self.take().await?;
-        let result = match timeout(CALL_TIMEOUT, call(&mut connection)).await {
-            Ok(result) => result,
-            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        let silence = async {
+            let after_an_outage = async {
+                self.breaker.opened().await;
+                self.breaker.closed().await;
+                sleep(AFTER_OUTAGE).await;
+            };
+            tokio::select! {
+                () = sleep(limit) => {}
+                () = after_an_outage => {}
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            result = call(&mut connection) => result,
+            () = silence => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
         self.breaker.record(&result);
         match result {

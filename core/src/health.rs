@@ -13,6 +13,16 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Health(Arc<Inner>);
 
+/// Sets [`Problem::NotRunning`] when it is dropped.
+#[derive(Debug)]
+pub struct Stopped(Health);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.set(Problem::NotRunning, "stopped");
+    }
+}
+
 /// What there is to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthStatus {
@@ -72,6 +82,11 @@ impl Health {
         let mut problems = self.lock();
         problems.insert(problem, reason.into());
         self.tell(&problems);
+    }
+
+    /// Not running from the moment the guard is dropped, however that comes about.
+    pub fn stopped_on_drop(&self) -> Stopped {
+        Stopped(self.clone())
     }
 
     /// There is this problem no more.

@@ -146,6 +146,7 @@ impl Orchestrator {
             "orchestrator started"
         );
         let mut actors = self.start_actors(&wakeups, &breaker, &stop);
+        let _stopped = self.health.stopped_on_drop();
         self.health.clear(Problem::NotRunning);
         let mut panicked = None;
         while let Some(ended) = actors.join_next().await {
@@ -155,7 +156,6 @@ impl Orchestrator {
                 panicked = error.try_into_panic().ok();
             }
         }
-        self.health.set(Problem::NotRunning, "stopped");
         tracing::info!(orchestrator = %self.id, done = ?self.stats.snapshot(), "orchestrator stopped");
         match panicked {
             Some(panic) => std::panic::resume_unwind(panic),

@@ -1,6 +1,9 @@
 //! The options, and what a test runner asks a test program.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -80,6 +83,16 @@ impl Args {
         }
         args.role = role.zip(url);
         Ok((!filtered || matched).then_some(args))
+    }
+}
+
+impl fmt::Display for Args {
+    /// The options of this run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, workers, orchestrators, open_tasks, .. } = self;
+        let (minutes, every) = (self.chaos.as_secs_f64() / 60.0, self.every.as_millis());
+        write!(f, "--seed {seed} --minutes {minutes:.2} --every-ms {every} --workers {workers} ")?;
+        write!(f, "--orchestrators {orchestrators} --open-tasks {open_tasks}")
     }
 }
 

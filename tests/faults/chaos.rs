@@ -71,7 +71,7 @@ fn kill(place: &Arc<StdMutex<Place>>) -> Option<Option<Uuid>> {
     let place = place.lock().unwrap();
     let pid = place.pid?;
     // Under the lock, so that the process has not been waited for and its number not been given to another.
-    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success();
+    let killed = Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status().unwrap().success();
     killed.then_some(place.id)
 }
 

@@ -101,10 +101,8 @@ async fn run(args: Args) -> ExitCode {
         println!("VIOLATION: {violation}");
     }
     println!(
-        "faults: {} violations; again with: cargo test --release --test faults -- --seed {} --minutes {:.1}",
-        violations.len(),
-        args.seed,
-        args.chaos.as_secs_f64() / 60.0
+        "faults: {} violations; again with: cargo test --release --test faults -- {args}",
+        violations.len()
     );
     ExitCode::FAILURE
 }

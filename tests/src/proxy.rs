@@ -20,6 +20,8 @@ pub enum Network {
     Down,
     /// Those that are there and new ones say nothing: the host is gone.
     Silent,
+    /// Those that are there say nothing for ever, new ones work: another host has taken over.
+    Moved,
 }
 
 /// Passes connections on to a server, or not.
@@ -72,8 +74,13 @@ fn address(url: &str) -> &str {
 
 async fn pass(mut client: TcpStream, target: String, mut network: watch::Receiver<Network>) {
     let mut server = None;
+    let old = *network.borrow() != Network::Moved;
     loop {
-        let now = *network.borrow_and_update();
+        let now = match *network.borrow_and_update() {
+            Network::Moved if old => Network::Silent,
+            Network::Moved => Network::Up,
+            other => other,
+        };
         match now {
             // Both ends are dropped.
             Network::Down => return,
@@ -82,7 +89,7 @@ async fn pass(mut client: TcpStream, target: String, mut network: watch::Receive
                     return;
                 }
             }
-            Network::Up => {
+            Network::Up | Network::Moved => {
                 if server.is_none() {
                     server = TcpStream::connect(&target).await.ok();
                 }

@@ -161,6 +161,59 @@ async fn a_database_that_says_nothing_makes_them_unhealthy_within_seconds() {
 }
 
 #[tokio::test]
+async fn calls_that_hang_on_a_host_that_is_gone_are_given_up_soon_after_another_took_over() {
+    let world = World::with(chain("noop", &["a", "b"])).await;
+    let proxy = Proxy::to(&world.db.url).await;
+    let url = proxy.url(&world.db.url);
+    let worker = Observed::worker(&url, |builder| builder).await;
+    let orchestrator = Observed::orchestrator(&url).await;
+    (worker.is(true).await, orchestrator.is(true).await);
+    proxy.set(Network::Silent);
+    (worker.is(false).await, orchestrator.is(false).await);
+    let moved = Instant::now();
+    proxy.set(Network::Moved);
+    (worker.is(true).await, orchestrator.is(true).await);
+    let id = world.enqueue(json!({})).await;
+    eventually("the task to complete", Duration::from_secs(45), async || {
+        let status = tasker_core::client::status(&world.db.pool, id).await.unwrap();
+        status.is_settled()
+    })
+    .await;
+    // TCP would take many minutes, and a call's own limit is one.
+    assert!(moved.elapsed() < Duration::from_secs(40), "{:?}", moved.elapsed());
+    (worker.stop().await, orchestrator.stop().await);
+}
+
+#[tokio::test]
+async fn an_error_of_a_function_of_the_application_is_no_outage() {
+    let world = World::with(json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
+        {"name": "a", "handler": {"callable": "sql", "config": {"function": "public.far_away"}},
+         "retry": {"max_attempts": 5, "backoff_base_ms": 0, "jitter": false}}]}))
+    .await;
+    sqlx::raw_sql(
+        "create function public.far_away(jsonb) returns jsonb language plpgsql as
+         $$ begin raise exception 'could not connect to another server' using errcode = '08001'; end $$",
+    )
+    .execute(&world.db.pool)
+    .await
+    .unwrap();
+    let worker = Observed::worker(&world.db.url, |builder| builder).await;
+    let orchestrator = Observed::orchestrator(&world.db.url).await;
+    worker.is(true).await;
+    let since = worker.health.status().since;
+    // Many, so that such failures come in a row.
+    let mut tasks = Vec::new();
+    for _ in 0..60 {
+        tasks.push(world.enqueue(json!({})).await);
+    }
+    for id in tasks {
+        assert_eq!(world.ended(id).await, "blocked_by_failures");
+    }
+    assert_eq!((worker.health.is_healthy(), worker.health.status().since), (true, since), "never doubted");
+    (worker.stop().await, orchestrator.stop().await);
+}
+
+#[tokio::test]
 async fn steps_complete_once_through_crashes_of_the_server() {
     const TASKS: i64 = 60;
     let mut server = start_server(&[]).await;

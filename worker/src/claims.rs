@@ -15,6 +15,8 @@ use tokio::{sync::Notify, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// How long nothing is asked about the leases, at most.
+pub(crate) const LONGEST_ROUND: Duration = Duration::from_secs(1);
 /// The template's default, for a step that has none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -144,7 +146,9 @@ impl Claims {
     ) -> Ticket {
         let cancelled = CancellationToken::new();
         let held = Held { claim_no, since, lease, extended: since, cancelled: cancelled.clone() };
-        self.claimed.notify_one();
+        if lease / 6 < LONGEST_ROUND {
+            self.claimed.notify_one();
+        }
         if let Some(earlier) = self.lock().insert(key.clone(), held) {
             earlier.cancelled.cancel();
         }
@@ -166,20 +170,21 @@ impl Claims {
             .collect()
     }
 
-    /// Waits for the time of the next round: after `longest`, or sooner where a lease is short.
-    pub(crate) async fn next_round(&self, longest: Duration) {
+    /// Waits for the time of the next round: [`LONGEST_ROUND`], or less where a lease is short.
+    pub(crate) async fn next_round(&self) {
         let begun = tokio::time::Instant::now();
-        while timeout_at(begun + self.round(longest), self.claimed.notified()).await.is_ok() {}
+        while timeout_at(begun + self.round(), self.claimed.notified()).await.is_ok() {}
     }
 
     /// Twice in a third of the shortest lease, so that no lease is extended much later than after a third.
-    fn round(&self, longest: Duration) -> Duration {
-        self.lock().values().map(|held| held.lease / 6).min().map_or(longest, |round| round.min(longest))
+    fn round(&self) -> Duration {
+        let shortest = self.lock().values().map(|held| held.lease / 6).min();
+        shortest.map_or(LONGEST_ROUND, |round| round.min(LONGEST_ROUND))
     }
 
     /// Those of which a third of the lease will have passed by the round after this one.
-    pub(crate) fn due(&self, longest: Duration) -> Vec<(StepKey, i32)> {
-        let round = self.round(longest);
+    pub(crate) fn due(&self) -> Vec<(StepKey, i32)> {
+        let round = self.round();
         let due = |held: &Held| held.extended.elapsed() + round >= held.lease / 3;
         self.lock()
             .iter()
@@ -261,23 +266,15 @@ mod tests {
     #[tokio::test]
     async fn a_short_lease_brings_the_next_round_forward() {
         let claims = Arc::new(Claims::default());
-        let hour = Duration::from_secs(3600);
-        let round = tokio::spawn({
-            let claims = Arc::clone(&claims);
-            async move { claims.next_round(hour).await }
-        });
-        tokio::task::yield_now().await;
-        let long = claims.hold(key("long"), 1, Instant::now(), hour);
-        let short = claims.hold(key("short"), 1, Instant::now(), Duration::from_millis(60));
-        tokio::time::timeout(LEASE, round).await.unwrap().unwrap();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert_eq!(
-            claims.due(hour),
-            vec![(short.key.clone(), 1)],
-            "a third of its lease has passed by the next round"
-        );
-        claims.extended(&[(short.key.clone(), 1), (long.key.clone(), 2)], Instant::now());
-        assert!(claims.due(hour).is_empty());
+        let long = claims.hold(key("long"), 1, Instant::now(), LEASE);
+        assert_eq!(claims.round(), LONGEST_ROUND);
+        let short = claims.hold(key("short"), 1, Instant::now(), LONGEST_ROUND);
+        assert_eq!(claims.round(), LONGEST_ROUND / 6);
+        // Woken by the claim, it waits for the shorter round.
+        claims.next_round().await;
+        assert_eq!(claims.due(), vec![(short.key.clone(), 1)]);
+        claims.extended(&[(short.key.clone(), 1), (long.key.clone(), 2)], Instant::now() + LEASE);
+        assert!(claims.due().is_empty());
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Keeps the leases of the steps this process holds, with one statement per round, and tells handlers
 //! whose step was cancelled or taken over.
 
-use crate::{claims::StepKey, submit::claims_json, worker::Shared};
+use crate::{
+    claims::{LONGEST_ROUND, StepKey},
+    submit::claims_json,
+    worker::Shared,
+};
 use sqlx::PgConnection;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tasker_core::{
@@ -14,8 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How soon a handler learns that its step was cancelled, resolved, or taken over; and the longest round.
-const LOOK: Duration = Duration::from_secs(1);
+/// How soon a handler learns that its step was cancelled, resolved, or taken over.
+const LOOK: Duration = LONGEST_ROUND;
 
 /// Runs until `stop`. In each round, a second or less, one statement extends the claims of which a third of
 /// the lease has passed: each is extended twice before it could run out, and short steps never are. Another
@@ -36,16 +40,17 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         let pause = async {
             match delay.take() {
                 Some(delay) => sleep(delay).await,
-                None => shared.claims.next_round(LOOK).await,
+                None => shared.claims.next_round().await,
             }
         };
         if stop.run_until_cancelled(pause).await.is_none() {
             break;
         }
-        let round = async {
-            watch.over(extend(&shared, &mut connection)).await?;
-            look(&shared, &mut connection, &mut looked).await
-        };
+        let round = watch.over(async {
+            let round = extend(&shared, &mut connection).await?;
+            look(&shared, &mut connection, &mut looked).await?;
+            Ok(round)
+        });
         match stop.run_until_cancelled(round).await {
             None => break,
             Some(Ok(())) => retry.over(),
@@ -115,8 +120,13 @@ impl Watch {
     }
 }
 
+/// How long an answer may take: a dead connection is given up while there is time for another.
+fn limit(shared: &Shared) -> Duration {
+    (shared.settings.lease / 6).max(LOOK)
+}
+
 async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core::Result<Round> {
-    let held = shared.claims.due(LOOK);
+    let held = shared.claims.due();
     if held.is_empty() {
         return Ok(if shared.claims.len() == 0 { Round::Idle } else { Round::Nothing });
     }
@@ -130,7 +140,7 @@ async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core:
             .fetch_all(connection)
             .await
     };
-    let rows: Vec<Answer> = connection.call(extend).await?;
+    let rows: Vec<Answer> = connection.call_within(limit(shared), extend).await?;
     failpoint::reach("worker.after_extend");
     shared.claims.extended(&held, since);
     tell(shared, held, rows);
@@ -156,7 +166,7 @@ async fn look(
             .fetch_all(connection)
             .await
     };
-    let rows: Vec<Answer> = connection.call(look).await?;
+    let rows: Vec<Answer> = connection.call_within(limit(shared), look).await?;
     tell(shared, held, rows);
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::{
     StepContext, StepError,
     builtin::sql,
     claims::{Claim, Ticket},
-    completion::{Completed, Report},
+    completion::{Completed, Report, SHUT_DOWN},
     dispatch::Dispatched,
     handler::{Callable, Handler},
     meters::Meters,
@@ -89,9 +89,11 @@ impl Runner {
             let reason = format!("no handler {} in this worker", claim.handler);
             return Some(Report::Release { delay: RELEASE_DELAY, reason });
         };
-        let config = match self.shared.templates.config(claim.template_id, &claim.template_step).await {
-            Ok(config) => config,
-            Err(error) => {
+        let config = self.shared.templates.config(claim.template_id, &claim.template_step);
+        let config = match self.abandon.run_until_cancelled(config).await {
+            Some(Ok(config)) => config,
+            None => return Some(Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() }),
+            Some(Err(error)) => {
                 tracing::warn!(task_id = %claim.task_id, step = %claim.step, %error, "cannot read the handler's config");
                 let reason = format!("cannot read the handler's config: {error}");
                 return Some(Report::Release { delay: RELEASE_DELAY, reason });

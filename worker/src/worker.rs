@@ -162,9 +162,14 @@ impl Worker {
     /// At start only: when the schema is not the one this program works with, or the database refuses the
     /// first heartbeat.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        tasker_core::schema::check(&self.pool).await?;
         let (grace, health) = (self.settings.grace, self.health.clone());
-        let mut running = self.start(&shutdown).await?;
+        let start = async {
+            tasker_core::schema::check(&self.pool).await?;
+            self.start(&shutdown).await
+        };
+        let Some(started) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
+        let mut running = started?;
+        let _stopped = health.stopped_on_drop();
         health.clear(Problem::NotRunning);
         // Reached also when this future is dropped.
         let _guards = [running.abandon.clone().drop_guard(), running.stop.clone().drop_guard()];
@@ -175,12 +180,13 @@ impl Worker {
             Some(ended) = running.back.join_next() => propagate(ended),
         }
         running.stop(grace).await;
-        health.set(Problem::NotRunning, "stopped");
         Ok(())
     }
 
     async fn start(self, shutdown: &CancellationToken) -> Result<Running> {
         let stop = CancellationToken::new();
+        // Ends what has been started when the rest does not start.
+        let unless_started = stop.clone().drop_guard();
         let queues: Vec<String> = self.namespaces.iter().map(|n| worker_queue(n)).collect();
         let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };
         let breaker = self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, self.health.clone()));
@@ -197,10 +203,7 @@ impl Worker {
 
         let mut status =
             WorkerStatusActor::new(Arc::clone(&shared), wakeups, namespaces.clone(), &stop).await;
-        if let Err(error) = status.beat().await {
-            stop.cancel();
-            return Err(error);
-        }
+        status.beat().await?;
         tracing::info!(worker_id = %shared.worker_id, ?namespaces, concurrency, "worker started");
 
         let (dispatch, dispatched) = mpsc::channel(concurrency);
@@ -231,6 +234,7 @@ impl Worker {
         let mut back = JoinSet::new();
         back.spawn(leases::run(Arc::clone(&shared), stop.clone()));
         back.spawn(status.run(stop.clone()));
+        unless_started.disarm();
         Ok(Running { shared, front, steps, abandon, completion, finish, back, stop })
     }
 

@@ -1,7 +1,12 @@
 //! `tasker orchestrator`: a process of its own.
 
 use super::service::{PATIENCE, ServiceArgs};
-use crate::{args::Globals, database::Database, error::Result, logging, output};
+use crate::{
+    args::Globals,
+    database::{Database, close},
+    error::Result,
+    logging, output,
+};
 use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
@@ -32,7 +37,7 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
         output::print_json(&json!({"orchestrator_id": orchestrator.id()}))?;
     }
     orchestrator.run(shutdown).await?;
-    pool.close().await;
+    close(&pool).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -63,7 +63,7 @@ pub struct LimitArgs {
 /// Runs a command.
 pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
-    let said = match command {
+    let (namespace, said, json) = match command {
         QueueCommand::List => {
             let queues = client::list_queues(&pool).await?;
             match globals.json {
@@ -72,26 +72,34 @@ pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        QueueCommand::Pause(args) => {
-            let by = who(args.by);
+        QueueCommand::Pause(PauseArgs { namespace, reason, by }) => {
+            let by = who(by);
             let changed =
-                client::pause_namespace(&pool, &args.namespace, args.reason.as_deref(), by.as_deref())
-                    .await?;
-            (args.namespace, if changed { "paused" } else { "paused before" }.to_owned())
+                client::pause_namespace(&pool, &namespace, reason.as_deref(), by.as_deref()).await?;
+            let said = if changed { "paused" } else { "paused before" }.to_owned();
+            (namespace, said, json!({"paused": true, "changed": changed}))
         }
-        QueueCommand::Resume(args) => {
-            let changed = client::resume_namespace(&pool, &args.namespace).await?;
-            (args.namespace, if changed { "resumed" } else { "was not paused" }.to_owned())
+        QueueCommand::Resume(ResumeArgs { namespace }) => {
+            let changed = client::resume_namespace(&pool, &namespace).await?;
+            let said = if changed { "resumed" } else { "was not paused" }.to_owned();
+            (namespace, said, json!({"paused": false, "changed": changed}))
         }
         QueueCommand::Limit(LimitArgs { namespace, depth, .. }) => {
             client::limit_namespace(&pool, &namespace, depth).await?;
             let said = depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
-            (namespace, said)
+            (namespace, said, json!({"max_depth": depth}))
         }
     };
     match globals.json {
-        true => output::print_json(&json!({"namespace": said.0, "status": said.1}))?,
-        false => output::print(&format!("{}: {}", said.0, said.1))?,
+        true => {
+            let mut answer = json!({"namespace": namespace});
+            answer
+                .as_object_mut()
+                .into_iter()
+                .for_each(|all| all.extend(json.as_object().cloned().unwrap_or_default()));
+            output::print_json(&answer)?;
+        }
+        false => output::print(&format!("{namespace}: {said}"))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     args::Globals,
-    database::{Database, FOLDER, Source},
+    database::{Database, FOLDER, Source, close},
     error::{Error, Result},
     logging, output,
 };
@@ -170,7 +170,7 @@ async fn work(
     while let Some(ended) = workers.join_next().await {
         ended?.0?;
     }
-    pool.close().await;
+    close(&pool).await;
     Ok(())
 }
 

@@ -1,7 +1,12 @@
 //! `tasker worker`: a process of its own with the built-in handlers.
 
 use super::service::{PATIENCE, ServiceArgs};
-use crate::{args::Globals, database::Database, error::Result, logging, output, units};
+use crate::{
+    args::Globals,
+    database::{Database, close},
+    error::Result,
+    logging, output, units,
+};
 use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
@@ -55,7 +60,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
         }))?;
     }
     worker.run(shutdown).await?;
-    pool.close().await;
+    close(&pool).await;
     Ok(ExitCode::SUCCESS)
 }
 

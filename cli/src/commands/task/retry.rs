@@ -21,7 +21,7 @@ pub struct RetryArgs {
     #[arg(value_name = "TASK", required_unless_present = "ManyArgs", conflicts_with = "ManyArgs")]
     task_id: Option<Uuid>,
     /// Only this step.
-    #[arg(long, value_name = "STEP", requires = "task_id")]
+    #[arg(long, value_name = "STEP", conflicts_with = "ManyArgs")]
     step: Option<String>,
     #[command(flatten)]
     by: ByArgs,
