@@ -167,12 +167,15 @@ async fn calls_that_hang_on_a_host_that_is_gone_are_given_up_soon_after_another_
     let url = proxy.url(&world.db.url);
     let worker = Observed::worker(&url, |builder| builder).await;
     let orchestrator = Observed::orchestrator(&url).await;
-    (worker.is(true).await, orchestrator.is(true).await);
+    worker.is(true).await;
+    orchestrator.is(true).await;
     proxy.set(Network::Silent);
-    (worker.is(false).await, orchestrator.is(false).await);
+    worker.is(false).await;
+    orchestrator.is(false).await;
     let moved = Instant::now();
     proxy.set(Network::Moved);
-    (worker.is(true).await, orchestrator.is(true).await);
+    worker.is(true).await;
+    orchestrator.is(true).await;
     let id = world.enqueue(json!({})).await;
     eventually("the task to complete", Duration::from_secs(45), async || {
         let status = tasker_core::client::status(&world.db.pool, id).await.unwrap();
@@ -181,7 +184,8 @@ async fn calls_that_hang_on_a_host_that_is_gone_are_given_up_soon_after_another_
     .await;
     // TCP would take many minutes, and a call's own limit is one.
     assert!(moved.elapsed() < Duration::from_secs(40), "{:?}", moved.elapsed());
-    (worker.stop().await, orchestrator.stop().await);
+    worker.stop().await;
+    orchestrator.stop().await;
 }
 
 #[tokio::test]
@@ -210,7 +214,8 @@ async fn an_error_of_a_function_of_the_application_is_no_outage() {
         assert_eq!(world.ended(id).await, "blocked_by_failures");
     }
     assert_eq!((worker.health.is_healthy(), worker.health.status().since), (true, since), "never doubted");
-    (worker.stop().await, orchestrator.stop().await);
+    worker.stop().await;
+    orchestrator.stop().await;
 }
 
 #[tokio::test]
