@@ -9,6 +9,10 @@ begin
           from (select distinct on (n.task_id) n.* from unnest(p_task_ids, p_reasons, p_steps, p_details) with ordinality n(task_id, reason, step, detail, n)
                  order by n.task_id, n.n) i
          where not exists (select from tasker.dlq_entries d where d.task_id = i.task_id and d.status = 'pending' and d.reason <> 'bad_message')
+           -- Nothing has moved since somebody closed an entry for the same reason: it has been looked at.
+           and (i.reason = 'manual' or not exists (
+                select from tasker.dlq_entries d join tasker.tasks t on t.task_id = d.task_id
+                 where d.task_id = i.task_id and d.reason = i.reason and d.resolved_at >= t.updated_at))
          order by i.task_id
         on conflict (task_id) where status = 'pending' and reason <> 'bad_message' do nothing
         returning reason;

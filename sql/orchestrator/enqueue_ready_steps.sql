@@ -12,15 +12,20 @@ begin
     perform tasker.set_actor(p_orchestrator_id);
     perform tasker.hold_due_steps(p_max, v_now);
     select array_agg(d.task_id), array_agg(d.step), array_agg(d.held) into v_task_ids, v_steps, v_held
-      from ((select r.task_id, r.step, false as held from tasker.ready_steps r
-              where r.available_at <= v_now and r.namespace not in (select g.namespace from tasker.gated_namespaces g)
+      -- By priority among those that have been due for longest: among all of them would be a sort of all at each call.
+      from ((select r.task_id, r.step, false as held
+               from (select * from tasker.ready_steps r
+                      where r.available_at <= v_now and r.namespace not in (select g.namespace from tasker.gated_namespaces g)
+                      order by r.available_at limit p_max * 4) r
               order by r.priority desc, r.available_at limit p_max)
             union all
             select h.task_id, h.step, true from tasker.open_held_steps(p_max) h) d;
     -- At most 100 tasks a transaction, and none that somebody holds, so that this never blocks the hot path.
     with free as materialized (
         select t.task_id from tasker.tasks t
-         where t.task_id = any (v_task_ids) order by t.task_id limit 100 for no key update skip locked
+         where t.task_id in (select i.task_id from unnest(v_task_ids) with ordinality i(task_id, n) group by i.task_id order by min(i.n) limit 100)
+           and t.completed_at is null
+         order by t.task_id for no key update skip locked
     )
     select array_agg(f.task_id) into v_locked from free f;
     with moved as (
@@ -29,7 +34,8 @@ begin
           from (select distinct on (i.task_id, i.step) i.* from unnest(v_task_ids, v_steps, v_held) with ordinality i(task_id, step, held, n)
                  where i.task_id = any (v_locked) order by i.task_id, i.step, i.held desc) d
          where s.task_id = d.task_id and s.name = d.step and s.state = 'pending' and s.waiting_on = 0
-           and (d.held or s.available_at <= v_now)
+           -- What was read before the lock may be out of date: sent, failed, and waiting for its time by now.
+           and case when d.held then s.available_at is null else s.available_at <= v_now end
         returning s.task_id, s.name, not d.held and s.error is not null as is_retry, d.n
     ), counted as (
         select m.task_id, count(*) as n, count(*) filter (where m.is_retry) as retries from moved m group by m.task_id
@@ -41,9 +47,10 @@ begin
           from counted c
          where t.task_id = c.task_id
     ), taken as (
-        -- Those that are held no longer, cancelled ones too.
+        -- Those that are held no longer, those of finished tasks too.
         delete from tasker.held_steps h using unnest(v_task_ids, v_steps, v_held) i(task_id, step, held)
-         where h.task_id = i.task_id and h.step = i.step and i.held and i.task_id = any (v_locked)
+         where h.task_id = i.task_id and h.step = i.step and i.held
+           and (i.task_id = any (v_locked) or exists (select from tasker.tasks t where t.task_id = i.task_id and t.completed_at is not null))
     )
     select array_agg(m.task_id order by m.n), array_agg(m.name order by m.n) into v_task_ids, v_steps from moved m;
     perform tasker.send_steps(v_task_ids, v_steps);

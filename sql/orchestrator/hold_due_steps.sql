@@ -13,7 +13,7 @@ begin
              order by r.available_at limit p_max) d;
     with free as materialized (
         select t.task_id from tasker.tasks t
-         where t.task_id = any (v_task_ids) order by t.task_id limit 100 for no key update skip locked
+         where t.task_id = any (v_task_ids) and t.completed_at is null order by t.task_id limit 100 for no key update skip locked
     )
     select array_agg(f.task_id) into v_task_ids from free f;
     with moved as (

@@ -3,19 +3,27 @@ language plpgsql volatile set search_path = '' as $$
 declare
     v_task_ids  uuid[];
     v_steps     text[];
+    v_oldest    timestamptz[];
+    v_locked    uuid[];
 begin
-    -- A step that is in progress has its message until its result is stored, so it is looked for here too.
+    -- A step that is in progress has its message until its result is stored, so it is looked for here too. Looked for first,
+    -- then locked: few are lost, and many may be running.
     with queues as materialized (
         select n.namespace, least(tasker.oldest_message(tasker.worker_queue(n.namespace)), p_now - interval '1 minute') as oldest from tasker.namespaces n
-    ), still as materialized (
-        select t.task_id, q.oldest from tasker.tasks t join queues q on q.namespace = t.namespace
-         where t.completed_at is null and t.active > 0 and t.updated_at < q.oldest
-         for no key update of t skip locked
-    ), lost as materialized (
+    )
+    select array_agg(l.task_id), array_agg(l.oldest) into v_task_ids, v_oldest
+      from (select t.task_id, q.oldest from tasker.tasks t join queues q on q.namespace = t.namespace
+             where t.completed_at is null and t.active > 0 and t.updated_at < q.oldest
+               and exists (select from tasker.steps s where s.task_id = t.task_id and s.state in ('enqueued', 'in_progress')
+                              and s.enqueued_at < q.oldest and s.updated_at < q.oldest)
+             limit least(p_max, 100)) l;
+    v_locked := tasker.lock_free_tasks(v_task_ids);
+    with lost as materialized (
         select s.task_id, s.name
-          from still t
+          from unnest(v_task_ids, v_oldest) t(task_id, oldest)
          cross join lateral (select * from tasker.steps s where s.task_id = t.task_id and s.state in ('enqueued', 'in_progress')
                                 and s.enqueued_at < t.oldest and s.updated_at < t.oldest limit p_max for no key update skip locked) s
+         where t.task_id = any (v_locked)
          limit p_max
     ), touched as (
         update tasker.steps s

@@ -20,9 +20,16 @@ begin
          cross join lateral (select t.completed_at is not null as task_finished, tasker.worker_queue(t.namespace) as queue, p.lease
                                from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
                               where t.task_id = s.task_id offset 0) t
+    ), finished as materialized (
+        -- A step of a finished task is cancelled, but not while somebody is about to let the task go on.
+        select t.task_id
+          from (select distinct f.task_id from found f where f.live and f.task_finished) f
+         cross join lateral (select * from tasker.tasks t where t.task_id = f.task_id and t.completed_at is not null for share skip locked) t
     ), live as (
         -- A step may have been sent twice: one message claims it, the others are dropped.
-        select distinct on (f.task_id, f.name) f.* from found f where f.live order by f.task_id, f.name, f.msg_id
+        select distinct on (f.task_id, f.name) f.* from found f
+         where f.live and (not f.task_finished or f.task_id in (select n.task_id from finished n))
+         order by f.task_id, f.name, f.msg_id
     ), moved as (
         update tasker.steps s
            set state = (case when f.task_finished then 'cancelled' when f.attempt >= f.max_attempts then 'enqueued_for_orchestration' else 'in_progress' end)::tasker.step_state,
@@ -38,7 +45,9 @@ begin
     select array_agg(m.task_id) filter (where m.state = 'in_progress'), array_agg(m.name) filter (where m.state = 'in_progress'),
            array_agg(m.msg_id) filter (where m.state = 'in_progress'), array_agg(m.lease) filter (where m.state = 'in_progress'),
            array_agg(tasker.result_message(m.task_id, m.name, m.claim_no)) filter (where m.state = 'enqueued_for_orchestration'),
-           (select array_agg(r.msg_id) from refs r where not exists (select from found f where f.msg_id = r.msg_id)
+           (select array_agg(r.msg_id) from refs r
+             where not exists (select from found f where f.msg_id = r.msg_id
+                                  and (not (f.live and f.task_finished) or f.task_id in (select n.task_id from finished n)))
                and exists (select from tasker.steps s where s.task_id = r.task_id and s.name = r.name))
       into task_ids, steps, msg_ids, leases, v_expired, v_held
       from moved m;

@@ -7,7 +7,7 @@ declare
     v_claim_nos  int[];
     v_outcomes   jsonb[];
     v_errors     jsonb[];
-    v_durations  numeric[];
+    v_durations  int[];
     v_statuses   text[];
     v_stored     int[];
     v_owners     uuid[];
@@ -18,7 +18,7 @@ begin
     perform tasker.set_actor(p_worker_id);
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
            array_agg(e.r -> 'outcome'), array_agg(tasker.outcome_error(e.r -> 'outcome')),
-           array_agg(case when jsonb_typeof(e.r -> 'duration_ms') = 'number' then round((e.r ->> 'duration_ms')::numeric) end)
+           array_agg(tasker.to_count(e.r -> 'duration_ms'))
       into v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations
       from jsonb_array_elements(p_results) e(r);
     if v_task_ids is null then
@@ -30,7 +30,7 @@ begin
                             and s.claim_no = i.claim_no and s.state = 'in_progress' for no key update) s;
     with stored as (
         update tasker.steps s
-           set state = 'enqueued_for_orchestration', updated_at = v_now, duration_ms = least(r.duration, 1e12),
+           set state = 'enqueued_for_orchestration', updated_at = v_now, duration_ms = r.duration,
                result = case when r.error is null then coalesce(r.outcome -> 'result', 'null') end,
                error = r.error || jsonb_build_object('attempt', s.attempt)
           from (select distinct on (1, 2, 3) * from unnest(v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations)
