@@ -71,6 +71,7 @@ async fn accept(listener: TcpListener, handle: PrometheusHandle, health: Health)
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection for metrics");
+                // Too many open files, most likely: it would fail again at once, and the loop would spin.
                 sleep(Duration::from_secs(1)).await;
             }
         }

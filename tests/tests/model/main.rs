@@ -24,7 +24,7 @@ fn the_engine_does_what_the_model_does() {
 }
 
 #[test]
-#[ignore = "takes many minutes"]
+#[ignore = "the long run, half an hour: see the module; the normal run is the test above"]
 fn the_engine_does_what_the_model_does_ten_thousand_times() {
     run(10_000);
 }
