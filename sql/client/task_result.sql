@@ -10,9 +10,16 @@ begin
     elsif v_done and v_result is null then
         select coalesce(jsonb_object_agg(s.name, s.result), '{}') into v_result
           from tasker.tasks t
-          join tasker.template_steps p on p.template_id = t.template_id and p.is_leaf
-          join tasker.steps s on s.task_id = t.task_id and s.template_step = p.name and s.satisfied
-         where t.task_id = p_task_id;
+          join tasker.templates v on v.template_id = t.template_id
+          join tasker.template_steps p on p.template_id = t.template_id
+         -- Where steps may not exist, a leaf is what has none that depends on it in this task. A batch is there if its first instance is.
+         cross join lateral (select case when v.dynamic then not exists (
+                                        select from tasker.template_edges e
+                                          join tasker.steps c on c.task_id = t.task_id and c.name in (e.child, tasker.instance_name(e.child, 1))
+                                         where e.template_id = t.template_id and e.parent = p.name)
+                                    else p.is_leaf end as is_leaf offset 0) l
+          join tasker.steps s on s.task_id = t.task_id and s.template_step = p.name and s.satisfied and s.state <> 'error'
+         where t.task_id = p_task_id and l.is_leaf;
     end if;
     return v_result;
 end

@@ -20,7 +20,7 @@ begin
           join chosen c on c.task_id = s.task_id
           left join waits w on w.task_id = s.task_id and w.child = s.template_step
          -- What still waits in a task that goes on has the right count.
-         where s.state in ('error', 'cancelled') or s.state = 'pending' and c.completed_at is not null;
+         where not s.satisfied and (s.state in ('error', 'cancelled') or s.state = 'pending' and c.completed_at is not null);
 end
 $$;
 comment on function tasker.failed_steps(uuid[]) is 'The steps that run again when tasks in blocked_by_failures or error go on, and how many steps each of them waits for.';

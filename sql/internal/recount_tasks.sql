@@ -11,10 +11,10 @@ begin
                count(*) filter (where s.state = 'pending' and s.waiting_on = 0 and (s.error is null or s.available_at is null)) as held,
                count(*) filter (where s.state = 'pending' and s.waiting_on = 0 and s.error is not null and s.available_at is not null) as waiting_retry,
                -- A cancelled step of a task that goes on keeps it from its end just as a failed one does.
-               count(*) filter (where s.state in ('error', 'cancelled')) as failed,
+               count(*) filter (where s.state in ('error', 'cancelled') and not s.satisfied) as failed,
                -- The failure that the task names stays while its step is in error.
                (array_agg(jsonb_build_object('step', s.name) || s.error order by s.name = t.error ->> 'step' desc nulls last, s.completed_at, s.name)
-                    filter (where s.state = 'error'))[1] as error
+                    filter (where s.state = 'error' and not s.satisfied))[1] as error
           from (select distinct i.task_id from unnest(p_task_ids) i(task_id)) i
           join tasker.tasks t on t.task_id = i.task_id
           join tasker.steps s on s.task_id = t.task_id

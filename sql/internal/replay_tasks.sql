@@ -23,11 +23,13 @@ begin
         perform tasker.notify_queue('orchestration_task_requests');
     end if;
     -- Locked in one statement, read in the next.
-    perform from tasker.steps s where s.task_id = any (p_task_ids) and s.state in ('error', 'cancelled')
+    perform from tasker.steps s where s.task_id = any (p_task_ids) and s.state in ('error', 'cancelled') and not s.satisfied
       order by s.task_id, s.name for no key update;
     select array_agg(f.task_id), array_agg(f.name), array_agg(f.waiting_on) into v_task_ids, v_names, v_waiting_on
       from tasker.failed_steps(p_task_ids) f;
     perform tasker.restart_steps(v_task_ids, v_names, v_waiting_on);
+    -- What was decided when the task had failed.
+    perform tasker.create_steps(p_task_ids, v_now, true);
     perform tasker.recount_tasks(p_task_ids);
 end
 $$;

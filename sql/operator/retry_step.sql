@@ -8,6 +8,9 @@ begin
     select * into v_step from tasker.steps s where s.task_id = p_task_id and s.name = p_step;
     if v_task.completed_at is not null then
         perform tasker.refuse_finished_task(p_task_id, v_task.state);
+    elsif v_step.satisfied and v_step.state = 'error' then
+        raise exception 'instance "%" of task % has failed and its batch goes on without it', p_step, p_task_id
+            using errcode = 'TK033', hint = 'failure_strategy: continue_on_failure counts it as failed for what comes after. To run it again, enqueue a new task.';
     elsif v_step.satisfied then
         raise exception 'step "%" of task % is %: what depends on it may have used its result', p_step, p_task_id, v_step.state
             using errcode = 'TK033', hint = 'Only steps in error or cancelled can be retried. To run it all again, enqueue a new task.';

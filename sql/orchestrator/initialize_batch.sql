@@ -22,8 +22,8 @@ begin
      cross join lateral (select * from tasker.tasks t where t.task_id = r.task_id offset 0) t
      where t.state = 'pending';
     with made as (
-        insert into tasker.steps (task_id, name, template_step, state, waiting_on, max_attempts, available_at, enqueued_at, updated_at, created_at)
-        select r.task_id, p.name, p.name,
+        insert into tasker.steps (task_id, name, template_step, decides, state, waiting_on, max_attempts, available_at, enqueued_at, updated_at, created_at)
+        select r.task_id, p.name, p.name, p.type in ('decision', 'batchable'),
                (case when p.parent_count = 0 and not (t.later or t.gated) then 'enqueued' else 'pending' end)::tasker.step_state,
                p.parent_count, p.max_attempts,
                case when p.parent_count = 0 and t.later then t.run_at end,
@@ -31,7 +31,7 @@ begin
           from unnest(v_task_ids, v_templates, v_errors) r(task_id, template_id, error)
          cross join lateral (select t.run_at, coalesce(t.run_at > v_now, false) as later, t.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
                                from tasker.tasks t where t.task_id = r.task_id offset 0) t
-          join tasker.template_steps p on p.template_id = r.template_id
+          join tasker.template_steps p on p.template_id = r.template_id and p.initial
          where r.error is null
          order by r.task_id, p.level, p.position
         returning task_id, name, state, available_at, state = 'pending' and waiting_on = 0 and available_at is null as held

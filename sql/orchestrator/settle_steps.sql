@@ -10,7 +10,9 @@ begin
                              when s.error is null then 'complete'
                              when (s.error ->> 'retryable')::boolean and s.attempt < s.max_attempts then 'pending'
                              else 'error' end)::tasker.step_state,
-               satisfied = not r.finished and s.error is null,
+               -- A failure that its batch is to go on after counts like an end.
+               satisfied = not r.finished and (s.error is null or p.failure_strategy is not distinct from 'continue_on_failure'
+                                               and not ((s.error ->> 'retryable')::boolean and s.attempt < s.max_attempts)),
                available_at = case when not r.finished and (s.error ->> 'retryable')::boolean and s.attempt < s.max_attempts
                               then p_now + make_interval(secs => coalesce((s.error ->> 'retry_after_ms')::bigint,
                                    tasker.backoff_ms(p.backoff, s.attempt, p.backoff_base_ms, p.max_backoff_ms, p.jitter)) / 1000.0) end,
@@ -23,7 +25,7 @@ begin
           join tasker.template_steps p on p.template_id = r.template_id
          where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no
            and s.state = 'enqueued_for_orchestration' and p.name = s.template_step
-        returning s.task_id, r.template_id, s.name, s.template_step, s.state, s.available_at, s.error
+        returning s.task_id, r.template_id, s.name, s.template_step, s.state, s.available_at, s.error, s.satisfied, s.decides
     )
     select array_agg(row(m.*)::tasker.settled_step) into v_settled from moved m;
     return v_settled;

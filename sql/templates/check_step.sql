@@ -10,10 +10,17 @@ begin
         return;
     end if;
     return query select * from tasker.check_keys(p_step, p_path,
-        '{name,description,type,dependencies,handler,retry,timeout_seconds,lease_seconds}', '{name,handler}');
+        '{name,description,type,dependencies,handler,failure_strategy,retry,timeout_seconds,lease_seconds}', '{name,handler}');
     return query select * from tasker.check_name(p_step -> 'name', p_path || '/name', 'the name of a step', 63);
     return query select * from tasker.check_type(p_step -> 'description', p_path || '/description', 'description', '{string}');
-    return query select p_path || '/type', 'invalid_value', 'type must be standard' where p_step -> 'type' <> '"standard"';
+    return query select p_path || '/type', 'invalid_value',
+        format('type must be standard, decision, deferred, batchable, or batch_worker; it is %s', left((p_step -> 'type')::text, 100))
+        where p_step -> 'type' not in ('"standard"', '"decision"', '"deferred"', '"batchable"', '"batch_worker"');
+    return query select p_path || '/failure_strategy', 'invalid_value',
+        case when p_step -> 'type' is distinct from '"batch_worker"' then 'failure_strategy belongs to steps of type batch_worker'
+             else format('failure_strategy must be fail_fast or continue_on_failure; it is %s', left((p_step -> 'failure_strategy')::text, 100)) end
+        where p_step ? 'failure_strategy'
+          and (p_step -> 'type' is distinct from '"batch_worker"' or p_step -> 'failure_strategy' not in ('"fail_fast"', '"continue_on_failure"'));
     return query select * from tasker.check_type(p_step -> 'dependencies', p_path || '/dependencies', 'dependencies', '{array}');
     return query select * from tasker.check_handler(p_step -> 'handler', p_path || '/handler');
     return query select * from tasker.check_number(p_step -> 'timeout_seconds', p_path || '/timeout_seconds', 'timeout_seconds', 0.001, 31536000, false);

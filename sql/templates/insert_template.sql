@@ -14,9 +14,12 @@ begin
     insert into tasker.template_edges (template_id, parent, child)
     select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
       from tasker.template_dependencies(p_definition -> 'steps') d;
-    insert into tasker.template_steps (template_id, name, position, level, handler, config, max_attempts, backoff,
+    insert into tasker.template_steps (template_id, name, position, level, type, failure_strategy, handler, config, max_attempts, backoff,
                                        backoff_base_ms, max_backoff_ms, jitter, timeout, lease, parent_count, is_leaf)
-    select v_id, e.s ->> 'name', e.n, 0, e.s #>> '{handler,callable}', coalesce(e.s #> '{handler,config}', '{}'),
+    select v_id, e.s ->> 'name', e.n, 0, coalesce(e.s ->> 'type', 'standard'),
+           case when e.s ->> 'type' = 'batch_worker' then coalesce(e.s ->> 'failure_strategy', 'fail_fast') end,
+           -- An entry point of a handler is a handler by itself to everything but the program that has it.
+           concat_ws('.', e.s #>> '{handler,callable}', e.s #>> '{handler,method}'), coalesce(e.s #> '{handler,config}', '{}'),
            case when (e.s #>> '{retry,retryable}') = 'false' then 1 else coalesce((e.s #>> '{retry,max_attempts}')::numeric::int, 3) end,
            coalesce(e.s #>> '{retry,backoff}', 'exponential'),
            coalesce((e.s #>> '{retry,backoff_base_ms}')::numeric::bigint, 1000),
@@ -36,6 +39,21 @@ begin
         exit when not found;
         v_level := v_level + 1;
     end loop;
+    -- What depends on a choice, near or far, does not exist from the start.
+    for v_n in 0 .. v_level loop
+        update tasker.template_steps c
+           set initial = coalesce(x.initial, true), after_batch = coalesce(x.after_batch, false),
+               decision_depth = coalesce(x.depth, 0) + (c.type = 'decision')::int
+          from tasker.template_steps s
+          left join lateral (select bool_and(p.initial and p.type <> 'decision' and not (p.type = 'batchable' and s.type = 'batch_worker')) as initial,
+                                    bool_or(p.type = 'batch_worker') as after_batch, max(p.decision_depth) as depth
+                               from tasker.template_edges e
+                               join tasker.template_steps p on p.template_id = v_id and p.name = e.parent
+                              where e.template_id = v_id and e.child = s.name) x on true
+         where s.template_id = v_id and s.level = v_n and c.template_id = v_id and c.name = s.name;
+    end loop;
+    update tasker.templates t set dynamic = true
+     where t.template_id = v_id and exists (select from tasker.template_steps s where s.template_id = v_id and not s.initial);
     return v_id;
 end
 $$;

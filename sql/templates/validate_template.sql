@@ -26,6 +26,7 @@ begin
            cross join lateral tasker.check_step(e.s, format('/steps/%s', e.n - 1)) c
            order by e.n;
         return query select * from tasker.check_graph(p_definition -> 'steps');
+        return query select * from tasker.check_choices(p_definition -> 'steps');
     else
         return query select * from tasker.check_type(p_definition -> 'steps', '/steps', 'steps', '{array}');
     end if;

@@ -17,7 +17,7 @@ declare
     v_claimed_steps  text[];
 begin
     perform tasker.set_actor(p_worker_id);
-    -- Successes only: failures, results over the limit, and whatever else is not settled here, take the way by the queue.
+    -- Successes only: failures, choices, results over the limit, and whatever else is not settled here, take the way by the queue.
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
            array_agg(case when e.r #>> '{outcome,type}' = 'success' and (pg_column_size(e.r) <= 1000 or tasker.result_too_large(e.r #> '{outcome,result}') is null)
                           then coalesce(e.r #> '{outcome,result}', 'null') end)
@@ -40,11 +40,11 @@ begin
                  cross join lateral (select t.template_id from tasker.tasks t where t.task_id = i.task_id offset 0) t
                  where i.result is not null and i.task_id = any (v_free)
                  order by i.task_id, i.step, i.n) r
-         where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress'
+         where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' and not s.decides
         returning r.n::int, s.task_id, r.template_id, s.name, s.template_step, s.state, s.msg_id
     )
     select array_agg(d.n), array_agg(d.task_id), array_agg(d.msg_id),
-           array_agg(row(d.task_id, d.template_id, d.name, d.template_step, d.state, null, null)::tasker.settled_step)
+           array_agg(row(d.task_id, d.template_id, d.name, d.template_step, d.state, null, null, true, false)::tasker.settled_step)
       into v_done, v_owners, v_msg_ids, v_settled
       from done d;
     if v_done is not null then

@@ -1,4 +1,4 @@
-create function tasker.result_too_large(p_result jsonb) returns text
+create function tasker.result_too_large(p_result jsonb, p_what text default 'result') returns text
 language plpgsql stable as $$
 declare
     v_max  int := (select c.max_result_bytes from tasker.settings c);
@@ -9,7 +9,7 @@ begin
         return null;
     end if;
     v_size := octet_length(p_result::text);
-    return case when v_size > v_max then format('the result has %s bytes; the limit is %s (max_result_bytes in tasker.settings)', v_size, v_max) end;
+    return case when v_size > v_max then format('the %s has %s bytes; the limit is %s (max_result_bytes in tasker.settings)', p_what, v_size, v_max) end;
 end
 $$;
-comment on function tasker.result_too_large(jsonb) is 'What is wrong with a result that is over the limit, or null. The caller asks only about outcomes of more than 1,000 bytes.';
+comment on function tasker.result_too_large(jsonb, text) is 'What is wrong with a result that is over the limit, or null. The caller asks only about outcomes of more than 1,000 bytes.';

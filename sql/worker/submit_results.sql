@@ -13,11 +13,13 @@ declare
     v_owners     uuid[];
     v_msg_ids    bigint[];
     v_messages   jsonb[];
+    v_decides    boolean;
+    v_saved      int[];
     v_n          int;
 begin
     perform tasker.set_actor(p_worker_id);
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
-           array_agg(e.r -> 'outcome'), array_agg(tasker.outcome_error(e.r -> 'outcome')),
+           array_agg(e.r -> 'outcome'), array_agg(tasker.outcome_error(e.r ->> 'task_id', e.r ->> 'step', e.r -> 'outcome')),
            array_agg(tasker.to_count(e.r -> 'duration_ms'))
       into v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations
       from jsonb_array_elements(p_results) e(r);
@@ -25,13 +27,21 @@ begin
         return;
     end if;
     -- Locked in key order, so that two submits of the same steps cannot wait for each other in a circle.
-    perform 1 from (select distinct on (1, 2) * from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no) order by 1, 2) i
-     cross join lateral (select from tasker.steps s where s.task_id = i.task_id and s.name = i.step
+    select coalesce(bool_or(s.decides), false) into v_decides
+      from (select distinct on (1, 2) * from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no) order by 1, 2) i
+     cross join lateral (select s.decides from tasker.steps s where s.task_id = i.task_id and s.name = i.step
                             and s.claim_no = i.claim_no and s.state = 'in_progress' for no key update) s;
+    if v_decides then
+        v_errors := tasker.refuse_undecided(v_task_ids, v_steps, v_outcomes, v_errors);
+    end if;
+    if exists (select from unnest(v_outcomes) o where o ->> 'type' = 'checkpoint') then
+        v_saved := tasker.save_checkpoints(p_worker_id, v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_now);
+    end if;
     with stored as (
         update tasker.steps s
            set state = 'enqueued_for_orchestration', updated_at = v_now, duration_ms = r.duration,
                result = case when r.error is null then coalesce(r.outcome -> 'result', 'null') end,
+               decided = case when s.decides and r.error is null then r.outcome - '{type,result}'::text[] end,
                error = r.error || jsonb_build_object('attempt', s.attempt)
           from (select distinct on (1, 2, 3) * from unnest(v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations)
                                        with ordinality i(task_id, step, claim_no, outcome, error, duration, n) order by 1, 2, 3, i.n) r
@@ -48,15 +58,15 @@ begin
         perform tasker.notify_queue('orchestration_step_results');
     end if;
     v_statuses := array_fill(null::text, array[cardinality(v_task_ids)]);
-    foreach v_n in array coalesce(v_stored, '{}') loop
+    foreach v_n in array coalesce(v_stored || v_saved, '{}') loop
         v_statuses[v_n] := case when v_errors[v_n] ->> 'code' in ('invalid_outcome', 'result_too_large') then 'rejected' else 'accepted' end;
     end loop;
     return query
         select i.task_id, i.step,
-               coalesce(i.status, (select case when s.claim_no = i.claim_no and s.state in ('enqueued_for_orchestration', 'complete', 'error', 'pending')
+               coalesce(i.status, (select case when s.claim_no = i.claim_no and (s.state in ('enqueued_for_orchestration', 'complete', 'error', 'pending') or s.state = 'enqueued' and i.outcome ->> 'type' = 'checkpoint')
                                                then 'duplicate' else 'stale' end
                                      from tasker.steps s where s.task_id = i.task_id and s.name = i.step), 'rejected')
-          from unnest(v_task_ids, v_steps, v_claim_nos, v_statuses) i(task_id, step, claim_no, status);
+          from unnest(v_task_ids, v_steps, v_claim_nos, v_statuses, v_outcomes) i(task_id, step, claim_no, status, outcome);
 end
 $$;
-comment on function tasker.submit_results(uuid, jsonb) is 'Stores results: [{"task_id","step","claim_no","outcome":{…},"duration_ms"}]. Each is answered, in order: accepted; duplicate (this claim''s result is stored already); stale (the claim has passed to another, or the step is settled: nothing changed); rejected (no such step, or an outcome of the wrong form or over max_result_bytes, which fails the step). One call, one commit.';
+comment on function tasker.submit_results(uuid, jsonb) is 'Stores results: [{"task_id","step","claim_no","outcome":{…},"duration_ms"}]. Outcomes: success, failure, decision, batches, checkpoint; docs/sql-api.md has their keys. Each is answered, in order: accepted; duplicate (this claim''s result is stored already); stale (the claim has passed to another, or the step is settled: nothing changed); rejected (no such step, or an outcome of the wrong form or over max_result_bytes, which fails the step). One call, one commit.';

@@ -15,7 +15,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
                                      count(*) filter (where s.state in ('enqueued', 'in_progress', 'enqueued_for_orchestration')) as active,
                                      count(*) filter (where s.state = 'pending' and s.waiting_on = 0 and s.error is null) as held,
                                      count(*) filter (where s.state = 'pending' and s.waiting_on = 0 and s.error is not null) as waiting_retry,
-                                     count(*) filter (where s.state = 'error') as failed
+                                     count(*) filter (where s.state in ('error', 'cancelled') and not s.satisfied) as failed
                                 from tasker.steps s where s.task_id = t.task_id) s
           where t.completed_at is null and t.state <> 'pending'
             and ((t.remaining, t.active, t.failed) <> (s.remaining, s.active, s.failed) or t.held + t.waiting_retry <> s.held + s.waiting_retry)",
@@ -38,27 +38,35 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           where t.state = 'complete' and not s.satisfied",
     ),
     (
-        "a step is satisfied when, and only when, it is complete or resolved",
-        "select format('step %s of task %s is %s, satisfied %s', s.name, s.task_id, s.state, s.satisfied) from tasker.steps s
-          where s.satisfied <> (s.state in ('complete', 'resolved_manually'))",
+        "a step is satisfied when, and only when, it is complete or resolved, or failed in a batch that goes on",
+        "select format('step %s of task %s is %s, satisfied %s', s.name, s.task_id, s.state, s.satisfied)
+           from tasker.steps s join tasker.tasks t using (task_id) join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
+          where s.satisfied <> (s.state in ('complete', 'resolved_manually') or s.state = 'error' and p.failure_strategy is not distinct from 'continue_on_failure')",
     ),
     (
         "waiting_on counts the parents that are not satisfied",
         "select format('step %s of task %s waits on %s, %s parents are not satisfied', s.name, s.task_id, s.waiting_on, p.n)
            from tasker.steps s join tasker.tasks t using (task_id)
-          cross join lateral (select count(*) as n from tasker.template_edges e join tasker.steps q on q.task_id = s.task_id and q.name = e.parent
+          cross join lateral (select count(*) as n from tasker.template_edges e join tasker.steps q on q.task_id = s.task_id and q.template_step = e.parent
                                where e.template_id = t.template_id and e.child = s.template_step and not q.satisfied) p
           -- One that was resolved by hand waits for nothing any more, and is counted down no more.
           where t.completed_at is null and s.state <> 'resolved_manually' and s.waiting_on <> p.n",
     ),
     (
         "no step begins before its parents are satisfied",
-        "select format('step %s of task %s began before its parent %s was satisfied', c.name, c.task_id, e.parent)
+        "select format('step %s of task %s began before its parent %s was satisfied', c.name, c.task_id, q.name)
            from tasker.step_transitions c join tasker.tasks t using (task_id) join tasker.steps s on s.task_id = c.task_id and s.name = c.name
            join tasker.template_edges e on e.template_id = t.template_id and e.child = s.template_step
+           join tasker.steps q on q.task_id = c.task_id and q.template_step = e.parent
           where c.to_state = 'in_progress'
-            and not exists (select from tasker.step_transitions p where p.task_id = c.task_id and p.name = e.parent
-                               and p.to_state in ('complete', 'resolved_manually') and p.transition_id < c.transition_id)",
+            and not exists (select from tasker.step_transitions p where p.task_id = c.task_id and p.name = q.name
+                               and (p.to_state in ('complete', 'resolved_manually') or p.to_state = 'error' and q.satisfied) and p.transition_id < c.transition_id)",
+    ),
+    (
+        "the steps of a task are those that exist by the rule",
+        "select format('step %s of task %s: %s, made: %s', g.step, g.task_id, g.presence, g.made)
+           from tasker.tasks t cross join lateral tasker.graph_nodes(array[t.task_id]) g
+          where g.made <> (g.presence = 'exists') and t.completed_at is null and t.state <> 'pending'",
     ),
     (
         "a step completes at most once",

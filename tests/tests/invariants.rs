@@ -1,7 +1,7 @@
 //! Each invariant finds what it is there for: with one function of the engine broken on purpose, it complains.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tasker_tests::{
     engine::{Engine, flow},
@@ -31,17 +31,23 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     (
         "a complete task has only satisfied",
         "evaluate_tasks",
-        "t.remaining - c.done as remaining",
+        "t.remaining - c.done + coalesce(m.n, 0) as remaining",
         "0::bigint as remaining",
     ),
     (
         "a step is satisfied when",
         "settle_steps",
-        "satisfied = not r.finished and s.error is null",
-        "satisfied = true",
+        "satisfied = not r.finished and (s.error is null",
+        "satisfied = (true or s.error is null",
     ),
     ("waiting_on counts", "advance_tasks", "waiting_on = c.waiting_on - i.n", "waiting_on = c.waiting_on"),
     ("no step begins before", "initialize_batch", "p.parent_count = 0", "true"),
+    (
+        "the steps of a task are those",
+        "create_steps",
+        "where g.presence = 'exists'",
+        "where g.presence <> 'exists'",
+    ),
     (
         "a step completes at most once",
         "audit_steps",
@@ -53,8 +59,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ("no step has more attempts", "claim_batch", "f.attempt >= f.max_attempts", "false"),
     (
         "a step that is enqueued or in progress",
-        "advance_tasks",
-        "perform tasker.send_steps(v_sent_tasks, v_sent_steps)",
+        "send_or_hold",
+        "perform tasker.send_steps(p_task_ids, p_steps)",
         "null",
     ),
     (
@@ -65,7 +71,7 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a ready step has its time or its place",
-        "advance_tasks",
+        "send_or_hold",
         "perform tasker.hold_steps(v_held_tasks, v_held_steps)",
         "null",
     ),
@@ -110,7 +116,31 @@ async fn exercise(e: &Engine) {
     e.start().await;
     let unprocessed = e.claim(9).await.remove(0);
     e.succeed(&unprocessed, json!(1)).await;
+    e.apply(choices()).await;
+    e.start().await;
+    for claim in e.claim(9).await.iter().filter(|claim| claim.step == "route") {
+        e.submit(claim, json!({"type": "decision", "create_steps": ["cut"]})).await;
+    }
+    e.process().await;
+    for claim in e.claim(9).await.iter().filter(|claim| claim.step == "cut") {
+        e.submit(claim, json!({"type": "batches", "cursors": [1, 2, 3]})).await;
+    }
+    e.process().await;
+    for claim in e.claim(9).await.iter().filter(|claim| claim.step == "work_002") {
+        e.submit(claim, json!({"type": "failure", "message": "no", "retryable": false})).await;
+    }
+    e.process().await;
     e.enqueue(json!({})).await;
+}
+
+/// A decision, and a batch that goes on after a failure.
+fn choices() -> Value {
+    let step = |name: &str, kind: &str, parents: Value| json!({"name": name, "type": kind, "dependencies": parents, "handler": {"callable": "h"}});
+    let mut work = step("work", "batch_worker", json!(["cut"]));
+    work["failure_strategy"] = json!("continue_on_failure");
+    json!({"namespace": "test", "name": "flow", "version": "choices", "steps": [
+        step("route", "decision", json!([])), step("cut", "batchable", json!(["route"])), step("other", "standard", json!(["route"])),
+        work, step("end", "deferred", json!(["work", "other"]))]})
 }
 
 #[tokio::test]

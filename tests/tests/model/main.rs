@@ -36,7 +36,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
         "s.attempt < s.max_attempts then 'pending'",
         "s.attempt <= s.max_attempts then 'pending'",
     ),
-    ("advance_tasks", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
+    ("counted_children", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
     ("complete_steps", "s.claim_no = r.claim_no and", ""),
     ("submit_results", "s.claim_no = r.claim_no and", ""),
     ("claim_batch", "f.attempt >= f.max_attempts", "f.attempt > f.max_attempts"),

@@ -1,0 +1,25 @@
+create function tasker.counted_children(p_settled tasker.settled_step[], p_claim int, p_handlers text[])
+returns table (task_id uuid, name text, n int, ready boolean, held boolean, claimed boolean)
+-- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that calls it.
+language sql stable as $$
+    with satisfied as (
+        select s.task_id, s.template_id, e.child, count(*)::int as n
+          from unnest(p_settled) s
+          join tasker.template_edges e on e.template_id = s.template_id and e.parent = s.template_step
+         where s.satisfied
+         group by s.task_id, s.template_id, e.child
+    ), counted as (
+        select s.task_id, c.name, s.n, c.waiting_on = s.n as ready,
+               c.waiting_on = s.n and exists (select from tasker.gated_namespaces)
+                   and (select t.namespace from tasker.tasks t where t.task_id = s.task_id) in (select g.namespace from tasker.gated_namespaces g) as held,
+               -- A step with a lease of its own is claimed from its queue, where that can be set.
+               p_claim > 0 and c.waiting_on = s.n and (select p.handler = any (p_handlers) and p.lease is null from tasker.template_steps p
+                                                        where p.template_id = s.template_id and p.name = c.template_step) as may_claim
+          from satisfied s
+         cross join lateral (select * from tasker.steps c where c.task_id = s.task_id and c.name = s.child and c.state = 'pending' offset 0) c
+    )
+    select c.task_id, c.name, c.n, c.ready, c.held,
+           not c.held and c.may_claim and row_number() over (order by not c.held and c.may_claim desc, c.task_id, c.name) <= p_claim
+      from counted c
+$$;
+comment on function tasker.counted_children(tasker.settled_step[], int, text[]) is 'The waiting children of satisfied steps: by how many each is counted down, whether it is ready then, held back, and to be claimed for the worker at once.';

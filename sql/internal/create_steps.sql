@@ -1,0 +1,66 @@
+create function tasker.create_steps(p_task_ids uuid[], p_now timestamptz, p_later boolean, out made_tasks uuid[], out made_counts int[],
+    out ready_tasks uuid[], out ready_steps text[], out ready_held boolean[])
+language plpgsql volatile as $$
+declare
+    v_batch_tasks  uuid[];
+    v_batch_steps  text[];
+begin
+    with nodes as materialized (
+        select g.task_id, g.template_id, g.step, p.type, p.level, p.position, p.max_attempts
+          from tasker.graph_nodes(p_task_ids) g
+          join tasker.template_steps p on p.template_id = g.template_id and p.name = g.step
+         where g.presence = 'exists' and not g.made
+    ), batches as materialized (
+        select n.*, b.name as batchable, b.decided -> 'cursors' as cursors
+          from nodes n
+          join tasker.template_edges e on e.template_id = n.template_id and e.child = n.step
+          join tasker.steps b on b.task_id = n.task_id and b.name = e.parent
+         where n.type = 'batch_worker'
+    ), waits as (
+        -- Read from the present state, which includes what the caller has just settled. Of what is made now nothing is satisfied.
+        select n.task_id, n.step, coalesce(sum(case
+                   when m.type = 'batch_worker' then (select jsonb_array_length(b.cursors) from batches b where b.task_id = n.task_id and b.step = m.step)
+                   when m.step is not null then 1
+                   when q.type = 'batch_worker' then (select count(*) from tasker.steps s where s.task_id = n.task_id and s.template_step = e.parent and not s.satisfied)
+                   else (select count(*) from tasker.steps s where s.task_id = n.task_id and s.name = e.parent and not s.satisfied) end), 0)::int as waiting_on
+          from nodes n
+          left join tasker.template_edges e on e.template_id = n.template_id and e.child = n.step
+          left join tasker.template_steps q on q.template_id = n.template_id and q.name = e.parent
+          left join nodes m on m.task_id = n.task_id and m.step = e.parent
+         where n.type <> 'batch_worker'
+         group by n.task_id, n.step
+    ), rows as (
+        select n.task_id, n.step as name, n.step as template_step, null::int as instance, null::jsonb as inputs, w.waiting_on, n.level, n.position, n.max_attempts,
+               n.type in ('decision', 'batchable') as decides
+          from nodes n join waits w on w.task_id = n.task_id and w.step = n.step
+        union all
+        select b.task_id, tasker.instance_name(b.step, c.n), b.step, c.n::int, c.cursor, 0, b.level, b.position, b.max_attempts, false
+          from batches b cross join lateral jsonb_array_elements(b.cursors) with ordinality c(cursor, n)
+    ), made as (
+        insert into tasker.steps (task_id, name, template_step, instance, inputs, decides, state, waiting_on, max_attempts, available_at, enqueued_at, updated_at, created_at)
+        select r.task_id, r.name, r.template_step, r.instance, r.inputs, r.decides,
+               (case when r.waiting_on = 0 and not p_later and not t.gated then 'enqueued' else 'pending' end)::tasker.step_state, r.waiting_on, r.max_attempts,
+               case when r.waiting_on = 0 and p_later then p_now end, case when r.waiting_on = 0 and not p_later and not t.gated then p_now end, p_now, p_now
+          from rows r
+          join (select i.task_id, x.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
+                  from (select distinct n.task_id from nodes n) i
+                 cross join lateral (select x.namespace from tasker.tasks x where x.task_id = i.task_id offset 0) x) t on t.task_id = r.task_id
+         order by r.task_id, r.level, r.position, r.instance
+        returning task_id, name, waiting_on = 0 and not p_later as ready, state = 'pending' as held
+    )
+    select array_agg(m.task_id) filter (where m.ready), array_agg(m.name) filter (where m.ready), array_agg(m.held) filter (where m.ready),
+           (select array_agg(b.task_id) from batches b), (select array_agg(b.batchable) from batches b),
+           (select array_agg(c.task_id order by c.task_id) from (select distinct m.task_id from made m) c),
+           (select array_agg(c.n order by c.task_id) from (select m.task_id, count(*)::int as n from made m group by 1) c)
+      into ready_tasks, ready_steps, ready_held, v_batch_tasks, v_batch_steps, made_tasks, made_counts
+      from made m;
+    if v_batch_tasks is not null then
+        -- The cursors stand with the instances from now on.
+        update tasker.steps s
+           set decided = jsonb_build_object('worker_step', s.decided -> 'worker_step', 'instances', jsonb_array_length(s.decided -> 'cursors'))
+          from unnest(v_batch_tasks, v_batch_steps) b(task_id, name)
+         where s.task_id = b.task_id and s.name = b.name;
+    end if;
+end
+$$;
+comment on function tasker.create_steps(uuid[], timestamptz, boolean) is 'Makes the steps of dynamic tasks that exist by now and are not there yet, with what they wait for; the caller counts and sends. p_later: those that wait for nothing are left to the sweep (available_at). Again: nothing. The caller holds the tasks.';

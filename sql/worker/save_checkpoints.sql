@@ -1,0 +1,36 @@
+create function tasker.save_checkpoints(p_worker_id uuid, p_task_ids uuid[], p_steps text[], p_claim_nos int[], p_outcomes jsonb[], p_errors jsonb[], p_now timestamptz) returns int[]
+language plpgsql volatile as $$
+declare
+    v_saved     int[];
+    v_task_ids  uuid[];
+    v_steps     text[];
+    v_msg_ids   bigint[];
+begin
+    perform tasker.set_actor(p_worker_id, 'checkpoint');
+    with held as materialized (
+        -- Locked by the caller.
+        select i.n, s.task_id, s.name, s.msg_id,
+               jsonb_build_object('cursor', i.outcome -> 'cursor', 'items_processed', coalesce(nullif(i.outcome -> 'items_processed', 'null'), '0'),
+                                  'accumulated', coalesce(i.outcome -> 'accumulated', 'null')) as checkpoint
+          from (select distinct on (1, 2) * from unnest(p_task_ids, p_steps, p_claim_nos, p_outcomes, p_errors) with ordinality i(task_id, step, claim_no, outcome, error, n)
+                 where i.outcome ->> 'type' = 'checkpoint' and i.error is null order by 1, 2, i.n) i
+         cross join lateral (select * from tasker.steps s where s.task_id = i.task_id and s.name = i.step and s.claim_no = i.claim_no and s.state = 'in_progress' offset 0) s
+    ), moved as (
+        -- The way of a release: the attempt is given back.
+        update tasker.steps s
+           set state = 'enqueued', attempt = s.attempt - 1, checkpoint = h.checkpoint, error = null, msg_id = null, worker_id = null, enqueued_at = p_now, updated_at = p_now
+          from held h
+         where s.task_id = h.task_id and s.name = h.name
+        returning h.n, s.task_id, s.name, h.msg_id
+    )
+    select array_agg(m.n), array_agg(m.task_id), array_agg(m.name), array_agg(m.msg_id) into v_saved, v_task_ids, v_steps, v_msg_ids from moved m;
+    if v_saved is not null then
+        perform tasker.delete_messages(v_task_ids, v_msg_ids);
+        -- A new message, at the end of the queue: others have their turn. The old one's id must never again match a claim.
+        perform tasker.send_steps(v_task_ids, v_steps);
+    end if;
+    perform tasker.set_actor(p_worker_id);
+    return v_saved;
+end
+$$;
+comment on function tasker.save_checkpoints(uuid, uuid[], text[], int[], jsonb[], jsonb[], timestamptz) is 'Stores the checkpoints among outcomes and sends their steps again, attempt not counted. Returns the places of those stored. The caller holds the steps.';
