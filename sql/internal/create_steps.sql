@@ -11,7 +11,8 @@ begin
           join tasker.template_steps p on p.template_id = g.template_id and p.name = g.step
          where g.presence = 'exists' and not g.made
     ), batches as materialized (
-        select n.*, b.name as batchable, b.decided -> 'cursors' as cursors
+        -- The cursors are for one batch_worker; another of the same batchable has no instances.
+        select n.*, b.name as batchable, case when coalesce(b.decided ->> 'worker_step', n.step) = n.step then b.decided -> 'cursors' else '[]' end as cursors
           from nodes n
           join tasker.template_edges e on e.template_id = n.template_id and e.child = n.step
           join tasker.steps b on b.task_id = n.task_id and b.name = e.parent

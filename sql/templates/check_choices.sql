@@ -12,15 +12,16 @@ language sql stable set search_path = '' as $$
     )
     select format('/steps/%s/dependencies', s.n - 1), 'invalid_batch',
            format('the batch_worker "%s" must depend on exactly one step, the batchable that gives its cursors; it depends on %s', s.name,
-                  coalesce((select string_agg(format('"%s" (%s)', e.parent, coalesce(e.parent_type, 'unknown')), ', ') from edges e where e.n = s.n), 'nothing'))
+                  coalesce((select string_agg(format('"%s" (%s)', e.parent, e.parent_type), ', ') from edges e where e.n = s.n), 'nothing'))
       from steps s
-     where s.type = 'batch_worker' and (select array_agg(e.parent_type) from edges e where e.n = s.n) is distinct from '{batchable}'
+     -- A dependency on nothing has its own message.
+     where s.type = 'batch_worker' and not exists (select from edges e where e.n = s.n and e.parent is null)
+       and (select array_agg(e.parent_type) from edges e where e.n = s.n) is distinct from '{batchable}'
     union all
     select format('/steps/%s', s.n - 1), 'invalid_batch',
-           format('the batchable "%s" must have exactly one batch_worker that depends on it; it has %s', s.name,
-                  coalesce((select string_agg(format('"%s"', e.name), ', ') from edges e where e.parent = s.name and e.type = 'batch_worker'), 'none'))
+           format('the batchable "%s" must have a batch_worker that depends on it: its cursors are for that', s.name)
       from steps s
-     where s.type = 'batchable' and (select count(*) from edges e where e.parent = s.name and e.type = 'batch_worker') <> 1
+     where s.type = 'batchable' and not exists (select from edges e where e.parent = s.name and e.type = 'batch_worker')
     union all
     select format('/steps/%s', s.n - 1), 'invalid_decision', format('the decision "%s" has nothing to choose from: no step depends on it', s.name)
       from steps s

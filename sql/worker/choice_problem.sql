@@ -5,7 +5,7 @@ declare
     v_chosen    text[];
     v_step      record;
     v_children  text[];
-    v_worker    text;
+    v_workers   text[];
     v_unknown   text[];
     v_limits    tasker.settings;
 begin
@@ -21,13 +21,14 @@ begin
         return format('step "%s" is of type %s: only a %s may have an outcome of type %s', p_step, v_step.type, v_needed, p_outcome ->> 'type');
     end if;
     select * into v_limits from tasker.settings;
-    select array_agg(e.child order by p.position), min(e.child) filter (where p.type = 'batch_worker') into v_children, v_worker
+    select array_agg(e.child order by p.position), array_agg(e.child order by p.position) filter (where p.type = 'batch_worker') into v_children, v_workers
       from tasker.template_edges e
       join tasker.template_steps p on p.template_id = e.template_id and p.name = e.child
      where e.template_id = v_step.template_id and e.parent = v_step.name;
     if v_step.type = 'batchable' then
         return case
-            when p_outcome ->> 'worker_step' <> v_worker then format('the worker_step of "%s" is "%s", not "%s"', p_step, v_worker, p_outcome ->> 'worker_step')
+            when p_outcome ->> 'worker_step' is null and cardinality(v_workers) > 1 or p_outcome ->> 'worker_step' <> all (v_workers) then
+                format('the worker_step of "%s" is one of %s; it is %s', p_step, array_to_string(v_workers, ', '), coalesce(left((p_outcome -> 'worker_step')::text, 100), 'missing'))
             when jsonb_array_length(p_outcome -> 'cursors') > v_limits.max_instances then
                 format('"%s" gave %s cursors; the limit is %s (max_instances in tasker.settings): let each cover more', p_step, jsonb_array_length(p_outcome -> 'cursors'), v_limits.max_instances)
             when octet_length((p_outcome -> 'cursors')::text) > v_limits.max_result_bytes * 32::bigint then
