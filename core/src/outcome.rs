@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The outcome of one execution of a step: `{"type":"success","result":…}` or
-/// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`.
+/// The outcome of one execution of a step: `{"type":"success","result":…}`,
+/// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`, or one of the forms of dynamic
+/// workflows. Which step may return which, the database knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StepOutcome {
@@ -16,6 +17,35 @@ pub enum StepOutcome {
     },
     /// The step failed.
     Failure(Failure),
+    /// A decision step is done.
+    Decision {
+        /// Those of its direct children that come into being; may be empty.
+        create_steps: Vec<String>,
+        /// As that of a success.
+        #[serde(default)]
+        result: Value,
+    },
+    /// A batchable step is done.
+    Batches {
+        /// The batch worker step; there is only one it can be, so that it may be left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker_step: Option<String>,
+        /// One instance each, any JSON; may be empty.
+        cursors: Vec<Value>,
+        /// As that of a success.
+        #[serde(default)]
+        result: Value,
+    },
+    /// The step is not done: its state is saved, and it goes back to its queue. The attempt does not count.
+    Checkpoint {
+        /// Where to go on.
+        cursor: Value,
+        /// How many items have been done since the step's first claim.
+        items_processed: u64,
+        /// What has come of them.
+        #[serde(default)]
+        accumulated: Value,
+    },
 }
 
 /// Why a step failed and whether trying again makes sense.
@@ -53,6 +83,32 @@ impl StepOutcome {
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::Failure(Failure { message: message.into(), retryable: false, code: None, retry_after_ms: None })
     }
+
+    /// A decision for these of the step's direct children; none is a decision too.
+    pub fn decision<S: Into<String>>(create_steps: impl IntoIterator<Item = S>) -> Self {
+        let create_steps = create_steps.into_iter().map(Into::into).collect();
+        Self::Decision { create_steps, result: Value::Null }
+    }
+
+    /// One instance of the batch worker for each of these cursors.
+    pub fn batches(cursors: Vec<Value>) -> Self {
+        Self::Batches { worker_step: None, cursors, result: Value::Null }
+    }
+
+    /// Saves the state of a step that goes on from there.
+    pub fn checkpoint(cursor: Value, items_processed: u64, accumulated: Value) -> Self {
+        Self::Checkpoint { cursor, items_processed, accumulated }
+    }
+
+    /// The same with this result. Failures and checkpoints have none: they stay as they are.
+    pub fn with_result(mut self, value: impl Into<Value>) -> Self {
+        if let Self::Success { result } | Self::Decision { result, .. } | Self::Batches { result, .. } =
+            &mut self
+        {
+            *result = value.into();
+        }
+        self
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +122,63 @@ mod tests {
         assert_eq!(success, json!({"type": "success", "result": {"a": 1}}));
         let failure = serde_json::to_value(StepOutcome::permanent("no")).unwrap();
         assert_eq!(failure, json!({"type": "failure", "message": "no", "retryable": false}));
+    }
+
+    #[test]
+    fn the_forms_of_dynamic_workflows_have_the_documented_json_form() {
+        let forms = [
+            (
+                StepOutcome::decision(["a", "b"]).with_result(1),
+                json!({"type": "decision", "create_steps": ["a", "b"], "result": 1}),
+            ),
+            (
+                StepOutcome::decision(Vec::<String>::new()),
+                json!({"type": "decision", "create_steps": [], "result": null}),
+            ),
+            (
+                StepOutcome::batches(vec![json!({"start": 0, "end": 5}), json!("k")]).with_result("two"),
+                json!({"type": "batches", "cursors": [{"start": 0, "end": 5}, "k"], "result": "two"}),
+            ),
+            (
+                StepOutcome::Batches { worker_step: Some("w".into()), cursors: vec![], result: Value::Null },
+                json!({"type": "batches", "worker_step": "w", "cursors": [], "result": null}),
+            ),
+            (
+                StepOutcome::checkpoint(json!(7), 7, json!({"sum": 1})),
+                json!({"type": "checkpoint", "cursor": 7, "items_processed": 7, "accumulated": {"sum": 1}}),
+            ),
+        ];
+        for (outcome, form) in forms {
+            assert_eq!(serde_json::to_value(&outcome).unwrap(), form);
+            assert_eq!(serde_json::from_value::<StepOutcome>(form).unwrap(), outcome);
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_out_of_an_outcome_is_null() {
+        let read = |form: Value| serde_json::from_value::<StepOutcome>(form);
+        assert_eq!(
+            read(json!({"type": "decision", "create_steps": ["a"]})).unwrap(),
+            StepOutcome::decision(["a"])
+        );
+        assert_eq!(read(json!({"type": "batches", "cursors": []})).unwrap(), StepOutcome::batches(vec![]));
+        let checkpoint = json!({"type": "checkpoint", "cursor": 1, "items_processed": 2});
+        assert_eq!(read(checkpoint).unwrap(), StepOutcome::checkpoint(json!(1), 2, Value::Null));
+        for wrong in [
+            json!({"type": "decision"}),
+            json!({"type": "batches", "result": 1}),
+            json!({"type": "checkpoint", "cursor": 1, "items_processed": -1}),
+            json!({"type": "checkpoint", "cursor": 1, "items_processed": 1, "result": 1}),
+        ] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_what_has_a_result_takes_one() {
+        assert_eq!(StepOutcome::permanent("no").with_result(1), StepOutcome::permanent("no"));
+        let checkpoint = StepOutcome::checkpoint(json!(1), 2, json!(3));
+        assert_eq!(checkpoint.clone().with_result(1), checkpoint);
     }
 
     #[test]

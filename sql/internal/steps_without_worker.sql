@@ -9,7 +9,7 @@ language sql stable set search_path = '' as $$
           from (select distinct t.template_id from tasker.tasks t where t.task_id = any (p_task_ids)) i
           join tasker.templates v on v.template_id = i.template_id
           join tasker.template_steps p on p.template_id = i.template_id
-         where not exists (select from served s where s.namespace = v.namespace and s.handler = p.handler)
+         where not exists (select from served s where s.namespace = v.namespace and s.handler in (p.handler, '*'))
     )
     -- Where every handler has its worker, no step is looked at. A step that is given back keeps the time it was first sent.
     select t.task_id, s.name, format('no live worker of namespace %s has the handler %s; the step waits since %s', s.namespace, s.handler, s.enqueued_at)

@@ -7,4 +7,4 @@ language sql volatile security definer set search_path = '' as $$
     -- Whoever comes by removes those that ended without a word a day ago.
     delete from tasker.workers w where w.last_seen < tasker.clock() - interval '1 day';
 $$;
-comment on function tasker.heartbeat(uuid, text[], text[], jsonb) is 'Says that a worker is alive, what it serves, and p_info: {"host","pid","version","concurrency","in_flight","push"}. Every ten seconds or so.';
+comment on function tasker.heartbeat(uuid, text[], text[], jsonb) is 'Says that a worker is alive, what it serves (the handler * stands for any of its namespaces), and p_info: {"host","pid","version","concurrency","in_flight","push"}. Every ten seconds or so.';

@@ -250,7 +250,7 @@ async fn http_posts_the_step_and_takes_json_after_a_500() {
     for ((line, body), attempt) in requests.into_iter().zip(1..) {
         assert_eq!(line, "POST /charge HTTP/1.1");
         let expected = json!({"task_id": id, "step": "only", "attempt": attempt, "context": {"order_id": 7},
-            "config": {"url": url, "currency": "EUR"}, "inputs": null, "parents": {"first": null}});
+            "config": {"url": url, "currency": "EUR"}, "inputs": null, "parents": {"first": null}, "checkpoint": null});
         assert_eq!(body, expected);
     }
     worker.stop().await;

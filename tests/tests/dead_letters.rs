@@ -280,6 +280,21 @@ async fn a_step_that_waits_long_for_a_worker_that_lives_is_none() {
     assert_eq!(entries(e.pool(), id).await, [pair("worker_unavailable", "pending")]);
 }
 
+#[tokio::test]
+async fn a_worker_that_resolves_any_handler_serves_its_own_namespaces_only() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    e.clock(0).await;
+    let id = e.start().await;
+    e.clock(6 * MINUTE).await;
+    beat(&e, "test", &["*", "other"]).await;
+    assert_eq!(sweep(e.pool()).await, (0, 0), "it may have the handler");
+    e.clock(6 * MINUTE + 31).await;
+    beat(&e, "elsewhere", &["*"]).await;
+    assert_eq!(sweep(e.pool()).await, (0, 1), "another namespace is not served by it");
+    assert_eq!(entries(e.pool(), id).await, [pair("worker_unavailable", "pending")]);
+}
+
 async fn beat_as(e: &Engine, namespace: &str, handlers: &[&str]) {
     sqlx::query("select tasker.heartbeat('00000000-0000-0000-0000-000000000001', array[$1], $2)")
         .bind(namespace)

@@ -1,10 +1,10 @@
 //! Builds a worker: namespaces, handlers, limits. Everything that is wrong shows here, before it runs.
 
 use crate::{
-    Handler, StepContext, StepError, Worker,
+    Handler, Resolver, StepContext, StepError, Worker,
     builtin::{self, http::AllowList},
     context::StateMap,
-    handler::{Callable, Callables, is_callable, is_name},
+    handler::{Callable, Callables, Resolvers, is_callable, is_name},
     worker::Settings,
 };
 use sqlx::PgPool;
@@ -55,6 +55,7 @@ pub struct WorkerBuilder {
     pool: PgPool,
     namespaces: Vec<String>,
     handlers: Vec<(String, Arc<dyn Handler>)>,
+    resolvers: Resolvers,
     state: StateMap,
     duplicate_state: Option<&'static str>,
     http_allow: Option<String>,
@@ -68,6 +69,7 @@ impl WorkerBuilder {
             pool,
             namespaces: Vec::new(),
             handlers: Vec::new(),
+            resolvers: Vec::new(),
             state: StateMap::new(),
             duplicate_state: None,
             http_allow: None,
@@ -102,6 +104,23 @@ impl WorkerBuilder {
     /// Registers a value that implements [`Handler`], for tables of handlers and types of their own.
     pub fn shared_handler(mut self, name: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
         self.handlers.push((name.into(), handler));
+        self
+    }
+
+    /// Registers one entry point of a callable: what templates name by `callable` and `method` together. The same as
+    /// `.handler("callable.method", …)`.
+    pub fn method<F, Fut>(self, callable: &str, method: &str, handler: F) -> Self
+    where
+        F: Fn(StepContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<StepOutcome, StepError>> + Send + 'static,
+    {
+        self.handler(format!("{callable}.{method}"), handler)
+    }
+
+    /// Finds handlers that are not registered, by the names that templates use; asked after those added before. A
+    /// worker with a resolver says of itself that it has every handler of its namespaces.
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolvers.push(Box::new(resolver));
         self
     }
 
@@ -182,7 +201,15 @@ impl WorkerBuilder {
         let hosts = self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
         let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
         let handlers = callables(builtin::all(allow), self.handlers)?;
-        Ok(Worker::new(self.pool, self.breaker, self.namespaces, handlers, self.state, self.settings))
+        Ok(Worker::new(
+            self.pool,
+            self.breaker,
+            self.namespaces,
+            handlers,
+            self.resolvers,
+            self.state,
+            self.settings,
+        ))
     }
 }
 
@@ -244,6 +271,8 @@ mod tests {
         }
         assert!(one().handler("shop.charge_2", nothing).build().is_ok());
         assert!(error(one().handler("f", nothing).handler("f", nothing)).contains("twice"));
+        assert!(error(one().handler("f.g", nothing).method("f", "g", nothing)).contains("twice"));
+        assert!(error(one().method("f", "G", nothing)).contains("\"f.G\""));
         assert!(error(one().handler("noop", nothing)).contains("in every worker"));
         assert!(error(one().state(1_u8).state(2_u8)).contains("u8"));
         assert!(error(one().http_allow("http://x")).contains("TASKER_HTTP_ALLOW"));

@@ -34,6 +34,8 @@ pub(crate) struct Claim {
     pub(crate) context: Value,
     pub(crate) inputs: Value,
     pub(crate) parents: Map<String, Value>,
+    /// What the step saved last, see [`crate::Checkpoint`]; null: nothing.
+    pub(crate) checkpoint: Value,
     pub(crate) timeout: Duration,
     pub(crate) correlation_id: Option<Uuid>,
     pub(crate) traceparent: Option<String>,
@@ -47,16 +49,16 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims by namespace, worker, number, and lease; its columns are read by position.
     pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, timeout, correlation_id, traceparent, lease \
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease \
          from tasker.claim_steps($1, $2, $3, $4)";
 
     /// Submits by worker and results, and claims what follows by number, handlers, and lease. After a
     /// claim's columns comes the status.
     pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, timeout, correlation_id, traceparent, lease, status \
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, status \
          from tasker.complete_steps($1, $2, $3, $4, $5)";
     /// The position of the status.
-    pub(crate) const STATUS: usize = 14;
+    pub(crate) const STATUS: usize = 15;
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let mut unreadable = None;
@@ -66,8 +68,9 @@ impl Claim {
                 None
             })
         };
-        let (context, inputs, parents) = (json(7, "context"), json(8, "inputs"), json(9, "parents"));
-        let timeout: Option<PgInterval> = row.try_get(10)?;
+        let (context, inputs) = (json(7, "context"), json(8, "inputs"));
+        let (parents, checkpoint) = (json(9, "parents"), json(10, "checkpoint"));
+        let timeout: Option<PgInterval> = row.try_get(11)?;
         Ok(Self {
             task_id: row.try_get(0)?,
             step: row.try_get::<&str, _>(1)?.into(),
@@ -82,10 +85,11 @@ impl Claim {
                 Some(Value::Object(parents)) => parents,
                 _ => Map::new(),
             },
+            checkpoint: checkpoint.unwrap_or_default(),
             timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
-            correlation_id: row.try_get(11)?,
-            traceparent: row.try_get(12)?,
-            lease: row.try_get::<Option<PgInterval>, _>(13)?.map(duration),
+            correlation_id: row.try_get(12)?,
+            traceparent: row.try_get(13)?,
+            lease: row.try_get::<Option<PgInterval>, _>(14)?.map(duration),
             unreadable,
         })
     }

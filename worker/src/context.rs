@@ -1,7 +1,9 @@
 //! What a handler gets: its step's data with typed access, the state given to the builder, and a
 //! token that says when to stop.
 
-use crate::{StepError, claims::Claim, fields::typed, transaction::Own, worker::Shared};
+use crate::{
+    StepError, capabilities::HttpClient, claims::Claim, fields::typed, transaction::Own, worker::Shared,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::{
@@ -25,6 +27,7 @@ pub struct StepContext {
     /// For its own transaction; None outside of a worker.
     pub(crate) worker: Option<Arc<Shared>>,
     pub(crate) own: Arc<Own>,
+    pub(crate) http: HttpClient,
 }
 
 impl StepContext {
@@ -36,6 +39,11 @@ impl StepContext {
     /// The name of the step; an instance of a batch step carries its number, as in `load_007`.
     pub fn step(&self) -> &str {
         &self.claim.step
+    }
+
+    /// The name by which the template calls the handler: `callable`, or `callable.method`.
+    pub fn handler(&self) -> &str {
+        &self.claim.handler
     }
 
     /// Counts the executions that count against the template's `max_attempts`, from 1.

@@ -29,6 +29,7 @@
 
 mod builder;
 mod builtin;
+mod capabilities;
 mod claims;
 mod completion;
 mod context;
@@ -52,12 +53,16 @@ mod worker;
 mod testing;
 
 pub use builder::{BuildError, WorkerBuilder};
+pub use capabilities::{
+    Api, ApiRequest, ApiResponse, Batch, BatchPages, Batchable, Checkpoint, Cursor, Decision, Instance,
+};
 pub use context::StepContext;
 pub use error::StepError;
-pub use handler::{Handler, HandlerFuture};
+pub use handler::{Handler, HandlerFuture, Resolver};
 pub use tasker_core::{
     Failure, StepOutcome,
     db::{DbOptions, connect},
+    state::StepState,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use transaction::StepTransaction;

@@ -7,7 +7,7 @@ use crate::{
     claims::{Claim, Ticket},
     completion::{Completed, Report, SHUT_DOWN},
     dispatch::Dispatched,
-    handler::{Callable, Handler},
+    handler::{Callable, Handler, Registered},
     meters::Meters,
     storable::storable,
     worker::Shared,
@@ -84,10 +84,9 @@ impl Runner {
             let error = StepError::permanent(problem).code("invalid_input");
             return Some(Report::Result { outcome: StepOutcome::Failure(error.into()), duration_ms: 0 });
         }
-        let Some(handler) = self.shared.handlers.get(&claim.handler) else {
-            self.warn_missing(&claim);
-            let reason = format!("no handler {} in this worker", claim.handler);
-            return Some(Report::Release { delay: RELEASE_DELAY, reason });
+        let handler = match self.handler(&claim) {
+            Ok(handler) => handler,
+            Err(report) => return Some(report),
         };
         let config = self.shared.templates.config(claim.template_id, &claim.template_step);
         let config = match self.abandon.run_until_cancelled(config).await {
@@ -109,6 +108,7 @@ impl Runner {
             cancelled: ticket.cancelled.clone(),
             worker: Some(Arc::clone(&self.shared)),
             own: Arc::default(),
+            http: self.shared.http.clone(),
         };
         let own = Arc::clone(&ctx.own);
         failpoint::reach("worker.before_handler");
@@ -136,12 +136,28 @@ impl Runner {
         match ran {
             Ran::Submitted => None,
             Ran::Outcome(outcome) => {
-                let outcome = storable(outcome);
+                let outcome = storable(own.refused(outcome));
                 if let StepOutcome::Failure(failure) = &outcome {
                     span.in_scope(|| log_failure(failure));
                 }
                 let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
                 Some(Report::Result { outcome, duration_ms })
+            }
+        }
+    }
+
+    /// The step's handler, or what is to be told when there is none.
+    fn handler(&self, claim: &Claim) -> Result<Arc<Registered>, Report> {
+        match self.shared.handlers.find(&claim.handler) {
+            Ok(Some(handler)) => Ok(handler),
+            Ok(None) => {
+                self.warn_missing(claim);
+                let reason = format!("no handler {} in this worker", claim.handler);
+                Err(Report::Release { delay: RELEASE_DELAY, reason })
+            }
+            Err(panic) => {
+                let text = format!("the resolver panicked: {}", panic_text(panic.as_ref()));
+                Err(Report::Result { outcome: failure(text, "panic"), duration_ms: 0 })
             }
         }
     }
@@ -216,7 +232,7 @@ mod tests {
     async fn run(ctx: StepContext, handler: impl Handler) -> Failure {
         match call_function(&handler, ctx).await {
             StepOutcome::Failure(failure) => failure,
-            StepOutcome::Success { .. } => panic!("no failure"),
+            other => panic!("no failure: {other:?}"),
         }
     }
 

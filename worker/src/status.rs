@@ -16,7 +16,6 @@ pub(crate) struct WorkerStatusActor {
     connection: OwnConnection,
     wakeups: Wakeups,
     namespaces: Vec<String>,
-    handlers: Vec<String>,
     host: String,
 }
 
@@ -27,20 +26,18 @@ impl WorkerStatusActor {
         namespaces: Vec<String>,
         stop: &CancellationToken,
     ) -> Self {
-        let mut handlers: Vec<String> = shared.handlers.keys().cloned().collect();
-        handlers.sort_unstable();
         let connection = shared.connection(false, stop);
-        Self { shared, connection, wakeups, namespaces, handlers, host: host().await }
+        Self { shared, connection, wakeups, namespaces, host: host().await }
     }
 
     /// Sends one heartbeat.
     pub(crate) async fn beat(&mut self) -> tasker_core::Result<()> {
-        let info = self.info();
+        let (info, handlers) = (self.info(), self.shared.handlers.offered());
         let beat = async |connection: &mut PgConnection| {
             sqlx::query("select tasker.heartbeat($1, $2, $3, $4)")
                 .bind(self.shared.worker_id)
                 .bind(&self.namespaces)
-                .bind(&self.handlers)
+                .bind(handlers)
                 .bind(info)
                 .execute(connection)
                 .await

@@ -8,35 +8,63 @@ use tasker_core::StepOutcome;
 /// The children's workers read 128 levels, of which the parents' names take one; the rest is for what other
 /// languages put around it.
 const MAX_DEPTH: usize = 100;
+const NUL: &str = "a string holds the character NUL (\\u0000)";
 
-/// The outcome, or what takes its place: a permanent failure for a result that cannot be stored. A failure's
-/// own texts are only cleaned, so that the failure is not lost.
-pub(crate) fn storable(mut outcome: StepOutcome) -> StepOutcome {
-    if let StepOutcome::Failure(failure) = &mut outcome {
-        for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
-            if text.contains('\0') {
-                *text = text.replace('\0', "\u{fffd}");
-            }
-        }
-    }
-    refusal(&outcome).map_or(outcome, |error| StepOutcome::Failure(error.into()))
+/// The outcome, or what takes its place: a permanent failure for what cannot be stored.
+pub(crate) fn storable(outcome: StepOutcome) -> StepOutcome {
+    checked(outcome).unwrap_or_else(|error| StepOutcome::Failure(error.into()))
 }
 
-/// Why a result cannot be stored, and where: a JSON Pointer.
-pub(crate) fn refusal(outcome: &StepOutcome) -> Option<StepError> {
-    let StepOutcome::Success { result } = outcome else { return None };
+/// The outcome, or why it cannot be stored. A failure's own texts are only cleaned, so that the failure is
+/// not lost.
+pub(crate) fn checked(mut outcome: StepOutcome) -> Result<StepOutcome, StepError> {
+    let refused = match &mut outcome {
+        StepOutcome::Failure(failure) => {
+            for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+                if text.contains('\0') {
+                    *text = text.replace('\0', "\u{fffd}");
+                }
+            }
+            None
+        }
+        StepOutcome::Success { result } => refusal("result", result),
+        StepOutcome::Decision { create_steps, result } => create_steps
+            .iter()
+            .find_map(|step| refused_name("create_steps", step))
+            .or_else(|| refusal("result", result)),
+        StepOutcome::Batches { worker_step, cursors, result } => worker_step
+            .as_ref()
+            .and_then(|step| refused_name("worker_step", step))
+            .or_else(|| cursors.iter().enumerate().find_map(|(n, c)| refusal(&format!("cursors/{n}"), c)))
+            .or_else(|| refusal("result", result)),
+        StepOutcome::Checkpoint { cursor, items_processed: _, accumulated } => {
+            refusal("cursor", cursor).or_else(|| refusal("accumulated", accumulated))
+        }
+    };
+    refused.map_or(Ok(outcome), Err)
+}
+
+/// Why a name of a step is none.
+fn refused_name(what: &str, name: &str) -> Option<StepError> {
+    name.contains('\0').then(|| invalid(what, NUL, &format!("{:?}", name.replace('\0', "\u{fffd}"))))
+}
+
+/// Why a part of an outcome cannot be stored, and where: a JSON Pointer into it.
+fn refusal(what: &str, value: &Value) -> Option<StepError> {
     let mut path = Vec::new();
-    let problem = problem(result, &mut path)?;
+    let problem = problem(value, &mut path)?;
     let mut place: String = path.iter().map(|key| format!("/{}", key.escaped())).collect();
     if path.len() > 10 {
         // The way into a deep value says little, and its text could be as large as the value.
         place = path[..10].iter().map(|key| format!("/{}", key.escaped())).collect::<String>() + "/…";
     }
     let place = if place.is_empty() { "the whole".to_owned() } else { place };
-    Some(
-        StepError::permanent(format!("the step's result cannot be stored: {problem}, at {place}"))
-            .code("invalid_result"),
-    )
+    Some(invalid(what, problem, &place))
+}
+
+fn invalid(what: &str, problem: &str, place: &str) -> StepError {
+    StepError::permanent(format!("the step's {what} cannot be stored: {problem}, at {place}"))
+        .code("invalid_result")
 }
 
 /// One part of a JSON Pointer.
@@ -56,7 +84,6 @@ impl Key<'_> {
 
 /// The first problem; `path` leads to it.
 fn problem<'a>(value: &'a Value, path: &mut Vec<Key<'a>>) -> Option<&'static str> {
-    const NUL: &str = "a string holds the character NUL (\\u0000)";
     if path.len() > MAX_DEPTH {
         return Some("it is nested more than 100 levels deep");
     }
@@ -95,7 +122,7 @@ mod tests {
     fn failure(outcome: StepOutcome) -> Failure {
         match storable(outcome) {
             StepOutcome::Failure(failure) => failure,
-            StepOutcome::Success { result } => panic!("stored: {result}"),
+            stored => panic!("stored: {stored:?}"),
         }
     }
 
@@ -136,6 +163,37 @@ mod tests {
         assert!(serde_json::from_str::<Value>("1e400").is_err());
         assert!(serde_json::from_str::<Value>(r#""\ud800""#).is_err());
         assert_eq!(json!(f64::INFINITY), Value::Null);
+    }
+
+    #[test]
+    fn every_part_of_an_outcome_is_looked_at_and_named() {
+        let nul = || json!({"a": "\0"});
+        let cases = [
+            (StepOutcome::decision(["a", "b\0"]), "create_steps cannot be stored"),
+            (StepOutcome::decision(["a"]).with_result(nul()), "result cannot be stored"),
+            (
+                StepOutcome::Batches { worker_step: Some("\0".into()), cursors: vec![], result: Value::Null },
+                "worker_step",
+            ),
+            (StepOutcome::batches(vec![json!(1), nul()]), "cursors/1 cannot be stored"),
+            (StepOutcome::batches(vec![json!(1)]).with_result(nul()), "result cannot be stored"),
+            (StepOutcome::checkpoint(nul(), 1, json!(1)), "cursor cannot be stored"),
+            (StepOutcome::checkpoint(json!(1), 1, nul()), "accumulated cannot be stored"),
+        ];
+        for (outcome, words) in cases {
+            let failure = failure(outcome);
+            assert_eq!((failure.retryable, failure.code.as_deref()), (false, Some("invalid_result")));
+            assert!(failure.message.contains(words), "{words}: {}", failure.message);
+        }
+        let last = failure(StepOutcome::batches(vec![nul()]));
+        assert!(last.message.ends_with("at /a"), "{}", last.message);
+        for fine in [
+            StepOutcome::decision(["a"]),
+            StepOutcome::batches(vec![json!(1)]),
+            StepOutcome::checkpoint(json!(1), 1, json!({})),
+        ] {
+            assert_eq!(storable(fine.clone()), fine);
+        }
     }
 
     #[test]

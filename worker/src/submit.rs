@@ -61,36 +61,30 @@ pub(crate) trait Submitter: Send + 'static {
 
 /// The real one.
 pub(crate) struct PgSubmitter {
-    worker_id: Uuid,
-    /// The handlers for which steps may be claimed.
-    handlers: Arc<[String]>,
-    lease: Duration,
+    shared: Arc<Shared>,
     /// Uncontended: the completion side has one call in flight.
     connection: Mutex<OwnConnection>,
 }
 
 impl PgSubmitter {
     /// Ends with `stop` only while it waits for a connection.
-    pub(crate) fn new(shared: &Shared, stop: CancellationToken) -> Self {
-        Self {
-            worker_id: shared.worker_id,
-            handlers: shared.handlers.keys().cloned().collect(),
-            lease: shared.settings.lease,
-            connection: Mutex::new(shared.connection(true, &stop)),
-        }
+    pub(crate) fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        Self { connection: Mutex::new(shared.connection(true, &stop)), shared }
     }
 }
 
 impl Submitter for PgSubmitter {
     async fn submit(&self, results: &[Finished], max_claims: usize) -> Result<Submitted> {
         let max_claims = i32::try_from(max_claims).unwrap_or(i32::MAX);
+        // The handlers for which steps may be claimed.
+        let handlers = self.shared.handlers.names();
         let submit = async |connection: &mut PgConnection| {
             sqlx::query(Claim::COMPLETE_STATEMENT)
-                .bind(self.worker_id)
+                .bind(self.shared.worker_id)
                 .bind(Json(results))
                 .bind(max_claims)
-                .bind(&*self.handlers)
-                .bind(self.lease)
+                .bind(&*handlers)
+                .bind(self.shared.settings.lease)
                 .fetch_all(connection)
                 .await
         };
@@ -111,7 +105,7 @@ impl Submitter for PgSubmitter {
     async fn release(&self, claims: &[(&StepKey, i32)], delay: Duration, reason: &str) -> Result<()> {
         let release = async |connection: &mut PgConnection| {
             sqlx::query("select 1 from tasker.release_steps($1, $2, $3, $4)")
-                .bind(self.worker_id)
+                .bind(self.shared.worker_id)
                 .bind(claims_json(claims.iter().copied()))
                 .bind(delay)
                 .bind(reason)

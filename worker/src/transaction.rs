@@ -9,12 +9,12 @@ use sqlx::{PgConnection, types::Json};
 use std::{
     ops::{Deref, DerefMut},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
-use tasker_core::{StepOutcome, failpoint};
+use tasker_core::{Failure, StepOutcome, failpoint};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
@@ -26,9 +26,26 @@ pub(crate) struct Own {
     open: AtomicBool,
     /// The database has the result, or does not want it any more: nothing is left to be submitted.
     submitted: AtomicBool,
+    /// An outcome that the database rejected, and the failure that the handler was told instead.
+    rejected: Mutex<Option<(StepOutcome, Failure)>>,
 }
 
 impl Own {
+    fn refuse(&self, outcome: StepOutcome, told: &StepError) {
+        let rejected = (outcome, told.clone().into());
+        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = Some(rejected);
+    }
+
+    /// What is to be submitted for this outcome of a handler: where it says no more than that the database rejected
+    /// another, that one. Submitted again, without the writes, it fails the step with what is wrong.
+    pub(crate) fn refused(&self, outcome: StepOutcome) -> StepOutcome {
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (rejected, outcome) {
+            (Some((rejected, told)), StepOutcome::Failure(failure)) if failure == told => rejected,
+            (_, outcome) => outcome,
+        }
+    }
+
     pub(crate) fn is_submitted(&self) -> bool {
         self.submitted.load(Ordering::Acquire)
     }
@@ -103,16 +120,28 @@ impl StepTransaction {
     /// submits nothing more, whatever the handler returns then.
     ///
     /// # Errors
+    /// As [`StepTransaction::complete_with`].
+    pub async fn complete(self, result: impl Into<Value>) -> Result<StepOutcome, StepError> {
+        self.complete_with(StepOutcome::success(result)).await
+    }
+
+    /// The same with any outcome: a decision, batches, or a checkpoint, so that a batch worker's writes and the place
+    /// from which it goes on commit together. A failure keeps what was written.
+    ///
+    /// # Errors
     /// Everything is rolled back, and the error says why: the step has passed to another claim or is settled
-    /// (`stale`, `duplicate`), the database does not take the result (`invalid_result`, `result_too_large`), or
+    /// (`stale`, `duplicate`), the outcome is one that cannot be stored (`invalid_result`) or that the database does not take
+    /// (`rejected`: too large, or not one for this step; returned, the step fails with the database's own words), or
     /// a statement failed. When the connection is lost during the commit, its fate is unknown: either it took place, and
     /// the failure that the runner submits is answered `duplicate`, or the step runs again.
-    pub async fn complete(mut self, result: impl Into<Value>) -> Result<StepOutcome, StepError> {
-        let outcome = StepOutcome::success(result);
-        if let Some(refused) = storable::refusal(&outcome) {
-            self.inner.rollback().await;
-            return Err(refused);
-        }
+    pub async fn complete_with(mut self, outcome: StepOutcome) -> Result<StepOutcome, StepError> {
+        let outcome = match storable::checked(outcome) {
+            Ok(outcome) => outcome,
+            Err(refused) => {
+                self.inner.rollback().await;
+                return Err(refused);
+            }
+        };
         failpoint::reach("worker.before_own_submit");
         match self.submit(&outcome).await?.as_str() {
             "accepted" => {
@@ -123,15 +152,13 @@ impl StepTransaction {
                 self.worker.meters.result("accepted");
                 Ok(outcome)
             }
-            // Counted by the runner's submit, which tells the database of the failure. It has the form of an outcome.
+            // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
             "rejected" => {
                 self.inner.rollback().await;
-                let bytes = serde_json::to_vec(&outcome).map_or(0, |text| text.len());
-                let text = format!(
-                    "the result, of about {bytes} bytes, is over the limit (max_result_bytes in tasker.settings); \
-                     the step's writes were rolled back"
-                );
-                Err(StepError::permanent(text).code("result_too_large"))
+                let text = "the database does not take this outcome; the step's writes were rolled back";
+                let error = StepError::permanent(text).code("rejected");
+                self.ctx.own.refuse(outcome, &error);
+                Err(error)
             }
             status => {
                 self.inner.rollback().await;

@@ -2,12 +2,13 @@
 
 use crate::{
     builder::WorkerBuilder,
+    capabilities::HttpClient,
     claims::Claims,
     completion::CompletionActor,
     context::StateMap,
     dispatch::{self, FollowUp},
     executor::StepExecutorActor,
-    handler::{Callables, Registered, register},
+    handler::{Callables, Handlers, Resolvers},
     leases,
     meters::Meters,
     run_step::Runner,
@@ -16,7 +17,7 @@ use crate::{
     template_cache::TemplateCacheActor,
 };
 use sqlx::PgPool;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tasker_core::{
     Result,
     breaker::Breaker,
@@ -67,7 +68,8 @@ pub(crate) struct Shared {
     pub(crate) breaker: Breaker,
     pub(crate) worker_id: Uuid,
     pub(crate) settings: Settings,
-    pub(crate) handlers: HashMap<String, Registered>,
+    pub(crate) handlers: Handlers,
+    pub(crate) http: HttpClient,
     pub(crate) state: Arc<StateMap>,
     pub(crate) templates: TemplateCacheActor,
     pub(crate) claims: Arc<Claims>,
@@ -86,6 +88,7 @@ pub struct Worker {
     id: Uuid,
     namespaces: Vec<String>,
     handlers: Callables,
+    resolvers: Resolvers,
     state: StateMap,
     settings: Settings,
 }
@@ -123,11 +126,12 @@ impl Worker {
         breaker: Option<Breaker>,
         namespaces: Vec<String>,
         handlers: Callables,
+        resolvers: Resolvers,
         state: StateMap,
         settings: Settings,
     ) -> Self {
         let health = breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
-        Self { pool, breaker, health, id: Uuid::now_v7(), namespaces, handlers, state, settings }
+        Self { pool, breaker, health, id: Uuid::now_v7(), namespaces, handlers, resolvers, state, settings }
     }
 
     /// Whether it can do its work; to be taken before [`Worker::run`].
@@ -145,7 +149,7 @@ impl Worker {
         &self.namespaces
     }
 
-    /// The names of all handlers, the built-in ones too, sorted.
+    /// The names of all registered handlers, the built-in ones too, sorted.
     pub fn handlers(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -212,7 +216,7 @@ impl Worker {
         let (abandon, finish, steps) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let runner = Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
-        let submitter = PgSubmitter::new(&shared, stop.clone());
+        let submitter = PgSubmitter::new(Arc::clone(&shared), stop.clone());
 
         let follow_up = FollowUp {
             shared: Arc::clone(&shared),
@@ -242,7 +246,8 @@ impl Worker {
         let sql = self.pool.options().get_max_connections().saturating_sub(SPARE_CONNECTIONS).max(1);
         Shared {
             worker_id: self.id,
-            handlers: register(self.handlers),
+            handlers: Handlers::new(self.handlers, self.resolvers),
+            http: HttpClient::default(),
             state: Arc::new(self.state),
             templates: TemplateCacheActor::new(self.pool.clone(), breaker.clone()),
             claims: Arc::default(),
@@ -305,7 +310,7 @@ impl Running {
         let held = claims.older_than(Duration::ZERO);
         if !held.is_empty() {
             let held: Vec<_> = held.iter().map(|(key, claim_no)| (key, *claim_no)).collect();
-            let submitter = PgSubmitter::new(&self.shared, self.stop.clone());
+            let submitter = PgSubmitter::new(Arc::clone(&self.shared), self.stop.clone());
             let release =
                 submitter.release(&held, Duration::ZERO, "the worker was shut down before the handler ended");
             log_farewell("release the last steps", timeout(FAREWELL, release).await);

@@ -39,6 +39,7 @@ struct Envelope<'a> {
     config: &'a Value,
     inputs: &'a Value,
     parents: &'a Map<String, Value>,
+    checkpoint: &'a Value,
 }
 
 impl<'a> Envelope<'a> {
@@ -51,6 +52,7 @@ impl<'a> Envelope<'a> {
             config: &ctx.config,
             inputs: &ctx.claim.inputs,
             parents: &ctx.claim.parents,
+            checkpoint: &ctx.claim.checkpoint,
         }
     }
 }
@@ -67,7 +69,7 @@ mod tests {
         assert_eq!(
             serde_json::to_value(Envelope::new(&ctx)).unwrap(),
             json!({"task_id": ctx.task_id(), "step": "s", "attempt": 1, "context": {"a": 1}, "config": {"url": "x"},
-                "inputs": null, "parents": {"p": null}})
+                "inputs": null, "parents": {"p": null}, "checkpoint": null})
         );
     }
 }

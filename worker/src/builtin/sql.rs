@@ -79,7 +79,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
 enum Answer {
     /// What `submit_results` said; committed only if `accepted`.
     Status(String),
-    /// The function's outcome has not the form of one, or is too large; rolled back.
+    /// The function's outcome has not the form of one, is too large, or is not one for this step; rolled back.
     Rejected(Value),
     /// The timeout is long over and the database says nothing.
     Silence,
@@ -124,7 +124,7 @@ async fn transaction(
 }
 
 /// The failure of a step whose function returned `$tasker` with something else than an outcome. One that has the
-/// form is over the database's limit: submitted again, without the writes, it fails the step with what is wrong.
+/// form is over the database's limit, or not one for this step: submitted again, without the writes, it fails the step with what is wrong.
 fn rejected(function: &str, outcome: Value) -> StepOutcome {
     serde_json::from_value(outcome).unwrap_or_else(|why| {
         let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");

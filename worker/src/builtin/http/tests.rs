@@ -1,45 +1,12 @@
 //! The `http` handler against a small server of our own.
 
 use super::*;
-use crate::testing::context;
+use crate::testing::{context, response, server};
 use serde_json::json;
-use std::net::SocketAddr;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    sync::oneshot,
-};
+use tokio::net::TcpListener;
 
-/// Answers one request with `response`; what was sent comes out of the channel.
-async fn server(response: String) -> (SocketAddr, oneshot::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (seen, request) = oneshot::channel();
-    tokio::spawn(async move {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut text = String::new();
-        let mut buffer = [0_u8; 4096];
-        loop {
-            let n = socket.read(&mut buffer).await.unwrap();
-            text.push_str(&String::from_utf8_lossy(&buffer[..n]));
-            let length = text
-                .lines()
-                .find_map(|l| l.strip_prefix("content-length: "))
-                .map_or(0, |n| n.parse().unwrap());
-            if n == 0 || text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.len() >= length) {
-                break;
-            }
-        }
-        seen.send(text).ok();
-        // A client that has read enough may be gone.
-        socket.write_all(response.as_bytes()).await.ok();
-    });
-    (address, request)
-}
-
-fn response(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-}
+/// The default of a request.
+const MAX_BODY: usize = 1 << 20;
 
 async fn call(allow: &str, config: Value) -> Result<StepOutcome, StepError> {
     let http = Arc::new(Http::new(AllowList::parse(allow).unwrap()));
@@ -63,6 +30,12 @@ async fn it_posts_the_envelope_with_its_headers() {
         request.contains("x-key: k\r\n") && request.contains("content-type: application/json\r\n"),
         "{request}"
     );
+    assert!(
+        request.contains(":s\r\n")
+            && request.contains("idempotency-key: ")
+            && request.contains("tasker-attempt: 1\r\n"),
+        "{request}"
+    );
     let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!((&body["context"], &body["parents"]), (&json!({"order": 1}), &json!({"p": [1]})));
 }
@@ -76,6 +49,16 @@ async fn the_body_is_the_result() {
         panic!("no failure")
     };
     assert_eq!((failure.message.as_str(), failure.retry_after_ms), ("later", Some(5)));
+    let decision = r#"{"$tasker": {"type": "decision", "create_steps": ["a"], "result": 1}}"#;
+    let outcome = answered("200 OK", "", decision).await.unwrap();
+    assert_eq!(outcome, StepOutcome::decision(["a"]).with_result(1));
+    let batches = r#"{"$tasker": {"type": "batches", "cursors": [{"start": 0, "end": 9}]}}"#;
+    let outcome = answered("200 OK", "", batches).await.unwrap();
+    assert_eq!(outcome, StepOutcome::batches(vec![json!({"start": 0, "end": 9})]));
+    let checkpoint =
+        r#"{"$tasker": {"type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]}}"#;
+    let outcome = answered("200 OK", "", checkpoint).await.unwrap();
+    assert_eq!(outcome, StepOutcome::checkpoint(json!(5), 5, json!([1])));
     let error = answered("200 OK", "", r#"{"$tasker": {"type": "what"}}"#).await.unwrap_err();
     assert!(!error.is_retryable() && error.message().contains("$tasker"), "{error}");
 }
@@ -143,6 +126,15 @@ async fn hosts_not_allowed_are_refused_with_what_to_do() {
     }
     let error = call("*", json!({"url": "file:///etc/passwd"})).await.unwrap_err();
     assert!(error.message().contains("scheme file"), "{error}");
+    for (config, words) in [
+        (json!({"url": "http://x/", "method": "A B"}), "config.method: "),
+        (json!({"url": "http://x/", "headers": {"a b": "c"}}), "config.headers.a b: "),
+        (json!({"url": "http://x/", "timeout_seconds": -1}), "config.timeout_seconds: "),
+        (json!({"url": "x"}), "config.url: "),
+    ] {
+        let error = call("*", config).await.unwrap_err();
+        assert!(!error.is_retryable() && error.message().starts_with(words), "{error}");
+    }
     let error = call("*", json!({})).await.unwrap_err();
     assert_eq!(error.message(), "config: missing field `url`");
 }

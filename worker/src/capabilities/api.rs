@@ -1,0 +1,375 @@
+//! `Api`: calls over HTTP that know of their step. The `http` handler makes its calls by the same code.
+
+use crate::{StepContext, StepError, fields::typed};
+use reqwest::{
+    Client, Method, Response, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+/// A result is stored in a row and passed to every child; more is asked for by [`ApiRequest::max_bytes`].
+const MAX_BODY: usize = 1 << 20;
+/// What a failure quotes of a response.
+const MAX_QUOTE: usize = 500;
+/// Longer waits asked for by a server are cut to this.
+const MAX_RETRY_AFTER: u64 = 24 * 60 * 60;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For handlers that call other services.
+///
+/// Every request carries `Idempotency-Key`, the same on every attempt of the step; `Tasker-Attempt`; and `traceparent`
+/// where the task has one. 5xx, 408, 425, 429, a timeout, and a connection error are retryable, with the server's
+/// Retry-After (in seconds) as the delay; any other 4xx and redirects, which are not followed, are permanent.
+///
+/// ```
+/// # use tasker_worker::{StepContext, StepError, StepOutcome};
+/// use std::time::Duration;
+/// use tasker_worker::Api;
+///
+/// async fn charge(ctx: StepContext) -> Result<StepOutcome, StepError> {
+///     let order: serde_json::Value = ctx.context()?;
+///     let request = ctx.post("https://payments.example/charges").json(&order).timeout(Duration::from_secs(10));
+///     let receipt: serde_json::Value = request.send().await?.json().await?;
+///     Ok(StepOutcome::success(receipt))
+/// }
+/// ```
+pub trait Api {
+    /// A request by this method to this URL, http or https. Any host: TASKER_HTTP_ALLOW is for the `http` handler, whose
+    /// URLs come from templates.
+    fn request(&self, method: &str, url: &str) -> ApiRequest;
+
+    /// A GET.
+    fn get(&self, url: &str) -> ApiRequest {
+        self.request("GET", url)
+    }
+
+    /// A POST.
+    fn post(&self, url: &str) -> ApiRequest {
+        self.request("POST", url)
+    }
+
+    /// A PUT.
+    fn put(&self, url: &str) -> ApiRequest {
+        self.request("PUT", url)
+    }
+
+    /// A DELETE.
+    fn delete(&self, url: &str) -> ApiRequest {
+        self.request("DELETE", url)
+    }
+
+    /// `<task id>:<step>`, the same on every attempt, for calls that are not made by this trait.
+    fn idempotency_key(&self) -> String;
+}
+
+impl Api for StepContext {
+    fn request(&self, method: &str, url: &str) -> ApiRequest {
+        let parts = parts(self, method, url);
+        ApiRequest { ctx: self.clone(), parts, max_bytes: MAX_BODY, allowed: Vec::new() }
+    }
+
+    fn idempotency_key(&self) -> String {
+        format!("{}:{}", self.task_id(), self.step())
+    }
+}
+
+/// Connections of one worker to other services; made at the first use, since that loads the system's certificates.
+#[derive(Clone, Default)]
+pub(crate) struct HttpClient(Arc<OnceCell<Client>>);
+
+impl HttpClient {
+    async fn get(&self) -> Result<&Client, StepError> {
+        self.0.get_or_try_init(|| async { client() }).await
+    }
+}
+
+fn client() -> Result<Client, StepError> {
+    // Fails only where the process has one already, which is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let builder = Client::builder()
+        .user_agent(concat!("tasker/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT);
+    // Tests talk to this machine, whatever proxy its environment names.
+    #[cfg(test)]
+    let builder = builder.no_proxy();
+    Ok(builder.build()?)
+}
+
+/// A request to be sent; made by [`Api`]. What is wrong with it shows as a permanent error of [`ApiRequest::send`].
+#[must_use = "nothing is sent without .send()"]
+pub struct ApiRequest {
+    ctx: StepContext,
+    /// Or what is wrong with them.
+    parts: Result<Parts, String>,
+    max_bytes: usize,
+    allowed: Vec<u16>,
+}
+
+struct Parts {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    timeout: Option<Duration>,
+}
+
+fn parts(ctx: &StepContext, method: &str, url: &str) -> Result<Parts, String> {
+    let method = method.to_ascii_uppercase();
+    let method = Method::from_bytes(method.as_bytes()).map_err(|error| format!("method: {error}"))?;
+    let url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("url: scheme {} is not http or https", url.scheme()));
+    }
+    let mut parts = Parts { method, url, headers: HeaderMap::new(), body: Vec::new(), timeout: None };
+    parts.header("idempotency-key", &ctx.idempotency_key())?;
+    parts.header("tasker-attempt", &ctx.attempt().to_string())?;
+    if let Some(trace) = ctx.traceparent() {
+        // It came with the task: what is no header is no reason to fail.
+        parts.header("traceparent", trace).ok();
+    }
+    Ok(parts)
+}
+
+impl Parts {
+    fn header(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let parsed = (name.parse::<HeaderName>(), value.parse::<HeaderValue>());
+        let (Ok(key), Ok(value)) = parsed else {
+            return Err(format!("headers.{name}: not a valid header"));
+        };
+        self.headers.insert(key, value);
+        Ok(())
+    }
+}
+
+impl ApiRequest {
+    /// Sets a header, also in place of one that would be sent by itself.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.with(|parts| parts.header(name, value))
+    }
+
+    /// A body of JSON.
+    pub fn json(self, body: &impl Serialize) -> Self {
+        self.with(|parts| {
+            parts.body = serde_json::to_vec(body).map_err(|error| format!("body: {error}"))?;
+            parts.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+            Ok(())
+        })
+    }
+
+    /// Any other body.
+    pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.with(|parts| {
+            parts.body = body.into();
+            parts.header("content-type", content_type)
+        })
+    }
+
+    /// For the whole of the call, within the step's own timeout; by default there is only that one, and 10 s to connect.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|parts| {
+            parts.timeout = Some(timeout);
+            Ok(())
+        })
+    }
+
+    /// Makes the Idempotency-Key `<task id>:<step>:<suffix>`. Needed by a step that makes several calls, and by one that
+    /// goes on after a checkpoint: with one key the receiver takes them for one.
+    pub fn idempotency_suffix(self, suffix: impl fmt::Display) -> Self {
+        let key = format!("{}:{suffix}", self.ctx.idempotency_key());
+        self.with(|parts| parts.header("idempotency-key", &key))
+    }
+
+    /// An answer with this status is no failure: the handler looks at [`ApiResponse::status`].
+    pub fn allow_status(mut self, status: u16) -> Self {
+        self.allowed.push(status);
+        self
+    }
+
+    /// The largest body that is read, 1 MiB by default; a larger one is a permanent error.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Parts) -> Result<(), String>) -> Self {
+        if let Ok(parts) = &mut self.parts
+            && let Err(problem) = change(parts)
+        {
+            self.parts = Err(problem);
+        }
+        self
+    }
+
+    /// The URL, or what is wrong with the request.
+    pub(crate) fn url(&self) -> Result<&Url, &str> {
+        self.parts.as_ref().map(|parts| &parts.url).map_err(String::as_str)
+    }
+
+    /// Sends it and waits for status and headers.
+    ///
+    /// # Errors
+    /// See [`Api`]; the codes are `http_<status>`, `timeout`, `connection`, `cancelled` (the step was), and
+    /// `invalid_input` (the request is not a valid one).
+    pub async fn send(self) -> Result<ApiResponse, StepError> {
+        let invalid = |problem| StepError::permanent(problem).code("invalid_input");
+        let Parts { method, url, headers, body, timeout } = self.parts.map_err(invalid)?;
+        let name = format!("{method} {}", shown(&url));
+        let mut request = self.ctx.http.get().await?.request(method, url).headers(headers);
+        if !body.is_empty() {
+            request = request.body(body);
+        }
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        let cancelled = self.ctx.cancelled.clone();
+        let sent = unless_cancelled(&cancelled, &name, request.send()).await?;
+        let response = sent.map_err(|error| unreachable(&name, error))?;
+        let answer = ApiResponse { name, response, max_bytes: self.max_bytes, cancelled };
+        let status = answer.response.status();
+        if status.is_success() || self.allowed.contains(&status.as_u16()) {
+            return Ok(answer);
+        }
+        Err(answer.refusal().await)
+    }
+}
+
+impl fmt::Debug for ApiRequest {
+    /// Never shows headers, query, or body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiRequest").field("url", &self.url().map(shown)).finish_non_exhaustive()
+    }
+}
+
+/// An answer that is no failure.
+pub struct ApiResponse {
+    /// Method and URL, for messages.
+    name: String,
+    response: Response,
+    max_bytes: usize,
+    cancelled: CancellationToken,
+}
+
+impl ApiResponse {
+    /// 200 and the like.
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header, where it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// A permanent one, `response_too_large`, see [`ApiRequest::max_bytes`]. A retryable one, when the connection is lost.
+    pub async fn bytes(mut self) -> Result<Vec<u8>, StepError> {
+        let mut body = Vec::new();
+        loop {
+            let chunk = unless_cancelled(&self.cancelled, &self.name, self.response.chunk()).await?;
+            let Some(chunk) = chunk.map_err(|error| unreachable(&self.name, error))? else { return Ok(body) };
+            if body.len() + chunk.len() > self.max_bytes {
+                let text = format!(
+                    "{}: the response is larger than {} bytes: let it be a reference instead",
+                    self.name, self.max_bytes
+                );
+                return Err(StepError::permanent(text).code("response_too_large"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    /// The body as text; what is not UTF-8 is replaced.
+    ///
+    /// # Errors
+    /// As [`ApiResponse::bytes`].
+    pub async fn text(self) -> Result<String, StepError> {
+        Ok(String::from_utf8_lossy(&self.bytes().await?).into_owned())
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// As [`ApiResponse::bytes`]; and a permanent one that names the field, `invalid_response`, when it does not fit `T`.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, StepError> {
+        let name = self.name.clone();
+        let body = self.bytes().await?;
+        let invalid = |why: String| StepError::permanent(format!("{name}: {why}")).code("invalid_response");
+        let value: Value =
+            serde_json::from_slice(&body).map_err(|error| invalid(format!("body: {error}")))?;
+        typed("body", &value).map_err(|error| invalid(error.message().to_owned()))
+    }
+
+    /// What an answer with another status means.
+    async fn refusal(self) -> StepError {
+        let (status, name) = (self.response.status(), self.name.clone());
+        let code = format!("http_{}", status.as_u16());
+        if status.is_redirection() {
+            let text = format!("{name} answered {status}: redirects are not followed, use the final address");
+            return StepError::permanent(text).code(code);
+        }
+        let delay = retry_after(&self.response);
+        // The status says enough when the body cannot be had.
+        let quote = self.bytes().await.unwrap_or_default();
+        let quote: String = String::from_utf8_lossy(&quote).chars().take(MAX_QUOTE).collect();
+        let text = format!("{name} answered {status}: {quote}");
+        let error = if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
+        match delay {
+            Some(delay) => error.retry_after(delay),
+            None => error,
+        }
+        .code(code)
+    }
+}
+
+impl fmt::Debug for ApiResponse {
+    /// Never shows headers or body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiResponse")
+            .field("name", &self.name)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn unless_cancelled<T>(
+    cancelled: &CancellationToken,
+    name: &str,
+    call: impl Future<Output = T>,
+) -> Result<T, StepError> {
+    let done = cancelled.run_until_cancelled(call).await;
+    done.ok_or_else(|| StepError::retryable(format!("{name}: cancelled")).code("cancelled"))
+}
+
+/// The URL for messages: user, password, and query may be secrets.
+fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+fn unreachable(name: &str, error: reqwest::Error) -> StepError {
+    let code = if error.is_timeout() { "timeout" } else { "connection" };
+    // With its sources, which say why, and without the URL's query.
+    let error = StepError::from(error.without_url());
+    StepError::retryable(format!("{name}: {error}")).code(code)
+}
+
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// The header's form in seconds; a date would depend on two clocks.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER)))
+}
