@@ -11,7 +11,9 @@ mod eventually;
 pub mod invariants;
 mod proxy;
 mod test_db;
+mod web_server;
 
 pub use eventually::{Condition, eventually};
 pub use proxy::{Network, Proxy};
 pub use test_db::{TestDb, start_server};
+pub use web_server::{WebRequest, WebServer};

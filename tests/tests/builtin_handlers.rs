@@ -7,14 +7,9 @@ mod world;
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use std::sync::{Arc, Mutex};
-use tasker_tests::eventually;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
+use tasker_tests::WebServer;
 use uuid::Uuid;
-use world::{SOON, World};
+use world::World;
 
 /// Functions for the `sql` handler; each writes down the transaction it ran in.
 const SHOP: &str = "
@@ -170,96 +165,41 @@ async fn sql_runs_in_the_role_of_the_worker() {
     worker.stop().await;
 }
 
-/// A web server on this machine: answers with the given statuses and bodies in turn, the last one for ever, and
-/// keeps what it was sent.
-struct Server {
-    address: String,
-    requests: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-impl Server {
-    async fn start(answers: &'static [(u16, &'static str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        tokio::spawn(async move {
-            for n in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
-                let request = answer(stream, answers[n.min(answers.len() - 1)]).await;
-                seen.lock().unwrap().push(request);
-            }
-        });
-        Self { address, requests }
-    }
-
-    /// A template with one step that calls it.
-    fn template(&self) -> Value {
-        let url = format!("http://{}/charge", self.address);
-        template(&[
-            step("first", &[], "noop", json!({})),
-            step("only", &["first"], "http", json!({"url": url, "currency": "EUR"})),
-        ])
-    }
-
-    fn requests(&self) -> Vec<(String, Value)> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-/// Reads one request, returns its first line and body, and answers it.
-async fn answer(stream: TcpStream, (status, body): (u16, &str)) -> (String, Value) {
-    let mut stream = BufReader::new(stream);
-    let (mut first, mut length) = (String::new(), 0);
-    stream.read_line(&mut first).await.unwrap();
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await.unwrap();
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut sent = vec![0; length];
-    stream.read_exact(&mut sent).await.unwrap();
-    let head = format!(
-        "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
-    (first.trim().to_owned(), serde_json::from_slice(&sent).unwrap_or(Value::Null))
+/// A template with one step that calls it.
+fn charge(server: &WebServer) -> Value {
+    let url = format!("http://{}/charge", server.address);
+    template(&[
+        step("first", &[], "noop", json!({})),
+        step("only", &["first"], "http", json!({"url": url, "currency": "EUR"})),
+    ])
 }
 
 #[tokio::test]
 async fn http_posts_the_step_and_takes_json_after_a_500() {
-    let server = Server::start(&[(500, "overloaded"), (200, r#"{"charged": 12}"#)]).await;
-    let world = World::with(server.template()).await;
+    let server = WebServer::start(&[(500, "overloaded"), (200, r#"{"charged": 12}"#)]).await;
+    let world = World::with(charge(&server)).await;
     let worker = world.worker(|w| w.http_allow(&server.address)).await;
     let id = world.enqueue(json!({"order_id": 7})).await;
     assert_eq!(world.result(id).await, json!({"only": {"charged": 12}}));
     world.said(id, "only", "answered 500").await;
-    let requests = eventually("both requests to be noted", SOON, async || {
-        let requests = server.requests();
-        if requests.len() == 2 { Ok(requests) } else { Err(requests) }
-    })
-    .await;
     let url = format!("http://{}/charge", server.address);
-    for ((line, body), attempt) in requests.into_iter().zip(1..) {
-        assert_eq!(line, "POST /charge HTTP/1.1");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    for (request, attempt) in requests.into_iter().zip(1..) {
+        assert_eq!(request.line, "POST /charge HTTP/1.1");
+        assert_eq!(request.headers["idempotency-key"], format!("{id}:only"));
+        assert_eq!(request.headers["tasker-attempt"], format!("{attempt}"));
         let expected = json!({"task_id": id, "step": "only", "attempt": attempt, "context": {"order_id": 7},
             "config": {"url": url, "currency": "EUR"}, "inputs": null, "parents": {"first": null}, "checkpoint": null});
-        assert_eq!(body, expected);
+        assert_eq!(request.body, expected);
     }
     worker.stop().await;
 }
 
 #[tokio::test]
 async fn a_404_is_permanent() {
-    let server = Server::start(&[(404, "who?")]).await;
-    let world = World::with(server.template()).await;
+    let server = WebServer::start(&[(404, "who?")]).await;
+    let world = World::with(charge(&server)).await;
     let worker = world.worker(|w| w.http_allow("*")).await;
     let id = world.enqueue(json!({})).await;
     let (attempt, error) = failed(&world, id).await;
@@ -270,8 +210,8 @@ async fn a_404_is_permanent() {
 
 #[tokio::test]
 async fn a_host_that_is_not_allowed_is_never_called() {
-    let server = Server::start(&[(200, "1")]).await;
-    let world = World::with(server.template()).await;
+    let server = WebServer::start(&[(200, "1")]).await;
+    let world = World::with(charge(&server)).await;
     let worker = world.worker(|w| w.http_allow("example.com")).await;
     let id = world.enqueue(json!({})).await;
     let (attempt, error) = failed(&world, id).await;

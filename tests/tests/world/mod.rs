@@ -120,6 +120,7 @@ impl World {
     }
 
     /// The reasons in the audit of a step.
+    #[allow(dead_code, reason = "not every test looks at them")]
     pub async fn reasons(&self, id: Uuid, step: &str) -> Vec<String> {
         sqlx::query_scalar(
             "select reason from tasker.step_transitions where task_id = $1 and name = $2 and reason is not null order by transition_id",
@@ -132,6 +133,7 @@ impl World {
     }
 
     /// Waits for a step's audit to say so.
+    #[allow(dead_code, reason = "not every test waits for them")]
     pub async fn said(&self, id: Uuid, step: &str, reason: &str) {
         eventually(reason, SOON, async || {
             let reasons = self.reasons(id, step).await;
