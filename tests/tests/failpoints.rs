@@ -34,13 +34,14 @@ const SIGABRT: i32 = 6;
 /// An effect in the same database: once for each task.
 const EFFECTS: &str = "
     create table effects (task_id text);
+    create table counted (task_id text, item bigint);
     create function effect(p jsonb) returns void language sql as $$ insert into effects values (p ->> 'task_id') $$;";
 
 /// A step by name, handler, and parents.
 type Step = (&'static str, &'static str, &'static [&'static str]);
 
 /// Templates by name, each with its steps and how its task ends.
-const SHAPES: [(&str, &[Step], &str); 8] = [
+const SHAPES: [(&str, &[Step], &str); 9] = [
     (
         "diamond",
         &[("a", "noop", &[]), ("b", "noop", &["a"]), ("c", "noop", &["a"]), ("d", "noop", &["b", "c"])],
@@ -53,6 +54,7 @@ const SHAPES: [(&str, &[Step], &str); 8] = [
     ("slow", &[("a", "slow", &[])], "complete"),
     ("effect", &[("a", "sql", &[]), ("b", "noop", &["a"])], "complete"),
     ("own", &[("a", "own", &[]), ("b", "noop", &["a"])], "complete"),
+    ("batch", &[("a", "cut", &[]), ("b", "count", &["a"]), ("c", "noop", &["b"])], "complete"),
 ];
 
 fn template(name: &str, steps: &[Step]) -> Value {
@@ -60,7 +62,12 @@ fn template(name: &str, steps: &[Step]) -> Value {
         .iter()
         .map(|(step, handler, parents)| {
             let config = if *handler == "sql" { json!({"function": "public.effect"}) } else { json!({}) };
-            json!({"name": step, "dependencies": parents, "handler": {"callable": handler, "config": config},
+            let kind = match *handler {
+                "cut" => "batchable",
+                "count" => "batch_worker",
+                _ => "standard",
+            };
+            json!({"name": step, "dependencies": parents, "type": kind, "handler": {"callable": handler, "config": config},
                    "retry": {"max_attempts": 1_000, "backoff_base_ms": 20, "jitter": false}})
         })
         .collect();
@@ -151,6 +158,16 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     .unwrap();
     if effects.0 != effects.2 || effects.1 != effects.2 {
         return Err(format!("effects, different ones, tasks: {effects:?}"));
+    }
+    let counted: (i64, i64, i64) = sqlx::query_as(
+        "select count(*), count(distinct (task_id, item)),
+                5 * (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name = 'batch') from counted",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    if counted.0 != counted.2 || counted.1 != counted.2 {
+        return Err(format!("items counted, different ones, all there are: {counted:?}"));
     }
     Ok(())
 }

@@ -5,13 +5,31 @@ use serde_json::json;
 use std::{error::Error, time::Duration};
 use tasker_core::db::{DbOptions, connect};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
-use tasker_worker::{CancellationToken, StepContext, StepError, StepOutcome, Worker};
+use tasker_worker::{Batchable, CancellationToken, Cursor, StepContext, StepError, StepOutcome, Worker};
 
 /// Steps longer than a third of it are extended.
 const LEASE: Duration = Duration::from_secs(2);
 
 async fn done(_: StepContext) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::success(()))
+}
+
+/// Counts one item of its cursor and saves how far it is, in one transaction.
+async fn count(ctx: StepContext) -> Result<StepOutcome, StepError> {
+    let cursor: Cursor = ctx.cursor()?;
+    let item = ctx.last_checkpoint::<u64, u64>()?.map_or(cursor.start, |last| last.cursor);
+    let mut transaction = ctx.begin().await?;
+    sqlx::query("insert into counted values ($1, $2)")
+        .bind(ctx.task_id().to_string())
+        .bind(i64::try_from(item)?)
+        .execute(&mut *transaction)
+        .await?;
+    let done = item + 1 - cursor.start;
+    let outcome = match done == cursor.len() {
+        true => StepOutcome::success(done),
+        false => ctx.checkpoint(item + 1, done, done)?,
+    };
+    transaction.complete_with(outcome).await
 }
 
 #[tokio::main]
@@ -40,6 +58,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .await?;
             transaction.complete(json!(1)).await
         })
+        .handler("cut", |ctx| async move { ctx.batches(ctx.split(0..5, 2)) })
+        .handler("count", count)
         .handler("die", |_| async { std::process::abort() });
     if std::env::var_os("TASKER_LATE").is_some() {
         worker = worker.handler("late", done);

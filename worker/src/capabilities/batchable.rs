@@ -294,7 +294,7 @@ pub struct BatchPages<T> {
 }
 
 impl<T: DeserializeOwned> BatchPages<T> {
-    /// How many instances a page has, at least one; 1,000 by default.
+    /// How many instances a page has, from 1 to 100,000; 1,000 by default.
     pub fn page_size(mut self, instances: u32) -> Self {
         self.size = instances.max(1);
         self
