@@ -16,9 +16,9 @@ begin
                  where i.outcome ->> 'type' = 'checkpoint' and i.error is null order by 1, 2, i.n) i
          cross join lateral (select * from tasker.steps s where s.task_id = i.task_id and s.name = i.step and s.claim_no = i.claim_no and s.state = 'in_progress' offset 0) s
     ), moved as (
-        -- The way of a release: the attempt is given back.
+        -- The way of a release. Attempts count from the last progress: a long step outlives more crashes than it has attempts.
         update tasker.steps s
-           set state = 'enqueued', attempt = s.attempt - 1, checkpoint = h.checkpoint, error = null, msg_id = null, worker_id = null, enqueued_at = p_now, updated_at = p_now
+           set state = 'enqueued', attempt = 0, checkpoint = h.checkpoint, error = null, msg_id = null, worker_id = null, enqueued_at = p_now, updated_at = p_now
           from held h
          where s.task_id = h.task_id and s.name = h.name
         returning h.n, s.task_id, s.name, h.msg_id
@@ -33,4 +33,4 @@ begin
     return v_saved;
 end
 $$;
-comment on function tasker.save_checkpoints(uuid, uuid[], text[], int[], jsonb[], jsonb[], timestamptz) is 'Stores the checkpoints among outcomes and sends their steps again, attempt not counted. Returns the places of those stored. The caller holds the steps.';
+comment on function tasker.save_checkpoints(uuid, uuid[], text[], int[], jsonb[], jsonb[], timestamptz) is 'Stores the checkpoints among outcomes and sends their steps again, their attempts counted anew. Returns the places of those stored. The caller holds the steps.';

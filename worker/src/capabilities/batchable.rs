@@ -123,7 +123,7 @@ pub trait Batchable {
     ) -> Result<Option<Checkpoint<C, A>>, StepError>;
 
     /// Saves where to go on, how many items have been done since the step's first claim, and what has come of them. The
-    /// step goes back to its queue, its attempt not counted; the next claim, here or elsewhere, has it as
+    /// step goes back to its queue, its attempts counted anew; the next claim, here or elsewhere, has it as
     /// [`Batchable::last_checkpoint`]. For writes in this database that go with it:
     /// [`crate::StepTransaction::complete_with`].
     ///
@@ -256,7 +256,8 @@ impl Batch {
             task_id: self.ctx.task_id(),
             step: self.step.clone(),
             size: PAGE,
-            after: Some(0),
+            after: 0,
+            instances: self.summary.instances,
             result: PhantomData,
         }
     }
@@ -288,8 +289,10 @@ pub struct BatchPages<T> {
     task_id: Uuid,
     step: String,
     size: u32,
-    /// The last number read; None: there are no more.
-    after: Option<i32>,
+    /// The last number read.
+    after: i32,
+    /// The last number there is.
+    instances: u64,
     result: PhantomData<fn() -> T>,
 }
 
@@ -306,11 +309,15 @@ impl<T: DeserializeOwned> BatchPages<T> {
     /// A permanent one that names the instance, when a result does not fit `T`. A retryable one, when the
     /// step is cancelled meanwhile.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Instance<T>>>, StepError> {
-        let Some(after) = self.after else { return Ok(None) };
-        let rows = self.read(after).await?;
+        if u64::from(self.after.unsigned_abs()) >= self.instances {
+            return Ok(None);
+        }
+        let rows = self.read(self.after).await?;
         let page = rows.iter().map(instance).collect::<Result<Vec<_>, StepError>>()?;
-        self.after = page.last().map(|last| last.number).filter(|_| rows.len() >= self.size as usize);
-        Ok(Some(page).filter(|page| !page.is_empty()))
+        // Pages of large results are short ones; an empty one is the end in any case.
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = last.number;
+        Ok(Some(page))
     }
 
     async fn read(&mut self, after: i32) -> Result<Vec<PgRow>, StepError> {
