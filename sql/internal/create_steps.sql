@@ -6,34 +6,29 @@ declare
     v_batch_steps  text[];
 begin
     with nodes as materialized (
-        select g.task_id, g.template_id, g.step, p.type, p.level, p.position, p.max_attempts
-          from tasker.graph_nodes(p_task_ids) g
-          join tasker.template_steps p on p.template_id = g.template_id and p.name = g.step
-         where g.presence = 'exists' and not g.made
+        select g.task_id, g.template_id, g.known, g.made, p.name as step, p.type, p.level, p.position, p.max_attempts
+          from tasker.task_graphs(p_task_ids) g
+         cross join lateral jsonb_each_text(g.known) n(step, presence)
+          join tasker.template_steps p on p.template_id = g.template_id and p.name = n.step
+         where n.presence = 'exists' and not g.made ? n.step
     ), batches as materialized (
-        -- The cursors are for one batch_worker; another of the same batchable has no instances.
-        select n.*, b.name as batchable, case when coalesce(b.decided ->> 'worker_step', n.step) = n.step then b.decided -> 'cursors' else '[]' end as cursors
-          from nodes n
-          join tasker.template_edges e on e.template_id = n.template_id and e.child = n.step
-          join tasker.steps b on b.task_id = n.task_id and b.name = e.parent
+        select n.*, c.batchable, c.cursors from nodes n cross join lateral tasker.batch_cursors(n.task_id, n.template_id, n.step) c
          where n.type = 'batch_worker'
-    ), waits as (
-        -- Read from the present state, which includes what the caller has just settled. Of what is made now nothing is satisfied.
-        select n.task_id, n.step, coalesce(sum(case
-                   when m.type = 'batch_worker' then (select jsonb_array_length(b.cursors) from batches b where b.task_id = n.task_id and b.step = m.step)
-                   when m.step is not null then 1
-                   when q.type = 'batch_worker' then (select count(*) from tasker.steps s where s.task_id = n.task_id and s.template_step = e.parent and not s.satisfied)
-                   else (select count(*) from tasker.steps s where s.task_id = n.task_id and s.name = e.parent and not s.satisfied) end), 0)::int as waiting_on
-          from nodes n
-          left join tasker.template_edges e on e.template_id = n.template_id and e.child = n.step
-          left join tasker.template_steps q on q.template_id = n.template_id and q.name = e.parent
-          left join nodes m on m.task_id = n.task_id and m.step = e.parent
-         where n.type <> 'batch_worker'
-         group by n.task_id, n.step
     ), rows as (
         select n.task_id, n.step as name, n.step as template_step, null::int as instance, null::jsonb as inputs, w.waiting_on, n.level, n.position, n.max_attempts,
                n.type in ('decision', 'batchable') as decides
-          from nodes n join waits w on w.task_id = n.task_id and w.step = n.step
+          from nodes n
+         -- Read from the present state, which includes what the caller has just settled. Of what is made now nothing is satisfied.
+         cross join lateral (
+             select coalesce(sum(case
+                        when q.type <> 'batch_worker' then (select case when count(*) = 0 then 1 else count(*) filter (where not s.satisfied) end
+                                                              from tasker.steps s where s.task_id = n.task_id and s.name = e.parent)
+                        when n.made ? e.parent then (select count(*) from tasker.steps s where s.task_id = n.task_id and s.template_step = e.parent and not s.satisfied)
+                        else (select jsonb_array_length(c.cursors) from tasker.batch_cursors(n.task_id, n.template_id, e.parent) c) end), 0)::int as waiting_on
+               from tasker.template_edges e
+               join tasker.template_steps q on q.template_id = e.template_id and q.name = e.parent
+              where e.template_id = n.template_id and e.child = n.step and n.known ->> e.parent = 'exists') w
+         where n.type <> 'batch_worker'
         union all
         select b.task_id, tasker.instance_name(b.step, c.n), b.step, c.n::int, c.cursor, 0, b.level, b.position, b.max_attempts, false
           from batches b cross join lateral jsonb_array_elements(b.cursors) with ordinality c(cursor, n)
@@ -43,9 +38,8 @@ begin
                (case when r.waiting_on = 0 and not p_later and not t.gated then 'enqueued' else 'pending' end)::tasker.step_state, r.waiting_on, r.max_attempts,
                case when r.waiting_on = 0 and p_later then p_now end, case when r.waiting_on = 0 and not p_later and not t.gated then p_now end, p_now, p_now
           from rows r
-          join (select i.task_id, x.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
-                  from (select distinct n.task_id from nodes n) i
-                 cross join lateral (select x.namespace from tasker.tasks x where x.task_id = i.task_id offset 0) x) t on t.task_id = r.task_id
+         cross join lateral (select x.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
+                               from tasker.tasks x where x.task_id = r.task_id offset 0) t
          order by r.task_id, r.level, r.position, r.instance
         returning task_id, name, waiting_on = 0 and not p_later as ready, state = 'pending' as held
     )
