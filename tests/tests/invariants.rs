@@ -45,8 +45,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     (
         "the steps of a task are those",
         "create_steps",
-        "where g.presence = 'exists'",
-        "where g.presence <> 'exists'",
+        "where n.presence = 'exists'",
+        "where n.presence <> 'exists'",
     ),
     (
         "a step completes at most once",
