@@ -265,19 +265,6 @@ fn hints(psql: &str, summary: &Summary) -> String {
     )
 }
 
-/// With a comma between thousands.
-fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,11 +313,6 @@ mod tests {
         assert!(text(&wrong, Look::PLAIN).contains("THE FILE SAYS SOMETHING ELSE"));
         let error = format!("{:?}", disagreement(&wrong));
         assert!(error.contains("40545277") && error.contains("40545276"), "{error}");
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1_000, -40_545_276].map(grouped), ["0", "999", "1,000", "-40,545,276"]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! How states look: a symbol and a colour on a terminal, the bare name elsewhere.
 
-use crate::output::Look;
+use crate::{output::Look, units::grouped};
 use console::Style;
-use tasker_core::{StepState, TaskState};
+use tasker_core::{
+    StepState, TaskState,
+    client::{BatchOverview, Presence},
+};
 
 const GOOD: char = '✓';
 const BAD: char = '✗';
@@ -11,6 +14,7 @@ const QUEUED: char = '◌';
 const WAITING: char = '○';
 const RETRY: char = '↻';
 const OFF: char = '⊘';
+const ABSENT: char = '·';
 
 /// The state of a task.
 pub fn task(state: TaskState, look: Look) -> String {
@@ -40,6 +44,42 @@ pub fn step(state: StepState, retries: bool, look: Look) -> String {
         StepState::Pending => WAITING,
     };
     label(symbol, state.as_str(), look)
+}
+
+/// A step that does not exist; the line it stands in is greyed.
+pub fn absent(presence: Presence, look: Look) -> String {
+    let words = match presence {
+        Presence::NotChosen => "not chosen",
+        Presence::Undecided => "undecided",
+        // A step of a batch for which no cursors were given.
+        Presence::Exists => "no instances",
+    };
+    label(ABSENT, words, look)
+}
+
+/// How many instances of a batch are in which state; `short`: by their symbols only.
+pub fn batch(batch: &BatchOverview, short: bool, look: Look) -> String {
+    let counts = [
+        (GOOD, batch.complete, "complete"),
+        (BAD, batch.failed, "failed"),
+        (OFF, batch.cancelled, "cancelled"),
+        (BUSY, batch.running, "running"),
+        (WAITING, batch.waiting, "waiting"),
+    ];
+    let counts = counts.iter().filter(|(_, n, _)| *n > 0);
+    if short && look.terminal {
+        let counts: Vec<_> = counts.map(|(symbol, n, _)| format!("{symbol} {}", grouped(*n))).collect();
+        return if counts.is_empty() { label(GOOD, "no instances", look) } else { counts.join("  ") };
+    }
+    let words: Vec<_> = counts.map(|(_, n, word)| format!("{} {word}", grouped(*n))).collect();
+    let symbol = match batch {
+        _ if batch.failed > 0 => BAD,
+        _ if batch.complete == batch.instances => GOOD,
+        _ if batch.running > 0 => BUSY,
+        _ if batch.waiting > 0 => WAITING,
+        _ => OFF,
+    };
+    label(symbol, if words.is_empty() { "no instances".to_owned() } else { words.join(", ") }.as_str(), look)
 }
 
 fn label(symbol: char, name: &str, look: Look) -> String {

@@ -11,6 +11,8 @@ const GAP: usize = 2;
 pub struct Table {
     headings: Vec<String>,
     rows: Vec<Vec<String>>,
+    /// The numbers of the rows that are greyed.
+    dim: Vec<usize>,
     look: Look,
     /// Columns before this one are never wrapped.
     wraps: usize,
@@ -27,13 +29,14 @@ impl Table {
             keeps: headings.len(),
             headings,
             rows: Vec::new(),
+            dim: Vec::new(),
             look,
         }
     }
 
     /// A table of names and values, without headings.
     pub fn pairs(look: Look) -> Self {
-        Self { headings: Vec::new(), rows: Vec::new(), look, wraps: 1, keeps: 2 }
+        Self { headings: Vec::new(), rows: Vec::new(), dim: Vec::new(), look, wraps: 1, keeps: 2 }
     }
 
     /// On a narrow terminal, this column and all behind it are wrapped.
@@ -53,6 +56,12 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
+    /// Adds a row that is greyed on a terminal.
+    pub fn dim_row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.dim.push(self.rows.len());
+        self.row(cells);
+    }
+
     /// The table as text, without a line end.
     pub fn render(mut self) -> String {
         let columns = self.columns_that_fit();
@@ -63,6 +72,9 @@ impl Table {
             grid.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         let has_header = !self.headings.is_empty();
+        let first =
+            self.rows.iter().filter_map(|row| row.first()).map(|cell| console::measure_text_width(cell));
+        let first = first.max().unwrap_or(0);
         if has_header {
             grid.set_header(self.headings);
         }
@@ -76,10 +88,16 @@ impl Table {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
+        let mut row = None;
         let lines = grid.lines().enumerate().map(|(n, line)| {
             let line = line.trim_end();
+            // The further lines of a row have nothing in the first column.
+            if !(n == 0 && has_header) && line.chars().take(first).any(|c| c != ' ') {
+                row = Some(row.map_or(0, |row| row + 1));
+            }
+            let is_dim = (n == 0 && has_header) || row.is_some_and(|row| self.dim.contains(&row));
             match self.look.terminal {
-                true if n == 0 && has_header => console::style(line).dim().to_string(),
+                true if is_dim => console::style(line).dim().to_string(),
                 true => labels::paint(line),
                 false => line.to_owned(),
             }
@@ -137,5 +155,23 @@ mod tests {
         assert_eq!(render(27), "TASK        STATE     TOOK\n0123456789  complete  2.3 s");
         assert_eq!(render(26), "TASK        STATE\n0123456789  complete");
         assert_eq!(render(5), render(26));
+    }
+
+    #[test]
+    fn a_dim_row_is_greyed_with_all_its_lines() {
+        let render = |terminal| {
+            let look = Look { terminal, width: Some(24) };
+            let mut table = Table::new(look, &["STEP", "AFTER"]);
+            table.row(["a", ""]);
+            table.dim_row(["  └ not_there", "one, two, three, four"]);
+            table.row(["b", ""]);
+            table.render()
+        };
+        console::set_colors_enabled(true);
+        let text = render(true);
+        let dim: Vec<bool> = text.lines().map(|line| line.starts_with("\u{1b}[2m")).collect();
+        assert_eq!((dim[0], dim[1], dim.last()), (true, false, Some(&false)), "{text:?}");
+        assert!(dim.len() > 4 && dim[2..dim.len() - 1].iter().all(|&dim| dim), "{text:?}");
+        assert!(!render(false).contains('\u{1b}'));
     }
 }

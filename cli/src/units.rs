@@ -81,6 +81,19 @@ pub fn relative(moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if seconds < 0 { format!("in {text}") } else { format!("{text} ago") }
 }
 
+/// A number in groups of three: `1,234,567`.
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Date and time of day in the zone of this machine.
 pub fn local(moment: DateTime<Utc>) -> String {
     moment.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
@@ -115,6 +128,12 @@ mod tests {
         let past = parse_past("2h").unwrap();
         assert!((7_200..7_260).contains(&(Utc::now() - past).num_seconds()));
         assert!(parse_past("yesterday").is_err());
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        let texts = [0, 999, 1_000, 99_999, 1_234_567, -1_000].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "99,999", "1,234,567", "-1,000"]);
     }
 
     #[test]

@@ -163,7 +163,7 @@ async fn operators_calls_say_who_and_why() {
     let by = By { who: Some("ana"), reason: Some("seen") };
     let id = e.start().await;
     assert!(!client::retry_step(e.pool(), id, "a", by).await.unwrap());
-    assert!(client::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), by).await.unwrap());
+    assert!(client::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), None, by).await.unwrap());
     assert!(client::resolve_task(e.pool(), id, None, by).await.unwrap());
     let refused = client::reset_task(e.pool(), id, by).await.unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("TK031"));

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use std::{io::Read, process::ExitCode};
 use tasker_core::{
     client::{self, Template, TemplateOverview},
-    template::{self, Applied, Diagnostic, TemplateFile},
+    template::{self, Applied, Diagnostic, Position, TemplateFile},
 };
 
 /// The commands of `tasker template`.
@@ -75,6 +75,15 @@ struct Input {
     name: String,
     parsed: Option<TemplateFile>,
     problems: Vec<Diagnostic>,
+    /// What is valid but probably not meant.
+    warnings: Vec<Diagnostic>,
+}
+
+/// What `template validate --json` prints.
+#[derive(Serialize)]
+struct Checked<'a> {
+    problems: Vec<&'a Diagnostic>,
+    warnings: Vec<&'a Diagnostic>,
 }
 
 /// What `template apply --json` prints for each file.
@@ -86,6 +95,7 @@ struct AppliedFile<'a> {
     version: &'a str,
     #[serde(flatten)]
     applied: Applied,
+    warnings: &'a [Diagnostic],
 }
 
 async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
@@ -95,14 +105,16 @@ async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
         check_all(&Database::open(globals).await?, &mut inputs).await?;
     }
     if globals.json {
-        let problems: Vec<&Diagnostic> = inputs.iter().flat_map(|input| &input.problems).collect();
-        output::print_json(&problems)?;
+        let problems = inputs.iter().flat_map(|input| &input.problems).collect();
+        let warnings = inputs.iter().flat_map(|input| &input.warnings).collect();
+        output::print_json(&Checked { problems, warnings })?;
         return refuse(&inputs).map(|()| ExitCode::SUCCESS);
     }
     for input in &inputs {
         for problem in &input.problems {
             output::print(&problem.to_string())?;
         }
+        warn(input);
         if let (Some(file), true) = (&input.parsed, input.problems.is_empty()) {
             output::print(&format!("{}: {} is valid", input.name, title(file)))?;
         }
@@ -120,15 +132,24 @@ async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     refuse(&inputs).map_err(|error| error.or_hint("nothing was applied"))?;
     let mut done = Vec::new();
     let mut result = Ok(ExitCode::SUCCESS);
-    for file in inputs.iter().filter_map(|input| input.parsed.as_ref()) {
+    for input in &inputs {
+        let Some(file) = &input.parsed else { continue };
         match template::apply(&pool, file).await {
             Ok(applied) => {
                 if !globals.json {
                     let what = if applied.created { "applied" } else { "unchanged, applied before:" };
                     output::print(&format!("{what} {}", title(file)))?;
+                    warn(input);
                 }
                 let [namespace, name, version] = identity(file);
-                done.push(AppliedFile { file: file.name(), namespace, name, version, applied });
+                done.push(AppliedFile {
+                    file: file.name(),
+                    namespace,
+                    name,
+                    version,
+                    applied,
+                    warnings: &input.warnings,
+                });
             }
             Err(error) => {
                 result = Err(Error::from(error).context(file.name()));
@@ -150,7 +171,7 @@ fn read_all(names: &[String]) -> Result<Vec<Input>> {
             Ok(file) => (Some(file), Vec::new()),
             Err(problems) => (None, problems),
         };
-        Ok(Input { name: name.to_owned(), parsed, problems })
+        Ok(Input { name: name.to_owned(), parsed, problems, warnings: Vec::new() })
     };
     names.iter().map(input).collect()
 }
@@ -168,9 +189,20 @@ async fn check_all(pool: &PgPool, inputs: &mut [Input]) -> Result<()> {
     for input in inputs {
         if let Some(file) = &input.parsed {
             input.problems.extend(template::check(pool, file).await?);
+            if input.problems.is_empty() {
+                input.warnings = template::warnings(pool, file).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// On standard error: what is there keeps nothing from being applied.
+fn warn(input: &Input) {
+    for warning in &input.warnings {
+        let Diagnostic { file, position: Position { line, column }, message, code, .. } = warning;
+        output::note(&format!("{file}:{line}:{column}: warning: {message} [{code}]"));
+    }
 }
 
 fn refuse(inputs: &[Input]) -> Result<()> {
@@ -307,7 +339,12 @@ mod tests {
         let input = |problems: usize| {
             let file = TemplateFile::parse("t.yaml", "name: a\n").unwrap();
             let problem = file.diagnostic("/name", "invalid_name", "no");
-            Input { name: "t.yaml".to_owned(), parsed: Some(file), problems: vec![problem; problems] }
+            Input {
+                name: "t.yaml".to_owned(),
+                parsed: Some(file),
+                problems: vec![problem; problems],
+                warnings: Vec::new(),
+            }
         };
         let message = |inputs: &[Input]| format!("{:?}", refuse(inputs).unwrap_err());
         assert!(message(&[input(1), input(0)]).contains("\"1 problem in 1 file\""));

@@ -2,6 +2,7 @@
 //! run in the caller's own transaction when given one.
 
 mod dead_letters;
+mod details;
 mod operator;
 mod queues;
 mod views;
@@ -10,17 +11,20 @@ pub use dead_letters::{
     DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Pruned, add_dead_letter,
     count_dead_letters, list_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
 };
+pub use details::{
+    Instances, TaskGraph, list_batches, show_task, task_graph, task_overview, task_transitions,
+};
 pub use operator::{
     By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task, retry_step,
     retry_tasks,
 };
 pub use queues::{limit_namespace, pause_namespace, resume_namespace};
 pub use views::{
-    DagRow, QueueOverview, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition, Template,
-    TemplateOverview, WorkerOverview,
+    BatchOverview, DagRow, Presence, QueueOverview, StepOverview, StepTransition, StepType, TaskDetails,
+    TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
-use crate::{Error, Result, TaskState};
+use crate::{Result, TaskState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -237,42 +241,6 @@ pub async fn list_tasks(
         .fetch_all(executor)
         .await?;
     Ok(unwrapped(rows))
-}
-
-/// A task with its steps, its graph, and its whole audit.
-///
-/// # Errors
-/// `TK004` when there is no such task.
-pub async fn show_task(pool: &PgPool, task_id: Uuid) -> Result<TaskDetails> {
-    let task: Option<Json<TaskOverview>> =
-        sqlx::query_scalar(views::TASK).bind(task_id).fetch_optional(pool).await?;
-    let Some(Json(task)) = task else {
-        return Err(Error::Refused {
-            code: "TK004".to_owned(),
-            message: format!("there is no task {task_id}"),
-            hint: Some("tasker task list shows the newest tasks".to_owned()),
-        });
-    };
-    let (steps, dag) = task_steps(pool, task_id).await?;
-    let task_transitions = sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(pool).await?;
-    let step_transitions = sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(pool).await?;
-    Ok(TaskDetails {
-        task,
-        steps,
-        dag,
-        task_transitions: unwrapped(task_transitions),
-        step_transitions: unwrapped(step_transitions),
-    })
-}
-
-/// The steps of a task and its graph, both roots first; none when there is no such task.
-///
-/// # Errors
-/// Database errors only.
-pub async fn task_steps(pool: &PgPool, task_id: Uuid) -> Result<(Vec<StepOverview>, Vec<DagRow>)> {
-    let steps = sqlx::query_scalar(views::STEPS).bind(task_id).fetch_all(pool).await?;
-    let dag = sqlx::query_scalar(views::DAG).bind(task_id).fetch_all(pool).await?;
-    Ok((unwrapped(steps), unwrapped(dag)))
 }
 
 /// Every version of every template, the newest of each first.

@@ -71,23 +71,27 @@ pub async fn retry_step(
     Ok(retried)
 }
 
-/// Settles a step by hand with `result`; false when it is complete or resolved already.
+/// Settles a step by hand with `result`; false when it is complete or resolved already. A decision or a
+/// batchable needs its outcome instead: which steps exist, or the cursors, and it may carry the result.
 ///
 /// # Errors
-/// `TK004` task, `TK031` the task has finished, `TK032` step, `TK034` another transaction holds it.
+/// `TK004` task, `TK031` the task has finished, `TK032` step, `TK034` another transaction holds it, `TK035` the
+/// outcome is missing or not one that the step can have.
 pub async fn resolve_step(
     executor: impl PgExecutor<'_>,
     task_id: Uuid,
     step: &str,
     result: Option<&Value>,
+    outcome: Option<&Value>,
     by: By<'_>,
 ) -> Result<bool> {
-    let resolved = sqlx::query_scalar("select tasker.resolve_step($1, $2, $3, $4, $5)")
+    let resolved = sqlx::query_scalar("select tasker.resolve_step($1, $2, $3, $4, $5, $6)")
         .bind(task_id)
         .bind(step)
         .bind(result)
         .bind(by.reason)
         .bind(by.who)
+        .bind(outcome)
         .fetch_one(executor)
         .await?;
     Ok(resolved)

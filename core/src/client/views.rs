@@ -23,10 +23,32 @@ pub(super) const LIST_TASKS: &str = with_duration!(
      and ($3::text is null or v.state::text = $3) order by v.task_id desc limit $4"
 );
 pub(super) const TASK: &str = with_duration!("tasker.task_overview v where v.task_id = $1");
-pub(super) const STEPS: &str = "select to_jsonb(v) - 'duration' from tasker.step_overview v \
-     where v.task_id = $1 order by v.level, v.position, v.step";
+
+/// Steps that are meant by `$rest`, roots first; by number, as `_1000` sorts before `_999`.
+macro_rules! steps {
+    ($rest:literal) => {
+        concat!(
+            "select to_jsonb(v) - 'duration' from tasker.step_overview v where v.task_id = $1",
+            $rest,
+            " order by v.level, v.position, v.instance nulls first, v.step"
+        )
+    };
+}
+
+pub(super) const STEPS: &str = steps!("");
+/// Without instances, but for those of the batches $2 and those named $3.
+pub(super) const FEW_STEPS: &str =
+    steps!(" and (v.instance is null or v.template_step = any ($2) or v.step = any ($3))");
+/// The first $2 instances in error of every batch.
+pub(super) const FAILED: &str = "select f.step from (select v.step, row_number() over (partition by v.template_step order by v.instance) as n \
+     from tasker.step_overview v where v.task_id = $1 and v.instance is not null and v.state = 'error') f where f.n <= $2";
 pub(super) const DAG: &str =
     "select to_jsonb(v) from tasker.step_dag v where v.task_id = $1 order by v.level, v.step";
+/// Without instances, but for those named $2.
+pub(super) const FEW_DAG: &str = "select to_jsonb(v) from tasker.step_dag v where v.task_id = $1 \
+     and (v.step = v.template_step or v.step = any ($2)) order by v.level, v.step";
+pub(super) const BATCHES: &str =
+    "select to_jsonb(v) from tasker.batch_overview v where v.task_id = $1 order by v.created_at, v.step";
 pub(super) const TASK_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.task_transitions v where v.task_id = $1 order by v.transition_id";
 pub(super) const STEP_TRANSITIONS: &str =
@@ -93,6 +115,18 @@ pub struct StepOverview {
     pub step: String,
     /// The step of the template it is an instance of.
     pub template_step: String,
+    /// What it may decide, and when it exists.
+    #[serde(rename = "type", default)]
+    pub step_type: StepType,
+    /// Its number among the instances of a batch, from 1; none for other steps.
+    #[serde(default)]
+    pub instance: Option<i32>,
+    /// The cursor of an instance.
+    #[serde(default)]
+    pub inputs: Option<Value>,
+    /// What it saved last: `{"cursor", "items_processed", "accumulated"}`.
+    #[serde(default)]
+    pub checkpoint: Option<Value>,
     /// The code it runs.
     pub handler: String,
     /// Where it stands.
@@ -123,21 +157,102 @@ pub struct StepOverview {
     pub duration_ms: Option<f64>,
 }
 
-/// A row of `tasker.step_dag`.
+impl StepOverview {
+    /// Items that its checkpoint counts as processed; none where it has saved none.
+    pub fn items_processed(&self) -> Option<i64> {
+        self.checkpoint.as_ref()?.get("items_processed")?.as_i64()
+    }
+}
+
+/// What a step may decide, and when it exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepType {
+    /// Exists where all its parents do.
+    #[default]
+    Standard,
+    /// Names which of its children exist.
+    Decision,
+    /// Exists where one of its parents does, and waits for those that exist.
+    Deferred,
+    /// Gives the cursors of a batch.
+    Batchable,
+    /// Has an instance for each cursor.
+    BatchWorker,
+}
+
+/// Whether a step of the template exists in a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It does.
+    #[default]
+    Exists,
+    /// A decision or a batchable above it has still to say.
+    Undecided,
+    /// It does not and never will.
+    NotChosen,
+}
+
+/// A row of `tasker.step_dag`: a step, or one of the template that does not exist in the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DagRow {
     /// Its task.
     pub task_id: Uuid,
     /// Its name in the task.
     pub step: String,
-    /// Where it stands.
-    pub state: StepState,
-    /// What it depends on.
+    /// The step of the template: another name for an instance of a batch only.
+    pub template_step: String,
+    /// What it may decide, and when it exists.
+    #[serde(rename = "type", default)]
+    pub step_type: StepType,
+    /// Whether it exists.
+    #[serde(default)]
+    pub presence: Presence,
+    /// Where it stands; none where it does not exist.
+    #[serde(default)]
+    pub state: Option<StepState>,
+    /// What it depends on, by the names of the template.
     pub parents: Vec<String>,
-    /// What depends on it.
+    /// What depends on it, by the names of the template.
     pub children: Vec<String>,
     /// The longest path from a root; roots are 0.
     pub level: i32,
+}
+
+/// A row of `tasker.batch_overview`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchOverview {
+    /// Its task.
+    pub task_id: Uuid,
+    /// The step of the template that has the instances.
+    pub step: String,
+    /// The step that gave the cursors.
+    pub batchable: String,
+    /// `fail_fast` or `continue_on_failure`.
+    pub failure_strategy: String,
+    /// How many there are.
+    pub instances: i64,
+    /// Done, or resolved by an operator.
+    pub complete: i64,
+    /// In error.
+    pub failed: i64,
+    /// Stopped.
+    pub cancelled: i64,
+    /// Claimed, or with a result to process.
+    pub running: i64,
+    /// Not yet claimed, or waiting for a retry.
+    pub waiting: i64,
+    /// Items that are processed, by complete instances and by checkpoints.
+    pub items_done: i64,
+    /// Items of all cursors.
+    pub items_total: i64,
+    /// When the instances came into being.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When the last of them was settled.
+    #[serde(default)]
+    pub completed_at: Option<DateTime<Utc>>,
 }
 
 /// A row of `tasker.task_transitions`.
@@ -181,8 +296,10 @@ pub struct TaskDetails {
     pub task: TaskOverview,
     /// Its steps, roots first.
     pub steps: Vec<StepOverview>,
-    /// Its graph, roots first.
+    /// Its graph, roots first, with the steps that do not exist.
     pub dag: Vec<DagRow>,
+    /// Its batches.
+    pub batches: Vec<BatchOverview>,
     /// Its audit, oldest first.
     pub task_transitions: Vec<TaskTransition>,
     /// The audit of its steps, oldest first.

@@ -21,16 +21,33 @@ pub struct Applied {
 /// # Errors
 /// Database errors only; problems of the file are the result.
 pub async fn check(pool: &PgPool, file: &TemplateFile) -> Result<Vec<Diagnostic>> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as("select path, code, message from tasker.validate_template($1)")
-            .bind(file.definition())
-            .fetch_all(pool)
-            .await?;
-    let mut found: Vec<_> =
-        rows.iter().map(|(path, code, message)| file.diagnostic(path, code, message)).collect();
+    let sql = "select path, code, message from tasker.validate_template($1)";
+    let mut found = diagnostics(pool, file, sql).await?;
     found.extend(check_input_schema(file));
-    found.sort_by(|a, b| (a.position, &a.path, &a.code).cmp(&(b.position, &b.path, &b.code)));
+    sort(&mut found);
     Ok(found)
+}
+
+/// What is valid in the file but probably not meant, by `tasker.template_warnings`, sorted by position. For a
+/// file without problems.
+///
+/// # Errors
+/// Database errors only.
+pub async fn warnings(pool: &PgPool, file: &TemplateFile) -> Result<Vec<Diagnostic>> {
+    let sql = "select path, code, message from tasker.template_warnings($1)";
+    let mut found = diagnostics(pool, file, sql).await?;
+    sort(&mut found);
+    Ok(found)
+}
+
+async fn diagnostics(pool: &PgPool, file: &TemplateFile, sql: &'static str) -> Result<Vec<Diagnostic>> {
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as(sql).bind(file.definition()).fetch_all(pool).await?;
+    Ok(rows.iter().map(|(path, code, message)| file.diagnostic(path, code, message)).collect())
+}
+
+fn sort(found: &mut [Diagnostic]) {
+    found.sort_by(|a, b| (a.position, &a.path, &a.code).cmp(&(b.position, &b.path, &b.code)));
 }
 
 /// Only the database can tell whether the rest is valid; only Rust has a JSON Schema compiler.

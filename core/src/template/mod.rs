@@ -5,7 +5,7 @@ mod apply;
 mod parse;
 mod scalar;
 
-pub use apply::{Applied, apply, check};
+pub use apply::{Applied, apply, check, warnings};
 
 use serde::Serialize;
 use serde_json::Value;

@@ -18,7 +18,8 @@ use serde_json::Value;
 use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
 use tasker_core::client::{
-    self, DagRow, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition,
+    self, BatchOverview, DagRow, Instances, StepOverview, StepTransition, TaskGraph, TaskOverview,
+    TaskTransition,
 };
 use uuid::Uuid;
 
@@ -31,6 +32,18 @@ pub struct ShowArgs {
     /// Every transition of the task and its steps, too.
     #[arg(long)]
     audit: bool,
+    /// All instances of its batches, not only those of small ones and the first in error.
+    #[arg(long)]
+    instances: bool,
+}
+
+/// What is shown beside the usual.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct More {
+    /// All transitions.
+    audit: bool,
+    /// All instances of batches.
+    instances: bool,
 }
 
 /// Options of `tasker task watch`.
@@ -47,7 +60,8 @@ pub struct WatchArgs {
 /// Shows.
 pub async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
-    print(&pool, args.task_id, args.audit, globals).await?;
+    let more = More { audit: args.audit, instances: args.instances };
+    print(&pool, args.task_id, more, globals).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,32 +69,43 @@ pub async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
 pub async fn watch(args: WatchArgs, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
     let status = follow::until_settled(&pool, args.task_id, args.timeout).await?;
-    print(&pool, args.task_id, false, globals).await?;
+    print(&pool, args.task_id, More::default(), globals).await?;
     follow::verdict(&status)
 }
 
 /// Prints a task as it stands.
-pub async fn print(pool: &PgPool, task_id: Uuid, audit: bool, globals: &Globals) -> Result<()> {
-    let details = client::show_task(pool, task_id).await?;
+pub async fn print(pool: &PgPool, task_id: Uuid, more: More, globals: &Globals) -> Result<()> {
+    let task = client::task_overview(pool, task_id).await?;
+    let instances = if more.instances { Instances::All } else { Instances::Few(steps::FEW) };
+    let graph = client::task_graph(pool, task_id, instances).await?;
+    let audit = match more.audit {
+        true => Some(client::task_transitions(pool, task_id).await?),
+        false => None,
+    };
     let result = client::result(pool, task_id).await?;
     match globals.json {
         true => output::print_json(&Document {
-            task: &details.task,
+            task: &task,
             result: result.as_ref(),
-            steps: &details.steps,
-            dag: &details.dag,
-            task_transitions: audit.then_some(&details.task_transitions),
-            step_transitions: audit.then_some(&details.step_transitions),
+            batches: &graph.batches,
+            steps: &graph.steps,
+            dag: &graph.dag,
+            task_transitions: audit.as_ref().map(|audit| &audit.0),
+            step_transitions: audit.as_ref().map(|audit| &audit.1),
         }),
-        false => output::print(&text(&details, result.as_ref(), audit, Look::stdout())),
+        false => output::print(&text(&task, &graph, result.as_ref(), audit.as_ref(), Look::stdout())),
     }
 }
+
+/// The transitions of a task and of its steps.
+type Audit = (Vec<TaskTransition>, Vec<StepTransition>);
 
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Document<'a> {
     task: &'a TaskOverview,
     result: Option<&'a Value>,
+    batches: &'a [BatchOverview],
     steps: &'a [StepOverview],
     dag: &'a [DagRow],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,15 +114,20 @@ struct Document<'a> {
     step_transitions: Option<&'a Vec<StepTransition>>,
 }
 
-fn text(details: &TaskDetails, result: Option<&Value>, audit: bool, look: Look) -> String {
-    let mut parts = vec![head(&details.task, look)];
-    if !details.steps.is_empty() {
-        parts.push(steps::draw(&details.steps, &details.dag, look, Utc::now()));
+fn text(
+    task: &TaskOverview,
+    graph: &TaskGraph,
+    result: Option<&Value>,
+    audit: Option<&Audit>,
+    look: Look,
+) -> String {
+    let mut parts = vec![head(task, look)];
+    // Before its steps are made, a task has nothing but steps that do not exist.
+    if !graph.steps.is_empty() {
+        parts.push(steps::draw(graph, look, Utc::now()));
     }
     parts.extend(result.map(|result| format!("result\n{result:#}")));
-    if audit {
-        parts.push(audit_table(details, look));
-    }
+    parts.extend(audit.map(|audit| audit_table(audit, look)));
     parts.join("\n\n")
 }
 
@@ -133,13 +163,13 @@ fn head(task: &TaskOverview, look: Look) -> String {
     table.render()
 }
 
-fn audit_table(details: &TaskDetails, look: Look) -> String {
+fn audit_table((of_task, of_steps): &Audit, look: Look) -> String {
     let actor = |id: Option<Uuid>| id.map(|id| id.simple().to_string().split_off(20)).unwrap_or_default();
-    let of_task = details.task_transitions.iter().map(|t| {
+    let of_task = of_task.iter().map(|t| {
         let states = [t.from_state.to_string(), t.to_state.to_string()];
         (t.at, "(task)".to_owned(), states, String::new(), actor(t.actor_id), t.reason.clone())
     });
-    let of_steps = details.step_transitions.iter().map(|t| {
+    let of_steps = of_steps.iter().map(|t| {
         let states = [t.from_state.to_string(), t.to_state.to_string()];
         (t.at, t.name.clone(), states, t.attempt.to_string(), actor(t.actor_id), t.reason.clone())
     });

@@ -59,7 +59,7 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
             output::print(&task_id.to_string())?;
         }
         let status = follow::until_settled(&pool, task_id, args.timeout).await?;
-        details::print(&pool, task_id, false, globals).await?;
+        details::print(&pool, task_id, details::More::default(), globals).await?;
         return follow::verdict(&status);
     }
     if globals.json {

@@ -17,12 +17,14 @@ use std::{
 };
 use tasker_core::{
     Result as CoreResult, TaskState,
-    client::{self, TaskStatus},
+    client::{self, Instances, TaskStatus},
 };
 use uuid::Uuid;
 
 /// Between two looks at the task.
 const REFRESH: Duration = Duration::from_millis(200);
+/// Lines around the picture.
+const HEAD_AND_BAR: usize = 4;
 /// As good as for ever.
 const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -61,6 +63,7 @@ async fn draw_until_settled(
     let started = Instant::now();
     loop {
         let is_over = started.elapsed() >= timeout;
+        let begun = Instant::now();
         match draw(pool, task_id, bar, look).await {
             Ok(status) if status.is_settled() || is_over => return Ok(status),
             Ok(_) => {}
@@ -71,7 +74,8 @@ async fn draw_until_settled(
             }
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(REFRESH).await;
+        // Looking at a very large task takes a while: most of the time is for the task itself.
+        tokio::time::sleep(REFRESH.max(4 * begun.elapsed())).await;
     }
 }
 
@@ -83,15 +87,39 @@ async fn draw(pool: &PgPool, task_id: Uuid, bar: &ProgressBar, look: Look) -> Co
     bar.set_position(count("complete") + count("resolved_manually"));
     let name = format!("{}.{} {}", status.namespace, status.name, status.version);
     let head = labels::paint(&format!("{name}  {}", labels::task(status.state, look)));
-    let rows = console::Term::stderr().size().0;
-    let picture = if total > 0 && total + 4 < rows.into() {
-        let (all, dag) = client::task_steps(pool, task_id).await?;
-        steps::draw(&all, &dag, look, Utc::now())
-    } else {
-        status.steps.iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ")
-    };
+    let rows = usize::from(console::Term::stderr().size().0).saturating_sub(HEAD_AND_BAR);
+    let picture = picture(pool, &status, total, rows, look).await?;
     bar.set_message(format!("{head}\n\n{picture}\n"));
     Ok(status)
+}
+
+/// The graph where it has room, without instances where only those have none; else counts.
+async fn picture(
+    pool: &PgPool,
+    status: &TaskStatus,
+    total: u64,
+    rows: usize,
+    look: Look,
+) -> CoreResult<String> {
+    let batches = client::list_batches(pool, status.task_id).await?;
+    let instances: i64 = batches.iter().map(|batch| batch.instances).sum();
+    let lines = batches.len() + total.saturating_sub(instances.unsigned_abs()) as usize;
+    if total > 0 && lines < rows {
+        let mut graph = client::task_graph(pool, status.task_id, Instances::Few(steps::FEW)).await?;
+        let text = steps::draw(&graph, look, Utc::now());
+        if text.lines().count() <= rows {
+            return Ok(text);
+        }
+        graph.steps.retain(|step| step.instance.is_none());
+        let text = steps::draw(&graph, look, Utc::now());
+        if text.lines().count() <= rows {
+            return Ok(text);
+        }
+    }
+    let counts = status.steps.iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ");
+    let batches = batches.iter().take(rows.saturating_sub(1));
+    let batches = batches.map(|batch| labels::paint(&steps::batch_line(batch, look)));
+    Ok([counts].into_iter().chain(batches).collect::<Vec<_>>().join("\n"))
 }
 
 /// Success, or why the task did not end well.

@@ -22,17 +22,23 @@ pub struct ResolveArgs {
     /// Its result: JSON, or @FILE, or - for standard input.
     #[arg(long, value_name = "JSON")]
     result: Option<String>,
+    /// What a decision or a batchable would have said, such as {"type": "decision", "create_steps": ["ship"]} or
+    /// {"type": "batches", "cursors": [1, 2]}: JSON, or @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON", requires = "step")]
+    outcome: Option<String>,
     #[command(flatten)]
     by: ByArgs,
 }
 
 /// Resolves; what is resolved already is no failure.
 pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
-    let ResolveArgs { task_id, step, result, by } = args;
+    let ResolveArgs { task_id, step, result, outcome, by } = args;
     let result = result.map(|text| context::read(&text, "result")).transpose()?;
+    let outcome = outcome.map(|text| context::read(&text, "outcome")).transpose()?;
     let (pool, by) = (Database::open(globals).await?, by.named());
     if let Some(step) = step {
-        let resolved = client::resolve_step(&pool, task_id, &step, result.as_ref(), by.by()).await?;
+        let resolved =
+            client::resolve_step(&pool, task_id, &step, result.as_ref(), outcome.as_ref(), by.by()).await?;
         let nothing = "the step is complete or resolved already";
         return operate::tell(&pool, task_id, "resolved", resolved, nothing, globals).await;
     }

@@ -1,0 +1,181 @@
+//! The steps of a task as a table that shows the graph: indented by level, with what each waits for. Steps of the
+//! template that do not exist are greyed; a batch is one line, and its instances below it where they are few.
+
+mod batch;
+#[cfg(test)]
+mod tests;
+
+pub use batch::line as batch_line;
+
+use crate::{
+    labels,
+    output::Look,
+    table::Table,
+    units::{grouped, milliseconds, relative},
+};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::collections::HashMap;
+use tasker_core::{
+    StepState,
+    client::{BatchOverview, DagRow, StepOverview, TaskGraph},
+};
+
+/// Instances of a batch that are shown without being asked for: all where there are no more, else so many in error.
+pub const FEW: u32 = 10;
+/// Deeper levels are not indented any further: a long chain would leave no room.
+const DEEPEST: i32 = 12;
+/// Columns of a terminal below which a batch has to leave out what matters least.
+const NARROW: u16 = 100;
+
+const HEADINGS: [&str; 7] = ["STEP", "STATE", "PROGRESS", "ATTEMPT", "DURATION", "AFTER", "ERROR"];
+/// What stands before this column is never wrapped.
+const WRAPS_FROM: usize = 5;
+
+/// The cells of a row, those of columns that are left out too.
+type Cells = [String; HEADINGS.len()];
+
+/// What a line stands for.
+enum Row<'a> {
+    Step(&'a StepOverview),
+    Batch(&'a BatchOverview),
+    Absent(&'a DagRow),
+}
+
+/// The table. Within a level, steps are in the order given, and those that do not exist come last.
+pub fn draw(graph: &TaskGraph, look: Look, now: DateTime<Utc>) -> String {
+    let shown = columns(graph, look);
+    let cells = |cells: Cells| -> Vec<String> {
+        cells.into_iter().zip(shown).filter_map(|(cell, shown)| shown.then_some(cell)).collect()
+    };
+    let before = shown[..WRAPS_FROM].iter().filter(|&&shown| shown).count();
+    let headings = cells(HEADINGS.map(str::to_owned));
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let mut table = Table::new(look, &headings).wrap_from(before.min(headings.len() - 1));
+    let nodes = nodes(&graph.dag);
+    let after = |name: &str| nodes.get(name).map(|node| node.parents.join(", ")).unwrap_or_default();
+    let rows = rows(graph, &nodes);
+    for (n, (level, row)) in rows.iter().enumerate() {
+        let is_last = rows.get(n + 1).is_none_or(|(next, _)| next != level);
+        match row {
+            Row::Step(step) => {
+                let name = indented(&step.step, *level, is_last);
+                table.row(cells(of_step(name, step, after(&step.step), look, now)));
+            }
+            Row::Absent(node) => {
+                let name = indented(&node.template_step, *level, is_last);
+                table.dim_row(cells(of_absent(name, node, look)));
+            }
+            Row::Batch(batch) => {
+                let name = indented(&batch::name(batch), *level, is_last);
+                table.row(cells(batch::cells(name, batch, after(&batch.step), look, now)));
+                let margin = format!("{:width$}", "", width = 2 * (*level).clamp(0, DEEPEST) as usize + 2);
+                let instances: Vec<_> = instances(graph, batch).collect();
+                for step in &instances {
+                    let name = format!("{margin}{}", step.step);
+                    table.row(cells(of_step(name, step, String::new(), look, now)));
+                }
+                let failed = instances.iter().filter(|step| step.state == StepState::Error).count() as i64;
+                if batch.failed > failed && failed > 0 {
+                    let more = format!("{margin}… {} more", grouped(batch.failed - failed));
+                    table.dim_row(cells(row_of(more, labels::step(StepState::Error, false, look))));
+                }
+            }
+        }
+    }
+    table.render()
+}
+
+/// Which of the columns there is something to write in, and room for.
+fn columns(graph: &TaskGraph, look: Look) -> [bool; HEADINGS.len()] {
+    let errors = graph.steps.iter().any(|step| step.error.is_some());
+    let batches = !graph.batches.is_empty();
+    let progress = batches || graph.steps.iter().any(|step| step.items_processed().is_some());
+    let narrow = batches && is_narrow(look);
+    [true, true, progress, !(narrow && errors), !(narrow && errors), !narrow, errors]
+}
+
+fn is_narrow(look: Look) -> bool {
+    look.width.is_some_and(|width| width < NARROW)
+}
+
+/// By the names in the task and by those of the template.
+fn nodes(dag: &[DagRow]) -> HashMap<&str, &DagRow> {
+    dag.iter().flat_map(|node| [(node.template_step.as_str(), node), (node.step.as_str(), node)]).collect()
+}
+
+/// Every line with its level, but for the instances of batches.
+fn rows<'a>(graph: &'a TaskGraph, nodes: &HashMap<&str, &DagRow>) -> Vec<(i32, Row<'a>)> {
+    let level = |name: &str| nodes.get(name).map_or(0, |node| node.level);
+    let is_batch = |name: &str| graph.batches.iter().any(|batch| batch.step == name);
+    let steps = graph.steps.iter().filter(|step| step.instance.is_none());
+    let steps = steps.map(|step| (level(&step.step), Row::Step(step)));
+    let batches = graph.batches.iter().map(|batch| (level(&batch.step), Row::Batch(batch)));
+    let absent = graph.dag.iter().filter(|node| node.state.is_none() && !is_batch(&node.template_step));
+    let absent = absent.map(|node| (node.level, Row::Absent(node)));
+    let mut rows: Vec<_> = steps.chain(batches).chain(absent).collect();
+    // Stable: what has the same level stays in its order.
+    rows.sort_by_key(|(level, _)| *level);
+    rows
+}
+
+fn instances<'a>(graph: &'a TaskGraph, batch: &'a BatchOverview) -> impl Iterator<Item = &'a StepOverview> {
+    graph.steps.iter().filter(|step| step.instance.is_some() && step.template_step == batch.step)
+}
+
+fn row_of(name: String, state: String) -> Cells {
+    let mut cells = Cells::default();
+    [cells[0], cells[1]] = [name, state];
+    cells
+}
+
+fn of_step(name: String, step: &StepOverview, after: String, look: Look, now: DateTime<Utc>) -> Cells {
+    [
+        name,
+        state(step, look, now),
+        step.items_processed().map(|items| format!("{} items", grouped(items))).unwrap_or_default(),
+        if step.attempt > 0 { format!("{}/{}", step.attempt, step.max_attempts) } else { String::new() },
+        step.duration_ms.map(milliseconds).unwrap_or_default(),
+        after,
+        step.error.as_ref().map(error_text).unwrap_or_default(),
+    ]
+}
+
+fn of_absent(name: String, node: &DagRow, look: Look) -> Cells {
+    let mut cells = row_of(name, labels::absent(node.presence, look));
+    cells[WRAPS_FROM] = node.parents.join(", ");
+    cells
+}
+
+fn indented(name: &str, level: i32, is_last: bool) -> String {
+    let branch = if is_last { '└' } else { '├' };
+    match level.clamp(0, DEEPEST) {
+        0 => name.to_owned(),
+        level => format!("{:width$}{branch} {name}", "", width = 2 * (level as usize - 1)),
+    }
+}
+
+fn state(step: &StepOverview, look: Look, now: DateTime<Utc>) -> String {
+    let waits = step.state == StepState::Pending && step.waiting_on == 0;
+    let label = labels::step(step.state, waits && step.error.is_some(), look);
+    match step.available_at.filter(|at| waits && *at > now) {
+        Some(at) => format!("{label} {}", relative(at, now)),
+        None => label,
+    }
+}
+
+/// An error of a step or a task in words.
+pub fn error_text(error: &Value) -> String {
+    let text = |key: &str| error.get(key).and_then(Value::as_str);
+    let mut words = match text("message") {
+        Some(message) => message.trim().to_owned(),
+        None => error.to_string(),
+    };
+    if let Some(step) = text("step") {
+        words = format!("{step}: {words}");
+    }
+    match text("code") {
+        Some(code) => format!("{words} ({code})"),
+        None => words,
+    }
+}
