@@ -8,7 +8,7 @@ use crate::{
     output::{self, Look},
     progress, signals,
     table::Table,
-    units::milliseconds,
+    units::{grouped, milliseconds},
 };
 use clap::Args;
 use sqlx::PgPool;

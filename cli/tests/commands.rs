@@ -63,7 +63,8 @@ async fn problems_of_a_template_have_positions_and_nothing_is_applied() {
 
     let problems = tasker(&db.url, &["template", "validate", "--json", &bad]).await;
     let problems: Value = serde_json::from_str(&problems.stdout).unwrap();
-    assert!(problems.as_array().unwrap().iter().any(|p| p["line"] == 9 && p["column"] == 20), "{problems}");
+    let found = problems["problems"].as_array().unwrap();
+    assert!(found.iter().any(|p| p["line"] == 9 && p["column"] == 20), "{problems}");
 }
 
 #[tokio::test]

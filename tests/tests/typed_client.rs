@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tasker_core::{
     StepState, TaskState,
-    client::{self, By, NewTask, TaskFilter, TaskSelection},
+    client::{self, By, Instances, NewTask, Presence, StepType, TaskFilter, TaskSelection},
 };
 use tasker_tests::engine::Engine;
 use uuid::Uuid;
@@ -86,6 +86,74 @@ async fn a_finished_task_is_shown_with_all_its_history() {
     assert!(shown.step_transitions.iter().any(|t| t.name == "b" && t.to_state == StepState::InProgress));
     let missing = client::show_task(e.pool(), Uuid::nil()).await.unwrap_err();
     assert_eq!(missing.sqlstate().as_deref(), Some("TK004"));
+}
+
+#[tokio::test]
+async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_failed() {
+    let e = Engine::new().await;
+    let step = |name: &str, step_type: &str, parents: &[&str]| json!({"name": name, "type": step_type, "dependencies": parents, "handler": {"callable": "noop"}});
+    let mut item = step("item", "batch_worker", &["cut"]);
+    item["failure_strategy"] = json!("continue_on_failure");
+    let steps = [step("cut", "batchable", &[]), item, step("total", "standard", &["item"])];
+    e.apply(json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})).await;
+    let id = e.start().await;
+    let cut = e.claim(1).await.remove(0);
+    let cursors: Vec<i32> = (1..=12).collect();
+    assert_eq!(e.submit(&cut, json!({"type": "batches", "cursors": cursors})).await, "accepted");
+    e.process().await;
+    for claim in e.claim(8).await {
+        let outcome = json!({"type": "failure", "message": "boom", "retryable": false});
+        assert_eq!(e.submit(&claim, outcome).await, "accepted");
+    }
+    e.process().await;
+
+    let graph = client::task_graph(e.pool(), id, Instances::Few(5)).await.unwrap();
+    let names = |steps: &[client::StepOverview]| steps.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
+    let failed = ["cut", "item_001", "item_002", "item_003", "item_004", "item_005", "total"];
+    assert_eq!(names(&graph.steps), failed);
+    assert_eq!(graph.steps[1].step_type, StepType::BatchWorker);
+    assert_eq!((graph.steps[1].instance, graph.steps[1].inputs.clone()), (Some(1), Some(json!(1))));
+    let dag: Vec<_> = graph.dag.iter().map(|d| (d.template_step.as_str(), d.level)).collect();
+    assert!(dag.contains(&("item", 1)) && dag.contains(&("total", 2)), "{dag:?}");
+    let batch = &graph.batches[0];
+    assert_eq!((batch.instances, batch.failed, batch.waiting, batch.items_total), (12, 8, 4, 12));
+    assert_eq!(client::list_batches(e.pool(), id).await.unwrap(), graph.batches);
+
+    let all = client::task_graph(e.pool(), id, Instances::All).await.unwrap();
+    assert_eq!((all.steps.len(), all.steps[12].step.as_str()), (14, "item_012"));
+    assert_eq!(client::task_graph(e.pool(), id, Instances::Few(12)).await.unwrap().steps, all.steps);
+}
+
+#[tokio::test]
+async fn a_decision_is_resolved_by_its_outcome_and_the_graph_tells_what_is_not_there() {
+    let e = Engine::new().await;
+    let step = |name: &str, step_type: &str, parents: &[&str]| json!({"name": name, "type": step_type, "dependencies": parents, "handler": {"callable": "noop"}});
+    let steps = [
+        step("route", "decision", &[]),
+        step("a", "standard", &["route"]),
+        step("b", "standard", &["route"]),
+    ];
+    e.apply(json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})).await;
+    let id = e.start().await;
+    let presence = async || {
+        let graph = client::task_graph(e.pool(), id, Instances::All).await.unwrap();
+        graph.dag.into_iter().map(|d| (d.step, d.presence, d.state.is_some())).collect::<Vec<_>>()
+    };
+    let row = |name: &str, presence, exists| (name.to_owned(), presence, exists);
+    let (exists, undecided) = (Presence::Exists, Presence::Undecided);
+    assert_eq!(
+        presence().await,
+        [row("route", exists, true), row("a", undecided, false), row("b", undecided, false)]
+    );
+    let by = By { who: Some("ana"), reason: None };
+    let refused = client::resolve_step(e.pool(), id, "route", None, None, by).await.unwrap_err();
+    assert_eq!(refused.sqlstate().as_deref(), Some("TK035"));
+    let outcome = json!({"type": "decision", "create_steps": ["b"]});
+    assert!(client::resolve_step(e.pool(), id, "route", None, Some(&outcome), by).await.unwrap());
+    assert_eq!(
+        presence().await,
+        [row("route", exists, true), row("a", Presence::NotChosen, false), row("b", exists, true)]
+    );
 }
 
 #[tokio::test]

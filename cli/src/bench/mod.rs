@@ -1,15 +1,18 @@
 //! `tasker bench`: the measuring instrument. Starts an orchestrator and workers as processes of their own,
 //! runs no-op tasks through them, and reports medians next to the floor that raw pgmq sets on the same machine.
 
+mod batch;
+mod batch_report;
 mod floor;
 mod processes;
 mod report;
 mod run;
 mod workflow;
 
+use crate::{error::Error, output::Look};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-pub use report::Report;
+use serde::Serialize;
 use sqlx::PgPool;
 use std::{
     io::IsTerminal,
@@ -18,6 +21,9 @@ use std::{
 
 /// Any error of a benchmark; the text is for people.
 pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long the processes may take to come up.
+const COMING_UP: Duration = Duration::from_secs(20);
 
 /// What to measure.
 #[derive(Debug, Clone, Args)]
@@ -37,14 +43,63 @@ pub struct BenchArgs {
     /// Steps a worker runs at once.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub concurrency: u32,
-    /// Runs; each figure is the median.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub runs: u16,
+    /// Runs; each figure is the median [default: 5, with --workflow batch 3].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: Option<u16>,
+    /// With --workflow batch: a task with each of these numbers of instances [default: 1000,10000,50000].
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub instances: Vec<u32>,
 }
 
 impl BenchArgs {
+    /// Whether the options go together.
+    ///
+    /// # Errors
+    /// They do not; what to do is in the error.
+    pub fn check(&self) -> Result<(), Error> {
+        let is_batch = self.workflow == workflow::Workflow::Batch;
+        if !is_batch && !self.instances.is_empty() {
+            let error = Error::new(format!("a task of --workflow {} has no instances", self.workflow.name()));
+            return Err(error.or_hint("add --workflow batch, or leave --instances out"));
+        }
+        if is_batch && self.latency {
+            return Err(Error::new("a batch is measured by its throughput")
+                .or_hint("leave --latency out, or choose another --workflow"));
+        }
+        Ok(())
+    }
+
+    fn run_count(&self) -> u16 {
+        self.runs.unwrap_or(if self.workflow == workflow::Workflow::Batch { 3 } else { 5 })
+    }
+
+    /// The numbers of instances of a batch.
+    fn sizes(&self) -> Vec<u32> {
+        if self.instances.is_empty() { batch::INSTANCES.to_vec() } else { self.instances.clone() }
+    }
+
     fn task_count(&self) -> u32 {
         self.tasks.unwrap_or(if self.latency { 200 } else { 2_500 }).max(1)
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Tasks of a fixed graph.
+    Tasks(report::Report),
+    /// Tasks with a batch.
+    Batch(batch_report::Report),
+}
+
+impl Report {
+    /// The report for people.
+    pub fn render(&self, look: Look) -> String {
+        match self {
+            Self::Tasks(report) => report.render(look),
+            Self::Batch(report) => report.render(look),
+        }
     }
 }
 
@@ -57,10 +112,37 @@ pub async fn run(args: &BenchArgs, url: &str) -> Result<Report, BenchError> {
     tasker_core::schema::check(&pool).await?;
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
     let namespace = format!("bench_{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    let template = args.workflow.definition(&namespace);
-    sqlx::query("select created from tasker.apply_template($1)").bind(&template).execute(&pool).await?;
-    let mut processes = processes::Processes::start(url, &namespace, args.workers, args.concurrency)?;
-    let report = measure(args, &pool, &namespace, &mut processes).await;
+    let is_batch = args.workflow == workflow::Workflow::Batch;
+    if !is_batch {
+        apply(&pool, args.workflow.definition(&namespace)).await?;
+        return start_and_measure(args, &pool, &namespace, url).await;
+    }
+    batch::prepare(&pool, &namespace).await?;
+    apply(&pool, workflow::Workflow::Linear.definition(&namespace)).await?;
+    apply(&pool, batch::definition(&namespace)).await?;
+    let report = start_and_measure(args, &pool, &namespace, url).await;
+    batch::clean(&pool, &namespace).await?;
+    report
+}
+
+async fn apply(pool: &PgPool, template: serde_json::Value) -> Result<(), BenchError> {
+    sqlx::query("select created from tasker.apply_template($1)").bind(template).execute(pool).await?;
+    Ok(())
+}
+
+async fn start_and_measure(
+    args: &BenchArgs,
+    pool: &PgPool,
+    namespace: &str,
+    url: &str,
+) -> Result<Report, BenchError> {
+    let mut processes = processes::Processes::start(url, namespace, args.workers, args.concurrency)?;
+    let report = match args.workflow {
+        workflow::Workflow::Batch => {
+            batch::measure(args, pool, namespace, &mut processes).await.map(Report::Batch)
+        }
+        _ => measure(args, pool, namespace, &mut processes).await.map(Report::Tasks),
+    };
     processes.stop().await?;
     report
 }
@@ -70,14 +152,14 @@ async fn measure(
     pool: &PgPool,
     namespace: &str,
     processes: &mut processes::Processes,
-) -> Result<Report, BenchError> {
-    processes.wait_until_ready(pool, namespace, Duration::from_secs(20)).await?;
+) -> Result<report::Report, BenchError> {
+    processes.wait_until_ready(pool, namespace, COMING_UP).await?;
     let bench = run::Bench { pool, namespace, workflow: args.workflow, tasks: args.task_count() };
-    let bar = progress(u64::from(args.runs));
+    let bar = progress(u64::from(args.run_count()));
     // Once unmeasured: plans are cached, pages are there, pools are full.
     bench.warm_up(processes).await?;
     let mut runs = Vec::new();
-    for _ in 0..args.runs {
+    for _ in 0..args.run_count() {
         let floor = floor::messages_per_second(pool).await?;
         let figures = if args.latency {
             bench.one_at_a_time(processes).await?
@@ -88,9 +170,12 @@ async fn measure(
         runs.push((figures, floor));
     }
     bar.finish_and_clear();
-    let server: String =
-        sqlx::query_scalar("select current_setting('server_version')").fetch_one(pool).await?;
-    Ok(Report::new(args, bench.tasks, server, &runs, processes.peak_rss()?))
+    let server = server_version(pool).await?;
+    Ok(report::Report::new(args, bench.tasks, server, &runs, processes.peak_rss()?))
+}
+
+async fn server_version(pool: &PgPool) -> Result<String, BenchError> {
+    Ok(sqlx::query_scalar("select current_setting('server_version')").fetch_one(pool).await?)
 }
 
 fn progress(runs: u64) -> ProgressBar {

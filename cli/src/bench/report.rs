@@ -53,7 +53,6 @@ impl Report {
             p95: of(&|f| pick(f).p95),
             p99: of(&|f| pick(f).p99),
         };
-        let steps_per_second = |f: &Figures| f.steps / f.excluding_enqueue.as_secs_f64();
         Self {
             workflow: args.workflow.name(),
             mode: if args.latency { "latency" } else { "throughput" },
@@ -62,8 +61,8 @@ impl Report {
             steps_per_task: args.workflow.steps(),
             workers: args.workers,
             concurrency: args.concurrency,
-            runs: args.runs,
-            steps_per_second: of(&steps_per_second),
+            runs: args.run_count(),
+            steps_per_second: of(&Figures::steps_per_second),
             tasks_per_second: Rates {
                 excluding_enqueue: of(&|f| f.tasks / f.excluding_enqueue.as_secs_f64()),
                 including_enqueue: of(&|f| f.tasks / f.including_enqueue.as_secs_f64()),
@@ -80,7 +79,7 @@ impl Report {
             rows_per_step: of(&|f| f.rows / f.steps),
             peak_rss_bytes,
             floor_messages_per_second: median(runs.iter().map(|(_, floor)| *floor).collect()),
-            floor_ratio: median(runs.iter().map(|(f, floor)| 2.0 * steps_per_second(f) / floor).collect()),
+            floor_ratio: median(runs.iter().map(|(f, floor)| 2.0 * f.steps_per_second() / floor).collect()),
         }
     }
 
@@ -132,7 +131,8 @@ impl Report {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of the values; 0 of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => 0.0,

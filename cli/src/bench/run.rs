@@ -1,11 +1,15 @@
 //! One run of a benchmark and what the database says about it.
 
 use super::{BenchError, processes::Processes, workflow::Workflow};
+use crate::steps::error_text;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// Between two looks at tasks that take a while.
+pub const LOOK: Duration = Duration::from_millis(10);
 
 /// What is run, and where.
 pub struct Bench<'a> {
@@ -55,6 +59,13 @@ pub struct Figures {
     pub rows: f64,
 }
 
+impl Figures {
+    /// Without the time it took to enqueue.
+    pub fn steps_per_second(&self) -> f64 {
+        self.steps / self.excluding_enqueue.as_secs_f64()
+    }
+}
+
 /// The server's counters at one moment.
 struct Counters {
     statements: Option<f64>,
@@ -68,7 +79,7 @@ impl Bench<'_> {
     pub async fn warm_up(&self, processes: &mut Processes) -> Result<(), BenchError> {
         let ids = self.enqueue(self.tasks.min(300)).await?;
         let mut connection = self.pool.acquire().await?;
-        self.wait_for(&ids, &mut connection, processes).await
+        self.wait_for(&ids, LOOK, &mut connection, processes).await
     }
 
     /// All tasks at once: throughput.
@@ -78,7 +89,7 @@ impl Bench<'_> {
         let ids = self.enqueue(self.tasks).await?;
         let enqueued = Instant::now();
         let mut connection = self.pool.acquire().await?;
-        self.wait_for(&ids, &mut connection, processes).await?;
+        self.wait_for(&ids, LOOK, &mut connection, processes).await?;
         let (excluding, including) = (enqueued.elapsed(), started.elapsed());
         let latencies = sqlx::query_scalar(
             "select (extract(epoch from completed_at - created_at) * 1000)::float8 from tasker.tasks where task_id = any ($1)",
@@ -110,7 +121,8 @@ impl Bench<'_> {
             if shortest < Duration::MAX {
                 tokio::time::sleep((shortest / 2).saturating_sub(begun.elapsed())).await;
             }
-            self.wait_for(&[id], &mut connection, processes).await?;
+            // No pause: a timer's step is a millisecond, a look takes a fifth of that.
+            self.wait_for(&[id], Duration::ZERO, &mut connection, processes).await?;
             let latency = begun.elapsed();
             shortest = shortest.min(latency);
             latencies.push(latency.as_secs_f64() * 1000.0);
@@ -129,27 +141,28 @@ impl Bench<'_> {
             .await?)
     }
 
-    /// Waits until all have completed. Looks from the last one on, which in all likelihood is the last to finish.
-    async fn wait_for(
+    /// Waits until all have completed. Looks from the last one on, which in all likelihood is the last to finish,
+    /// with a pause between two looks.
+    pub async fn wait_for(
         &self,
         ids: &[Uuid],
+        pause: Duration,
         connection: &mut PgConnection,
         processes: &mut Processes,
     ) -> Result<(), BenchError> {
-        // For one there is no pause: a timer's step is a millisecond, a look takes a fifth of that.
-        let pause = Duration::from_millis(if ids.len() == 1 { 0 } else { 10 });
         let mut checked = Instant::now();
         for id in ids.iter().rev() {
             loop {
-                let state: String =
-                    sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
+                let (state, error): (String, Option<Value>) =
+                    sqlx::query_as("select state::text, error from tasker.tasks where task_id = $1")
                         .bind(id)
                         .fetch_one(&mut *connection)
                         .await?;
                 match state.as_str() {
                     "complete" => break,
                     "error" | "cancelled" | "blocked_by_failures" | "resolved_manually" => {
-                        return Err(format!("task {id} ended in state {state}").into());
+                        let why = error.map(|error| format!(": {}", error_text(&error))).unwrap_or_default();
+                        return Err(format!("task {id} ended in state {state}{why}").into());
                     }
                     _ if pause.is_zero() => {}
                     _ => tokio::time::sleep(pause).await,

@@ -14,6 +14,8 @@ pub enum Workflow {
     Tree,
     /// Seven steps with several paths.
     Dag,
+    /// One task with a batch of --instances steps, next to the linear benchmark.
+    Batch,
 }
 
 impl Workflow {
@@ -29,6 +31,7 @@ impl Workflow {
             Self::Diamond => "diamond",
             Self::Tree => "tree",
             Self::Dag => "dag",
+            Self::Batch => "batch",
         }
     }
 
@@ -56,6 +59,8 @@ impl Workflow {
                 ("f", &["c"]),
                 ("g", &["d", "e", "f"]),
             ],
+            // See batch.rs: how many steps it has is said by its own task.
+            Self::Batch => &[("cut", &[]), ("item", &["cut"]), ("total", &["item"])],
         }
     }
 

@@ -15,6 +15,7 @@ const COUNTER: &str = "pg_stat_statements";
 
 /// Measures on the database given, else on a PostgreSQL of its own.
 pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
+    args.check()?;
     let shutdown = signals::shutdown()?;
     let (url, server) =
         Database::resolve_or_start_with(globals, &[("shared_preload_libraries", COUNTER)]).await?;

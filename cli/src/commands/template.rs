@@ -283,19 +283,29 @@ fn show_text(template: &Template, look: Look) -> String {
     }
     head.row(["on failure", text("on_failure").unwrap_or("block")]);
     head.row(["first applied", &local(overview.created_at)]);
-    let mut steps =
-        Table::new(look, &["STEP", "HANDLER", "AFTER", "ATTEMPTS", "TIMEOUT", "CONFIG"]).wrap_from(2);
-    for step in definition.get("steps").and_then(Value::as_array).into_iter().flatten() {
-        steps.row(step_row(step));
-    }
-    let mut all = format!("{}\n\n{}", head.render(), steps.render());
+    let mut all = format!("{}\n\n{}", head.render(), steps_table(definition, look));
     if let Some(schema) = definition.get("input_schema") {
         all.push_str(&format!("\n\ninput schema\n{schema:#}"));
     }
     all
 }
 
-fn step_row(step: &Value) -> [String; 6] {
+/// The types of the steps have a column where one is not a standard step.
+fn steps_table(definition: &Value, look: Look) -> String {
+    let steps = || definition.get("steps").and_then(Value::as_array).into_iter().flatten();
+    let typed = steps().any(|step| step.get("type").is_some_and(|step_type| step_type != "standard"));
+    let cells = |cells: [String; 7]| cells.into_iter().enumerate().filter(move |(n, _)| typed || *n != 1);
+    let headings = ["STEP", "TYPE", "HANDLER", "AFTER", "ATTEMPTS", "TIMEOUT", "CONFIG"].map(str::to_owned);
+    let headings: Vec<String> = cells(headings).map(|(_, heading)| heading).collect();
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let mut table = Table::new(look, &headings).wrap_from(if typed { 3 } else { 2 });
+    for step in steps() {
+        table.row(cells(step_row(step)).map(|(_, cell)| cell));
+    }
+    table.render()
+}
+
+fn step_row(step: &Value) -> [String; 7] {
     let text = |pointer: &str| match step.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => String::new(),
@@ -308,9 +318,11 @@ fn step_row(step: &Value) -> [String; 6] {
         _ => text("/retry/max_attempts"),
     };
     let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
+    let method = step.pointer("/handler/method").and_then(Value::as_str);
     [
         text("/name"),
-        text("/handler/callable"),
+        or(text("/type"), "standard"),
+        text("/handler/callable") + &method.map(|method| format!(".{method}")).unwrap_or_default(),
         parents.join(", "),
         or(attempts, "3"),
         format!("{} s", or(text("/timeout_seconds"), "300")),
@@ -326,12 +338,22 @@ mod tests {
     #[test]
     fn a_step_shows_the_defaults_of_what_it_leaves_out() {
         let step = json!({"name": "a", "handler": {"callable": "noop"}});
-        assert_eq!(step_row(&step), ["a", "noop", "", "3", "300 s", ""]);
+        assert_eq!(step_row(&step), ["a", "standard", "noop", "", "3", "300 s", ""]);
         let step = json!({
             "name": "b", "dependencies": ["a", "x"], "timeout_seconds": 1.5,
             "handler": {"callable": "sleep", "config": {"seconds": 1}}, "retry": {"retryable": false},
         });
-        assert_eq!(step_row(&step), ["b", "sleep", "a, x", "1", "1.5 s", "{\"seconds\":1}"]);
+        assert_eq!(step_row(&step), ["b", "standard", "sleep", "a, x", "1", "1.5 s", "{\"seconds\":1}"]);
+    }
+
+    #[test]
+    fn types_are_shown_where_one_is_not_standard() {
+        let handler = json!({"callable": "pay", "method": "refund"});
+        let decision = json!({"steps": [{"name": "route", "type": "decision", "handler": handler}]});
+        let text = steps_table(&decision, Look::PLAIN);
+        assert!(text.ends_with("route  decision  pay.refund         3         300 s"), "{text}");
+        let standard = json!({"steps": [{"name": "a", "type": "standard", "handler": {"callable": "noop"}}]});
+        assert!(!steps_table(&standard, Look::PLAIN).contains("TYPE"));
     }
 
     #[test]
