@@ -72,14 +72,18 @@ pub fn batch(batch: &BatchOverview, short: bool, look: Look) -> String {
         return if counts.is_empty() { label(GOOD, "no instances", look) } else { counts.join("  ") };
     }
     let words: Vec<_> = counts.map(|(_, n, word)| format!("{} {word}", grouped(*n))).collect();
+    // While it goes on that is what it does, whatever has failed.
     let symbol = match batch {
-        _ if batch.failed > 0 => BAD,
-        _ if batch.complete == batch.instances => GOOD,
         _ if batch.running > 0 => BUSY,
         _ if batch.waiting > 0 => WAITING,
+        _ if batch.failed > 0 => BAD,
+        _ if batch.complete == batch.instances => GOOD,
         _ => OFF,
     };
-    label(symbol, if words.is_empty() { "no instances".to_owned() } else { words.join(", ") }.as_str(), look)
+    match words.is_empty() {
+        true => label(symbol, "no instances", look),
+        false => label(symbol, &words.join(", "), look),
+    }
 }
 
 fn label(symbol: char, name: &str, look: Look) -> String {

@@ -4,7 +4,7 @@ use crate::{labels, output::Look};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, presets};
 
 /// Between two columns.
-const GAP: usize = 2;
+pub const GAP: usize = 2;
 
 /// A table to print.
 #[derive(Debug)]

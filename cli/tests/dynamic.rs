@@ -79,7 +79,7 @@ async fn what_a_decision_has_not_chosen_is_shown_as_not_there() {
     let route = e.claim(1).await.remove(0);
     submit(&e, &route, json!({"type": "decision", "create_steps": ["manager"]})).await;
     let after = shown(&e, id, &[]).await;
-    assert_eq!(line(&after, "auto").unwrap(), "├ auto not chosen route".replace('├', "└"), "{after}");
+    assert_eq!(line(&after, "auto").unwrap(), "└ auto not chosen route", "{after}");
     assert_eq!(line(&after, "manager").unwrap(), "├ manager enqueued route", "{after}");
     assert_eq!(line(&after, "finalize").unwrap(), "└ finalize pending auto, manager", "{after}");
     let json = tasker(&e.db.url, &["task", "show", &id.to_string(), "--json"]).await.json();
@@ -186,7 +186,7 @@ async fn what_is_valid_but_probably_not_meant_is_a_warning() {
     let file = folder.write("half.yaml", HALF);
     let is_warned = |stderr: &str| {
         let begins =
-            |line: &str| line.contains("half.yaml:8:") && line.contains(": warning: ") && line.ends_with(']');
+            |line: &str| line.contains("half.yaml:9:") && line.contains(": warning: ") && line.ends_with(']');
         stderr.lines().any(begins)
     };
     for action in ["validate", "apply"] {
@@ -196,7 +196,7 @@ async fn what_is_valid_but_probably_not_meant_is_a_warning() {
     }
     let checked = tasker(&e.db.url, &["template", "validate", &file, "--json"]).await.json();
     assert_eq!(checked["problems"], json!([]));
-    assert_eq!(checked["warnings"][0]["line"], 8, "{checked}");
+    assert_eq!(checked["warnings"][0]["line"], 9, "{checked}");
     let applied = tasker(&e.db.url, &["template", "apply", &file, "--json"]).await.json();
     assert_eq!(applied[0]["warnings"], checked["warnings"]);
 }

@@ -113,18 +113,16 @@ async fn batch(bench: &Bench<'_>, instances: u32, processes: &mut Processes) -> 
         .await?;
     bench.wait_for(&[id], LOOK, &mut connection, processes).await?;
     let (complete, created_ms, run_seconds, task_ms, convergences): (i64, f64, f64, f64, i64) = sqlx::query_as(
-        "select count(*) filter (where i.state = 'complete'),
-                (extract(epoch from min(i.started_at) - b.stored_at) * 1000)::float8,
-                extract(epoch from max(i.completed_at) - min(i.started_at))::float8,
-                (extract(epoch from t.completed_at - t.created_at) * 1000)::float8, c.runs
-           from tasker.tasks t
-           join tasker.steps i on i.task_id = t.task_id and i.instance is not null
-           cross join lateral (select max(h.at) as stored_at from tasker.step_transitions h
-                                where h.task_id = t.task_id and h.name = 'cut' and h.to_state = 'enqueued_for_orchestration') b
-           cross join lateral (select count(*) as runs from tasker.step_transitions h
-                                where h.task_id = t.task_id and h.name = 'total' and h.to_state = 'in_progress') c
-          where t.task_id = $1
-          group by t.completed_at, t.created_at, b.stored_at, c.runs",
+        "with i as materialized (
+             select count(*) filter (where state = 'complete') as complete, min(started_at) as first, max(completed_at) as last
+               from tasker.steps where task_id = $1 and instance is not null),
+         h as materialized (
+             select max(at) filter (where name = 'cut' and to_state = 'enqueued_for_orchestration') as stored,
+                    count(*) filter (where name = 'total' and to_state = 'in_progress') as convergences
+               from tasker.step_transitions where task_id = $1)
+         select i.complete, (extract(epoch from i.first - h.stored) * 1000)::float8, extract(epoch from i.last - i.first)::float8,
+                (extract(epoch from t.completed_at - t.created_at) * 1000)::float8, h.convergences
+           from tasker.tasks t, i, h where t.task_id = $1",
     )
     .bind(id)
     .fetch_one(&mut *connection)

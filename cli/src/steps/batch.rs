@@ -1,6 +1,6 @@
 //! A batch in one line: how many instances are in which state, and how much of its items is done.
 
-use super::{Cells, is_narrow};
+use super::Cells;
 use crate::{
     labels,
     output::Look,
@@ -14,17 +14,16 @@ pub fn name(batch: &BatchOverview) -> String {
     format!("{} ×{}", batch.step, grouped(batch.instances))
 }
 
-/// The row of a batch under `name`, which is indented. Its duration is from the first to the last of its instances.
-pub fn cells(name: String, batch: &BatchOverview, after: String, look: Look, now: DateTime<Utc>) -> Cells {
+/// The row of a batch under `name`, which is indented. It lasts from its batchable's end to its last instance's.
+pub fn cells(name: String, batch: &BatchOverview, state: String, after: String, now: DateTime<Utc>) -> Cells {
     let took = batch.created_at.map(|at| (batch.completed_at.unwrap_or(now) - at).num_milliseconds().max(0));
     let took = took.filter(|_| batch.instances > 0).map(|ms| milliseconds(ms as f64));
-    let state = labels::batch(batch, is_narrow(look), look);
     [name, state, progress(batch), String::new(), took.unwrap_or_default(), after, String::new()]
 }
 
-/// `count_rows ×10,000  9,812 complete, 3 failed, 185 waiting  98 %`
+/// `count_rows ×10,000  ✓ 9,812  ✗ 3  ○ 185  98 %`
 pub fn line(batch: &BatchOverview, look: Look) -> String {
-    format!("{}  {}  {}", name(batch), labels::batch(batch, is_narrow(look), look), progress(batch))
+    format!("{}  {}  {}", name(batch), labels::batch(batch, true, look), progress(batch))
 }
 
 /// `98 %`, and before it the items, where they are not the instances: `981,200 of 1,000,000  98 %`.

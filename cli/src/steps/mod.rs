@@ -10,7 +10,7 @@ pub use batch::line as batch_line;
 use crate::{
     labels,
     output::Look,
-    table::Table,
+    table::{GAP, Table},
     units::{grouped, milliseconds, relative},
 };
 use chrono::{DateTime, Utc};
@@ -25,15 +25,22 @@ use tasker_core::{
 pub const FEW: u32 = 10;
 /// Deeper levels are not indented any further: a long chain would leave no room.
 const DEEPEST: i32 = 12;
-/// Columns of a terminal below which a batch has to leave out what matters least.
-const NARROW: u16 = 100;
+/// What an error has to have room for, in columns of the terminal.
+const ERROR_WIDTH: usize = 30;
 
 const HEADINGS: [&str; 7] = ["STEP", "STATE", "PROGRESS", "ATTEMPT", "DURATION", "AFTER", "ERROR"];
+const PROGRESS: usize = 2;
 /// What stands before this column is never wrapped.
-const WRAPS_FROM: usize = 5;
+const AFTER: usize = 5;
+const ERROR: usize = 6;
+/// Columns to leave out where a batch has no room, the first first.
+const LEAST: [usize; 3] = [AFTER, 3, 4];
 
 /// The cells of a row, those of columns that are left out too.
 type Cells = [String; HEADINGS.len()];
+
+/// A row of the table, and whether it is greyed.
+type Line = (Cells, bool);
 
 /// What a line stands for.
 enum Row<'a> {
@@ -42,61 +49,92 @@ enum Row<'a> {
     Absent(&'a DagRow),
 }
 
-/// The table. Within a level, steps are in the order given, and those that do not exist come last.
+/// The table. Within a level, steps are in the order given, and those that do not exist come last. What is too wide is
+/// wrapped, and for a batch, which has the longest lines, first told by symbols and then without some columns.
 pub fn draw(graph: &TaskGraph, look: Look, now: DateTime<Utc>) -> String {
-    let shown = columns(graph, look);
+    let mut shown = [true; HEADINGS.len()];
+    shown[ERROR] = graph.steps.iter().any(|step| step.error.is_some());
+    let checkpoints = graph.steps.iter().any(|step| step.items_processed().is_some());
+    shown[PROGRESS] = checkpoints || !graph.batches.is_empty();
+    let mut rows = lines(graph, false, look, now);
+    if !graph.batches.is_empty() && !fits(&rows, shown, look) {
+        rows = lines(graph, true, look, now);
+        for column in LEAST {
+            shown[column] &= fits(&rows, shown, look);
+        }
+    }
     let cells = |cells: Cells| -> Vec<String> {
         cells.into_iter().zip(shown).filter_map(|(cell, shown)| shown.then_some(cell)).collect()
     };
-    let before = shown[..WRAPS_FROM].iter().filter(|&&shown| shown).count();
     let headings = cells(HEADINGS.map(str::to_owned));
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-    let mut table = Table::new(look, &headings).wrap_from(before.min(headings.len() - 1));
-    let nodes = nodes(&graph.dag);
-    let after = |name: &str| nodes.get(name).map(|node| node.parents.join(", ")).unwrap_or_default();
-    let rows = rows(graph, &nodes);
-    for (n, (level, row)) in rows.iter().enumerate() {
-        let is_last = rows.get(n + 1).is_none_or(|(next, _)| next != level);
-        match row {
-            Row::Step(step) => {
-                let name = indented(&step.step, *level, is_last);
-                table.row(cells(of_step(name, step, after(&step.step), look, now)));
-            }
-            Row::Absent(node) => {
-                let name = indented(&node.template_step, *level, is_last);
-                table.dim_row(cells(of_absent(name, node, look)));
-            }
-            Row::Batch(batch) => {
-                let name = indented(&batch::name(batch), *level, is_last);
-                table.row(cells(batch::cells(name, batch, after(&batch.step), look, now)));
-                let margin = format!("{:width$}", "", width = 2 * (*level).clamp(0, DEEPEST) as usize + 2);
-                let instances: Vec<_> = instances(graph, batch).collect();
-                for step in &instances {
-                    let name = format!("{margin}{}", step.step);
-                    table.row(cells(of_step(name, step, String::new(), look, now)));
-                }
-                let failed = instances.iter().filter(|step| step.state == StepState::Error).count() as i64;
-                if batch.failed > failed && failed > 0 {
-                    let more = format!("{margin}… {} more", grouped(batch.failed - failed));
-                    table.dim_row(cells(row_of(more, labels::step(StepState::Error, false, look))));
-                }
-            }
-        }
+    let wraps_from = shown[..AFTER].iter().filter(|&&shown| shown).count();
+    let mut table = Table::new(look, &headings).wrap_from(wraps_from.min(headings.len() - 1));
+    for (row, is_dim) in rows {
+        if is_dim { table.dim_row(cells(row)) } else { table.row(cells(row)) }
     }
     table.render()
 }
 
-/// Which of the columns there is something to write in, and room for.
-fn columns(graph: &TaskGraph, look: Look) -> [bool; HEADINGS.len()] {
-    let errors = graph.steps.iter().any(|step| step.error.is_some());
-    let batches = !graph.batches.is_empty();
-    let progress = batches || graph.steps.iter().any(|step| step.items_processed().is_some());
-    let narrow = batches && is_narrow(look);
-    [true, true, progress, !(narrow && errors), !(narrow && errors), !narrow, errors]
+/// Whether nothing has to be wrapped but long errors.
+fn fits(lines: &[Line], shown: [bool; HEADINGS.len()], look: Look) -> bool {
+    let width = |column: usize| {
+        let cells = lines.iter().map(|(cells, _)| console::measure_text_width(&cells[column]));
+        let longest = cells.max().unwrap_or(0).max(HEADINGS[column].len());
+        if column == ERROR { longest.min(ERROR_WIDTH) } else { longest }
+    };
+    let columns = (0..HEADINGS.len()).filter(|&column| shown[column]);
+    look.width.is_none_or(|limit| {
+        columns.map(|column| width(column) + GAP).sum::<usize>() <= usize::from(limit) + GAP
+    })
 }
 
-fn is_narrow(look: Look) -> bool {
-    look.width.is_some_and(|width| width < NARROW)
+/// Every line of the table; `short`: batches by symbols.
+fn lines(graph: &TaskGraph, short: bool, look: Look, now: DateTime<Utc>) -> Vec<Line> {
+    let nodes = nodes(&graph.dag);
+    let after = |name: &str| nodes.get(name).map(|node| node.parents.join(", ")).unwrap_or_default();
+    let rows = rows(graph, &nodes);
+    let mut lines = Vec::new();
+    for (n, (level, row)) in rows.iter().enumerate() {
+        let is_last = rows.get(n + 1).is_none_or(|(next, _)| next != level);
+        let name = |name: &str| indented(name, *level, is_last);
+        match row {
+            Row::Step(step) => {
+                lines.push((of_step(name(&step.step), step, after(&step.step), look, now), false));
+            }
+            Row::Absent(node) => lines.push((of_absent(name(&node.template_step), node, look), true)),
+            Row::Batch(batch) => {
+                let state = labels::batch(batch, short, look);
+                let cells = batch::cells(name(&batch::name(batch)), batch, state, after(&batch.step), now);
+                lines.push((cells, false));
+                lines.extend(of_instances(graph, batch, *level, look, now));
+            }
+        }
+    }
+    lines
+}
+
+/// What stands below the line of a batch.
+fn of_instances(
+    graph: &TaskGraph,
+    batch: &BatchOverview,
+    level: i32,
+    look: Look,
+    now: DateTime<Utc>,
+) -> Vec<Line> {
+    let margin = format!("{:width$}", "", width = 2 * level.clamp(0, DEEPEST) as usize + 2);
+    let is_its = |step: &&StepOverview| step.instance.is_some() && step.template_step == batch.step;
+    let instances: Vec<_> = graph.steps.iter().filter(is_its).collect();
+    let line = |step: &&StepOverview| {
+        (of_step(format!("{margin}{}", step.step), step, String::new(), look, now), false)
+    };
+    let mut lines: Vec<Line> = instances.iter().map(line).collect();
+    let failed = instances.iter().filter(|step| step.state == StepState::Error).count() as i64;
+    if batch.failed > failed && failed > 0 {
+        let more = format!("{margin}… {} more", grouped(batch.failed - failed));
+        lines.push((row_of(more, labels::step(StepState::Error, false, look)), true));
+    }
+    lines
 }
 
 /// By the names in the task and by those of the template.
@@ -119,10 +157,6 @@ fn rows<'a>(graph: &'a TaskGraph, nodes: &HashMap<&str, &DagRow>) -> Vec<(i32, R
     rows
 }
 
-fn instances<'a>(graph: &'a TaskGraph, batch: &'a BatchOverview) -> impl Iterator<Item = &'a StepOverview> {
-    graph.steps.iter().filter(|step| step.instance.is_some() && step.template_step == batch.step)
-}
-
 fn row_of(name: String, state: String) -> Cells {
     let mut cells = Cells::default();
     [cells[0], cells[1]] = [name, state];
@@ -143,7 +177,7 @@ fn of_step(name: String, step: &StepOverview, after: String, look: Look, now: Da
 
 fn of_absent(name: String, node: &DagRow, look: Look) -> Cells {
     let mut cells = row_of(name, labels::absent(node.presence, look));
-    cells[WRAPS_FROM] = node.parents.join(", ");
+    cells[AFTER] = node.parents.join(", ");
     cells
 }
 

@@ -239,15 +239,15 @@ pub struct BatchOverview {
     pub failed: i64,
     /// Stopped.
     pub cancelled: i64,
-    /// Claimed, or with a result to process.
+    /// Claimed.
     pub running: i64,
-    /// Not yet claimed, or waiting for a retry.
+    /// Not yet claimed, waiting for a retry, or with a result to process.
     pub waiting: i64,
     /// Items that are processed, by complete instances and by checkpoints.
     pub items_done: i64,
     /// Items of all cursors.
     pub items_total: i64,
-    /// When the instances came into being.
+    /// When its batchable ended, which is when the instances came into being.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
     /// When the last of them was settled.
