@@ -54,7 +54,7 @@ enum Row<'a> {
 pub fn draw(graph: &TaskGraph, look: Look, now: DateTime<Utc>) -> String {
     let mut shown = [true; HEADINGS.len()];
     shown[ERROR] = graph.steps.iter().any(|step| step.error.is_some());
-    let checkpoints = graph.steps.iter().any(|step| step.items_processed().is_some());
+    let checkpoints = graph.steps.iter().any(|step| checkpoint(step).is_some());
     shown[PROGRESS] = checkpoints || !graph.batches.is_empty();
     let mut rows = lines(graph, false, look, now);
     if !graph.batches.is_empty() && !fits(&rows, shown, look) {
@@ -167,12 +167,18 @@ fn of_step(name: String, step: &StepOverview, after: String, look: Look, now: Da
     [
         name,
         state(step, look, now),
-        step.items_processed().map(|items| format!("{} items", grouped(items))).unwrap_or_default(),
+        checkpoint(step).map(|items| format!("{} items", grouped(items))).unwrap_or_default(),
         if step.attempt > 0 { format!("{}/{}", step.attempt, step.max_attempts) } else { String::new() },
         step.duration_ms.map(milliseconds).unwrap_or_default(),
         after,
         step.error.as_ref().map(error_text).unwrap_or_default(),
     ]
+}
+
+/// Items by its checkpoint. Complete, a step has done all of them, which its last checkpoint does not say.
+fn checkpoint(step: &StepOverview) -> Option<i64> {
+    let is_done = matches!(step.state, StepState::Complete | StepState::ResolvedManually);
+    step.items_processed().filter(|_| !is_done)
 }
 
 fn of_absent(name: String, node: &DagRow, look: Look) -> Cells {

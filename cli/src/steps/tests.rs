@@ -188,6 +188,8 @@ fn instances_stand_below_their_batch_with_errors_and_checkpoints() {
     failed.error = Some(json!({"message": "bad row"}));
     let mut busy = instance(3, StepState::InProgress);
     busy.checkpoint = Some(json!({"cursor": 1500, "items_processed": 1_500, "accumulated": null}));
+    let done = StepOverview { state: StepState::Complete, ..busy.clone() };
+    assert!(!draw(&batch([1, 0, 0, 0], vec![done]), Look::PLAIN, Utc::now()).contains("items"));
     let text = draw(&batch([1, 1, 1, 0], vec![failed.clone(), busy]), Look::PLAIN, Utc::now());
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[2].starts_with("└ count ×3 "), "{text}");
