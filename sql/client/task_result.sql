@@ -12,8 +12,9 @@ begin
           from tasker.tasks t
           join tasker.templates v on v.template_id = t.template_id
           join tasker.template_steps p on p.template_id = t.template_id
-         -- Where steps may not exist, a leaf is what has none that depends on it in this task. A batch is there if its first instance is.
-         cross join lateral (select case when v.dynamic then not exists (
+         -- Where steps may not exist, a leaf is what has none that depends on it in this task. A batch is there if
+         -- its first instance is; one without instances is there too, below its batchable.
+         cross join lateral (select case when v.dynamic then p.type <> 'batchable' and not exists (
                                         select from tasker.template_edges e
                                           join tasker.steps c on c.task_id = t.task_id and c.name in (e.child, tasker.instance_name(e.child, 1))
                                          where e.template_id = t.template_id and e.parent = p.name)

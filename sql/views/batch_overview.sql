@@ -16,4 +16,4 @@ select b.task_id, w.name as step, b.name as batchable, w.failure_strategy, i.ins
       cross join lateral (select tasker.cursor_items(s.inputs) as items offset 0) n
       where s.task_id = b.task_id and s.template_step = w.name) i
  where w.type = 'batch_worker';
-comment on view tasker.batch_overview is 'Every batch whose cursors are known, by its batch_worker: instances by what became of them, and progress in items: end - start of a cursor that has whole numbers there, else one; of those not complete, what their checkpoints say. created_at: when its batchable ended; completed_at: null while instances are left. Ask by task_id.';
+comment on view tasker.batch_overview is 'Every batch whose cursors are known, by its batch_worker: instances by what became of them, and progress in items: end - start of a cursor that has numbers there, else one; of those not complete, what their checkpoints say. created_at: when its batchable ended; completed_at: null while instances are left. Ask by task_id.';
