@@ -1,15 +1,18 @@
 //! tasker-examples: workflows with real handlers, each runnable (`cargo run -p tasker-examples --example
 //! linear`) and run as a test. `tasker demo` is [`strikes`], the one on real data.
 //!
-//! The four graphs share the namespace `examples`: a namespace is a queue and the workers on it, and
-//! [`register`] gives each worker the handlers of all four, so that any of them can run any step there,
+//! Most of them share the namespace `examples`: a namespace is a queue and the workers on it, and
+//! [`register`] gives each worker the handlers of all of these, so that any of them can run any step there,
 //! whichever program enqueued it. That is why a handler's name begins with its example's. The strikes have a
 //! namespace of their own, since `tasker demo` shows its queue, and so have the transfers between accounts.
 
+pub mod approval;
 pub mod dag;
 pub mod diamond;
 pub mod linear;
+pub mod nested_approval;
 pub mod strikes;
+pub mod strikes_batch;
 pub mod transfer;
 pub mod tree;
 
@@ -25,12 +28,21 @@ use serde::Deserialize;
 use serde_json::Value;
 use tasker_worker::WorkerBuilder;
 
-/// Adds the handlers of the four graphs in the namespace `examples`.
+/// Adds the handlers of all examples in the namespace `examples`.
 pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
-    dag::register(tree::register(diamond::register(linear::register(builder))))
+    let examples: [fn(WorkerBuilder) -> WorkerBuilder; 7] = [
+        linear::register,
+        diamond::register,
+        tree::register,
+        dag::register,
+        approval::register,
+        nested_approval::register,
+        strikes_batch::register,
+    ];
+    examples.into_iter().fold(builder, |builder, register| register(builder))
 }
 
-/// The context of the four graphs.
+/// The context of the four graphs over the numbers 1 to n.
 #[derive(Deserialize)]
 pub(crate) struct Input {
     /// From 1 to 1000: the templates' input_schema says so, and the sums stay within 64 bits.

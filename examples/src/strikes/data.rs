@@ -1,10 +1,13 @@
 //! The records of strikes: read once, kept by airport and year.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, ops::Range, sync::LazyLock};
 
 /// The file is part of the program, so that `tasker demo` runs anywhere.
 pub(super) const FILE: &str = include_str!("../../data/birdstrikes.csv");
+
+/// The line of the first record, after the header.
+const FIRST: u64 = 2;
 
 static STRIKES: LazyLock<Result<Strikes, DataError>> = LazyLock::new(|| Strikes::parse(FILE));
 
@@ -72,6 +75,13 @@ pub struct Strike {
     pub cost_total: i64,
 }
 
+impl Strike {
+    /// Whether the aircraft was damaged.
+    pub fn did_damage(&self) -> bool {
+        self.damage != "None"
+    }
+}
+
 /// The records by airport and year.
 #[derive(Debug)]
 pub struct Strikes(BTreeMap<String, BTreeMap<i32, Vec<Strike>>>);
@@ -90,7 +100,7 @@ impl Strikes {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader.headers()?.clone();
         // No record of this file has a line break inside.
-        for (line, record) in (2..).zip(reader.records()) {
+        for (line, record) in (FIRST..).zip(reader.records()) {
             let record = record?;
             let mut strike: Strike = record.deserialize(Some(&headers))?;
             strike.line = line;
@@ -116,6 +126,11 @@ impl Strikes {
     pub fn iter(&self) -> impl Iterator<Item = &Strike> {
         self.0.values().flat_map(BTreeMap::values).flatten()
     }
+
+    /// The records of these rows of the file, the first being 0, in no order.
+    pub fn rows(&self, rows: Range<u64>) -> impl Iterator<Item = &Strike> {
+        self.iter().filter(move |strike| rows.contains(&(strike.line - FIRST)))
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +154,19 @@ mod tests {
         assert_eq!((first.line, first.year, first.date.as_str()), (2, 1990, "1990-01-08"));
         assert_eq!((first.species.as_str(), first.speed_knots), ("Turkey vulture", Some(300)));
         assert!(strikes.of("NOWHERE", 1990).is_empty());
+    }
+
+    #[test]
+    fn every_row_of_the_file_is_in_one_range() {
+        let strikes = Strikes::all().unwrap();
+        let lines = |rows| {
+            let mut lines: Vec<u64> = strikes.rows(rows).map(|strike| strike.line).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(lines(0..3), [2, 3, 4]);
+        assert_eq!(lines(9_998..10_050), [10_000, 10_001]);
+        assert_eq!(lines(0..10_000).len(), 10_000);
     }
 
     #[test]

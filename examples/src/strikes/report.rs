@@ -30,7 +30,7 @@ impl Report {
     pub fn direct(strikes: &Strikes, airport: &str, year: i32) -> Option<Self> {
         let rows = strikes.of(airport, year);
         let cost = |rows: &[&Strike]| rows.iter().map(|row| row.cost_total).sum::<i64>();
-        let damaging = |rows: &[&Strike]| rows.iter().filter(|row| row.damage != "None").count();
+        let damaging = |rows: &[&Strike]| rows.iter().filter(|row| row.did_damage()).count();
         let worst = groups(rows, |row| &row.species)
             .into_iter()
             .min_by_key(|(name, rows)| (Reverse((cost(rows), rows.len())), *name))?;

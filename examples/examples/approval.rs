@@ -1,0 +1,10 @@
+//! `DATABASE_URL=… cargo run -p tasker-examples --example approval`
+
+use serde_json::json;
+use tasker_examples::{approval, run_example};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let contexts = [999.99, 1_000.0, 4_999.99, 5_000.0].map(|amount| json!({"amount": amount}));
+    run_example(approval::TEMPLATE, approval::expected, &contexts).await
+}

@@ -1,0 +1,10 @@
+//! `DATABASE_URL=… cargo run -p tasker-examples --example strikes_batch`
+
+use serde_json::json;
+use tasker_examples::{run_example, strikes_batch};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let contexts = [json!({})];
+    run_example(strikes_batch::TEMPLATE, strikes_batch::expected, &contexts).await
+}
