@@ -8,6 +8,7 @@ declare
     v_steps     text[];
     v_claims    int[];
     v_results   jsonb[];
+    v_decided   jsonb[];
     v_free      uuid[];
     v_done      int[];
     v_owners    uuid[];
@@ -17,11 +18,13 @@ declare
     v_claimed_steps  text[];
 begin
     perform tasker.set_actor(p_worker_id);
-    -- Successes only: failures, choices, results over the limit, and whatever else is not settled here, take the way by the queue.
+    -- Successes and decisions only: failures, batches, results over the limit, and whatever else there is, take the way by the queue.
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
            array_agg(case when e.r #>> '{outcome,type}' = 'success' and (pg_column_size(e.r) <= 1000 or tasker.result_too_large(e.r #> '{outcome,result}') is null)
-                          then coalesce(e.r #> '{outcome,result}', 'null') end)
-      into v_task_ids, v_steps, v_claims, v_results
+                            or e.r #>> '{outcome,type}' = 'decision' and tasker.outcome_error(e.r ->> 'task_id', e.r ->> 'step', e.r -> 'outcome') is null
+                          then coalesce(e.r #> '{outcome,result}', 'null') end),
+           array_agg(case when e.r #>> '{outcome,type}' = 'decision' then (e.r -> 'outcome') - '{type,result}'::text[] end)
+      into v_task_ids, v_steps, v_claims, v_results, v_decided
       from jsonb_array_elements(p_results) e(r);
     -- Tasks that nobody holds, so that this never waits; locked in one statement, read in the next. In a gated namespace
     -- an orchestrator decides what is sent.
@@ -33,27 +36,25 @@ begin
     select array_agg(f.task_id) into v_free from free f;
     with done as (
         update tasker.steps s
-           set state = 'complete', satisfied = true, result = r.result, error = null, completed_at = v_now, updated_at = v_now,
+           set state = 'complete', satisfied = true, result = r.result, decided = r.decided, error = null, completed_at = v_now, updated_at = v_now,
                duration_ms = tasker.to_count(p_results #> array[(r.n - 1)::text, 'duration_ms'])
           from (select distinct on (i.task_id, i.step) i.*, t.template_id
-                  from unnest(v_task_ids, v_steps, v_claims, v_results) with ordinality i(task_id, step, claim_no, result, n)
+                  from unnest(v_task_ids, v_steps, v_claims, v_results, v_decided) with ordinality i(task_id, step, claim_no, result, decided, n)
                  cross join lateral (select t.template_id from tasker.tasks t where t.task_id = i.task_id offset 0) t
                  where i.result is not null and i.task_id = any (v_free)
                  order by i.task_id, i.step, i.n) r
-         where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' and not s.decides
-        returning r.n::int, s.task_id, r.template_id, s.name, s.template_step, s.state, s.msg_id
+         where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' and s.decides = (r.decided is not null)
+        returning r.n::int, s.task_id, r.template_id, s.name, s.template_step, s.state, s.msg_id, s.decides
     )
     select array_agg(d.n), array_agg(d.task_id), array_agg(d.msg_id),
-           array_agg(row(d.task_id, d.template_id, d.name, d.template_step, d.state, null, null, true, false)::tasker.settled_step)
-      into v_done, v_owners, v_msg_ids, v_settled
-      from done d;
+           array_agg(row(d.task_id, d.template_id, d.name, d.template_step, d.state, null, null, true, d.decides)::tasker.settled_step)
+      into v_done, v_owners, v_msg_ids, v_settled from done d;
     if v_done is not null then
         select a.claimed_tasks, a.claimed_steps into v_claimed_tasks, v_claimed_steps
           from tasker.advance_tasks(v_settled, v_now, '{}', p_claim, p_handlers, p_worker_id, tasker.lease_seconds(p_lease)) a;
         perform tasker.delete_messages(v_owners, v_msg_ids);
         return query
-            select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb,
-                   null::interval, null::uuid, null, null::interval
+            select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval
               from unnest(v_done) d(n);
         if v_claimed_tasks is not null then
             return query
@@ -64,12 +65,11 @@ begin
     end if;
     if cardinality(v_done) is distinct from cardinality(v_task_ids) then
         return query
-            select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb,
-                   null::interval, null::uuid, null, null::interval
+            select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval
               from tasker.submit_results(p_worker_id, (
                 select coalesce(jsonb_agg(e.r order by e.n), '[]') from jsonb_array_elements(p_results) with ordinality e(r, n)
                  where e.n <> all (coalesce(v_done, '{}')))) r;
     end if;
 end
 $$;
-comment on function tasker.complete_steps(uuid, jsonb, int, text[], interval) is 'submit_results, and for successes in tasks that nobody holds at this moment also what an orchestrator would do next, in the same commit: the children are counted down, sent, and up to p_claim of them with a handler in p_handlers claimed for this worker, the task evaluated. The rest takes the way by the queue. Same elements and answers, not in order; and a row with status claimed and the columns of claim_steps for each claim.';
+comment on function tasker.complete_steps(uuid, jsonb, int, text[], interval) is 'submit_results, and for successes and decisions in tasks that nobody holds at this moment also what an orchestrator would do next, in the same commit: the children are counted down or made, sent, and up to p_claim of them with a handler in p_handlers claimed for this worker, the task evaluated. The rest takes the way by the queue. Same elements and answers, not in order; and a row with status claimed and the columns of claim_steps for each claim.';
