@@ -37,6 +37,17 @@ begin
          group by s.n, s.name
         having count(distinct v_known -> (d.dependency #>> '{}')) > 1
          order by s.n;
+    return query
+        select format('/steps/%s/type', e.n - 1), 'deferred_root', format('step "%s" is deferred and depends on nothing: it exists from the start', e.s ->> 'name')
+          from jsonb_array_elements(v_steps) with ordinality e(s, n)
+         where e.s ->> 'type' = 'deferred' and coalesce(jsonb_array_length(e.s -> 'dependencies'), 0) = 0
+         order by e.n;
+    return query
+        select format('/steps/%s/type', d.n - 1), 'deep_decision',
+               format('the decision "%s" is nested %s deep; more than %s (max_decision_depth in tasker.settings) are refused when they choose a step', d.name, d.depth, c.max_decision_depth)
+          from tasker.decision_depths(v_steps) d
+          join tasker.settings c on d.depth > c.max_decision_depth
+         order by d.n;
 end
 $$;
-comment on function tasker.template_warnings(jsonb) is 'What is valid in a template and probably not meant, in the form of validate_template: a standard step whose parents may exist only in part. Of a template that is not valid: none.';
+comment on function tasker.template_warnings(jsonb) is 'What is valid in a template and probably not meant, in the form of validate_template: a standard step whose parents may exist only in part, a deferred step without any, decisions nested too deep. Of a template that is not valid: none.';

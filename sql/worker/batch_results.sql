@@ -3,6 +3,11 @@ returns table (instance int, step text, state text, inputs jsonb, result jsonb, 
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 begin
     perform tasker.check_max(p_max);
+    if not exists (select from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id
+                    where t.task_id = p_task_id and p.name = p_step and p.type = 'batch_worker') then
+        raise exception 'task % has no batch_worker "%"', p_task_id, p_step
+            using errcode = 'TK032', hint = 'Give the name of the batch_worker as it stands in the template, without a number.';
+    end if;
     -- By name, which follows from the number: a page costs the same wherever it is.
     return query
         select p.instance, p.name, p.state::text, p.inputs, p.result, p.error
@@ -14,4 +19,4 @@ begin
          order by p.n;
 end
 $$;
-comment on function tasker.batch_results(uuid, text, int, int) is 'The instances of a batch, in pages: those after number p_after, p_max at most. p_step: the batch_worker''s name in the template. A page ends early where its results are large, over 8 times max_result_bytes as stored: go on after its last instance until a page is empty. Error: TK008.';
+comment on function tasker.batch_results(uuid, text, int, int) is 'The instances of a batch, in pages: those after number p_after, p_max at most. p_step: the batch_worker''s name in the template. A page ends early where its results are large, over 8 times max_result_bytes as stored: go on after its last instance until a page is empty. Errors: TK032 no such batch_worker, TK008.';

@@ -10,6 +10,10 @@ begin
         if pg_column_size(p_outcome) > 1000 then
             v_problem := tasker.result_too_large(p_outcome -> 'result');
         end if;
+        if v_problem is null and p_outcome - '{type,result}'::text[] <> '{}' then
+            v_problem := tasker.outcome_problem(p_outcome);
+            v_code := 'invalid_outcome';
+        end if;
         return case when v_problem is not null then jsonb_build_object('message', v_problem, 'code', v_code, 'retryable', false) end;
     end if;
     v_problem := tasker.outcome_problem(p_outcome);

@@ -10,7 +10,7 @@ begin
     with held as materialized (
         -- Locked by the caller.
         select i.n, s.task_id, s.name, s.msg_id,
-               jsonb_build_object('cursor', i.outcome -> 'cursor', 'items_processed', coalesce(nullif(i.outcome -> 'items_processed', 'null'), '0'),
+               jsonb_build_object('cursor', i.outcome -> 'cursor', 'items_processed', tasker.to_items(i.outcome -> 'items_processed'),
                                   'accumulated', coalesce(i.outcome -> 'accumulated', 'null')) as checkpoint
           from (select distinct on (1, 2) * from unnest(p_task_ids, p_steps, p_claim_nos, p_outcomes, p_errors) with ordinality i(task_id, step, claim_no, outcome, error, n)
                  where i.outcome ->> 'type' = 'checkpoint' and i.error is null order by 1, 2, i.n) i

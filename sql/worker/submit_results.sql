@@ -14,6 +14,7 @@ declare
     v_msg_ids    bigint[];
     v_messages   jsonb[];
     v_decides    boolean;
+    v_yields     boolean;
     v_saved      int[];
     v_n          int;
 begin
@@ -31,10 +32,11 @@ begin
       from (select distinct on (1, 2) * from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no) order by 1, 2) i
      cross join lateral (select s.decides from tasker.steps s where s.task_id = i.task_id and s.name = i.step
                             and s.claim_no = i.claim_no and s.state = 'in_progress' for no key update) s;
-    if v_decides then
-        v_errors := tasker.refuse_undecided(v_task_ids, v_steps, v_outcomes, v_errors);
+    v_yields := exists (select from unnest(v_outcomes) o where o ->> 'type' = 'checkpoint');
+    if v_decides or v_yields then
+        v_errors := tasker.refuse_pointless(v_task_ids, v_steps, v_outcomes, v_errors);
     end if;
-    if exists (select from unnest(v_outcomes) o where o ->> 'type' = 'checkpoint') then
+    if v_yields then
         v_saved := tasker.save_checkpoints(p_worker_id, v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_now);
     end if;
     with stored as (
@@ -63,7 +65,7 @@ begin
     end loop;
     return query
         select i.task_id, i.step,
-               coalesce(i.status, (select case when s.claim_no = i.claim_no and (s.state in ('enqueued_for_orchestration', 'complete', 'error', 'pending') or s.state = 'enqueued' and i.outcome ->> 'type' = 'checkpoint')
+               coalesce(i.status, (select case when s.claim_no = i.claim_no and (s.state in ('enqueued_for_orchestration', 'complete', 'error', 'pending') or s.state = 'enqueued' and i.outcome ->> 'type' = 'checkpoint' and s.checkpoint -> 'cursor' = i.outcome -> 'cursor')
                                                then 'duplicate' else 'stale' end
                                      from tasker.steps s where s.task_id = i.task_id and s.name = i.step), 'rejected')
           from unnest(v_task_ids, v_steps, v_claim_nos, v_statuses, v_outcomes) i(task_id, step, claim_no, status, outcome);
