@@ -1,5 +1,6 @@
 //! What may happen, and how a case is made up.
 
+use crate::graph::{Graph, graph};
 use proptest::{collection::vec, prelude::*};
 
 /// One thing that happens. Numbers choose among what there is, modulo its size.
@@ -11,8 +12,8 @@ pub enum Action {
     Submit(usize, Outcome),
     /// It submits results by the fast way, and claims what follows: up to so many.
     Complete(Vec<(usize, Outcome)>, usize),
-    /// It completes all it holds.
-    CompleteAll,
+    /// It completes all it holds; what decides, by this number.
+    CompleteAll(u16),
     /// It gives a claim back.
     Release(usize),
     /// Every lease runs out.
@@ -29,8 +30,8 @@ pub enum Action {
     Cancel,
     /// Or resolves it.
     ResolveTask,
-    /// Or one of its steps.
-    ResolveStep(usize),
+    /// Or one of its steps, with an outcome or without.
+    ResolveStep(usize, Option<Outcome>),
     /// A step is to run again.
     RetryStep(usize),
     /// A task in error begins again.
@@ -42,8 +43,14 @@ pub enum Action {
 /// What a handler says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
-    /// Success.
-    Success,
+    /// What its step is there for: a success, or children and cursors chosen by this number.
+    Fitting(u16),
+    /// A plain success, from those too that have to decide.
+    Plain,
+    /// A choice of what its step has not: a decision with this name, a batch with this worker.
+    Foreign(&'static str),
+    /// So far, and not at the end.
+    Checkpoint(u8),
     /// A failure that may be tried again.
     Retryable,
     /// One that may not.
@@ -53,10 +60,8 @@ pub enum Outcome {
 /// A graph and what happens to a task of it.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Of each step those before it that it waits for.
-    pub parents: Vec<Vec<usize>>,
-    /// Of each step.
-    pub max_attempts: Vec<i32>,
+    /// Its steps.
+    pub graph: Graph,
     /// on_failure: fail; else block.
     pub fail: bool,
     /// In this order.
@@ -67,30 +72,23 @@ pub struct Case {
 pub fn case() -> impl Strategy<Value = Case> {
     let steps = prop_oneof![6 => 1..8_usize, 3 => 8..20_usize, 1 => 20..=50_usize];
     steps
-        .prop_flat_map(|n| {
-            let step = (vec(any::<u16>(), 0..4), 1..4_i32);
-            (vec(step, n), any::<bool>(), vec(action(), 0..(20 + 2 * n)))
-        })
-        .prop_map(|(steps, fail, actions)| {
-            let (parents, max_attempts) = steps.into_iter().unzip();
-            Case { parents: graph(parents), max_attempts, fail, actions }
-        })
-}
-
-/// A step depends on steps before it only: no cycles.
-fn graph(choices: Vec<Vec<u16>>) -> Vec<Vec<usize>> {
-    let parents = |(n, chosen): (usize, Vec<u16>)| {
-        let mut parents: Vec<usize> =
-            chosen.into_iter().map(usize::from).filter(|_| n > 0).map(|c| c % n.max(1)).collect();
-        parents.sort_unstable();
-        parents.dedup();
-        parents
-    };
-    choices.into_iter().enumerate().map(parents).collect()
+        .prop_flat_map(|n| (graph(n), any::<bool>(), vec(action(), 0..(20 + 2 * n))))
+        .prop_map(|(graph, fail, actions)| Case { graph, fail, actions })
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    prop_oneof![6 => Just(Outcome::Success), 2 => Just(Outcome::Retryable), 1 => Just(Outcome::Permanent)]
+    prop_oneof![
+        12 => any::<u16>().prop_map(Outcome::Fitting),
+        1 => Just(Outcome::Plain),
+        1 => prop_oneof![Just("s00"), Just("nobody")].prop_map(Outcome::Foreign),
+        3 => (0..3_u8).prop_map(Outcome::Checkpoint),
+        4 => Just(Outcome::Retryable),
+        2 => Just(Outcome::Permanent),
+    ]
+}
+
+fn resolution() -> impl Strategy<Value = Option<Outcome>> {
+    prop_oneof![3 => Just(None), 3 => any::<u16>().prop_map(|n| Some(Outcome::Fitting(n))), 1 => outcome().prop_map(Some)]
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -99,7 +97,7 @@ fn action() -> impl Strategy<Value = Action> {
         8 => Just(Action::Claim),
         8 => (which.clone(), outcome()).prop_map(|(claim, outcome)| Action::Submit(claim, outcome)),
         8 => (vec((which.clone(), outcome()), 1..4), 0..4_usize).prop_map(|(results, claim)| Action::Complete(results, claim)),
-        3 => Just(Action::CompleteAll),
+        3 => any::<u16>().prop_map(Action::CompleteAll),
         2 => which.clone().prop_map(Action::Release),
         2 => Just(Action::Expire),
         8 => Just(Action::Process),
@@ -107,7 +105,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Pause),
         2 => Just(Action::Resume),
         1 => prop_oneof![Just(Action::Cancel), Just(Action::ResolveTask)].boxed(),
-        2 => which.clone().prop_map(Action::ResolveStep),
+        2 => (which.clone(), resolution()).prop_map(|(step, outcome)| Action::ResolveStep(step, outcome)),
         2 => which.prop_map(Action::RetryStep),
         1 => Just(Action::Reset),
         1 => Just(Action::RetryTasks),

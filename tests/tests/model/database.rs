@@ -2,7 +2,8 @@
 
 use crate::{
     actions::{Action, Case, Outcome},
-    machine::{Held, Machine, step_name},
+    graph::MAX_DECISION_DEPTH,
+    machine::{Held, Machine},
 };
 use serde_json::{Value, json};
 use sqlx::{
@@ -27,6 +28,11 @@ impl Database {
         let mut engine = Engine::new().await;
         // One connection, whose plans stay warm: a pool would go round all of its own.
         engine.db.pool = PgPoolOptions::new().max_connections(1).connect(&engine.db.url).await.unwrap();
+        sqlx::query("update tasker.settings set max_decision_depth = $1")
+            .bind(MAX_DECISION_DEPTH as i32)
+            .execute(engine.pool())
+            .await
+            .unwrap();
         Self { engine, task: Uuid::nil(), version: 0 }
     }
 
@@ -40,21 +46,7 @@ impl Database {
     /// A new template and its task, with its steps.
     pub async fn begin(&mut self, case: &Case) {
         self.version += 1;
-        let steps: Vec<Value> = case
-            .parents
-            .iter()
-            .zip(&case.max_attempts)
-            .enumerate()
-            .map(|(n, (parents, max_attempts))| {
-                let parents: Vec<String> = parents.iter().map(|p| step_name(*p)).collect();
-                json!({"name": step_name(n), "dependencies": parents, "handler": {"callable": "noop"},
-                       "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false}})
-            })
-            .collect();
-        let on_failure = if case.fail { "fail" } else { "block" };
-        self.engine
-            .apply(json!({"namespace": "test", "name": "flow", "version": self.version.to_string(), "on_failure": on_failure, "steps": steps}))
-            .await;
+        self.engine.apply(case.graph.definition(self.version, case.fail)).await;
         self.task = self.engine.start().await;
     }
 
@@ -66,18 +58,23 @@ impl Database {
         self.engine.process().await;
     }
 
-    /// One line for the task and for each step.
+    /// One line for the task, for each row, and for each step that has none.
     pub async fn state(&self) -> Vec<String> {
-        let task = self.text("select state::text from tasker.tasks where task_id = $1").await;
-        let steps: Vec<String> = sqlx::query_scalar(
-            "select format('%s %s attempt %s claim_no %s waiting_on %s', name, state, attempt, claim_no, waiting_on)
-               from tasker.steps where task_id = $1 order by name",
+        sqlx::query_scalar(
+            "select line from (
+                select 1 as n, '' as name, format('task %s', state) as line from tasker.tasks where task_id = $1
+                union all
+                select 2, name, format('%s %s attempt %s claim_no %s waiting_on %s cursor %s checkpoint %s', name, state, attempt, claim_no, waiting_on,
+                                       coalesce(inputs::text, '-'), coalesce(checkpoint ->> 'cursor', '-'))
+                  from tasker.steps where task_id = $1
+                union all
+                select 3, step, format('%s %s', step, presence) from tasker.step_dag where task_id = $1 and state is null) x
+              order by n, name",
         )
         .bind(self.task)
         .fetch_all(self.engine.pool())
         .await
-        .unwrap();
-        std::iter::once(format!("task {task}")).chain(steps).collect()
+        .unwrap()
     }
 
     pub async fn violations(&self) -> Vec<String> {
@@ -89,7 +86,7 @@ impl Database {
         match action {
             Action::Claim => self.claims(WORKER_CLAIM).await,
             Action::Submit(which, outcome) => match machine.held(*which) {
-                Some(held) => self.submit("submit_results($1, $2)", &[(held, *outcome)]).await,
+                Some(held) => self.submit("submit_results($1, $2)", &[(held, *outcome)], machine).await,
                 None => Vec::new(),
             },
             Action::Complete(results, claim) => {
@@ -100,12 +97,12 @@ impl Database {
                     "complete_steps($1, $2, 2, '{noop}')",
                     "complete_steps($1, $2, 3, '{noop}')",
                 ];
-                self.submit(call[*claim], &results).await
+                self.submit(call[*claim], &results, machine).await
             }
-            Action::CompleteAll => {
-                let all: Vec<_> =
-                    machine.holding().into_iter().map(|held| (held, Outcome::Success)).collect();
-                self.submit("complete_steps($1, $2, 0)", &all).await
+            Action::CompleteAll(number) => {
+                let fitting = Outcome::Fitting(*number);
+                let all: Vec<_> = machine.holding().into_iter().map(|held| (held, fitting)).collect();
+                self.submit("complete_steps($1, $2, 0)", &all, machine).await
             }
             Action::Release(which) => match machine.held(*which) {
                 Some(held) => {
@@ -132,7 +129,6 @@ impl Database {
 
     /// The answer, or the SQLSTATE of the refusal.
     async fn operate(&self, action: &Action, machine: &Machine) -> String {
-        let step = |n: &usize| step_name(n % machine.len());
         match action {
             Action::Pause => self.text("select tasker.pause_namespace('test')::text from (select $1::uuid) x").await,
             Action::Resume => self.text("select tasker.resume_namespace('test')::text from (select $1::uuid) x").await,
@@ -142,18 +138,23 @@ impl Database {
             Action::RetryTasks => {
                 self.text("select tasker.retry_tasks(jsonb_build_object('task_ids', jsonb_build_array($1::uuid)))::text").await
             }
-            Action::ResolveStep(n) => self.step_text("select tasker.resolve_step($1, $2)::text", &step(n)).await,
-            Action::RetryStep(n) => self.step_text("select tasker.retry_step($1, $2)::text", &step(n)).await,
+            Action::ResolveStep(which, outcome) => {
+                let step = machine.target(*which);
+                let outcome = outcome.map(|outcome| machine.graph.outcome_json(step.node, outcome));
+                let query = sqlx::query_scalar("select tasker.resolve_step($1, $2, p_outcome => $3)::text");
+                answer(query.bind(self.task).bind(step.to_string()).bind(outcome).fetch_one(self.engine.pool()).await)
+            }
+            Action::RetryStep(which) => {
+                let query = sqlx::query_scalar("select tasker.retry_step($1, $2)::text");
+                let step = machine.target(*which).to_string();
+                answer(query.bind(self.task).bind(step).fetch_one(self.engine.pool()).await)
+            }
             other => unreachable!("{other:?} is no operator's"),
         }
     }
 
     async fn text(&self, query: &'static str) -> String {
         answer(sqlx::query_scalar(query).bind(self.task).fetch_one(self.engine.pool()).await)
-    }
-
-    async fn step_text(&self, query: &'static str, step: &str) -> String {
-        answer(sqlx::query_scalar(query).bind(self.task).bind(step).fetch_one(self.engine.pool()).await)
     }
 
     async fn claims(&self, query: &'static str) -> Vec<String> {
@@ -170,16 +171,12 @@ impl Database {
             .unwrap()
     }
 
-    async fn submit(&self, call: &str, results: &[(Held, Outcome)]) -> Vec<String> {
+    async fn submit(&self, call: &str, results: &[(Held, Outcome)], machine: &Machine) -> Vec<String> {
         let results: Vec<Value> = results
             .iter()
             .map(|(held, outcome)| {
                 let mut result = self.claim_json(held);
-                result["outcome"] = match outcome {
-                    Outcome::Success => json!({"type": "success", "result": 1}),
-                    Outcome::Retryable => json!({"type": "failure", "message": "again"}),
-                    Outcome::Permanent => json!({"type": "failure", "message": "never", "retryable": false}),
-                };
+                result["outcome"] = machine.graph.outcome_json(held.key.node, *outcome);
                 result
             })
             .collect();
@@ -206,7 +203,7 @@ impl Database {
     }
 
     fn claim_json(&self, held: &Held) -> Value {
-        json!({"task_id": self.task, "step": step_name(held.step), "claim_no": held.claim_no})
+        json!({"task_id": self.task, "step": held.key.to_string(), "claim_no": held.claim_no})
     }
 }
 

@@ -1,41 +1,63 @@
 //! The model: what the engine is supposed to do, said once more in the plainest way: no queue, no counter, no batch.
 
-use crate::actions::{Action, Case, Outcome};
+use crate::{
+    actions::{Action, Case, Outcome},
+    graph::{Graph, Key, Kind},
+    rule::Presence,
+};
+use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum State {
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
     Pending,
     Enqueued,
     InProgress,
     /// With a result to process.
-    Submitted(Outcome),
+    Submitted(Said),
     Complete,
     Error,
     Cancelled,
     Resolved,
 }
 
+/// What an outcome means for the step that gave it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    Success,
+    /// These children.
+    Chosen(Vec<usize>),
+    /// So many instances.
+    Cursors(usize),
+    Checkpoint(u8),
+    Retryable,
+    Permanent,
+    /// Permanent too: it may not say so.
+    Refused,
+}
+
 #[derive(Debug, Clone)]
-struct Step {
-    state: State,
-    attempt: i32,
-    max_attempts: i32,
-    claim_no: i32,
-    waiting_on: usize,
+pub struct Row {
+    pub state: State,
+    pub attempt: i32,
+    pub claim_no: i32,
+    pub waiting_on: usize,
     /// Waits for its time, and not for its turn in a paused namespace.
-    timed: bool,
+    pub timed: bool,
     /// Keeps the error of a failed attempt.
-    failed_before: bool,
+    pub failed_before: bool,
     /// Its lease has run out: whoever claims next takes it.
     expired: bool,
-    parents: Vec<usize>,
+    /// How far it has come.
+    checkpoint: Option<u8>,
+    /// What it chose.
+    pub decided: Option<Said>,
 }
 
 /// A claim that was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Held {
     /// Of which step.
-    pub step: usize,
+    pub key: Key,
     /// Its fence.
     pub claim_no: i32,
 }
@@ -43,45 +65,28 @@ pub struct Held {
 /// A task.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    steps: Vec<Step>,
+    pub graph: Graph,
+    pub rows: BTreeMap<Key, Row>,
     fail: bool,
-    paused: bool,
+    pub paused: bool,
     /// Set when it has finished.
-    ended: Option<&'static str>,
+    pub ended: Option<&'static str>,
     /// All claims ever made.
     claims: Vec<Held>,
 }
 
-/// Names that sort like their numbers.
-pub fn step_name(n: usize) -> String {
-    format!("s{n:02}")
-}
-
 impl Machine {
     pub fn new(case: &Case) -> Self {
-        let steps = case.parents.iter().zip(&case.max_attempts).map(|(parents, max_attempts)| Step {
-            state: State::Pending,
-            attempt: 0,
-            max_attempts: *max_attempts,
-            claim_no: 0,
-            waiting_on: parents.len(),
-            timed: false,
-            failed_before: false,
-            expired: false,
-            parents: parents.clone(),
-        });
-        let mut machine =
-            Self { steps: steps.collect(), fail: case.fail, paused: false, ended: None, claims: Vec::new() };
-        for n in 0..machine.len() {
-            if machine.steps[n].waiting_on == 0 {
-                machine.send(n);
-            }
-        }
+        let mut machine = Self {
+            graph: case.graph.clone(),
+            rows: BTreeMap::new(),
+            fail: case.fail,
+            paused: false,
+            ended: None,
+            claims: Vec::new(),
+        };
+        machine.grow(false);
         machine
-    }
-
-    pub fn len(&self) -> usize {
-        self.steps.len()
     }
 
     /// One of all claims ever made.
@@ -99,7 +104,7 @@ impl Machine {
         let mut batch: Vec<(Held, Outcome)> = Vec::new();
         for (which, outcome) in results {
             if let Some(held) = self.held(*which)
-                && !batch.iter().any(|(other, _)| other.step == held.step)
+                && !batch.iter().any(|(other, _)| other.key == held.key)
             {
                 batch.push((held, *outcome));
             }
@@ -117,8 +122,8 @@ impl Machine {
 
     /// As the database side says it.
     pub fn state(&self) -> Vec<String> {
-        let steps = self.steps.iter().enumerate().map(|(n, s)| {
-            let state = match s.state {
+        let line = |(key, row): (&Key, &Row)| {
+            let state = match row.state {
                 State::Pending => "pending",
                 State::Enqueued => "enqueued",
                 State::InProgress => "in_progress",
@@ -128,19 +133,24 @@ impl Machine {
                 State::Cancelled => "cancelled",
                 State::Resolved => "resolved_manually",
             };
-            let Step { attempt, claim_no, waiting_on, .. } = s;
-            format!("{} {state} attempt {attempt} claim_no {claim_no} waiting_on {waiting_on}", step_name(n))
-        });
-        std::iter::once(format!("task {}", self.task_state())).chain(steps).collect()
+            let Row { attempt, claim_no, waiting_on, .. } = row;
+            let cursor = if key.instance == 0 { "-".to_owned() } else { key.instance.to_string() };
+            let checkpoint = row.checkpoint.map_or("-".to_owned(), |cursor| cursor.to_string());
+            format!(
+                "{key} {state} attempt {attempt} claim_no {claim_no} waiting_on {waiting_on} cursor {cursor} checkpoint {checkpoint}"
+            )
+        };
+        let task = std::iter::once(format!("task {}", self.task_state()));
+        task.chain(self.rows.iter().map(line)).chain(self.without_rows()).collect()
     }
 
-    fn task_state(&self) -> &'static str {
-        let any = |test: &dyn Fn(&Step) -> bool| self.steps.iter().any(test);
-        let ready = |s: &Step| s.state == State::Pending && s.waiting_on == 0;
-        let waits_for_retry = |s: &Step| ready(s) && s.timed && s.failed_before;
+    pub fn task_state(&self) -> &'static str {
+        let any = |test: &dyn Fn(&Row) -> bool| self.rows.values().any(test);
+        let ready = |s: &Row| s.state == State::Pending && s.waiting_on == 0;
+        let waits_for_retry = |s: &Row| ready(s) && s.timed && s.failed_before;
         match self.ended {
             Some(state) => state,
-            None if !any(&|s| !satisfied(s)) => "complete",
+            None if self.all_satisfied() => "complete",
             None if any(&|s| {
                 matches!(s.state, State::Enqueued | State::InProgress | State::Submitted(_))
             }) =>
@@ -153,9 +163,52 @@ impl Machine {
         }
     }
 
+    /// A failure that its batch goes on after counts like an end.
+    pub fn satisfied(&self, key: Key, row: &Row) -> bool {
+        match row.state {
+            State::Complete | State::Resolved => true,
+            State::Error => self.graph.0[key.node].kind == Kind::Worker(true),
+            _ => false,
+        }
+    }
+
+    fn all_satisfied(&self) -> bool {
+        self.rows.iter().all(|(key, row)| self.satisfied(*key, row))
+    }
+
+    /// What a step has chosen, once that counts.
+    pub fn decided(&self, node: usize) -> Option<&Said> {
+        let key = Key { node, instance: 0 };
+        self.rows.get(&key).filter(|row| self.satisfied(key, row)).and_then(|row| row.decided.as_ref())
+    }
+
+    /// What an outcome means from a step.
+    pub fn said(&self, node: usize, outcome: Outcome) -> Said {
+        match (outcome, self.graph.0[node].kind) {
+            (Outcome::Retryable, _) => Said::Retryable,
+            (Outcome::Permanent, _) => Said::Permanent,
+            (Outcome::Checkpoint(cursor), _) => Said::Checkpoint(cursor),
+            (Outcome::Fitting(number), Kind::Decision) => match self.graph.chosen(node, number) {
+                chosen if !chosen.is_empty() && self.too_deep(node) => Said::Refused,
+                chosen => Said::Chosen(chosen),
+            },
+            (Outcome::Fitting(number), Kind::Batchable) => Said::Cursors(Graph::cursors(number)),
+            (Outcome::Plain, Kind::Decision | Kind::Batchable) | (Outcome::Foreign(_), _) => Said::Refused,
+            (Outcome::Fitting(_) | Outcome::Plain, _) => Said::Success,
+        }
+    }
+
+    pub fn keys(&self) -> Vec<Key> {
+        self.rows.keys().copied().collect()
+    }
+
+    pub fn row(&mut self, key: Key) -> &mut Row {
+        self.rows.get_mut(&key).unwrap()
+    }
+
     fn counts(&self, held: &Held) -> bool {
-        let step = &self.steps[held.step];
-        step.state == State::InProgress && step.claim_no == held.claim_no
+        let row = &self.rows[&held.key];
+        row.state == State::InProgress && row.claim_no == held.claim_no
     }
 
     /// Does it, and answers as the engine should.
@@ -167,23 +220,23 @@ impl Machine {
                 None => Vec::new(),
             },
             Action::Complete(results, claim) => self.complete(self.distinct(results), *claim),
-            Action::CompleteAll => {
-                let all = self.holding().into_iter().map(|held| (held, Outcome::Success)).collect();
-                self.complete(all, 0)
+            Action::CompleteAll(number) => {
+                let fitting = Outcome::Fitting(*number);
+                self.complete(self.holding().into_iter().map(|held| (held, fitting)).collect(), 0)
             }
             Action::Release(which) => match self.held(*which) {
                 Some(held) if self.counts(&held) => {
-                    let step = &mut self.steps[held.step];
-                    step.state = State::Enqueued;
-                    step.attempt -= 1;
-                    step.expired = false;
+                    self.give_back(held.key);
                     vec!["released".to_owned()]
                 }
                 Some(_) => vec!["stale".to_owned()],
                 None => Vec::new(),
             },
             Action::Expire => {
-                self.steps.iter_mut().filter(|s| s.state == State::InProgress).for_each(|s| s.expired = true);
+                self.rows
+                    .values_mut()
+                    .filter(|s| s.state == State::InProgress)
+                    .for_each(|s| s.expired = true);
                 Vec::new()
             }
             Action::Process => {
@@ -198,79 +251,104 @@ impl Machine {
         }
     }
 
+    fn give_back(&mut self, key: Key) {
+        let row = self.row(key);
+        row.state = State::Enqueued;
+        row.attempt -= 1;
+        row.expired = false;
+    }
+
     /// Ready: into the queue, or held while the namespace is paused.
-    fn send(&mut self, n: usize) {
-        self.steps[n].timed = false;
-        if !self.paused {
-            self.steps[n].state = State::Enqueued;
+    fn send(&mut self, key: Key) {
+        let paused = self.paused;
+        let row = self.row(key);
+        row.timed = false;
+        if !paused {
+            row.state = State::Enqueued;
         }
     }
 
-    fn take(&mut self, n: usize) -> String {
-        let step = &mut self.steps[n];
-        step.state = State::InProgress;
-        step.expired = false;
-        step.claim_no += 1;
-        step.attempt += 1;
-        let Step { claim_no, attempt, .. } = *step;
-        self.claims.push(Held { step: n, claim_no });
-        format!("{} claimed as {claim_no}, attempt {attempt}", step_name(n))
+    fn take(&mut self, key: Key) -> String {
+        let row = self.row(key);
+        row.state = State::InProgress;
+        row.expired = false;
+        row.claim_no += 1;
+        row.attempt += 1;
+        let Row { claim_no, attempt, .. } = *row;
+        self.claims.push(Held { key, claim_no });
+        format!("{key} claimed as {claim_no}, attempt {attempt}")
     }
 
     fn claim(&mut self) -> Vec<String> {
         let mut answers = Vec::new();
-        for n in 0..self.len() {
-            let step = &mut self.steps[n];
-            let lost = step.state == State::InProgress && step.expired;
-            if step.state != State::Enqueued && !lost {
+        for key in self.keys() {
+            let max_attempts = self.graph.0[key.node].max_attempts;
+            let row = self.row(key);
+            let lost = row.state == State::InProgress && row.expired;
+            if row.state != State::Enqueued && !lost {
                 continue;
             }
-            if step.attempt >= step.max_attempts {
-                step.state = State::Submitted(Outcome::Permanent);
-                step.claim_no += 1;
+            if row.attempt >= max_attempts {
+                row.state = State::Submitted(Said::Permanent);
+                row.claim_no += 1;
             } else {
-                answers.push(self.take(n));
+                answers.push(self.take(key));
             }
         }
         answers
     }
 
-    fn refusal(&self, held: &Held) -> &'static str {
-        let step = &self.steps[held.step];
-        let stored =
-            matches!(step.state, State::Submitted(_) | State::Complete | State::Error | State::Pending);
-        if stored && step.claim_no == held.claim_no { "duplicate" } else { "stale" }
+    fn submit(&mut self, held: Held, outcome: Outcome) -> String {
+        let key = held.key;
+        let said = self.said(key.node, outcome);
+        let status = match said {
+            _ if !self.counts(&held) => self.refusal(&held, &said),
+            Said::Checkpoint(cursor) => {
+                self.give_back(key);
+                self.row(key).checkpoint = Some(cursor);
+                self.row(key).failed_before = false;
+                "accepted"
+            }
+            said => {
+                let status = if said == Said::Refused { "rejected" } else { "accepted" };
+                self.row(key).state = State::Submitted(said);
+                status
+            }
+        };
+        format!("{key} {status}")
     }
 
-    fn submit(&mut self, held: Held, outcome: Outcome) -> String {
-        let status = if self.counts(&held) {
-            self.steps[held.step].state = State::Submitted(outcome);
-            "accepted"
-        } else {
-            self.refusal(&held)
+    /// A claim that no longer counts: has it been heard before?
+    fn refusal(&self, held: &Held, said: &Said) -> &'static str {
+        let row = &self.rows[&held.key];
+        let stored = match row.state {
+            State::Submitted(_) | State::Complete | State::Error | State::Pending => true,
+            State::Enqueued => matches!(said, Said::Checkpoint(cursor) if row.checkpoint == Some(*cursor)),
+            _ => false,
         };
-        format!("{} {status}", step_name(held.step))
+        if stored && row.claim_no == held.claim_no { "duplicate" } else { "stale" }
     }
 
     /// Successes settle at once, unless an orchestrator must decide what is sent; the rest goes by the queue.
     fn complete(&mut self, results: Vec<(Held, Outcome)>, claim: usize) -> Vec<String> {
         let direct = |machine: &Self, held: &Held, outcome: Outcome| {
-            !machine.paused && machine.ended.is_none() && outcome == Outcome::Success && machine.counts(held)
+            !machine.paused
+                && machine.ended.is_none()
+                && machine.said(held.key.node, outcome) == Said::Success
+                && machine.counts(held)
         };
         let (done, rest): (Vec<_>, Vec<_>) =
             results.into_iter().partition(|(held, outcome)| direct(self, held, *outcome));
         let mut answers: Vec<String> =
-            done.iter().map(|(held, _)| format!("{} accepted", step_name(held.step))).collect();
-        let steps: Vec<usize> = done.iter().map(|(held, _)| held.step).collect();
-        for step in &steps {
-            self.steps[*step].state = State::Complete;
+            done.iter().map(|(held, _)| format!("{} accepted", held.key)).collect();
+        for (held, _) in done {
+            self.row(held.key).state = State::Complete;
         }
-        let ready = self.count_down(&steps);
-        for (n, step) in ready.into_iter().enumerate() {
+        for (n, key) in self.count_down().into_iter().enumerate() {
             if n < claim {
-                answers.push(self.take(step));
+                answers.push(self.take(key));
             } else {
-                self.send(step);
+                self.send(key);
             }
         }
         self.settle();
@@ -280,64 +358,120 @@ impl Machine {
     }
 
     fn process(&mut self) {
-        let submitted: Vec<(usize, Outcome)> = self
-            .steps
-            .iter()
-            .enumerate()
-            .filter_map(|(n, s)| match s.state {
-                State::Submitted(outcome) => Some((n, outcome)),
-                _ => None,
-            })
-            .collect();
-        let mut done = Vec::new();
-        let mut failed = false;
-        for (n, outcome) in submitted {
-            let step = &mut self.steps[n];
-            match outcome {
-                _ if self.ended.is_some() => step.state = State::Cancelled,
-                Outcome::Success => {
-                    step.state = State::Complete;
-                    done.push(n);
+        let mut failed = Vec::new();
+        for key in self.keys() {
+            let (ended, max_attempts) = (self.ended.is_some(), self.graph.0[key.node].max_attempts);
+            let row = self.row(key);
+            let State::Submitted(said) = row.state.clone() else { continue };
+            row.state = match said {
+                _ if ended => State::Cancelled,
+                Said::Retryable if row.attempt < max_attempts => {
+                    row.timed = true;
+                    row.failed_before = true;
+                    State::Pending
                 }
-                Outcome::Retryable if step.attempt < step.max_attempts => {
-                    step.state = State::Pending;
-                    step.timed = true;
-                    step.failed_before = true;
+                Said::Retryable | Said::Permanent | Said::Refused => {
+                    row.failed_before = true;
+                    failed.push(key);
+                    State::Error
                 }
-                _ => {
-                    step.state = State::Error;
-                    step.failed_before = true;
-                    failed = true;
+                said => {
+                    row.decided = Some(said);
+                    State::Complete
                 }
-            }
+            };
         }
-        let ends = self.fail && failed && self.ended.is_none();
-        if ends {
+        failed.retain(|key| !self.satisfied(*key, &self.rows[key]));
+        if self.fail && !failed.is_empty() {
             self.end("error");
         }
-        for n in self.count_down(&done) {
-            self.send(n);
+        for key in self.count_down() {
+            self.send(key);
         }
+        self.grow(false);
+        failed.into_iter().for_each(|key| self.stop_batch(key));
         self.settle();
     }
 
-    /// Children that wait for nothing any more.
-    fn count_down(&mut self, done: &[usize]) -> Vec<usize> {
+    /// fail_fast: the others that have not ended are cancelled.
+    fn stop_batch(&mut self, failed: Key) {
+        if self.ended.is_some() || self.graph.0[failed.node].kind != Kind::Worker(false) {
+            return;
+        }
+        for (key, row) in &mut self.rows {
+            if key.node == failed.node
+                && matches!(row.state, State::Pending | State::Enqueued | State::InProgress)
+            {
+                row.state = State::Cancelled;
+            }
+        }
+    }
+
+    /// What exists by now and has no row gets one.
+    pub fn grow(&mut self, later: bool) {
+        if self.ended.is_some() {
+            return;
+        }
+        let mut new = Vec::new();
+        for (node, presence) in self.presences().into_iter().enumerate() {
+            if presence == Presence::Exists {
+                new.extend(self.instances(node).into_iter().map(|instance| Key { node, instance }));
+            }
+        }
+        new.retain(|key| !self.rows.contains_key(key));
+        for key in &new {
+            let row = Row {
+                state: State::Pending,
+                attempt: 0,
+                claim_no: 0,
+                waiting_on: 0,
+                timed: false,
+                failed_before: false,
+                expired: false,
+                checkpoint: None,
+                decided: None,
+            };
+            self.rows.insert(*key, row);
+        }
+        for key in new {
+            self.row(key).waiting_on = self.unsatisfied_parents(key);
+            if self.rows[&key].waiting_on > 0 {
+            } else if later {
+                self.row(key).timed = true;
+            } else {
+                self.send(key);
+            }
+        }
+    }
+
+    pub fn unsatisfied_parents(&self, key: Key) -> usize {
+        let parents = &self.graph.0[key.node].parents;
+        let waits =
+            |(parent, row): &(&Key, &Row)| parents.contains(&parent.node) && !self.satisfied(**parent, row);
+        self.rows.iter().filter(waits).count()
+    }
+
+    /// Counts anew what pending steps wait for; returns those that wait for nothing any more.
+    pub fn count_down(&mut self) -> Vec<Key> {
         let mut ready = Vec::new();
-        for (n, child) in self.steps.iter_mut().enumerate() {
-            let satisfied = child.parents.iter().filter(|p| done.contains(p)).count();
-            if child.state == State::Pending && satisfied > 0 {
-                child.waiting_on -= satisfied;
-                if child.waiting_on == 0 {
-                    ready.push(n);
+        if self.ended.is_some() {
+            return ready;
+        }
+        for key in self.keys() {
+            let waiting_on = self.unsatisfied_parents(key);
+            let row = self.row(key);
+            if row.state == State::Pending && row.waiting_on > waiting_on {
+                row.waiting_on = waiting_on;
+                if waiting_on == 0 {
+                    ready.push(key);
                 }
             }
         }
         ready
     }
 
-    fn settle(&mut self) {
-        if self.ended.is_none() && self.steps.iter().all(satisfied) {
+    pub fn settle(&mut self) {
+        if self.ended.is_none() && self.all_satisfied() {
             self.ended = Some("complete");
         }
     }
@@ -346,120 +480,20 @@ impl Machine {
         if self.ended.is_some() {
             return;
         }
-        for n in 0..self.len() {
-            if self.steps[n].state == State::Pending && self.steps[n].waiting_on == 0 {
-                self.send(n);
+        for key in self.keys() {
+            if self.rows[&key].state == State::Pending && self.rows[&key].waiting_on == 0 {
+                self.send(key);
             }
         }
     }
 
-    fn end(&mut self, state: &'static str) {
+    pub fn end(&mut self, state: &'static str) {
         self.ended = Some(state);
-        for step in &mut self.steps {
-            if matches!(
-                step.state,
-                State::Pending | State::Enqueued | State::InProgress | State::Submitted(_)
-            ) {
-                step.state = State::Cancelled;
+        for row in self.rows.values_mut() {
+            if matches!(row.state, State::Pending | State::Enqueued | State::InProgress | State::Submitted(_))
+            {
+                row.state = State::Cancelled;
             }
         }
     }
-
-    fn operate(&mut self, action: &Action) -> String {
-        match action {
-            Action::Pause => (!std::mem::replace(&mut self.paused, true)).to_string(),
-            Action::Resume => std::mem::replace(&mut self.paused, false).to_string(),
-            Action::Cancel => self.finish("cancelled"),
-            Action::ResolveTask => self.finish("resolved_manually"),
-            Action::Reset => match self.ended {
-                None => "false".to_owned(),
-                Some("error") => {
-                    self.replay();
-                    "true".to_owned()
-                }
-                Some(_) => "TK031".to_owned(),
-            },
-            Action::RetryTasks => match self.task_state() {
-                "error" | "blocked_by_failures" => {
-                    self.replay();
-                    "1".to_owned()
-                }
-                _ => "0".to_owned(),
-            },
-            Action::ResolveStep(n) => self.resolve_step(n % self.len()),
-            Action::RetryStep(n) => self.retry_step(n % self.len()),
-            other => unreachable!("{other:?} is no operator's"),
-        }
-    }
-
-    fn finish(&mut self, state: &'static str) -> String {
-        let finishes = self.ended.is_none();
-        if finishes {
-            self.end(state);
-        }
-        finishes.to_string()
-    }
-
-    fn resolve_step(&mut self, n: usize) -> String {
-        if satisfied(&self.steps[n]) {
-            return "false".to_owned();
-        }
-        if !matches!(self.ended, None | Some("error")) {
-            return "TK031".to_owned();
-        }
-        self.steps[n].state = State::Resolved;
-        if self.ended.is_none() {
-            for child in self.count_down(&[n]) {
-                // Sent by the sweep.
-                self.steps[child].timed = true;
-            }
-            self.settle();
-        }
-        "true".to_owned()
-    }
-
-    fn retry_step(&mut self, n: usize) -> String {
-        if self.ended.is_some() {
-            return "TK031".to_owned();
-        }
-        match self.steps[n].state {
-            State::Complete | State::Resolved => "TK033".to_owned(),
-            State::Error | State::Cancelled => {
-                let begun = |s: &Step| {
-                    s.parents.contains(&n) && !matches!(s.state, State::Pending | State::Cancelled)
-                };
-                if self.steps.iter().any(begun) {
-                    return "TK033".to_owned();
-                }
-                self.restart(n);
-                "true".to_owned()
-            }
-            _ => "false".to_owned(),
-        }
-    }
-
-    fn replay(&mut self) {
-        self.ended = None;
-        for n in 0..self.len() {
-            if matches!(self.steps[n].state, State::Error | State::Cancelled) {
-                self.restart(n);
-            }
-        }
-        self.settle();
-    }
-
-    fn restart(&mut self, n: usize) {
-        let waiting_on = self.steps[n].parents.iter().filter(|p| !satisfied(&self.steps[**p])).count();
-        let step = &mut self.steps[n];
-        step.state = State::Pending;
-        step.attempt = 0;
-        step.claim_no += 1;
-        step.waiting_on = waiting_on;
-        step.timed = waiting_on == 0;
-        step.failed_before = false;
-    }
-}
-
-fn satisfied(step: &Step) -> bool {
-    matches!(step.state, State::Complete | State::Resolved)
 }
