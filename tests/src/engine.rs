@@ -18,6 +18,10 @@ pub struct Claim {
     pub claim_no: i32,
     /// The parents' results by name.
     pub parents: Value,
+    /// The cursor of an instance of a batch.
+    pub inputs: Option<Value>,
+    /// How far an earlier claim has come.
+    pub checkpoint: Option<Value>,
 }
 
 /// Calls the SQL API by hand in a database of its own.
@@ -82,8 +86,8 @@ impl Engine {
 
     /// Claims up to `max` steps, ordered by name.
     pub async fn claim(&self, max: i32) -> Vec<Claim> {
-        let rows: Vec<(Uuid, String, i32, i32, Value)> = sqlx::query_as(
-            "select task_id, step, attempt, claim_no, parents from tasker.claim_steps('test', $1, $2) order by step, task_id",
+        let rows: Vec<(Uuid, String, i32, i32, Value, Option<Value>, Option<Value>)> = sqlx::query_as(
+            "select task_id, step, attempt, claim_no, parents, inputs, checkpoint from tasker.claim_steps('test', $1, $2) order by step, task_id",
         )
         .bind(self.worker)
         .bind(max)
@@ -91,12 +95,14 @@ impl Engine {
         .await
         .unwrap();
         rows.into_iter()
-            .map(|(task_id, step, attempt, claim_no, parents)| Claim {
+            .map(|(task_id, step, attempt, claim_no, parents, inputs, checkpoint)| Claim {
                 task_id,
                 step,
                 attempt,
                 claim_no,
                 parents,
+                inputs,
+                checkpoint,
             })
             .collect()
     }
@@ -115,6 +121,25 @@ impl Engine {
     /// Submits a success.
     pub async fn succeed(&self, claim: &Claim, result: Value) -> String {
         self.submit(claim, json!({"type": "success", "result": result})).await
+    }
+
+    /// Submits a decision for these children.
+    pub async fn decide(&self, claim: &Claim, steps: &[&str]) -> String {
+        self.submit(claim, json!({"type": "decision", "create_steps": steps})).await
+    }
+
+    /// Submits the cursors of a batch.
+    pub async fn split(&self, claim: &Claim, cursors: Value) -> String {
+        self.submit(claim, json!({"type": "batches", "cursors": cursors})).await
+    }
+
+    /// Every step of a task's template that has no row, as `name presence`, and the others with their state.
+    pub async fn graph(&self, id: Uuid) -> Vec<String> {
+        sqlx::query_scalar("select format('%s %s', step, coalesce(state::text, presence)) from tasker.step_dag where task_id = $1 order by step")
+            .bind(id)
+            .fetch_all(self.pool())
+            .await
+            .unwrap()
     }
 
     /// Submits a failure that may be tried again.
@@ -237,6 +262,22 @@ pub fn flow(steps: &[(&str, &[&str])]) -> Value {
         })
         .collect();
     json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})
+}
+
+/// A template `test.flow` with these steps: name, type, and dependencies.
+pub fn growing_flow(steps: &[(&str, &str, &[&str])]) -> Value {
+    let plain: Vec<(&str, &[&str])> = steps.iter().map(|(name, _, parents)| (*name, *parents)).collect();
+    let mut template = flow(&plain);
+    for (n, (_, kind, _)) in steps.iter().enumerate() {
+        template["steps"][n]["type"] = json!(kind);
+    }
+    template
+}
+
+/// The claim of this step among those made.
+pub fn pick(claims: &[Claim], step: &str) -> Claim {
+    let found = claims.iter().find(|claim| claim.step == step);
+    found.unwrap_or_else(|| panic!("{step} is not among {claims:?}")).clone()
 }
 
 /// The SQLSTATE of a call that must fail.

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 use tasker_core::template::{self, TemplateFile};
-use tasker_tests::TestDb;
+use tasker_tests::{TestDb, engine::growing_flow};
 
 const GOOD: &str = r#"
 namespace: orders
@@ -125,4 +125,106 @@ async fn the_lifecycle_is_checked_and_kept() {
     .await
     .unwrap();
     assert_eq!(kept, json!([null, 0.5, null, 7, 0]));
+}
+
+/// Name, type, and dependencies of each step.
+type Steps = &'static [(&'static str, &'static str, &'static [&'static str])];
+
+/// Choices that lead nowhere, and where that stands.
+const REFUSED: &[(Steps, &str)] = &[
+    (&[("a", "standard", &[]), ("w", "batch_worker", &["a"])], "/steps/1/dependencies invalid_batch"),
+    (
+        &[("a", "standard", &[]), ("b", "batchable", &[]), ("w", "batch_worker", &["b", "a"])],
+        "/steps/2/dependencies invalid_batch",
+    ),
+    (&[("w", "batch_worker", &[])], "/steps/0/dependencies invalid_batch"),
+    (&[("b", "batchable", &[]), ("c", "standard", &["b"])], "/steps/0 invalid_batch"),
+    (
+        &[("b", "batchable", &[]), ("v", "batch_worker", &["b"]), ("w", "batch_worker", &["b"])],
+        "/steps/0 invalid_batch",
+    ),
+    (&[("d", "decision", &[])], "/steps/0 invalid_decision"),
+    (&[("d", "choice", &[])], "/steps/0/type invalid_value"),
+    (
+        &[("b", "batchable", &[]), ("w", "batch_worker", &["b"]), ("w_001", "standard", &["w"])],
+        "/steps/2/name colliding_name",
+    ),
+];
+
+#[tokio::test]
+async fn a_template_whose_choices_lead_nowhere_is_refused() {
+    let db = TestDb::new().await;
+    for (steps, problem) in REFUSED {
+        let problems: Vec<String> =
+            sqlx::query_scalar("select path || ' ' || code from tasker.validate_template($1)")
+                .bind(growing_flow(steps))
+                .fetch_all(&db.pool)
+                .await
+                .unwrap();
+        assert_eq!(problems, [*problem], "{steps:?}");
+    }
+}
+
+/// Valid templates, and the steps that are warned of.
+const WARNED: &[(Steps, &[&str])] = &[
+    (
+        &[
+            ("d", "decision", &[]),
+            ("x", "standard", &["d"]),
+            ("y", "standard", &["d"]),
+            ("end", "standard", &["x", "y"]),
+        ],
+        &["/steps/3/dependencies"],
+    ),
+    (
+        &[
+            ("d", "decision", &[]),
+            ("x", "standard", &["d"]),
+            ("y", "standard", &["d"]),
+            ("end", "deferred", &["x", "y"]),
+        ],
+        &[],
+    ),
+    (
+        &[
+            ("d", "decision", &[]),
+            ("x", "standard", &["d"]),
+            ("y", "standard", &["x"]),
+            ("end", "standard", &["x", "y"]),
+        ],
+        &[],
+    ),
+    (
+        &[
+            ("a", "standard", &[]),
+            ("d", "decision", &["a"]),
+            ("x", "standard", &["d"]),
+            ("end", "standard", &["a", "x"]),
+        ],
+        &["/steps/3/dependencies"],
+    ),
+    (
+        &[
+            ("a", "standard", &[]),
+            ("b", "batchable", &["a"]),
+            ("w", "batch_worker", &["b"]),
+            ("end", "standard", &["a", "w"]),
+        ],
+        &[],
+    ),
+];
+
+#[tokio::test]
+async fn a_step_that_may_have_only_some_of_its_parents_is_warned_of() {
+    let db = TestDb::new().await;
+    for (steps, paths) in WARNED {
+        let warnings: Vec<String> = sqlx::query_scalar(
+            "select path from tasker.template_warnings($1) where code = 'partial_parents'",
+        )
+        .bind(growing_flow(steps))
+        .fetch_all(&db.pool)
+        .await
+        .unwrap();
+        assert_eq!(warnings, *paths, "{steps:?}");
+    }
 }
