@@ -1,0 +1,347 @@
+//! Batches: instances by the cursors of their batchable, what becomes of them, and the step that sees them all.
+
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tasker_tests::{
+    engine::{Claim, Engine, growing_flow, pick},
+    invariants::assert_invariants,
+};
+use uuid::Uuid;
+
+const BATCH: &[(&str, &str, &[&str])] =
+    &[("split", "batchable", &[]), ("work", "batch_worker", &["split"]), ("join", "deferred", &["work"])];
+
+/// Far more than it takes; twenty times less than a search for each instance would.
+const SOON: Duration = Duration::from_secs(3);
+
+async fn engine(strategy: &str) -> Engine {
+    let e = Engine::new().await;
+    let mut template = growing_flow(BATCH);
+    template["steps"][1]["failure_strategy"] = json!(strategy);
+    e.apply(template).await;
+    e
+}
+
+/// A task whose batch has these cursors.
+async fn batch(e: &Engine, cursors: Value) -> Uuid {
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    assert_eq!(e.split(&split, cursors).await, "accepted");
+    e.process().await;
+    id
+}
+
+async fn fail_for_good(e: &Engine, claim: &Claim) {
+    assert_eq!(
+        e.submit(claim, json!({"type": "failure", "message": "no", "retryable": false})).await,
+        "accepted"
+    );
+}
+
+/// Refuses the batch, and returns what its step then keeps as its error.
+async fn refused(e: &Engine, outcome: Value) -> String {
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    assert_eq!(e.submit(&split, outcome).await, "rejected");
+    e.process().await;
+    assert_eq!(e.graph(id).await, ["join undecided", "split error", "work undecided"]);
+    assert_invariants(e.pool()).await;
+    e.text("select error ->> 'message' from tasker.steps where task_id = $1", id).await
+}
+
+#[tokio::test]
+async fn each_cursor_has_an_instance_and_the_next_step_sees_their_results_in_order() {
+    let e = engine("fail_fast").await;
+    let id = batch(&e, json!([{"start": 0, "end": 10}, "b", 3])).await;
+    assert_eq!(
+        e.graph(id).await,
+        ["join pending", "split complete", "work_001 enqueued", "work_002 enqueued", "work_003 enqueued"]
+    );
+    let claims = e.claim(9).await;
+    let inputs: Vec<_> = claims.iter().map(|c| c.inputs.clone().unwrap()).collect();
+    assert_eq!(inputs, [json!({"start": 0, "end": 10}), json!("b"), json!(3)]);
+    for claim in claims.iter().rev() {
+        e.succeed(claim, json!(claim.step)).await;
+        e.process().await;
+    }
+    let join = pick(&e.claim(9).await, "join");
+    assert_eq!(
+        join.parents,
+        json!({"work": {"instances": 3, "complete": 3, "failed": 0, "results": ["work_001", "work_002", "work_003"]}})
+    );
+    assert_invariants(e.pool()).await;
+    e.succeed(&join, json!(1)).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn an_empty_batch_goes_on_with_an_empty_set() {
+    let e = engine("fail_fast").await;
+    let id = batch(&e, json!([])).await;
+    assert_eq!(e.graph(id).await, ["join enqueued", "split complete", "work exists"]);
+    assert_invariants(e.pool()).await;
+    let join = pick(&e.claim(9).await, "join");
+    assert_eq!(join.parents, json!({"work": {"instances": 0, "complete": 0, "failed": 0, "results": []}}));
+    e.succeed(&join, json!(1)).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn an_empty_batch_at_the_end_of_a_task_ends_it() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&BATCH[..2])).await;
+    let id = batch(&e, json!([])).await;
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_exist_is_not_among_the_parents() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&[
+        ("choose", "decision", &[]),
+        ("split", "batchable", &["choose"]),
+        ("work", "batch_worker", &["split"]),
+        ("other", "standard", &["choose"]),
+        ("join", "deferred", &["work", "other"]),
+    ]))
+    .await;
+    let id = e.start().await;
+    e.decide(&pick(&e.claim(9).await, "choose"), &["other"]).await;
+    e.process().await;
+    assert_eq!(
+        e.graph(id).await,
+        ["choose complete", "join pending", "other enqueued", "split not_chosen", "work not_chosen"]
+    );
+    e.succeed(&pick(&e.claim(9).await, "other"), json!(1)).await;
+    e.process().await;
+    assert_eq!(pick(&e.claim(9).await, "join").parents, json!({"other": 1}));
+}
+
+#[tokio::test]
+async fn names_and_pages_go_on_beyond_999() {
+    let e = engine("fail_fast").await;
+    let id = batch(&e, json!((1..=1001).collect::<Vec<_>>())).await;
+    for claim in e.claim(2000).await {
+        let cursor = claim.inputs.clone().unwrap();
+        let name = format!("work_{:03}", cursor.as_i64().unwrap());
+        assert_eq!(claim.step, name);
+        e.succeed(&claim, cursor).await;
+    }
+    e.process().await;
+    e.process().await;
+    let page = async |after: i32, max: i32| -> Vec<(i32, String, Value)> {
+        sqlx::query_as("select instance, step, result from tasker.batch_results($1, 'work', $2, $3)")
+            .bind(id)
+            .bind(after)
+            .bind(max)
+            .fetch_all(e.pool())
+            .await
+            .unwrap()
+    };
+    let row = |n: i32| (n, format!("work_{n:03}"), json!(n));
+    assert_eq!(page(998, 2).await, [row(999), row(1000)]);
+    assert_eq!(page(1000, 2).await, [row(1001)], "fewer than asked for: the end");
+    assert_eq!(page(0, 100_000).await, (1..=1001).map(row).collect::<Vec<_>>(), "by number, not by name");
+    let join = pick(&e.claim(9).await, "join");
+    assert_eq!(
+        join.parents["work"],
+        json!({"instances": 1001, "complete": 1001, "failed": 0, "results": null})
+    );
+}
+
+#[tokio::test]
+async fn one_failure_stops_a_fail_fast_batch_but_for_results_that_are_stored() {
+    let e = engine("fail_fast").await;
+    let id = batch(&e, json!([1, 2, 3, 4])).await;
+    let claims = e.claim(3).await;
+    fail_for_good(&e, &claims[0]).await;
+    assert_eq!(e.succeed(&claims[1], json!("two")).await, "accepted");
+    sqlx::query("select * from tasker.process_step_results(1)").execute(e.pool()).await.unwrap();
+    assert_eq!(
+        e.graph(id).await,
+        [
+            "join pending",
+            "split complete",
+            "work_001 error",
+            "work_002 enqueued_for_orchestration",
+            "work_003 cancelled",
+            "work_004 cancelled"
+        ]
+    );
+    assert_eq!(e.task_state(id).await, "steps_in_process", "one result is left");
+    assert_invariants(e.pool()).await;
+    assert_eq!(e.succeed(&claims[2], json!("three")).await, "stale");
+    e.process().await;
+    assert_eq!(e.step_state(id, "work_002").await, "complete");
+    assert_eq!(e.task_state(id).await, "blocked_by_failures");
+    assert_invariants(e.pool()).await;
+
+    // Everything that did not end runs again.
+    sqlx::query("select tasker.retry_tasks('{\"namespace\":\"test\"}')").execute(e.pool()).await.unwrap();
+    assert_eq!(e.enqueue_ready().await, 3);
+    let again = e.drain().await;
+    assert_eq!(again, ["work_001", "work_003", "work_004", "join"]);
+    assert_eq!(e.task_state(id).await, "complete");
+    assert_invariants(e.pool()).await;
+}
+
+#[tokio::test]
+async fn a_failure_that_is_tried_again_stops_nothing() {
+    let e = engine("fail_fast").await;
+    let id = batch(&e, json!([1, 2])).await;
+    let claims = e.claim(9).await;
+    assert_eq!(e.fail(&claims[0]).await, "accepted");
+    e.process().await;
+    assert_eq!(
+        e.graph(id).await,
+        ["join pending", "split complete", "work_001 pending", "work_002 in_progress"]
+    );
+}
+
+#[tokio::test]
+async fn a_failure_stops_only_its_own_batch() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&[
+        ("split", "batchable", &[]),
+        ("work", "batch_worker", &["split"]),
+        ("split2", "batchable", &[]),
+        ("work2", "batch_worker", &["split2"]),
+        ("aside", "standard", &[]),
+    ]))
+    .await;
+    let id = e.start().await;
+    let claims = e.claim(9).await;
+    for split in ["split", "split2"] {
+        e.split(&pick(&claims, split), json!([1, 2])).await;
+    }
+    e.process().await;
+    fail_for_good(&e, &pick(&e.claim(9).await, "work_001")).await;
+    e.process().await;
+    let states = [
+        "aside in_progress",
+        "split complete",
+        "split2 complete",
+        "work2_001 in_progress",
+        "work2_002 in_progress",
+        "work_001 error",
+        "work_002 cancelled",
+    ];
+    assert_eq!(e.graph(id).await, states);
+    assert_invariants(e.pool()).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_continues_tells_the_next_step_what_failed() {
+    let e = engine("continue_on_failure").await;
+    let id = batch(&e, json!([1, 2, 3])).await;
+    let claims = e.claim(9).await;
+    e.succeed(&claims[0], json!("one")).await;
+    fail_for_good(&e, &claims[1]).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "steps_in_process");
+    e.succeed(&claims[2], json!("three")).await;
+    e.process().await;
+    let join = pick(&e.claim(9).await, "join");
+    assert_eq!(
+        join.parents,
+        json!({"work": {"instances": 3, "complete": 2, "failed": 1, "results": ["one", "three"]}})
+    );
+    let retry = sqlx::query("select tasker.retry_step($1, 'work_002')").bind(id).execute(e.pool()).await;
+    let refusal = retry.unwrap_err();
+    assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "TK033");
+    e.succeed(&join, json!(1)).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "complete", "the failed one does not block it");
+    assert_invariants(e.pool()).await;
+    let counts: (i64, i64, i64, i64, i64) = sqlx::query_as(
+        "select instances, complete, failed, items_done, items_total from tasker.batch_overview where task_id = $1",
+    )
+    .bind(id)
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert_eq!(counts, (3, 2, 1, 2, 3));
+}
+
+/// Also where all of it fails.
+#[tokio::test]
+async fn a_batch_that_continues_goes_on_when_every_instance_has_failed() {
+    let e = engine("continue_on_failure").await;
+    let id = batch(&e, json!([1, 2])).await;
+    for claim in e.claim(9).await {
+        fail_for_good(&e, &claim).await;
+    }
+    e.process().await;
+    let join = pick(&e.claim(9).await, "join");
+    assert_eq!(join.parents["work"], json!({"instances": 2, "complete": 0, "failed": 2, "results": []}));
+    e.succeed(&join, json!(1)).await;
+    e.process().await;
+    assert_eq!(e.task_state(id).await, "complete");
+}
+
+#[tokio::test]
+async fn cursors_that_cannot_be_taken_fail_the_batchable_and_say_why() {
+    let e = engine("fail_fast").await;
+    sqlx::raw_sql("update tasker.settings set max_instances = 3").execute(e.pool()).await.unwrap();
+    assert_eq!(
+        refused(&e, json!({"type": "batches", "cursors": [1, 2, 3, 4]})).await,
+        "\"split\" gave 4 cursors; the limit is 3 (max_instances in tasker.settings): let each cover more"
+    );
+    assert_eq!(
+        refused(&e, json!({"type": "batches", "worker_step": "join", "cursors": [1]})).await,
+        "the worker_step of \"split\" is \"work\", not \"join\""
+    );
+    assert!(refused(&e, json!({"type": "batches"})).await.contains("batches must have \"cursors\""));
+    assert!(refused(&e, json!({"type": "success"})).await.contains("a plain success says nothing"));
+    assert!(
+        refused(&e, json!({"type": "decision", "create_steps": ["work"]})).await.contains("only a decision")
+    );
+    let id = batch(&e, json!([1, 2, 3])).await;
+    assert_eq!(e.step_state(id, "work_003").await, "enqueued", "as many as the limit says are taken");
+}
+
+#[tokio::test]
+async fn ten_thousand_instances_are_created_in_one_call_and_processed_by_index() {
+    let e = engine("fail_fast").await;
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    e.split(&split, json!((0..10_000).collect::<Vec<_>>())).await;
+    let began = Instant::now();
+    e.process().await;
+    let took = began.elapsed();
+    println!("10,000 instances created in {took:?}");
+    assert!(took < SOON, "{took:?}");
+    let there: i64 =
+        sqlx::query_scalar("select count(*) from tasker.steps where task_id = $1 and instance is not null")
+            .bind(id)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
+    assert_eq!(there, 10_000);
+
+    let claims = e.claim(500).await;
+    for claim in &claims {
+        assert_eq!(e.succeed(claim, json!(1)).await, "accepted");
+    }
+    let mut tx = e.pool().begin().await.unwrap();
+    sqlx::query("select * from tasker.process_step_results(500)").execute(&mut *tx).await.unwrap();
+    let read: i64 = sqlx::query_scalar(
+        "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'tasker' and relname in ('steps', 'tasks')",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    // Of the queue's rows and of 10,000 steps: a look at all of them for each result would be 5,000,000.
+    let fetched: i64 = sqlx::query_scalar(
+        "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'tasker' and relname = 'steps'",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    println!("{read} rows read by scans, {fetched} by index");
+    assert!(read < 5_000, "{read} rows read by sequential scans");
+    assert!(fetched < 50_000, "{fetched} rows of steps fetched for 500 results");
+}
