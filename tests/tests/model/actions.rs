@@ -12,7 +12,7 @@ pub enum Action {
     Submit(usize, Outcome),
     /// It submits results by the fast way, and claims what follows: up to so many.
     Complete(Vec<(usize, Outcome)>, usize),
-    /// It completes all it holds; what decides, by this number.
+    /// It ends all it holds by the fast way, each in the way that this number says: mostly well.
     CompleteAll(u16),
     /// It gives a claim back.
     Release(usize),

@@ -28,6 +28,10 @@ impl Database {
         let mut engine = Engine::new().await;
         // One connection, whose plans stay warm: a pool would go round all of its own.
         engine.db.pool = PgPoolOptions::new().max_connections(1).connect(&engine.db.url).await.unwrap();
+        sqlx::raw_sql("set jit = off; set plan_cache_mode = force_generic_plan")
+            .execute(engine.pool())
+            .await
+            .unwrap();
         sqlx::query("update tasker.settings set max_decision_depth = $1")
             .bind(MAX_DECISION_DEPTH as i32)
             .execute(engine.pool())
@@ -58,23 +62,28 @@ impl Database {
         self.engine.process().await;
     }
 
-    /// One line for the task, for each row, and for each step that has none.
+    /// One line for the task and for each row.
     pub async fn state(&self) -> Vec<String> {
-        sqlx::query_scalar(
+        self.lines(
             "select line from (
                 select 1 as n, '' as name, format('task %s', state) as line from tasker.tasks where task_id = $1
                 union all
                 select 2, name, format('%s %s attempt %s claim_no %s waiting_on %s cursor %s checkpoint %s', name, state, attempt, claim_no, waiting_on,
                                        coalesce(inputs::text, '-'), coalesce(checkpoint ->> 'cursor', '-'))
-                  from tasker.steps where task_id = $1
-                union all
-                select 3, step, format('%s %s', step, presence) from tasker.step_dag where task_id = $1 and state is null) x
+                  from tasker.steps where task_id = $1) x
               order by n, name",
         )
-        .bind(self.task)
-        .fetch_all(self.engine.pool())
         .await
-        .unwrap()
+    }
+
+    /// One for each step that has no row.
+    pub async fn without_rows(&self) -> Vec<String> {
+        self.lines("select format('%s %s', step, presence) from tasker.step_dag where task_id = $1 and state is null order by step")
+            .await
+    }
+
+    async fn lines(&self, query: &'static str) -> Vec<String> {
+        sqlx::query_scalar(query).bind(self.task).fetch_all(self.engine.pool()).await.unwrap()
     }
 
     pub async fn violations(&self) -> Vec<String> {
@@ -100,9 +109,7 @@ impl Database {
                 self.submit(call[*claim], &results, machine).await
             }
             Action::CompleteAll(number) => {
-                let fitting = Outcome::Fitting(*number);
-                let all: Vec<_> = machine.holding().into_iter().map(|held| (held, fitting)).collect();
-                self.submit("complete_steps($1, $2, 0)", &all, machine).await
+                self.submit("complete_steps($1, $2, 0)", &machine.all(*number), machine).await
             }
             Action::Release(which) => match machine.held(*which) {
                 Some(held) => {

@@ -79,6 +79,17 @@ impl Graph {
         self.children(node).into_iter().enumerate().filter(|(n, _)| bit(*n)).map(|(_, child)| child).collect()
     }
 
+    /// Whose cursors a batchable gives by this number.
+    pub fn worker(&self, node: usize, number: u16) -> usize {
+        let workers = self.workers(node);
+        workers[usize::from(number / 5) % workers.len()]
+    }
+
+    fn workers(&self, node: usize) -> Vec<usize> {
+        let is_worker = |child: &usize| matches!(self.0[*child].kind, Kind::Worker(_));
+        self.children(node).into_iter().filter(is_worker).collect()
+    }
+
     /// How many cursors a batchable gives by this number: few, and once in a while a dozen.
     pub fn cursors(number: u16) -> usize {
         if number.is_multiple_of(29) { 12 } else { usize::from(number % 5) }
@@ -94,7 +105,12 @@ impl Graph {
             }
             Outcome::Fitting(number) if kind == Kind::Batchable => {
                 let cursors: Vec<usize> = (1..=Self::cursors(number)).collect();
-                json!({"type": "batches", "cursors": cursors})
+                let mut outcome = json!({"type": "batches", "cursors": cursors});
+                // Of one alone it need not be said.
+                if self.workers(node).len() > 1 || number.is_multiple_of(2) {
+                    outcome["worker_step"] = json!(node_name(self.worker(node, number)));
+                }
+                outcome
             }
             Outcome::Fitting(_) | Outcome::Plain => json!({"type": "success", "result": 1}),
             Outcome::Foreign(name) if kind == Kind::Batchable => {
@@ -149,7 +165,7 @@ pub fn graph(n: usize) -> impl Strategy<Value = Graph> {
         .prop_map(|(steps, grows)| build(steps, grows))
 }
 
-/// A step depends on steps before it only: no cycles. The step before one of a batch is its batchable.
+/// A step depends on steps before it only: no cycles. The step before those of a batch is its batchable.
 fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
     let mut nodes: Vec<Node> = Vec::new();
     for (n, (kind, chosen, max_attempts)) in steps.into_iter().enumerate() {
@@ -160,11 +176,13 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
         parents.dedup();
         if let Kind::Worker(_) = kind {
             match nodes.last_mut() {
-                Some(before) if !matches!(before.kind, Kind::Worker(_)) => {
+                // Of the same batchable, which then has two.
+                Some(Node { kind: Kind::Worker(_), parents: batchable, .. }) => parents = batchable.clone(),
+                Some(before) => {
                     before.kind = Kind::Batchable;
                     parents = vec![n - 1];
                 }
-                _ => kind = Kind::Standard,
+                None => kind = Kind::Standard,
             }
         }
         nodes.push(Node { kind, parents, max_attempts });

@@ -26,8 +26,8 @@ pub enum Said {
     Success,
     /// These children.
     Chosen(Vec<usize>),
-    /// So many instances.
-    Cursors(usize),
+    /// So many instances of this step.
+    Cursors(usize, usize),
     Checkpoint(u8),
     Retryable,
     Permanent,
@@ -46,9 +46,9 @@ pub struct Row {
     /// Keeps the error of a failed attempt.
     pub failed_before: bool,
     /// Its lease has run out: whoever claims next takes it.
-    expired: bool,
+    pub expired: bool,
     /// How far it has come.
-    checkpoint: Option<u8>,
+    pub checkpoint: Option<u8>,
     /// What it chose.
     pub decided: Option<Said>,
 }
@@ -72,7 +72,7 @@ pub struct Machine {
     /// Set when it has finished.
     pub ended: Option<&'static str>,
     /// All claims ever made.
-    claims: Vec<Held>,
+    pub claims: Vec<Held>,
 }
 
 impl Machine {
@@ -87,29 +87,6 @@ impl Machine {
         };
         machine.grow(false);
         machine
-    }
-
-    /// One of all claims ever made.
-    pub fn held(&self, which: usize) -> Option<Held> {
-        (!self.claims.is_empty()).then(|| self.claims[which % self.claims.len()])
-    }
-
-    /// The claims that count.
-    pub fn holding(&self) -> Vec<Held> {
-        self.claims.iter().copied().filter(|held| self.counts(held)).collect()
-    }
-
-    /// A batch names a step once; what a batch with a step twice does is another test's.
-    pub fn distinct(&self, results: &[(usize, Outcome)]) -> Vec<(Held, Outcome)> {
-        let mut batch: Vec<(Held, Outcome)> = Vec::new();
-        for (which, outcome) in results {
-            if let Some(held) = self.held(*which)
-                && !batch.iter().any(|(other, _)| other.key == held.key)
-            {
-                batch.push((held, *outcome));
-            }
-        }
-        batch
     }
 
     /// Whether anything is left that workers, orchestrators, and time can do.
@@ -141,7 +118,7 @@ impl Machine {
             )
         };
         let task = std::iter::once(format!("task {}", self.task_state()));
-        task.chain(self.rows.iter().map(line)).chain(self.without_rows()).collect()
+        task.chain(self.rows.iter().map(line)).collect()
     }
 
     pub fn task_state(&self) -> &'static str {
@@ -192,7 +169,9 @@ impl Machine {
                 chosen if !chosen.is_empty() && self.too_deep(node) => Said::Refused,
                 chosen => Said::Chosen(chosen),
             },
-            (Outcome::Fitting(number), Kind::Batchable) => Said::Cursors(Graph::cursors(number)),
+            (Outcome::Fitting(number), Kind::Batchable) => {
+                Said::Cursors(self.graph.worker(node, number), Graph::cursors(number))
+            }
             (Outcome::Plain, Kind::Decision | Kind::Batchable) | (Outcome::Foreign(_), _) => Said::Refused,
             (Outcome::Fitting(_) | Outcome::Plain, _) => Said::Success,
         }
@@ -206,11 +185,6 @@ impl Machine {
         self.rows.get_mut(&key).unwrap()
     }
 
-    fn counts(&self, held: &Held) -> bool {
-        let row = &self.rows[&held.key];
-        row.state == State::InProgress && row.claim_no == held.claim_no
-    }
-
     /// Does it, and answers as the engine should.
     pub fn act(&mut self, action: &Action) -> Vec<String> {
         match action {
@@ -220,10 +194,7 @@ impl Machine {
                 None => Vec::new(),
             },
             Action::Complete(results, claim) => self.complete(self.distinct(results), *claim),
-            Action::CompleteAll(number) => {
-                let fitting = Outcome::Fitting(*number);
-                self.complete(self.holding().into_iter().map(|held| (held, fitting)).collect(), 0)
-            }
+            Action::CompleteAll(number) => self.complete(self.all(*number), 0),
             Action::Release(which) => match self.held(*which) {
                 Some(held) if self.counts(&held) => {
                     self.give_back(held.key);
@@ -251,110 +222,14 @@ impl Machine {
         }
     }
 
-    fn give_back(&mut self, key: Key) {
-        let row = self.row(key);
-        row.state = State::Enqueued;
-        row.attempt -= 1;
-        row.expired = false;
-    }
-
     /// Ready: into the queue, or held while the namespace is paused.
-    fn send(&mut self, key: Key) {
+    pub fn send(&mut self, key: Key) {
         let paused = self.paused;
         let row = self.row(key);
         row.timed = false;
         if !paused {
             row.state = State::Enqueued;
         }
-    }
-
-    fn take(&mut self, key: Key) -> String {
-        let row = self.row(key);
-        row.state = State::InProgress;
-        row.expired = false;
-        row.claim_no += 1;
-        row.attempt += 1;
-        let Row { claim_no, attempt, .. } = *row;
-        self.claims.push(Held { key, claim_no });
-        format!("{key} claimed as {claim_no}, attempt {attempt}")
-    }
-
-    fn claim(&mut self) -> Vec<String> {
-        let mut answers = Vec::new();
-        for key in self.keys() {
-            let max_attempts = self.graph.0[key.node].max_attempts;
-            let row = self.row(key);
-            let lost = row.state == State::InProgress && row.expired;
-            if row.state != State::Enqueued && !lost {
-                continue;
-            }
-            if row.attempt >= max_attempts {
-                row.state = State::Submitted(Said::Permanent);
-                row.claim_no += 1;
-            } else {
-                answers.push(self.take(key));
-            }
-        }
-        answers
-    }
-
-    fn submit(&mut self, held: Held, outcome: Outcome) -> String {
-        let key = held.key;
-        let said = self.said(key.node, outcome);
-        let status = match said {
-            _ if !self.counts(&held) => self.refusal(&held, &said),
-            Said::Checkpoint(cursor) => {
-                self.give_back(key);
-                self.row(key).checkpoint = Some(cursor);
-                self.row(key).failed_before = false;
-                "accepted"
-            }
-            said => {
-                let status = if said == Said::Refused { "rejected" } else { "accepted" };
-                self.row(key).state = State::Submitted(said);
-                status
-            }
-        };
-        format!("{key} {status}")
-    }
-
-    /// A claim that no longer counts: has it been heard before?
-    fn refusal(&self, held: &Held, said: &Said) -> &'static str {
-        let row = &self.rows[&held.key];
-        let stored = match row.state {
-            State::Submitted(_) | State::Complete | State::Error | State::Pending => true,
-            State::Enqueued => matches!(said, Said::Checkpoint(cursor) if row.checkpoint == Some(*cursor)),
-            _ => false,
-        };
-        if stored && row.claim_no == held.claim_no { "duplicate" } else { "stale" }
-    }
-
-    /// Successes settle at once, unless an orchestrator must decide what is sent; the rest goes by the queue.
-    fn complete(&mut self, results: Vec<(Held, Outcome)>, claim: usize) -> Vec<String> {
-        let direct = |machine: &Self, held: &Held, outcome: Outcome| {
-            !machine.paused
-                && machine.ended.is_none()
-                && machine.said(held.key.node, outcome) == Said::Success
-                && machine.counts(held)
-        };
-        let (done, rest): (Vec<_>, Vec<_>) =
-            results.into_iter().partition(|(held, outcome)| direct(self, held, *outcome));
-        let mut answers: Vec<String> =
-            done.iter().map(|(held, _)| format!("{} accepted", held.key)).collect();
-        for (held, _) in done {
-            self.row(held.key).state = State::Complete;
-        }
-        for (n, key) in self.count_down().into_iter().enumerate() {
-            if n < claim {
-                answers.push(self.take(key));
-            } else {
-                self.send(key);
-            }
-        }
-        self.settle();
-        answers.extend(rest.into_iter().map(|(held, outcome)| self.submit(held, outcome)));
-        answers.sort();
-        answers
     }
 
     fn process(&mut self) {

@@ -59,7 +59,7 @@ impl Machine {
             return "TK031".to_owned();
         }
         let decided = match outcome.map(|outcome| self.said(key.node, outcome)) {
-            Some(said @ (Said::Chosen(_) | Said::Cursors(_))) => Some(said),
+            Some(said @ (Said::Chosen(_) | Said::Cursors(..))) => Some(said),
             None if !self.graph.decides(key.node) => None,
             _ => return "TK035".to_owned(),
         };

@@ -76,7 +76,7 @@ impl Machine {
     pub fn instances(&self, node: usize) -> Vec<usize> {
         match self.graph.0[node].kind {
             Kind::Worker(_) => match self.decided(self.graph.0[node].parents[0]) {
-                Some(Said::Cursors(n)) => (1..=*n).collect(),
+                Some(Said::Cursors(worker, n)) if *worker == node => (1..=*n).collect(),
                 _ => Vec::new(),
             },
             _ => vec![0],
