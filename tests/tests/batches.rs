@@ -120,6 +120,41 @@ async fn a_batch_that_does_not_exist_is_not_among_the_parents() {
 }
 
 #[tokio::test]
+async fn the_cursors_are_for_one_of_several_workers_and_the_others_have_none() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&[
+        ("split", "batchable", &[]),
+        ("fast", "batch_worker", &["split"]),
+        ("slow", "batch_worker", &["split"]),
+        ("join", "deferred", &["fast", "slow"]),
+    ]))
+    .await;
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    let outcome = json!({"type": "batches", "worker_step": "slow", "cursors": [1, 2]});
+    assert_eq!(e.submit(&split, outcome).await, "accepted");
+    e.process().await;
+    assert_eq!(
+        e.graph(id).await,
+        ["fast exists", "join pending", "slow_001 enqueued", "slow_002 enqueued", "split complete"]
+    );
+    assert_invariants(e.pool()).await;
+    for claim in e.claim(9).await {
+        e.succeed(&claim, json!(1)).await;
+    }
+    e.process().await;
+    let join = pick(&e.claim(9).await, "join");
+    assert_eq!(join.parents["fast"], json!({"instances": 0, "complete": 0, "failed": 0, "results": []}));
+    assert_eq!(join.parents["slow"], json!({"instances": 2, "complete": 2, "failed": 0, "results": [1, 1]}));
+
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    assert_eq!(e.split(&split, json!([1])).await, "rejected", "it has to say whose they are");
+    e.process().await;
+    assert_eq!(e.step_state(id, "split").await, "error");
+}
+
+#[tokio::test]
 async fn names_and_pages_go_on_beyond_999() {
     let e = engine("fail_fast").await;
     let id = batch(&e, json!((1..=1001).collect::<Vec<_>>())).await;
@@ -291,7 +326,7 @@ async fn cursors_that_cannot_be_taken_fail_the_batchable_and_say_why() {
     );
     assert_eq!(
         refused(&e, json!({"type": "batches", "worker_step": "join", "cursors": [1]})).await,
-        "the worker_step of \"split\" is \"work\", not \"join\""
+        "the worker_step of \"split\" is one of work; it is \"join\""
     );
     assert!(refused(&e, json!({"type": "batches"})).await.contains("batches must have \"cursors\""));
     assert!(refused(&e, json!({"type": "success"})).await.contains("a plain success says nothing"));

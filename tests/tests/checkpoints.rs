@@ -27,21 +27,20 @@ async fn only(e: &Engine) -> Claim {
 }
 
 #[tokio::test]
-async fn a_checkpoint_is_handed_to_the_next_claim_and_its_attempt_is_not_counted() {
+async fn a_checkpoint_is_handed_to_the_next_claim_and_attempts_count_anew_from_it() {
     let (e, id) = one_step().await;
     assert_eq!(only(&e).await.checkpoint, None);
     e.expire_leases().await;
-    // More of them than there are attempts.
+    // More lost leases than there are attempts, and progress between them.
     for cursor in 1..=5 {
         let claim = only(&e).await;
-        assert_eq!(
-            claim.attempt, 2,
-            "the first was lost with its lease; those that ended in a checkpoint do not count"
-        );
+        assert_eq!(claim.attempt, 2, "the one before was lost with its lease");
         assert_eq!(e.submit(&claim, checkpoint(cursor)).await, "accepted");
         assert_eq!(e.step_state(id, "a").await, "enqueued");
         assert_eq!(e.depth("worker_test_queue").await, 1, "one message, a new one");
         assert_invariants(e.pool()).await;
+        assert_eq!(only(&e).await.attempt, 1, "one that ended in a checkpoint does not count");
+        e.expire_leases().await;
     }
     let claim = only(&e).await;
     assert_eq!(

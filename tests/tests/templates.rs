@@ -139,10 +139,6 @@ const REFUSED: &[(Steps, &str)] = &[
     ),
     (&[("w", "batch_worker", &[])], "/steps/0/dependencies invalid_batch"),
     (&[("b", "batchable", &[]), ("c", "standard", &["b"])], "/steps/0 invalid_batch"),
-    (
-        &[("b", "batchable", &[]), ("v", "batch_worker", &["b"]), ("w", "batch_worker", &["b"])],
-        "/steps/0 invalid_batch",
-    ),
     (&[("d", "decision", &[])], "/steps/0 invalid_decision"),
     (&[("d", "choice", &[])], "/steps/0/type invalid_value"),
     (
