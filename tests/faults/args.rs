@@ -29,7 +29,7 @@ pub struct Args {
 }
 
 const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between two deaths), \
---workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage fence|effects|sending: the run must then fail";
+--workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage fence|effects|sending|checkpoint: the run must then fail";
 
 impl Args {
     /// None: there is nothing to run, as the runner asked for other tests or for a list.

@@ -2,6 +2,7 @@
 
 use crate::{
     bystander::Answers,
+    growing,
     load::{ACCOUNTS, BALANCE},
 };
 use sqlx::PgPool;
@@ -26,7 +27,7 @@ const QUERIES: &[&str] = &[
        from tasker.steps s where s.state = 'complete' and (s.result ->> 'claim_no')::int <> s.claim_no",
     "select format('step %s of task %s had %s effects', s.name, s.task_id, (select count(*) from faults.effects e where e.task_id = s.task_id::text and e.step = s.name))
        from tasker.steps s join tasker.tasks t using (task_id)
-      where t.name = 'effects' and (select count(*) from faults.effects e where e.task_id = s.task_id::text and e.step = s.name) <> 1",
+      where (t.name = 'effects' or s.name in ('written', 'meet')) and (select count(*) from faults.effects e where e.task_id = s.task_id::text and e.step = s.name) <> 1",
     "select format('queue %s still holds %s messages', q.queue, q.depth) from tasker.queue_overview q where q.depth > 0",
     "select format('dead letter in %s: %s %s', d.queue, d.detail, d.message) from tasker.dlq_entries d where d.reason = 'bad_message'",
 ];
@@ -39,6 +40,7 @@ pub async fn run(pool: &PgPool, enqueued: &BTreeMap<String, i64>, answers: &Answ
         let rows: Vec<String> = sqlx::query_scalar(*query).fetch_all(pool).await.unwrap();
         found.extend(rows);
     }
+    found.extend(growing::check(pool).await);
     let tasks: Vec<(String, i64)> = sqlx::query_as("select name, count(*) from tasker.tasks group by name")
         .fetch_all(pool)
         .await

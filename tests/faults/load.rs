@@ -1,6 +1,6 @@
 //! The work: tasks of mixed shapes, enqueued so that some are always open, and their handlers.
 
-use crate::rng::Rng;
+use crate::{growing, rng::Rng};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
@@ -67,6 +67,7 @@ pub async fn install(pool: &PgPool) {
         let template = json!({"namespace": NAMESPACE, "name": name, "version": "1", "on_failure": "fail", "steps": steps});
         sqlx::query("select * from tasker.apply_template($1)").bind(template).execute(pool).await.unwrap();
     }
+    growing::install(pool).await;
     transfer::install(pool, ACCOUNTS, BALANCE).await.unwrap();
 }
 
@@ -115,6 +116,8 @@ pub async fn run(pool: PgPool, seed: u64, open: i64, stop: CancellationToken) ->
     let mut rng = Rng::new(seed, 1);
     let mut enqueued = BTreeMap::new();
     let mut batch = 0;
+    let names: Vec<&str> =
+        SHAPES.iter().map(|(name, _)| *name).chain(growing::NAMES.iter().copied()).collect();
     while !stop.is_cancelled() {
         let count =
             sqlx::query_scalar::<_, i64>("select count(*) from tasker.tasks where completed_at is null");
@@ -127,9 +130,9 @@ pub async fn run(pool: PgPool, seed: u64, open: i64, stop: CancellationToken) ->
         }
         batch += 1;
         // Each of them once, to begin with.
-        let shape = if batch <= SHAPES.len() + 1 { batch - 1 } else { rng.below(SHAPES.len() + 1) };
+        let shape = if batch <= names.len() + 1 { batch - 1 } else { rng.below(names.len() + 1) };
         let (namespace, name) =
-            SHAPES.get(shape).map_or((transfer::NAMESPACE, "transfer"), |(name, _)| (NAMESPACE, *name));
+            names.get(shape).map_or((transfer::NAMESPACE, "transfer"), |name| (NAMESPACE, *name));
         let contexts = transfer::contexts(ACCOUNTS, BATCH, rng.next());
         let keys: Vec<String> = (0..BATCH).map(|n| format!("{batch}-{n}")).collect();
         loop {

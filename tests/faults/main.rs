@@ -11,6 +11,7 @@ mod bystander;
 mod chaos;
 mod checks;
 mod children;
+mod growing;
 mod load;
 mod report;
 mod rng;
@@ -83,6 +84,9 @@ async fn run(args: Args) -> ExitCode {
     let mut violations = stuck;
     violations.extend(checks::run(&db.pool, &enqueued, &answers).await);
     violations.extend(checks::server_log(server.lock().await.log_path()));
+    if args.workers > 1 && growing::checkpoints(&db.pool).await.1 == 0 {
+        violations.push("no instance went on at another worker: the run shows too little".to_owned());
+    }
     let report = report::gather(&db.pool, &deaths, &answers, took).await;
     if let Some(finding) = finding {
         let found = sabotage::found(&violations, finding);

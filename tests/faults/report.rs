@@ -1,6 +1,6 @@
 //! The table at the end of a run.
 
-use crate::{bystander::Answers, chaos::Deaths};
+use crate::{bystander::Answers, chaos::Deaths, growing};
 use sqlx::PgPool;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, took: Dur
         0 => "-".to_owned(),
         n => format!("{:.1} s", reclaimed[(n * p / 100).min(n - 1)] / 1000.0),
     };
+    let (saved, moved) = growing::checkpoints(pool).await;
     let Deaths { worker_kills, orchestrator_kills, backends, restarts, .. } = deaths;
     let Answers { duplicates, stale, .. } = answers;
     let rows = [
@@ -52,6 +53,7 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, took: Dur
             "steps completed",
             format!("{steps} ({attempts} claims, {:.0} steps/s)", steps as f64 / took.as_secs_f64()),
         ),
+        ("checkpoints", format!("{saved} ({moved} instances went on at another worker)")),
         ("late results rejected", format!("{stale} stale, {duplicates} duplicate")),
         (
             "kill to re-claim",

@@ -16,9 +16,16 @@ pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
     (
         "sending",
         "advance_tasks",
-        "perform tasker.send_steps(v_sent_tasks, v_sent_steps)",
+        "select s.sent, s.held into enqueued, held from tasker.send_or_hold(v_ready_tasks, v_ready_steps, v_ready_held) s",
         "null",
         "stuck: task",
+    ),
+    (
+        "checkpoint",
+        "save_checkpoints",
+        "checkpoint = h.checkpoint",
+        "checkpoint = s.checkpoint",
+        "times instead of once",
     ),
 ];
 
