@@ -79,7 +79,7 @@ pub fn case() -> impl Strategy<Value = Case> {
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         12 => any::<u16>().prop_map(Outcome::Fitting),
-        1 => Just(Outcome::Plain),
+        2 => Just(Outcome::Plain),
         1 => prop_oneof![Just("s00"), Just("nobody")].prop_map(Outcome::Foreign),
         3 => (0..3_u8).prop_map(Outcome::Checkpoint),
         4 => Just(Outcome::Retryable),

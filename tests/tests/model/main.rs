@@ -44,6 +44,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ),
     ("counted_children", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
     ("complete_steps", "s.claim_no = r.claim_no and", ""),
+    ("complete_steps", "decided = r.decided, ", ""),
     ("submit_results", "s.claim_no = r.claim_no and", ""),
     ("claim_batch", "f.attempt >= f.max_attempts", "f.attempt > f.max_attempts"),
     ("release_steps", "attempt = s.attempt - 1", "attempt = s.attempt"),
@@ -62,7 +63,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("batch_cursors", "coalesce(b.decided ->> 'worker_step', p_step) = p_step", "true"),
     ("refuse_undecided", "i.outcome ->> 'type' = 'success'", "false"),
     ("settle_steps", "p.failure_strategy is not distinct from 'continue_on_failure'", "false"),
-    ("stop_batches", "('pending', 'enqueued', 'in_progress')", "('pending', 'enqueued')"),
+    ("stop_batches", "('pending', 'enqueued', 'in_progress')", "('in_progress')"),
     ("save_checkpoints", "attempt = 0", "attempt = s.attempt"),
     ("submit_results", "and s.checkpoint -> 'cursor' = i.outcome -> 'cursor'", ""),
     ("replay_tasks", "perform tasker.create_steps(p_task_ids, v_now, true);", ""),
@@ -153,6 +154,8 @@ async fn step(
     compare(machine, database, what).await?;
     match action {
         Action::Process
+        | Action::Complete(..)
+        | Action::CompleteAll(_)
         | Action::ResolveStep(..)
         | Action::RetryStep(_)
         | Action::Reset

@@ -25,6 +25,7 @@ impl Machine {
                 0 => (held, Outcome::Permanent),
                 1 => (held, Outcome::Retryable),
                 2 => (held, Outcome::Checkpoint(2)),
+                3 => (held, Outcome::Plain),
                 _ => (held, Outcome::Fitting(number)),
             }
         };
@@ -121,20 +122,23 @@ impl Machine {
         if stored && row.claim_no == held.claim_no { "duplicate" } else { "stale" }
     }
 
-    /// Successes settle at once, unless an orchestrator must decide what is sent; the rest goes by the queue.
+    /// Successes and decisions settle at once, unless an orchestrator must decide what is sent; the rest goes by the queue.
     pub fn complete(&mut self, results: Vec<(Held, Outcome)>, claim: usize) -> Vec<String> {
         let direct = |machine: &Self, held: &Held, outcome: Outcome| {
             !machine.paused
                 && machine.ended.is_none()
-                && machine.said(held.key.node, outcome) == Said::Success
+                && matches!(machine.said(held.key.node, outcome), Said::Success | Said::Chosen(_))
                 && machine.counts(held)
         };
         let (done, rest): (Vec<_>, Vec<_>) =
             results.into_iter().partition(|(held, outcome)| direct(self, held, *outcome));
         let mut answers: Vec<String> =
             done.iter().map(|(held, _)| format!("{} accepted", held.key)).collect();
-        for (held, _) in done {
-            self.row(held.key).state = State::Complete;
+        for (held, outcome) in done {
+            let said = self.said(held.key.node, outcome);
+            let row = self.row(held.key);
+            row.state = State::Complete;
+            row.decided = Some(said);
         }
         for (n, key) in self.count_down().into_iter().enumerate() {
             if n < claim {
@@ -143,6 +147,7 @@ impl Machine {
                 self.send(key);
             }
         }
+        self.grow(false);
         self.settle();
         answers.extend(rest.into_iter().map(|(held, outcome)| self.submit(held, outcome)));
         answers.sort();
