@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 /// A claimed step, as much of it as tests look at.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Claim {
     /// Its task.
     pub task_id: Uuid,
@@ -86,25 +86,12 @@ impl Engine {
 
     /// Claims up to `max` steps, ordered by name.
     pub async fn claim(&self, max: i32) -> Vec<Claim> {
-        let rows: Vec<(Uuid, String, i32, i32, Value, Option<Value>, Option<Value>)> = sqlx::query_as(
-            "select task_id, step, attempt, claim_no, parents, inputs, checkpoint from tasker.claim_steps('test', $1, $2) order by step, task_id",
-        )
-        .bind(self.worker)
-        .bind(max)
-        .fetch_all(self.pool())
-        .await
-        .unwrap();
-        rows.into_iter()
-            .map(|(task_id, step, attempt, claim_no, parents, inputs, checkpoint)| Claim {
-                task_id,
-                step,
-                attempt,
-                claim_no,
-                parents,
-                inputs,
-                checkpoint,
-            })
-            .collect()
+        sqlx::query_as("select * from tasker.claim_steps('test', $1, $2) order by step, task_id")
+            .bind(self.worker)
+            .bind(max)
+            .fetch_all(self.pool())
+            .await
+            .unwrap()
     }
 
     /// Submits one outcome and returns its status.

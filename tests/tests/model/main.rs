@@ -63,7 +63,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("batch_cursors", "coalesce(b.decided ->> 'worker_step', p_step) = p_step", "true"),
     ("refuse_undecided", "i.outcome ->> 'type' = 'success'", "false"),
     ("settle_steps", "p.failure_strategy is not distinct from 'continue_on_failure'", "false"),
-    ("stop_batches", "('pending', 'enqueued', 'in_progress')", "('in_progress')"),
+    ("stop_batches", "p.failure_strategy = 'fail_fast'", "false"),
     ("save_checkpoints", "attempt = 0", "attempt = s.attempt"),
     ("submit_results", "and s.checkpoint -> 'cursor' = i.outcome -> 'cursor'", ""),
     ("replay_tasks", "perform tasker.create_steps(p_task_ids, v_now, true);", ""),
