@@ -146,6 +146,18 @@ async fn what_is_no_checkpoint_fails_the_step_for_good(#[case] outcome: Value, #
     assert!(message.contains(why), "{message}");
 }
 
+/// It would go round for ever.
+#[tokio::test]
+async fn a_checkpoint_without_progress_fails_the_step_for_good() {
+    let (e, id) = one_step().await;
+    assert_eq!(e.submit(&only(&e).await, checkpoint(1)).await, "accepted");
+    assert_eq!(e.submit(&only(&e).await, checkpoint(1)).await, "rejected");
+    e.process().await;
+    assert_eq!(e.step_state(id, "a").await, "error");
+    let message = e.text("select error ->> 'message' from tasker.steps where task_id = $1", id).await;
+    assert!(message.contains("no progress"), "{message}");
+}
+
 /// Two steps in one call, one of them saving its state: each gets its own answer.
 #[tokio::test]
 async fn checkpoints_and_results_go_in_one_call() {

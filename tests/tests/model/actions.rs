@@ -81,7 +81,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         12 => any::<u16>().prop_map(Outcome::Fitting),
         2 => Just(Outcome::Plain),
         1 => prop_oneof![Just("s00"), Just("nobody")].prop_map(Outcome::Foreign),
-        3 => (0..3_u8).prop_map(Outcome::Checkpoint),
+        3 => (0..5_u8).prop_map(Outcome::Checkpoint),
         4 => Just(Outcome::Retryable),
         2 => Just(Outcome::Permanent),
     ]

@@ -25,7 +25,7 @@ impl Machine {
             let outcome = match (mixed >> 8) % 17 {
                 0 => Outcome::Permanent,
                 1 => Outcome::Retryable,
-                2 => Outcome::Checkpoint(2),
+                2 => Outcome::Checkpoint((number % 7) as u8),
                 3 => Outcome::Plain,
                 4 | 5 => return None,
                 _ => Outcome::Fitting(number),
@@ -95,6 +95,11 @@ impl Machine {
         let said = self.said(key.node, outcome);
         let status = match said {
             _ if !self.counts(&held) => self.refusal(&held, &said),
+            // The one before: no progress.
+            Said::Checkpoint(cursor) if self.rows[&key].checkpoint == Some(cursor) => {
+                self.row(key).state = State::Submitted(Said::Refused);
+                "rejected"
+            }
             Said::Checkpoint(cursor) => {
                 let row = self.row(key);
                 row.state = State::Enqueued;
