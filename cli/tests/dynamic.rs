@@ -4,8 +4,12 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Folder, command, run, tasker};
-use tasker_tests::engine::{Claim, Engine};
+use std::time::Duration;
+use support::{Folder, command, run, start, stop, tasker};
+use tasker_tests::{
+    engine::{Claim, Engine},
+    eventually,
+};
 use uuid::Uuid;
 
 /// The engine driven by hand, with a template `test.flow` of these steps.
@@ -156,7 +160,14 @@ async fn a_decision_is_settled_by_hand_with_its_outcome() {
     let with = async |outcome: &str| {
         tasker(&e.db.url, &[&resolve[..], &["--outcome", outcome, "--by", "ana"]].concat()).await
     };
-    assert!(with("{x").await.failed().contains("the outcome is not JSON"));
+    let refused = with("{x").await.failed();
+    assert!(refused.contains("the outcome is not JSON"), "{refused}");
+    assert!(
+        refused.contains(
+            r#"hint: --outcome takes JSON such as '{"type": "decision", "create_steps": ["ship"]}'"#
+        ),
+        "{refused}"
+    );
     let unknown = with("{\"type\": \"decision\", \"create_steps\": [\"nobody\"]}").await.failed();
     assert!(unknown.contains("nobody"), "{unknown}");
     let resolved = with("{\"type\": \"decision\", \"create_steps\": [\"auto\"]}").await.ok();
@@ -218,11 +229,46 @@ async fn the_batch_benchmark_measures_both_and_runs_the_convergence_once() {
         }
         assert!(batch["created_ms"].as_f64() < batch["task_ms"].as_f64(), "{report}");
     }
-    let left: i64 = sqlx::query_scalar("select count(*) from pg_namespace where nspname like 'bench%'")
+    assert_eq!(bench_schemas(&e).await, 0, "the function is gone again");
+}
+
+async fn bench_schemas(e: &Engine) -> i64 {
+    sqlx::query_scalar("select count(*) from pg_namespace where nspname like 'bench%'")
         .fetch_one(e.pool())
         .await
-        .unwrap();
-    assert_eq!(left, 0, "the function is gone again");
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_benchmark_that_fails_says_why_even_where_its_schema_cannot_be_dropped() {
+    let e = Engine::new().await;
+    sqlx::raw_sql(
+        "update tasker.settings set max_instances = 10;
+         create function keep() returns event_trigger language plpgsql as $$ begin raise exception 'schemas are kept'; end $$;
+         create event trigger keep on ddl_command_start when tag in ('DROP SCHEMA') execute function keep();",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
+    let failed = tasker(&e.db.url, &["bench", "--workflow", "batch", "--tasks", "5"]).await.failed();
+    let error = failed.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(error.contains("blocked_by_failures") && error.contains("the limit is 10"), "{failed}");
+    assert!(failed.contains("schemas are kept"), "the schema that is left is told: {failed}");
+    assert_eq!(bench_schemas(&e).await, 1);
+}
+
+#[tokio::test]
+async fn an_interrupted_batch_benchmark_leaves_no_schema() {
+    let e = Engine::new().await;
+    let args = ["bench", "--workflow", "batch", "--runs", "1000"];
+    let bench = start(command(Some(&e.db.url), &std::env::temp_dir(), &args));
+    eventually("the benchmark's schema", Duration::from_secs(30), async || match bench_schemas(&e).await {
+        1 => Ok(()),
+        n => Err(n),
+    })
+    .await;
+    assert!(stop(bench).await.failed().contains("error: interrupted"));
+    assert_eq!(bench_schemas(&e).await, 0);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub enum StepOutcome {
     },
     /// A batchable step is done.
     Batches {
-        /// The batch worker step; there is only one it can be, so that it may be left out.
+        /// The batch worker that the cursors are for. May be left out where the batchable has only one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         worker_step: Option<String>,
         /// One instance each, any JSON; may be empty.
@@ -36,7 +36,7 @@ pub enum StepOutcome {
         #[serde(default)]
         result: Value,
     },
-    /// The step is not done: its state is saved, and it goes back to its queue. The attempt does not count.
+    /// The step is not done: its state is saved, and it goes back to its queue, its attempts counted anew.
     Checkpoint {
         /// Where to go on.
         cursor: Value,
@@ -96,6 +96,15 @@ impl StepOutcome {
         Self::Batches { worker_step: None, cursors, result: Value::Null }
     }
 
+    /// Names the batch worker that the cursors of batches are for; needed where the batchable has several. Other
+    /// outcomes stay as they are.
+    pub fn for_worker(mut self, step: impl Into<String>) -> Self {
+        if let Self::Batches { worker_step, .. } = &mut self {
+            *worker_step = Some(step.into());
+        }
+        self
+    }
+
     /// Saves the state of a step that goes on from there.
     pub fn checkpoint(cursor: Value, items_processed: u64, accumulated: Value) -> Self {
         Self::Checkpoint { cursor, items_processed, accumulated }
@@ -141,7 +150,7 @@ mod tests {
                 json!({"type": "batches", "cursors": [{"start": 0, "end": 5}, "k"], "result": "two"}),
             ),
             (
-                StepOutcome::Batches { worker_step: Some("w".into()), cursors: vec![], result: Value::Null },
+                StepOutcome::batches(vec![]).for_worker("w"),
                 json!({"type": "batches", "worker_step": "w", "cursors": [], "result": null}),
             ),
             (
@@ -180,6 +189,7 @@ mod tests {
         assert_eq!(StepOutcome::permanent("no").with_result(1), StepOutcome::permanent("no"));
         let checkpoint = StepOutcome::checkpoint(json!(1), 2, json!(3));
         assert_eq!(checkpoint.clone().with_result(1), checkpoint);
+        assert_eq!(checkpoint.clone().for_worker("w"), checkpoint);
     }
 
     #[test]

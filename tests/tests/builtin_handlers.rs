@@ -124,6 +124,19 @@ async fn sql_may_return_an_outcome() {
     let (attempt, error) = failed(&world, none).await;
     assert_eq!((attempt, &error["code"]), (1, &json!("invalid_outcome")));
     assert!(error["message"].as_str().unwrap().contains("nonsense"), "{error}");
+    // In the database's words, which name the key.
+    let wrong = world.enqueue(json!({"outcome": {"type": "failure", "message": 7}})).await;
+    let (_, error) = failed(&world, wrong).await;
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("shop.outcome") && message.ends_with(r#"a failure must have a "message", a string"#),
+        "{error}"
+    );
+    // The right form, but not for this step: what is wrong then is no matter of form.
+    let unfit = world.enqueue(json!({"outcome": {"type": "decision", "create_steps": ["x"]}})).await;
+    let (attempt, error) = failed(&world, unfit).await;
+    assert_eq!((attempt, &error["code"]), (1, &json!("invalid_outcome")));
+    assert!(error["message"].as_str().unwrap().contains("only a decision may"), "{error}");
 }
 
 #[tokio::test]

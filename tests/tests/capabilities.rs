@@ -47,7 +47,7 @@ async fn route(ctx: StepContext) -> Result<StepOutcome, StepError> {
         let amount: u64 = ctx.get(&url).send().await?.json().await?;
         return ctx.checkpoint("asked", 1, amount);
     };
-    let parts = ctx.split(0..last.accumulated, 3).len();
+    let parts = ctx.split(0..last.accumulated, 3).count();
     Ok(match last.accumulated {
         0 => ctx.choose_none(),
         1..1_000 => ctx.choose(["auto_approve"]),
@@ -149,6 +149,9 @@ async fn total(ctx: StepContext) -> Result<StepOutcome, StepError> {
             }
         }
     }
+    // As many at once as the database gives.
+    let all = batch.pages::<u64>().page_size(u32::MAX).next_page().await?;
+    assert_eq!(all.map_or(0, |page| page.len()), lengths.iter().sum::<usize>());
     let inline = batch.results::<u64>()?.map(|results| results.len());
     Ok(StepOutcome::success(json!({
         "sum": sum, "pages": lengths, "failed": failed, "inline": inline,

@@ -133,7 +133,7 @@ impl StepTransaction {
     /// (`stale`, `duplicate`), the outcome is one that cannot be stored (`invalid_result`) or that the database does not take
     /// (`rejected`: too large, or not one for this step; returned, the step fails with the database's own words), or
     /// a statement failed. When the connection is lost during the commit, its fate is unknown: either it took place, and
-    /// the failure that the runner submits is answered `duplicate`, or the step runs again.
+    /// the failure that the runner submits is answered `duplicate`, after a checkpoint `stale`; or the step runs again.
     pub async fn complete_with(mut self, outcome: StepOutcome) -> Result<StepOutcome, StepError> {
         let outcome = match storable::checked(outcome) {
             Ok(outcome) => outcome,

@@ -55,9 +55,9 @@ pub async fn prepare(pool: &PgPool, namespace: &str) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Removes it.
+/// Removes it, where it was made.
 pub async fn clean(pool: &PgPool, namespace: &str) -> Result<(), BenchError> {
-    let sql = format!("drop schema {namespace} cascade");
+    let sql = format!("drop schema if exists {namespace} cascade");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await?;
     Ok(())
 }

@@ -18,6 +18,7 @@ use std::{
     io::IsTerminal,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Any error of a benchmark; the text is for people.
 pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
@@ -103,26 +104,44 @@ impl Report {
     }
 }
 
-/// Runs the benchmark against the database at `url`.
+/// Runs the benchmark against the database at `url`, and removes what it made there.
 ///
 /// # Errors
-/// The database cannot be reached or lacks the schema, a child process ends, or tasks do not finish.
-pub async fn run(args: &BenchArgs, url: &str) -> Result<Report, BenchError> {
+/// The database cannot be reached or lacks the schema, a child process ends, tasks do not finish, or `shutdown` came.
+pub async fn run(args: &BenchArgs, url: &str, shutdown: &CancellationToken) -> Result<Report, BenchError> {
     let pool = tasker_core::db::connect(&tasker_core::db::DbOptions::new(url, "tasker bench")).await?;
     tasker_core::schema::check(&pool).await?;
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
     let namespace = format!("bench_{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    let is_batch = args.workflow == workflow::Workflow::Batch;
-    if !is_batch {
-        apply(&pool, args.workflow.definition(&namespace)).await?;
-        return start_and_measure(args, &pool, &namespace, url).await;
+    // Dropped by ctrl-c, it kills its processes.
+    let measured = shutdown.run_until_cancelled(prepare_and_measure(args, &pool, &namespace, url)).await;
+    let measured = measured.unwrap_or_else(|| Err("interrupted".into()));
+    if args.workflow == workflow::Workflow::Batch
+        && let Err(error) = batch::clean(&pool, &namespace).await
+    {
+        // Why nothing was measured says more.
+        if measured.is_ok() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "cannot drop the benchmark's schema {namespace}");
     }
-    batch::prepare(&pool, &namespace).await?;
-    apply(&pool, workflow::Workflow::Linear.definition(&namespace)).await?;
-    apply(&pool, batch::definition(&namespace)).await?;
-    let report = start_and_measure(args, &pool, &namespace, url).await;
-    batch::clean(&pool, &namespace).await?;
-    report
+    measured
+}
+
+async fn prepare_and_measure(
+    args: &BenchArgs,
+    pool: &PgPool,
+    namespace: &str,
+    url: &str,
+) -> Result<Report, BenchError> {
+    if args.workflow == workflow::Workflow::Batch {
+        batch::prepare(pool, namespace).await?;
+        apply(pool, workflow::Workflow::Linear.definition(namespace)).await?;
+        apply(pool, batch::definition(namespace)).await?;
+    } else {
+        apply(pool, args.workflow.definition(namespace)).await?;
+    }
+    start_and_measure(args, pool, namespace, url).await
 }
 
 async fn apply(pool: &PgPool, template: serde_json::Value) -> Result<(), BenchError> {
@@ -143,8 +162,11 @@ async fn start_and_measure(
         }
         _ => measure(args, pool, namespace, &mut processes).await.map(Report::Tasks),
     };
-    processes.stop().await?;
-    report
+    // Where a process has died, that is why nothing was measured.
+    let stopped = processes.stop().await;
+    let report = report?;
+    stopped?;
+    Ok(report)
 }
 
 async fn measure(

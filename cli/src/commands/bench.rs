@@ -9,6 +9,7 @@ use crate::{
     signals,
 };
 use std::{process::ExitCode, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// Counts the statements that processes send.
 const COUNTER: &str = "pg_stat_statements";
@@ -19,18 +20,28 @@ pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
     let shutdown = signals::shutdown()?;
     let (url, server) =
         Database::resolve_or_start_with(globals, &[("shared_preload_libraries", COUNTER)]).await?;
-    // Dropped by ctrl-c, it kills its processes.
-    let result = shutdown.run_until_cancelled(measure(&args, &url, globals)).await;
+    let result = measure(&args, &url, globals, &shutdown).await;
     let stopped = match server {
         Some(server) => server.stop().await,
         None => Ok(()),
     };
-    result.unwrap_or_else(|| Err(Error::new("interrupted")))?;
+    result?;
     stopped?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(args: &BenchArgs, url: &str, globals: &Globals) -> Result<()> {
+async fn measure(args: &BenchArgs, url: &str, globals: &Globals, shutdown: &CancellationToken) -> Result<()> {
+    let prepared = shutdown.run_until_cancelled(prepare(url)).await;
+    prepared.unwrap_or_else(|| Err(Error::new("interrupted")))?;
+    let report = bench::run(args, url, shutdown).await.map_err(Error::boxed)?;
+    match globals.json {
+        true => output::print_json(&report),
+        false => output::print(&report.render(Look::stdout())),
+    }
+}
+
+/// Makes the engine's schema where it is missing.
+async fn prepare(url: &str) -> Result<()> {
     let pool = Database::at(url).connect("tasker migrate", 2, Duration::from_secs(10)).await?;
     tasker_queues::migrate(&pool).await?;
     // Without it one figure is missing: no reason to measure nothing.
@@ -40,9 +51,5 @@ async fn measure(args: &BenchArgs, url: &str, globals: &Globals) -> Result<()> {
         tracing::info!(%error, "{COUNTER} is not there");
     }
     pool.close().await;
-    let report = bench::run(args, url).await.map_err(Error::boxed)?;
-    match globals.json {
-        true => output::print_json(&report),
-        false => output::print(&report.render(Look::stdout())),
-    }
+    Ok(())
 }

@@ -122,12 +122,33 @@ fn result(body: &[u8]) -> Result<StepOutcome, StepError> {
     match value {
         Value::Object(mut object) if object.contains_key("$tasker") => {
             let outcome = object.remove("$tasker").unwrap_or_default();
+            let form = form(&outcome);
             serde_json::from_value(outcome).map_err(|error| {
-                StepError::permanent(format!("the outcome under $tasker is not valid: {error}"))
-                    .code("invalid_outcome")
+                let text = format!("the outcome under $tasker is not valid: {error}; {form}");
+                StepError::permanent(text).code("invalid_outcome")
             })
         }
         value => Ok(StepOutcome::Success { result: value }),
+    }
+}
+
+/// How an outcome of this type is written: an error of serde names no key.
+fn form(outcome: &Value) -> &'static str {
+    match outcome["type"].as_str().unwrap_or_default() {
+        "success" => r#"a success is {"type": "success", "result": any}"#,
+        "failure" => {
+            r#"a failure is {"type": "failure", "message": string, "retryable": true or false, "code": string, "retry_after_ms": whole number}, all but the message optional"#
+        }
+        "decision" => {
+            r#"a decision is {"type": "decision", "create_steps": [names of steps], "result": any}, the result optional"#
+        }
+        "batches" => {
+            r#"batches are {"type": "batches", "cursors": [any], "worker_step": string, "result": any}, all but the cursors optional"#
+        }
+        "checkpoint" => {
+            r#"a checkpoint is {"type": "checkpoint", "cursor": any, "items_processed": whole number, "accumulated": any}, all but the cursor optional"#
+        }
+        _ => r#"an outcome is an object whose "type" is success, failure, decision, batches, or checkpoint"#,
     }
 }
 

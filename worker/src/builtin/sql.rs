@@ -22,7 +22,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// Function and fence in one statement. duration_ms counts from `begin`.
 const RUN: &str = "with o as materialized (select tasker.run_sql_handler($1, $2) as outcome) \
-     select s.status, case s.status when 'rejected' then o.outcome end from o, lateral tasker.submit_results($3, jsonb_build_array(jsonb_build_object( \
+     select s.status, case s.status when 'rejected' then o.outcome end, \
+            case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($3, jsonb_build_array(jsonb_build_object( \
          'task_id', $4::uuid, 'step', $5::text, 'claim_no', $6::int, 'outcome', o.outcome, \
          'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint))) s";
 
@@ -48,9 +49,9 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
     }
     let failed = |error: &sqlx::Error| Ran::Outcome(StepOutcome::Failure(failure(error).into()));
     match transaction(shared, ctx, ticket, &config.function, slot).await {
-        Ok(Answer::Rejected(outcome)) => {
+        Ok(Answer::Rejected(outcome, problem)) => {
             shared.meters.result("rejected");
-            Ran::Outcome(rejected(&config.function, outcome))
+            Ran::Outcome(rejected(&config.function, outcome, problem))
         }
         Ok(Answer::Status(status)) => {
             shared.meters.result(&status);
@@ -64,7 +65,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
             Ran::Outcome(timed_out(ctx.claim.timeout))
         }
         // Also when the fate of a commit is unknown: if it took place, the failure is answered as a
-        // duplicate.
+        // duplicate, or as stale after a checkpoint.
         Err(error) => {
             let ran = failed(&error);
             // What the server says may be the function's own words, of a foreign server for instance.
@@ -79,8 +80,9 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
 enum Answer {
     /// What `submit_results` said; committed only if `accepted`.
     Status(String),
-    /// The function's outcome has not the form of one, is too large, or is not one for this step; rolled back.
-    Rejected(Value),
+    /// The function's outcome has not the form of one, and what is wrong with it; or it is too large, or not one for
+    /// this step. Rolled back.
+    Rejected(Value, Option<String>),
     /// The timeout is long over and the database says nothing.
     Silence,
 }
@@ -97,7 +99,7 @@ async fn transaction(
     let mut transaction =
         OwnTransaction::begin(shared, &ticket.cancelled, slot, ticket.key.task_id, timeout).await?;
     failpoint::reach("worker.before_sql_run");
-    let run = sqlx::query_as::<_, (String, Option<Value>)>(RUN)
+    let run = sqlx::query_as::<_, (String, Option<Value>, Option<String>)>(RUN)
         .bind(function)
         .bind(Json(Envelope::new(ctx)))
         .bind(shared.worker_id)
@@ -105,7 +107,7 @@ async fn transaction(
         .bind(&*ticket.key.step)
         .bind(ticket.claim_no)
         .fetch_one(transaction.connection());
-    let (status, outcome) = match tokio::time::timeout(timeout + SILENCE, run).await {
+    let (status, outcome, problem) = match tokio::time::timeout(timeout + SILENCE, run).await {
         Ok(answer) => answer?,
         Err(_) => return Ok(Answer::Silence),
     };
@@ -117,16 +119,22 @@ async fn transaction(
         transaction.rollback().await;
     }
     Ok(if status == "rejected" {
-        Answer::Rejected(outcome.unwrap_or_default())
+        Answer::Rejected(outcome.unwrap_or_default(), problem)
     } else {
         Answer::Status(status)
     })
 }
 
-/// The failure of a step whose function returned `$tasker` with something else than an outcome. One that has the
-/// form is over the database's limit, or not one for this step: submitted again, without the writes, it fails the step with what is wrong.
-fn rejected(function: &str, outcome: Value) -> StepOutcome {
-    serde_json::from_value(outcome).unwrap_or_else(|why| {
+/// The failure of a step whose function returned `$tasker` with something else than an outcome, in the database's words.
+/// One that has the form is over the database's limit, or not one for this step: submitted again, without the writes, it
+/// fails the step with what is wrong.
+fn rejected(function: &str, outcome: Value, problem: Option<String>) -> StepOutcome {
+    let outcome = match problem {
+        Some(problem) => Err(problem),
+        // What the database takes and this does not, a number too large for instance.
+        None => serde_json::from_value(outcome).map_err(|error| error.to_string()),
+    };
+    outcome.unwrap_or_else(|why| {
         let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");
         StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into())
     })

@@ -3,28 +3,34 @@
 use crate::{StepContext, StepError, fields::typed};
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::OnceCell;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::OnceCell, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A result is stored in a row and passed to every child; more is asked for by [`ApiRequest::max_bytes`].
 const MAX_BODY: usize = 1 << 20;
-/// What a failure quotes of a response.
+/// Characters that a failure quotes of a response.
 const MAX_QUOTE: usize = 500;
+/// How long a failure waits for what it quotes.
+const QUOTE_WAIT: Duration = Duration::from_secs(2);
 /// Longer waits asked for by a server are cut to this.
-const MAX_RETRY_AFTER: u64 = 24 * 60 * 60;
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For handlers that call other services.
 ///
-/// Every request carries `Idempotency-Key`, the same on every attempt of the step; `Tasker-Attempt`; and `traceparent`
-/// where the task has one. 5xx, 408, 425, 429, a timeout, and a connection error are retryable, with the server's
-/// Retry-After (in seconds) as the delay; any other 4xx and redirects, which are not followed, are permanent.
+/// Every request carries `Idempotency-Key`, see [`Api::idempotency_key`]; `Tasker-Attempt`; and `traceparent` where the
+/// task has one. 5xx, 408, 425, 429, a timeout, and a connection error are retryable, with the server's Retry-After as
+/// the delay (seconds or a date, a day at most); any other 4xx and redirects, which are not followed, are permanent.
 ///
 /// ```
 /// # use tasker_worker::{StepContext, StepError, StepOutcome};
@@ -63,7 +69,9 @@ pub trait Api {
         self.request("DELETE", url)
     }
 
-    /// `<task id>:<step>`, the same on every attempt, for calls that are not made by this trait.
+    /// `<task id>:<step>`, the same on every attempt; after a checkpoint `<task id>:<step>:<hash>`, with 16 hexadecimal
+    /// digits of what the step saved last, the same on every attempt from there. What a receiver answered before the
+    /// checkpoint it does not repeat after it. For calls that are not made by this trait, too.
     fn idempotency_key(&self) -> String;
 }
 
@@ -74,8 +82,20 @@ impl Api for StepContext {
     }
 
     fn idempotency_key(&self) -> String {
-        format!("{}:{}", self.task_id(), self.step())
+        let key = format!("{}:{}", self.task_id(), self.step());
+        match &self.claim.checkpoint {
+            Value::Null => key,
+            saved => format!("{key}:{:016x}", stable_hash(saved)),
+        }
     }
+}
+
+/// FNV-1a of the canonical JSON: the same in every release and build, since two attempts may run in different ones.
+fn stable_hash(value: &Value) -> u64 {
+    let mut canonical = value.clone();
+    canonical.sort_all_objects();
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    canonical.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, fold)
 }
 
 /// Connections of one worker to other services; made at the first use, since that loads the system's certificates.
@@ -178,8 +198,8 @@ impl ApiRequest {
         })
     }
 
-    /// Makes the Idempotency-Key `<task id>:<step>:<suffix>`. Needed by a step that makes several calls, and by one that
-    /// goes on after a checkpoint: with one key the receiver takes them for one.
+    /// Makes the Idempotency-Key [`Api::idempotency_key`]`:<suffix>`. Needed by a step that makes several calls: with
+    /// one key the receiver takes them for one.
     pub fn idempotency_suffix(self, suffix: impl fmt::Display) -> Self {
         let key = format!("{}:{suffix}", self.ctx.idempotency_key());
         self.with(|parts| parts.header("idempotency-key", &key))
@@ -308,7 +328,7 @@ impl ApiResponse {
     }
 
     /// What an answer with another status means.
-    async fn refusal(self) -> StepError {
+    async fn refusal(mut self) -> StepError {
         let (status, name) = (self.response.status(), self.name.clone());
         let code = format!("http_{}", status.as_u16());
         if status.is_redirection() {
@@ -316,8 +336,7 @@ impl ApiResponse {
             return StepError::permanent(text).code(code);
         }
         let delay = retry_after(&self.response);
-        // The status says enough when the body cannot be had.
-        let quote = self.bytes().await.unwrap_or_default();
+        let quote = self.beginning().await;
         let quote: String = String::from_utf8_lossy(&quote).chars().take(MAX_QUOTE).collect();
         let text = format!("{name} answered {status}: {quote}");
         let error = if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
@@ -326,6 +345,22 @@ impl ApiResponse {
             None => error,
         }
         .code(code)
+    }
+
+    /// As much of the body as a failure quotes, where it comes soon: the status says enough without it.
+    async fn beginning(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let read = async {
+            // No character has more than four bytes.
+            while body.len() < 4 * MAX_QUOTE
+                && let Ok(Some(chunk)) = self.response.chunk().await
+            {
+                body.extend_from_slice(&chunk);
+            }
+        };
+        // None of the ways in which this ends changes what is known.
+        timeout(QUOTE_WAIT, self.cancelled.run_until_cancelled(read)).await.ok();
+        body
     }
 }
 
@@ -368,8 +403,17 @@ fn may_pass(status: StatusCode) -> bool {
         )
 }
 
-/// The header's form in seconds; a date would depend on two clocks.
+/// How long the server asks to wait. A date is measured by the server's own clock where the answer tells it.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(MAX_RETRY_AFTER)))
+    let header = |name| response.headers().get(name)?.to_str().ok().map(str::trim);
+    let after = header(RETRY_AFTER)?;
+    let delay = match after.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = httpdate::parse_http_date(after).ok()?;
+            let now = header(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+            at.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default()
+        }
+    };
+    Some(delay.min(MAX_RETRY_AFTER))
 }

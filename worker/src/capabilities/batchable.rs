@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 /// What is read at once, unless the handler says otherwise.
 const PAGE: u32 = 1_000;
+/// The most that `tasker.batch_results` gives at once.
+const MAX_PAGE: u32 = 100_000;
+/// The most that `max_instances` in `tasker.settings` can be; what it is, the database knows.
+const MAX_CURSORS: usize = 1_000_000;
 
 /// The items from `start` up to, and without, `end`. Any other JSON may be a cursor too; of this form the
 /// database counts the items.
@@ -94,24 +98,26 @@ pub struct Checkpoint<C = Value, A = Value> {
 pub trait Batchable {
     /// The range in `parts` parts, in order, whose lengths differ by one at most. None is empty: fewer items than parts
     /// give as many parts as items, and no item gives none. Zero parts are taken as one.
-    fn split(&self, range: impl Into<Cursor>, parts: u64) -> Vec<Cursor>;
+    fn split(&self, range: impl Into<Cursor>, parts: u64) -> impl Iterator<Item = Cursor>;
 
     /// The range in parts of `size` items, in order; the last may have fewer, none is empty. A size of zero is
     /// taken as one.
-    fn split_by(&self, range: impl Into<Cursor>, size: u64) -> Vec<Cursor>;
+    fn split_by(&self, range: impl Into<Cursor>, size: u64) -> impl Iterator<Item = Cursor>;
 
     /// Ends a batchable step: one instance of its batch worker for each of these cursors. None: what follows runs with
-    /// an empty set. [`StepOutcome::with_result`] adds a result. More than `max_instances` (100,000, in
-    /// `tasker.settings`) fail the step for good.
+    /// an empty set. [`StepOutcome::with_result`] adds a result, [`StepOutcome::for_worker`] names the batch worker where
+    /// the step has several. More than `max_instances` (100,000, in `tasker.settings`) fail the step for good.
     ///
     /// # Errors
-    /// A permanent one, when a cursor is no JSON.
+    /// A permanent one, when a cursor is no JSON, or when they are more than 1,000,000, which no setting allows; what
+    /// follows is not asked for.
     fn batches<C: Serialize>(&self, cursors: impl IntoIterator<Item = C>) -> Result<StepOutcome, StepError>;
 
     /// The cursor of this instance.
     ///
     /// # Errors
-    /// A permanent one that names the field, when the cursor does not fit `T`.
+    /// A permanent one, when this step is no instance of a batch, or that names the field, when the cursor does not
+    /// fit `T`.
     fn cursor<T: DeserializeOwned>(&self) -> Result<T, StepError>;
 
     /// What this step saved last, on whatever worker; None: it has saved nothing and begins.
@@ -144,34 +150,50 @@ pub trait Batchable {
 }
 
 impl Batchable for StepContext {
-    fn split(&self, range: impl Into<Cursor>, parts: u64) -> Vec<Cursor> {
+    fn split(&self, range: impl Into<Cursor>, parts: u64) -> impl Iterator<Item = Cursor> {
         let range = range.into();
         let parts = parts.max(1).min(range.len());
-        let mut start = range.start;
-        let part = |n: u64| {
-            let longer = u64::from(n < range.len() % parts);
-            let part = Cursor { start, end: start + range.len() / parts + longer };
-            start = part.end;
-            part
-        };
-        (0..parts).map(part).collect()
+        (0..parts).map(move |n| {
+            // The first ones have one more, until none is left over.
+            let (length, more) = (range.len() / parts, range.len() % parts);
+            let start = range.start + n * length + n.min(more);
+            Cursor { start, end: start + length + u64::from(n < more) }
+        })
     }
 
-    fn split_by(&self, range: impl Into<Cursor>, size: u64) -> Vec<Cursor> {
+    fn split_by(&self, range: impl Into<Cursor>, size: u64) -> impl Iterator<Item = Cursor> {
         let (range, size) = (range.into(), size.max(1));
-        let part = |n: u64| {
+        (0..range.len().div_ceil(size)).map(move |n| {
             let start = range.start + n * size;
             Cursor { start, end: start.saturating_add(size).min(range.end) }
-        };
-        (0..range.len().div_ceil(size)).map(part).collect()
+        })
     }
 
     fn batches<C: Serialize>(&self, cursors: impl IntoIterator<Item = C>) -> Result<StepOutcome, StepError> {
-        let cursors = cursors.into_iter().map(|cursor| json("cursor", cursor));
-        cursors.collect::<Result<_, _>>().map(StepOutcome::batches)
+        let too_many = || {
+            let text = "more than 1,000,000 cursors: no batch may have so many instances \
+                        (max_instances in tasker.settings): let each cover more";
+            StepError::permanent(text).code("invalid_outcome")
+        };
+        let mut cursors = cursors.into_iter();
+        // Before the memory is taken, where the number is known.
+        if cursors.size_hint().0 > MAX_CURSORS {
+            return Err(too_many());
+        }
+        let some = cursors.by_ref().take(MAX_CURSORS).map(|cursor| json("cursor", cursor));
+        let some = some.collect::<Result<_, _>>()?;
+        if cursors.next().is_some() {
+            return Err(too_many());
+        }
+        Ok(StepOutcome::batches(some))
     }
 
     fn cursor<T: DeserializeOwned>(&self) -> Result<T, StepError> {
+        // Instances carry a number in their names, see [`StepContext::step`].
+        if *self.claim.step == *self.claim.template_step {
+            let text = format!("step {} is no instance of a batch: it has no cursor", self.step());
+            return Err(StepError::permanent(text).code("invalid_input"));
+        }
         self.inputs()
     }
 
@@ -299,7 +321,7 @@ pub struct BatchPages<T> {
 impl<T: DeserializeOwned> BatchPages<T> {
     /// How many instances a page has, from 1 to 100,000; 1,000 by default.
     pub fn page_size(mut self, instances: u32) -> Self {
-        self.size = instances.max(1);
+        self.size = instances.clamp(1, MAX_PAGE);
         self
     }
 

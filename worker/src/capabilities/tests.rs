@@ -3,12 +3,17 @@
 use super::*;
 use crate::{
     StepContext, StepError,
+    claims::Claim,
     testing::{context, response, server, with_claim},
 };
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tasker_core::{Failure, StepOutcome};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
+};
 
 fn plain() -> StepContext {
     context(json!({}), json!({}), json!({}))
@@ -20,7 +25,8 @@ fn parts_cover_the_range_in_order_and_none_is_empty() {
     for (start, end) in [(0, 0), (0, 1), (5, 12), (0, 10), (7, 107), (u64::MAX - 10, u64::MAX), (9, 3)] {
         for n in [0, 1, 2, 3, 7, 10, 1_000] {
             let range = Cursor { start, end };
-            let (parts, by_size) = (ctx.split(range, n), ctx.split_by(range, n));
+            let parts: Vec<Cursor> = ctx.split(range, n).collect();
+            let by_size: Vec<Cursor> = ctx.split_by(range, n).collect();
             let items = end.saturating_sub(start);
             assert_eq!(parts.len() as u64, items.min(n.max(1)), "{range:?} in {n}");
             assert_eq!(by_size.len() as u64, items.div_ceil(n.max(1)), "{range:?} by {n}");
@@ -39,13 +45,37 @@ fn parts_cover_the_range_in_order_and_none_is_empty() {
             assert!(last <= n.max(1) && full.iter().all(|part| part.len() == n.max(1)), "{by_size:?}");
         }
     }
-    assert_eq!(ctx.split(0..10, 3), [(0..4).into(), (4..7).into(), (7..10).into()]);
-    assert_eq!(ctx.split_by(0..10, 4), [(0..4).into(), (4..8).into(), (8..10).into()]);
+    assert!(ctx.split(0..10, 3).eq([(0..4).into(), (4..7).into(), (7..10).into()]));
+    assert!(ctx.split_by(0..10, 4).eq([(0..4).into(), (4..8).into(), (8..10).into()]));
+    assert!(ctx.split(0..u64::MAX, u64::MAX).take(2).eq([(0..1).into(), (1..2).into()]));
+    let last = u64::MAX - 1;
+    assert!(ctx.split_by(0..u64::MAX, 1).skip(5).take(1).eq([(5..6).into()]));
+    assert_eq!(ctx.split_by(0..u64::MAX, last).last(), Some((last..u64::MAX).into()));
+}
+
+#[test]
+fn more_cursors_than_any_setting_allows_are_refused_before_they_are_made() {
+    let ctx = plain();
+    let counted = ctx.batches(ctx.split_by(0..10_000_000_000, 1)).unwrap_err();
+    // Of these nobody knows how many they are.
+    let endless = ctx.batches((0..).filter(|n| *n != 7)).unwrap_err();
+    for error in [counted, endless] {
+        let failure = Failure::from(error);
+        assert_eq!((failure.retryable, failure.code.as_deref()), (false, Some("invalid_outcome")));
+        assert!(
+            failure.message.contains("1,000,000") && failure.message.contains("max_instances"),
+            "{failure:?}"
+        );
+    }
+    let most = ctx.batches(std::iter::repeat_n((), 1_000_000)).unwrap();
+    assert!(matches!(most, StepOutcome::Batches { cursors, .. } if cursors.len() == 1_000_000));
 }
 
 #[test]
 fn a_cursor_is_start_and_end_and_may_be_anything_else() {
-    let ctx = with_claim(plain(), |claim| claim.inputs = json!({"start": 3, "end": 5, "file": "x"}));
+    let instance =
+        |inputs| with_claim(plain(), |claim| (claim.step, claim.inputs) = ("s_001".into(), inputs));
+    let ctx = instance(json!({"start": 3, "end": 5, "file": "x"}));
     let cursor: Cursor = ctx.cursor().unwrap();
     assert_eq!(cursor.range().collect::<Vec<_>>(), [3, 4]);
     let outcome = ctx.batches(ctx.split(cursor, 2)).unwrap().with_result("two");
@@ -58,6 +88,10 @@ fn a_cursor_is_start_and_end_and_may_be_anything_else() {
     assert_eq!(ctx.batches::<Cursor>([]).unwrap(), StepOutcome::batches(vec![]));
     let no_json = ctx.batches([std::collections::HashMap::from([(vec![1_u8], 1)])]).unwrap_err();
     assert!(!no_json.is_retryable() && no_json.message().contains("the cursor is no JSON"), "{no_json}");
+    assert_eq!(instance(Value::Null).cursor::<Option<Cursor>>().unwrap(), None);
+    let none = plain().cursor::<Cursor>().unwrap_err();
+    assert!(!none.is_retryable());
+    assert_eq!(none.message(), "step s is no instance of a batch: it has no cursor");
 }
 
 #[test]
@@ -139,6 +173,26 @@ async fn the_idempotency_key_is_the_same_on_every_attempt_and_the_attempt_is_tol
 }
 
 #[tokio::test]
+async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every_attempt_from_there() {
+    let task_id = plain().task_id();
+    let key = |checkpoint: Value, attempt: i32| {
+        let change = |claim: &mut Claim| {
+            (claim.task_id, claim.checkpoint, claim.attempt) = (task_id, checkpoint, attempt);
+        };
+        with_claim(plain(), change).idempotency_key()
+    };
+    let at = |n: u64| json!({"cursor": {"file": "x", "at": n}, "items_processed": n, "accumulated": null});
+    assert_eq!(key(Value::Null, 1), format!("{task_id}:s"));
+    // Of the canonical JSON by FNV-1a: what another release of a worker must come to as well.
+    assert_eq!(key(at(5), 1), format!("{task_id}:s:d414a9d14c16070c"));
+    assert_eq!(key(at(5), 1), key(at(5), 3));
+    assert_ne!(key(at(5), 1), key(at(6), 1));
+    let ctx = with_claim(plain(), |claim| claim.checkpoint = at(5));
+    let (request, _) = called(&ctx, response("200 OK", "", ""), |r| r.idempotency_suffix("refund")).await;
+    assert_eq!(header(&request, "idempotency-key"), [format!("{}:s:d414a9d14c16070c:refund", ctx.task_id())]);
+}
+
+#[tokio::test]
 async fn an_answer_is_typed_and_one_that_does_not_fit_fails_for_good() {
     let ctx = plain();
     let answer = |body: &str| response("201 Created", "x-n: 7\r\n", body);
@@ -172,6 +226,57 @@ async fn statuses_are_failures_unless_the_handler_wants_them() {
     let busy = response("503 Service Unavailable", "retry-after: 3\r\n", "");
     let failure = Failure::from(called(&ctx, busy, |r| r).await.1.unwrap_err());
     assert_eq!((failure.retryable, failure.retry_after_ms), (true, Some(3_000)));
+}
+
+#[tokio::test]
+async fn retry_after_may_be_a_date_by_the_servers_clock() {
+    let ctx = plain();
+    let delay = async |headers: &str| {
+        let (_, sent) = called(&ctx, response("503 Service Unavailable", headers, ""), |r| r).await;
+        Failure::from(sent.unwrap_err()).retry_after_ms
+    };
+    let at = "retry-after: Wed, 21 Oct 2015 07:28:30 GMT\r\n";
+    assert_eq!(delay(&format!("date: Wed, 21 Oct 2015 07:28:00 GMT\r\n{at}")).await, Some(30_000));
+    assert_eq!(delay(&format!("date: Wed, 21 Oct 2015 07:28:40 GMT\r\n{at}")).await, Some(0));
+    assert_eq!(
+        delay(&format!("date: Wed, 14 Oct 2015 07:28:40 GMT\r\n{at}")).await,
+        Some(24 * 60 * 60 * 1_000)
+    );
+    assert_eq!(delay("retry-after: soon\r\n").await, None);
+    // Without a date of the server's, by this machine's; the header has whole seconds.
+    let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3_600));
+    let ms = delay(&format!("retry-after: {soon}\r\n")).await.unwrap();
+    assert!((3_500_000..=3_600_000).contains(&ms), "{ms}");
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_stalls_keeps_its_status_and_what_came_of_it() {
+    // A length that is never reached, on a connection that stays.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let stalls = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        assert!(socket.read(&mut [0; 4096]).await.unwrap() > 0);
+        let answer =
+            "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 900\r\n\r\nslow down";
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let sent = timeout(Duration::from_secs(20), plain().get(&url).send()).await.unwrap();
+    stalls.abort();
+    let failure = Failure::from(sent.unwrap_err());
+    assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("http_429")));
+    assert!(failure.message.ends_with("slow down"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn an_error_over_the_limit_is_quoted_by_its_beginning() {
+    let body = format!("sold out{}", "\u{e9}".repeat(5_000));
+    let answer = response("409 Conflict", "", &body);
+    let (_, sent) = called(&plain(), answer, |r| r.max_bytes(100)).await;
+    let failure = Failure::from(sent.unwrap_err());
+    let quote: String = body.chars().take(500).collect();
+    assert!(failure.message.ends_with(&format!("409 Conflict: {quote}")), "{failure:?}");
 }
 
 #[tokio::test]

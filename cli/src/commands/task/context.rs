@@ -24,9 +24,12 @@ pub fn read(text: &str, what: &str) -> Result<Value> {
         },
     };
     serde_json::from_str(&json).map_err(|error| {
-        Error::new(format!("{from} is not JSON: {error}")).or_hint(format!(
-            "--{what} takes JSON such as '{{\"order_id\": 7}}', or @FILE, or - for standard input"
-        ))
+        let example = match what {
+            "outcome" => r#"{"type": "decision", "create_steps": ["ship"]}"#,
+            _ => r#"{"order_id": 7}"#,
+        };
+        Error::new(format!("{from} is not JSON: {error}"))
+            .or_hint(format!("--{what} takes JSON such as '{example}', or @FILE, or - for standard input"))
     })
 }
 

@@ -59,8 +59,25 @@ async fn the_body_is_the_result() {
         r#"{"$tasker": {"type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]}}"#;
     let outcome = answered("200 OK", "", checkpoint).await.unwrap();
     assert_eq!(outcome, StepOutcome::checkpoint(json!(5), 5, json!([1])));
-    let error = answered("200 OK", "", r#"{"$tasker": {"type": "what"}}"#).await.unwrap_err();
-    assert!(!error.is_retryable() && error.message().contains("$tasker"), "{error}");
+}
+
+#[tokio::test]
+async fn an_outcome_of_the_wrong_form_fails_for_good_with_the_form_of_its_type() {
+    let cases = [
+        (json!(7), r#""type" is success, failure, decision"#),
+        (json!({"type": "what"}), r#""type" is success, failure, decision"#),
+        (json!({"type": "success", "resutl": 1}), r#"{"type": "success", "result": any}"#),
+        (json!({"type": "failure", "message": 7}), r#""message": string"#),
+        (json!({"type": "decision", "create_steps": "a"}), r#""create_steps": [names of steps]"#),
+        (json!({"type": "batches", "cursors": 3}), r#""cursors": [any]"#),
+        (json!({"type": "checkpoint", "items_processed": 1}), r#""cursor": any"#),
+    ];
+    for (outcome, form) in cases {
+        let body = json!({"$tasker": outcome}).to_string();
+        let error = answered("200 OK", "", &body).await.unwrap_err();
+        assert!(!error.is_retryable() && error.message().contains("under $tasker"), "{error}");
+        assert!(error.message().contains(form), "{outcome}: {error}");
+    }
 }
 
 #[tokio::test]
