@@ -210,6 +210,25 @@ async fn http_posts_the_step_and_takes_json_after_a_500() {
 }
 
 #[tokio::test]
+async fn http_after_a_checkpoint_has_another_idempotency_key_and_the_same_on_every_attempt_from_there() {
+    const YIELDS: &str =
+        r#"{"$tasker": {"type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9}}"#;
+    let server = WebServer::start(&[(200, YIELDS), (500, "overloaded"), (200, "1")]).await;
+    let world = World::with(charge(&server)).await;
+    let worker = world.worker(|w| w.http_allow(&server.address)).await;
+    let id = world.enqueue(json!({})).await;
+    assert_eq!(world.result(id).await, json!({"only": 1}));
+    let requests = server.requests();
+    let keys: Vec<&str> =
+        requests.iter().map(|request| request.headers["idempotency-key"].as_str()).collect();
+    let [before, after, again] = keys[..] else { panic!("{keys:?}") };
+    assert_eq!(before, format!("{id}:only"));
+    assert_eq!(after, again);
+    assert_eq!(after.strip_prefix(&format!("{before}:")).unwrap().len(), 16);
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_404_is_permanent() {
     let server = WebServer::start(&[(404, "who?")]).await;
     let world = World::with(charge(&server)).await;
