@@ -8,7 +8,7 @@ begin
     if not found then
         perform tasker.refuse_unknown_task(p_task_id);
     elsif v_done and v_result is null then
-        select coalesce(jsonb_object_agg(s.name, s.result), '{}') into v_result
+        select coalesce(jsonb_object_agg(p.name, case when p.type = 'batch_worker' then tasker.batch_summary(t.task_id, p.name) else s.result end), '{}') into v_result
           from tasker.tasks t
           join tasker.templates v on v.template_id = t.template_id
           join tasker.template_steps p on p.template_id = t.template_id
@@ -19,10 +19,12 @@ begin
                                           join tasker.steps c on c.task_id = t.task_id and c.name in (e.child, tasker.instance_name(e.child, 1))
                                          where e.template_id = t.template_id and e.parent = p.name)
                                     else p.is_leaf end as is_leaf offset 0) l
-          join tasker.steps s on s.task_id = t.task_id and s.template_step = p.name and s.satisfied and s.state <> 'error'
-         where t.task_id = p_task_id and l.is_leaf;
+          left join tasker.steps s on s.task_id = t.task_id and s.name = p.name
+         where t.task_id = p_task_id and l.is_leaf
+           and (s.satisfied or p.type = 'batch_worker' and exists (select from tasker.template_edges e join tasker.steps b on b.task_id = t.task_id and b.name = e.parent
+                                                                     where e.template_id = t.template_id and e.child = p.name and b.satisfied));
     end if;
     return v_result;
 end
 $$;
-comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name, or what an operator gave who resolved it; null while it is not complete. Error: TK004 no such task.';
+comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name, of a batch its summary, or what an operator gave who resolved it; null while it is not complete. Error: TK004 no such task.';

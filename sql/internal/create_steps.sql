@@ -12,8 +12,17 @@ begin
           join tasker.template_steps p on p.template_id = g.template_id and p.name = n.step
          where n.presence = 'exists' and not g.made ? n.step
     ), batches as materialized (
-        select n.*, c.batchable, c.cursors from nodes n cross join lateral tasker.batch_cursors(n.task_id, n.template_id, n.step) c
+        -- Read and counted once for each batch, however many steps come after it.
+        select n.task_id, n.step, c.batchable, c.cursors, jsonb_array_length(c.cursors) as open, n.level, n.position, n.max_attempts
+          from nodes n cross join lateral tasker.batch_cursors(n.task_id, n.template_id, n.step) c
          where n.type = 'batch_worker'
+        union all
+        select m.task_id, m.parent, null, null, (select count(*) from tasker.steps s where s.task_id = m.task_id and s.template_step = m.parent and not s.satisfied), null, null, null
+          from (select distinct n.task_id, e.parent
+                  from nodes n
+                  join tasker.template_edges e on e.template_id = n.template_id and e.child = n.step
+                  join tasker.template_steps q on q.template_id = n.template_id and q.name = e.parent and q.type = 'batch_worker'
+                 where n.made ? e.parent) m
     ), rows as (
         select n.task_id, n.step as name, n.step as template_step, null::int as instance, null::jsonb as inputs, w.waiting_on, n.level, n.position, n.max_attempts,
                n.type in ('decision', 'batchable') as decides
@@ -21,10 +30,9 @@ begin
          -- Read from the present state, which includes what the caller has just settled. Of what is made now nothing is satisfied.
          cross join lateral (
              select coalesce(sum(case
-                        when q.type <> 'batch_worker' then (select case when count(*) = 0 then 1 else count(*) filter (where not s.satisfied) end
-                                                              from tasker.steps s where s.task_id = n.task_id and s.name = e.parent)
-                        when n.made ? e.parent then (select count(*) from tasker.steps s where s.task_id = n.task_id and s.template_step = e.parent and not s.satisfied)
-                        else (select jsonb_array_length(c.cursors) from tasker.batch_cursors(n.task_id, n.template_id, e.parent) c) end), 0)::int as waiting_on
+                        when q.type = 'batch_worker' then (select b.open from batches b where b.task_id = n.task_id and b.step = e.parent)
+                        else (select case when count(*) = 0 then 1 else count(*) filter (where not s.satisfied) end
+                                from tasker.steps s where s.task_id = n.task_id and s.name = e.parent) end), 0)::int as waiting_on
                from tasker.template_edges e
                join tasker.template_steps q on q.template_id = e.template_id and q.name = e.parent
               where e.template_id = n.template_id and e.child = n.step and n.known ->> e.parent = 'exists') w
@@ -44,7 +52,7 @@ begin
         returning task_id, name, waiting_on = 0 and not p_later as ready, state = 'pending' as held
     )
     select array_agg(m.task_id) filter (where m.ready), array_agg(m.name) filter (where m.ready), array_agg(m.held) filter (where m.ready),
-           (select array_agg(b.task_id) from batches b), (select array_agg(b.batchable) from batches b),
+           (select array_agg(b.task_id) from batches b where b.cursors is not null), (select array_agg(b.batchable) from batches b where b.cursors is not null),
            (select array_agg(c.task_id order by c.task_id) from (select distinct m.task_id from made m) c),
            (select array_agg(c.n order by c.task_id) from (select m.task_id, count(*)::int as n from made m group by 1) c)
       into ready_tasks, ready_steps, ready_held, v_batch_tasks, v_batch_steps, made_tasks, made_counts

@@ -27,7 +27,7 @@ begin
      where k.known is not null;
     v_made := v_known;
     for v_level in coalesce(v_first, 1) .. coalesce(v_last, 0) loop
-        with edges as (
+        with edges as materialized (
             select k.n, p.name as child, p.type,
                    case when k.known ->> e.parent = 'not_chosen' then 'dead'
                         when k.known ->> e.parent = 'undecided' then 'unknown'
@@ -42,7 +42,7 @@ begin
               join tasker.template_steps q on q.template_id = k.template_id and q.name = e.parent
               -- One that has come into being just now has not decided.
               left join lateral (select coalesce(bool_or(s.satisfied), false) as satisfied, (array_agg(s.decided))[1] as decided
-                                   from tasker.steps s where s.task_id = k.task_id and s.name = e.parent) b on q.type in ('decision', 'batchable')
+                                   from tasker.steps s where s.task_id = k.task_id and s.name = e.parent and q.type in ('decision', 'batchable')) b on true
         ), judged as (
             select d.n, d.child,
                    case when d.type = 'deferred' then case when bool_or(d.edge = 'unknown') then 'undecided' when bool_or(d.edge = 'live') then 'exists' else 'not_chosen' end

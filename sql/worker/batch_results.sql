@@ -12,10 +12,10 @@ begin
     return query
         select p.instance, p.name, p.state::text, p.inputs, p.result, p.error
           from (select s.*, n, sum(pg_column_size(s.result)) over (order by n) as bytes
-                  from generate_series(coalesce(p_after, 0) + 1, coalesce(p_after, 0) + p_max) n
+                  from generate_series(coalesce(p_after, 0)::bigint + 1, coalesce(p_after, 0)::bigint + p_max) n
                  cross join lateral (select * from tasker.steps s where s.task_id = p_task_id and s.name = tasker.instance_name(p_step, n) offset 0) s) p
          -- A page of large results is a short one.
-         where p.n = coalesce(p_after, 0) + 1 or coalesce(p.bytes, 0) <= (select c.max_result_bytes * 8::bigint from tasker.settings c)
+         where p.n = coalesce(p_after, 0)::bigint + 1 or coalesce(p.bytes, 0) <= (select c.max_result_bytes * 8::bigint from tasker.settings c)
          order by p.n;
 end
 $$;

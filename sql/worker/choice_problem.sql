@@ -31,9 +31,7 @@ begin
                 format('the worker_step of "%s" is one of %s; it is %s', p_step, array_to_string(v_workers, ', '), coalesce(left((p_outcome -> 'worker_step')::text, 100), 'missing'))
             when jsonb_array_length(p_outcome -> 'cursors') > v_limits.max_instances then
                 format('"%s" gave %s cursors; the limit is %s (max_instances in tasker.settings): let each cover more', p_step, jsonb_array_length(p_outcome -> 'cursors'), v_limits.max_instances)
-            when octet_length((p_outcome -> 'cursors')::text) > v_limits.max_result_bytes * 32::bigint then
-                format('the cursors of "%s" have %s bytes; the limit is %s (32 times max_result_bytes in tasker.settings): make them references', p_step,
-                       octet_length((p_outcome -> 'cursors')::text), v_limits.max_result_bytes * 32::bigint) end;
+            else tasker.result_too_large(p_outcome -> 'cursors', 'array of all cursors', 32) end;
     end if;
     v_chosen := array(select distinct jsonb_array_elements_text(p_outcome -> 'create_steps'));
     v_unknown := array(select c from unnest(v_chosen) c where c <> all (v_children) order by 1);

@@ -3,6 +3,13 @@ returns table (task_id uuid, step text, template_id uuid, template_step text, ha
                inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval)
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that calls it.
 language sql stable as $$
+    with before as materialized (
+        -- Read only where a step comes after a batch.
+        select c.task_id, a.child, a.parent from unnest(p_task_ids, p_steps) c(task_id, step) cross join lateral tasker.batches_before(c.task_id, c.step) a
+    ), batches as materialized (
+        -- Once for each batch, however many steps come after it.
+        select d.task_id, d.parent, tasker.batch_summary(d.task_id, d.parent) as summary from (select distinct b.task_id, b.parent from before b) d
+    )
     select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
            coalesce(r.results, '{}') || coalesce(b.batches, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent, p.lease
       from unnest(p_task_ids, p_steps) c(task_id, step)
@@ -13,12 +20,8 @@ language sql stable as $$
                            from tasker.template_edges e
                            join tasker.steps q on q.task_id = c.task_id and q.name = e.parent
                           where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) r on p.parent_count > 0
-      -- A batch whose batchable does not exist is not there either.
-      left join lateral (select jsonb_object_agg(e.parent, tasker.batch_summary(c.task_id, e.parent)) as batches
-                           from tasker.template_edges e
-                           join tasker.template_steps w on w.template_id = e.template_id and w.name = e.parent and w.type = 'batch_worker'
-                           join tasker.template_edges g on g.template_id = e.template_id and g.child = e.parent
-                           join tasker.steps q on q.task_id = c.task_id and q.name = g.parent
-                          where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) b on p.after_batch
+      left join lateral (select jsonb_object_agg(m.parent, m.summary) as batches
+                           from before d join batches m on m.task_id = d.task_id and m.parent = d.parent
+                          where d.task_id = c.task_id and d.child = s.template_step) b on p.after_batch
 $$;
 comment on function tasker.claimed_steps(uuid[], text[]) is 'What a worker is told about steps it has just claimed.';

@@ -12,8 +12,8 @@ begin
         select i.n, s.task_id, s.name, s.msg_id,
                jsonb_build_object('cursor', i.outcome -> 'cursor', 'items_processed', tasker.to_items(i.outcome -> 'items_processed'),
                                   'accumulated', coalesce(i.outcome -> 'accumulated', 'null')) as checkpoint
-          from (select distinct on (1, 2) * from unnest(p_task_ids, p_steps, p_claim_nos, p_outcomes, p_errors) with ordinality i(task_id, step, claim_no, outcome, error, n)
-                 where i.outcome ->> 'type' = 'checkpoint' and i.error is null order by 1, 2, i.n) i
+          from (select distinct on (1, 2, 3) * from unnest(p_task_ids, p_steps, p_claim_nos, p_outcomes, p_errors) with ordinality i(task_id, step, claim_no, outcome, error, n)
+                 where i.outcome ->> 'type' = 'checkpoint' and i.error is null order by 1, 2, 3, i.n) i
          cross join lateral (select * from tasker.steps s where s.task_id = i.task_id and s.name = i.step and s.claim_no = i.claim_no and s.state = 'in_progress' offset 0) s
     ), moved as (
         -- The way of a release. Attempts count from the last progress: a long step outlives more crashes than it has attempts.

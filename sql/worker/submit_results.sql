@@ -29,7 +29,7 @@ begin
     end if;
     -- Locked in key order, so that two submits of the same steps cannot wait for each other in a circle.
     select coalesce(bool_or(s.decides), false) into v_decides
-      from (select distinct on (1, 2) * from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no) order by 1, 2) i
+      from (select distinct on (1, 2, 3) * from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no) order by 1, 2, 3) i
      cross join lateral (select s.decides from tasker.steps s where s.task_id = i.task_id and s.name = i.step
                             and s.claim_no = i.claim_no and s.state = 'in_progress' for no key update) s;
     v_yields := exists (select from unnest(v_outcomes) o where o ->> 'type' = 'checkpoint');
@@ -48,6 +48,7 @@ begin
           from (select distinct on (1, 2, 3) * from unnest(v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations)
                                        with ordinality i(task_id, step, claim_no, outcome, error, duration, n) order by 1, 2, 3, i.n) r
          where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress'
+           and (r.error is not null or r.outcome ->> 'type' <> 'checkpoint')
         returning r.n, s.task_id, s.name, s.claim_no, s.msg_id
     )
     select array_agg(s.n), array_agg(s.task_id), array_agg(s.msg_id), array_agg(tasker.result_message(s.task_id, s.name, s.claim_no))
