@@ -13,7 +13,6 @@ declare
     v_dead_tasks   uuid[];
     v_dead_steps   text[];
     v_details      text[];
-    v_failed       int;
     v_stopped      uuid[];
 begin
     -- 1. Read the messages.
@@ -32,8 +31,8 @@ begin
     end if;
     -- on_failure: fail. What has not finished is cancelled before the task is counted. And those that ran out of attempts.
     select coalesce(array_agg(distinct s.task_id) filter (where v.on_failure = 'fail'), '{}'), array_agg(s.task_id) filter (where e.exhausted),
-           array_agg(s.step) filter (where e.exhausted), array_agg(s.error ->> 'message') filter (where e.exhausted), count(*)
-      into v_failing, v_dead_tasks, v_dead_steps, v_details, v_failed
+           array_agg(s.step) filter (where e.exhausted), array_agg(s.error ->> 'message') filter (where e.exhausted)
+      into v_failing, v_dead_tasks, v_dead_steps, v_details
       from unnest(v_settled) s
       join tasker.templates v on v.template_id = s.template_id
      cross join lateral (select (s.error ->> 'retryable')::boolean or s.error ->> 'code' = 'lease_expired' as exhausted) e
@@ -44,7 +43,7 @@ begin
     end if;
     -- 4 to 7.
     select a.enqueued, a.held, a.finished into enqueued, v_held, finished from tasker.advance_tasks(v_settled, v_now, v_failing) a;
-    if v_failed > 0 then
+    if exists (select from unnest(v_settled) s where s.state = 'error' and not s.satisfied) then
         v_stopped := tasker.stop_batches(v_settled, v_failing, v_now);
         if v_stopped is not null then
             perform tasker.recount_tasks(v_stopped);

@@ -21,17 +21,16 @@ begin
          where v_names[n] ~ '_[0-9]{3,}$' and regexp_replace(v_names[n], '_[0-9]{3,}$', '') = any (v_names);
     -- Dependencies that name a step go on to the search for cycles.
     return query
-        select format('/steps/%s/dependencies/%s', s.n - 1, d.n - 1),
+        select format('/steps/%s/dependencies/%s', d.step_n - 1, d.n - 1),
                case when jsonb_typeof(d.v) <> 'string' then 'invalid_type' when d.v #>> '{}' <> all (v_names) then 'unknown_dependency'
-                    when d.v #>> '{}' = v_names[s.n] then 'cycle' else 'duplicate_dependency' end,
+                    when d.v #>> '{}' = v_names[d.step_n] then 'cycle' else 'duplicate_dependency' end,
                case when jsonb_typeof(d.v) <> 'string' then 'a dependency must be the name of a step'
                     when d.v #>> '{}' <> all (v_names) then format('there is no step "%s" to depend on', d.v #>> '{}')
-                    when d.v #>> '{}' = v_names[s.n] then format('cycle: %s → %s', v_names[s.n], v_names[s.n])
+                    when d.v #>> '{}' = v_names[d.step_n] then format('cycle: %s → %s', v_names[d.step_n], v_names[d.step_n])
                     else format('"%s" is named twice', d.v #>> '{}') end
-          from tasker.template_dependencies(p_steps) d(n, v, step_n)
-          join generate_subscripts(v_names, 1) s(n) on s.n = d.step_n
-         where jsonb_typeof(d.v) <> 'string' or coalesce(d.v #>> '{}' <> all (array_remove(v_names, null)), true) or d.v #>> '{}' = v_names[s.n]
-            or exists (select from tasker.template_dependencies(p_steps) o(n, v, step_n) where o.step_n = d.step_n and o.n < d.n and o.v = d.v);
+          from (select d.*, row_number() over (partition by d.step_n, d.v order by d.n) as nth from tasker.template_dependencies(p_steps) d(n, v, step_n)) d
+         where jsonb_typeof(d.v) <> 'string' or coalesce(d.v #>> '{}' <> all (array_remove(v_names, null)), true) or d.v #>> '{}' = v_names[d.step_n] or d.nth > 1
+         order by d.step_n, d.n;
     select array_agg(d.v #>> '{}'), array_agg(v_names[d.step_n]) into v_parents, v_children
       from tasker.template_dependencies(p_steps) d(n, v, step_n)
      where d.v #>> '{}' = any (v_names) and d.v #>> '{}' <> v_names[d.step_n];

@@ -1,8 +1,7 @@
 create function tasker.insert_template(p_definition jsonb, p_hash text) returns uuid
 language plpgsql volatile set search_path = '' as $$
 declare
-    v_id     uuid := tasker.new_id();
-    v_level  int := 0;
+    v_id  uuid := tasker.new_id();
 begin
     insert into tasker.templates (template_id, namespace, name, version, definition, content_hash, input_schema, on_failure, applied_no, created_at,
         max_waiting_for_dependencies_minutes, max_waiting_for_retry_minutes, max_steps_in_process_minutes, max_duration_minutes, retention_days)
@@ -15,8 +14,8 @@ begin
     select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
       from tasker.template_dependencies(p_definition -> 'steps') d;
     insert into tasker.template_steps (template_id, name, position, level, type, failure_strategy, handler, config, max_attempts, backoff,
-                                       backoff_base_ms, max_backoff_ms, jitter, timeout, lease, parent_count, is_leaf)
-    select v_id, e.s ->> 'name', e.n, 0, coalesce(e.s ->> 'type', 'standard'),
+                                       backoff_base_ms, max_backoff_ms, jitter, timeout, lease, parent_count, is_leaf, initial, after_batch, decision_depth)
+    select v_id, e.s ->> 'name', e.n, l.level, coalesce(e.s ->> 'type', 'standard'),
            case when e.s ->> 'type' = 'batch_worker' then coalesce(e.s ->> 'failure_strategy', 'fail_fast') end,
            -- An entry point of a handler is a handler by itself to everything but the program that has it.
            concat_ws('.', e.s #>> '{handler,callable}', e.s #>> '{handler,method}'), coalesce(e.s #> '{handler,config}', '{}'),
@@ -28,30 +27,10 @@ begin
            make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
            make_interval(secs => (e.s ->> 'lease_seconds')::double precision),
            (select count(*) from tasker.template_edges x where x.template_id = v_id and x.child = e.s ->> 'name'),
-           not exists (select from tasker.template_edges x where x.template_id = v_id and x.parent = e.s ->> 'name')
-      from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n);
-    -- A step's level is one more than its deepest parent's.
-    loop
-        update tasker.template_steps c set level = v_level + 1
-         where c.template_id = v_id
-           and exists (select from tasker.template_edges e join tasker.template_steps p on p.template_id = v_id and p.name = e.parent
-                        where e.template_id = v_id and e.child = c.name and p.level = v_level);
-        exit when not found;
-        v_level := v_level + 1;
-    end loop;
-    -- What depends on a choice, near or far, does not exist from the start.
-    for v_n in 0 .. v_level loop
-        update tasker.template_steps c
-           set initial = coalesce(x.initial, true), after_batch = coalesce(x.after_batch, false),
-               decision_depth = coalesce(x.depth, 0) + (c.type = 'decision')::int
-          from tasker.template_steps s
-          left join lateral (select bool_and(p.initial and p.type <> 'decision' and not (p.type = 'batchable' and s.type = 'batch_worker')) as initial,
-                                    bool_or(p.type = 'batch_worker') as after_batch, max(p.decision_depth) as depth
-                               from tasker.template_edges e
-                               join tasker.template_steps p on p.template_id = v_id and p.name = e.parent
-                              where e.template_id = v_id and e.child = s.name) x on true
-         where s.template_id = v_id and s.level = v_n and c.template_id = v_id and c.name = s.name;
-    end loop;
+           not exists (select from tasker.template_edges x where x.template_id = v_id and x.parent = e.s ->> 'name'),
+           l.initial, l.after_batch, l.decision_depth
+      from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n)
+      join tasker.graph_levels(p_definition -> 'steps') l on l.n = e.n;
     update tasker.templates t set dynamic = true
      where t.template_id = v_id and exists (select from tasker.template_steps s where s.template_id = v_id and not s.initial);
     return v_id;

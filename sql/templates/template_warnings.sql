@@ -45,7 +45,8 @@ begin
     return query
         select format('/steps/%s/type', d.n - 1), 'deep_decision',
                format('the decision "%s" is nested %s deep; more than %s (max_decision_depth in tasker.settings) are refused when they choose a step', d.name, d.depth, c.max_decision_depth)
-          from tasker.decision_depths(v_steps) d
+          from (select l.n, e.s ->> 'name' as name, l.decision_depth as depth
+                  from tasker.graph_levels(v_steps) l join jsonb_array_elements(v_steps) with ordinality e(s, n) on e.n = l.n where e.s ->> 'type' = 'decision') d
           join tasker.settings c on d.depth > c.max_decision_depth
          order by d.n;
 end
