@@ -158,7 +158,7 @@ pub fn graph(n: usize) -> impl Strategy<Value = Graph> {
         5 => Just(Kind::Standard),
         3 => Just(Kind::Decision),
         3 => Just(Kind::Deferred),
-        2 => any::<bool>().prop_map(Kind::Worker),
+        3 => any::<bool>().prop_map(Kind::Worker),
     ];
     let step = (kinds, vec(any::<u16>(), 0..4), 1..4_i32);
     (vec(step, n), prop_oneof![1 => Just(false), 2 => Just(true)])
