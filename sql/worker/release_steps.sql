@@ -9,9 +9,9 @@ declare
 begin
     perform tasker.set_actor(p_worker_id, coalesce(p_reason, 'released'));
     with claims as (
-        select distinct on (1, 2) tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no
+        select distinct on (1, 2, 3) tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no
           from jsonb_array_elements(p_claims) e(c)
-         order by 1, 2
+         order by 1, 2, 3
     ), held as materialized (
         select s.task_id, s.name, s.msg_id from claims i
          cross join lateral (select * from tasker.steps s where s.task_id = i.task_id and s.name = i.step

@@ -380,3 +380,65 @@ async fn ten_thousand_instances_are_created_in_one_call_and_processed_by_index()
     assert!(read < 5_000, "{read} rows read by sequential scans");
     assert!(fetched < 50_000, "{fetched} rows of steps fetched for 500 results");
 }
+
+#[tokio::test]
+async fn any_cursor_can_be_looked_at() {
+    let e = engine("fail_fast").await;
+    let huge = "9".repeat(100_000);
+    let cursors = format!(
+        r#"[{{"start": -{huge}, "end": {huge}}}, {{"start": 1, "end": 3}}, {{"start": 3, "end": 1}}, {{"start": "a", "end": 9}}, null, [1]]"#
+    );
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    sqlx::query(
+        "select tasker.submit_results($1, jsonb_build_array(jsonb_build_object('task_id', $2, 'step', 'split', 'claim_no', $3,
+                    'outcome', jsonb_build_object('type', 'batches', 'cursors', $4::text::jsonb))))",
+    )
+    .bind(e.worker)
+    .bind(id)
+    .bind(split.claim_no)
+    .bind(cursors)
+    .execute(e.pool())
+    .await
+    .unwrap();
+    e.process().await;
+    assert_eq!(
+        e.text("select items_total::text from tasker.batch_overview where task_id = $1", id).await,
+        "7",
+        "two of the range, one of each other"
+    );
+}
+
+#[tokio::test]
+async fn a_batch_that_nothing_follows_is_its_summary_in_the_tasks_result() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&BATCH[..2])).await;
+    let id = batch(&e, json!([1, 2])).await;
+    for claim in e.claim(9).await {
+        e.succeed(&claim, json!(claim.step)).await;
+    }
+    e.process().await;
+    let result: Value =
+        sqlx::query_scalar("select tasker.task_result($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    let summary = json!({"instances": 2, "complete": 2, "failed": 0, "results": ["work_001", "work_002"]});
+    assert_eq!(result, json!({"work": summary}));
+}
+
+#[tokio::test]
+async fn a_batch_is_read_once_however_many_steps_follow_it() {
+    let e = Engine::new().await;
+    let names: Vec<String> = (0..60).map(|n| format!("after_{n:02}")).collect();
+    let mut steps = BATCH[..2].to_vec();
+    steps.extend(names.iter().map(|name| (name.as_str(), "standard", &["work"] as &[&str])));
+    e.apply(growing_flow(&steps)).await;
+    let path = "x".repeat(500);
+    let cursors: Vec<Value> = (0..3_000).map(|n| json!({"start": n, "end": n + 1, "file": path})).collect();
+    let id = e.start().await;
+    let split = pick(&e.claim(9).await, "split");
+    assert_eq!(e.split(&split, json!(cursors)).await, "accepted");
+    let begun = Instant::now();
+    e.process().await;
+    assert!(begun.elapsed() < SOON, "{:?} for 3,000 instances and 60 steps after them", begun.elapsed());
+    let waits = "select count(*)::text from tasker.steps where task_id = $1 and waiting_on = 3000";
+    assert_eq!(e.text(waits, id).await, "60");
+}

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use tasker_tests::{
-    engine::{Claim, Engine},
+    engine::{Claim, Engine, growing_flow},
     invariants::assert_invariants,
 };
 use uuid::Uuid;
@@ -186,4 +186,46 @@ async fn checkpoints_and_results_go_in_one_call() {
     assert_invariants(e.pool()).await;
     assert_eq!(e.drain().await, ["a", "c"]);
     assert_eq!(e.task_state(id).await, "complete");
+}
+
+/// What a worker sends that took its own step again: the results of both claims, in one call.
+async fn submit_both(e: &Engine, claims: [&Claim; 2], outcomes: [Value; 2]) -> Vec<String> {
+    let results: Vec<Value> = claims
+        .iter()
+        .zip(outcomes)
+        .map(|(claim, outcome)| json!({"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome}))
+        .collect();
+    sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
+        .bind(e.worker)
+        .bind(json!(results))
+        .fetch_all(e.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_lost_claims_checkpoint_does_not_stand_in_the_way_of_the_claim_that_counts() {
+    let (e, id) = one_step().await;
+    let lost = only(&e).await;
+    e.expire_leases().await;
+    let counts = only(&e).await;
+    let answers = submit_both(&e, [&lost, &counts], [checkpoint(1), checkpoint(2)]).await;
+    assert_eq!(answers, ["stale", "accepted"]);
+    assert_eq!(e.step_state(id, "a").await, "enqueued");
+    assert_eq!(only(&e).await.checkpoint.unwrap()["cursor"], json!(2));
+    assert_invariants(e.pool()).await;
+}
+
+#[tokio::test]
+async fn a_lost_claims_success_does_not_hide_that_a_decision_is_missing() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&[("route", "decision", &[]), ("a", "standard", &["route"])])).await;
+    let id = e.start().await;
+    let lost = only(&e).await;
+    e.expire_leases().await;
+    let counts = only(&e).await;
+    let success = || json!({"type": "success", "result": null});
+    assert_eq!(submit_both(&e, [&lost, &counts], [success(), success()]).await, ["stale", "rejected"]);
+    e.process().await;
+    assert_eq!(e.step_state(id, "route").await, "error");
 }
