@@ -1,7 +1,7 @@
 //! Random graphs with random outcomes, crashes, and operators, run by the engine and by a model of it in memory: after
 //! every action both must say the same of every step and of the task.
 //!
-//! `cargo test -p tasker-tests --test model -- --ignored` runs ten thousand cases, TASKER_MODEL_CASES another number. A failing case is shrunk and printed.
+//! TASKER_MODEL_CASES=10000 makes a long run of it, an hour or so. A failing case is shrunk and printed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod actions;
@@ -26,13 +26,12 @@ const RETRIES: u32 = 2;
 
 #[test]
 fn the_engine_does_what_the_model_does() {
-    run(300);
-}
-
-#[test]
-#[ignore = "the long run, half an hour: see the module; the normal run is the test above"]
-fn the_engine_does_what_the_model_does_ten_thousand_times() {
-    run(10_000);
+    let cases = std::env::var("TASKER_MODEL_CASES").map_or(300, |cases| cases.parse().unwrap());
+    match try_run(cases, 500, None, Database::new) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, case)) => panic!("{reason}\nin the smallest case found: {case:#?}"),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A function of the engine, and what in it becomes what: the model must see each.
@@ -90,15 +89,6 @@ fn find(sabotage: &[(&str, &str, &str)]) {
         let found = try_run(1_000, 0, Some(SEED), broken);
         println!("{function}, {from}: {:?}", began.elapsed());
         assert!(found.is_err(), "in {function}, {from} was broken, and nothing was found");
-    }
-}
-
-fn run(cases: u32) {
-    let cases = std::env::var("TASKER_MODEL_CASES").map_or(cases, |cases| cases.parse().unwrap());
-    match try_run(cases, 500, None, Database::new) {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, case)) => panic!("{reason}\nin the smallest case found: {case:#?}"),
-        Err(error) => panic!("{error}"),
     }
 }
 
