@@ -76,7 +76,7 @@ pub async fn run_example(
 /// Applies a template file.
 pub(crate) async fn apply(pool: &PgPool, name: &str, text: &str) -> Result<TemplateFile> {
     let file = TemplateFile::parse(name, text).map_err(Error::Template)?;
-    template::apply(pool, &file).await?;
+    template::apply(pool, file.definition()).await?;
     Ok(file)
 }
 

@@ -74,7 +74,7 @@ fn doomed(builder: WorkerBuilder) -> WorkerBuilder {
 async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     let db = TestDb::new().await;
     let file = template::TemplateFile::parse("strikes_batch.yaml", strikes_batch::TEMPLATE).unwrap();
-    template::apply(&db.pool, &file).await.unwrap();
+    template::apply(&db.pool, file.definition()).await.unwrap();
     let mut engine = Engine::start(&db.url, doomed).await.unwrap();
     let task = client::NewTask::new("examples", "strikes_batch");
     let work = async {

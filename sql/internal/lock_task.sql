@@ -11,8 +11,7 @@ begin
     elsif p_step is not null then
         perform from tasker.steps s where s.task_id = p_task_id and s.name = p_step for no key update;
         if not found then
-            raise exception 'task % has no step "%"%', p_task_id, p_step, coalesce(': ' || tasker.why_unmade(p_task_id, p_step), '')
-                using errcode = 'TK032', hint = 'tasker.step_overview (tasker task show) lists its steps; a task in pending has none yet.';
+            perform tasker.refuse_unknown_step(p_task_id, p_step);
         end if;
     end if;
     return v_task;

@@ -1,10 +1,14 @@
-create function tasker.match_tasks(p_filter jsonb, p_states tasker.task_state[], p_max int, p_lock boolean) returns uuid[]
+create function tasker.match_tasks(p_filter jsonb, p_states tasker.task_state[], p_max int, p_lock boolean, p_newest boolean default false, p_before uuid default null)
+returns uuid[]
 language plpgsql volatile as $$
 declare
     v_task_ids uuid[];
 begin
-    perform tasker.check_filter(p_filter);
-    if p_lock then
+    -- Looking at all of them is harmless.
+    if not (p_newest and p_filter = '{}') then
+        perform tasker.check_filter(p_filter);
+    end if;
+    if p_lock or p_newest then
         perform tasker.check_max(p_max);
     end if;
     -- By execute, as it is planned with the values: a filter by task_ids uses their key, one without an unfinished state no index.
@@ -17,7 +21,8 @@ begin
            and ($10 is null or t.error ->> ''code'' = $10
                 or exists (select from tasker.steps s where s.task_id = t.task_id and s.state = ''error'' and s.error ->> ''code'' = $10))'
         || case when p_states && '{complete,error,cancelled,resolved_manually}' then '' else ' and t.completed_at is null' end
-        || ' order by t.task_id limit $11' || case when p_lock then ' for no key update skip locked' else '' end || ')
+        || case when p_before is null then '' else ' and t.task_id < $12' end
+        || ' order by t.task_id' || case when p_newest then ' desc' else '' end || ' limit $11' || case when p_lock then ' for no key update skip locked' else '' end || ')
         select array_agg(f.task_id) from free f'
        into v_task_ids
       using p_states, p_filter ->> 'namespace', p_filter ->> 'name', p_filter ->> 'version',
@@ -25,8 +30,8 @@ begin
             case when p_filter ? 'states' then array(select jsonb_array_elements_text(p_filter -> 'states')) end,
             case when p_filter ? 'task_ids' then array(select jsonb_array_elements_text(p_filter -> 'task_ids')::uuid) end,
             (p_filter ->> 'correlation_id')::uuid, (p_filter ->> 'created_after')::timestamptz, (p_filter ->> 'created_before')::timestamptz,
-            p_filter ->> 'error_code', p_max;
+            p_filter ->> 'error_code', p_max, p_before;
     return coalesce(v_task_ids, '{}');
 end
 $$;
-comment on function tasker.match_tasks(jsonb, tasker.task_state[], int, boolean) is 'The tasks in one of p_states that match a filter, oldest first, at most p_max (null: all); with p_lock locked, those skipped that somebody holds. Error: TK030.';
+comment on function tasker.match_tasks(jsonb, tasker.task_state[], int, boolean, boolean, uuid) is 'The tasks in one of p_states that match a filter, oldest first, at most p_max (null: all); with p_lock locked, those skipped that somebody holds; with p_newest the newest first, those before p_before, and {} matches all. Error: TK030.';

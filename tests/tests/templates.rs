@@ -42,7 +42,8 @@ fn file(text: &str) -> TemplateFile {
 
 /// Position and code of every problem.
 async fn problems(db: &TestDb, text: &str) -> Vec<(usize, usize, String)> {
-    let found = template::check(&db.pool, &file(text)).await.unwrap();
+    let file = file(text);
+    let (found, _) = template::validate(&db.pool, file.definition()).await.unwrap().locate(&file);
     found.into_iter().map(|d| (d.position.line, d.position.column, d.code)).collect()
 }
 
@@ -67,7 +68,8 @@ async fn every_problem_is_reported_where_it_stands() {
 #[tokio::test]
 async fn a_number_as_version_is_told_to_take_quotes() {
     let db = TestDb::new().await;
-    let found = template::check(&db.pool, &file(&GOOD.replace("\"1.0.0\"", "1.0"))).await.unwrap();
+    let file = file(&GOOD.replace("\"1.0.0\"", "1.0"));
+    let (found, _) = template::validate(&db.pool, file.definition()).await.unwrap().locate(&file);
     let text = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert!(
         text.starts_with("t.yaml:4:10: version must be a string") && text.contains("in quotes"),
@@ -85,20 +87,21 @@ async fn what_is_no_mapping_is_reported_at_its_beginning() {
 async fn applying_again_changes_nothing_and_other_content_is_refused() {
     let db = TestDb::new().await;
     assert_eq!(problems(&db, GOOD).await, []);
-    let first = template::apply(&db.pool, &file(GOOD)).await.unwrap();
-    let again = template::apply(&db.pool, &file(&file(GOOD).definition().to_string())).await.unwrap();
+    let first = template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
+    let again =
+        template::apply(&db.pool, file(&file(GOOD).definition().to_string()).definition()).await.unwrap();
     assert!(first.created && !again.created);
     assert_eq!(first.template_id, again.template_id);
-    let other = template::apply(&db.pool, &file(&GOOD.replace("EUR", "USD"))).await.unwrap_err();
+    let other = template::apply(&db.pool, file(&GOOD.replace("EUR", "USD")).definition()).await.unwrap_err();
     assert_eq!(other.sqlstate().as_deref(), Some("TK011"));
-    let invalid = template::apply(&db.pool, &file(BAD)).await.unwrap_err();
+    let invalid = template::apply(&db.pool, file(BAD).definition()).await.unwrap_err();
     assert_eq!(invalid.sqlstate().as_deref(), Some("TK010"));
 }
 
 #[tokio::test]
 async fn the_definition_reaches_the_database_unchanged() {
     let db = TestDb::new().await;
-    template::apply(&db.pool, &file(GOOD)).await.unwrap();
+    template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
     let stored =
         tasker_core::client::show_template(&db.pool, "orders", "fulfil", None).await.unwrap().unwrap();
     assert_eq!(stored.definition, *file(GOOD).definition());
@@ -116,7 +119,7 @@ async fn the_lifecycle_is_checked_and_kept() {
     assert_eq!(codes("{ max_minutes: 5 }").await, ["unknown_key"]);
     assert_eq!(codes("[]").await, ["invalid_type"]);
     let good = with("{ max_waiting_for_retry_minutes: 0.5, max_duration_minutes: 7, retention_days: 0 }");
-    template::apply(&db.pool, &file(&good)).await.unwrap();
+    template::apply(&db.pool, file(&good).definition()).await.unwrap();
     let kept: serde_json::Value = sqlx::query_scalar(
         "select jsonb_build_array(max_waiting_for_dependencies_minutes, max_waiting_for_retry_minutes, max_steps_in_process_minutes,
                                   max_duration_minutes, retention_days) from tasker.templates",

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tasker_core::{
     StepState, TaskState,
-    client::{self, By, Instances, NewTask, Presence, StepType, TaskFilter, TaskSelection},
+    client::{self, By, Instances, NewTask, Page, Presence, StepType, TaskSelection},
 };
 use tasker_tests::engine::Engine;
 use uuid::Uuid;
@@ -181,19 +181,22 @@ async fn lists_are_filtered_and_newest_first() {
         client::cancel(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") }).await.unwrap()
     );
     assert!(!client::cancel(e.pool(), ids[1], By::default()).await.unwrap());
-    let list = |filter: TaskFilter, limit| {
+    let list = |filter: TaskSelection, limit| {
         let pool = e.pool().clone();
         async move {
-            let tasks = client::list_tasks(&pool, &filter, limit).await.unwrap();
+            let tasks = client::list_tasks(&pool, &filter, &Page::first(limit)).await.unwrap().items;
             tasks.into_iter().map(|task| task.task_id).collect::<Vec<_>>()
         }
     };
-    let all = TaskFilter::default();
+    let all = TaskSelection::default();
     assert_eq!(list(all.clone(), 10).await, [ids[2], ids[1], ids[0]]);
     assert_eq!(list(all.clone(), 1).await, [ids[2]]);
-    assert_eq!(list(TaskFilter { state: Some(TaskState::Cancelled), ..all.clone() }, 10).await, [ids[1]]);
-    assert_eq!(list(TaskFilter { namespace: Some("test".to_owned()), ..all.clone() }, 10).await.len(), 3);
-    assert_eq!(list(TaskFilter { name: Some("other".to_owned()), ..all }, 10).await.len(), 0);
+    assert_eq!(
+        list(TaskSelection { states: Some(vec![TaskState::Cancelled]), ..all.clone() }, 10).await,
+        [ids[1]]
+    );
+    assert_eq!(list(TaskSelection { namespace: Some("test".to_owned()), ..all.clone() }, 10).await.len(), 3);
+    assert_eq!(list(TaskSelection { name: Some("other".to_owned()), ..all }, 10).await.len(), 0);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use chrono::Utc;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use tasker_core::client::{self, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter};
+use tasker_core::client::{self, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Page};
 use uuid::Uuid;
 
 /// The commands of `tasker dlq`.
@@ -178,7 +178,7 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
 async fn list(pool: &sqlx::PgPool, args: ListArgs, globals: &Globals) -> Result<()> {
     let status = if args.all { None } else { name(args.status.unwrap_or(Status::Pending)) };
     let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id: args.task };
-    let entries = client::list_dead_letters(pool, &filter, args.limit).await?;
+    let entries = client::list_dead_letters(pool, &filter, &Page::first(args.limit)).await?.items;
     match globals.json {
         true => output::print_json(&entries),
         false if entries.is_empty() => {

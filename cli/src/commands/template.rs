@@ -134,7 +134,7 @@ async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     let mut result = Ok(ExitCode::SUCCESS);
     for input in &inputs {
         let Some(file) = &input.parsed else { continue };
-        match template::apply(&pool, file).await {
+        match template::apply(&pool, file.definition()).await {
             Ok(applied) => {
                 if !globals.json {
                     let what = if applied.created { "applied" } else { "unchanged, applied before:" };
@@ -188,10 +188,9 @@ fn read(name: &str) -> std::io::Result<String> {
 async fn check_all(pool: &PgPool, inputs: &mut [Input]) -> Result<()> {
     for input in inputs {
         if let Some(file) = &input.parsed {
-            input.problems.extend(template::check(pool, file).await?);
-            if input.problems.is_empty() {
-                input.warnings = template::warnings(pool, file).await?;
-            }
+            let (problems, warnings) = template::validate(pool, file.definition()).await?.locate(file);
+            input.problems.extend(problems);
+            input.warnings = warnings;
         }
     }
     Ok(())

@@ -8,14 +8,13 @@ use serde_json::Value;
 use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
-const LIST: &str = "select to_jsonb(v) - 'age' from tasker.dlq_overview v where ($1::text is null or v.reason = $1) \
-     and ($2::text is null or v.status = $2) and ($3::uuid is null or v.task_id = $3) limit $4";
 const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('snapshot', d.snapshot, 'message', d.message) \
      from tasker.dlq_overview v join tasker.dlq_entries d using (entry_id) where v.entry_id = $1";
 const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
 
 /// A row of `tasker.dlq_overview`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// The entry.
     pub entry_id: Uuid,
@@ -51,6 +50,7 @@ pub struct DeadLetter {
 
 /// A dead letter with what it keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetterDetails {
     /// What the list shows.
     #[serde(flatten)]
@@ -63,6 +63,7 @@ pub struct DeadLetterDetails {
 
 /// A row of `tasker.dlq_counts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetterCount {
     /// As in [`DeadLetter`].
     pub reason: String,
@@ -83,25 +84,6 @@ pub struct DeadLetterFilter {
     pub status: Option<String>,
     /// Only of this task.
     pub task_id: Option<Uuid>,
-}
-
-/// Dead letters in the order to look at them, at most `limit`.
-///
-/// # Errors
-/// Database errors only.
-pub async fn list_dead_letters(
-    executor: impl PgExecutor<'_>,
-    filter: &DeadLetterFilter,
-    limit: u32,
-) -> Result<Vec<DeadLetter>> {
-    let rows = sqlx::query_scalar(LIST)
-        .bind(&filter.reason)
-        .bind(&filter.status)
-        .bind(filter.task_id)
-        .bind(i64::from(limit))
-        .fetch_all(executor)
-        .await?;
-    Ok(unwrapped(rows))
 }
 
 /// A dead letter with its snapshot or message.
@@ -181,7 +163,8 @@ pub async fn retry_dead_letter(
 }
 
 /// What one call of [`prune`] removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pruned {
     /// Finished tasks, with their steps and audit.
     pub tasks: i32,

@@ -8,6 +8,7 @@ use super::{
     },
 };
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool, types::Json};
 use uuid::Uuid;
 
@@ -21,7 +22,8 @@ pub enum Instances {
 }
 
 /// The graph of a task: steps, dependencies, and batches, all roots first.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskGraph {
     /// The steps that exist, and the instances asked for.
     pub steps: Vec<StepOverview>,
@@ -67,6 +69,19 @@ pub async fn task_transitions(
     let of_task = sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(pool).await?;
     let of_steps = sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(pool).await?;
     Ok((unwrapped(of_task), unwrapped(of_steps)))
+}
+
+/// The audit of one step, oldest first.
+///
+/// # Errors
+/// Database errors only; of a step that is not there it is empty.
+pub async fn step_transitions(
+    executor: impl PgExecutor<'_>,
+    task_id: Uuid,
+    step: &str,
+) -> Result<Vec<StepTransition>> {
+    let rows = sqlx::query_scalar(views::TRANSITIONS_OF_STEP).bind(task_id).bind(step).fetch_all(executor);
+    Ok(unwrapped(rows.await?))
 }
 
 /// The batches of a task with their progress, roots first.

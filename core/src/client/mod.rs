@@ -1,18 +1,25 @@
 //! The client's part of the SQL API as typed calls. Each is one round trip; those that take an executor
 //! run in the caller's own transaction when given one.
 
+mod analytics;
 mod dead_letters;
 mod details;
+mod lists;
 mod operator;
 mod queues;
 mod views;
 
+pub use analytics::{FailureRate, Sample, SlowStep, Throughput, failure_rates, slowest_steps, throughput};
 pub use dead_letters::{
     DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Pruned, add_dead_letter,
-    count_dead_letters, list_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
+    count_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
 };
 pub use details::{
-    Instances, TaskGraph, list_batches, show_task, task_graph, task_overview, task_transitions,
+    Instances, TaskGraph, list_batches, show_task, step_transitions, task_graph, task_overview,
+    task_transitions,
+};
+pub use lists::{
+    Listed, Page, Staleness, StepFilter, list_dead_letters, list_staleness, list_steps, list_tasks, show_step,
 };
 pub use operator::{
     By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task, retry_step,
@@ -24,7 +31,7 @@ pub use views::{
     TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
-use crate::{Result, TaskState};
+use crate::{Error, Result, TaskState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,28 +43,43 @@ use std::{
 use uuid::Uuid;
 
 /// A task to enqueue.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewTask {
     /// The template's namespace.
     pub namespace: String,
     /// The template's name.
     pub name: String,
     /// An object; the input of the task.
+    #[serde(default = "no_context")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub context: Value,
     /// None: the version applied last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Higher goes first among what waits in tables; 0 is usual.
+    #[serde(default)]
     pub priority: i32,
     /// Not before; none: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_at: Option<DateTime<Utc>>,
     /// The same key with the same content gives the existing task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// None: the task's own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<Uuid>,
     /// A W3C trace context, handed to every handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// Whether to wake an orchestrator at commit; none: as `tasker.settings` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<bool>,
+}
+
+fn no_context() -> Value {
+    Value::Object(Map::new())
 }
 
 impl NewTask {
@@ -66,7 +88,7 @@ impl NewTask {
         Self {
             namespace: namespace.into(),
             name: name.into(),
-            context: Value::Object(Map::new()),
+            context: no_context(),
             version: None,
             priority: 0,
             run_at: None,
@@ -127,6 +149,7 @@ pub async fn enqueue_many(
 
 /// A task in one object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskStatus {
     /// The task.
     pub task_id: Uuid,
@@ -213,36 +236,6 @@ pub async fn wait(pool: &PgPool, task_id: Uuid, timeout: Duration) -> Result<Tas
     }
 }
 
-/// Which tasks to list; nothing set: all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TaskFilter {
-    /// Only of this namespace.
-    pub namespace: Option<String>,
-    /// Only of templates with this name.
-    pub name: Option<String>,
-    /// Only in this state.
-    pub state: Option<TaskState>,
-}
-
-/// The newest tasks first, at most `limit` of them.
-///
-/// # Errors
-/// Database errors only.
-pub async fn list_tasks(
-    executor: impl PgExecutor<'_>,
-    filter: &TaskFilter,
-    limit: u32,
-) -> Result<Vec<TaskOverview>> {
-    let rows = sqlx::query_scalar(views::LIST_TASKS)
-        .bind(&filter.namespace)
-        .bind(&filter.name)
-        .bind(filter.state.map(TaskState::as_str))
-        .bind(i64::from(limit))
-        .fetch_all(executor)
-        .await?;
-    Ok(unwrapped(rows))
-}
-
 /// Every version of every template, the newest of each first.
 ///
 /// # Errors
@@ -297,6 +290,15 @@ pub async fn list_queues(executor: impl PgExecutor<'_>) -> Result<Vec<QueueOverv
 /// Database errors only.
 pub async fn list_workers(executor: impl PgExecutor<'_>) -> Result<Vec<WorkerOverview>> {
     Ok(unwrapped(sqlx::query_scalar(views::WORKERS).fetch_all(executor).await?))
+}
+
+/// What a list was asked to go on from, and never gave.
+fn refused_cursor(text: &str) -> Error {
+    Error::Refused {
+        code: "TK008".to_owned(),
+        message: format!("a page cannot begin after {text:?}"),
+        hint: Some("give what the page before said in `next`".to_owned()),
+    }
 }
 
 fn unwrapped<T>(rows: Vec<Json<T>>) -> Vec<T> {

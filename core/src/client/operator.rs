@@ -3,7 +3,7 @@
 
 use crate::{Result, TaskState};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
@@ -18,8 +18,10 @@ pub struct By<'a> {
 }
 
 /// Which tasks [`retry_tasks`] and [`cancel_tasks`] take: those to which all that is set applies. At least
-/// something must be.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// something must be. For [`super::list_tasks`] nothing need be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct TaskSelection {
     /// Of this namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +50,11 @@ pub struct TaskSelection {
     /// With an error of this code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
+}
+
+/// As the SQL functions take it.
+pub(super) fn filter_of(which: &TaskSelection) -> Json<&TaskSelection> {
+    Json(which)
 }
 
 /// Runs a step in error again, with all its attempts; false when it waits or runs already.
@@ -168,7 +175,7 @@ async fn many(
     max: i32,
 ) -> Result<i32> {
     let moved = sqlx::query_scalar(call)
-        .bind(Json(which))
+        .bind(filter_of(which))
         .bind(by.reason)
         .bind(by.who)
         .bind(max)
@@ -182,7 +189,9 @@ async fn many(
 /// # Errors
 /// `TK030` when nothing is selected.
 pub async fn count_tasks(executor: impl PgExecutor<'_>, which: &TaskSelection) -> Result<i64> {
-    let count =
-        sqlx::query_scalar("select tasker.count_tasks($1)").bind(Json(which)).fetch_one(executor).await?;
+    let count = sqlx::query_scalar("select tasker.count_tasks($1)")
+        .bind(filter_of(which))
+        .fetch_one(executor)
+        .await?;
     Ok(count)
 }

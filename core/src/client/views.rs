@@ -18,11 +18,16 @@ macro_rules! with_duration {
     };
 }
 
-pub(super) const LIST_TASKS: &str = with_duration!(
-    "tasker.task_overview v where ($1::text is null or v.namespace = $1) and ($2::text is null or v.name = $2) \
-     and ($3::text is null or v.state::text = $3) order by v.task_id desc limit $4"
-);
+pub(super) const LIST_TASKS: &str = with_duration!("tasker.list_tasks($1, $2, $3) v");
 pub(super) const TASK: &str = with_duration!("tasker.task_overview v where v.task_id = $1");
+
+pub(super) const LIST_STEPS: &str =
+    "select to_jsonb(v) - 'duration' from tasker.list_steps($1, $2::tasker.step_state[], $3, $4, $5) v";
+pub(super) const SHOW_STEP: &str = "select to_jsonb(v) - 'duration' from tasker.show_step($1, $2) v";
+pub(super) const LIST_DEAD_LETTERS: &str =
+    "select to_jsonb(v) - 'age' from tasker.list_dead_letters($1, $2, $3, $4, $5) v";
+pub(super) const STALENESS: &str = "select to_jsonb(v) from tasker.task_staleness v where $1::text is null or v.staleness = $1 \
+     order by greatest(v.minutes_in_state / v.threshold_minutes, v.minutes / v.max_duration_minutes) desc, v.task_id limit $2";
 
 /// Steps that are meant by `$rest`, roots first; by number, as `_1000` sorts before `_999`.
 macro_rules! steps {
@@ -51,6 +56,8 @@ pub(super) const BATCHES: &str =
     "select to_jsonb(v) from tasker.batch_overview v where v.task_id = $1 order by v.created_at, v.step";
 pub(super) const TASK_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.task_transitions v where v.task_id = $1 order by v.transition_id";
+pub(super) const TRANSITIONS_OF_STEP: &str = "select to_jsonb(v) from tasker.step_transitions v \
+     where v.task_id = $1 and v.name = $2 order by v.transition_id";
 pub(super) const STEP_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.step_transitions v where v.task_id = $1 order by v.transition_id";
 pub(super) const TEMPLATES: &str = "select to_jsonb(v) - 'definition' from tasker.template_overview v \
@@ -63,6 +70,7 @@ pub(super) const WORKERS: &str =
 
 /// A row of `tasker.task_overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskOverview {
     /// The task.
     pub task_id: Uuid,
@@ -108,6 +116,7 @@ pub struct TaskOverview {
 
 /// A row of `tasker.step_overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepOverview {
     /// Its task.
     pub task_id: Uuid,
@@ -166,6 +175,7 @@ impl StepOverview {
 
 /// What a step may decide, and when it exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StepType {
     /// Exists where all its parents do.
@@ -183,6 +193,7 @@ pub enum StepType {
 
 /// Whether a step of the template exists in a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
     /// It does.
@@ -196,6 +207,7 @@ pub enum Presence {
 
 /// A row of `tasker.step_dag`: a step, or one of the template that does not exist in the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DagRow {
     /// Its task.
     pub task_id: Uuid,
@@ -222,6 +234,7 @@ pub struct DagRow {
 
 /// A row of `tasker.batch_overview`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchOverview {
     /// Its task.
     pub task_id: Uuid,
@@ -257,6 +270,7 @@ pub struct BatchOverview {
 
 /// A row of `tasker.task_transitions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskTransition {
     /// From.
     pub from_state: TaskState,
@@ -272,6 +286,7 @@ pub struct TaskTransition {
 
 /// A row of `tasker.step_transitions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepTransition {
     /// The step.
     pub name: String,
@@ -291,6 +306,7 @@ pub struct StepTransition {
 
 /// All there is to know about a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskDetails {
     /// The task.
     pub task: TaskOverview,
@@ -308,6 +324,7 @@ pub struct TaskDetails {
 
 /// A row of `tasker.template_overview`, without the definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TemplateOverview {
     /// The template.
     pub template_id: Uuid,
@@ -327,6 +344,7 @@ pub struct TemplateOverview {
 
 /// A template with its definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Template {
     /// What the list shows.
     #[serde(flatten)]
@@ -337,6 +355,7 @@ pub struct Template {
 
 /// A row of `tasker.queue_overview`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueOverview {
     /// Its name.
     pub queue: String,
@@ -364,6 +383,7 @@ pub struct QueueOverview {
 
 /// A row of `tasker.worker_overview`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerOverview {
     /// The worker process.
     pub worker_id: Uuid,

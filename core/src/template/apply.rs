@@ -1,13 +1,16 @@
 //! A template file against the database: every problem at its position, and applying it.
 
 use super::TemplateFile;
+use crate::Error;
 use crate::{Result, json_schema::InputSchema, template::Diagnostic};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 /// What `tasker.apply_template` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Applied {
     /// The template's id; the same one each time the same content is applied.
     pub template_id: Uuid,
@@ -15,57 +18,87 @@ pub struct Applied {
     pub created: bool,
 }
 
-/// Every problem of the file by `tasker.validate_template`, and whether its `input_schema` is a JSON
-/// Schema, sorted by position. Empty when it can be applied.
-///
-/// # Errors
-/// Database errors only; problems of the file are the result.
-pub async fn check(pool: &PgPool, file: &TemplateFile) -> Result<Vec<Diagnostic>> {
-    let sql = "select path, code, message from tasker.validate_template($1)";
-    let mut found = diagnostics(pool, file, sql).await?;
-    found.extend(check_input_schema(file));
-    sort(&mut found);
-    Ok(found)
+/// A part of a definition that is wrong, or probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// The JSON Pointer of the part; empty for the whole document.
+    pub path: String,
+    /// A short stable word.
+    pub code: String,
+    /// What is wrong and what to do.
+    pub message: String,
 }
 
-/// What is valid in the file but probably not meant, by `tasker.template_warnings`, sorted by position. For a
-/// file without problems.
-///
-/// # Errors
-/// Database errors only.
-pub async fn warnings(pool: &PgPool, file: &TemplateFile) -> Result<Vec<Diagnostic>> {
-    let sql = "select path, code, message from tasker.template_warnings($1)";
-    let mut found = diagnostics(pool, file, sql).await?;
-    sort(&mut found);
-    Ok(found)
+/// What there is to say about a definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Report {
+    /// What keeps it from being applied; none: it can be.
+    pub problems: Vec<Problem>,
+    /// Of one that can be applied: what is probably not meant.
+    pub warnings: Vec<Problem>,
 }
 
-async fn diagnostics(pool: &PgPool, file: &TemplateFile, sql: &'static str) -> Result<Vec<Diagnostic>> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as(sql).bind(file.definition()).fetch_all(pool).await?;
-    Ok(rows.iter().map(|(path, code, message)| file.diagnostic(path, code, message)).collect())
+impl Report {
+    /// The problems and the warnings where they stand in the file, each sorted by position.
+    pub fn locate(&self, file: &TemplateFile) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        (located(&self.problems, file), located(&self.warnings, file))
+    }
 }
 
-fn sort(found: &mut [Diagnostic]) {
+fn located(found: &[Problem], file: &TemplateFile) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> =
+        found.iter().map(|Problem { path, code, message }| file.diagnostic(path, code, message)).collect();
     found.sort_by(|a, b| (a.position, &a.path, &a.code).cmp(&(b.position, &b.path, &b.code)));
+    found
+}
+
+/// Looks at a definition: by `tasker.validate_template`, whether its `input_schema` is a JSON Schema, and where
+/// all is well by `tasker.template_warnings`.
+///
+/// # Errors
+/// Database errors only; problems of the definition are the result.
+pub async fn validate(pool: &PgPool, definition: &Value) -> Result<Report> {
+    let mut problems =
+        found(pool, definition, "select path, code, message from tasker.validate_template($1)").await?;
+    problems.extend(check_input_schema(definition));
+    if !problems.is_empty() {
+        return Ok(Report { problems, ..Report::default() });
+    }
+    let warnings =
+        found(pool, definition, "select path, code, message from tasker.template_warnings($1)").await?;
+    Ok(Report { problems, warnings })
+}
+
+async fn found(pool: &PgPool, definition: &Value, sql: &'static str) -> Result<Vec<Problem>> {
+    let rows: Vec<(String, String, String)> = sqlx::query_as(sql).bind(definition).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(path, code, message)| Problem { path, code, message }).collect())
 }
 
 /// Only the database can tell whether the rest is valid; only Rust has a JSON Schema compiler.
-pub(super) fn check_input_schema(file: &TemplateFile) -> Option<Diagnostic> {
+pub(super) fn check_input_schema(definition: &Value) -> Option<Problem> {
     // Anything but an object is reported by validate_template.
-    let schema = file.definition().get("input_schema").filter(|schema| schema.is_object())?;
+    let schema = definition.get("input_schema").filter(|schema| schema.is_object())?;
     let error = InputSchema::build(schema).err()?;
-    Some(file.diagnostic(&format!("/input_schema{}", error.path), "input_schema", &error.to_string()))
+    let (path, code) = (format!("/input_schema{}", error.path), "input_schema".to_owned());
+    Some(Problem { path, code, message: error.to_string() })
 }
 
-/// Applies the template.
+/// Applies a definition.
 ///
 /// # Errors
-/// `TK010` when the definition is not valid ([`check`] tells where), `TK011` when this version exists
-/// with other content.
-pub async fn apply(pool: &PgPool, file: &TemplateFile) -> Result<Applied> {
+/// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with other content.
+pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
+    if let Some(Problem { path, message, .. }) = check_input_schema(definition) {
+        return Err(Error::Refused {
+            code: "TK010".to_owned(),
+            message: format!("the template is not valid: {path}: {message}"),
+            hint: Some("input_schema must be a JSON Schema".to_owned()),
+        });
+    }
     let (template_id, created) = sqlx::query_as("select template_id, created from tasker.apply_template($1)")
-        .bind(file.definition())
+        .bind(definition)
         .fetch_one(pool)
         .await?;
     Ok(Applied { template_id, created })

@@ -14,7 +14,7 @@ use clap::Args;
 use std::process::ExitCode;
 use tasker_core::{
     TaskState,
-    client::{self, TaskFilter, TaskOverview},
+    client::{self, Page, TaskOverview, TaskSelection},
 };
 
 /// Options of `tasker task list`.
@@ -37,11 +37,16 @@ pub struct ListArgs {
 /// Lists.
 pub async fn run(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
-    let filter = TaskFilter { namespace: args.namespace, name: args.name, state: args.state };
-    let tasks = client::list_tasks(&pool, &filter, args.limit).await?;
+    let filter = TaskSelection {
+        namespace: args.namespace,
+        name: args.name,
+        states: args.state.map(|state| vec![state]),
+        ..TaskSelection::default()
+    };
+    let tasks = client::list_tasks(&pool, &filter, &Page::first(args.limit)).await?.items;
     if globals.json {
         output::print_json(&tasks)?;
-    } else if tasks.is_empty() && filter == TaskFilter::default() {
+    } else if tasks.is_empty() && filter == TaskSelection::default() {
         output::note("no tasks yet: tasker task enqueue NAMESPACE.NAME");
     } else if tasks.is_empty() {
         output::note("no such tasks");

@@ -1,0 +1,79 @@
+//! What goes wrong between a program and Tasker.
+
+use std::time::Duration;
+
+/// The result of a call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The engine refused it: `code` is an SQLSTATE of class TK, see docs/sql-api.md for cause and remedy. The same
+    /// over both ways.
+    #[error("{message} ({code})")]
+    Refused {
+        /// `TK001` and up.
+        code: String,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The HTTP API refused the request: not logged in, not allowed, too large, not well formed.
+    #[error("{title}{} ({code})", .detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    Api {
+        /// The HTTP status.
+        status: u16,
+        /// The problem's stable code, such as `forbidden`.
+        code: String,
+        /// What is wrong.
+        title: String,
+        /// About this request.
+        detail: Option<String>,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The HTTP API, or the database behind it, is away.
+    #[error("{message}")]
+    Unavailable {
+        /// What was tried and why it failed; never a key.
+        message: String,
+        /// When to try again, where the server said so.
+        retry_after: Option<Duration>,
+    },
+    /// What is at the URL does not speak this version of the API.
+    #[error("{0}")]
+    Protocol(String),
+    /// Any other error of the database, or on the way to it.
+    #[error(transparent)]
+    Database(tasker_core::Error),
+}
+
+impl Error {
+    /// Whether trying again later can help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Database(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// The stable code, where there is one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } | Self::Api { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl From<tasker_core::Error> for Error {
+    fn from(error: tasker_core::Error) -> Self {
+        match error {
+            tasker_core::Error::Refused { code, message, hint } => Self::Refused { code, message, hint },
+            other => Self::Database(other),
+        }
+    }
+}
