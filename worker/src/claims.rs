@@ -49,15 +49,18 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims by namespace, worker, number, and lease; its columns are read by position.
     pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease \
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, expired \
          from tasker.claim_steps($1, $2, $3, $4)";
+
+    /// The position of whether the lease of the claim before ran out, in a claim.
+    pub(crate) const EXPIRED: usize = 15;
 
     /// Submits by worker and results, and claims what follows by number, handlers, and lease. After a
     /// claim's columns comes the status.
     pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
          claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, status \
          from tasker.complete_steps($1, $2, $3, $4, $5)";
-    /// The position of the status.
+    /// The position of the status, in a submit.
     pub(crate) const STATUS: usize = 15;
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {

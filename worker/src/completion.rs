@@ -20,6 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Keeps one submit's transaction short.
 const MAX_BATCH: usize = 500;
+/// Places of the channel: room for the results of a second round of steps while those of the first are submitted.
+pub(crate) fn capacity(concurrency: usize) -> usize {
+    concurrency.max(64)
+}
+
 /// The reason of a release, for the audit.
 pub(crate) const SHUT_DOWN: &str = "the worker was shut down";
 
@@ -100,9 +105,9 @@ impl<S: Submitter> CompletionActor<S> {
             {
                 batch.push(more);
             }
-            self.meters.completion_depth.set((self.reports.len() + batch.len()) as f64);
+            self.meters.completion_depth.set(self.reports.len() + batch.len());
             self.deliver(&mut batch).await;
-            self.meters.completion_depth.set(self.reports.len() as f64);
+            self.meters.completion_depth.set(self.reports.len());
         }
     }
 
@@ -173,6 +178,8 @@ impl<S: Submitter> CompletionActor<S> {
         let since = Instant::now();
         failpoint::reach("worker.before_submit");
         let submitted = self.submitter.submit(results, max_claims).await?;
+        self.meters.submit_seconds.record(since.elapsed());
+        self.meters.submit_size.record(results.len() as f64);
         failpoint::reach("worker.after_submit");
         if !submitted.claims.is_empty() {
             failpoint::reach("worker.after_follow_up");

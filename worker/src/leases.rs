@@ -183,6 +183,7 @@ fn tell(shared: &Shared, held: Vec<(StepKey, i32)>, rows: Vec<Answer>) {
         if let Some(claim_no) = held.get(&key)
             && shared.claims.lose(&key, *claim_no)
         {
+            shared.meters.lost(&status);
             tracing::info!(%task_id, step = %key.step, %status, "the step is no longer this worker's: told its handler to stop");
         }
     }

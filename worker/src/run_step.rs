@@ -64,8 +64,8 @@ impl Runner {
     /// Runs a step and sends its report. The permit is given back once the report has a place in the
     /// completion channel: claiming goes on while it is submitted, but not without bound.
     pub(crate) async fn run(self: Arc<Self>, step: Dispatched) {
-        let Dispatched { claim, ticket, permit } = step;
-        let Some(report) = self.report(claim, &ticket).await else { return };
+        let Dispatched { claim, ticket, permit, claimed } = step;
+        let Some(report) = self.report(claim, &ticket, claimed).await else { return };
         match self.completions.reserve().await {
             Ok(place) => {
                 drop(permit);
@@ -79,7 +79,7 @@ impl Runner {
     }
 
     /// None: nothing is left to be told to the database.
-    async fn report(&self, claim: Claim, ticket: &Ticket) -> Option<Report> {
+    async fn report(&self, claim: Claim, ticket: &Ticket, claimed: Instant) -> Option<Report> {
         if let Some(problem) = &claim.unreadable {
             let error = StepError::permanent(problem).code("invalid_input");
             return Some(Report::Result { outcome: StepOutcome::Failure(error.into()), duration_ms: 0 });
@@ -113,6 +113,7 @@ impl Runner {
         let own = Arc::clone(&ctx.own);
         failpoint::reach("worker.before_handler");
         let started = Instant::now();
+        self.meters().handover_seconds.record(started.duration_since(claimed));
         let call = async {
             tokio::select! {
                 biased;
@@ -123,11 +124,9 @@ impl Runner {
         let ran = call.instrument(span.clone()).await;
         failpoint::reach("worker.after_handler");
         let took = started.elapsed();
-        handler.seconds.record(took);
         // Whatever the handler did or met after it had completed its step by itself.
-        if own.is_submitted() {
-            return None;
-        }
+        let ran = if own.is_submitted() { Some(Ran::Submitted) } else { ran };
+        handler.meters.ran(took, ran.as_ref());
         let Some(ran) = ran else {
             ticket.cancelled.cancel();
             let reason = "the worker was shut down before the handler ended".to_owned();

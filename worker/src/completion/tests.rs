@@ -102,7 +102,7 @@ struct Setup {
 fn setup() -> Setup {
     let (fake, claims) = (Fake::default(), Arc::new(Claims::default()));
     let (sender, receiver) = mpsc::channel(100);
-    let actor = CompletionActor::new(fake.clone(), receiver, None, Arc::new(Meters::new(1)));
+    let actor = CompletionActor::new(fake.clone(), receiver, None, Arc::new(Meters::new(1, 64)));
     Setup { fake, claims, sender, actor }
 }
 
