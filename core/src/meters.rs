@@ -1,7 +1,9 @@
 //! The metrics that every process has, whatever it runs: health, the way to the database, what it was built from.
 
 use crate::schema;
-use metrics::{Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,8 @@ pub(crate) fn describe() {
 /// Says once that this program runs with this version and on this schema: the gauge `tasker_build_info`, always 1.
 pub fn build_info() {
     describe_gauge!("tasker_build_info", "Always 1; the labels say which program and schema run");
-    gauge!("tasker_build_info", "version" => env!("CARGO_PKG_VERSION"), "schema" => schema::version()).set(1.0);
+    gauge!("tasker_build_info", "version" => env!("CARGO_PKG_VERSION"), "schema" => schema::version())
+        .set(1.0);
 }
 
 /// The gauges of one connection pool, labelled with its application_name.

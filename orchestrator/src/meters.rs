@@ -29,12 +29,24 @@ pub(crate) fn register() {
         describe_counter!(*name, Unit::Count, *what);
         counter!(*name).increment(0);
     }
-    describe_counter!("tasker_dead_letters_swept_total", Unit::Count, "Dead letters written by this orchestrator's sweeps");
+    describe_counter!(
+        "tasker_dead_letters_swept_total",
+        Unit::Count,
+        "Dead letters written by this orchestrator's sweeps"
+    );
     for reason in ["staleness_timeout", "worker_unavailable"] {
         counter!("tasker_dead_letters_swept_total", "reason" => reason).increment(0);
     }
-    describe_gauge!("tasker_dead_letters_pending", Unit::Count, "Dead letters that wait for somebody to look at them");
-    describe_gauge!("tasker_workers", Unit::Count, "Workers of the namespace that were heard of within 30 seconds");
+    describe_gauge!(
+        "tasker_dead_letters_pending",
+        Unit::Count,
+        "Dead letters that wait for somebody to look at them"
+    );
+    describe_gauge!(
+        "tasker_workers",
+        Unit::Count,
+        "Workers of the namespace that were heard of within 30 seconds"
+    );
     describe_gauge!(READ_AT, Unit::Seconds, "When the gauges of this kind were read last, as a Unix time");
     describe_actors();
     describe_tasks();
@@ -42,10 +54,22 @@ pub(crate) fn register() {
 
 fn describe_actors() {
     describe_counter!("tasker_orchestrator_calls_total", Unit::Count, "Calls of the actor's SQL function");
-    describe_counter!("tasker_orchestrator_errors_total", Unit::Count, "Calls that failed; transient: tried again by itself");
+    describe_counter!(
+        "tasker_orchestrator_errors_total",
+        Unit::Count,
+        "Calls that failed; transient: tried again by itself"
+    );
     describe_gauge!("tasker_orchestrator_failing", "1 while the actor's calls fail");
-    describe_histogram!("tasker_orchestrator_call_seconds", Unit::Seconds, "How long a call of the actor takes, until its commit");
-    describe_histogram!("tasker_orchestrator_batch_size", Unit::Count, "Messages, steps, or tasks handled by a call that had any");
+    describe_histogram!(
+        "tasker_orchestrator_call_seconds",
+        Unit::Seconds,
+        "How long a call of the actor takes, until its commit"
+    );
+    describe_histogram!(
+        "tasker_orchestrator_batch_size",
+        Unit::Count,
+        "Messages, steps, or tasks handled by a call that had any"
+    );
 }
 
 /// Begins the metrics of one actor.
@@ -72,7 +96,11 @@ fn describe_tasks() {
         Unit::Count,
         "Tasks that have finished, whoever finished them; each is counted by one orchestrator"
     );
-    describe_histogram!("tasker_task_seconds", Unit::Seconds, "From a task's enqueueing or start time until it was complete");
+    describe_histogram!(
+        "tasker_task_seconds",
+        Unit::Seconds,
+        "From a task's enqueueing or start time until it was complete"
+    );
 }
 
 const READ_AT: &str = "tasker_gauges_read_timestamp_seconds";

@@ -30,7 +30,11 @@ pub fn describe() {
         Unit::Seconds,
         "Age of the oldest message in the queue, 0 when it is empty"
     );
-    describe_gauge!("tasker_queue_held", Unit::Count, "Ready steps held back: the namespace is paused or limited");
+    describe_gauge!(
+        "tasker_queue_held",
+        Unit::Count,
+        "Ready steps held back: the namespace is paused or limited"
+    );
     describe_gauge!("tasker_queue_paused", "1: the namespace is paused");
 }
 

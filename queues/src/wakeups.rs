@@ -53,7 +53,10 @@ impl Wakeups {
         shutdown: CancellationToken,
     ) -> Result<Self> {
         describe_gauge!("tasker_push_wanted", "1: the process listens for notifications; 0: it only polls");
-        describe_gauge!("tasker_push_alive", "1: notifications arrive; 0: they do not, work is found by polling");
+        describe_gauge!(
+            "tasker_push_alive",
+            "1: notifications arrive; 0: they do not, work is found by polling"
+        );
         gauge!("tasker_push_wanted").set(f64::from(u8::from(push == Push::Listen)));
         let shared = Arc::new(Shared::new(queues));
         shared.set_alive(false);

@@ -9,6 +9,7 @@
 pub mod engine;
 mod eventually;
 pub mod invariants;
+pub mod metrics_docs;
 mod proxy;
 mod test_db;
 mod web_server;

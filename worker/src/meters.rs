@@ -9,10 +9,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
-use tasker_core::{
-    StepOutcome,
-    meters::build_info,
-};
+use tasker_core::{StepOutcome, meters::build_info};
 
 /// Handles of all metrics that are not per handler.
 pub(crate) struct Meters {
@@ -178,7 +175,11 @@ impl HandlerMeters {
     /// Of the handler with this label.
     pub(crate) fn new(handler: &str) -> Self {
         describe_histogram!("tasker_handler_seconds", Unit::Seconds, "How long the handler runs");
-        describe_counter!("tasker_handler_outcomes_total", Unit::Count, "Calls of the handler by what came of them");
+        describe_counter!(
+            "tasker_handler_outcomes_total",
+            Unit::Count,
+            "Calls of the handler by what came of them"
+        );
         let outcome = |outcome: &'static str| counter!("tasker_handler_outcomes_total", "handler" => handler.to_owned(), "outcome" => outcome);
         Self {
             seconds: histogram!("tasker_handler_seconds", "handler" => handler.to_owned()),
