@@ -47,7 +47,7 @@ async fn an_operator_needs_the_operators_role_and_nothing_else() {
         "queue pause shop --reason closed",
         "queue resume shop",
         "queue limit shop 10",
-        "queue limit shop none",
+        "queue limit shop --none",
         "dlq list",
         "dlq show ENTRY",
         "dlq update ENTRY --status manually_resolved --notes fine",
