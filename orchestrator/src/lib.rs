@@ -27,6 +27,7 @@ mod stats;
 mod step_enqueuer;
 mod task_gauges;
 mod task_requests;
+mod traces;
 
 pub use orchestrator::{CONNECTIONS, Orchestrator, OrchestratorBuilder};
 pub use stats::{Snapshot, Stats};

@@ -3,7 +3,7 @@
 use crate::{
     actor::drive, due::DueTimes, finalizer::TaskFinalizer, meters, pruner::Pruner, queue_gauges::QueueGauges,
     results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer, task_gauges::TaskGauges,
-    task_requests::TaskRequestActor,
+    task_requests::TaskRequestActor, traces::Traces,
 };
 use sqlx::PgPool;
 use std::time::Duration;
@@ -195,6 +195,9 @@ impl Orchestrator {
         actors.spawn(drive(TaskGauges::new(connection(false)), stop.clone()));
         actors.spawn(drive(Pruner::new(connection(false)), stop.clone()));
         actors.spawn(meters::sample(PoolMeters::new(&self.settings.pool), stop.clone()));
+        if let Some(tracing) = tasker_telemetry::active() {
+            actors.spawn(drive(Traces::new(connection(false), tracing), stop.clone()));
+        }
         actors
     }
 }

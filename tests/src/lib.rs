@@ -6,6 +6,7 @@
 //! `cargo test` (many tests in a process) and with cargo-nextest (one). It ends with the process, however that ends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod collector;
 pub mod engine;
 mod eventually;
 pub mod invariants;
@@ -14,6 +15,7 @@ mod proxy;
 mod test_db;
 mod web_server;
 
+pub use collector::{Collector, Span};
 pub use eventually::{Condition, eventually};
 pub use proxy::{Network, Proxy};
 pub use test_db::{TestDb, start_server};

@@ -162,7 +162,8 @@ impl<S: Submitter> CompletionActor<S> {
                 match self.try_submit(std::slice::from_ref(&result)).await {
                     Ok(()) => {
                         let StepKey { task_id, step } = &result.ticket.key;
-                        tracing::warn!(%task_id, %step, %error, "the database refused this result: the step fails");
+                        let correlation_id = result.ticket.correlation();
+                        tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
                         return;
                     }
                     Err(_) => result.outcome = kept,
@@ -195,7 +196,10 @@ impl<S: Submitter> CompletionActor<S> {
             self.meters.result(&answer.status);
             if answer.status != "accepted" {
                 let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
-                tracing::info!(%task_id, %step, %status, "a result did not count");
+                let of = |key: &StepKey| key.task_id == task_id && *key.step == *step;
+                let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
+                let correlation_id = ticket.and_then(Ticket::correlation);
+                tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
             }
         }
         self.retry.over();

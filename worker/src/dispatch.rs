@@ -41,7 +41,7 @@ pub(crate) async fn start(
     for claim in claims {
         let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
         let lease = claim.lease.unwrap_or(shared.settings.lease);
-        let ticket = shared.claims.hold(key, claim.claim_no, since, lease);
+        let ticket = shared.claims.hold(key, claim.correlation_id, claim.claim_no, since, lease);
         match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.

@@ -134,8 +134,10 @@ impl StepExecutorActor {
             dispatch::start(&self.shared, Some(&self.dispatch), claims, &mut permits, since, shutdown).await;
         for ticket in left {
             let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
-            if self.completions.send(Completed { ticket, report }).await.is_err() {
+            if let Err(lost) = self.completions.send(Completed { ticket, report }).await {
+                let ticket = &lost.0.ticket;
                 tracing::error!(
+                    task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
                     "the completion channel is closed: a claimed step waits for its lease to run out"
                 );
             }

@@ -45,7 +45,7 @@ pub struct LimitArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
-    let (shutdown, health) = args.service.start(logging::FULL)?;
+    let (shutdown, health) = args.service.start(logging::FULL, "tasker-worker")?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
