@@ -224,9 +224,9 @@ fn log_failure(failure: &Failure) {
     let Failure { message, retryable, code, .. } = failure;
     let code = code.as_deref().unwrap_or_default();
     if *retryable {
-        tracing::info!(message, code, "step failed; it may be tried again");
+        tracing::info!(error = message, code, "step failed; it may be tried again");
     } else {
-        tracing::warn!(message, code, "step failed for good");
+        tracing::warn!(error = message, code, "step failed for good");
     }
 }
 
