@@ -27,6 +27,10 @@ struct Shop {
 impl Shop {
     /// With these OTEL_ variables.
     async fn open(variables: &[(&str, &str)]) -> Self {
+        Self::logging("json", variables).await
+    }
+
+    async fn logging(form: &str, variables: &[(&str, &str)]) -> Self {
         let db = TestDb::new().await;
         let web = WebServer::start(&[(200, "{}"), (404, "{}")]).await;
         let call = json!({"callable": "http", "config": {"url": format!("http://{}/", web.address)}});
@@ -46,7 +50,7 @@ impl Shop {
         }
         let processes = [&["orchestrator"] as &[&str], &["worker", "--namespace", "shop"]].map(|args| {
             let mut command =
-                command(Some(&db.url), &std::env::temp_dir(), &[args, &["--log", "json"]].concat());
+                command(Some(&db.url), &std::env::temp_dir(), &[args, &["--log", form]].concat());
             command.env("TASKER_HTTP_ALLOW", "*").env("OTEL_BSP_SCHEDULE_DELAY", "100");
             start({
                 command.envs(variables.iter().copied());
@@ -180,7 +184,7 @@ async fn a_task_without_a_caller_is_a_trace_of_its_own_and_one_that_is_not_sampl
     assert_eq!((root.parent_id.as_str(), root.error.as_ref()), ("", None));
     assert_eq!(spans.iter().filter(|span| span.parent_id == root.span_id).count(), 7, "{spans:#?}");
     assert_eq!(attributes(root, &["correlation_id"]), [id.to_string()]);
-    // What waited for less than the processes that ran it can only have been dropped.
+    // A process that has ended has exported all it had.
     shop.close().await;
     let all = collector.spans();
     assert!(all.iter().all(|span| span.service == "my-shop" && span.trace_id != TRACE), "{all:#?}");
@@ -213,6 +217,19 @@ async fn a_collector_that_does_not_answer_slows_nothing_down() {
     assert!(stopping.elapsed() < Duration::from_secs(25), "{:?}", stopping.elapsed());
     let told = lines.iter().filter(|line| line["message"].as_str().unwrap().starts_with("spans are dropped"));
     assert_eq!(told.count(), 1, "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_line_for_people_names_the_correlation_id_too() {
+    let shop = Shop::logging("human", &[]).await;
+    let correlation = Uuid::new_v4();
+    let id = shop.enqueue("pay", Some(correlation), None).await;
+    shop.all("error").await;
+    let [_, worker] = shop.processes;
+    let log = stop(worker).await.stderr;
+    let line = log.lines().find(|line| line.contains("step failed for good")).unwrap();
+    let fields = format!("step{{task_id={id} correlation_id={correlation} step=tell ");
+    assert!(line.contains(&fields), "{line}");
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 create function tasker.claimed_steps(p_task_ids uuid[], p_steps text[])
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval,
-               enqueued_at timestamptz, claimed_at timestamptz)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz)
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that calls it.
 language sql stable as $$
     with before as materialized (

@@ -73,11 +73,13 @@ pub fn active() -> Option<&'static Tracing> {
     ACTIVE.get()
 }
 
-/// The `traceparent` of the span that is current, for a task that is enqueued in it; none where tracing is off.
+/// The `traceparent` of the span that is current, by `tracing` or by OpenTelemetry itself, for a task that is enqueued in it;
+/// none where tracing is off.
 pub fn current_traceparent() -> Option<String> {
     active()?;
-    let context = Span::current().context();
-    TraceParent::of(context.span().span_context()).map(|parent| parent.to_string())
+    let of = |context: Context| TraceParent::of(context.span().span_context());
+    let parent = of(Span::current().context()).or_else(|| of(Context::current()))?;
+    Some(parent.to_string())
 }
 
 /// Exports what still waits, for five seconds at most; to be called once at the end of a process. Blocks.
