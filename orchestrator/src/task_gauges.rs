@@ -59,6 +59,8 @@ type Template = (String, String);
 pub(crate) struct TaskGauges {
     connection: OwnConnection,
     wait: Duration,
+    /// How long the last reading took.
+    took: Duration,
     templates: Templates,
     /// Gauges that were set and may have to go back to zero: metric, template, state.
     set: HashSet<(&'static str, Template, String)>,
@@ -66,7 +68,13 @@ pub(crate) struct TaskGauges {
 
 impl TaskGauges {
     pub(crate) fn new(connection: OwnConnection) -> Self {
-        Self { connection, wait: INTERVAL, templates: Templates::default(), set: HashSet::new() }
+        Self {
+            connection,
+            wait: INTERVAL,
+            took: Duration::ZERO,
+            templates: Templates::default(),
+            set: HashSet::new(),
+        }
     }
 
     fn show_open(&mut self, rows: &[Open]) {
@@ -129,7 +137,9 @@ impl Actor for TaskGauges {
         let finished = self.connection.call(take_finished).await?;
         self.count_finished(&finished);
         read_now("tasks");
-        self.wait = INTERVAL.max(started.elapsed() * SHARE);
+        // Two in a row: the first on a new connection, or one beside a checkpoint, says little.
+        let before = std::mem::replace(&mut self.took, started.elapsed());
+        self.wait = INTERVAL.max(self.took.min(before) * SHARE);
         Ok(Called { handled: open.len() as u64, more: false })
     }
 
