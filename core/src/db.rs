@@ -48,6 +48,8 @@ pub async fn connect(options: &DbOptions) -> Result<PgPool> {
     let connect = PgConnectOptions::from_str(&options.url)
         .map_err(|e| Error::InvalidUrl(e.to_string()))?
         .application_name(&options.application_name)
+        // The server's own default shows every digit as well, and pgbouncer refuses what it does not know.
+        .extra_float_digits(None)
         .disable_statement_logging();
     let target = format!(
         "{}:{}/{}",

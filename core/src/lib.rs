@@ -13,6 +13,7 @@ pub mod health;
 pub mod json_schema;
 pub mod meters;
 pub mod outcome;
+pub mod pooler;
 pub mod schema;
 pub mod state;
 pub mod template;

@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
-use tasker_core::{breaker::Breaker, client, health::Health};
+use tasker_core::{breaker::Breaker, client, health::Health, pooler::InTransaction};
 use tasker_embedded::Embedded;
 use tasker_queues::MigrationReport;
 use tokio::task::JoinSet;
@@ -177,7 +177,7 @@ async fn work(
 /// The namespaces there are; after an outage a first connection may be dead.
 async fn look(pool: &PgPool, breaker: &Breaker) -> tasker_core::Result<Vec<String>> {
     breaker.closed().await;
-    match client::list_namespaces(pool).await {
+    match client::list_namespaces(InTransaction(pool)).await {
         Err(error) if error.is_outage() => Ok(Vec::new()),
         there => there,
     }
