@@ -39,5 +39,7 @@ pub fn start(format: LogFormat, default: &str) -> Result<()> {
             log.with_ansi(colours).with_target(false).try_init()
         }
     };
-    started.map_err(Error::boxed)
+    started.map_err(Error::boxed)?;
+    crate::config::tell_warnings();
+    Ok(())
 }
