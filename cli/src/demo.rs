@@ -3,6 +3,7 @@
 use crate::{
     args::Globals,
     commands::up,
+    config::mask,
     database::{Database, FOLDER},
     error::{Error, Result},
     output::{self, Look},
@@ -246,7 +247,11 @@ fn psql(url: &str, server: Option<&Embedded>) -> String {
         .find(|name| std::env::var(name).is_ok_and(|v| v == url))
     {
         Some(name) => format!("psql \"${name}\""),
-        None => server.map_or_else(|| format!("psql '{url}'"), up::psql_line),
+        None => match server {
+            Some(server) => up::psql_line(server),
+            None if tasker_embedded::recorded_url(FOLDER).as_deref() == Some(url) => format!("psql '{url}'"),
+            None => format!("psql '{}'", mask::url(url)),
+        },
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod client;
 pub mod connection;
+pub mod database_url;
 pub mod db;
 pub mod error;
 pub mod failpoint;

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     args::Globals,
+    config::mask,
     database::{Database, FOLDER, Source, close},
     error::{Error, Result},
     logging, output,
@@ -194,7 +195,8 @@ fn greet(
     let psql = server.map(psql_line);
     if globals.json {
         return output::print_json(&json!({
-            "url": database.url,
+            // Of a server of our own it is for psql; another's password is not ours to show.
+            "url": if server.is_some() { database.url.clone() } else { mask::url(&database.url) },
             "psql": psql,
             "schema": report.schema.version,
             "worker": !no_worker,

@@ -18,7 +18,11 @@ pub fn url(text: &str) -> String {
             Some((user, _)) => format!("{user}:{MASK}@{rest}"),
             None => format!("{account}@{rest}"),
         },
-        None => rest.to_owned(),
+        // Perhaps the rest of it is missing.
+        None => match rest.split_once(':') {
+            Some((host, port)) if !port.starts_with(|c: char| c.is_ascii_digit()) => format!("{host}:{MASK}"),
+            _ => rest.to_owned(),
+        },
     };
     let Some((address, parameters)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
     let parameters: Vec<String> = parameters
@@ -46,6 +50,8 @@ mod tests {
             ("postgres://host/db?user=me&password=secret", "postgres://host/db?user=me&password=***"),
             ("postgres://me:se@cr/et:@host/db", "postgres://me:***@host/db"),
             ("postgres://me:secret@", "postgres://me:***@"),
+            ("postgres://me:secret", "postgres://me:***"),
+            ("postgres://host:5432/db", "postgres://host:5432/db"),
             ("me:secret@host", "***"),
             ("https://tasker.example.com", "https://tasker.example.com"),
             ("30s", "30s"),

@@ -105,7 +105,7 @@ pub fn parse() -> Result<Cli> {
     let around = Surroundings { arguments: &arguments, variables };
     match try_parse(&around) {
         Ok(Ok(cli)) => Ok(cli),
-        Ok(Err(error)) => error.exit(),
+        Ok(Err(error)) => exit(&error, &arguments),
         Err(error) => Err(error),
     }
 }
@@ -129,6 +129,24 @@ fn try_parse(around: &Surroundings<'_>) -> Result<Result<Cli, clap::Error>> {
         config.tell(&matches, &mut cli.globals);
         Ok(cli)
     }))
+}
+
+/// As clap does, but for a URL's password that was written in a wrong place.
+fn exit(error: &clap::Error, arguments: &[OsString]) -> ! {
+    let secrets: Vec<(&str, String)> = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str())
+        .map(|argument| (argument, mask::url(argument)))
+        .filter(|(argument, masked)| argument != masked)
+        .collect();
+    let text = error.render().to_string();
+    if !secrets.iter().any(|(argument, _)| text.contains(argument)) {
+        error.exit();
+    }
+    crate::output::note(
+        &secrets.iter().fold(text, |text, (argument, masked)| text.replace(argument, masked)),
+    );
+    std::process::exit(error.exit_code());
 }
 
 fn is_help(kind: ErrorKind) -> bool {
