@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_url_is_quoted_for_the_shell() {
-        assert_eq!(psql("postgres://u:p@h/db", None), "psql 'postgres://u:p@h/db'");
+    fn a_given_url_is_quoted_for_the_shell_and_shows_no_password() {
+        assert_eq!(psql("postgres://u:p@h/db", None), "psql 'postgres://u:***@h/db'");
     }
 }
