@@ -48,7 +48,7 @@ pub fn parse(url: &str) -> Result<PgConnectOptions> {
         .split(['&', '#'])
         .filter(|parameter| !parameter.is_empty())
         .map(|parameter| parameter.split('=').next().unwrap_or_default())
-        .find(|name| !PARAMETERS.contains(name) && !(name.starts_with("options[") && name.ends_with(']')));
+        .find(|name| !(PARAMETERS.contains(name) || name.starts_with("options[") && name.ends_with(']')));
     if let Some(name) = unknown {
         // Only what looks like a name is repeated.
         let is_name =
