@@ -2,12 +2,16 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, dlq::DlqCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
-    prune::PruneArgs, queue::QueueCommand, task::TaskCommand, template::TemplateCommand, up::UpArgs,
-    worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, migrate::MigrateArgs,
+    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, task::TaskCommand,
+    template::TemplateCommand, up::UpArgs, worker::WorkerArgs,
 };
+use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
-use std::sync::OnceLock;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A workflow engine on PostgreSQL: tasks of steps, run over message queues.
 #[derive(Debug, Parser)]
@@ -20,15 +24,47 @@ pub struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// The database [default: TASKER_DATABASE_URL, else DATABASE_URL, else the server of `tasker up` in this folder].
+    /// The database [default: DATABASE_URL, else the server of `tasker up` in this folder].
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
+    /// The HTTP API, in place of the database.
+    #[arg(long, global = true, value_name = "URL")]
+    pub api: Option<String>,
+    /// The key for the HTTP API.
+    #[arg(long, global = true, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// A `[profiles.NAME]` of the configuration file: an API and its key, or a database.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The configuration file [default: ./tasker.toml, else ~/.config/tasker/config.toml].
+    #[arg(
+        long = "config",
+        id = "config",
+        global = true,
+        value_name = "FILE",
+        env = "TASKER_CONFIG",
+        hide_env_values = true
+    )]
+    pub config_file: Option<String>,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Where `database_url` comes from.
+    #[arg(skip)]
+    pub database_origin: Option<Origin>,
+    /// What the layers below the command line say.
+    #[arg(skip)]
+    pub config: Arc<Config>,
+}
+
+impl fmt::Debug for Globals {
+    /// Without what may hold a password or a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Globals").field("json", &self.json).finish_non_exhaustive()
+    }
 }
 
 /// The commands.
@@ -58,6 +94,9 @@ pub enum Command {
     Dlq(DlqCommand),
     /// Remove finished tasks and closed dead letters that are older than their retention.
     Prune(PruneArgs),
+    /// What is configured, and what can be.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
     /// Print the completions for a shell.

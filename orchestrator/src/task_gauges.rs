@@ -6,12 +6,12 @@ use crate::{
     meters::read_now,
 };
 use metrics::{counter, gauge, histogram};
-use sqlx::{FromRow, PgConnection};
+use sqlx::FromRow;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
-use tasker_core::{Result, connection::OwnConnection};
+use tasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 
 /// Between two readings, at least.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -148,7 +148,7 @@ impl Actor for TaskGauges {
     }
 }
 
-async fn open(connection: &mut PgConnection) -> sqlx::Result<Vec<Open>> {
+async fn open(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Open>> {
     sqlx::query_as(
         "select namespace, template, state, tasks, oldest_move_seconds, waiting, held, waiting_for_retry, active, failed
            from tasker.open_task_counts()",
@@ -157,7 +157,7 @@ async fn open(connection: &mut PgConnection) -> sqlx::Result<Vec<Open>> {
     .await
 }
 
-async fn take_finished(connection: &mut PgConnection) -> sqlx::Result<Vec<Finished>> {
+async fn take_finished(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Finished>> {
     sqlx::query_as("select namespace, template, state, tasks, seconds from tasker.take_finished_counts($1)")
         .bind(TASK_SECONDS)
         .fetch_all(connection)

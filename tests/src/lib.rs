@@ -11,12 +11,14 @@ pub mod engine;
 mod eventually;
 pub mod invariants;
 pub mod metrics_docs;
+mod pgbouncer;
 mod proxy;
 mod test_db;
 mod web_server;
 
 pub use collector::{Collector, Span};
 pub use eventually::{Condition, eventually};
+pub use pgbouncer::Pgbouncer;
 pub use proxy::{Network, Proxy};
 pub use test_db::{TestDb, start_server};
 pub use web_server::{WebRequest, WebServer};

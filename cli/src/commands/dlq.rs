@@ -14,7 +14,10 @@ use chrono::Utc;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use tasker_core::client::{self, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Page};
+use tasker_core::{
+    client::{self, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Page},
+    pooler::InTransaction,
+};
 use uuid::Uuid;
 
 /// The commands of `tasker dlq`.
@@ -139,7 +142,7 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         DlqCommand::List(args) => list(&pool, args, globals).await?,
         DlqCommand::Counts => {
-            let counts = client::count_dead_letters(&pool).await?;
+            let counts = client::count_dead_letters(InTransaction(&pool)).await?;
             match globals.json {
                 true => output::print_json(&counts)?,
                 false if counts.is_empty() => output::note("no dead letters"),
@@ -149,7 +152,8 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
         DlqCommand::Show(ShowArgs { entry_id }) => show(&pool, entry_id, globals).await?,
         DlqCommand::Add(AddArgs { task_id, notes, by }) => {
             let entry_id =
-                client::add_dead_letter(&pool, task_id, notes.as_deref(), who(by).as_deref()).await?;
+                client::add_dead_letter(InTransaction(&pool), task_id, notes.as_deref(), who(by).as_deref())
+                    .await?;
             match globals.json {
                 true => output::print_json(&json!({"entry_id": entry_id}))?,
                 false => output::print(&entry_id.to_string())?,
@@ -158,7 +162,7 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
         DlqCommand::Update(UpdateArgs { entry_id, status, notes, by }) => {
             let status = status.and_then(name);
             client::update_dead_letter(
-                &pool,
+                InTransaction(&pool),
                 entry_id,
                 status.as_deref(),
                 notes.as_deref(),
@@ -168,7 +172,8 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
             show(&pool, entry_id, globals).await?;
         }
         DlqCommand::Retry(RetryArgs { entry_id, reason, by }) => {
-            client::retry_dead_letter(&pool, entry_id, reason.as_deref(), who(by).as_deref()).await?;
+            client::retry_dead_letter(InTransaction(&pool), entry_id, reason.as_deref(), who(by).as_deref())
+                .await?;
             show(&pool, entry_id, globals).await?;
         }
     }
@@ -178,7 +183,8 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
 async fn list(pool: &sqlx::PgPool, args: ListArgs, globals: &Globals) -> Result<()> {
     let status = if args.all { None } else { name(args.status.unwrap_or(Status::Pending)) };
     let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id: args.task };
-    let entries = client::list_dead_letters(pool, &filter, &Page::first(args.limit)).await?.items;
+    let entries =
+        client::list_dead_letters(InTransaction(pool), &filter, &Page::first(args.limit)).await?.items;
     match globals.json {
         true => output::print_json(&entries),
         false if entries.is_empty() => {
@@ -190,7 +196,7 @@ async fn list(pool: &sqlx::PgPool, args: ListArgs, globals: &Globals) -> Result<
 }
 
 async fn show(pool: &sqlx::PgPool, entry_id: Uuid, globals: &Globals) -> Result<()> {
-    let details = client::show_dead_letter(pool, entry_id).await?;
+    let details = client::show_dead_letter(InTransaction(pool), entry_id).await?;
     match globals.json {
         true => output::print_json(&details),
         false => output::print(&text(&details, Look::stdout())),

@@ -4,7 +4,7 @@ use crate::{args::Globals, database::Database, error::Result, output};
 use clap::Args;
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
-use tasker_core::client;
+use tasker_core::{client, pooler::InTransaction};
 
 /// Between two batches, and while another process prunes.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ pub async fn run(args: PruneArgs, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
     let (mut tasks, mut dead_letters) = (0_u64, 0_u64);
     loop {
-        let pruned = client::prune(&pool, args.max).await?;
+        let pruned = client::prune(InTransaction(&pool), args.max).await?;
         tasks += u64::try_from(pruned.tasks).unwrap_or(0);
         dead_letters += u64::try_from(pruned.dead_letters).unwrap_or(0);
         if !pruned.busy && pruned.tasks == 0 && pruned.dead_letters == 0 {

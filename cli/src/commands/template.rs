@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use std::{io::Read, process::ExitCode};
 use tasker_core::{
     client::{self, Template, TemplateOverview},
+    pooler::InTransaction,
     template::{self, Applied, Diagnostic, Position, TemplateFile},
 };
 
@@ -228,7 +229,7 @@ fn title(file: &TemplateFile) -> String {
 
 async fn list(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
-    let templates = client::list_templates(&pool, args.namespace.as_deref()).await?;
+    let templates = client::list_templates(InTransaction(&pool), args.namespace.as_deref()).await?;
     if globals.json {
         output::print_json(&templates)?;
     } else if templates.is_empty() {
@@ -258,7 +259,7 @@ async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
     let pool = Database::open(globals).await?;
     let TemplateName { namespace, name } = &args.template;
     let version = args.version.as_deref();
-    let Some(template) = client::show_template(&pool, namespace, name, version).await? else {
+    let Some(template) = client::show_template(InTransaction(&pool), namespace, name, version).await? else {
         let version = version.map(|version| format!(" version {version:?} of")).unwrap_or_default();
         return Err(Error::new(format!("there is no{version} template {}", args.template))
             .or_hint("`tasker template list` shows all"));

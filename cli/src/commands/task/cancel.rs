@@ -5,7 +5,7 @@ use crate::{args::Globals, database::Database, error::Result, output};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_core::{TaskState, client};
+use tasker_core::{TaskState, client, pooler::InTransaction};
 use uuid::Uuid;
 
 /// Options of `tasker task cancel`.
@@ -26,8 +26,8 @@ pub async fn run(args: CancelArgs, globals: &Globals) -> Result<ExitCode> {
     let Some(task_id) = args.task_id else {
         return operate::many(&pool, &args.many, Action::Cancel, by.by(), globals).await;
     };
-    let cancelled = client::cancel(&pool, task_id, by.by()).await?;
-    let state = client::status(&pool, task_id).await?.state;
+    let cancelled = client::cancel(InTransaction(&pool), task_id, by.by()).await?;
+    let state = client::status(InTransaction(&pool), task_id).await?.state;
     if globals.json {
         output::print_json(&json!({"task_id": task_id, "cancelled": cancelled, "state": state}))?;
     }

@@ -17,9 +17,12 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
-use tasker_core::client::{
-    self, BatchOverview, DagRow, Instances, StepOverview, StepTransition, TaskGraph, TaskOverview,
-    TaskTransition,
+use tasker_core::{
+    client::{
+        self, BatchOverview, DagRow, Instances, StepOverview, StepTransition, TaskGraph, TaskOverview,
+        TaskTransition,
+    },
+    pooler::InTransaction,
 };
 use uuid::Uuid;
 
@@ -75,14 +78,14 @@ pub async fn watch(args: WatchArgs, globals: &Globals) -> Result<ExitCode> {
 
 /// Prints a task as it stands.
 pub async fn print(pool: &PgPool, task_id: Uuid, more: More, globals: &Globals) -> Result<()> {
-    let task = client::task_overview(pool, task_id).await?;
+    let task = client::task_overview(InTransaction(pool), task_id).await?;
     let instances = if more.instances { Instances::All } else { Instances::Few(steps::FEW) };
     let graph = client::task_graph(pool, task_id, instances).await?;
     let audit = match more.audit {
         true => Some(client::task_transitions(pool, task_id).await?),
         false => None,
     };
-    let result = client::result(pool, task_id).await?;
+    let result = client::result(InTransaction(pool), task_id).await?;
     match globals.json {
         true => output::print_json(&Document {
             task: &task,

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
-use tasker_core::client::{self, NewTask};
+use tasker_core::{
+    client::{self, NewTask},
+    pooler::InTransaction,
+};
 use uuid::Uuid;
 
 /// Options of `tasker task enqueue`.
@@ -57,7 +60,7 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
             .context(context::read(&args.context, "context")?)
     };
     let pool = Database::open(globals).await?;
-    let task_id = client::enqueue(&pool, &task).await?;
+    let task_id = client::enqueue(InTransaction(&pool), &task).await?;
     if args.wait {
         if !globals.json {
             output::print(&task_id.to_string())?;

@@ -18,6 +18,7 @@ use std::{
 use tasker_core::{
     Result as CoreResult, TaskState,
     client::{self, Instances, TaskStatus},
+    pooler::InTransaction,
 };
 use uuid::Uuid;
 
@@ -80,7 +81,7 @@ async fn draw_until_settled(
 }
 
 async fn draw(pool: &PgPool, task_id: Uuid, bar: &ProgressBar, look: Look) -> CoreResult<TaskStatus> {
-    let status = client::status(pool, task_id).await?;
+    let status = client::status(InTransaction(pool), task_id).await?;
     let count = |state: &str| status.steps.get(state).copied().unwrap_or(0);
     let total: u64 = status.steps.values().sum();
     bar.set_length(total);
@@ -101,7 +102,7 @@ async fn picture(
     rows: usize,
     look: Look,
 ) -> CoreResult<String> {
-    let batches = client::list_batches(pool, status.task_id).await?;
+    let batches = client::list_batches(InTransaction(pool), status.task_id).await?;
     let instances: i64 = batches.iter().map(|batch| batch.instances).sum();
     let lines = batches.len() + total.saturating_sub(instances.unsigned_abs()) as usize;
     if total > 0 && lines < rows {

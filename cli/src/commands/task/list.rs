@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use tasker_core::{
     TaskState,
     client::{self, Page, TaskOverview, TaskSelection},
+    pooler::InTransaction,
 };
 
 /// Options of `tasker task list`.
@@ -43,7 +44,7 @@ pub async fn run(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
         states: args.state.map(|state| vec![state]),
         ..TaskSelection::default()
     };
-    let tasks = client::list_tasks(&pool, &filter, &Page::first(args.limit)).await?.items;
+    let tasks = client::list_tasks(InTransaction(&pool), &filter, &Page::first(args.limit)).await?.items;
     if globals.json {
         output::print_json(&tasks)?;
     } else if tasks.is_empty() && filter == TaskSelection::default() {

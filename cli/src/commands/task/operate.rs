@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use tasker_core::{
     TaskState,
     client::{self, By, TaskSelection},
+    pooler::InTransaction,
 };
 use uuid::Uuid;
 
@@ -101,8 +102,8 @@ impl Action {
     async fn call(self, pool: &PgPool, which: &TaskSelection, by: By<'_>, max: i64) -> Result<i64> {
         let max = i32::try_from(max)?;
         let done = match self {
-            Self::Retry => client::retry_tasks(pool, which, by, max).await?,
-            Self::Cancel => client::cancel_tasks(pool, which, by, max).await?,
+            Self::Retry => client::retry_tasks(InTransaction(pool), which, by, max).await?,
+            Self::Cancel => client::cancel_tasks(InTransaction(pool), which, by, max).await?,
         };
         Ok(done.into())
     }
@@ -148,7 +149,7 @@ pub async fn many(
 ) -> Result<ExitCode> {
     let (verb, past, _) = action.words();
     let which = args.selection(action)?;
-    let matching = client::count_tasks(pool, &which).await?;
+    let matching = client::count_tasks(InTransaction(pool), &which).await?;
     if !args.all && !args.dry_run && matching > 0 {
         return Err(Error::new(format!("{matching} tasks match; none was {past}"))
             .or_hint(format!("add --all to {verb} them")));
@@ -183,7 +184,7 @@ pub async fn tell(
     nothing: &str,
     globals: &Globals,
 ) -> Result<ExitCode> {
-    let state = client::status(pool, task_id).await?.state;
+    let state = client::status(InTransaction(pool), task_id).await?.state;
     if globals.json {
         output::print_json(&json!({"task_id": task_id, past: done, "state": state}))?;
     } else if done {

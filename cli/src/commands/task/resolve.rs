@@ -7,7 +7,7 @@ use super::{
 use crate::{args::Globals, database::Database, error::Result};
 use clap::Args;
 use std::process::ExitCode;
-use tasker_core::{TaskState, client};
+use tasker_core::{TaskState, client, pooler::InTransaction};
 use uuid::Uuid;
 
 /// Options of `tasker task resolve`.
@@ -37,14 +37,21 @@ pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
     let outcome = outcome.map(|text| context::read(&text, "outcome")).transpose()?;
     let (pool, by) = (Database::open(globals).await?, by.named());
     if let Some(step) = step {
-        let resolved =
-            client::resolve_step(&pool, task_id, &step, result.as_ref(), outcome.as_ref(), by.by()).await?;
+        let resolved = client::resolve_step(
+            InTransaction(&pool),
+            task_id,
+            &step,
+            result.as_ref(),
+            outcome.as_ref(),
+            by.by(),
+        )
+        .await?;
         let nothing = "the step is complete or resolved already";
         return operate::tell(&pool, task_id, "resolved", resolved, nothing, globals).await;
     }
-    let resolved = client::resolve_task(&pool, task_id, result.as_ref(), by.by()).await?;
+    let resolved = client::resolve_task(InTransaction(&pool), task_id, result.as_ref(), by.by()).await?;
     if !resolved {
-        match client::status(&pool, task_id).await?.state {
+        match client::status(InTransaction(&pool), task_id).await?.state {
             TaskState::ResolvedManually => {}
             state @ TaskState::Error => {
                 let hint = "let it go on first: tasker task reset; or resolve its failed step: --step STEP";

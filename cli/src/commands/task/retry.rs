@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use tasker_core::{
     TaskState,
     client::{self, TaskSelection},
+    pooler::InTransaction,
 };
 use uuid::Uuid;
 
@@ -46,14 +47,14 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
         return operate::many(&pool, &args.many, Action::Retry, by.by(), globals).await;
     };
     if let Some(step) = &args.step {
-        let retried = client::retry_step(&pool, task_id, step, by.by()).await?;
+        let retried = client::retry_step(InTransaction(&pool), task_id, step, by.by()).await?;
         let nothing = "the step waits or runs already";
         return operate::tell(&pool, task_id, "retried", retried, nothing, globals).await;
     }
     let this = TaskSelection { task_ids: Some(vec![task_id]), ..TaskSelection::default() };
-    let retried = client::retry_tasks(&pool, &this, by.by(), 1).await? > 0;
+    let retried = client::retry_tasks(InTransaction(&pool), &this, by.by(), 1).await? > 0;
     if !retried {
-        match client::status(&pool, task_id).await?.state {
+        match client::status(InTransaction(&pool), task_id).await?.state {
             state @ (TaskState::BlockedByFailures | TaskState::Error) => {
                 return Err(Error::new(format!(
                     "task {task_id} is {state}, and held by another transaction"
@@ -70,6 +71,6 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
 /// Resets; a task that has not finished is no failure.
 pub async fn reset(args: ResetArgs, globals: &Globals) -> Result<ExitCode> {
     let (pool, by) = (Database::open(globals).await?, args.by.named());
-    let reset = client::reset_task(&pool, args.task_id, by.by()).await?;
+    let reset = client::reset_task(InTransaction(&pool), args.task_id, by.by()).await?;
     operate::tell(&pool, args.task_id, "reset", reset, "it has not finished", globals).await
 }
