@@ -3,11 +3,11 @@
 use crate::bench::BenchArgs;
 use crate::commands::{
     completions::CompletionsArgs, dlq::DlqCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
-    prune::PruneArgs, queue::QueueCommand, task::TaskCommand, template::TemplateCommand, up::UpArgs,
-    worker::WorkerArgs,
+    prune::PruneArgs, queue::QueueCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand,
+    top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
 use clap::{Args, Parser, Subcommand};
-use std::sync::OnceLock;
+use std::{fmt, sync::OnceLock};
 
 /// A workflow engine on PostgreSQL: tasks of steps, run over message queues.
 #[derive(Debug, Parser)]
@@ -20,15 +20,34 @@ pub struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
     /// The database [default: TASKER_DATABASE_URL, else DATABASE_URL, else the server of `tasker up` in this folder].
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
+    /// The HTTP API, in place of the database.
+    #[arg(long, global = true, value_name = "URL")]
+    pub api: Option<String>,
+    /// The key for the HTTP API.
+    #[arg(long, global = true, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of the system].
+    #[arg(long, global = true, value_name = "FILE", env = "TASKER_API_CA", hide_env_values = true)]
+    pub api_ca: Option<String>,
+    /// Speak http with another machine, where something else encrypts.
+    #[arg(long, global = true, env = "TASKER_API_PLAIN_HTTP", hide_env_values = true)]
+    pub api_plain_http: bool,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl fmt::Debug for Globals {
+    /// Without what may hold a password or a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Globals").field("json", &self.json).finish_non_exhaustive()
+    }
 }
 
 /// The commands.
@@ -42,7 +61,7 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Run an orchestrator, one of any number on a database.
     Orchestrator(OrchestratorArgs),
-    /// Run a worker with the built-in handlers: noop, sleep, http, sql.
+    /// Run a worker with the built-in handlers: noop, sleep, http, sql; or list those that run.
     Worker(WorkerArgs),
     /// Check, apply, and look at templates.
     #[command(subcommand)]
@@ -50,12 +69,19 @@ pub enum Command {
     /// Enqueue and follow tasks; retry, reset, resolve, and cancel them.
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Look at the steps of a task; retry and resolve them.
+    #[command(subcommand)]
+    Step(StepCommand),
     /// Look at the queues; pause, resume, and limit namespaces.
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Look at dead letters, and act on them.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Watch queues, workers, and rates.
+    Top(TopArgs),
+    /// Say whether Tasker can be used; exits with 1 where it cannot.
+    Health,
     /// Remove finished tasks and closed dead letters that are older than their retention.
     Prune(PruneArgs),
     /// Measure this machine: no-op tasks through an orchestrator and workers.

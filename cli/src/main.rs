@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod client;
 mod commands;
 mod database;
 mod demo;
