@@ -4,7 +4,7 @@ use super::operate::{self, ByArgs};
 use crate::{
     args::Globals,
     commands::step::{self, ResultArgs},
-    error::{Error, Result},
+    error::Result,
 };
 use clap::Args;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 /// Options of `tasker task resolve`.
 #[derive(Debug, Args)]
+#[command(mut_arg("outcome", |outcome| outcome.requires("step")))]
 pub struct ResolveArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
@@ -33,9 +34,6 @@ pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
     let (client, by) = (globals.client().await?, by.named());
     if let Some(name) = step {
         return step::resolve(&*client, task_id, &name, (result, outcome), &by, globals).await;
-    }
-    if outcome.is_some() {
-        return Err(Error::new("--outcome is for one step").or_hint("name it: --step STEP"));
     }
     let resolved = client.resolve_task(task_id, result.as_ref(), by.by()).await?;
     if !resolved {
