@@ -118,15 +118,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
 }
 
 /// A list of words between commas.
-pub fn list<'de, D: Deserializer<'de>, T: std::str::FromStr<Err = String>>(
-    from: D,
-) -> Result<Option<Vec<T>>, D::Error> {
+pub fn list<'de, D, T>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
     let text = String::deserialize(from)?;
     if text.is_empty() {
         return Ok(None);
     }
     let words = text.split(',').map(|word| word.trim().parse::<T>());
-    words.collect::<Result<Vec<T>, String>>().map(Some).map_err(serde::de::Error::custom)
+    words.collect::<Result<Vec<T>, _>>().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// A number from `MIN` to `MAX`.

@@ -26,8 +26,10 @@ use std::process::ExitCode;
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { globals, command } = Cli::parse();
-    match commands::run(command, &globals).await {
+    let code = match commands::run(command, &globals).await {
         Ok(code) => code,
         Err(error) => error.tell(),
-    }
+    };
+    tasker_telemetry::shutdown();
+    code
 }

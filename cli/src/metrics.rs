@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tasker_core::health::Health;
+use tasker_orchestrator::TASK_SECONDS;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -28,15 +29,33 @@ const CONNECTIONS: usize = 32;
 /// How long one may last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Counts everything in this process from here on, for whoever renders the handle. What began before is not
+/// counted, so this comes first; it works once in a process. Called within a runtime.
+///
+/// # Errors
+/// There is a recorder already.
+pub fn install() -> Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("tasker_task_seconds".to_owned()), TASK_SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
+        .install_recorder()?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
 /// Counts everything from here on, and serves it with the health of what runs, which it returns.
 ///
 /// # Errors
 /// The address is taken or not of this machine.
 pub fn serve(address: SocketAddr) -> Result<Health> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
-        .install_recorder()?;
+    let handle = install()?;
     let listen = || {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -45,13 +64,6 @@ pub fn serve(address: SocketAddr) -> Result<Health> {
     let listener = listen().map_err(|error: std::io::Error| {
         Error::from(error).context(format!("cannot serve metrics on {address}"))
     })?;
-    let upkeep = handle.clone();
-    tokio::spawn(async move {
-        loop {
-            sleep(UPKEEP).await;
-            upkeep.run_upkeep();
-        }
-    });
     let health = Health::new();
     tokio::spawn(accept(listener, handle, health.clone()));
     tracing::info!("metrics on http://{address}/metrics, health on http://{address}/health");

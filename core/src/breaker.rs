@@ -7,6 +7,7 @@ use crate::{
     health::{Health, Problem},
 };
 use futures_util::{FutureExt, future::BoxFuture};
+use metrics::Counter;
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use std::{
     fmt,
@@ -59,6 +60,7 @@ struct Inner {
     suspected: Arc<Notify>,
     probe: Probe,
     health: Health,
+    times_opened: Counter,
 }
 
 impl fmt::Debug for Inner {
@@ -83,6 +85,7 @@ impl Breaker {
             suspected: Arc::default(),
             probe,
             health,
+            times_opened: metrics::counter!("tasker_database_circuit_opened_total"),
         };
         gauge(Circuit::Closed);
         let breaker = Self(Arc::new(inner));
@@ -161,6 +164,7 @@ impl Inner {
             closed
         });
         if opened {
+            self.times_opened.increment(1);
             tracing::warn!(%error, "the database is away: the circuit is open, all calls wait until it answers again");
         }
     }

@@ -1,7 +1,7 @@
 //! The database connection of one actor. An actor keeps its own, so that prepared statements and the
 //! plans of its functions stay warm in one backend: a pool would hand out all of its connections in turn.
 
-use crate::{Error, Result, breaker::Breaker, error::is_outage};
+use crate::{Error, Result, breaker::Breaker, error::is_outage, meters::PoolWait};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -28,12 +28,14 @@ pub struct OwnConnection {
     /// How often the circuit had opened at the last use.
     times_opened: u32,
     stop: CancellationToken,
+    wait: PoolWait,
 }
 
 impl OwnConnection {
     /// Waiting for the database or a connection ends with `stop`; a call that has begun does not.
     pub fn new(pool: PgPool, breaker: Breaker, keep: bool, stop: CancellationToken) -> Self {
-        Self { pool, breaker, held: None, keep, doubtful: true, times_opened: 0, stop }
+        let wait = PoolWait::new(&pool);
+        Self { pool, breaker, held: None, keep, doubtful: true, times_opened: 0, stop, wait }
     }
 
     /// Runs one database call on the connection. After an error that one is not used again.
@@ -113,6 +115,7 @@ impl OwnConnection {
         let mut connection = match self.held.take() {
             Some(held) => held,
             None => {
+                let waiting = self.wait.begin();
                 let acquired = tokio::select! {
                     biased;
                     acquired = self.pool.acquire() => acquired,
@@ -120,6 +123,7 @@ impl OwnConnection {
                     () = self.breaker.opened() => return Ok(None),
                     () = self.stop.cancelled() => Err(sqlx::Error::PoolClosed),
                 };
+                drop(waiting);
                 if let Err(error) = &acquired
                     && is_outage(error)
                 {

@@ -34,6 +34,7 @@ pub const POINTS: &[&str] = &[
     "task_finalizer.after_call",
     "staleness.after_sweep",
     "pruner.after_call",
+    "traces.after_call",
 ];
 
 /// Dies at once, as by kill -9, if TASKER_FAILPOINT names this point; `name:3` at the third time.

@@ -57,6 +57,7 @@ impl Health {
     pub fn new() -> Self {
         let reason = "starting".to_owned();
         let status = HealthStatus { healthy: false, reason: Some(reason.clone()), since: Utc::now() };
+        crate::meters::describe();
         metrics::gauge!("tasker_healthy").set(0.0);
         let problems = Mutex::new(BTreeMap::from([(Problem::NotRunning, reason)]));
         Self(Arc::new(Inner { problems, status: watch::Sender::new(status) }))

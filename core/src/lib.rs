@@ -11,6 +11,7 @@ pub mod error;
 pub mod failpoint;
 pub mod health;
 pub mod json_schema;
+pub mod meters;
 pub mod outcome;
 pub mod schema;
 pub mod state;

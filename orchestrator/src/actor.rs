@@ -1,6 +1,7 @@
 //! The loop that every actor runs in: call while there is work, else wait; on an error wait longer.
 //! What piled up during one call is the next call's batch; there is no timer that gathers.
 
+use crate::meters::register_actor;
 use std::{future::Future, time::Duration};
 use tasker_core::{Error, Result, db::Retry};
 use tasker_queues::Waiter;
@@ -46,6 +47,7 @@ impl Called {
 
 /// Runs `actor` until `stop`; a call that has begun is finished. Errors never end it.
 pub(crate) async fn drive<A: Actor>(mut actor: A, stop: CancellationToken) {
+    register_actor(A::NAME);
     let mut failures = Failures::new(A::NAME);
     while !stop.is_cancelled() {
         let started = Instant::now();
@@ -91,7 +93,6 @@ struct Failures {
 
 impl Failures {
     fn new(actor: &'static str) -> Self {
-        metrics::gauge!("tasker_orchestrator_failing", "actor" => actor).set(0.0);
         Self { actor, since: None, told: false, retry: Retry::new(DELAYS.0, DELAYS.1) }
     }
 

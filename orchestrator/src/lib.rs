@@ -17,6 +17,7 @@ mod actor;
 mod due;
 mod finalizer;
 mod input_schemas;
+mod meters;
 mod orchestrator;
 mod pruner;
 mod queue_gauges;
@@ -24,7 +25,10 @@ mod results;
 mod staleness;
 mod stats;
 mod step_enqueuer;
+mod task_gauges;
 mod task_requests;
+mod traces;
 
 pub use orchestrator::{CONNECTIONS, Orchestrator, OrchestratorBuilder};
 pub use stats::{Snapshot, Stats};
+pub use task_gauges::TASK_SECONDS;

@@ -1,8 +1,9 @@
 //! One orchestrator process: its settings, what its actors share, and their start and stop.
 
 use crate::{
-    actor::drive, due::DueTimes, finalizer::TaskFinalizer, pruner::Pruner, queue_gauges::QueueGauges,
-    results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer, task_requests::TaskRequestActor,
+    actor::drive, due::DueTimes, finalizer::TaskFinalizer, meters, pruner::Pruner, queue_gauges::QueueGauges,
+    results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer, task_gauges::TaskGauges,
+    task_requests::TaskRequestActor, traces::Traces,
 };
 use sqlx::PgPool;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tasker_core::{
     breaker::Breaker,
     connection::OwnConnection,
     health::{Health, Problem},
+    meters::PoolMeters,
     schema,
 };
 use tasker_queues::{Push, STEP_RESULTS, TASK_REQUESTS, Waiter, Wakeups};
@@ -132,6 +134,7 @@ impl Orchestrator {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let pool = &self.settings.pool;
         schema::check(pool).await?;
+        meters::register();
         let own = || Breaker::new(pool, self.health.clone());
         let breaker = self.settings.breaker.clone().unwrap_or_else(own);
         let queues = [TASK_REQUESTS, STEP_RESULTS].map(str::to_owned);
@@ -189,7 +192,12 @@ impl Orchestrator {
         actors.spawn(drive(enqueuer, stop.clone()));
         actors.spawn(drive(finalizer, stop.clone()));
         actors.spawn(drive(QueueGauges(connection(false)), stop.clone()));
+        actors.spawn(drive(TaskGauges::new(connection(false)), stop.clone()));
         actors.spawn(drive(Pruner::new(connection(false)), stop.clone()));
+        actors.spawn(meters::sample(PoolMeters::new(&self.settings.pool), stop.clone()));
+        if let Some(tracing) = tasker_telemetry::active() {
+            actors.spawn(drive(Traces::new(connection(false), tracing), stop.clone()));
+        }
         actors
     }
 }

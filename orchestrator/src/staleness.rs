@@ -1,5 +1,6 @@
 //! The sweep that writes dead letters for tasks that stand still, and the gauges of all dead letters. It changes no task.
 
+use crate::meters::read_now;
 use sqlx::PgConnection;
 use tasker_core::{Result, connection::OwnConnection, failpoint};
 
@@ -49,5 +50,6 @@ async fn gauges(connection: &mut OwnConnection) -> Result<()> {
         let pending = counts.iter().find(|(of, _)| of == reason).map_or(0, |(_, entries)| *entries);
         metrics::gauge!("tasker_dead_letters_pending", "reason" => reason).set(pending as f64);
     }
+    read_now("dead_letters");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! A notification only shortens a wait; whoever waits also polls, so a lost one costs time, not work.
 
 use crate::{listen::Listener, names::channel};
+use metrics::{describe_gauge, gauge};
 use sqlx::PgPool;
 use std::{
     collections::HashMap,
@@ -51,6 +52,12 @@ impl Wakeups {
         push: Push,
         shutdown: CancellationToken,
     ) -> Result<Self> {
+        describe_gauge!("tasker_push_wanted", "1: the process listens for notifications; 0: it only polls");
+        describe_gauge!(
+            "tasker_push_alive",
+            "1: notifications arrive; 0: they do not, work is found by polling"
+        );
+        gauge!("tasker_push_wanted").set(f64::from(u8::from(push == Push::Listen)));
         let shared = Arc::new(Shared::new(queues));
         shared.set_alive(false);
         let stop = shutdown.child_token();
@@ -149,7 +156,7 @@ impl Shared {
     }
 
     pub(crate) fn set_alive(&self, alive: bool) {
-        metrics::gauge!("tasker_push_alive").set(if alive { 1.0 } else { 0.0 });
+        gauge!("tasker_push_alive").set(if alive { 1.0 } else { 0.0 });
         self.alive.store(alive, Ordering::Relaxed);
     }
 }

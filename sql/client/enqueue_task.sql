@@ -16,19 +16,20 @@ declare
     v_task_id      uuid := tasker.new_id();
     v_correlation  uuid := coalesce(p_correlation_id, v_task_id);
     v_now          timestamptz := tasker.clock();
+    v_trace        text := tasker.traceparent(p_traceparent);
 begin
     if coalesce(jsonb_typeof(p_context), 'null') <> 'object' then
         raise exception 'the context of a task must be a JSON object; it is %', coalesce(left(p_context::text, 100), 'null')
             using errcode = 'TK005', hint = 'Pass an object such as ''{"order_id": 7}''.';
     end if;
     insert into tasker.tasks (task_id, template_id, namespace, name, priority, run_at, correlation_id, traceparent, idempotency_key, context, created_at, updated_at)
-    values (v_task_id, v_template_id, p_namespace, p_name, coalesce(p_priority, 0), p_run_at, v_correlation, p_traceparent, p_idempotency_key, p_context, v_now, v_now)
+    values (v_task_id, v_template_id, p_namespace, p_name, coalesce(p_priority, 0), p_run_at, v_correlation, v_trace, p_idempotency_key, p_context, v_now, v_now)
     on conflict (namespace, name, idempotency_key) where idempotency_key is not null do nothing;
     if not found then
         return tasker.find_same_task(p_namespace, p_name, p_version, p_idempotency_key, p_context);
     end if;
     perform pgmq.send('orchestration_task_requests', jsonb_build_object('task_id', v_task_id),
-        jsonb_strip_nulls(jsonb_build_object('correlation_id', v_correlation, 'traceparent', p_traceparent)));
+        jsonb_strip_nulls(jsonb_build_object('correlation_id', v_correlation, 'traceparent', v_trace)));
     if coalesce(p_notify, (select s.notify_on_enqueue from tasker.settings s)) then
         perform tasker.notify_queue('orchestration_task_requests');
     end if;
@@ -36,4 +37,4 @@ begin
 end
 $$;
 comment on function tasker.enqueue_task(text, text, jsonb, text, int, timestamptz, text, uuid, text, boolean) is
-    'Starts a task in the caller''s transaction and returns its id: rolled back, nothing happened. A null version means the one applied last. The same idempotency key with the same content returns the existing task. p_notify false leaves the wake-up to the poll. Errors: TK001 namespace, TK002 template, TK003 version, TK005 context, TK006 idempotency key.';
+    'Starts a task in the caller''s transaction and returns its id: rolled back, nothing happened. A null version means the one applied last. The same idempotency key with the same content returns the existing task. p_traceparent, of the caller''s trace, is dropped where it is not one of W3C. p_notify false leaves the wake-up to the poll. Errors: TK001 namespace, TK002 template, TK003 version, TK005 context, TK006 idempotency key.';

@@ -1,5 +1,5 @@
 create function tasker.process_results_batch(p_msg_ids bigint[], p_messages jsonb[])
-returns table (enqueued int, finished int, next_due_ms bigint)
+returns table (enqueued int, finished int, next_due_ms bigint, retried int, failed int, expired int)
 -- The phases and their order: docs/decisions.md, "A results batch". Arrays carry rows from one phase to the next.
 language plpgsql volatile as $$
 declare
@@ -53,8 +53,12 @@ begin
         perform tasker.add_dead_letters(v_dead_tasks, array_fill('max_retries_exceeded'::text, array[cardinality(v_dead_tasks)]), v_dead_steps, v_details);
     end if;
     -- What is held may have its turn at once.
-    select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end into next_due_ms from unnest(v_settled) s;
+    select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end,
+           count(*) filter (where s.state = 'pending'), count(*) filter (where s.state = 'error'),
+           count(*) filter (where s.state = 'error' and s.error ->> 'code' = 'lease_expired')
+      into next_due_ms, retried, failed, expired
+      from unnest(v_settled) s;
     return next;
 end
 $$;
-comment on function tasker.process_results_batch(bigint[], jsonb[]) is 'The work of process_step_results for one batch, all or nothing.';
+comment on function tasker.process_results_batch(bigint[], jsonb[]) is 'The work of process_step_results for one batch, all or nothing. expired: of the failed, those whose last lease ran out.';

@@ -1,4 +1,5 @@
-create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[], out msg_ids bigint[], out leases interval[])
+create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[], out msg_ids bigint[], out leases interval[],
+    out expired_tasks uuid[], out expired_steps text[])
 language plpgsql volatile as $$
 declare
     v_now      timestamptz := tasker.clock();
@@ -40,16 +41,17 @@ begin
                msg_id = f.msg_id, worker_id = p_worker_id, started_at = v_now, updated_at = v_now
           from live f
          where s.task_id = f.task_id and s.name = f.name
-        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, f.lease
+        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, f.lease, f.state = 'in_progress' as expired
     )
     select array_agg(m.task_id) filter (where m.state = 'in_progress'), array_agg(m.name) filter (where m.state = 'in_progress'),
            array_agg(m.msg_id) filter (where m.state = 'in_progress'), array_agg(m.lease) filter (where m.state = 'in_progress'),
+           array_agg(m.task_id) filter (where m.state = 'in_progress' and m.expired), array_agg(m.name) filter (where m.state = 'in_progress' and m.expired),
            array_agg(tasker.result_message(m.task_id, m.name, m.claim_no)) filter (where m.state = 'enqueued_for_orchestration'),
            (select array_agg(r.msg_id) from refs r
              where not exists (select from found f where f.msg_id = r.msg_id
                                   and (not (f.live and f.task_finished) or f.task_id in (select n.task_id from finished n)))
                and exists (select from tasker.steps s where s.task_id = r.task_id and s.name = r.name))
-      into task_ids, steps, msg_ids, leases, v_expired, v_held
+      into task_ids, steps, msg_ids, leases, expired_tasks, expired_steps, v_expired, v_held
       from moved m;
     if v_expired is not null then
         perform pgmq.send_batch('orchestration_step_results', v_expired, null, clock_timestamp());
@@ -60,4 +62,4 @@ begin
     end if;
 end
 $$;
-comment on function tasker.claim_batch(text, uuid, bigint[], jsonb[]) is 'Claims the steps that messages just read refer to. leases: those of steps that have one of their own. Null: none of them was of use.';
+comment on function tasker.claim_batch(text, uuid, bigint[], jsonb[]) is 'Claims the steps that messages just read refer to. leases: those of steps that have one of their own. expired: those whose last claim''s lease ran out. Null: none of them was of use.';

@@ -1,6 +1,6 @@
 create function tasker.claim_steps(p_namespace text, p_worker_id uuid, p_max int, p_lease interval default '30 s')
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz, expired boolean)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_queue     text := tasker.worker_queue(p_namespace);
@@ -10,6 +10,8 @@ declare
     v_task_ids  uuid[] := '{}';
     v_steps     text[] := '{}';
     v_claimed   record;
+    v_expired_tasks  uuid[];
+    v_expired_steps  text[];
     v_want      int;
     v_found     int;
     v_own       int;
@@ -27,6 +29,8 @@ begin
         v_claimed := tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages);
         v_task_ids := v_task_ids || v_claimed.task_ids;
         v_steps := v_steps || v_claimed.steps;
+        v_expired_tasks := v_expired_tasks || v_claimed.expired_tasks;
+        v_expired_steps := v_expired_steps || v_claimed.expired_steps;
         if cardinality(array_remove(v_claimed.leases, null)) > 0 then
             for v_own, v_msg_ids in
                 select tasker.lease_seconds(l.lease), array_agg(l.msg_id order by l.msg_id)
@@ -37,7 +41,9 @@ begin
         end if;
         exit when v_found < v_want or cardinality(v_task_ids) = p_max;
     end loop;
-    return query select * from tasker.claimed_steps(v_task_ids, v_steps);
+    return query
+        select c.*, exists (select from unnest(v_expired_tasks, v_expired_steps) x(task_id, step) where x.task_id = c.task_id and x.step = c.step)
+          from tasker.claimed_steps(v_task_ids, v_steps) c;
 end
 $$;
-comment on function tasker.claim_steps(text, uuid, int, interval) is 'Claims up to p_max steps of a namespace for a worker, with all their handlers need. A claim holds for p_lease, or for the step''s own lease where its template gives one: submit, extend, or release it before. Every claim has a new claim_no, which all later calls carry. Errors: TK007 lease, TK001 namespace.';
+comment on function tasker.claim_steps(text, uuid, int, interval) is 'Claims up to p_max steps of a namespace for a worker, with all their handlers need. A claim holds for p_lease, or for the step''s own lease where its template gives one: submit, extend, or release it before. expired: the lease of the claim before ran out. Every claim has a new claim_no, which all later calls carry. Errors: TK007 lease, TK001 namespace.';

@@ -1,6 +1,6 @@
 create function tasker.claimed_steps(p_task_ids uuid[], p_steps text[])
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz)
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that calls it.
 language sql stable as $$
     with before as materialized (
@@ -11,7 +11,7 @@ language sql stable as $$
         select d.task_id, d.parent, tasker.batch_summary(d.task_id, d.parent) as summary from (select distinct b.task_id, b.parent from before b) d
     )
     select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
-           coalesce(r.results, '{}') || coalesce(b.batches, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent, p.lease
+           coalesce(r.results, '{}') || coalesce(b.batches, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent, p.lease, s.enqueued_at, s.started_at
       from unnest(p_task_ids, p_steps) c(task_id, step)
      cross join lateral (select * from tasker.steps s where s.task_id = c.task_id and s.name = c.step offset 0) s
      cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t

@@ -1,6 +1,6 @@
 create function tasker.complete_steps(p_worker_id uuid, p_results jsonb, p_claim int default 0, p_handlers text[] default '{}', p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz)
 language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
     v_now       timestamptz := tasker.clock();
@@ -54,18 +54,18 @@ begin
           from tasker.advance_tasks(v_settled, v_now, '{}', p_claim, p_handlers, p_worker_id, tasker.lease_seconds(p_lease)) a;
         perform tasker.delete_messages(v_owners, v_msg_ids);
         return query
-            select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval
+            select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval, null::timestamptz, null::timestamptz
               from unnest(v_done) d(n);
         if v_claimed_tasks is not null then
             return query
                 select c.task_id, c.step, 'claimed', c.template_id, c.template_step, c.handler, c.attempt, c.claim_no, c.context, c.inputs, c.parents, c.checkpoint,
-                       c.timeout, c.correlation_id, c.traceparent, c.lease
+                       c.timeout, c.correlation_id, c.traceparent, c.lease, c.enqueued_at, c.claimed_at
                   from tasker.claimed_steps(v_claimed_tasks, v_claimed_steps) c;
         end if;
     end if;
     if cardinality(v_done) is distinct from cardinality(v_task_ids) then
         return query
-            select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval
+            select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval, null::timestamptz, null::timestamptz
               from tasker.submit_results(p_worker_id, (
                 select coalesce(jsonb_agg(e.r order by e.n), '[]') from jsonb_array_elements(p_results) with ordinality e(r, n)
                  where e.n <> all (coalesce(v_done, '{}')))) r;

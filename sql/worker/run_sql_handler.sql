@@ -10,7 +10,7 @@ begin
     -- The name is looked up, never pasted: the call is built from the catalog.
     begin
         v_oid := to_regprocedure((select string_agg(quote_ident(i), '.') from unnest(parse_ident(p_function)) i) || '(jsonb)');
-    exception when invalid_parameter_value then
+    exception when invalid_parameter_value or invalid_name or syntax_error or feature_not_supported then
         v_oid := null;
     end;
     select format('%I.%I', n.nspname, p.proname), format_type(p.prorettype, null) into v_call, v_returns

@@ -1,1 +1,32 @@
-//! tasker-telemetry.
+//! tasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables, and the JSON form of logs.
+//!
+//! A task is one trace, to which every process adds its part. Nothing is stored for it: the trace is the caller's, else
+//! its id is the task's, and the ids of the spans that others refer to follow from the task's id.
+//!
+//! A worker of one's own exports its spans by this, before it starts:
+//!
+//! ```no_run
+//! use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+//!
+//! let tracing = tasker_telemetry::start("my-worker");
+//! let log = tracing_subscriber::fmt::layer().with_filter(tracing_subscriber::EnvFilter::new("info"));
+//! tracing_subscriber::registry().with(log).with(tracing.as_ref().map(|tracing| tracing.layer())).init();
+//! // … run the worker, and at the end:
+//! tasker_telemetry::shutdown();
+//! ```
+
+mod export;
+mod json;
+mod sampling;
+mod settings;
+mod task_trace;
+mod trace_parent;
+mod tracing;
+
+pub use self::{
+    json::JsonLines,
+    task_trace::{Place, TaskSpan, TaskTrace},
+    trace_parent::TraceParent,
+    tracing::{Tracing, active, current_traceparent, shutdown, start},
+};
+pub use opentelemetry::{KeyValue, trace::SpanKind};

@@ -19,6 +19,8 @@ pub struct WebRequest {
     pub headers: BTreeMap<String, String>,
     /// Null where it is no JSON.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
 }
 
 /// Answers with the given statuses and bodies in turn, the last one for ever.
@@ -65,8 +67,8 @@ async fn read(stream: &mut BufReader<TcpStream>) -> WebRequest {
     }
     let mut body = vec![0; headers.get("content-length").map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await.unwrap();
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    WebRequest { line: first.trim().to_owned(), headers, body }
+    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    WebRequest { line: first.trim().to_owned(), headers, body: json, bytes: body }
 }
 
 async fn answer(mut stream: BufReader<TcpStream>, (status, body): (u16, &str)) {

@@ -96,6 +96,10 @@ fn engine(db: &TestDb, failpoint: Option<&str>) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
     command.env("DATABASE_URL", &db.url).env_remove("TASKER_FAILPOINT").kill_on_drop(true);
     match failpoint {
+        // Where nobody listens.
+        Some(point @ "traces.after_call") => {
+            command.env("TASKER_FAILPOINT", point).env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+        }
         Some(point) => command.env("TASKER_FAILPOINT", point),
         None => command.env("TASKER_LATE", "yes"),
     };

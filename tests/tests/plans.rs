@@ -87,7 +87,9 @@ async fn run_batch(connection: &mut PgConnection) -> i64 {
             .unwrap();
     }
     sqlx::query("select * from tasker.process_step_results(50)").execute(&mut *tx).await.unwrap();
-    for call in ["enqueue_ready_steps(50)", "finalize_tasks(50)", "sweep_stale(50)", "prune(5)"] {
+    for call in
+        ["enqueue_ready_steps(50)", "finalize_tasks(50)", "sweep_stale(50)", "ended_tasks(50)", "prune(5)"]
+    {
         sqlx::query(AssertSqlSafe(format!("select * from tasker.{call}"))).execute(&mut *tx).await.unwrap();
     }
     let read = sequential_reads(&mut tx).await;

@@ -1,7 +1,6 @@
 //! The rules of the house that no compiler checks. What can fail silently in a growing repository fails here.
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -105,27 +104,6 @@ fn every_sqlstate_is_documented() {
         }
     }
     assert_none("TK codes without a row in docs/sql-api.md", missing);
-}
-
-#[test]
-fn every_metric_is_documented_and_every_documented_one_exists() {
-    let documented = fs::read_to_string(root().join("docs/operating.md")).unwrap();
-    let documented: BTreeSet<&str> =
-        documented.split('`').filter(|word| word.starts_with("tasker_")).collect();
-    let sources = files(&[".rs"]);
-    let calls = ["counter", "gauge", "histogram"].map(|kind| format!("{kind}!("));
-    let mut there = BTreeSet::new();
-    for (_, text) in sources.iter().filter(|(path, _)| !path.starts_with(root().join("tests"))) {
-        for call in calls.iter().flat_map(|call| text.split(call).skip(1)) {
-            there.extend(call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()));
-        }
-    }
-    assert!(there.len() > 20, "{there:?}");
-    let missing = there.difference(&documented).map(|name| format!("not documented: {name}"));
-    // Roles have names of the same form, but of two words.
-    let gone = documented.difference(&there).filter(|name| name.matches('_').count() > 1);
-    let gone = gone.map(|name| format!("gone: {name}"));
-    assert_none("metrics and docs/operating.md differ", missing.chain(gone).collect());
 }
 
 #[tokio::test]

@@ -5,14 +5,16 @@ use serde_json::{Map, Value};
 use sqlx::{
     Row,
     postgres::{PgRow, types::PgInterval},
+    types::chrono::{DateTime, Utc},
 };
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{sync::Notify, time::timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::field::{DisplayValue, display};
 use uuid::Uuid;
 
 /// How long nothing is asked about the leases, at most.
@@ -41,6 +43,8 @@ pub(crate) struct Claim {
     pub(crate) traceparent: Option<String>,
     /// The step's own; none: what the worker asked for.
     pub(crate) lease: Option<Duration>,
+    /// When it began to wait in its queue, and when that ended, by the database's clock.
+    pub(crate) waited: Option<(SystemTime, SystemTime)>,
     /// Why its data cannot be read: jsonb holds numbers and depths that serde_json does not. The step fails, and no
     /// other of its batch.
     pub(crate) unreadable: Option<String>,
@@ -49,16 +53,19 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims by namespace, worker, number, and lease; its columns are read by position.
     pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease \
-         from tasker.claim_steps($1, $2, $3, $4)";
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, \
+         enqueued_at, claimed_at, expired from tasker.claim_steps($1, $2, $3, $4)";
+
+    /// The position of whether the lease of the claim before ran out, in a claim.
+    pub(crate) const EXPIRED: usize = 17;
 
     /// Submits by worker and results, and claims what follows by number, handlers, and lease. After a
     /// claim's columns comes the status.
     pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, status \
-         from tasker.complete_steps($1, $2, $3, $4, $5)";
-    /// The position of the status.
-    pub(crate) const STATUS: usize = 15;
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, \
+         enqueued_at, claimed_at, status from tasker.complete_steps($1, $2, $3, $4, $5)";
+    /// The position of the status, in a submit.
+    pub(crate) const STATUS: usize = 17;
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let mut unreadable = None;
@@ -90,9 +97,14 @@ impl Claim {
             correlation_id: row.try_get(12)?,
             traceparent: row.try_get(13)?,
             lease: row.try_get::<Option<PgInterval>, _>(14)?.map(duration),
+            waited: time(row, 15)?.zip(time(row, 16)?),
             unreadable,
         })
     }
+}
+
+fn time(row: &PgRow, index: usize) -> sqlx::Result<Option<SystemTime>> {
+    Ok(row.try_get::<Option<DateTime<Utc>>, _>(index)?.map(SystemTime::from))
 }
 
 /// A month counts 30 days, a negative interval nothing.
@@ -112,6 +124,7 @@ pub(crate) struct StepKey {
 /// What is held of one step.
 #[derive(Debug)]
 struct Held {
+    correlation_id: Option<Uuid>,
     claim_no: i32,
     since: Instant,
     lease: Duration,
@@ -133,6 +146,7 @@ pub(crate) struct Claims {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) key: StepKey,
+    correlation_id: Option<Uuid>,
     pub(crate) claim_no: i32,
     pub(crate) cancelled: CancellationToken,
     claims: Arc<Claims>,
@@ -144,19 +158,21 @@ impl Claims {
     pub(crate) fn hold(
         self: &Arc<Self>,
         key: StepKey,
+        correlation_id: Option<Uuid>,
         claim_no: i32,
         since: Instant,
         lease: Duration,
     ) -> Ticket {
         let cancelled = CancellationToken::new();
-        let held = Held { claim_no, since, lease, extended: since, cancelled: cancelled.clone() };
+        let held =
+            Held { correlation_id, claim_no, since, lease, extended: since, cancelled: cancelled.clone() };
         if lease / 6 < LONGEST_ROUND {
             self.claimed.notify_one();
         }
         if let Some(earlier) = self.lock().insert(key.clone(), held) {
             earlier.cancelled.cancel();
         }
-        Ticket { key, claim_no, cancelled, claims: Arc::clone(self) }
+        Ticket { key, correlation_id, claim_no, cancelled, claims: Arc::clone(self) }
     }
 
     /// How many steps are held.
@@ -207,14 +223,12 @@ impl Claims {
         }
     }
 
-    /// Tells the handler that its result will not count, and lets go of the step. False when it is no
-    /// longer held, or by a later claim.
-    pub(crate) fn lose(&self, key: &StepKey, claim_no: i32) -> bool {
-        let lost = self.remove(key, claim_no);
-        if let Some(held) = &lost {
-            held.cancelled.cancel();
-        }
-        lost.is_some()
+    /// Tells the handler that its result will not count, and lets go of the step. None when it is no
+    /// longer held, or by a later claim; else the task's correlation id, if any.
+    pub(crate) fn lose(&self, key: &StepKey, claim_no: i32) -> Option<Option<Uuid>> {
+        let held = self.remove(key, claim_no)?;
+        held.cancelled.cancel();
+        Some(held.correlation_id)
     }
 
     fn remove(&self, key: &StepKey, claim_no: i32) -> Option<Held> {
@@ -225,6 +239,13 @@ impl Claims {
     fn lock(&self) -> MutexGuard<'_, HashMap<StepKey, Held>> {
         // No code that can panic runs under this lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// The task's correlation id, for the log.
+    pub(crate) fn correlation(&self) -> Option<DisplayValue<Uuid>> {
+        self.correlation_id.map(display)
     }
 }
 
@@ -247,7 +268,7 @@ mod tests {
     #[test]
     fn a_dropped_ticket_lets_go() {
         let claims = Arc::new(Claims::default());
-        let ticket = claims.hold(key("a"), 1, Instant::now(), LEASE);
+        let ticket = claims.hold(key("a"), None, 1, Instant::now(), LEASE);
         assert_eq!((claims.len(), claims.older_than(Duration::ZERO).len()), (1, 1));
         assert!(claims.older_than(Duration::from_secs(60)).is_empty());
         drop(ticket);
@@ -257,22 +278,22 @@ mod tests {
     #[test]
     fn a_new_claim_of_the_same_step_cancels_the_earlier_one() {
         let claims = Arc::new(Claims::default());
-        let first = claims.hold(key("a"), 1, Instant::now(), LEASE);
-        let second = claims.hold(key("a"), 2, Instant::now(), LEASE);
+        let first = claims.hold(key("a"), None, 1, Instant::now(), LEASE);
+        let second = claims.hold(key("a"), None, 2, Instant::now(), LEASE);
         assert!(first.cancelled.is_cancelled());
-        assert!(!claims.lose(&first.key, first.claim_no));
+        assert!(claims.lose(&first.key, first.claim_no).is_none());
         drop(first);
         assert_eq!(claims.older_than(Duration::ZERO), vec![(second.key.clone(), 2)]);
-        assert!(claims.lose(&second.key, 2));
+        assert!(claims.lose(&second.key, 2).is_some());
         assert!(second.cancelled.is_cancelled());
     }
 
     #[tokio::test]
     async fn a_short_lease_brings_the_next_round_forward() {
         let claims = Arc::new(Claims::default());
-        let long = claims.hold(key("long"), 1, Instant::now(), LEASE);
+        let long = claims.hold(key("long"), None, 1, Instant::now(), LEASE);
         assert_eq!(claims.round(), LONGEST_ROUND);
-        let short = claims.hold(key("short"), 1, Instant::now(), LONGEST_ROUND);
+        let short = claims.hold(key("short"), None, 1, Instant::now(), LONGEST_ROUND);
         assert_eq!(claims.round(), LONGEST_ROUND / 6);
         // Woken by the claim, it waits for the shorter round.
         claims.next_round().await;

@@ -20,6 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Keeps one submit's transaction short.
 const MAX_BATCH: usize = 500;
+/// Places of the channel: room for the results of a second round of steps while those of the first are submitted.
+pub(crate) fn capacity(concurrency: usize) -> usize {
+    concurrency.max(64)
+}
+
 /// The reason of a release, for the audit.
 pub(crate) const SHUT_DOWN: &str = "the worker was shut down";
 
@@ -100,9 +105,9 @@ impl<S: Submitter> CompletionActor<S> {
             {
                 batch.push(more);
             }
-            self.meters.completion_depth.set((self.reports.len() + batch.len()) as f64);
+            self.meters.completion_depth.set(self.reports.len() + batch.len());
             self.deliver(&mut batch).await;
-            self.meters.completion_depth.set(self.reports.len() as f64);
+            self.meters.completion_depth.set(self.reports.len());
         }
     }
 
@@ -157,7 +162,8 @@ impl<S: Submitter> CompletionActor<S> {
                 match self.try_submit(std::slice::from_ref(&result)).await {
                     Ok(()) => {
                         let StepKey { task_id, step } = &result.ticket.key;
-                        tracing::warn!(%task_id, %step, %error, "the database refused this result: the step fails");
+                        let correlation_id = result.ticket.correlation();
+                        tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
                         return;
                     }
                     Err(_) => result.outcome = kept,
@@ -173,6 +179,8 @@ impl<S: Submitter> CompletionActor<S> {
         let since = Instant::now();
         failpoint::reach("worker.before_submit");
         let submitted = self.submitter.submit(results, max_claims).await?;
+        self.meters.submit_seconds.record(since.elapsed());
+        self.meters.submit_size.record(results.len() as f64);
         failpoint::reach("worker.after_submit");
         if !submitted.claims.is_empty() {
             failpoint::reach("worker.after_follow_up");
@@ -188,7 +196,10 @@ impl<S: Submitter> CompletionActor<S> {
             self.meters.result(&answer.status);
             if answer.status != "accepted" {
                 let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
-                tracing::info!(%task_id, %step, %status, "a result did not count");
+                let of = |key: &StepKey| key.task_id == task_id && *key.step == *step;
+                let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
+                let correlation_id = ticket.and_then(Ticket::correlation);
+                tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
             }
         }
         self.retry.over();

@@ -28,6 +28,8 @@ pub struct StepContext {
     pub(crate) worker: Option<Arc<Shared>>,
     pub(crate) own: Arc<Own>,
     pub(crate) http: HttpClient,
+    /// Of the handler's own span; None where tracing is off.
+    pub(crate) traceparent: Option<Arc<str>>,
 }
 
 impl StepContext {
@@ -61,9 +63,10 @@ impl StepContext {
         self.claim.correlation_id
     }
 
-    /// The W3C trace context the task was enqueued with.
+    /// The W3C trace context for what the handler calls: that of its own span, and where tracing is off the one the task was
+    /// enqueued with.
     pub fn traceparent(&self) -> Option<&str> {
-        self.claim.traceparent.as_deref()
+        self.traceparent.as_deref().or(self.claim.traceparent.as_deref())
     }
 
     /// The task's input.

@@ -14,13 +14,15 @@ pub(crate) struct Dispatched {
     pub(crate) claim: Claim,
     pub(crate) ticket: Ticket,
     pub(crate) permit: OwnedSemaphorePermit,
+    /// When the answer to the claim had come.
+    pub(crate) claimed: Instant,
 }
 
 /// Runs until the senders are gone and the channel is empty. Each step has its permit already, so that
 /// nothing waits here and no more tasks exist than permits.
 pub(crate) async fn run(mut steps: mpsc::Receiver<Dispatched>, runner: Arc<Runner>, tracker: TaskTracker) {
     while let Some(step) = steps.recv().await {
-        runner.meters().dispatch_depth.set(steps.len() as f64);
+        runner.meters().dispatch_depth.set(steps.len());
         tracker.spawn(Arc::clone(&runner).run(step));
     }
 }
@@ -35,24 +37,24 @@ pub(crate) async fn start(
     since: Instant,
     shutdown: &CancellationToken,
 ) -> Vec<Ticket> {
-    let mut left = Vec::new();
+    let (mut left, claimed) = (Vec::new(), Instant::now());
     for claim in claims {
         let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
         let lease = claim.lease.unwrap_or(shared.settings.lease);
-        let ticket = shared.claims.hold(key, claim.claim_no, since, lease);
+        let ticket = shared.claims.hold(key, claim.correlation_id, claim.claim_no, since, lease);
         match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.
-                if let Err(closed) = dispatch.send(Dispatched { claim, ticket, permit }).await {
+                if let Err(closed) = dispatch.send(Dispatched { claim, ticket, permit, claimed }).await {
                     left.push(closed.0.ticket);
                 }
             }
             None => left.push(ticket),
         }
     }
-    shared.meters.permits_in_use(&shared.permits, shared.settings.concurrency);
+    shared.sample();
     if let Some(dispatch) = dispatch {
-        shared.meters.dispatch_depth.set((dispatch.max_capacity() - dispatch.capacity()) as f64);
+        shared.meters.dispatch_depth.set(dispatch.max_capacity() - dispatch.capacity());
     }
     left
 }

@@ -8,7 +8,7 @@ use crate::{
     worker::Shared,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -122,16 +122,22 @@ impl StepExecutorActor {
         }
         namespace.retry.over();
         namespace.unknown = false;
-        self.shared.meters.claims.increment(1);
-        self.shared.meters.claimed_steps.increment(rows.len() as u64);
+        let meters = &self.shared.meters;
+        meters.claim_seconds.record(since.elapsed());
+        meters.claims.increment(1);
+        meters.claimed_steps.increment(rows.len() as u64);
+        let expired = rows.iter().filter(|row| matches!(row.try_get(Claim::EXPIRED), Ok(true)));
+        meters.expired.increment(expired.count() as u64);
         let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let count = claims.len();
         let left =
             dispatch::start(&self.shared, Some(&self.dispatch), claims, &mut permits, since, shutdown).await;
         for ticket in left {
             let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
-            if self.completions.send(Completed { ticket, report }).await.is_err() {
+            if let Err(lost) = self.completions.send(Completed { ticket, report }).await {
+                let ticket = &lost.0.ticket;
                 tracing::error!(
+                    task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
                     "the completion channel is closed: a claimed step waits for its lease to run out"
                 );
             }

@@ -1,6 +1,6 @@
 //! Handlers: the code of steps, plain async functions registered by name.
 
-use crate::{StepContext, StepError};
+use crate::{StepContext, StepError, meters::HandlerMeters};
 use std::{
     any::Any,
     collections::HashMap,
@@ -52,10 +52,10 @@ pub(crate) enum Callable {
 /// Handlers by name.
 pub(crate) type Callables = HashMap<String, Callable>;
 
-/// A callable of a running worker, with its metric.
+/// A callable of a running worker, with its metrics.
 pub(crate) struct Registered {
     pub(crate) callable: Callable,
-    pub(crate) seconds: metrics::Histogram,
+    pub(crate) meters: HandlerMeters,
 }
 
 /// Finds handlers that were not registered by name, for example one per plug-in. Every
@@ -146,8 +146,7 @@ impl Handlers {
 }
 
 fn registered(callable: Callable, label: &str) -> Arc<Registered> {
-    let seconds = metrics::histogram!("tasker_handler_seconds", "handler" => label.to_owned());
-    Arc::new(Registered { callable, seconds })
+    Arc::new(Registered { callable, meters: HandlerMeters::new(label) })
 }
 
 fn sorted(handlers: &HashMap<String, Arc<Registered>>) -> Arc<[String]> {

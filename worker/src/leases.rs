@@ -181,9 +181,11 @@ fn tell(shared: &Shared, held: Vec<(StepKey, i32)>, rows: Vec<Answer>) {
     for (task_id, step, status) in rows.into_iter().filter(|(_, _, status)| status != "extended") {
         let key = StepKey { task_id, step: step.into() };
         if let Some(claim_no) = held.get(&key)
-            && shared.claims.lose(&key, *claim_no)
+            && let Some(correlation_id) = shared.claims.lose(&key, *claim_no)
         {
-            tracing::info!(%task_id, step = %key.step, %status, "the step is no longer this worker's: told its handler to stop");
+            shared.meters.lost(&status);
+            let correlation_id = correlation_id.map(tracing::field::display);
+            tracing::info!(%task_id, correlation_id, step = %key.step, %status, "the step is no longer this worker's: told its handler to stop");
         }
     }
 }

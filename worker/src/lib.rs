@@ -43,6 +43,7 @@ mod meters;
 mod own_transaction;
 mod run_step;
 mod status;
+mod step_trace;
 mod storable;
 mod submit;
 mod template_cache;

@@ -1,39 +1,78 @@
 //! The worker's metrics, looked up once at start: the hot path only adds and sets.
 
-use metrics::{Counter, Gauge, counter, gauge};
-use tokio::sync::Semaphore;
+use crate::run_step::Ran;
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+use tasker_core::{StepOutcome, meters::build_info};
 
 /// Handles of all metrics that are not per handler.
 pub(crate) struct Meters {
     pub(crate) claims: Counter,
     pub(crate) claimed_steps: Counter,
     pub(crate) released: Counter,
-    pub(crate) dispatch_depth: Gauge,
-    pub(crate) completion_depth: Gauge,
-    permits_in_use: Gauge,
+    /// Claims that were claimed again, as their lease had run out.
+    pub(crate) expired: Counter,
+    pub(crate) claim_seconds: Histogram,
+    pub(crate) handover_seconds: Histogram,
+    pub(crate) submit_seconds: Histogram,
+    pub(crate) submit_size: Histogram,
+    pub(crate) dispatch_depth: Share,
+    pub(crate) completion_depth: Share,
+    pub(crate) permits_in_use: Share,
+    pub(crate) held: Share,
+    lost_stale: Counter,
+    lost_cancelled: Counter,
     accepted: Counter,
     duplicate: Counter,
     stale: Counter,
     rejected: Counter,
     other: Counter,
+    /// Limits, which are of this worker for as long as it is there.
+    _limits: [Share; 3],
 }
 
 impl Meters {
-    pub(crate) fn new(concurrency: usize) -> Self {
-        gauge!("tasker_worker_permits").set(concurrency as f64);
+    /// `completions`: the places of the completion channel.
+    pub(crate) fn new(concurrency: usize, completions: usize) -> Self {
+        describe();
+        let limit = |name, value| {
+            let share = Share::new(name);
+            share.set(value);
+            share
+        };
         let results = |status: &'static str| counter!("tasker_results_total", "status" => status);
+        let lost = |status: &'static str| counter!("tasker_claims_lost_total", "status" => status);
         Self {
             claims: counter!("tasker_claims_total"),
             claimed_steps: counter!("tasker_claimed_steps_total"),
             released: counter!("tasker_released_steps_total"),
-            dispatch_depth: gauge!("tasker_worker_dispatch_depth"),
-            completion_depth: gauge!("tasker_worker_completion_depth"),
-            permits_in_use: gauge!("tasker_worker_permits_in_use"),
+            expired: counter!("tasker_lease_expiries_total"),
+            claim_seconds: histogram!("tasker_claim_seconds"),
+            handover_seconds: histogram!("tasker_handover_seconds"),
+            submit_seconds: histogram!("tasker_submit_seconds"),
+            submit_size: histogram!("tasker_submit_batch_size"),
+            dispatch_depth: Share::new("tasker_worker_dispatch_depth"),
+            completion_depth: Share::new("tasker_worker_completion_depth"),
+            permits_in_use: Share::new("tasker_worker_permits_in_use"),
+            held: Share::new("tasker_worker_steps_held"),
+            lost_stale: lost("stale"),
+            lost_cancelled: lost("cancelled"),
             accepted: results("accepted"),
             duplicate: results("duplicate"),
             stale: results("stale"),
             rejected: results("rejected"),
             other: results("other"),
+            _limits: [
+                limit("tasker_worker_permits", concurrency),
+                limit("tasker_worker_dispatch_capacity", concurrency),
+                limit("tasker_worker_completion_capacity", completions),
+            ],
         }
     }
 
@@ -49,7 +88,128 @@ impl Meters {
         counter.increment(1);
     }
 
-    pub(crate) fn permits_in_use(&self, permits: &Semaphore, concurrency: usize) {
-        self.permits_in_use.set(concurrency.saturating_sub(permits.available_permits()) as f64);
+    /// Counts a claim that the database says is no longer this worker's, while its handler ran.
+    pub(crate) fn lost(&self, status: &str) {
+        let counter = if status == "cancelled" { &self.lost_cancelled } else { &self.lost_stale };
+        counter.increment(1);
+    }
+}
+
+fn describe() {
+    build_info();
+    for (name, what) in [
+        ("tasker_claims_total", "Calls of claim_steps"),
+        ("tasker_claimed_steps_total", "Steps claimed, by calls of their own or with the result before"),
+        ("tasker_released_steps_total", "Steps given back: at the end, or no handler here"),
+        ("tasker_lease_expiries_total", "Claims whose lease ran out before their result came"),
+        ("tasker_claims_lost_total", "Claims that were lost while the handler ran"),
+        ("tasker_results_total", "Answers to submitted results"),
+    ] {
+        describe_counter!(name, Unit::Count, what);
+    }
+    for (name, what) in [
+        ("tasker_worker_permits", "Steps that may run at once"),
+        ("tasker_worker_permits_in_use", "Permits that steps hold"),
+        ("tasker_worker_steps_held", "Steps held, from the claim until the database has their result"),
+        ("tasker_worker_dispatch_depth", "Claimed steps on their way to the handler"),
+        ("tasker_worker_dispatch_capacity", "Places of that channel"),
+        ("tasker_worker_completion_depth", "Results to be submitted, with the batch that is being submitted"),
+        ("tasker_worker_completion_capacity", "Places of that channel, without the batch"),
+    ] {
+        describe_gauge!(name, Unit::Count, what);
+    }
+    for (name, what) in [
+        ("tasker_claim_seconds", "How long a call of claim_steps takes"),
+        ("tasker_handover_seconds", "From the answer to the claim until the handler starts"),
+        ("tasker_submit_seconds", "How long a call of complete_steps takes, until its commit"),
+    ] {
+        describe_histogram!(name, Unit::Seconds, what);
+    }
+    describe_histogram!("tasker_submit_batch_size", Unit::Count, "Results in a call of complete_steps");
+}
+
+/// One worker's part of a gauge: `tasker up` runs several workers in one process.
+pub(crate) struct Share {
+    gauge: Gauge,
+    part: AtomicUsize,
+}
+
+impl Share {
+    fn new(name: &'static str) -> Self {
+        Self { gauge: gauge!(name), part: AtomicUsize::new(0) }
+    }
+
+    /// The part is so large now.
+    pub(crate) fn set(&self, part: usize) {
+        let before = self.part.swap(part, Ordering::Relaxed);
+        self.gauge.increment(part as f64 - before as f64);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// What is counted of one handler.
+pub(crate) struct HandlerMeters {
+    seconds: Histogram,
+    outcomes: [Counter; OUTCOMES.len()],
+}
+
+/// What came of a handler's call. The last: its own transaction has completed the step, or found it lost.
+const OUTCOMES: [&str; 9] = [
+    "success",
+    "decision",
+    "batches",
+    "checkpoint",
+    "retryable",
+    "permanent",
+    "timeout",
+    "panic",
+    "own_transaction",
+];
+
+impl HandlerMeters {
+    /// Of the handler with this label.
+    pub(crate) fn new(handler: &str) -> Self {
+        describe_histogram!("tasker_handler_seconds", Unit::Seconds, "How long the handler runs");
+        describe_counter!(
+            "tasker_handler_outcomes_total",
+            Unit::Count,
+            "Calls of the handler by what came of them"
+        );
+        let outcome = |outcome: &'static str| counter!("tasker_handler_outcomes_total", "handler" => handler.to_owned(), "outcome" => outcome);
+        Self {
+            seconds: histogram!("tasker_handler_seconds", "handler" => handler.to_owned()),
+            outcomes: OUTCOMES.map(outcome),
+        }
+    }
+
+    /// A call took so long and came to this; none: it was broken off at shutdown.
+    pub(crate) fn ran(&self, took: Duration, ran: Option<&Ran>) {
+        self.seconds.record(took);
+        let Some(ran) = ran else { return };
+        let name = outcome(ran);
+        if let Some(counter) = OUTCOMES.iter().position(|known| *known == name) {
+            self.outcomes[counter].increment(1);
+        }
+    }
+}
+
+fn outcome(ran: &Ran) -> &'static str {
+    match ran {
+        Ran::Submitted => "own_transaction",
+        Ran::Outcome(StepOutcome::Success { .. }) => "success",
+        Ran::Outcome(StepOutcome::Decision { .. }) => "decision",
+        Ran::Outcome(StepOutcome::Batches { .. }) => "batches",
+        Ran::Outcome(StepOutcome::Checkpoint { .. }) => "checkpoint",
+        Ran::Outcome(StepOutcome::Failure(failure)) => match failure.code.as_deref() {
+            Some("timeout") => "timeout",
+            Some("panic") => "panic",
+            _ if failure.retryable => "retryable",
+            _ => "permanent",
+        },
     }
 }

@@ -63,7 +63,10 @@ impl OwnTransaction {
         let (mut dead, mut delays) = (pool.num_idle(), Delays::new(DELAYS.0, DELAYS.1));
         let transaction = loop {
             cancelled.run_until_cancelled(worker.breaker.closed()).await;
-            match pool.begin_with(AssertSqlSafe(begin.clone())).await {
+            let waiting = worker.pool_wait.begin();
+            let begun = pool.begin_with(AssertSqlSafe(begin.clone())).await;
+            drop(waiting);
+            match begun {
                 Ok(transaction) => break transaction,
                 Err(error) if cancelled.is_cancelled() || !is_transient(&error) => return Err(error),
                 Err(_) if dead > 0 => dead -= 1,

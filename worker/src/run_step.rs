@@ -9,6 +9,7 @@ use crate::{
     dispatch::Dispatched,
     handler::{Callable, Handler, Registered},
     meters::Meters,
+    step_trace::StepTrace,
     storable::storable,
     worker::Shared,
 };
@@ -64,22 +65,31 @@ impl Runner {
     /// Runs a step and sends its report. The permit is given back once the report has a place in the
     /// completion channel: claiming goes on while it is submitted, but not without bound.
     pub(crate) async fn run(self: Arc<Self>, step: Dispatched) {
-        let Dispatched { claim, ticket, permit } = step;
-        let Some(report) = self.report(claim, &ticket).await else { return };
+        let Dispatched { claim, ticket, permit, claimed } = step;
+        let trace = StepTrace::begin(&claim, self.shared.worker_id);
+        let report = self.report(claim, &ticket, &trace, claimed).instrument(trace.span.clone()).await;
+        trace.end(report.as_ref());
+        let Some(report) = report else { return };
         match self.completions.reserve().await {
             Ok(place) => {
                 drop(permit);
                 place.send(Completed { ticket, report });
             }
             Err(_) => tracing::warn!(
-                task_id = %ticket.key.task_id, step = %ticket.key.step,
+                task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
                 "ended after the worker had stopped: the step runs again elsewhere"
             ),
         }
     }
 
     /// None: nothing is left to be told to the database.
-    async fn report(&self, claim: Claim, ticket: &Ticket) -> Option<Report> {
+    async fn report(
+        &self,
+        claim: Claim,
+        ticket: &Ticket,
+        trace: &StepTrace,
+        claimed: Instant,
+    ) -> Option<Report> {
         if let Some(problem) = &claim.unreadable {
             let error = StepError::permanent(problem).code("invalid_input");
             return Some(Report::Result { outcome: StepOutcome::Failure(error.into()), duration_ms: 0 });
@@ -88,31 +98,31 @@ impl Runner {
             Ok(handler) => handler,
             Err(report) => return Some(report),
         };
-        let config = self.shared.templates.config(claim.template_id, &claim.template_step);
-        let config = match self.abandon.run_until_cancelled(config).await {
-            Some(Ok(config)) => config,
+        let template = self.shared.templates.template(claim.template_id);
+        let template = match self.abandon.run_until_cancelled(template).await {
+            Some(Ok(template)) => template,
             None => return Some(Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() }),
             Some(Err(error)) => {
-                tracing::warn!(task_id = %claim.task_id, step = %claim.step, %error, "cannot read the handler's config");
+                tracing::warn!(%error, "cannot read the handler's config");
                 let reason = format!("cannot read the handler's config: {error}");
                 return Some(Report::Release { delay: RELEASE_DELAY, reason });
             }
         };
-        let span = tracing::info_span!(
-            "step", task_id = %claim.task_id, step = %claim.step, handler = %claim.handler, attempt = claim.attempt
-        );
+        trace.template(&template);
         let ctx = StepContext {
+            config: self.shared.templates.config(&template, &claim.template_step),
             claim: Arc::new(claim),
-            config,
             state: Arc::clone(&self.shared.state),
             cancelled: ticket.cancelled.clone(),
             worker: Some(Arc::clone(&self.shared)),
             own: Arc::default(),
             http: self.shared.http.clone(),
+            traceparent: trace.traceparent.clone(),
         };
         let own = Arc::clone(&ctx.own);
         failpoint::reach("worker.before_handler");
         let started = Instant::now();
+        self.meters().handover_seconds.record(started.duration_since(claimed));
         let call = async {
             tokio::select! {
                 biased;
@@ -120,14 +130,12 @@ impl Runner {
                 () = self.abandon.cancelled() => None,
             }
         };
-        let ran = call.instrument(span.clone()).await;
+        let ran = call.await;
         failpoint::reach("worker.after_handler");
         let took = started.elapsed();
-        handler.seconds.record(took);
         // Whatever the handler did or met after it had completed its step by itself.
-        if own.is_submitted() {
-            return None;
-        }
+        let ran = if own.is_submitted() { Some(Ran::Submitted) } else { ran };
+        handler.meters.ran(took, ran.as_ref());
         let Some(ran) = ran else {
             ticket.cancelled.cancel();
             let reason = "the worker was shut down before the handler ended".to_owned();
@@ -138,7 +146,7 @@ impl Runner {
             Ran::Outcome(outcome) => {
                 let outcome = storable(own.refused(outcome));
                 if let StepOutcome::Failure(failure) = &outcome {
-                    span.in_scope(|| log_failure(failure));
+                    log_failure(failure);
                 }
                 let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
                 Some(Report::Result { outcome, duration_ms })
@@ -174,7 +182,6 @@ impl Runner {
         if warned.len() < MAX_WARNED && !warned.contains(&claim.handler) {
             warned.insert(claim.handler.clone());
             tracing::warn!(
-                handler = %claim.handler, task_id = %claim.task_id, step = %claim.step,
                 "no such handler in this worker: such steps are left to other workers of the namespace"
             );
         }
@@ -217,9 +224,9 @@ fn log_failure(failure: &Failure) {
     let Failure { message, retryable, code, .. } = failure;
     let code = code.as_deref().unwrap_or_default();
     if *retryable {
-        tracing::info!(message, code, "step failed; it may be tried again");
+        tracing::info!(error = message, code, "step failed; it may be tried again");
     } else {
-        tracing::warn!(message, code, "step failed for good");
+        tracing::warn!(error = message, code, "step failed for good");
     }
 }
 

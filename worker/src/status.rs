@@ -63,8 +63,6 @@ impl WorkerStatusActor {
         let mut retry = Retry::new(Duration::from_millis(200), EVERY);
         let mut pause = EVERY;
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            let Shared { permits, settings, meters, .. } = &*self.shared;
-            meters.permits_in_use(permits, settings.concurrency);
             let Some(beat) = stop.run_until_cancelled(self.beat()).await else { return };
             pause = match beat {
                 Ok(()) => {

@@ -16,14 +16,24 @@ use uuid::Uuid;
 /// endlessly many.
 const MAX_TEMPLATES: usize = 1_000;
 
-type Configs = HashMap<String, Arc<Value>>;
+/// What is known of a template.
+#[derive(Default)]
+pub(crate) struct Template {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Of the handlers, by step; none: `{}`.
+    configs: HashMap<String, Arc<Value>>,
+}
+
+/// Step, config, namespace, and name.
+type Row = (String, Option<Value>, String, String);
 
 /// A cell per template. It has no task and no mailbox of its own: asking it must cost nothing once a
 /// template is known, and the cell makes one reader out of many.
 pub(crate) struct TemplateCacheActor {
     pool: PgPool,
     breaker: Breaker,
-    templates: RwLock<HashMap<Uuid, Arc<OnceCell<Configs>>>>,
+    templates: RwLock<HashMap<Uuid, Arc<OnceCell<Arc<Template>>>>>,
     empty: Arc<Value>,
 }
 
@@ -32,14 +42,18 @@ impl TemplateCacheActor {
         Self { pool, breaker, templates: RwLock::default(), empty: Arc::new(Value::Object(Map::new())) }
     }
 
-    /// The configuration of one step's handler, `{}` where there is none.
-    pub(crate) async fn config(&self, template_id: Uuid, step: &str) -> tasker_core::Result<Arc<Value>> {
+    /// The template.
+    pub(crate) async fn template(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
         let cell = self.cell(template_id);
-        let configs = cell.get_or_try_init(|| self.read(template_id)).await?;
-        Ok(Arc::clone(configs.get(step).unwrap_or(&self.empty)))
+        cell.get_or_try_init(|| self.read(template_id)).await.cloned()
     }
 
-    fn cell(&self, template_id: Uuid) -> Arc<OnceCell<Configs>> {
+    /// The configuration of one step's handler, `{}` where there is none.
+    pub(crate) fn config(&self, template: &Template, step: &str) -> Arc<Value> {
+        Arc::clone(template.configs.get(step).unwrap_or(&self.empty))
+    }
+
+    fn cell(&self, template_id: Uuid) -> Arc<OnceCell<Arc<Template>>> {
         let known = self.templates.read().unwrap_or_else(PoisonError::into_inner).get(&template_id).cloned();
         known.unwrap_or_else(|| {
             let mut all = self.templates.write().unwrap_or_else(PoisonError::into_inner);
@@ -50,20 +64,24 @@ impl TemplateCacheActor {
         })
     }
 
-    async fn read(&self, template_id: Uuid) -> tasker_core::Result<Configs> {
+    async fn read(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
         // Ends with the step that asks.
         let stop = CancellationToken::new();
         let mut connection = OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop);
         let read = async |connection: &mut PgConnection| {
-            sqlx::query_as("select template_step, config from tasker.template_handlers($1)")
-                .bind(template_id)
-                .fetch_all(connection)
-                .await
+            sqlx::query_as(
+                "select template_step, config, namespace, template from tasker.template_handlers($1)",
+            )
+            .bind(template_id)
+            .fetch_all(connection)
+            .await
         };
-        let rows: Vec<(String, Option<Value>)> = connection.call(read).await?;
-        let some = |(step, config): (String, Option<Value>)| {
-            Some((step, Arc::new(config.filter(|c| !c.is_null())?)))
-        };
-        Ok(rows.into_iter().filter_map(some).collect())
+        let rows: Vec<Row> = connection.call(read).await?;
+        let mut template = Template::default();
+        for (step, config, namespace, name) in rows {
+            (template.namespace, template.name) = (namespace, name);
+            template.configs.extend(config.filter(|config| !config.is_null()).map(|c| (step, Arc::new(c))));
+        }
+        Ok(Arc::new(template))
     }
 }

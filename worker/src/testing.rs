@@ -35,6 +35,7 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         correlation_id: None,
         traceparent: None,
         lease: None,
+        waited: None,
         unreadable: None,
     };
     StepContext {
@@ -45,6 +46,7 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         worker: None,
         own: Arc::default(),
         http: HttpClient::default(),
+        traceparent: None,
     }
 }
 

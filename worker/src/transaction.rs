@@ -166,7 +166,8 @@ impl StepTransaction {
                 self.worker.meters.result(status);
                 let text =
                     format!("{status}: the step is no longer this worker's; its writes were rolled back");
-                tracing::info!(task_id = %self.ctx.task_id(), step = %self.ctx.step(), "{text}");
+                let correlation_id = self.ctx.correlation_id().map(tracing::field::display);
+                tracing::info!(task_id = %self.ctx.task_id(), correlation_id, step = %self.ctx.step(), "{text}");
                 Err(StepError::retryable(text).code(status))
             }
         }

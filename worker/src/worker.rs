@@ -4,7 +4,7 @@ use crate::{
     builder::WorkerBuilder,
     capabilities::HttpClient,
     claims::Claims,
-    completion::CompletionActor,
+    completion::{self, CompletionActor},
     context::StateMap,
     dispatch::{self, FollowUp},
     executor::StepExecutorActor,
@@ -23,6 +23,7 @@ use tasker_core::{
     breaker::Breaker,
     connection::OwnConnection,
     health::{Health, Problem},
+    meters::{PoolMeters, PoolWait, SAMPLE},
 };
 use tasker_queues::{Push, Wakeups, worker_queue};
 use tokio::{
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     /// One per `sql` handler, or handler with a transaction of its step, that may hold a connection.
     pub(crate) sql_slots: Arc<Semaphore>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) pool_wait: PoolWait,
 }
 
 /// A process that claims and runs the steps of its namespaces. Any number of them may share a namespace.
@@ -211,8 +213,7 @@ impl Worker {
         tracing::info!(worker_id = %shared.worker_id, ?namespaces, concurrency, "worker started");
 
         let (dispatch, dispatched) = mpsc::channel(concurrency);
-        // Room for the results of a second round of steps while those of the first are being submitted.
-        let (completions, completed) = mpsc::channel(concurrency.max(64));
+        let (completions, completed) = mpsc::channel(completion::capacity(concurrency));
         let (abandon, finish, steps) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let runner = Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
@@ -238,6 +239,7 @@ impl Worker {
         let mut back = JoinSet::new();
         back.spawn(leases::run(Arc::clone(&shared), stop.clone()));
         back.spawn(status.run(stop.clone()));
+        back.spawn(sample(Arc::clone(&shared), stop.clone()));
         unless_started.disarm();
         Ok(Running { shared, front, steps, abandon, completion, finish, back, stop })
     }
@@ -253,7 +255,11 @@ impl Worker {
             claims: Arc::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
             sql_slots: Arc::new(Semaphore::new(sql as usize)),
-            meters: Arc::new(Meters::new(self.settings.concurrency)),
+            meters: Arc::new(Meters::new(
+                self.settings.concurrency,
+                completion::capacity(self.settings.concurrency),
+            )),
+            pool_wait: PoolWait::new(&self.pool),
             settings: self.settings,
             pool: self.pool,
             breaker,
@@ -261,7 +267,26 @@ impl Worker {
     }
 }
 
+/// Keeps the gauges of what changes all the time, until `stop`.
+async fn sample(shared: Arc<Shared>, stop: CancellationToken) {
+    let pool = PoolMeters::new(&shared.pool);
+    loop {
+        pool.sample();
+        shared.sample();
+        if stop.run_until_cancelled(tokio::time::sleep(SAMPLE)).await.is_none() {
+            return;
+        }
+    }
+}
+
 impl Shared {
+    /// Sets the gauges of what this worker holds.
+    pub(crate) fn sample(&self) {
+        let Self { meters, permits, settings, claims, .. } = self;
+        meters.permits_in_use.set(settings.concurrency.saturating_sub(permits.available_permits()));
+        meters.held.set(claims.len());
+    }
+
     /// A connection for one actor, kept or lent per call.
     pub(crate) fn connection(&self, keep: bool, stop: &CancellationToken) -> OwnConnection {
         OwnConnection::new(self.pool.clone(), self.breaker.clone(), keep, stop.clone())

@@ -63,6 +63,9 @@ pub struct TaskQuery {
     /// In one of these states; repeated, or a list with commas.
     #[serde(default, deserialize_with = "list")]
     state: Option<Vec<TaskState>>,
+    /// One of these; a list with commas.
+    #[serde(default, deserialize_with = "list")]
+    task_id: Option<Vec<Uuid>>,
     /// Of one request.
     correlation_id: Option<Uuid>,
     /// Enqueued then or later.
@@ -93,7 +96,7 @@ pub async fn list_tasks(
         name: query.name,
         version: query.version,
         states: query.state,
-        task_ids: None,
+        task_ids: query.task_id,
         correlation_id: query.correlation_id,
         created_after: query.created_after,
         created_before: query.created_before,

@@ -31,7 +31,7 @@ use std::{process::ExitCode, str::FromStr};
 pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
     // These three have options for their log.
     if !matches!(command, Command::Up(_) | Command::Orchestrator(_) | Command::Worker(_)) {
-        logging::start(LogFormat::Human, logging::QUIET)?;
+        logging::start(LogFormat::Human, logging::QUIET, None)?;
     }
     match command {
         Command::Up(args) => up::run(args, globals).await,

@@ -26,7 +26,7 @@ pub struct OrchestratorArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> {
-    let (shutdown, health) = args.service.start(logging::FULL)?;
+    let (shutdown, health) = args.service.start(logging::FULL, "tasker-orchestrator")?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };

@@ -31,13 +31,13 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// Starts the log, the signals, and the metrics. The token is cancelled by SIGTERM or ctrl-c; the health
+    /// Starts the log, the traces, the signals, and the metrics. `service` is the name in the traces. The token is cancelled by SIGTERM or ctrl-c; the health
     /// is for what runs.
     ///
     /// # Errors
     /// RUST_LOG is not a filter, or the address of the metrics cannot be used.
-    pub fn start(&self, log: &str) -> Result<(CancellationToken, Health)> {
-        logging::start(self.log, log)?;
+    pub fn start(&self, log: &str, service: &'static str) -> Result<(CancellationToken, Health)> {
+        logging::start(self.log, log, Some(service))?;
         let shutdown = signals::shutdown()?;
         let health = match self.metrics {
             Some(address) => metrics::serve(address)?,

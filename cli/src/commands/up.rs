@@ -39,7 +39,7 @@ pub struct UpArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: UpArgs, globals: &Globals) -> Result<ExitCode> {
-    let (shutdown, health) = args.service.start(logging::QUIET)?;
+    let (shutdown, health) = args.service.start(logging::QUIET, "tasker")?;
     let Some(started) = shutdown.run_until_cancelled(start(globals)).await else {
         return Ok(ExitCode::SUCCESS);
     };

@@ -64,7 +64,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
     if let Some(WorkerCommand::List) = args.command {
         return list(globals).await;
     }
-    let (shutdown, health) = args.service.start(logging::FULL)?;
+    let (shutdown, health) = args.service.start(logging::FULL, "tasker-worker")?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };

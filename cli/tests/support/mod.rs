@@ -44,7 +44,14 @@ impl Run {
 pub fn command(url: Option<&str>, folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tasker"));
     command.args(args).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
-    for name in ["TASKER_DATABASE_URL", "DATABASE_URL", "RUST_LOG", "TASKER_HTTP_ALLOW"] {
+    for name in [
+        "TASKER_DATABASE_URL",
+        "DATABASE_URL",
+        "RUST_LOG",
+        "TASKER_HTTP_ALLOW",
+        "TRACEPARENT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ] {
         command.env_remove(name);
     }
     if let Some(url) = url {

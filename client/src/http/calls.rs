@@ -100,6 +100,11 @@ impl Client for HttpClient {
     }
 
     async fn list_tasks(&self, which: &TaskSelection, page: &Page) -> Result<Listed<TaskOverview>> {
+        // No parameter can say an empty list.
+        let is_empty = |length: Option<usize>| length == Some(0);
+        if is_empty(which.states.as_ref().map(Vec::len)) || is_empty(which.task_ids.as_ref().map(Vec::len)) {
+            return Ok(Listed { items: Vec::new(), next: None });
+        }
         let request = || {
             self.get(&["tasks"])
                 .query("namespace", which.namespace.as_deref())

@@ -1,17 +1,34 @@
 //! An orchestrator and a worker in a process that tests may kill. DATABASE_URL says where; TASKER_LATE, that
-//! the handler `late` is there as well; TASKER_FAILPOINT, where to die.
+//! the handler `late` is there as well; TASKER_FAILPOINT, where to die; the OTEL_ variables, where its traces go.
 
 use serde_json::json;
 use std::{error::Error, time::Duration};
 use tasker_core::db::{DbOptions, connect};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 use tasker_worker::{Batchable, CancellationToken, Cursor, StepContext, StepError, StepOutcome, Worker};
+use tracing::Instrument;
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Steps longer than a third of it are extended.
 const LEASE: Duration = Duration::from_secs(2);
 
 async fn done(_: StepContext) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::success(()))
+}
+
+/// Enqueues `test.diamond` in a span of its own, and returns what a call from the handler would carry.
+async fn nested(ctx: StepContext) -> Result<StepOutcome, StepError> {
+    let enqueue = async {
+        tracing::info!("an event of the span");
+        let traceparent = tasker_telemetry::current_traceparent();
+        let mut transaction = ctx.begin().await?;
+        sqlx::query("select tasker.enqueue_task('test', 'diamond', p_traceparent => $1)")
+            .bind(traceparent)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.complete(json!(ctx.traceparent())).await
+    };
+    enqueue.instrument(tracing::info_span!("enqueue another", n = 7)).await
 }
 
 /// Counts one item of its cursor and saves how far it is, in one transaction.
@@ -35,6 +52,8 @@ async fn count(ctx: StepContext) -> Result<StepOutcome, StepError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("DATABASE_URL")?;
+    let traces = tasker_telemetry::start("engine");
+    tracing_subscriber::registry().with(traces.map(|traces| traces.layer())).init();
     let pool =
         async |connections| connect(&DbOptions::new(&url, "engine").max_connections(connections)).await;
     let orchestrator =
@@ -45,6 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .handler("flaky", |ctx| async move {
             if ctx.attempt() == 1 { Err(StepError::retryable("not yet")) } else { done(ctx).await }
         })
+        .handler("nested", nested)
         .handler("broken", |_| async { Err(StepError::permanent("never")) })
         .handler("slow", |ctx| async move {
             tokio::time::sleep(LEASE / 2).await;

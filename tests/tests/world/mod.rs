@@ -62,6 +62,7 @@ impl World {
         tokio::spawn(orchestrator.run(CancellationToken::new()));
     }
 
+    #[allow(dead_code, reason = "not every test has a worker of the owner's role")]
     pub async fn worker(&self, register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Running {
         self.worker_as(&self.db.url, register).await
     }

@@ -102,14 +102,14 @@ struct Setup {
 fn setup() -> Setup {
     let (fake, claims) = (Fake::default(), Arc::new(Claims::default()));
     let (sender, receiver) = mpsc::channel(100);
-    let actor = CompletionActor::new(fake.clone(), receiver, None, Arc::new(Meters::new(1)));
+    let actor = CompletionActor::new(fake.clone(), receiver, None, Arc::new(Meters::new(1, 64)));
     Setup { fake, claims, sender, actor }
 }
 
 impl Setup {
     async fn send(&self, step: &str, report: Report) {
         let key = StepKey { task_id: Uuid::nil(), step: step.into() };
-        let ticket = self.claims.hold(key, 1, Instant::now(), Duration::from_secs(30));
+        let ticket = self.claims.hold(key, None, 1, Instant::now(), Duration::from_secs(30));
         self.sender.send(Completed { ticket, report }).await.ok().unwrap();
     }
 
@@ -138,6 +138,7 @@ async fn what_arrives_during_a_call_is_submitted_by_the_next() {
     for step in ["a", "b", "c"] {
         let ticket = claims.hold(
             StepKey { task_id: Uuid::nil(), step: step.into() },
+            None,
             1,
             Instant::now(),
             Duration::from_secs(30),

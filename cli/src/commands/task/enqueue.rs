@@ -33,6 +33,9 @@ pub struct EnqueueArgs {
     /// An id to find all that belongs together [default: the task's own].
     #[arg(long, value_name = "UUID")]
     correlation_id: Option<Uuid>,
+    /// The W3C trace context of the caller, so that the task is part of its trace.
+    #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT")]
+    traceparent: Option<String>,
     /// Follow the task until it has finished; exits with 1 when it fails.
     #[arg(long)]
     pub wait: bool,
@@ -49,6 +52,7 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
         run_at: args.run_at,
         idempotency_key: args.idempotency_key,
         correlation_id: args.correlation_id,
+        traceparent: args.traceparent,
         ..NewTask::new(args.template.namespace, args.template.name)
             .context(context::read(&args.context, "context")?)
     };
