@@ -1,1 +1,19 @@
-//! tasker-api.
+//! tasker-api: the HTTP API, by axum and utoipa. A thin layer over [`tasker_client::Client`]: no rule of the engine
+//! is repeated here. docs/http-api.md describes it; it describes itself at `/openapi.json` and `/docs`.
+
+mod access;
+mod error;
+mod extract;
+mod layers;
+mod openapi;
+mod problem;
+mod routes;
+mod server;
+mod settings;
+mod state;
+
+pub use access::{NewKey, Permission, Permissions, new_key};
+pub use error::{Error, Result};
+pub use problem::ProblemDetails;
+pub use server::Server;
+pub use settings::{ApiSettings, TlsFiles};

@@ -3,8 +3,8 @@
 use crate::bench::BenchArgs;
 use crate::commands::{
     completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, migrate::MigrateArgs,
-    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, task::TaskCommand,
-    template::TemplateCommand, up::UpArgs, worker::WorkerArgs,
+    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, step::StepCommand,
+    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +49,12 @@ pub struct Globals {
         hide_env_values = true
     )]
     pub config_file: Option<String>,
+    /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of the system].
+    #[arg(long, global = true, value_name = "FILE", env = "TASKER_API_CA", hide_env_values = true)]
+    pub api_ca: Option<String>,
+    /// Speak http with another machine, where something else encrypts.
+    #[arg(long, global = true, env = "TASKER_API_PLAIN_HTTP", hide_env_values = true)]
+    pub api_plain_http: bool,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
@@ -78,7 +84,7 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Run an orchestrator, one of any number on a database.
     Orchestrator(OrchestratorArgs),
-    /// Run a worker with the built-in handlers: noop, sleep, http, sql.
+    /// Run a worker with the built-in handlers: noop, sleep, http, sql; or list those that run.
     Worker(WorkerArgs),
     /// Check, apply, and look at templates.
     #[command(subcommand)]
@@ -86,12 +92,19 @@ pub enum Command {
     /// Enqueue and follow tasks; retry, reset, resolve, and cancel them.
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Look at the steps of a task; retry and resolve them.
+    #[command(subcommand)]
+    Step(StepCommand),
     /// Look at the queues; pause, resume, and limit namespaces.
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Look at dead letters, and act on them.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Watch queues, workers, and rates.
+    Top(TopArgs),
+    /// Say whether Tasker can be used; exits with 1 where it cannot.
+    Health,
     /// Remove finished tasks and closed dead letters that are older than their retention.
     Prune(PruneArgs),
     /// What is configured, and what can be.

@@ -17,7 +17,7 @@ use tasker_embedded::Embedded;
 /// The folder of the PostgreSQL that `up`, `demo`, and `bench` start.
 pub const FOLDER: &str = ".tasker";
 /// How long a command for people tries to reach the database.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long open connections may take to say goodbye at the end of a process.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -8,6 +8,9 @@ use std::{error::Error as StdError, io, process::ExitCode};
 /// The result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to do where the API does not know who asks.
+const NO_KEY: &str = "give a key: TASKER_API_KEY, or --api-key";
+
 /// Why a command failed, and what to do. Not a [`std::error::Error`], so that every such converts into it.
 #[derive(Debug, Default)]
 pub struct Error {
@@ -85,25 +88,11 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 }
 
 fn explain(error: &(dyn StdError + 'static)) -> Error {
-    use tasker_core::Error as Core;
-    if let Some(error) = error.downcast_ref::<Core>() {
-        return match error {
-            Core::Refused { code, message, hint } => Error {
-                message: message.clone(),
-                code: Some(code.clone()),
-                hint: hint.clone(),
-                ..Error::default()
-            },
-            Core::Unreachable { target, source, .. } => {
-                Error::new(format!("cannot reach the database at {target}: {}", root(source)))
-            }
-            Core::Tls { target, reason, remedy } => {
-                Error::new(format!("no safe connection to the database at {target}: {reason}"))
-                    .or_hint(remedy)
-            }
-            Core::Database(error) => of_sqlx(error),
-            other => Error::new(other.to_string()),
-        };
+    if let Some(error) = error.downcast_ref::<tasker_client::Error>() {
+        return of_client(error);
+    }
+    if let Some(error) = error.downcast_ref::<tasker_core::Error>() {
+        return of_core(error);
     }
     if let Some(error) = error.downcast_ref::<sqlx::Error>() {
         return of_sqlx(error);
@@ -111,6 +100,55 @@ fn explain(error: &(dyn StdError + 'static)) -> Error {
     let broken = error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
     let end = if broken { End::ReaderGone } else { End::Failure };
     Error { message: chain(error), end, ..Error::default() }
+}
+
+fn of_client(error: &tasker_client::Error) -> Error {
+    use tasker_client::Error as Client;
+    let hint = error.hint().map(str::to_owned);
+    match error {
+        Client::Database(error) => of_core(error),
+        Client::Refused { code, message, .. } => {
+            Error { message: message.clone(), code: Some(code.clone()), hint, ..Error::default() }
+        }
+        Client::Api { status, code, title, detail, .. } => Error {
+            message: title.clone(),
+            code: Some(code.clone()),
+            detail: detail.clone(),
+            hint: hint.or_else(|| (*status == 401).then(|| NO_KEY.to_owned())),
+            end: End::Failure,
+        },
+        Client::Unavailable { retry_after, .. } => {
+            let hint = match retry_after {
+                Some(after) => format!("try again in {} s", after.as_secs().max(1)),
+                None => {
+                    "is the URL right (--api, TASKER_API), and does an orchestrator serve it there (--http)?"
+                        .to_owned()
+                }
+            };
+            Error::new(error.to_string()).or_hint(hint)
+        }
+        _ => Error { message: error.to_string(), hint, ..Error::default() },
+    }
+}
+
+fn of_core(error: &tasker_core::Error) -> Error {
+    use tasker_core::Error as Core;
+    match error {
+        Core::Refused { code, message, hint } => Error {
+            message: message.clone(),
+            code: Some(code.clone()),
+            hint: hint.clone(),
+            ..Error::default()
+        },
+        Core::Unreachable { target, source, .. } => {
+            Error::new(format!("cannot reach the database at {target}: {}", root(source)))
+        }
+        Core::Tls { target, reason, remedy } => {
+            Error::new(format!("no safe connection to the database at {target}: {reason}")).or_hint(remedy)
+        }
+        Core::Database(error) => of_sqlx(error),
+        other => Error::new(other.to_string()),
+    }
 }
 
 fn of_sqlx(error: &sqlx::Error) -> Error {

@@ -86,6 +86,16 @@ pub fn batch(batch: &BatchOverview, short: bool, look: Look) -> String {
     }
 }
 
+/// When a worker was heard of last; `alive`: not long ago.
+pub fn seen(alive: bool, when: &str, look: Look) -> String {
+    match (look.terminal, alive) {
+        (true, true) => format!("{GOOD} {when}"),
+        (true, false) => format!("{BAD} {when}"),
+        (false, true) => when.to_owned(),
+        (false, false) => format!("{when}, not alive"),
+    }
+}
+
 fn label(symbol: char, name: &str, look: Look) -> String {
     if look.terminal { format!("{symbol} {name}") } else { name.to_owned() }
 }

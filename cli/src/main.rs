@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod client;
 mod commands;
 mod config;
 mod database;

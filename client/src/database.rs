@@ -109,11 +109,19 @@ impl Client for DatabaseClient {
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
-        Ok(client::task_graph(&self.pool, task_id, instances).await?)
+        let graph = client::task_graph(&self.pool, task_id, instances).await?;
+        if graph.dag.is_empty() {
+            client::status(self.db(), task_id).await?;
+        }
+        Ok(graph)
     }
 
     async fn list_batches(&self, task_id: Uuid) -> Result<Vec<BatchOverview>> {
-        Ok(client::list_batches(self.db(), task_id).await?)
+        let batches = client::list_batches(self.db(), task_id).await?;
+        if batches.is_empty() {
+            client::status(self.db(), task_id).await?;
+        }
+        Ok(batches)
     }
 
     async fn cancel_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool> {
@@ -154,7 +162,11 @@ impl Client for DatabaseClient {
     }
 
     async fn step_transitions(&self, task_id: Uuid, step: &str) -> Result<Vec<StepTransition>> {
-        Ok(client::step_transitions(self.db(), task_id, step).await?)
+        let transitions = client::step_transitions(self.db(), task_id, step).await?;
+        if transitions.is_empty() {
+            client::show_step(self.db(), task_id, step).await?;
+        }
+        Ok(transitions)
     }
 
     async fn retry_step(&self, task_id: Uuid, step: &str, by: By<'_>) -> Result<bool> {

@@ -34,6 +34,14 @@ pub enum Error {
         /// What to do.
         hint: Option<String>,
     },
+    /// Nothing was sent: the client is not set up as it must be, or a name cannot be one.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong; never a key.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// The HTTP API, or the database behind it, is away.
     #[error("{message}")]
     Unavailable {
@@ -51,12 +59,25 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn invalid(message: String, hint: &str) -> Self {
+        Self::Invalid { message, hint: hint.to_owned() }
+    }
+
     /// Whether trying again later can help.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
             Self::Database(error) => error.is_transient(),
             _ => false,
+        }
+    }
+
+    /// What to do, where the error says so.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Refused { hint, .. } | Self::Api { hint, .. } => hint.as_deref(),
+            Self::Invalid { hint, .. } => Some(hint),
+            _ => None,
         }
     }
 

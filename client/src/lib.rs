@@ -23,7 +23,7 @@ mod http;
 
 pub use database::DatabaseClient;
 pub use error::{Error, Result};
-pub use http::HttpClient;
+pub use http::{HttpClient, HttpClientBuilder};
 pub use tasker_core::{
     StepState, TaskState,
     client::{

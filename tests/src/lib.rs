@@ -6,6 +6,7 @@
 //! `cargo test` (many tests in a process) and with cargo-nextest (one). It ends with the process, however that ends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api_server;
 mod collector;
 pub mod engine;
 mod eventually;
@@ -16,6 +17,7 @@ mod proxy;
 mod test_db;
 mod web_server;
 
+pub use api_server::ApiServer;
 pub use collector::{Collector, Span};
 pub use eventually::{Condition, eventually};
 pub use pgbouncer::Pgbouncer;

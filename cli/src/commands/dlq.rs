@@ -1,8 +1,8 @@
 //! `tasker dlq`: what people should look at, and what they decided.
 
+use super::paging::PageArgs;
 use crate::{
     args::Globals,
-    database::Database,
     error::Result,
     labels,
     output::{self, Look},
@@ -14,10 +14,7 @@ use chrono::Utc;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use tasker_core::{
-    client::{self, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Page},
-    pooler::InTransaction,
-};
+use tasker_client::{By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter};
 use uuid::Uuid;
 
 /// The commands of `tasker dlq`.
@@ -52,9 +49,8 @@ pub struct ListArgs {
     /// Only of this task.
     #[arg(long, value_name = "ID")]
     task: Option<Uuid>,
-    /// How many at most.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: u32,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Options of `tasker dlq show`.
@@ -138,53 +134,49 @@ fn name(value: impl ValueEnum) -> Option<String> {
 
 /// Runs a command.
 pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
+    let client = globals.client().await?;
     match command {
-        DlqCommand::List(args) => list(&pool, args, globals).await?,
+        DlqCommand::List(args) => list(&*client, args, globals).await?,
         DlqCommand::Counts => {
-            let counts = client::count_dead_letters(InTransaction(&pool)).await?;
+            let counts = client.count_dead_letters().await?;
             match globals.json {
                 true => output::print_json(&counts)?,
                 false if counts.is_empty() => output::note("no dead letters"),
                 false => output::print(&counts_table(&counts, Look::stdout()))?,
             }
         }
-        DlqCommand::Show(ShowArgs { entry_id }) => show(&pool, entry_id, globals).await?,
+        DlqCommand::Show(ShowArgs { entry_id }) => show(&*client, entry_id, globals).await?,
         DlqCommand::Add(AddArgs { task_id, notes, by }) => {
-            let entry_id =
-                client::add_dead_letter(InTransaction(&pool), task_id, notes.as_deref(), who(by).as_deref())
-                    .await?;
+            let by = who(by);
+            let by = By { who: by.as_deref(), reason: None };
+            let entry_id = client.add_dead_letter(task_id, notes.as_deref(), by).await?;
             match globals.json {
                 true => output::print_json(&json!({"entry_id": entry_id}))?,
                 false => output::print(&entry_id.to_string())?,
             }
         }
         DlqCommand::Update(UpdateArgs { entry_id, status, notes, by }) => {
-            let status = status.and_then(name);
-            client::update_dead_letter(
-                InTransaction(&pool),
-                entry_id,
-                status.as_deref(),
-                notes.as_deref(),
-                who(by).as_deref(),
-            )
-            .await?;
-            show(&pool, entry_id, globals).await?;
+            let (status, by) = (status.and_then(name), who(by));
+            let by = By { who: by.as_deref(), reason: None };
+            client.update_dead_letter(entry_id, status.as_deref(), notes.as_deref(), by).await?;
+            show(&*client, entry_id, globals).await?;
         }
         DlqCommand::Retry(RetryArgs { entry_id, reason, by }) => {
-            client::retry_dead_letter(InTransaction(&pool), entry_id, reason.as_deref(), who(by).as_deref())
-                .await?;
-            show(&pool, entry_id, globals).await?;
+            let by = who(by);
+            let by = By { who: by.as_deref(), reason: reason.as_deref() };
+            client.retry_dead_letter(entry_id, by).await?;
+            show(&*client, entry_id, globals).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(pool: &sqlx::PgPool, args: ListArgs, globals: &Globals) -> Result<()> {
+async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<()> {
     let status = if args.all { None } else { name(args.status.unwrap_or(Status::Pending)) };
     let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id: args.task };
-    let entries =
-        client::list_dead_letters(InTransaction(pool), &filter, &Page::first(args.limit)).await?.items;
+    let filter = &filter;
+    let pages = |page| async move { client.list_dead_letters(filter, &page).await };
+    let entries = args.page.collect(pages).await?;
     match globals.json {
         true => output::print_json(&entries),
         false if entries.is_empty() => {
@@ -195,8 +187,8 @@ async fn list(pool: &sqlx::PgPool, args: ListArgs, globals: &Globals) -> Result<
     }
 }
 
-async fn show(pool: &sqlx::PgPool, entry_id: Uuid, globals: &Globals) -> Result<()> {
-    let details = client::show_dead_letter(InTransaction(pool), entry_id).await?;
+async fn show(client: &dyn Client, entry_id: Uuid, globals: &Globals) -> Result<()> {
+    let details = client.dead_letter(entry_id).await?;
     match globals.json {
         true => output::print_json(&details),
         false => output::print(&text(&details, Look::stdout())),

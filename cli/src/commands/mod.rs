@@ -4,13 +4,17 @@ mod bench;
 pub mod completions;
 pub mod config;
 pub mod dlq;
+mod health;
 pub mod migrate;
 pub mod orchestrator;
+mod paging;
 pub mod prune;
 pub mod queue;
 mod service;
+pub mod step;
 pub mod task;
 pub mod template;
+pub mod top;
 pub mod up;
 pub mod worker;
 
@@ -38,6 +42,9 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Migrate(args) => migrate::run(args, globals).await,
         Command::Template(command) => template::run(command, globals).await,
         Command::Task(command) => task::run(command, globals).await,
+        Command::Step(command) => step::run(command, globals).await,
+        Command::Top(args) => top::run(args, globals).await,
+        Command::Health => health::run(globals).await,
         Command::Queue(command) => queue::run(command, globals).await,
         Command::Dlq(command) => dlq::run(command, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,

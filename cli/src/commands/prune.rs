@@ -1,10 +1,9 @@
 //! `tasker prune`: removes what is older than its retention, now.
 
-use crate::{args::Globals, database::Database, error::Result, output};
+use crate::{args::Globals, error::Result, output};
 use clap::Args;
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
-use tasker_core::{client, pooler::InTransaction};
 
 /// Between two batches, and while another process prunes.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -19,10 +18,10 @@ pub struct PruneArgs {
 
 /// Prunes batch by batch until nothing is old enough.
 pub async fn run(args: PruneArgs, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
+    let client = globals.client().await?;
     let (mut tasks, mut dead_letters) = (0_u64, 0_u64);
     loop {
-        let pruned = client::prune(InTransaction(&pool), args.max).await?;
+        let pruned = client.prune(args.max).await?;
         tasks += u64::try_from(pruned.tasks).unwrap_or(0);
         dead_letters += u64::try_from(pruned.dead_letters).unwrap_or(0);
         if !pruned.busy && pruned.tasks == 0 && pruned.dead_letters == 0 {

@@ -2,7 +2,6 @@
 
 use crate::{
     args::Globals,
-    database::Database,
     error::Result,
     output::{self, Look},
     table::Table,
@@ -12,10 +11,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_core::{
-    client::{self, QueueOverview},
-    pooler::InTransaction,
-};
+use tasker_client::{By, QueueOverview};
 
 /// The commands of `tasker queue`.
 #[derive(Debug, Subcommand)]
@@ -65,10 +61,10 @@ pub struct LimitArgs {
 
 /// Runs a command.
 pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
+    let client = globals.client().await?;
     let (namespace, said, json) = match command {
         QueueCommand::List => {
-            let queues = client::list_queues(InTransaction(&pool)).await?;
+            let queues = client.list_queues().await?;
             match globals.json {
                 true => output::print_json(&queues)?,
                 false => output::print(&table(&queues, Look::stdout()))?,
@@ -77,19 +73,18 @@ pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
         }
         QueueCommand::Pause(PauseArgs { namespace, reason, by }) => {
             let by = who(by);
-            let changed =
-                client::pause_namespace(InTransaction(&pool), &namespace, reason.as_deref(), by.as_deref())
-                    .await?;
+            let by = By { who: by.as_deref(), reason: reason.as_deref() };
+            let changed = client.pause_namespace(&namespace, by).await?;
             let said = if changed { "paused" } else { "paused before" }.to_owned();
             (namespace, said, json!({"paused": true, "changed": changed}))
         }
         QueueCommand::Resume(ResumeArgs { namespace }) => {
-            let changed = client::resume_namespace(InTransaction(&pool), &namespace).await?;
+            let changed = client.resume_namespace(&namespace).await?;
             let said = if changed { "resumed" } else { "was not paused" }.to_owned();
             (namespace, said, json!({"paused": false, "changed": changed}))
         }
         QueueCommand::Limit(LimitArgs { namespace, depth, .. }) => {
-            client::limit_namespace(InTransaction(&pool), &namespace, depth).await?;
+            client.limit_namespace(&namespace, depth).await?;
             let said = depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
             (namespace, said, json!({"max_depth": depth}))
         }

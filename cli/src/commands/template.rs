@@ -3,7 +3,6 @@
 use super::TemplateName;
 use crate::{
     args::Globals,
-    database::Database,
     error::{Error, Result},
     output::{self, Look},
     table::Table,
@@ -13,13 +12,9 @@ use chrono::Utc;
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use std::{io::Read, process::ExitCode};
-use tasker_core::{
-    client::{self, Template, TemplateOverview},
-    pooler::InTransaction,
-    template::{self, Applied, Diagnostic, Position, TemplateFile},
-};
+use tasker_client::{Applied, Client, Template, TemplateOverview};
+use tasker_core::template::{Diagnostic, Position, TemplateFile};
 
 /// The commands of `tasker template`.
 #[derive(Debug, Subcommand)]
@@ -103,7 +98,7 @@ async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     let mut inputs = read_all(&args.files)?;
     // Not even YAML: then no database has to be asked.
     if inputs.iter().any(|input| input.parsed.is_some()) {
-        check_all(&Database::open(globals).await?, &mut inputs).await?;
+        check_all(&*globals.client().await?, &mut inputs).await?;
     }
     if globals.json {
         let problems = inputs.iter().flat_map(|input| &input.problems).collect();
@@ -125,8 +120,8 @@ async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
 
 async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     let mut inputs = read_all(&args.files)?;
-    let pool = Database::open(globals).await?;
-    check_all(&pool, &mut inputs).await?;
+    let client = globals.client().await?;
+    check_all(&*client, &mut inputs).await?;
     for problem in inputs.iter().flat_map(|input| &input.problems) {
         output::note(&problem.to_string());
     }
@@ -135,7 +130,7 @@ async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     let mut result = Ok(ExitCode::SUCCESS);
     for input in &inputs {
         let Some(file) = &input.parsed else { continue };
-        match template::apply(&pool, file.definition()).await {
+        match client.apply_template(file.definition()).await {
             Ok(applied) => {
                 if !globals.json {
                     let what = if applied.created { "applied" } else { "unchanged, applied before:" };
@@ -186,10 +181,10 @@ fn read(name: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
-async fn check_all(pool: &PgPool, inputs: &mut [Input]) -> Result<()> {
+async fn check_all(client: &dyn Client, inputs: &mut [Input]) -> Result<()> {
     for input in inputs {
         if let Some(file) = &input.parsed {
-            let (problems, warnings) = template::validate(pool, file.definition()).await?.locate(file);
+            let (problems, warnings) = client.validate_template(file.definition()).await?.locate(file);
             input.problems.extend(problems);
             input.warnings = warnings;
         }
@@ -228,8 +223,8 @@ fn title(file: &TemplateFile) -> String {
 }
 
 async fn list(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
-    let templates = client::list_templates(InTransaction(&pool), args.namespace.as_deref()).await?;
+    let client = globals.client().await?;
+    let templates = client.list_templates(args.namespace.as_deref()).await?;
     if globals.json {
         output::print_json(&templates)?;
     } else if templates.is_empty() {
@@ -256,10 +251,10 @@ fn list_table(templates: &[TemplateOverview], look: Look) -> String {
 }
 
 async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
+    let client = globals.client().await?;
     let TemplateName { namespace, name } = &args.template;
     let version = args.version.as_deref();
-    let Some(template) = client::show_template(InTransaction(&pool), namespace, name, version).await? else {
+    let Some(template) = client.template(namespace, name, version).await? else {
         let version = version.map(|version| format!(" version {version:?} of")).unwrap_or_default();
         return Err(Error::new(format!("there is no{version} template {}", args.template))
             .or_hint("`tasker template list` shows all"));

@@ -1,22 +1,31 @@
-//! `tasker worker`: a process of its own with the built-in handlers.
+//! `tasker worker`: a process of its own with the built-in handlers; `tasker worker list`: those that run.
 
 use super::service::{PATIENCE, ServiceArgs};
 use crate::{
     args::Globals,
     database::{Database, close},
     error::Result,
-    logging, output, units,
+    labels,
+    logging::{self, LogFormat},
+    output::{self, Look},
+    table::Table,
+    units,
 };
-use clap::Args;
+use chrono::Utc;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
+use tasker_client::WorkerOverview;
 use tasker_core::breaker::Breaker;
 use tasker_worker::{BuildError, Worker};
 
 /// Options of `tasker worker`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct WorkerArgs {
+    #[command(subcommand)]
+    pub command: Option<WorkerCommand>,
     /// The namespaces to serve, separated by commas.
     #[arg(long, required = true, value_delimiter = ',', value_name = "NAMESPACE,…")]
     pub namespace: Vec<String>,
@@ -24,6 +33,13 @@ pub struct WorkerArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     service: ServiceArgs,
+}
+
+/// The commands of `tasker worker`.
+#[derive(Debug, Subcommand)]
+pub enum WorkerCommand {
+    /// Every worker that has not said goodbye, whoever started it.
+    List,
 }
 
 /// The limits of a worker.
@@ -43,8 +59,11 @@ pub struct LimitArgs {
     pub grace: Duration,
 }
 
-/// Runs until SIGTERM or ctrl-c.
+/// Runs until SIGTERM or ctrl-c; or lists.
 pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
+    if let Some(WorkerCommand::List) = args.command {
+        return list(globals).await;
+    }
     let (shutdown, health) = args.service.start(logging::FULL, "tasker-worker")?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits);
@@ -62,6 +81,44 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
     worker.run(shutdown).await?;
     close(&pool).await;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn list(globals: &Globals) -> Result<ExitCode> {
+    logging::start(LogFormat::Human, logging::QUIET, None)?;
+    let workers = globals.client().await?.list_workers().await?;
+    if globals.json {
+        output::print_json(&workers)?;
+    } else if workers.is_empty() {
+        output::note("no workers: tasker worker --namespace NAMESPACE,…");
+    } else {
+        output::print(&table(&workers, Look::stdout()).render())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line for each.
+pub fn table(workers: &[WorkerOverview], look: Look) -> Table {
+    let head = ["WORKER", "SEEN", "BUSY", "NAMESPACES", "HOST", "PID", "STARTED", "VERSION"];
+    let mut table = Table::new(look, &head).wrap_from(8).keep(4);
+    let now = Utc::now();
+    for worker in workers {
+        let busy = match (worker.in_flight, worker.concurrency) {
+            (Some(busy), Some(most)) => format!("{busy}/{most}"),
+            _ => String::new(),
+        };
+        let row = [
+            worker.worker_id.to_string(),
+            labels::seen(worker.alive, &units::relative(worker.last_seen, now), look),
+            busy,
+            worker.namespaces.join(","),
+            worker.host.clone().unwrap_or_default(),
+            worker.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            units::relative(worker.started_at, now),
+            worker.version.clone().unwrap_or_default(),
+        ];
+        if worker.alive { table.row(row) } else { table.dim_row(row) }
+    }
+    table
 }
 
 /// The pool of a worker.

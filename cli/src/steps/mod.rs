@@ -16,10 +16,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::HashMap;
-use tasker_core::{
-    StepState,
-    client::{BatchOverview, DagRow, StepOverview, TaskGraph},
-};
+use tasker_client::{BatchOverview, DagRow, StepOverview, StepState, TaskGraph};
 
 /// Instances of a batch that are shown without being asked for: all where there are no more, else so many in error.
 pub const FEW: u32 = 10;
@@ -195,7 +192,8 @@ fn indented(name: &str, level: i32, is_last: bool) -> String {
     }
 }
 
-fn state(step: &StepOverview, look: Look, now: DateTime<Utc>) -> String {
+/// The state of a step, and when it runs again.
+pub fn state(step: &StepOverview, look: Look, now: DateTime<Utc>) -> String {
     let waits = step.state == StepState::Pending && step.waiting_on == 0;
     let label = labels::step(step.state, waits && step.error.is_some(), look);
     match step.available_at.filter(|at| waits && *at > now) {

@@ -1,18 +1,18 @@
 //! `tasker task cancel`: one task, or all that match.
 
 use super::operate::{self, Action, ByArgs, ManyArgs};
-use crate::{args::Globals, database::Database, error::Result, output};
+use crate::{args::Globals, error::Result, output};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_core::{TaskState, client, pooler::InTransaction};
+use tasker_client::TaskState;
 use uuid::Uuid;
 
 /// Options of `tasker task cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArgs {
     /// The task's id; or choose many by the options below.
-    #[arg(value_name = "TASK", required_unless_present = "ManyArgs", conflicts_with = "ManyArgs")]
+    #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "ManyArgs"], conflicts_with_all = ["FilterArgs", "ManyArgs"])]
     task_id: Option<Uuid>,
     #[command(flatten)]
     by: ByArgs,
@@ -22,12 +22,12 @@ pub struct CancelArgs {
 
 /// Cancels; a task that is cancelled already is no failure, one that finished otherwise is.
 pub async fn run(args: CancelArgs, globals: &Globals) -> Result<ExitCode> {
-    let (pool, by) = (Database::open(globals).await?, args.by.named());
+    let (client, by) = (globals.client().await?, args.by.named());
     let Some(task_id) = args.task_id else {
-        return operate::many(&pool, &args.many, Action::Cancel, by.by(), globals).await;
+        return operate::many(&*client, &args.many, Action::Cancel, by.by(), globals).await;
     };
-    let cancelled = client::cancel(InTransaction(&pool), task_id, by.by()).await?;
-    let state = client::status(InTransaction(&pool), task_id).await?.state;
+    let cancelled = client.cancel_task(task_id, by.by()).await?;
+    let state = client.task_status(task_id).await?.state;
     if globals.json {
         output::print_json(&json!({"task_id": task_id, "cancelled": cancelled, "state": state}))?;
     }

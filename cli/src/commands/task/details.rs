@@ -3,7 +3,6 @@
 use super::follow;
 use crate::{
     args::Globals,
-    database::Database,
     error::Result,
     labels,
     output::{self, Look},
@@ -15,14 +14,10 @@ use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
-use tasker_core::{
-    client::{
-        self, BatchOverview, DagRow, Instances, StepOverview, StepTransition, TaskGraph, TaskOverview,
-        TaskTransition,
-    },
-    pooler::InTransaction,
+use tasker_client::{
+    BatchOverview, Client, DagRow, Instances, StepOverview, StepTransition, TaskGraph, TaskOverview,
+    TaskTransition, Transitions,
 };
 use uuid::Uuid;
 
@@ -62,30 +57,30 @@ pub struct WatchArgs {
 
 /// Shows.
 pub async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
+    let client = globals.client().await?;
     let more = More { audit: args.audit, instances: args.instances };
-    print(&pool, args.task_id, more, globals).await?;
+    print(&*client, args.task_id, more, globals).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Follows to the end, then shows.
 pub async fn watch(args: WatchArgs, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
-    let status = follow::until_settled(&pool, args.task_id, args.timeout).await?;
-    print(&pool, args.task_id, More::default(), globals).await?;
+    let client = globals.client().await?;
+    let status = follow::until_settled(&*client, args.task_id, args.timeout).await?;
+    print(&*client, args.task_id, More::default(), globals).await?;
     follow::verdict(&status)
 }
 
 /// Prints a task as it stands.
-pub async fn print(pool: &PgPool, task_id: Uuid, more: More, globals: &Globals) -> Result<()> {
-    let task = client::task_overview(InTransaction(pool), task_id).await?;
+pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Globals) -> Result<()> {
+    let task = client.task(task_id).await?;
     let instances = if more.instances { Instances::All } else { Instances::Few(steps::FEW) };
-    let graph = client::task_graph(pool, task_id, instances).await?;
+    let graph = client.task_graph(task_id, instances).await?;
     let audit = match more.audit {
-        true => Some(client::task_transitions(pool, task_id).await?),
+        true => Some(client.task_transitions(task_id).await?),
         false => None,
     };
-    let result = client::result(InTransaction(pool), task_id).await?;
+    let result = client.task_result(task_id).await?;
     match globals.json {
         true => output::print_json(&Document {
             task: &task,
@@ -93,15 +88,12 @@ pub async fn print(pool: &PgPool, task_id: Uuid, more: More, globals: &Globals) 
             batches: &graph.batches,
             steps: &graph.steps,
             dag: &graph.dag,
-            task_transitions: audit.as_ref().map(|audit| &audit.0),
-            step_transitions: audit.as_ref().map(|audit| &audit.1),
+            task_transitions: audit.as_ref().map(|audit| &audit.task),
+            step_transitions: audit.as_ref().map(|audit| &audit.steps),
         }),
         false => output::print(&text(&task, &graph, result.as_ref(), audit.as_ref(), Look::stdout())),
     }
 }
-
-/// The transitions of a task and of its steps.
-type Audit = (Vec<TaskTransition>, Vec<StepTransition>);
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -121,7 +113,7 @@ fn text(
     task: &TaskOverview,
     graph: &TaskGraph,
     result: Option<&Value>,
-    audit: Option<&Audit>,
+    audit: Option<&Transitions>,
     look: Look,
 ) -> String {
     let mut parts = vec![head(task, look)];
@@ -166,7 +158,8 @@ fn head(task: &TaskOverview, look: Look) -> String {
     table.render()
 }
 
-fn audit_table((of_task, of_steps): &Audit, look: Look) -> String {
+/// Every transition, oldest first.
+pub fn audit_table(Transitions { task: of_task, steps: of_steps }: &Transitions, look: Look) -> String {
     let actor = |id: Option<Uuid>| id.map(|id| id.simple().to_string().split_off(20)).unwrap_or_default();
     let of_task = of_task.iter().map(|t| {
         let states = [t.from_state.to_string(), t.to_state.to_string()];

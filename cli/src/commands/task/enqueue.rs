@@ -1,15 +1,12 @@
 //! `tasker task enqueue`: starts a task, and with --wait follows it to its end.
 
 use super::{context, details, follow};
-use crate::{args::Globals, commands::TemplateName, database::Database, error::Result, output, units};
+use crate::{args::Globals, commands::TemplateName, error::Result, output, units};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
-use tasker_core::{
-    client::{self, NewTask},
-    pooler::InTransaction,
-};
+use tasker_client::NewTask;
 use uuid::Uuid;
 
 /// Options of `tasker task enqueue`.
@@ -59,14 +56,14 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
         ..NewTask::new(args.template.namespace, args.template.name)
             .context(context::read(&args.context, "context")?)
     };
-    let pool = Database::open(globals).await?;
-    let task_id = client::enqueue(InTransaction(&pool), &task).await?;
+    let client = globals.client().await?;
+    let task_id = client.enqueue(&task).await?;
     if args.wait {
         if !globals.json {
             output::print(&task_id.to_string())?;
         }
-        let status = follow::until_settled(&pool, task_id, args.timeout).await?;
-        details::print(&pool, task_id, details::More::default(), globals).await?;
+        let status = follow::until_settled(&*client, task_id, args.timeout).await?;
+        details::print(&*client, task_id, details::More::default(), globals).await?;
         return follow::verdict(&status);
     }
     if globals.json {

@@ -10,16 +10,11 @@ use crate::{
 };
 use chrono::Utc;
 use indicatif::ProgressBar;
-use sqlx::PgPool;
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tasker_core::{
-    Result as CoreResult, TaskState,
-    client::{self, Instances, TaskStatus},
-    pooler::InTransaction,
-};
+use tasker_client::{Client, Instances, Result as ClientResult, TaskState, TaskStatus};
 use uuid::Uuid;
 
 /// Between two looks at the task.
@@ -33,13 +28,17 @@ const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 ///
 /// # Errors
 /// There is no such task, or the time is over.
-pub async fn until_settled(pool: &PgPool, task_id: Uuid, timeout: Option<Duration>) -> Result<TaskStatus> {
+pub async fn until_settled(
+    client: &dyn Client,
+    task_id: Uuid,
+    timeout: Option<Duration>,
+) -> Result<TaskStatus> {
     let look = Look::stderr();
     let status = match look.terminal {
-        false => client::wait(pool, task_id, timeout.unwrap_or(YEARS)).await?,
+        false => client.wait(task_id, timeout.unwrap_or(YEARS)).await?,
         true => {
             let bar = progress::steps();
-            let status = draw_until_settled(pool, task_id, timeout.unwrap_or(YEARS), &bar, look).await;
+            let status = draw_until_settled(client, task_id, timeout.unwrap_or(YEARS), &bar, look).await;
             bar.finish_and_clear();
             status?
         }
@@ -55,21 +54,21 @@ pub async fn until_settled(pool: &PgPool, task_id: Uuid, timeout: Option<Duratio
 }
 
 async fn draw_until_settled(
-    pool: &PgPool,
+    client: &dyn Client,
     task_id: Uuid,
     timeout: Duration,
     bar: &ProgressBar,
     look: Look,
-) -> CoreResult<TaskStatus> {
+) -> ClientResult<TaskStatus> {
     let started = Instant::now();
     loop {
         let is_over = started.elapsed() >= timeout;
         let begun = Instant::now();
-        match draw(pool, task_id, bar, look).await {
+        match draw(client, task_id, bar, look).await {
             Ok(status) if status.is_settled() || is_over => return Ok(status),
             Ok(_) => {}
             Err(error) if error.is_transient() && !is_over => {
-                let text = format!("the database is away: {}", Error::from(error).message());
+                let text = format!("cannot look at the moment: {}", Error::from(error).message());
                 let width = usize::from(look.width.unwrap_or(80));
                 bar.set_message(console::truncate_str(&text, width, "…").into_owned());
             }
@@ -80,8 +79,8 @@ async fn draw_until_settled(
     }
 }
 
-async fn draw(pool: &PgPool, task_id: Uuid, bar: &ProgressBar, look: Look) -> CoreResult<TaskStatus> {
-    let status = client::status(InTransaction(pool), task_id).await?;
+async fn draw(client: &dyn Client, task_id: Uuid, bar: &ProgressBar, look: Look) -> ClientResult<TaskStatus> {
+    let status = client.task_status(task_id).await?;
     let count = |state: &str| status.steps.get(state).copied().unwrap_or(0);
     let total: u64 = status.steps.values().sum();
     bar.set_length(total);
@@ -89,24 +88,24 @@ async fn draw(pool: &PgPool, task_id: Uuid, bar: &ProgressBar, look: Look) -> Co
     let name = format!("{}.{} {}", status.namespace, status.name, status.version);
     let head = labels::paint(&format!("{name}  {}", labels::task(status.state, look)));
     let rows = usize::from(console::Term::stderr().size().0).saturating_sub(HEAD_AND_BAR);
-    let picture = picture(pool, &status, total, rows, look).await?;
+    let picture = picture(client, &status, total, rows, look).await?;
     bar.set_message(format!("{head}\n\n{picture}\n"));
     Ok(status)
 }
 
 /// The graph where it has room, without instances where only those have none; else counts.
 async fn picture(
-    pool: &PgPool,
+    client: &dyn Client,
     status: &TaskStatus,
     total: u64,
     rows: usize,
     look: Look,
-) -> CoreResult<String> {
-    let batches = client::list_batches(InTransaction(pool), status.task_id).await?;
+) -> ClientResult<String> {
+    let batches = client.list_batches(status.task_id).await?;
     let instances: i64 = batches.iter().map(|batch| batch.instances).sum();
     let lines = batches.len() + total.saturating_sub(instances.unsigned_abs()) as usize;
     if total > 0 && lines < rows {
-        let mut graph = client::task_graph(pool, status.task_id, Instances::Few(steps::FEW)).await?;
+        let mut graph = client.task_graph(status.task_id, Instances::Few(steps::FEW)).await?;
         let text = steps::draw(&graph, look, Utc::now());
         if text.lines().count() <= rows {
             return Ok(text);

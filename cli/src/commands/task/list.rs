@@ -1,8 +1,9 @@
 //! `tasker task list`: the newest tasks.
 
+use super::operate::FilterArgs;
 use crate::{
     args::Globals,
-    database::Database,
+    commands::paging::PageArgs,
     error::Result,
     labels,
     output::{self, Look},
@@ -12,39 +13,26 @@ use crate::{
 use chrono::Utc;
 use clap::Args;
 use std::process::ExitCode;
-use tasker_core::{
-    TaskState,
-    client::{self, Page, TaskOverview, TaskSelection},
-    pooler::InTransaction,
-};
+use tasker_client::{TaskOverview, TaskSelection};
 
 /// Options of `tasker task list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only of this namespace.
-    #[arg(long)]
-    namespace: Option<String>,
-    /// Only of templates with this name.
-    #[arg(long)]
-    name: Option<String>,
-    /// Only in this state, such as complete, error, blocked_by_failures.
-    #[arg(long)]
-    state: Option<TaskState>,
-    /// How many at most.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: u32,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Lists.
 pub async fn run(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
-    let pool = Database::open(globals).await?;
-    let filter = TaskSelection {
-        namespace: args.namespace,
-        name: args.name,
-        states: args.state.map(|state| vec![state]),
-        ..TaskSelection::default()
+    let client = globals.client().await?;
+    let filter = args.filter.selection();
+    let pages = |page| {
+        let (client, filter) = (&client, &filter);
+        async move { client.list_tasks(filter, &page).await }
     };
-    let tasks = client::list_tasks(InTransaction(&pool), &filter, &Page::first(args.limit)).await?.items;
+    let tasks = args.page.collect(pages).await?;
     if globals.json {
         output::print_json(&tasks)?;
     } else if tasks.is_empty() && filter == TaskSelection::default() {

@@ -1,7 +1,7 @@
 //! `tasker task`: enqueue, list, show, watch, and what operators do: retry, reset, resolve, cancel.
 
 mod cancel;
-mod context;
+pub mod context;
 mod details;
 mod enqueue;
 mod follow;
@@ -11,9 +11,10 @@ mod resolve;
 mod retry;
 
 pub use cancel::CancelArgs;
-pub use details::{ShowArgs, WatchArgs};
+pub use details::{ShowArgs, WatchArgs, audit_table};
 pub use enqueue::EnqueueArgs;
 pub use list::ListArgs;
+pub use operate::{ByArgs, tell};
 pub use resolve::ResolveArgs;
 pub use retry::{ResetArgs, RetryArgs};
 

@@ -9,13 +9,8 @@ use crate::{
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
-use sqlx::PgPool;
 use std::process::ExitCode;
-use tasker_core::{
-    TaskState,
-    client::{self, By, TaskSelection},
-    pooler::InTransaction,
-};
+use tasker_client::{By, Client, TaskSelection, TaskState};
 use uuid::Uuid;
 
 /// Tasks of one call, which is one transaction.
@@ -44,10 +39,9 @@ impl ByArgs {
     }
 }
 
-/// Which tasks, where it is not one.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Many tasks: all that match")]
-pub struct ManyArgs {
+/// Which tasks: those to which all that is said applies.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FilterArgs {
     /// Of this namespace.
     #[arg(long)]
     namespace: Option<String>,
@@ -57,8 +51,8 @@ pub struct ManyArgs {
     /// Of this version of their template.
     #[arg(long)]
     version: Option<String>,
-    /// In one of these states, such as waiting_for_retry.
-    #[arg(long, value_delimiter = ',')]
+    /// In one of these states, such as complete, waiting_for_retry, error.
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     state: Vec<TaskState>,
     /// Of one request.
     #[arg(long, value_name = "UUID")]
@@ -72,6 +66,31 @@ pub struct ManyArgs {
     /// With an error of this code.
     #[arg(long, value_name = "CODE")]
     error_code: Option<String>,
+}
+
+impl FilterArgs {
+    /// As the client takes it.
+    pub fn selection(&self) -> TaskSelection {
+        TaskSelection {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            states: (!self.state.is_empty()).then(|| self.state.clone()),
+            task_ids: None,
+            correlation_id: self.correlation_id,
+            created_after: self.created_after,
+            created_before: self.created_before,
+            error_code: self.error_code.clone(),
+        }
+    }
+}
+
+/// Many tasks, where it is not one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many tasks: all that match")]
+pub struct ManyArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Only say how many there are.
     #[arg(long, conflicts_with = "all")]
     dry_run: bool,
@@ -99,11 +118,11 @@ impl Action {
         }
     }
 
-    async fn call(self, pool: &PgPool, which: &TaskSelection, by: By<'_>, max: i64) -> Result<i64> {
+    async fn call(self, client: &dyn Client, which: &TaskSelection, by: By<'_>, max: i64) -> Result<i64> {
         let max = i32::try_from(max)?;
         let done = match self {
-            Self::Retry => client::retry_tasks(InTransaction(pool), which, by, max).await?,
-            Self::Cancel => client::cancel_tasks(InTransaction(pool), which, by, max).await?,
+            Self::Retry => client.retry_tasks(which, by, max).await?,
+            Self::Cancel => client.cancel_tasks(which, by, max).await?,
         };
         Ok(done.into())
     }
@@ -113,17 +132,7 @@ impl ManyArgs {
     /// The tasks that match and that the action can be done to.
     fn selection(&self, action: Action) -> Result<TaskSelection> {
         let (verb, _, possible) = action.words();
-        let selection = TaskSelection {
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-            version: self.version.clone(),
-            states: (!self.state.is_empty()).then(|| self.state.clone()),
-            task_ids: None,
-            correlation_id: self.correlation_id,
-            created_after: self.created_after,
-            created_before: self.created_before,
-            error_code: self.error_code.clone(),
-        };
+        let selection = self.filter.selection();
         if selection == TaskSelection::default() {
             return Err(Error::new(format!("nothing says which tasks to {verb}"))
                 .or_hint("narrow them down: --namespace, --name, --state, --created-before, …"));
@@ -141,7 +150,7 @@ impl ManyArgs {
 
 /// Does it to all that match; only counts them for a dry run, and where nobody said `--all`.
 pub async fn many(
-    pool: &PgPool,
+    client: &dyn Client,
     args: &ManyArgs,
     action: Action,
     by: By<'_>,
@@ -149,7 +158,7 @@ pub async fn many(
 ) -> Result<ExitCode> {
     let (verb, past, _) = action.words();
     let which = args.selection(action)?;
-    let matching = client::count_tasks(InTransaction(pool), &which).await?;
+    let matching = client.count_tasks(&which).await?;
     if !args.all && !args.dry_run && matching > 0 {
         return Err(Error::new(format!("{matching} tasks match; none was {past}"))
             .or_hint(format!("add --all to {verb} them")));
@@ -157,7 +166,7 @@ pub async fn many(
     let mut done = 0;
     // Never more than there were: a task that fails again at once would come round again.
     while args.all && done < matching {
-        match action.call(pool, &which, by, BATCH.min(matching - done)).await? {
+        match action.call(client, &which, by, BATCH.min(matching - done)).await? {
             0 => break,
             more => done += more,
         }
@@ -177,14 +186,14 @@ pub async fn many(
 
 /// Says what became of one task or step: `done`, or that there was nothing to do.
 pub async fn tell(
-    pool: &PgPool,
+    client: &dyn Client,
     task_id: Uuid,
     past: &str,
     done: bool,
     nothing: &str,
     globals: &Globals,
 ) -> Result<ExitCode> {
-    let state = client::status(InTransaction(pool), task_id).await?.state;
+    let state = client.task_status(task_id).await?.state;
     if globals.json {
         output::print_json(&json!({"task_id": task_id, past: done, "state": state}))?;
     } else if done {

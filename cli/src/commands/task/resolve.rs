@@ -1,17 +1,19 @@
 //! `tasker task resolve`: a task or a step settled by hand.
 
-use super::{
-    context,
-    operate::{self, ByArgs},
+use super::operate::{self, ByArgs};
+use crate::{
+    args::Globals,
+    commands::step::{self, ResultArgs},
+    error::Result,
 };
-use crate::{args::Globals, database::Database, error::Result};
 use clap::Args;
 use std::process::ExitCode;
-use tasker_core::{TaskState, client, pooler::InTransaction};
+use tasker_client::TaskState;
 use uuid::Uuid;
 
 /// Options of `tasker task resolve`.
 #[derive(Debug, Args)]
+#[command(mut_arg("outcome", |outcome| outcome.requires("step")))]
 pub struct ResolveArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
@@ -19,39 +21,23 @@ pub struct ResolveArgs {
     /// Only this step: what depends on it goes on.
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
-    /// Its result: JSON, or @FILE, or - for standard input.
-    #[arg(long, value_name = "JSON")]
-    result: Option<String>,
-    /// What a decision or a batchable would have said, such as {"type": "decision", "create_steps": ["ship"]} or
-    /// {"type": "batches", "cursors": [1, 2]}: JSON, or @FILE, or - for standard input.
-    #[arg(long, value_name = "JSON", requires = "step")]
-    outcome: Option<String>,
+    #[command(flatten)]
+    with: ResultArgs,
     #[command(flatten)]
     by: ByArgs,
 }
 
 /// Resolves; what is resolved already is no failure.
 pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
-    let ResolveArgs { task_id, step, result, outcome, by } = args;
-    let result = result.map(|text| context::read(&text, "result")).transpose()?;
-    let outcome = outcome.map(|text| context::read(&text, "outcome")).transpose()?;
-    let (pool, by) = (Database::open(globals).await?, by.named());
-    if let Some(step) = step {
-        let resolved = client::resolve_step(
-            InTransaction(&pool),
-            task_id,
-            &step,
-            result.as_ref(),
-            outcome.as_ref(),
-            by.by(),
-        )
-        .await?;
-        let nothing = "the step is complete or resolved already";
-        return operate::tell(&pool, task_id, "resolved", resolved, nothing, globals).await;
+    let ResolveArgs { task_id, step, with, by } = args;
+    let (result, outcome) = with.read()?;
+    let (client, by) = (globals.client().await?, by.named());
+    if let Some(name) = step {
+        return step::resolve(&*client, task_id, &name, (result, outcome), &by, globals).await;
     }
-    let resolved = client::resolve_task(InTransaction(&pool), task_id, result.as_ref(), by.by()).await?;
+    let resolved = client.resolve_task(task_id, result.as_ref(), by.by()).await?;
     if !resolved {
-        match client::status(InTransaction(&pool), task_id).await?.state {
+        match client.task_status(task_id).await?.state {
             TaskState::ResolvedManually => {}
             state @ TaskState::Error => {
                 let hint = "let it go on first: tasker task reset; or resolve its failed step: --step STEP";
@@ -60,5 +46,5 @@ pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
             state => return Err(operate::finished(task_id, state)),
         }
     }
-    operate::tell(&pool, task_id, "resolved", resolved, "resolved before", globals).await
+    operate::tell(&*client, task_id, "resolved", resolved, "resolved before", globals).await
 }

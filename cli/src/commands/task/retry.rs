@@ -3,26 +3,22 @@
 use super::operate::{self, Action, ByArgs, ManyArgs};
 use crate::{
     args::Globals,
-    database::Database,
+    commands::step,
     error::{Error, Result},
 };
 use clap::Args;
 use std::process::ExitCode;
-use tasker_core::{
-    TaskState,
-    client::{self, TaskSelection},
-    pooler::InTransaction,
-};
+use tasker_client::{TaskSelection, TaskState};
 use uuid::Uuid;
 
 /// Options of `tasker task retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The task's id; or choose many by the options below.
-    #[arg(value_name = "TASK", required_unless_present = "ManyArgs", conflicts_with = "ManyArgs")]
+    #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "ManyArgs"], conflicts_with_all = ["FilterArgs", "ManyArgs"])]
     task_id: Option<Uuid>,
     /// Only this step.
-    #[arg(long, value_name = "STEP", conflicts_with = "ManyArgs")]
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["FilterArgs", "ManyArgs"])]
     step: Option<String>,
     #[command(flatten)]
     by: ByArgs,
@@ -42,19 +38,17 @@ pub struct ResetArgs {
 
 /// Retries; what runs already is no failure.
 pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
-    let (pool, by) = (Database::open(globals).await?, args.by.named());
+    let (client, by) = (globals.client().await?, args.by.named());
     let Some(task_id) = args.task_id else {
-        return operate::many(&pool, &args.many, Action::Retry, by.by(), globals).await;
+        return operate::many(&*client, &args.many, Action::Retry, by.by(), globals).await;
     };
-    if let Some(step) = &args.step {
-        let retried = client::retry_step(InTransaction(&pool), task_id, step, by.by()).await?;
-        let nothing = "the step waits or runs already";
-        return operate::tell(&pool, task_id, "retried", retried, nothing, globals).await;
+    if let Some(name) = &args.step {
+        return step::retry(&*client, task_id, name, &by, globals).await;
     }
     let this = TaskSelection { task_ids: Some(vec![task_id]), ..TaskSelection::default() };
-    let retried = client::retry_tasks(InTransaction(&pool), &this, by.by(), 1).await? > 0;
+    let retried = client.retry_tasks(&this, by.by(), 1).await? > 0;
     if !retried {
-        match client::status(InTransaction(&pool), task_id).await?.state {
+        match client.task_status(task_id).await?.state {
             state @ (TaskState::BlockedByFailures | TaskState::Error) => {
                 return Err(Error::new(format!(
                     "task {task_id} is {state}, and held by another transaction"
@@ -65,12 +59,12 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
             _ => {}
         }
     }
-    operate::tell(&pool, task_id, "retried", retried, "nothing keeps it from going on", globals).await
+    operate::tell(&*client, task_id, "retried", retried, "nothing keeps it from going on", globals).await
 }
 
 /// Resets; a task that has not finished is no failure.
 pub async fn reset(args: ResetArgs, globals: &Globals) -> Result<ExitCode> {
-    let (pool, by) = (Database::open(globals).await?, args.by.named());
-    let reset = client::reset_task(InTransaction(&pool), args.task_id, by.by()).await?;
-    operate::tell(&pool, args.task_id, "reset", reset, "it has not finished", globals).await
+    let (client, by) = (globals.client().await?, args.by.named());
+    let reset = client.reset_task(args.task_id, by.by()).await?;
+    operate::tell(&*client, args.task_id, "reset", reset, "it has not finished", globals).await
 }

@@ -1,0 +1,279 @@
+//! Tokens: JWT signed by a key of a JWKS. The algorithm is the key's, never the token's choice.
+
+use super::{Caller, permission::Permissions};
+use crate::{
+    error::{Error, Result},
+    problem::Problem,
+    settings::ApiSettings,
+};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    errors::ErrorKind,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::{sync::Mutex, time::Instant};
+
+/// The keys are asked for again for an unknown one, but not more often than this.
+const AT_MOST: Duration = Duration::from_secs(10);
+/// And in any case so often: a key that was withdrawn is not accepted any longer.
+const AT_LEAST: Duration = Duration::from_secs(300);
+/// How long a JWKS may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A JWKS larger than this is none.
+const MAX_BYTES: usize = 1 << 20;
+/// Seconds by which clocks may differ.
+const LEEWAY: u64 = 30;
+
+/// Checks tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    source: Source,
+    issuer: Option<String>,
+    audience: Option<String>,
+    keys: RwLock<Arc<Vec<Key>>>,
+    /// When the keys were asked for last.
+    asked: Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Url(reqwest::Url, reqwest::Client),
+    File(PathBuf),
+}
+
+#[derive(Debug)]
+struct Key {
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: Option<String>,
+    permissions: Option<Vec<String>>,
+    scope: Option<String>,
+}
+
+impl Tokens {
+    /// Reads the JWKS. A URL that does not answer is asked again when a token comes.
+    ///
+    /// # Errors
+    /// A URL that is neither https nor of loopback; a file that cannot be read or has no key of use.
+    pub async fn open(jwks: &str, settings: &ApiSettings) -> Result<Arc<Self>> {
+        let tokens = Arc::new(Self {
+            source: Source::of(jwks)?,
+            issuer: settings.jwt_issuer.clone(),
+            audience: settings.jwt_audience.clone(),
+            keys: RwLock::default(),
+            asked: Mutex::default(),
+        });
+        match (tokens.refresh(Duration::ZERO).await, &tokens.source) {
+            (Ok(()), _) => {}
+            (Err(error), Source::File(_)) => return Err(Error::Jwks(error)),
+            (Err(error), Source::Url(..)) => {
+                tracing::warn!(%error, "the JWKS is not to be had yet: tokens are refused until it is");
+            }
+        }
+        let weak = Arc::downgrade(&tokens);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(AT_LEAST).await;
+                let Some(tokens) = weak.upgrade() else { return };
+                if let Err(error) = tokens.refresh(AT_MOST).await {
+                    tracing::warn!(%error, "the JWKS cannot be refreshed: the keys of before stay valid");
+                }
+            }
+        });
+        Ok(tokens)
+    }
+
+    /// Who brings this token.
+    ///
+    /// # Errors
+    /// Why it is not accepted; never with a part of it.
+    pub async fn check(&self, token: &str) -> Result<Caller, Box<Problem>> {
+        let header = decode_header(token)
+            .map_err(|_| super::unauthorized("the token is not a JWT of an algorithm in use"))?;
+        let id = header.kid.as_deref();
+        if Self::pick(&self.keys(), id).is_none() {
+            if let Err(error) = self.refresh(AT_MOST).await {
+                tracing::warn!(%error, "the JWKS cannot be refreshed");
+            }
+            if self.keys().is_empty() {
+                return Err(Problem::unavailable(
+                    "jwks_unavailable",
+                    "The keys to check tokens with cannot be had",
+                    PATIENCE,
+                ));
+            }
+        }
+        let keys = self.keys();
+        let Some(key) = Self::pick(&keys, id) else {
+            return Err(super::unauthorized("the token is signed by a key that the JWKS does not have"));
+        };
+        let claims = decode::<Claims>(token, &key.key, &self.validation(key.algorithm))
+            .map_err(|error| refusal(error.kind()))?;
+        let Claims { sub, permissions, scope } = claims.claims;
+        let words = permissions.iter().flatten().map(String::as_str);
+        let scopes = scope.as_deref().unwrap_or_default().split_whitespace();
+        Ok(Caller { name: sub, permissions: Permissions::known(words.chain(scopes)) })
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        match &self.issuer {
+            Some(issuer) => {
+                validation.set_issuer(&[issuer]);
+                required.push("iss");
+            }
+            None => validation.iss = None,
+        }
+        match &self.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            None => validation.validate_aud = false,
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    fn keys(&self) -> Arc<Vec<Key>> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The key with this id; a token without one means the only key.
+    fn pick<'a>(keys: &'a [Key], id: Option<&str>) -> Option<&'a Key> {
+        match (id, keys) {
+            (None, [only]) => Some(only),
+            (None, _) => None,
+            (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
+        }
+    }
+
+    /// Reads the keys, unless that was done within `interval`. Who comes meanwhile waits and sees the outcome.
+    async fn refresh(&self, interval: Duration) -> Result<(), String> {
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|last| last.elapsed() < interval) {
+            return Ok(());
+        }
+        *asked = Some(Instant::now());
+        let text = self.source.read().await?;
+        let keys = keys_of(&text)?;
+        tracing::debug!(keys = keys.len(), "the JWKS is read");
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+}
+
+impl Source {
+    fn of(jwks: &str) -> Result<Self> {
+        if !jwks.contains("://") {
+            return Ok(Self::File(PathBuf::from(jwks)));
+        }
+        let url = reqwest::Url::parse(jwks)
+            .map_err(|error| Error::Jwks(format!("{jwks} is not a URL: {error}")))?;
+        let loopback = url.host_str().is_some_and(|host| {
+            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        });
+        if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+            return Err(Error::Jwks(format!("{jwks}: give an https URL (http for loopback only) or a file")));
+        }
+        crate::server::install_crypto();
+        let client = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            // Elsewhere might be plain http, or inside the network.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Error::Jwks(error.to_string()))?;
+        Ok(Self::Url(url, client))
+    }
+
+    async fn read(&self) -> Result<String, String> {
+        match self {
+            Self::File(path) => tokio::fs::read_to_string(path)
+                .await
+                .map_err(|error| format!("cannot read {}: {error}", path.display())),
+            Self::Url(url, client) => {
+                let fetched = async {
+                    let mut response = client.get(url.clone()).send().await?.error_for_status()?;
+                    let mut body = Vec::new();
+                    while let Some(chunk) = response.chunk().await? {
+                        body.extend_from_slice(&chunk);
+                        if body.len() > MAX_BYTES {
+                            break;
+                        }
+                    }
+                    Ok::<_, reqwest::Error>(body)
+                };
+                let body =
+                    fetched.await.map_err(|error| format!("cannot get {url}: {}", error.without_url()))?;
+                match body.len() > MAX_BYTES {
+                    true => Err(format!("{url} answers more than {MAX_BYTES} bytes")),
+                    false => String::from_utf8(body).map_err(|_| format!("{url} does not answer text")),
+                }
+            }
+        }
+    }
+}
+
+/// The keys of use; others are passed over, as a JWKS may have them for other programs.
+fn keys_of(text: &str) -> Result<Vec<Key>, String> {
+    let set: Value = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
+    let keys = set["keys"].as_array().ok_or("it has no array `keys`")?;
+    let keys: Vec<Key> =
+        keys.iter().filter_map(|key| key_of(&serde_json::from_value(key.clone()).ok()?)).collect();
+    match keys.is_empty() {
+        true => Err("it has no key for RS256 or EdDSA".to_owned()),
+        false => Ok(keys),
+    }
+}
+
+fn key_of(jwk: &Jwk) -> Option<Key> {
+    let declared = &jwk.common.key_algorithm;
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) if matches!(declared, None | Some(KeyAlgorithm::RS256)) => {
+            Algorithm::RS256
+        }
+        AlgorithmParameters::OctetKeyPair(pair)
+            if pair.curve == EllipticCurve::Ed25519
+                && matches!(declared, None | Some(KeyAlgorithm::EdDSA)) =>
+        {
+            Algorithm::EdDSA
+        }
+        _ => return None,
+    };
+    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+        return None;
+    }
+    Some(Key { id: jwk.common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
+}
+
+fn refusal(kind: &ErrorKind) -> Box<Problem> {
+    super::unauthorized(match kind {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidIssuer => "the token is of another issuer",
+        ErrorKind::InvalidAudience => "the token is for another audience",
+        ErrorKind::MissingRequiredClaim(_) => {
+            "the token lacks a claim: exp, and where they are configured iss and aud"
+        }
+        ErrorKind::InvalidAlgorithm => "the token's algorithm is not that of its key",
+        ErrorKind::InvalidSignature => "the token's signature is not right",
+        _ => "the token is not one",
+    })
+}

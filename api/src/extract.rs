@@ -1,0 +1,160 @@
+//! What a request brings, refused as a problem where it is not well formed.
+
+use crate::problem::Problem;
+use axum::{
+    Json,
+    body::Body,
+    extract::{
+        FromRequest, FromRequestParts, Path, Query, Request,
+        rejection::{JsonRejection, PathRejection},
+    },
+    http::{StatusCode, Uri, header, request::Parts},
+};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub struct MaybeBody<T>(pub T);
+
+/// The query; `state` may be repeated.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+/// The parts of the path.
+#[derive(Debug)]
+pub struct At<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Box<Problem>;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(of_json(&rejection)),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Box<Problem>;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let none =
+            http_body_is_empty(request.body()) && !request.headers().contains_key(header::CONTENT_TYPE);
+        match none {
+            true => Ok(Self(T::default())),
+            false => JsonBody::from_request(request, state).await.map(|JsonBody(body)| Self(body)),
+        }
+    }
+}
+
+fn http_body_is_empty(body: &Body) -> bool {
+    axum::body::HttpBody::is_end_stream(body)
+}
+
+fn of_json(rejection: &JsonRejection) -> Box<Problem> {
+    let text = rejection.body_text();
+    let text = text
+        .trim_start_matches("Failed to deserialize the JSON body into the target type: ")
+        .trim_start_matches("Failed to parse the request body as JSON: ");
+    match rejection.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "The body must be JSON")
+                .hint("Send the header Content-Type: application/json.")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+        _ => Problem::bad_request("invalid_body", text),
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Box<Problem>;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let query = merge_states(parts.uri.query().unwrap_or_default());
+        let uri: Uri = format!("/?{query}")
+            .parse()
+            .map_err(|_| Problem::bad_request("invalid_query", "the query is not one"))?;
+        match Query::<T>::try_from_uri(&uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let text = text.trim_start_matches("Failed to deserialize query string: ");
+                Err(Problem::bad_request("invalid_query", text))
+            }
+        }
+    }
+}
+
+/// `state=a&state=b` as `state=a%2Cb`.
+fn merge_states(query: &str) -> String {
+    let (states, mut rest): (Vec<&str>, Vec<&str>) =
+        query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("state="));
+    let states: Vec<&str> = states.iter().filter_map(|part| part.strip_prefix("state=")).collect();
+    let merged = format!("state={}", states.join("%2C"));
+    if !states.is_empty() {
+        rest.push(&merged);
+    }
+    rest.join("&")
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Box<Problem>;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(path)) => Ok(Self(path)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => Err(Problem::bad_request(
+                "invalid_path",
+                error.body_text().trim_start_matches("Invalid URL: "),
+            )),
+            Err(error) => Err(Problem::internal(error.to_string())),
+        }
+    }
+}
+
+/// A list of words between commas.
+pub fn list<'de, D, T>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let words = text.split(',').map(|word| word.trim().parse::<T>());
+    words.collect::<Result<Vec<T>, _>>().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A number from `MIN` to `MAX`.
+pub fn between<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
+    from: D,
+) -> Result<Option<u32>, D::Error> {
+    let number = u32::deserialize(from)?;
+    match (MIN..=MAX).contains(&number) {
+        true => Ok(Some(number)),
+        false => Err(serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}"))),
+    }
+}
+
+/// The size of a page: from 1 to 1,000.
+pub fn page_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    between::<D, 1, 1000>(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_states_are_one_list() {
+        assert_eq!(merge_states("state=a&x=1&state=b,c"), "x=1&state=a%2Cb,c");
+        assert_eq!(merge_states("x=1"), "x=1");
+        assert_eq!(merge_states(""), "");
+    }
+}

@@ -1,0 +1,140 @@
+//! The OpenAPI document: what the routes say of themselves, and what holds for all of them. Who may do what is read
+//! from it, so that what is documented is what is checked.
+
+use crate::{
+    access::Permission,
+    layers::Rules,
+    problem::{PROBLEM_JSON, ProblemDetails},
+};
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+/// What the document begins with.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Tasker",
+        description = "Tasks of steps, run over message queues in PostgreSQL. Errors are problem details (RFC 9457) with a stable `code`. \
+                       Every answer has the header X-Correlation-Id; send one to find a request in the log and on its task.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    tags(
+        (name = "tasks", description = "Enqueue, follow, retry, and cancel tasks"),
+        (name = "steps", description = "The steps of a task"),
+        (name = "templates", description = "What tasks are made from"),
+        (name = "events", description = "Server-sent events"),
+        (name = "dead letters", description = "What people have to look at"),
+        (name = "system", description = "Queues, namespaces, workers, retention"),
+        (name = "analytics", description = "What was slow, how much was done, what failed"),
+        (name = "health", description = "Whether it can be used"),
+    ),
+    components(schemas(ProblemDetails))
+)]
+pub struct Document;
+
+/// Statuses that any operation under /v1 may answer.
+const OF_ALL: &[(&str, &str)] = &[
+    ("400", "The request is not well formed"),
+    ("401", "A valid key or token is needed"),
+    ("403", "The key, or the server's database role, does not allow this"),
+    ("404", "It is not there"),
+    ("408", "The request did not arrive in time"),
+    ("409", "It cannot be done as things stand"),
+    ("422", "The content cannot be used"),
+    ("500", "Something went wrong in the server"),
+    ("503", "The database is away, or there are too many requests"),
+    ("504", "The database took too long"),
+];
+/// And those with a body.
+const OF_BODIES: &[(&str, &str)] = &[("413", "The body is too large"), ("415", "The body must be JSON")];
+
+const METHODS: &[&str] = &["get", "put", "post", "patch", "delete"];
+
+/// The finished document. Without keys it wants none.
+pub fn finish(document: utoipa::openapi::OpenApi, closed: bool) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for (path, item) in paths {
+            for (_, operation) in operations(item) {
+                complete(operation, path, closed);
+            }
+        }
+    }
+    let filter = &mut document["components"]["schemas"]["TaskSelection"];
+    filter["minProperties"] = json!(1);
+    if closed {
+        let permissions: Vec<String> =
+            Permission::ALL.iter().map(|p| format!("`{p}`: {}", p.explain().trim())).collect();
+        document["components"]["securitySchemes"]["key"] = json!({
+            "type": "http", "scheme": "bearer",
+            "description": format!("An API key (tk_…) or a JWT. Permissions: {}; `*`: all.", permissions.join("; ")),
+        });
+    }
+    document
+}
+
+fn operations(item: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    item.as_object_mut().into_iter().flatten().filter(|(method, _)| METHODS.contains(&method.as_str()))
+}
+
+fn complete(operation: &mut Value, path: &str, closed: bool) {
+    let has_body = operation.get("requestBody").is_some();
+    let statuses = OF_ALL.iter().chain(OF_BODIES.iter().filter(|_| has_body));
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        for (status, description) in statuses.filter(|_| path.starts_with("/v1/")) {
+            responses.entry(*status).or_insert_with(|| problem(status, description));
+        }
+        for response in responses.values_mut() {
+            if response["description"].as_str().is_none_or(str::is_empty) {
+                response["description"] = json!("Done");
+            }
+            response["headers"]["X-Correlation-Id"] =
+                json!({"description": "Of this request", "schema": {"type": "string", "format": "uuid"}});
+        }
+    }
+    if path.starts_with("/v1/") {
+        let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false, "schema": {"type": "string", "format": "uuid"},
+            "description": "Stands in the log and in the answer; one is made where there is none"});
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => operation["parameters"] = json!([parameter]),
+        }
+    }
+    if let (false, Some(operation)) = (closed, operation.as_object_mut()) {
+        operation.remove("security");
+    }
+}
+
+fn problem(status: &str, description: &str) -> Value {
+    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let mut headers = Map::new();
+    match status {
+        "401" => headers.insert("WWW-Authenticate".to_owned(), text("How to log in")),
+        "503" => headers.insert("Retry-After".to_owned(), text("Seconds")),
+        _ => None,
+    };
+    json!({"description": description, "headers": headers,
+        "content": {(PROBLEM_JSON): {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}})
+}
+
+/// Who may do what, as the document of the routes says it before [`finish`].
+pub fn rules(document: &utoipa::openapi::OpenApi) -> Result<Rules, String> {
+    let mut document = serde_json::to_value(document).map_err(|error| error.to_string())?;
+    let mut rules = Rules::default();
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        for (method, operation) in operations(item) {
+            let method: Method =
+                method.to_uppercase().parse().map_err(|_| format!("{method} is no method"))?;
+            let security = operation["security"][0].as_object();
+            let security = security.ok_or_else(|| format!("{method} {path} does not say who may do it"))?;
+            let need = match security.get("key") {
+                Some(words) => Some(words[0].as_str().unwrap_or_default().parse::<Permission>()?),
+                None => None,
+            };
+            rules.needs.insert((method, path.clone()), need);
+        }
+    }
+    Ok(rules)
+}

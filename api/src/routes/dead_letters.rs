@@ -1,0 +1,191 @@
+//! Dead letters.
+
+use super::{Act, words};
+use crate::{
+    access::Caller,
+    extract::{At, JsonBody, MaybeBody, Params, page_size},
+    problem::Result,
+    state::App,
+};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use serde::{Deserialize, Serialize};
+use tasker_client::{
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Listed, Page,
+};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// Which dead letters, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeadLetterQuery {
+    /// Only for this reason.
+    reason: Option<String>,
+    /// Only with this status.
+    status: Option<String>,
+    /// Only of this task.
+    task_id: Option<Uuid>,
+    /// `next` of the page before.
+    #[param(value_type = Option<Uuid>)]
+    after: Option<String>,
+    /// Items at most.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: Option<u32>,
+}
+
+/// Lists dead letters in the order to look at them
+#[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", params(DeadLetterQuery),
+    responses((status = 200, body = Listed<DeadLetter>)), security(("key" = ["dlq:read"])))]
+pub async fn list_dead_letters(
+    State(app): State<App>,
+    Params(query): Params<DeadLetterQuery>,
+) -> Result<Json<Listed<DeadLetter>>> {
+    let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
+    let filter = DeadLetterFilter { reason: query.reason, status: query.status, task_id: query.task_id };
+    app.call(app.client().list_dead_letters(&filter, &page)).await.map(Json)
+}
+
+/// Counts dead letters by reason and status
+#[utoipa::path(get, path = "/v1/dead-letters/counts", tag = "dead letters",
+    responses((status = 200, body = Vec<DeadLetterCount>)), security(("key" = ["dlq:read"])))]
+pub async fn count_dead_letters(State(app): State<App>) -> Result<Json<Vec<DeadLetterCount>>> {
+    app.call(app.client().count_dead_letters()).await.map(Json)
+}
+
+/// A dead letter in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct EntryAt {
+    /// The dead letter.
+    entry_id: Uuid,
+}
+
+/// Shows a dead letter with its snapshot or message
+#[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
+    responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:read"])))]
+pub async fn get_dead_letter(State(app): State<App>, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
+    show(&app, at.entry_id).await
+}
+
+async fn show(app: &App, entry_id: Uuid) -> Result<Json<DeadLetterDetails>> {
+    app.call(app.client().dead_letter(entry_id)).await.map(Json)
+}
+
+/// A task to put among the dead letters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDeadLetter {
+    /// The task; it goes on.
+    task_id: Uuid,
+    /// The first line of its notes.
+    #[serde(default, deserialize_with = "words")]
+    #[schema(max_length = 10_000)]
+    notes: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
+}
+
+/// A dead letter.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entry {
+    /// The task's pending one where it has one.
+    entry_id: Uuid,
+}
+
+/// Puts a task among the dead letters
+#[utoipa::path(post, path = "/v1/dead-letters", tag = "dead letters", request_body = NewDeadLetter,
+    responses((status = 201, body = Entry, headers(("location" = String, description = "Of the dead letter")))),
+    security(("key" = ["dlq:write"])))]
+pub async fn add_dead_letter(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(new): JsonBody<NewDeadLetter>,
+) -> Result<impl IntoResponse> {
+    let who = caller.acts_as(new.by.as_deref());
+    let by = By { who: who.as_deref(), reason: None };
+    let entry_id = app.call(app.client().add_dead_letter(new.task_id, new.notes.as_deref(), by)).await?;
+    let location = [(header::LOCATION, format!("/v1/dead-letters/{entry_id}"))];
+    Ok((StatusCode::CREATED, location, Json(Entry { entry_id })))
+}
+
+/// What changes in a dead letter.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterChange {
+    /// None: as it is.
+    #[serde(default)]
+    status: Option<DeadLetterStatus>,
+    /// A line more.
+    #[serde(default, deserialize_with = "words")]
+    #[schema(max_length = 10_000)]
+    notes: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
+}
+
+/// Where a dead letter stands.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterStatus {
+    /// Someone has to look at it.
+    Pending,
+    /// Someone has.
+    ManuallyResolved,
+    /// Nothing can be done.
+    PermanentFailure,
+    /// Not wanted any more.
+    Cancelled,
+}
+
+impl DeadLetterStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::ManuallyResolved => "manually_resolved",
+            Self::PermanentFailure => "permanent_failure",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Sets the status and adds to the notes
+#[utoipa::path(patch, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
+    request_body = DeadLetterChange, responses((status = 200, body = DeadLetterDetails)),
+    security(("key" = ["dlq:write"])))]
+pub async fn update_dead_letter(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<EntryAt>,
+    JsonBody(change): JsonBody<DeadLetterChange>,
+) -> Result<Json<DeadLetterDetails>> {
+    let who = caller.acts_as(change.by.as_deref());
+    let by = By { who: who.as_deref(), reason: None };
+    let status = change.status.map(DeadLetterStatus::as_str);
+    app.call(app.client().update_dead_letter(at.entry_id, status, change.notes.as_deref(), by)).await?;
+    show(&app, at.entry_id).await
+}
+
+/// Replays what failed, or sends the message again, and closes the entry
+#[utoipa::path(post, path = "/v1/dead-letters/{entry_id}/retry", tag = "dead letters", params(EntryAt),
+    request_body = Option<Act>, responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:write"])))]
+pub async fn retry_dead_letter(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<EntryAt>,
+    MaybeBody(act): MaybeBody<Act>,
+) -> Result<Json<DeadLetterDetails>> {
+    let who = caller.acts_as(act.by.as_deref());
+    app.call(app.client().retry_dead_letter(at.entry_id, Caller::by(&who, &act.reason))).await?;
+    show(&app, at.entry_id).await
+}

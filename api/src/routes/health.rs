@@ -1,0 +1,61 @@
+//! Whether the process can do its work.
+
+use crate::{problem::Result, state::App};
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tasker_client::{Client, ServerHealth};
+use utoipa::ToSchema;
+
+/// The health of the process.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProcessHealth {
+    /// Whether it can do its work.
+    healthy: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Since when it has been healthy, or not.
+    since: DateTime<Utc>,
+}
+
+fn told(app: &App) -> (StatusCode, Json<ProcessHealth>) {
+    let now = app.breaker().health().status();
+    let status = if now.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // What the database said may have names in it, and anybody may ask this.
+    let reason = now.reason.map(|reason| reason.split(": ").next().unwrap_or_default().to_owned());
+    (status, Json(ProcessHealth { healthy: now.healthy, reason, since: now.since }))
+}
+
+/// Whether the process can do its work; no key is needed
+#[utoipa::path(get, path = "/health", tag = "health",
+    responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)), security(()))]
+pub async fn health(State(app): State<App>) -> (StatusCode, Json<ProcessHealth>) {
+    told(&app)
+}
+
+/// Whether requests should be sent here; no key is needed
+#[utoipa::path(get, path = "/health/ready", tag = "health",
+    responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)), security(()))]
+pub async fn ready(State(app): State<App>) -> (StatusCode, Json<ProcessHealth>) {
+    told(&app)
+}
+
+/// It answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Alive {
+    alive: bool,
+}
+
+/// Whether the process answers: while it does there is no use in restarting it; no key is needed
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Alive)), security(()))]
+pub async fn live() -> Json<Alive> {
+    Json(Alive { alive: true })
+}
+
+/// Whether Tasker can be used, and the versions of program and schema
+#[utoipa::path(get, path = "/v1/health", tag = "health",
+    responses((status = 200, body = ServerHealth)), security(("key" = ["system:read"])))]
+pub async fn get_server_health(State(app): State<App>) -> Result<Json<ServerHealth>> {
+    app.call(app.client().health()).await.map(Json)
+}

@@ -1,0 +1,126 @@
+//! Steps of a task.
+
+use super::{Act, Changed, TaskAt, words};
+use crate::{
+    access::Caller,
+    extract::{At, MaybeBody, Params, list, page_size},
+    problem::Result,
+    state::App,
+};
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use serde_json::Value;
+use tasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState, StepTransition};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// A step in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct StepAt {
+    /// The task.
+    task_id: Uuid,
+    /// The step's name in the task.
+    step: String,
+}
+
+/// Which steps, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StepQuery {
+    /// In one of these states; repeated, or a list with commas.
+    #[serde(default, deserialize_with = "list")]
+    state: Option<Vec<StepState>>,
+    /// Only instances of this step of the template.
+    template_step: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Items at most.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// Lists the steps of a task, roots first
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/steps", tag = "steps", params(TaskAt, StepQuery),
+    responses((status = 200, body = Listed<StepOverview>)), security(("key" = ["tasks:read"])))]
+pub async fn list_steps(
+    State(app): State<App>,
+    At(at): At<TaskAt>,
+    Params(query): Params<StepQuery>,
+) -> Result<Json<Listed<StepOverview>>> {
+    let filter = StepFilter { states: query.state.unwrap_or_default(), template_step: query.template_step };
+    let page = Page { after: query.after, limit: query.limit.unwrap_or(100) };
+    app.call(app.client().list_steps(at.task_id, &filter, &page)).await.map(Json)
+}
+
+/// Shows a step with its result
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}", tag = "steps", params(StepAt),
+    responses((status = 200, body = StepOverview)), security(("key" = ["tasks:read"])))]
+pub async fn get_step(State(app): State<App>, At(at): At<StepAt>) -> Result<Json<StepOverview>> {
+    app.call(app.client().step(at.task_id, &at.step)).await.map(Json)
+}
+
+/// Shows the audit of a step, oldest first
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}/transitions", tag = "steps", params(StepAt),
+    responses((status = 200, body = Vec<StepTransition>)), security(("key" = ["tasks:read"])))]
+pub async fn get_step_transitions(
+    State(app): State<App>,
+    At(at): At<StepAt>,
+) -> Result<Json<Vec<StepTransition>>> {
+    // Of a step that is not there it would be empty.
+    app.call(app.client().step(at.task_id, &at.step)).await?;
+    app.call(app.client().step_transitions(at.task_id, &at.step)).await.map(Json)
+}
+
+/// Runs a step in error again; changed is false when it waits or runs already
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/steps/{step}/retry", tag = "steps", params(StepAt),
+    request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
+pub async fn retry_step(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<StepAt>,
+    MaybeBody(act): MaybeBody<Act>,
+) -> Result<Json<Changed>> {
+    let who = caller.acts_as(act.by.as_deref());
+    let by = Caller::by(&who, &act.reason);
+    let changed = app.call(app.client().retry_step(at.task_id, &at.step, by)).await?;
+    Ok(Json(Changed { changed }))
+}
+
+/// What a step is settled with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettleStep {
+    /// What the step gives.
+    #[serde(default)]
+    result: Option<Value>,
+    /// Of a decision or batchable: `{"type": "decision", "create_steps": […]}` or `{"type": "batches", …}`.
+    #[serde(default)]
+    outcome: Option<Value>,
+    /// In words.
+    #[serde(default, deserialize_with = "words")]
+    #[schema(max_length = 10_000)]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
+}
+
+/// Settles a step by hand; changed is false when it is settled already
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/steps/{step}/resolve", tag = "steps", params(StepAt),
+    request_body = Option<SettleStep>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
+pub async fn resolve_step(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<StepAt>,
+    MaybeBody(settle): MaybeBody<SettleStep>,
+) -> Result<Json<Changed>> {
+    let who = caller.acts_as(settle.by.as_deref());
+    let by = Caller::by(&who, &settle.reason);
+    let call =
+        app.client().resolve_step(at.task_id, &at.step, settle.result.as_ref(), settle.outcome.as_ref(), by);
+    Ok(Json(Changed { changed: app.call(call).await? }))
+}

@@ -1,0 +1,258 @@
+//! Queues, namespaces, workers, retention, and what lately was slow or failed.
+
+use super::{Act, Changed};
+use crate::{
+    access::Caller,
+    extract::{At, JsonBody, MaybeBody, Params, between, page_size},
+    problem::Result,
+    state::App,
+};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tasker_client::{
+    Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput, WorkerOverview,
+};
+use utoipa::{IntoParams, ToSchema};
+
+/// Lists the queues
+#[utoipa::path(get, path = "/v1/queues", tag = "system",
+    responses((status = 200, body = Vec<QueueOverview>)), security(("key" = ["system:read"])))]
+pub async fn list_queues(State(app): State<App>) -> Result<Json<Vec<QueueOverview>>> {
+    app.call(app.client().list_queues()).await.map(Json)
+}
+
+/// Lists the namespaces by name
+#[utoipa::path(get, path = "/v1/namespaces", tag = "system",
+    responses((status = 200, body = Vec<String>)), security(("key" = ["system:read"])))]
+pub async fn list_namespaces(State(app): State<App>) -> Result<Json<Vec<String>>> {
+    app.call(app.client().list_namespaces()).await.map(Json)
+}
+
+/// A namespace in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct NamespaceAt {
+    /// Its name.
+    namespace: String,
+}
+
+/// Sends no more steps to a namespace; changed is false when it was paused already
+#[utoipa::path(post, path = "/v1/namespaces/{namespace}/pause", tag = "system", params(NamespaceAt),
+    request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
+pub async fn pause_namespace(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<NamespaceAt>,
+    MaybeBody(act): MaybeBody<Act>,
+) -> Result<Json<Changed>> {
+    let who = caller.acts_as(act.by.as_deref());
+    let call = app.client().pause_namespace(&at.namespace, Caller::by(&who, &act.reason));
+    Ok(Json(Changed { changed: app.call(call).await? }))
+}
+
+/// Sends what was held; changed is false when it was not paused
+#[utoipa::path(post, path = "/v1/namespaces/{namespace}/resume", tag = "system", params(NamespaceAt),
+    request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
+pub async fn resume_namespace(
+    State(app): State<App>,
+    At(at): At<NamespaceAt>,
+    MaybeBody(_): MaybeBody<Act>,
+) -> Result<Json<Changed>> {
+    Ok(Json(Changed { changed: app.call(app.client().resume_namespace(&at.namespace)).await? }))
+}
+
+/// How many steps may wait.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Null: any number.
+    #[schema(required, minimum = 1, maximum = 2_147_483_647)]
+    #[serde(deserialize_with = "Option::deserialize")]
+    max_depth: Option<i32>,
+}
+
+/// A namespace's limit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Limited {
+    /// The namespace.
+    namespace: String,
+    /// None: any number.
+    max_depth: Option<i32>,
+}
+
+/// Lets at most so many steps wait in a namespace's queue
+#[utoipa::path(put, path = "/v1/namespaces/{namespace}/limit", tag = "system", params(NamespaceAt),
+    request_body = Limit, responses((status = 200, body = Limited)), security(("key" = ["queues:write"])))]
+pub async fn limit_namespace(
+    State(app): State<App>,
+    At(NamespaceAt { namespace }): At<NamespaceAt>,
+    JsonBody(Limit { max_depth }): JsonBody<Limit>,
+) -> Result<Json<Limited>> {
+    app.call(app.client().limit_namespace(&namespace, max_depth)).await?;
+    Ok(Json(Limited { namespace, max_depth }))
+}
+
+/// Lists the workers that have not said goodbye
+#[utoipa::path(get, path = "/v1/workers", tag = "system",
+    responses((status = 200, body = Vec<WorkerOverview>)), security(("key" = ["system:read"])))]
+pub async fn list_workers(State(app): State<App>) -> Result<Json<Vec<WorkerOverview>>> {
+    app.call(app.client().list_workers()).await.map(Json)
+}
+
+/// How much to remove.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prune {
+    /// Of each kind at most.
+    #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
+    #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 1000)]
+    max: Option<u32>,
+}
+
+/// Removes one batch of what is older than its retention; call again until both are 0
+#[utoipa::path(post, path = "/v1/prune", tag = "system", request_body = Option<Prune>,
+    responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
+pub async fn prune(State(app): State<App>, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
+    let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(1000);
+    app.call(app.client().prune(max)).await.map(Json)
+}
+
+/// How stale.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HowStale {
+    /// In time.
+    Healthy,
+    /// From 80 % of a threshold.
+    Warning,
+    /// Over it.
+    Stale,
+}
+
+/// Which unfinished tasks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StalenessQuery {
+    /// Only those.
+    staleness: Option<HowStale>,
+    /// Items at most.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// Lists unfinished tasks against their thresholds, the stalest first
+#[utoipa::path(get, path = "/v1/staleness", tag = "system", params(StalenessQuery),
+    responses((status = 200, body = Vec<Staleness>)), security(("key" = ["system:read"])))]
+pub async fn list_staleness(
+    State(app): State<App>,
+    Params(query): Params<StalenessQuery>,
+) -> Result<Json<Vec<Staleness>>> {
+    let staleness = query.staleness.map(|staleness| match staleness {
+        HowStale::Healthy => "healthy",
+        HowStale::Warning => "warning",
+        HowStale::Stale => "stale",
+    });
+    app.call(app.client().list_staleness(staleness, query.limit.unwrap_or(100))).await.map(Json)
+}
+
+/// Which tasks analytics are made from.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SampleQuery {
+    /// Only of this namespace.
+    namespace: Option<String>,
+    /// Only of templates with this name.
+    name: Option<String>,
+    /// Enqueued so many seconds ago at most.
+    #[serde(default, deserialize_with = "between::<_, 1, 31_536_000>")]
+    #[param(minimum = 1, maximum = 31_536_000, default = 3600)]
+    since_seconds: Option<u32>,
+    /// The newest so many of them.
+    #[serde(default, deserialize_with = "between::<_, 1, 100_000>")]
+    #[param(minimum = 1, maximum = 100_000, default = 10_000)]
+    max_tasks: Option<u32>,
+    /// Items at most.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(minimum = 1, maximum = 1000, default = 20)]
+    limit: Option<u32>,
+}
+
+/// Which tasks, and how long a bucket is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BucketQuery {
+    /// Only of this namespace.
+    namespace: Option<String>,
+    /// Only of templates with this name.
+    name: Option<String>,
+    /// Enqueued so many seconds ago at most.
+    #[serde(default, deserialize_with = "between::<_, 1, 31_536_000>")]
+    #[param(minimum = 1, maximum = 31_536_000, default = 3600)]
+    since_seconds: Option<u32>,
+    /// The newest so many of them.
+    #[serde(default, deserialize_with = "between::<_, 1, 100_000>")]
+    #[param(minimum = 1, maximum = 100_000, default = 10_000)]
+    max_tasks: Option<u32>,
+    /// Seconds of a bucket.
+    #[serde(default, deserialize_with = "between::<_, 1, 86_400>")]
+    #[param(minimum = 1, maximum = 86_400, default = 60)]
+    bucket_seconds: Option<u32>,
+}
+
+fn sample(
+    namespace: Option<String>,
+    name: Option<String>,
+    since: Option<u32>,
+    max_tasks: Option<u32>,
+) -> Sample {
+    let usual = Sample::default();
+    let since = since.map_or(usual.since, |seconds| Duration::from_secs(seconds.into()));
+    let max_tasks = max_tasks.and_then(|max| i32::try_from(max).ok()).unwrap_or(usual.max_tasks);
+    Sample { namespace, name, since, max_tasks }
+}
+
+impl SampleQuery {
+    fn split(self) -> (Sample, u32) {
+        let limit = self.limit.unwrap_or(20);
+        (sample(self.namespace, self.name, self.since_seconds, self.max_tasks), limit)
+    }
+}
+
+/// Shows steps by what their handlers took, the slowest first
+#[utoipa::path(get, path = "/v1/analytics/slowest-steps", tag = "analytics", params(SampleQuery),
+    responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
+pub async fn get_slowest_steps(
+    State(app): State<App>,
+    Params(query): Params<SampleQuery>,
+) -> Result<Json<Vec<SlowStep>>> {
+    let (sample, limit) = query.split();
+    app.call(app.client().slowest_steps(&sample, limit)).await.map(Json)
+}
+
+/// Shows tasks enqueued and ended by time, oldest first
+#[utoipa::path(get, path = "/v1/analytics/throughput", tag = "analytics", params(BucketQuery),
+    responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
+pub async fn get_throughput(
+    State(app): State<App>,
+    Params(query): Params<BucketQuery>,
+) -> Result<Json<Vec<Throughput>>> {
+    let bucket = Duration::from_secs(query.bucket_seconds.unwrap_or(60).into());
+    let sample = sample(query.namespace, query.name, query.since_seconds, query.max_tasks);
+    app.call(app.client().throughput(&sample, bucket)).await.map(Json)
+}
+
+/// Shows templates by the share of their tasks that failed, the worst first
+#[utoipa::path(get, path = "/v1/analytics/failure-rates", tag = "analytics", params(SampleQuery),
+    responses((status = 200, body = Vec<FailureRate>)), security(("key" = ["system:read"])))]
+pub async fn get_failure_rates(
+    State(app): State<App>,
+    Params(query): Params<SampleQuery>,
+) -> Result<Json<Vec<FailureRate>>> {
+    let (sample, limit) = query.split();
+    app.call(app.client().failure_rates(&sample, limit)).await.map(Json)
+}

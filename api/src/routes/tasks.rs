@@ -1,0 +1,345 @@
+//! Tasks.
+
+use super::{Act, TaskAt, words};
+use crate::{
+    access::Caller,
+    extract::{At, JsonBody, MaybeBody, Params, between, list, page_size},
+    layers::Correlation,
+    problem::Result,
+    state::App,
+};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use tasker_client::{
+    BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview, TaskSelection,
+    TaskState, TaskStatus, Transitions,
+};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// What was enqueued.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Enqueued {
+    /// The new task; with an idempotency key that was used before, the one of then.
+    pub task_id: Uuid,
+}
+
+/// Enqueues a task
+///
+/// Without a correlation_id in the body, that of the request is the task's; the header traceparent too.
+#[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = NewTask,
+    responses((status = 201, body = Enqueued, headers(("location" = String, description = "Of the task")))),
+    security(("key" = ["tasks:create"])))]
+pub async fn create_task(
+    State(app): State<App>,
+    Extension(correlation): Extension<Correlation>,
+    JsonBody(mut task): JsonBody<NewTask>,
+) -> Result<impl IntoResponse> {
+    task.correlation_id.get_or_insert(correlation.id);
+    task.traceparent = task.traceparent.or(correlation.traceparent);
+    let task_id = app.call(app.client().enqueue(&task)).await?;
+    let location = [(header::LOCATION, format!("/v1/tasks/{task_id}"))];
+    Ok((StatusCode::CREATED, location, Json(Enqueued { task_id })))
+}
+
+/// Which tasks, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TaskQuery {
+    /// Of this namespace.
+    namespace: Option<String>,
+    /// Of templates with this name.
+    name: Option<String>,
+    /// Of this version of their template.
+    version: Option<String>,
+    /// In one of these states; repeated, or a list with commas.
+    #[serde(default, deserialize_with = "list")]
+    state: Option<Vec<TaskState>>,
+    /// One of these; a list with commas.
+    #[serde(default, deserialize_with = "list")]
+    task_id: Option<Vec<Uuid>>,
+    /// Of one request.
+    correlation_id: Option<Uuid>,
+    /// Enqueued then or later.
+    created_after: Option<DateTime<Utc>>,
+    /// Enqueued before.
+    created_before: Option<DateTime<Utc>>,
+    /// With an error of this code.
+    error_code: Option<String>,
+    /// `next` of the page before.
+    #[param(value_type = Option<Uuid>)]
+    after: Option<String>,
+    /// Items at most.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: Option<u32>,
+}
+
+/// Lists tasks, the newest first
+#[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(TaskQuery),
+    responses((status = 200, body = Listed<TaskOverview>)), security(("key" = ["tasks:read"])))]
+pub async fn list_tasks(
+    State(app): State<App>,
+    Params(query): Params<TaskQuery>,
+) -> Result<Json<Listed<TaskOverview>>> {
+    let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
+    let which = TaskSelection {
+        namespace: query.namespace,
+        name: query.name,
+        version: query.version,
+        states: query.state,
+        task_ids: query.task_id,
+        correlation_id: query.correlation_id,
+        created_after: query.created_after,
+        created_before: query.created_before,
+        error_code: query.error_code,
+    };
+    app.call(app.client().list_tasks(&which, &page)).await.map(Json)
+}
+
+/// Shows a task
+#[utoipa::path(get, path = "/v1/tasks/{task_id}", tag = "tasks", params(TaskAt),
+    responses((status = 200, body = TaskOverview)), security(("key" = ["tasks:read"])))]
+pub async fn get_task(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
+    app.call(app.client().task(at.task_id)).await.map(Json)
+}
+
+/// Shows a task in short, its steps counted by state
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/status", tag = "tasks", params(TaskAt),
+    responses((status = 200, body = TaskStatus)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_status(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<TaskStatus>> {
+    app.call(app.client().task_status(at.task_id)).await.map(Json)
+}
+
+/// What a task gave.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TaskResult {
+    /// Where it stands.
+    state: TaskState,
+    /// The results of its leaf steps by name, or what an operator gave; null until it is complete.
+    result: Option<Value>,
+}
+
+/// Shows the result of a task
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/result", tag = "tasks", params(TaskAt),
+    responses((status = 200, body = TaskResult)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_result(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<TaskResult>> {
+    // The state first: complete, and the result is there.
+    let state = app.call(app.client().task_status(at.task_id)).await?.state;
+    let result = app.call(app.client().task_result(at.task_id)).await?;
+    Ok(Json(TaskResult { state, result }))
+}
+
+/// How much of a graph.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct GraphQuery {
+    /// `all`, or how many instances of each batch: all of a smaller one, the first in error of a larger one.
+    #[serde(default = "few", deserialize_with = "instances")]
+    #[param(value_type = Option<String>, pattern = "^(all|[0-9]{1,4})$", default = "20")]
+    instances: Instances,
+}
+
+fn few() -> Instances {
+    Instances::Few(20)
+}
+
+fn instances<'de, D: Deserializer<'de>>(from: D) -> Result<Instances, D::Error> {
+    let text = String::deserialize(from)?;
+    let number = text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        _ if text == "all" => Ok(Instances::All),
+        Ok(few) if number => Ok(Instances::Few(few)),
+        _ => Err(serde::de::Error::custom("`instances` must be all, or a number up to 9999")),
+    }
+}
+
+/// Shows the steps of a task, their dependencies, and its batches
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/graph", tag = "tasks", params(TaskAt, GraphQuery),
+    responses((status = 200, body = TaskGraph)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_graph(
+    State(app): State<App>,
+    At(at): At<TaskAt>,
+    Params(query): Params<GraphQuery>,
+) -> Result<Json<TaskGraph>> {
+    // Of a task that is not there it would be empty.
+    app.call(app.client().task_status(at.task_id)).await?;
+    app.call(app.client().task_graph(at.task_id, query.instances)).await.map(Json)
+}
+
+/// Shows the audit of a task and its steps, oldest first
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/transitions", tag = "tasks", params(TaskAt),
+    responses((status = 200, body = Transitions)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_transitions(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<Transitions>> {
+    app.call(app.client().task_transitions(at.task_id)).await.map(Json)
+}
+
+/// Shows the batches of a task with their progress
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/batches", tag = "tasks", params(TaskAt),
+    responses((status = 200, body = Vec<BatchOverview>)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_batches(
+    State(app): State<App>,
+    At(at): At<TaskAt>,
+) -> Result<Json<Vec<BatchOverview>>> {
+    app.call(app.client().task_status(at.task_id)).await?;
+    app.call(app.client().list_batches(at.task_id)).await.map(Json)
+}
+
+/// What became of a task.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TaskChanged {
+    /// False: it was so already.
+    changed: bool,
+    /// Where it stands now.
+    state: TaskState,
+}
+
+async fn changed(app: &App, task_id: Uuid, changed: bool) -> Result<Json<TaskChanged>> {
+    let state = app.call(app.client().task_status(task_id)).await?.state;
+    Ok(Json(TaskChanged { changed, state }))
+}
+
+/// Cancels a task; changed is false when it had already finished
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/cancel", tag = "tasks", params(TaskAt), request_body = Option<Act>,
+    responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:cancel"])))]
+pub async fn cancel_task(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<TaskAt>,
+    MaybeBody(act): MaybeBody<Act>,
+) -> Result<Json<TaskChanged>> {
+    let who = caller.acts_as(act.by.as_deref());
+    let done = app.call(app.client().cancel_task(at.task_id, Caller::by(&who, &act.reason))).await?;
+    changed(&app, at.task_id, done).await
+}
+
+/// What a task is settled with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settle {
+    /// What the task gives.
+    #[serde(default)]
+    result: Option<Value>,
+    /// In words.
+    #[serde(default, deserialize_with = "words")]
+    #[schema(max_length = 10_000)]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
+}
+
+/// Ends an unfinished task as resolved; changed is false when it had already finished
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", params(TaskAt), request_body = Option<Settle>,
+    responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
+pub async fn resolve_task(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<TaskAt>,
+    MaybeBody(settle): MaybeBody<Settle>,
+) -> Result<Json<TaskChanged>> {
+    let who = caller.acts_as(settle.by.as_deref());
+    let by = Caller::by(&who, &settle.reason);
+    let done = app.call(app.client().resolve_task(at.task_id, settle.result.as_ref(), by)).await?;
+    changed(&app, at.task_id, done).await
+}
+
+/// Lets a task in error begin again, completed results kept; changed is false when it has not finished
+#[utoipa::path(post, path = "/v1/tasks/{task_id}/reset", tag = "tasks", params(TaskAt), request_body = Option<Act>,
+    responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
+pub async fn reset_task(
+    State(app): State<App>,
+    caller: Caller,
+    At(at): At<TaskAt>,
+    MaybeBody(act): MaybeBody<Act>,
+) -> Result<Json<TaskChanged>> {
+    let who = caller.acts_as(act.by.as_deref());
+    let done = app.call(app.client().reset_task(at.task_id, Caller::by(&who, &act.reason))).await?;
+    changed(&app, at.task_id, done).await
+}
+
+/// Many tasks, and what is said about it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bulk {
+    /// Which; at least one of its fields.
+    filter: TaskSelection,
+    /// Tasks at most.
+    #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
+    #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 100)]
+    max: Option<u32>,
+    /// In words.
+    #[serde(default, deserialize_with = "words")]
+    #[schema(max_length = 10_000)]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
+}
+
+impl Bulk {
+    fn max(&self) -> i32 {
+        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(100)
+    }
+}
+
+/// Which tasks.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    /// At least one of its fields.
+    filter: TaskSelection,
+}
+
+/// How many tasks.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Tasks {
+    tasks: i64,
+}
+
+/// Lets many failed tasks go on: what failed runs again; call again until 0
+#[utoipa::path(post, path = "/v1/tasks/retry", tag = "tasks", request_body = Bulk,
+    responses((status = 200, body = Tasks)), security(("key" = ["tasks:write"])))]
+pub async fn retry_tasks(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(bulk): JsonBody<Bulk>,
+) -> Result<Json<Tasks>> {
+    let who = caller.acts_as(bulk.by.as_deref());
+    let by = Caller::by(&who, &bulk.reason);
+    let tasks = app.call(app.client().retry_tasks(&bulk.filter, by, bulk.max())).await?;
+    Ok(Json(Tasks { tasks: tasks.into() }))
+}
+
+/// Cancels many unfinished tasks; call again until 0
+#[utoipa::path(post, path = "/v1/tasks/cancel", tag = "tasks", request_body = Bulk,
+    responses((status = 200, body = Tasks)), security(("key" = ["tasks:cancel"])))]
+pub async fn cancel_tasks(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(bulk): JsonBody<Bulk>,
+) -> Result<Json<Tasks>> {
+    let who = caller.acts_as(bulk.by.as_deref());
+    let by = Caller::by(&who, &bulk.reason);
+    let tasks = app.call(app.client().cancel_tasks(&bulk.filter, by, bulk.max())).await?;
+    Ok(Json(Tasks { tasks: tasks.into() }))
+}
+
+/// Counts tasks
+#[utoipa::path(post, path = "/v1/tasks/count", tag = "tasks", request_body = Which,
+    responses((status = 200, body = Tasks)), security(("key" = ["tasks:read"])))]
+pub async fn count_tasks(State(app): State<App>, JsonBody(which): JsonBody<Which>) -> Result<Json<Tasks>> {
+    let tasks = app.call(app.client().count_tasks(&which.filter)).await?;
+    Ok(Json(Tasks { tasks }))
+}

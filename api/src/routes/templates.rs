@@ -1,0 +1,102 @@
+//! Templates.
+
+use crate::{
+    extract::{At, JsonBody, Params},
+    problem::{Problem, Result},
+    state::App,
+};
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tasker_client::{Applied, Client, Report, Template, TemplateOverview};
+use utoipa::{IntoParams, ToSchema};
+
+/// Whose templates.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TemplatesQuery {
+    /// Only of this namespace.
+    namespace: Option<String>,
+}
+
+/// Lists every version of every template
+#[utoipa::path(get, path = "/v1/templates", tag = "templates", params(TemplatesQuery),
+    responses((status = 200, body = Vec<TemplateOverview>)), security(("key" = ["templates:read"])))]
+pub async fn list_templates(
+    State(app): State<App>,
+    Params(query): Params<TemplatesQuery>,
+) -> Result<Json<Vec<TemplateOverview>>> {
+    app.call(app.client().list_templates(query.namespace.as_deref())).await.map(Json)
+}
+
+/// The definition of a template, see docs/templates.md.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(value_type = Object, example = json!({
+    "namespace": "orders", "name": "fulfil", "version": "1",
+    "steps": [{"name": "ship", "handler": {"callable": "noop"}}]
+}))]
+pub struct Definition(Map<String, Value>);
+
+/// Applies a definition; 200 when it was there already with the same content
+#[utoipa::path(post, path = "/v1/templates", tag = "templates", request_body = Definition,
+    responses((status = 201, body = Applied), (status = 200, body = Applied)), security(("key" = ["templates:write"])))]
+pub async fn apply_template(
+    State(app): State<App>,
+    JsonBody(Definition(definition)): JsonBody<Definition>,
+) -> Result<impl IntoResponse> {
+    let applied = app.call(app.client().apply_template(&Value::Object(definition))).await?;
+    let status = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(applied)))
+}
+
+/// Says what is wrong with a definition
+#[utoipa::path(post, path = "/v1/templates/validate", tag = "templates", request_body = Definition,
+    responses((status = 200, body = Report)), security(("key" = ["templates:read"])))]
+pub async fn validate_template(
+    State(app): State<App>,
+    JsonBody(Definition(definition)): JsonBody<Definition>,
+) -> Result<Json<Report>> {
+    app.call(app.client().validate_template(&Value::Object(definition))).await.map(Json)
+}
+
+/// A template in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TemplateAt {
+    /// Its namespace.
+    namespace: String,
+    /// Its name.
+    name: String,
+}
+
+/// Which version.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VersionQuery {
+    /// None: the one applied last.
+    version: Option<String>,
+}
+
+/// Shows a template with its definition
+#[utoipa::path(get, path = "/v1/templates/{namespace}/{name}", tag = "templates", params(TemplateAt, VersionQuery),
+    responses((status = 200, body = Template)), security(("key" = ["templates:read"])))]
+pub async fn get_template(
+    State(app): State<App>,
+    At(at): At<TemplateAt>,
+    Params(query): Params<VersionQuery>,
+) -> Result<Json<Template>> {
+    let found = app.call(app.client().template(&at.namespace, &at.name, query.version.as_deref())).await?;
+    found.map(Json).ok_or_else(|| {
+        let (code, what) = match &query.version {
+            Some(version) => {
+                ("TK003", format!("there is no version {version:?} of template {}.{}", at.namespace, at.name))
+            }
+            None => ("TK002", format!("there is no template {}.{}", at.namespace, at.name)),
+        };
+        Problem::new(StatusCode::NOT_FOUND, code, "It is not there")
+            .detail(what)
+            .hint("GET /v1/templates lists all.")
+    })
+}

@@ -1,0 +1,215 @@
+//! The server: its address, TLS, the layers around the routes, and its end.
+
+use crate::{
+    access::Access,
+    error::{Error, Result},
+    layers::{Gate, admit, observe},
+    openapi,
+    problem::Problem,
+    routes,
+    settings::{ApiSettings, TlsFiles},
+    state::App,
+};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tasker_core::breaker::Breaker;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// How long a client may take to send the head of a request, and to shake hands.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests may take to end when the server stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How soon changed certificates take effect.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A server with an address, which does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    router: Router,
+    tls: Option<(RustlsConfig, TlsFiles)>,
+    shutdown: CancellationToken,
+}
+
+/// rustls wants to be told once which cryptography to use; who was first may have told it already.
+pub(crate) fn install_crypto() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+}
+
+impl Server {
+    /// Takes the address and reads keys, JWKS, and certificates. `pool` says how to connect: the server has
+    /// connections of its own. `metrics`: what /metrics answers, where something counts.
+    ///
+    /// # Errors
+    /// The address is taken, or others can reach it and no key is wanted; files that cannot be used.
+    pub async fn bind(
+        settings: &ApiSettings,
+        pool: &PgPool,
+        breaker: Breaker,
+        metrics: Option<PrometheusHandle>,
+        shutdown: CancellationToken,
+    ) -> Result<Self> {
+        let access = Access::open(settings).await?;
+        let tls = match &settings.tls {
+            Some(files) => Some((certificates(files).await?, files.clone())),
+            None => None,
+        };
+        let listen = |source| Error::Listen { address: settings.listen, source };
+        let listener = std::net::TcpListener::bind(settings.listen).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let app = App::new(pool, breaker, settings, shutdown.clone());
+        let router = router(settings, app, access, metrics);
+        Ok(Self { listener, address, router, tls, shutdown })
+    }
+
+    /// Where it listens; with port 0 the one that was free.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://…` or `https://…`.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Answers until the shutdown; requests on their way are answered then, for five seconds at most.
+    ///
+    /// # Errors
+    /// The address is lost.
+    pub async fn run(self) -> Result<()> {
+        let address = self.address;
+        let failed = |source| Error::Listen { address, source };
+        tracing::info!(url = self.url(), "the HTTP API is served; {}/docs describes it", self.url());
+        let handle = Handle::new();
+        let service = self.router.into_make_service();
+        let stop = self.shutdown.clone();
+        let stopping = handle.clone();
+        let stopper = tokio::spawn(async move {
+            stop.cancelled().await;
+            stopping.graceful_shutdown(Some(FAREWELL));
+        });
+        let mut server = axum_server::from_tcp(self.listener)
+            .map_err(failed)?
+            .handle(handle)
+            .first_request_timeout(HEAD_TIMEOUT)
+            .accept_error_handler(|_, error| tracing::debug!(%error, "a connection was not accepted"));
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        server.http_builder().http2().timer(TokioTimer::new()).max_concurrent_streams(100);
+        let served = match self.tls {
+            None => server.serve(service).await,
+            Some((config, files)) => {
+                let reloading = tokio::spawn(reload(config.clone(), files));
+                let acceptor = move |inner| {
+                    axum_server::tls_rustls::RustlsAcceptor::new(config)
+                        .handshake_timeout(HEAD_TIMEOUT)
+                        .acceptor(inner)
+                };
+                let served = server.map(acceptor).serve(service).await;
+                reloading.abort();
+                served
+            }
+        };
+        stopper.abort();
+        served.map_err(failed)
+    }
+}
+
+fn router(settings: &ApiSettings, app: App, access: Access, metrics: Option<PrometheusHandle>) -> Router {
+    use utoipa::OpenApi;
+    let (routes, document) =
+        OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(routes::all()).split_for_parts();
+    let mut rules = openapi::rules(&document).unwrap_or_default();
+    rules.open_paths = ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"].into();
+    rules.needs.insert(
+        (axum::http::Method::GET, "/metrics".to_owned()),
+        Some(crate::access::Permission::SystemRead),
+    );
+    let document = openapi::finish(document, settings.is_closed()).to_string();
+    let gate = Gate {
+        access: Arc::new(access),
+        rules: Arc::new(rules),
+        places: Arc::new(Semaphore::new(settings.max_requests)),
+        timeout: settings.request_timeout,
+    };
+    let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none"));
+    Router::new()
+        .merge(routes)
+        .route("/metrics", get(move || rendered(metrics.clone())))
+        .route("/openapi.json", get(move || described(document.clone())))
+        .merge(page)
+        .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
+        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(middleware::from_fn_with_state(gate, admit))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Problem::internal("a handler panicked").into_response()
+        }))
+        .layer(middleware::from_fn(observe))
+        .with_state(app)
+}
+
+async fn rendered(metrics: Option<PrometheusHandle>) -> Response {
+    match metrics {
+        Some(metrics) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+        }
+        None => {
+            Problem::of_status(StatusCode::NOT_FOUND).detail("this process counts nothing").into_response()
+        }
+    }
+}
+
+async fn described(document: String) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document).into_response()
+}
+
+async fn certificates(files: &TlsFiles) -> Result<RustlsConfig> {
+    install_crypto();
+    RustlsConfig::from_pem_file(&files.cert, &files.key)
+        .await
+        .map_err(|error| Error::Tls(explain(files, &error)))
+}
+
+fn explain(files: &TlsFiles, error: &std::io::Error) -> String {
+    format!(
+        "{} and {} are not a certificate chain and its key in PEM: {error}",
+        files.cert.display(),
+        files.key.display()
+    )
+}
+
+/// Takes new certificates for new connections; broken ones change nothing.
+async fn reload(config: RustlsConfig, files: TlsFiles) {
+    let read = || async { (tokio::fs::read(&files.cert).await.ok(), tokio::fs::read(&files.key).await.ok()) };
+    let mut last = read().await;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = read().await;
+        if now == last {
+            continue;
+        }
+        match config.reload_from_pem_file(&files.cert, &files.key).await {
+            Ok(()) => tracing::info!(cert = %files.cert.display(), "the certificate is read again"),
+            Err(error) => {
+                tracing::error!(error = explain(&files, &error), "the certificate of before stays in use")
+            }
+        }
+        last = now;
+    }
+}

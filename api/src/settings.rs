@@ -1,0 +1,66 @@
+//! What can be set.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Settings of the HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Certificate chain and private key, PEM files that are read again when they change; none: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// TOML with hashed keys, read again when it changes.
+    pub keys: Option<PathBuf>,
+    /// A JWKS by `https://` URL (`http://` of loopback) or file: tokens signed by its keys are accepted.
+    pub jwks: Option<String>,
+    /// What `iss` of a token must be.
+    pub jwt_issuer: Option<String>,
+    /// What `aud` of a token must have.
+    pub jwt_audience: Option<String>,
+    /// A body larger than this is refused.
+    pub max_body_bytes: usize,
+    /// How long a request may take; in the database too.
+    pub request_timeout: Duration,
+    /// Requests at once; streams of events do not count.
+    pub max_requests: usize,
+    /// Streams of events at once.
+    pub max_streams: usize,
+    /// Connections to the database at most.
+    pub connections: u32,
+    /// Whether the database is reached by way of a pooler in transaction mode: nothing is set on its connections.
+    pub pooled: bool,
+}
+
+/// Two PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those up to the root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl ApiSettings {
+    /// Open, on `listen`; 2 MiB bodies, 10 seconds a request.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            tls: None,
+            keys: None,
+            jwks: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            max_body_bytes: 2 << 20,
+            request_timeout: Duration::from_secs(10),
+            max_requests: 256,
+            max_streams: 64,
+            connections: 8,
+            pooled: false,
+        }
+    }
+
+    /// Whether a key or token is wanted.
+    pub fn is_closed(&self) -> bool {
+        self.keys.is_some() || self.jwks.is_some()
+    }
+}

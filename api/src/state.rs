@@ -1,0 +1,124 @@
+//! What every handler has: the client, and whether it may be asked now.
+
+use crate::{
+    problem::{Problem, Result},
+    settings::ApiSettings,
+};
+use futures_util::future::Either;
+use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use tasker_client::DatabaseClient;
+use tasker_core::breaker::Breaker;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a request waits for a connection: longer, and the database is as good as away.
+const ACQUIRE: Duration = Duration::from_millis(750);
+/// What the database gets less than the request has, so that its answer arrives.
+const MARGIN: Duration = Duration::from_millis(250);
+
+/// Shared by all requests; clones share.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: DatabaseClient,
+    breaker: Breaker,
+    timeout: Duration,
+    streams: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl App {
+    /// With connections of its own to the database of `pool`.
+    pub fn new(pool: &PgPool, breaker: Breaker, settings: &ApiSettings, shutdown: CancellationToken) -> Self {
+        Self(Arc::new(Inner {
+            client: DatabaseClient::new(own_pool(pool, settings)),
+            breaker,
+            timeout: settings.request_timeout,
+            streams: Arc::new(Semaphore::new(settings.max_streams)),
+            shutdown,
+        }))
+    }
+
+    /// The client; ask it by way of [`App::call`].
+    pub fn client(&self) -> &DatabaseClient {
+        &self.0.client
+    }
+
+    /// Whether the database answers.
+    pub fn breaker(&self) -> &Breaker {
+        &self.0.breaker
+    }
+
+    /// Cancelled when the server stops.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.0.shutdown
+    }
+
+    /// A place for one more stream of events.
+    pub fn stream_place(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.streams).try_acquire_owned().map_err(|_| {
+            Problem::unavailable(
+                "too_many_streams",
+                "There are too many streams of events",
+                Duration::from_secs(5),
+            )
+        })
+    }
+
+    /// One call, unless the database is away: then a problem at once. It is left when the circuit opens, and when
+    /// the time is over.
+    pub async fn call<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
+        let breaker = self.breaker();
+        if !breaker.look().0 {
+            return Err(Problem::database_away());
+        }
+        let call = pin!(timeout(self.0.timeout, call));
+        let opened = pin!(breaker.opened());
+        match futures_util::future::select(call, opened).await {
+            Either::Left((Ok(result), _)) => self.judge(result),
+            Either::Left((Err(_), _)) => Err(Problem::timed_out()),
+            Either::Right(_) => Err(Problem::database_away()),
+        }
+    }
+
+    /// Tells the breaker, and turns an error into a problem.
+    fn judge<T>(&self, result: tasker_client::Result<T>) -> Result<T> {
+        match result {
+            Err(tasker_client::Error::Database(tasker_core::Error::Database(error))) => {
+                let failed: Result<T, sqlx::Error> = Err(error);
+                self.breaker().record(&failed);
+                failed.map_err(|error| tasker_client::Error::Database(error.into()).into())
+            }
+            Err(error) => Err(error.into()),
+            Ok(answer) => {
+                self.breaker().record(&Ok(()));
+                Ok(answer)
+            }
+        }
+    }
+}
+
+/// A small pool, so that requests cannot take the connections of what does the work.
+fn own_pool(pool: &PgPool, settings: &ApiSettings) -> PgPool {
+    let options = PgPoolOptions::new()
+        .max_connections(settings.connections)
+        .acquire_timeout(ACQUIRE)
+        // A request is not repeated for a connection that died while nobody used it.
+        .test_before_acquire(true);
+    let limit = settings.request_timeout.saturating_sub(MARGIN).max(MARGIN).as_millis();
+    let limited = options.clone().after_connect(move |connection, _| {
+        Box::pin(async move {
+            let set = format!("set statement_timeout = {limit}; set application_name = 'tasker-api'");
+            connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(set))).await.map(|_| ())
+        })
+    });
+    // On a shared connection it would be set for others too.
+    let options = if settings.pooled { options } else { limited };
+    options.connect_lazy_with((*pool.connect_options()).clone())
+}
