@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use std::net::{Ipv4Addr, SocketAddr};
 use tasker_api::{ApiSettings, Server};
-use tasker_core::{Health, breaker::Breaker};
+use tasker_core::{breaker::Breaker, health::Health};
 use tokio_util::sync::CancellationToken;
 
 /// An HTTP API of a database, on a port of its own, until it is dropped.
