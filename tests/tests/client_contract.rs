@@ -395,7 +395,7 @@ macro_rules! same {
     ($both:expr, |$client:ident| $call:expr) => {{
         let (by_database, by_http) = both!($both, |$client| $call);
         let by_database = by_database.unwrap();
-        assert_eq!(by_http.unwrap(), by_database, stringify!($call));
+        assert_eq!(by_http.unwrap(), by_database, "{}", stringify!($call));
         by_database
     }};
 }
@@ -405,8 +405,8 @@ macro_rules! refused {
     ($both:expr, $code:literal, |$client:ident| $call:expr) => {{
         let (by_database, by_http) = both!($both, |$client| $call);
         let by_database = refusal(by_database);
-        assert_eq!(refusal(by_http), by_database, stringify!($call));
-        assert_eq!(by_database.0, $code, stringify!($call));
+        assert_eq!(refusal(by_http), by_database, "{}", stringify!($call));
+        assert_eq!(by_database.0, $code, "{}", stringify!($call));
     }};
 }
 
