@@ -66,8 +66,8 @@ fn head(title: &Title, view: &View) -> String {
 
 fn summary(latest: &Snapshot, rates: Option<&Rates>) -> Vec<String> {
     let rates = match rates {
-        Some(Rates { tasks, steps, results, .. }) => {
-            format!("{} tasks/s  {} steps/s  {} results/s", rate(*tasks), rate(*steps), rate(*results))
+        Some(Rates { tasks, steps, .. }) => {
+            format!("{} tasks/s enqueued, {} steps/s sent", rate(*tasks), rate(*steps))
         }
         None => "with the next look".to_owned(),
     };

@@ -97,7 +97,7 @@ fn drawn(title: &Title, view: &View, width: usize, height: usize) -> Vec<String>
 fn a_page_shows_rates_queues_workers_tasks_and_dead_letters() {
     let text = page(&view(snapshot()), Look::PLAIN);
     let expected = "\
-rates         12.5 tasks/s  25.0 steps/s  12.5 results/s
+rates         12.5 tasks/s enqueued, 25.0 steps/s sent
 queues        1,234 waiting, 56 held
 workers       1 alive, 7 of 64 busy
 tasks         3 unfinished, 40 complete, 2 failed in the last hour

@@ -87,8 +87,6 @@ pub struct Rates {
     pub tasks: f64,
     /// Steps sent to workers.
     pub steps: f64,
-    /// Results sent by workers.
-    pub results: f64,
     /// Messages sent, by queue.
     pub queues: BTreeMap<String, f64>,
 }
@@ -107,7 +105,6 @@ impl Rates {
             match (queue.kind.as_str(), queue.queue.as_str()) {
                 ("worker", _) => rates.steps += rate,
                 (_, "orchestration_task_requests") => rates.tasks += rate,
-                (_, "orchestration_step_results") => rates.results += rate,
                 _ => {}
             }
             rates.queues.insert(queue.queue.clone(), rate);
@@ -157,6 +154,6 @@ mod tests {
         assert!(view.rates().is_none());
         view.add(after);
         let rates = view.rates().unwrap();
-        assert_eq!((rates.tasks, rates.steps, rates.results), (5.0, 2.5, 0.0));
+        assert_eq!((rates.tasks, rates.steps), (5.0, 2.5));
     }
 }
