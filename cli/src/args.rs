@@ -2,9 +2,9 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, dlq::DlqCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
-    prune::PruneArgs, queue::QueueCommand, task::TaskCommand, template::TemplateCommand, up::UpArgs,
-    worker::WorkerArgs,
+    completions::CompletionsArgs, dlq::DlqCommand, key::KeyCommand, migrate::MigrateArgs,
+    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, task::TaskCommand,
+    template::TemplateCommand, up::UpArgs, worker::WorkerArgs,
 };
 use clap::{Args, Parser, Subcommand};
 use std::sync::OnceLock;
@@ -60,6 +60,9 @@ pub enum Command {
     Prune(PruneArgs),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
+    /// Make keys of the HTTP API.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
 }

@@ -28,15 +28,30 @@ const CONNECTIONS: usize = 32;
 /// How long one may last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Counts everything from here on, and serves it with the health of what runs, which it returns.
+/// Counts everything from here on; once in a process.
 ///
 /// # Errors
-/// The address is taken or not of this machine.
-pub fn serve(address: SocketAddr) -> Result<Health> {
+/// Something counts already.
+pub fn install() -> Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
         .install_recorder()?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// Serves what is counted, and the health of what runs.
+///
+/// # Errors
+/// The address is taken or not of this machine.
+pub fn serve(address: SocketAddr, handle: PrometheusHandle, health: Health) -> Result<()> {
     let listen = || {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -45,17 +60,9 @@ pub fn serve(address: SocketAddr) -> Result<Health> {
     let listener = listen().map_err(|error: std::io::Error| {
         Error::from(error).context(format!("cannot serve metrics on {address}"))
     })?;
-    let upkeep = handle.clone();
-    tokio::spawn(async move {
-        loop {
-            sleep(UPKEEP).await;
-            upkeep.run_upkeep();
-        }
-    });
-    let health = Health::new();
-    tokio::spawn(accept(listener, handle, health.clone()));
+    tokio::spawn(accept(listener, handle, health));
     tracing::info!("metrics on http://{address}/metrics, health on http://{address}/health");
-    Ok(health)
+    Ok(())
 }
 
 async fn accept(listener: TcpListener, handle: PrometheusHandle, health: Health) {

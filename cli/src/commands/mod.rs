@@ -1,8 +1,10 @@
 //! The commands, one module each.
 
+pub mod api_args;
 mod bench;
 pub mod completions;
 pub mod dlq;
+pub mod key;
 pub mod migrate;
 pub mod orchestrator;
 pub mod prune;
@@ -41,6 +43,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Dlq(command) => dlq::run(command, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
         Command::Bench(args) => bench::run(args, globals).await,
+        Command::Key(command) => key::run(command, globals),
         Command::Completions(args) => completions::run(args),
     }
 }

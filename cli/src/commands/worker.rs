@@ -1,6 +1,6 @@
 //! `tasker worker`: a process of its own with the built-in handlers.
 
-use super::service::{PATIENCE, ServiceArgs};
+use super::service::{PATIENCE, ServiceArgs, Started};
 use crate::{
     args::Globals,
     database::{Database, close},
@@ -45,7 +45,7 @@ pub struct LimitArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
-    let (shutdown, health) = args.service.start(logging::FULL)?;
+    let Started { shutdown, health, .. } = args.service.start(logging::FULL, false)?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
