@@ -2,9 +2,10 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, migrate::MigrateArgs,
-    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, step::StepCommand,
-    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, key::KeyCommand,
+    migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand,
+    step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs,
+    worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
@@ -50,10 +51,10 @@ pub struct Globals {
     )]
     pub config_file: Option<String>,
     /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of the system].
-    #[arg(long, global = true, value_name = "FILE", env = "TASKER_API_CA", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE")]
     pub api_ca: Option<String>,
     /// Speak http with another machine, where something else encrypts.
-    #[arg(long, global = true, env = "TASKER_API_PLAIN_HTTP", hide_env_values = true)]
+    #[arg(long, global = true)]
     pub api_plain_http: bool,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
@@ -112,6 +113,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
+    /// Make keys of the HTTP API.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
 }
