@@ -2,12 +2,16 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, dlq::DlqCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
-    prune::PruneArgs, queue::QueueCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand,
-    top::TopArgs, up::UpArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, migrate::MigrateArgs,
+    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, step::StepCommand,
+    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
+use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A workflow engine on PostgreSQL: tasks of steps, run over message queues.
 #[derive(Debug, Parser)]
@@ -23,7 +27,7 @@ pub struct Cli {
 #[derive(Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// The database [default: TASKER_DATABASE_URL, else DATABASE_URL, else the server of `tasker up` in this folder].
+    /// The database [default: DATABASE_URL, else the server of `tasker up` in this folder].
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// The HTTP API, in place of the database.
@@ -32,6 +36,19 @@ pub struct Globals {
     /// The key for the HTTP API.
     #[arg(long, global = true, value_name = "KEY")]
     pub api_key: Option<String>,
+    /// A `[profiles.NAME]` of the configuration file: an API and its key, or a database.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The configuration file [default: ./tasker.toml, else ~/.config/tasker/config.toml].
+    #[arg(
+        long = "config",
+        id = "config",
+        global = true,
+        value_name = "FILE",
+        env = "TASKER_CONFIG",
+        hide_env_values = true
+    )]
+    pub config_file: Option<String>,
     /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of the system].
     #[arg(long, global = true, value_name = "FILE", env = "TASKER_API_CA", hide_env_values = true)]
     pub api_ca: Option<String>,
@@ -41,6 +58,12 @@ pub struct Globals {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Where `database_url` comes from.
+    #[arg(skip)]
+    pub database_origin: Option<Origin>,
+    /// What the layers below the command line say.
+    #[arg(skip)]
+    pub config: Arc<Config>,
 }
 
 impl fmt::Debug for Globals {
@@ -84,6 +107,9 @@ pub enum Command {
     Health,
     /// Remove finished tasks and closed dead letters that are older than their retention.
     Prune(PruneArgs),
+    /// What is configured, and what can be.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
     /// Print the completions for a shell.

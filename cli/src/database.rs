@@ -2,6 +2,7 @@
 
 use crate::{
     args::Globals,
+    config::Origin,
     error::{Error, Result},
     progress,
 };
@@ -29,7 +30,7 @@ pub async fn close(pool: &PgPool) {
 }
 
 /// The database of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Database {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
@@ -37,13 +38,18 @@ pub struct Database {
     pub source: Source,
 }
 
+impl fmt::Debug for Database {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
 /// Where a database URL comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The option `--database-url`.
-    Option,
-    /// An environment variable.
-    Variable(&'static str),
+    /// An option, a variable, or the configuration file.
+    Named(Origin),
     /// The server that another program runs on [`FOLDER`].
     Recorded,
     /// An earlier [`Database::resolve_or_start`].
@@ -53,8 +59,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Option => f.write_str("--database-url"),
-            Self::Variable(name) => f.write_str(name),
+            Self::Named(origin) => write!(f, "{origin}"),
             Self::Recorded => write!(f, "{FOLDER}/server.json"),
             Self::Resolved => write!(f, "--database-url, the environment, or {FOLDER}/server.json"),
         }
@@ -69,7 +74,7 @@ impl Database {
     pub fn resolve(globals: &Globals) -> Result<Self> {
         Self::named(globals).or_else(Self::recorded).ok_or_else(|| {
             Error::new(format!("no database: DATABASE_URL is not set, and no `tasker up` runs in {FOLDER}"))
-                .or_hint("run `tasker up` in this folder, or set DATABASE_URL (or --database-url) to postgres://user:password@host:port/database")
+                .or_hint("run `tasker up` in this folder, or set DATABASE_URL (or --database-url, or database.url in tasker.toml) to postgres://user:password@host:port/database")
         })
     }
 
@@ -109,7 +114,9 @@ impl Database {
 
     /// The database that the user named.
     pub fn named(globals: &Globals) -> Option<Self> {
-        named(globals.database_url.as_deref(), |name| std::env::var(name).ok())
+        let url = globals.database_url.clone().filter(|url| !url.is_empty())?;
+        let origin = globals.database_origin.clone();
+        Some(Self { url, source: origin.map_or(Source::Resolved, Source::Named) })
     }
 
     /// A database already resolved.
@@ -149,46 +156,5 @@ impl Database {
         let pool = Self::resolve(globals)?.connect("tasker", 2, PATIENCE).await?;
         schema::check(&pool).await?;
         Ok(pool)
-    }
-}
-
-fn named(option: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Option<Database> {
-    let from =
-        |source, url: Option<String>| Some(Database { url: url.filter(|url| !url.is_empty())?, source });
-    from(Source::Option, option.map(str::to_owned)).or_else(|| {
-        ["TASKER_DATABASE_URL", "DATABASE_URL"]
-            .into_iter()
-            .find_map(|name| from(Source::Variable(name), variable(name)))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pick(option: Option<&str>, tasker: Option<&str>, general: Option<&str>) -> Option<(String, Source)> {
-        named(option, |name| {
-            let value = if name == "DATABASE_URL" { general } else { tasker };
-            value.map(str::to_owned)
-        })
-        .map(|database| (database.url, database.source))
-    }
-
-    #[test]
-    fn the_option_goes_before_the_variables_and_ours_before_the_general_one() {
-        let found = |url: &str, source| Some((url.to_owned(), source));
-        assert_eq!(pick(Some("o"), Some("t"), Some("d")), found("o", Source::Option));
-        assert_eq!(pick(None, Some("t"), Some("d")), found("t", Source::Variable("TASKER_DATABASE_URL")));
-        assert_eq!(pick(None, None, Some("d")), found("d", Source::Variable("DATABASE_URL")));
-        assert_eq!(pick(None, None, None), None);
-    }
-
-    #[test]
-    fn empty_values_count_as_not_set() {
-        assert_eq!(
-            pick(Some(""), Some(""), Some("d")),
-            Some(("d".to_owned(), Source::Variable("DATABASE_URL")))
-        );
-        assert_eq!(pick(None, Some(""), Some("")), None);
     }
 }

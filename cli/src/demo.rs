@@ -3,6 +3,7 @@
 use crate::{
     args::Globals,
     commands::up,
+    config::mask,
     database::{Database, FOLDER},
     error::{Error, Result},
     output::{self, Look},
@@ -246,7 +247,11 @@ fn psql(url: &str, server: Option<&Embedded>) -> String {
         .find(|name| std::env::var(name).is_ok_and(|v| v == url))
     {
         Some(name) => format!("psql \"${name}\""),
-        None => server.map_or_else(|| format!("psql '{url}'"), up::psql_line),
+        None => match server {
+            Some(server) => up::psql_line(server),
+            None if tasker_embedded::recorded_url(FOLDER).as_deref() == Some(url) => format!("psql '{url}'"),
+            None => format!("psql '{}'", mask::url(url)),
+        },
     }
 }
 
@@ -316,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_url_is_quoted_for_the_shell() {
-        assert_eq!(psql("postgres://u:p@h/db", None), "psql 'postgres://u:p@h/db'");
+    fn a_given_url_is_quoted_for_the_shell_and_shows_no_password() {
+        assert_eq!(psql("postgres://u:p@h/db", None), "psql 'postgres://u:***@h/db'");
     }
 }

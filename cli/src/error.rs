@@ -143,6 +143,9 @@ fn of_core(error: &tasker_core::Error) -> Error {
         Core::Unreachable { target, source, .. } => {
             Error::new(format!("cannot reach the database at {target}: {}", root(source)))
         }
+        Core::Tls { target, reason, remedy } => {
+            Error::new(format!("no safe connection to the database at {target}: {reason}")).or_hint(remedy)
+        }
         Core::Database(error) => of_sqlx(error),
         other => Error::new(other.to_string()),
     }

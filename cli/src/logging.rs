@@ -51,5 +51,6 @@ pub fn start(format: LogFormat, default: &str, service: Option<&'static str>) ->
     if let Some(tracing) = tracing {
         tracing.tell_problems();
     }
+    crate::config::tell_warnings();
     Ok(())
 }

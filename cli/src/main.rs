@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod client;
 mod commands;
+mod config;
 mod database;
 mod demo;
 mod error;
@@ -20,12 +21,14 @@ mod units;
 mod who;
 
 use args::Cli;
-use clap::Parser;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { globals, command } = Cli::parse();
+    let Cli { globals, command } = match config::parse() {
+        Ok(cli) => cli,
+        Err(error) => return error.tell(),
+    };
     let code = match commands::run(command, &globals).await {
         Ok(code) => code,
         Err(error) => error.tell(),

@@ -40,6 +40,7 @@ pub fn install() -> Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
         .install_recorder()?;
+    tasker_telemetry::describe_metrics();
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {

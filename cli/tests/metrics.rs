@@ -5,7 +5,7 @@ mod support;
 
 use prometheus_parse::{Scrape, Value};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 use std::{collections::BTreeMap, time::Duration};
 use support::{Folder, command, start, stop, tasker};
 use tasker_tests::{
@@ -165,16 +165,6 @@ async fn state(pool: &PgPool, task: Uuid, expected: &str) {
     .await;
 }
 
-/// The URL of somebody who logs in with this role alone. Roles belong to the server, which other tests use as well.
-async fn login(db: &TestDb, role: &str) -> String {
-    let (name, password) =
-        (format!("person_{}", Uuid::now_v7().simple()), Uuid::new_v4().simple().to_string());
-    let create = format!("create role {name} login password '{password}' in role {role}");
-    sqlx::raw_sql(AssertSqlSafe(create)).execute(&db.pool).await.unwrap();
-    let (_, address) = db.url.split_once('@').unwrap();
-    format!("postgres://{name}:{password}@{address}")
-}
-
 async fn templates(db: &TestDb, folder: &Folder) {
     sqlx::raw_sql(
         "create schema shop;
@@ -198,79 +188,19 @@ async fn templates(db: &TestDb, folder: &Folder) {
 async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     let (db, folder) = (TestDb::new().await, Folder::new());
     templates(&db, &folder).await;
-    let orchestrator = Process::start(&login(&db, "tasker_orchestrator").await, &["orchestrator"]).await;
+    let (_, url) = db.login(&["tasker_orchestrator"]).await;
+    let orchestrator = Process::start(&url, &["orchestrator"]).await;
     for kind in ["queues", "tasks", "dead_letters"] {
         orchestrator.counts("tasker_gauges_read_timestamp_seconds", &[("kind", kind)], 1.0).await;
     }
     let at_start = orchestrator.metrics().await.described();
-
-    // Claimed by somebody who never submits them: the worker gets them when the leases have run out.
-    let (leased, once) = (enqueue(&db.pool, "fine").await, enqueue(&db.pool, "once").await);
-    claim(&db.pool).await;
-    claim(&db.pool).await;
-    let worker = Process::start(&login(&db, "tasker_worker").await, &["worker", "--namespace", "shop"]).await;
-    state(&db.pool, leased, "complete").await;
-    worker.counts("tasker_lease_expiries_total", &[], 1.0).await;
-    state(&db.pool, once, "blocked_by_failures").await;
-    orchestrator.counts("tasker_lease_expiries_total", &[], 1.0).await;
-
-    // Taken away from the worker while it runs: its result is stale.
-    let slow = enqueue(&db.pool, "slow").await;
-    worker.counts("tasker_worker_steps_held", &[], 1.0).await;
-    // In one transaction, so that the worker does not claim it again itself.
-    let mut transaction = db.pool.begin().await.unwrap();
-    sqlx::query("select pgmq.set_vt('worker_shop_queue', msg_id, 0) from pgmq.q_worker_shop_queue")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    let taken: Uuid = sqlx::query_scalar(CLAIM).fetch_one(&mut *transaction).await.unwrap();
-    assert_eq!(taken, slow);
-    transaction.commit().await.unwrap();
-    worker.counts("tasker_results_total", &[("status", "stale")], 1.0).await;
-    worker.counts("tasker_claims_lost_total", &[("status", "stale")], 1.0).await;
-
-    let (exact, flaky, broken) = (
-        enqueue(&db.pool, "exact").await,
-        enqueue(&db.pool, "flaky").await,
-        enqueue(&db.pool, "broken").await,
-    );
-    state(&db.pool, exact, "complete").await;
-    state(&db.pool, flaky, "blocked_by_failures").await;
-    state(&db.pool, broken, "blocked_by_failures").await;
+    let worker = leases_run_out(&db.pool, &orchestrator, &db.login(&["tasker_worker"]).await.1).await;
+    let slow = a_result_is_stale(&db.pool, &worker).await;
+    let broken = steps_fail(&db.pool, &orchestrator, &worker).await;
     state(&db.pool, slow, "complete").await;
-    orchestrator.counts("tasker_steps_retried_total", &[], 1.0).await;
-    orchestrator.counts("tasker_steps_failed_total", &[], 3.0).await;
-    orchestrator.counts("tasker_dead_letters_pending", &[("reason", "max_retries_exceeded")], 1.0).await;
-    for (outcome, least) in
-        [("success", 2.0), ("retryable", 2.0), ("permanent", 1.0), ("own_transaction", 1.0)]
-    {
-        worker.counts("tasker_handler_outcomes_total", &[("outcome", outcome)], least).await;
-    }
-
-    // What finished less than ten seconds ago is counted later: the engine's clock goes on.
-    sqlx::query("select tasker.set_clock(null, '20 s')").execute(&db.pool).await.unwrap();
-    let complete = [("namespace", "shop"), ("template", "fine"), ("state", "complete")];
-    orchestrator.counts("tasker_tasks_finished_total", &complete, 1.0).await;
-    orchestrator.counts("tasker_task_seconds", &[("template", "slow")], 1.0).await;
-    let open = [("namespace", "shop"), ("template", "broken"), ("state", "blocked_by_failures")];
-    orchestrator.counts("tasker_tasks", &open, 1.0).await;
-    orchestrator.counts("tasker_steps", &[("template", "broken"), ("state", "failed")], 1.0).await;
-    orchestrator.counts("tasker_workers", &[("namespace", "shop")], 1.0).await;
+    tasks_are_counted(&db.pool, &orchestrator, broken).await;
     assert_eq!(worker.metrics().await.sum("tasker_push_alive", &[]), 1.0);
-    // Each had a role that may do its part and nothing else: every actor can work so.
-    let seen = orchestrator.metrics().await;
-    assert_eq!(seen.sum("tasker_orchestrator_errors_total", &[]), 0.0, "{}", seen.text);
-    for actor in [
-        "task_requests",
-        "result_processor",
-        "step_enqueuer",
-        "task_finalizer",
-        "queue_gauges",
-        "task_gauges",
-        "pruner",
-    ] {
-        assert!(seen.sum("tasker_orchestrator_calls_total", &[("actor", actor)]) > 0.0, "{actor}");
-    }
+    all_actors_work(&orchestrator.metrics().await);
 
     let by_orchestrator = orchestrator.metrics().await.described();
     let by_worker = worker.metrics().await.described();
@@ -284,6 +214,90 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     assert_eq!(json!(differences(&exported, &documented_metrics())), json!([]));
     for process in [orchestrator, worker] {
         assert_eq!(stop(process.child).await.code, Some(0));
+    }
+}
+
+/// Steps are claimed by somebody who never submits them: a worker gets them when the leases have run out.
+async fn leases_run_out(pool: &PgPool, orchestrator: &Process, url: &str) -> Process {
+    let (leased, once) = (enqueue(pool, "fine").await, enqueue(pool, "once").await);
+    claim(pool).await;
+    claim(pool).await;
+    let worker = Process::start(url, &["worker", "--namespace", "shop"]).await;
+    state(pool, leased, "complete").await;
+    worker.counts("tasker_lease_expiries_total", &[], 1.0).await;
+    state(pool, once, "blocked_by_failures").await;
+    orchestrator.counts("tasker_lease_expiries_total", &[], 1.0).await;
+    worker
+}
+
+/// A step is taken away from the worker while it runs.
+async fn a_result_is_stale(pool: &PgPool, worker: &Process) -> Uuid {
+    let slow = enqueue(pool, "slow").await;
+    worker.counts("tasker_worker_steps_held", &[], 1.0).await;
+    // In one transaction, so that the worker does not claim it again itself.
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("select pgmq.set_vt('worker_shop_queue', msg_id, 0) from pgmq.q_worker_shop_queue")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let taken: Uuid = sqlx::query_scalar(CLAIM).fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(taken, slow);
+    transaction.commit().await.unwrap();
+    worker.counts("tasker_results_total", &[("status", "stale")], 1.0).await;
+    worker.counts("tasker_claims_lost_total", &[("status", "stale")], 1.0).await;
+    slow
+}
+
+/// Returns a task that is blocked.
+async fn steps_fail(pool: &PgPool, orchestrator: &Process, worker: &Process) -> Uuid {
+    let (exact, flaky) = (enqueue(pool, "exact").await, enqueue(pool, "flaky").await);
+    let broken = enqueue(pool, "broken").await;
+    state(pool, exact, "complete").await;
+    state(pool, flaky, "blocked_by_failures").await;
+    state(pool, broken, "blocked_by_failures").await;
+    orchestrator.counts("tasker_steps_retried_total", &[], 1.0).await;
+    orchestrator.counts("tasker_steps_failed_total", &[], 3.0).await;
+    orchestrator.counts("tasker_dead_letters_pending", &[("reason", "max_retries_exceeded")], 1.0).await;
+    for (outcome, least) in
+        [("success", 2.0), ("retryable", 2.0), ("permanent", 1.0), ("own_transaction", 1.0)]
+    {
+        worker.counts("tasker_handler_outcomes_total", &[("outcome", outcome)], least).await;
+    }
+    broken
+}
+
+/// Those that are there are shown, those that are gone are not any more, and those that have finished are counted.
+async fn tasks_are_counted(pool: &PgPool, orchestrator: &Process, broken: Uuid) {
+    let open = [("namespace", "shop"), ("template", "broken"), ("state", "blocked_by_failures")];
+    orchestrator.counts("tasker_tasks", &open, 1.0).await;
+    orchestrator.counts("tasker_steps", &[("template", "broken"), ("state", "failed")], 1.0).await;
+    orchestrator.counts("tasker_workers", &[("namespace", "shop")], 1.0).await;
+    sqlx::query("select tasker.cancel_task($1)").bind(broken).execute(pool).await.unwrap();
+    // What finished less than ten seconds ago is counted later: the engine's clock goes on.
+    sqlx::query("select tasker.set_clock(null, '20 s')").execute(pool).await.unwrap();
+    for (template, state) in [("fine", "complete"), ("broken", "cancelled")] {
+        let labels = [("namespace", "shop"), ("template", template), ("state", state)];
+        orchestrator.counts("tasker_tasks_finished_total", &labels, 1.0).await;
+    }
+    orchestrator.counts("tasker_task_seconds", &[("template", "slow")], 1.0).await;
+    let seen = orchestrator.metrics().await;
+    assert_eq!(seen.sum("tasker_tasks", &open), 0.0, "no gauge stays on an old value");
+    assert_eq!(seen.sum("tasker_tasks_finished_total", &[("template", "fine")]), 1.0, "each once");
+}
+
+/// Each process had a role that may do its part and nothing else.
+fn all_actors_work(seen: &Exported) {
+    assert_eq!(seen.sum("tasker_orchestrator_errors_total", &[]), 0.0, "{}", seen.text);
+    for actor in [
+        "task_requests",
+        "result_processor",
+        "step_enqueuer",
+        "task_finalizer",
+        "queue_gauges",
+        "task_gauges",
+        "pruner",
+    ] {
+        assert!(seen.sum("tasker_orchestrator_calls_total", &[("actor", actor)]) > 0.0, "{actor}");
     }
 }
 

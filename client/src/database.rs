@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::{client, schema, template};
+use tasker_core::{client, pooler::InTransaction, schema, template};
 use uuid::Uuid;
 
 /// A [`Client`] of a database. Rights are those of the role that the pool is logged in as.
@@ -31,6 +31,13 @@ impl DatabaseClient {
     }
 }
 
+impl DatabaseClient {
+    /// Behind a pooler too: what people ask for is not worth a mode of its own.
+    fn db(&self) -> InTransaction<'_> {
+        InTransaction(&self.pool)
+    }
+}
+
 #[async_trait]
 impl Client for DatabaseClient {
     async fn health(&self) -> Result<ServerHealth> {
@@ -46,7 +53,7 @@ impl Client for DatabaseClient {
 
     async fn task_transitions(&self, task_id: Uuid) -> Result<Transitions> {
         // The audit of a task that is not there would be empty.
-        client::status(&self.pool, task_id).await?;
+        client::status(self.db(), task_id).await?;
         let (task, steps) = client::task_transitions(&self.pool, task_id).await?;
         Ok(Transitions { task, steps })
     }
@@ -60,11 +67,11 @@ impl Client for DatabaseClient {
     }
 
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
-        Ok(client::pause_namespace(&self.pool, namespace, by.reason, by.who).await?)
+        Ok(client::pause_namespace(self.db(), namespace, by.reason, by.who).await?)
     }
 
     async fn add_dead_letter(&self, task_id: Uuid, notes: Option<&str>, by: By<'_>) -> Result<Uuid> {
-        Ok(client::add_dead_letter(&self.pool, task_id, notes, by.who).await?)
+        Ok(client::add_dead_letter(self.db(), task_id, notes, by.who).await?)
     }
 
     async fn update_dead_letter(
@@ -74,71 +81,71 @@ impl Client for DatabaseClient {
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<()> {
-        Ok(client::update_dead_letter(&self.pool, entry_id, status, notes, by.who).await?)
+        Ok(client::update_dead_letter(self.db(), entry_id, status, notes, by.who).await?)
     }
 
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()> {
-        Ok(client::retry_dead_letter(&self.pool, entry_id, by.reason, by.who).await?)
+        Ok(client::retry_dead_letter(self.db(), entry_id, by.reason, by.who).await?)
     }
 
     async fn enqueue(&self, task: &NewTask) -> Result<Uuid> {
-        Ok(client::enqueue(&self.pool, task).await?)
+        Ok(client::enqueue(self.db(), task).await?)
     }
 
     async fn list_tasks(&self, which: &TaskSelection, page: &Page) -> Result<Listed<TaskOverview>> {
-        Ok(client::list_tasks(&self.pool, which, page).await?)
+        Ok(client::list_tasks(self.db(), which, page).await?)
     }
 
     async fn task(&self, task_id: Uuid) -> Result<TaskOverview> {
-        Ok(client::task_overview(&self.pool, task_id).await?)
+        Ok(client::task_overview(self.db(), task_id).await?)
     }
 
     async fn task_status(&self, task_id: Uuid) -> Result<TaskStatus> {
-        Ok(client::status(&self.pool, task_id).await?)
+        Ok(client::status(self.db(), task_id).await?)
     }
 
     async fn task_result(&self, task_id: Uuid) -> Result<Option<Value>> {
-        Ok(client::result(&self.pool, task_id).await?)
+        Ok(client::result(self.db(), task_id).await?)
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
         let graph = client::task_graph(&self.pool, task_id, instances).await?;
         if graph.dag.is_empty() {
-            client::status(&self.pool, task_id).await?;
+            client::status(self.db(), task_id).await?;
         }
         Ok(graph)
     }
 
     async fn list_batches(&self, task_id: Uuid) -> Result<Vec<BatchOverview>> {
-        let batches = client::list_batches(&self.pool, task_id).await?;
+        let batches = client::list_batches(self.db(), task_id).await?;
         if batches.is_empty() {
-            client::status(&self.pool, task_id).await?;
+            client::status(self.db(), task_id).await?;
         }
         Ok(batches)
     }
 
     async fn cancel_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool> {
-        Ok(client::cancel(&self.pool, task_id, by).await?)
+        Ok(client::cancel(self.db(), task_id, by).await?)
     }
 
     async fn resolve_task(&self, task_id: Uuid, result: Option<&Value>, by: By<'_>) -> Result<bool> {
-        Ok(client::resolve_task(&self.pool, task_id, result, by).await?)
+        Ok(client::resolve_task(self.db(), task_id, result, by).await?)
     }
 
     async fn reset_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool> {
-        Ok(client::reset_task(&self.pool, task_id, by).await?)
+        Ok(client::reset_task(self.db(), task_id, by).await?)
     }
 
     async fn retry_tasks(&self, which: &TaskSelection, by: By<'_>, max: i32) -> Result<i32> {
-        Ok(client::retry_tasks(&self.pool, which, by, max).await?)
+        Ok(client::retry_tasks(self.db(), which, by, max).await?)
     }
 
     async fn cancel_tasks(&self, which: &TaskSelection, by: By<'_>, max: i32) -> Result<i32> {
-        Ok(client::cancel_tasks(&self.pool, which, by, max).await?)
+        Ok(client::cancel_tasks(self.db(), which, by, max).await?)
     }
 
     async fn count_tasks(&self, which: &TaskSelection) -> Result<i64> {
-        Ok(client::count_tasks(&self.pool, which).await?)
+        Ok(client::count_tasks(self.db(), which).await?)
     }
 
     async fn list_steps(
@@ -147,23 +154,23 @@ impl Client for DatabaseClient {
         filter: &StepFilter,
         page: &Page,
     ) -> Result<Listed<StepOverview>> {
-        Ok(client::list_steps(&self.pool, task_id, filter, page).await?)
+        Ok(client::list_steps(self.db(), task_id, filter, page).await?)
     }
 
     async fn step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
-        Ok(client::show_step(&self.pool, task_id, step).await?)
+        Ok(client::show_step(self.db(), task_id, step).await?)
     }
 
     async fn step_transitions(&self, task_id: Uuid, step: &str) -> Result<Vec<StepTransition>> {
-        let transitions = client::step_transitions(&self.pool, task_id, step).await?;
+        let transitions = client::step_transitions(self.db(), task_id, step).await?;
         if transitions.is_empty() {
-            client::show_step(&self.pool, task_id, step).await?;
+            client::show_step(self.db(), task_id, step).await?;
         }
         Ok(transitions)
     }
 
     async fn retry_step(&self, task_id: Uuid, step: &str, by: By<'_>) -> Result<bool> {
-        Ok(client::retry_step(&self.pool, task_id, step, by).await?)
+        Ok(client::retry_step(self.db(), task_id, step, by).await?)
     }
 
     async fn resolve_step(
@@ -174,66 +181,66 @@ impl Client for DatabaseClient {
         outcome: Option<&Value>,
         by: By<'_>,
     ) -> Result<bool> {
-        Ok(client::resolve_step(&self.pool, task_id, step, result, outcome, by).await?)
+        Ok(client::resolve_step(self.db(), task_id, step, result, outcome, by).await?)
     }
 
     async fn list_templates(&self, namespace: Option<&str>) -> Result<Vec<TemplateOverview>> {
-        Ok(client::list_templates(&self.pool, namespace).await?)
+        Ok(client::list_templates(self.db(), namespace).await?)
     }
 
     async fn template(&self, namespace: &str, name: &str, version: Option<&str>) -> Result<Option<Template>> {
-        Ok(client::show_template(&self.pool, namespace, name, version).await?)
+        Ok(client::show_template(self.db(), namespace, name, version).await?)
     }
 
     async fn list_queues(&self) -> Result<Vec<QueueOverview>> {
-        Ok(client::list_queues(&self.pool).await?)
+        Ok(client::list_queues(self.db()).await?)
     }
 
     async fn list_namespaces(&self) -> Result<Vec<String>> {
-        Ok(client::list_namespaces(&self.pool).await?)
+        Ok(client::list_namespaces(self.db()).await?)
     }
 
     async fn resume_namespace(&self, namespace: &str) -> Result<bool> {
-        Ok(client::resume_namespace(&self.pool, namespace).await?)
+        Ok(client::resume_namespace(self.db(), namespace).await?)
     }
 
     async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()> {
-        Ok(client::limit_namespace(&self.pool, namespace, max_depth).await?)
+        Ok(client::limit_namespace(self.db(), namespace, max_depth).await?)
     }
 
     async fn list_workers(&self) -> Result<Vec<WorkerOverview>> {
-        Ok(client::list_workers(&self.pool).await?)
+        Ok(client::list_workers(self.db()).await?)
     }
 
     async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> Result<Listed<DeadLetter>> {
-        Ok(client::list_dead_letters(&self.pool, filter, page).await?)
+        Ok(client::list_dead_letters(self.db(), filter, page).await?)
     }
 
     async fn dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
-        Ok(client::show_dead_letter(&self.pool, entry_id).await?)
+        Ok(client::show_dead_letter(self.db(), entry_id).await?)
     }
 
     async fn count_dead_letters(&self) -> Result<Vec<DeadLetterCount>> {
-        Ok(client::count_dead_letters(&self.pool).await?)
+        Ok(client::count_dead_letters(self.db()).await?)
     }
 
     async fn prune(&self, max: i32) -> Result<Pruned> {
-        Ok(client::prune(&self.pool, max).await?)
+        Ok(client::prune(self.db(), max).await?)
     }
 
     async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {
-        Ok(client::list_staleness(&self.pool, staleness, limit).await?)
+        Ok(client::list_staleness(self.db(), staleness, limit).await?)
     }
 
     async fn slowest_steps(&self, sample: &Sample, limit: u32) -> Result<Vec<SlowStep>> {
-        Ok(client::slowest_steps(&self.pool, sample, limit).await?)
+        Ok(client::slowest_steps(self.db(), sample, limit).await?)
     }
 
     async fn throughput(&self, sample: &Sample, bucket: Duration) -> Result<Vec<Throughput>> {
-        Ok(client::throughput(&self.pool, sample, bucket).await?)
+        Ok(client::throughput(self.db(), sample, bucket).await?)
     }
 
     async fn failure_rates(&self, sample: &Sample, limit: u32) -> Result<Vec<FailureRate>> {
-        Ok(client::failure_rates(&self.pool, sample, limit).await?)
+        Ok(client::failure_rates(self.db(), sample, limit).await?)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use metrics::Counter;
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 use std::{
     fmt,
     sync::{
@@ -247,8 +247,9 @@ async fn probe(pool: PgPool) -> Result<(), sqlx::Error> {
 
 /// A standby answers too, after a failover for instance.
 async fn takes_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let read_only: String = sqlx::query_scalar("show transaction_read_only").fetch_one(connection).await?;
-    if read_only == "on" {
+    // Not prepared: one round trip, in which a pooler does not change the server.
+    let row = sqlx::raw_sql("show transaction_read_only").fetch_one(connection).await?;
+    if row.try_get::<&str, _>(0)? == "on" {
         return Err(sqlx::Error::Io(std::io::Error::other("it is read-only, as a standby is")));
     }
     Ok(())

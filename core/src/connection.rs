@@ -1,7 +1,13 @@
 //! The database connection of one actor. An actor keeps its own, so that prepared statements and the
 //! plans of its functions stay warm in one backend: a pool would hand out all of its connections in turn.
 
-use crate::{Error, Result, breaker::Breaker, error::is_outage, meters::PoolWait};
+use crate::{
+    Error, Result,
+    breaker::Breaker,
+    error::is_outage,
+    meters::PoolWait,
+    pooler::{self, DbConnection},
+};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -22,6 +28,8 @@ pub struct OwnConnection {
     breaker: Breaker,
     held: Option<PoolConnection<Postgres>>,
     keep: bool,
+    /// Every call is a transaction, unprepared.
+    pooled: bool,
     /// Before its first use, and after an error or an outage, a connection is asked whether it is alive: a
     /// restart of the server leaves a pool full of dead ones.
     doubtful: bool,
@@ -35,7 +43,13 @@ impl OwnConnection {
     /// Waiting for the database or a connection ends with `stop`; a call that has begun does not.
     pub fn new(pool: PgPool, breaker: Breaker, keep: bool, stop: CancellationToken) -> Self {
         let wait = PoolWait::new(&pool);
-        Self { pool, breaker, held: None, keep, doubtful: true, times_opened: 0, stop, wait }
+        Self { pool, breaker, held: None, keep, pooled: false, doubtful: true, times_opened: 0, stop, wait }
+    }
+
+    /// Whether a pooler in transaction mode may be between it and the server; see [`crate::pooler`].
+    pub fn pooled(mut self, pooled: bool) -> Self {
+        self.pooled = pooled;
+        self
     }
 
     /// Runs one database call on the connection. After an error that one is not used again.
@@ -44,7 +58,7 @@ impl OwnConnection {
     /// The call's, no connection to be had, or no answer: within a minute, or soon after an outage (transient).
     pub async fn call<T>(
         &mut self,
-        call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
         self.call_within(CALL_TIMEOUT, call).await
     }
@@ -56,7 +70,7 @@ impl OwnConnection {
     pub async fn call_within<T>(
         &mut self,
         limit: Duration,
-        call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
         let mut connection = self.take().await?;
         let silence = async {
@@ -72,7 +86,7 @@ impl OwnConnection {
         };
         let result = tokio::select! {
             biased;
-            result = call(&mut connection) => result,
+            result = run(&mut connection, self.pooled, call) => result,
             () = silence => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
         self.breaker.record(&result);
@@ -135,7 +149,15 @@ impl OwnConnection {
         if !self.doubtful {
             return Ok(Some(connection));
         }
-        match timeout(PING_TIMEOUT, connection.ping()).await {
+        // A pooler answers only once it has a server connection to spare; another client connection would be last in its
+        // queue again.
+        let patience = if self.pooled { CALL_TIMEOUT } else { PING_TIMEOUT };
+        let answer = tokio::select! {
+            biased;
+            answer = timeout(patience, connection.ping()) => answer,
+            () = self.breaker.opened() => Ok(Err(sqlx::Error::PoolClosed)),
+        };
+        match answer {
             Ok(Ok(())) => return Ok(Some(connection)),
             Ok(Err(error)) => tracing::debug!(%error, "a pooled connection is dead"),
             Err(_) => tracing::debug!("a pooled connection is silent"),
@@ -144,4 +166,17 @@ impl OwnConnection {
         // The next one is asked as well.
         Ok(None)
     }
+}
+
+async fn run<T>(
+    connection: &mut PgConnection,
+    pooled: bool,
+    call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    if !pooled {
+        return call(&mut DbConnection::direct(connection)).await;
+    }
+    let mut transaction = pooler::begin(connection).await?;
+    let done = call(&mut DbConnection::pooled(&mut transaction)).await;
+    pooler::end(transaction, done).await
 }

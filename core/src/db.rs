@@ -1,15 +1,12 @@
 //! The connection pool, and reconnecting with backoff. The one use of the `backoff` crate.
 
-use crate::{Error, Result, error::is_transient};
+use crate::{Error, Result, database_url, error::is_transient};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
-use sqlx::{
-    ConnectOptions, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use std::{str::FromStr, time::Duration};
+use sqlx::{ConnectOptions, PgPool, postgres::PgPoolOptions};
+use std::{fmt, time::Duration};
 
 /// How a process connects.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DbOptions {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
@@ -19,6 +16,13 @@ pub struct DbOptions {
     pub max_connections: u32,
     /// How long the first connection is tried before giving up.
     pub connect_timeout: Duration,
+}
+
+impl fmt::Debug for DbOptions {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DbOptions").field("application_name", &self.application_name).finish_non_exhaustive()
+    }
 }
 
 impl DbOptions {
@@ -43,11 +47,12 @@ impl DbOptions {
 ///
 /// # Errors
 /// [`Error::InvalidUrl`] at once; [`Error::Unreachable`] after `connect_timeout`; a wrong password or
-/// a missing database at once.
+/// a missing database at once, and so [`Error::Tls`].
 pub async fn connect(options: &DbOptions) -> Result<PgPool> {
-    let connect = PgConnectOptions::from_str(&options.url)
-        .map_err(|e| Error::InvalidUrl(e.to_string()))?
+    let connect = database_url::parse(&options.url)?
         .application_name(&options.application_name)
+        // The server's own default shows every digit as well, and pgbouncer refuses what it does not know.
+        .extra_float_digits(None)
         .disable_statement_logging();
     let target = format!(
         "{}:{}/{}",
@@ -67,13 +72,43 @@ pub async fn connect(options: &DbOptions) -> Result<PgPool> {
         // Not through the pool: its acquire would hide the reason behind a timeout.
         match connect.connect().await {
             Ok(_) => return Ok(pool),
-            Err(source) if !is_transient(&source) => return Err(source.into()),
-            Err(source) if started.elapsed() >= options.connect_timeout => {
-                return Err(Error::Unreachable { target, waited: started.elapsed(), source });
+            Err(source) => {
+                if let Some(error) = tls_problem(&target, &source) {
+                    return Err(error);
+                }
+                if !is_transient(&source) {
+                    return Err(source.into());
+                }
+                if started.elapsed() >= options.connect_timeout {
+                    return Err(Error::Unreachable { target, waited: started.elapsed(), source });
+                }
+                tokio::time::sleep(delays.next()).await;
             }
-            Err(_) => tokio::time::sleep(delays.next()).await,
         }
     }
+}
+
+/// What keeps the connection from being as safe as the URL asks for, which waiting does not help.
+fn tls_problem(target: &str, error: &sqlx::Error) -> Option<Error> {
+    let mut reason = error.to_string();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        reason = error.to_string();
+        cause = error.source();
+    }
+    let remedy = if reason.contains("NotValidForName") || reason.contains("not valid for name") {
+        "the server's certificate is for another name: use that name in the URL, or sslmode=verify-ca, which does not \
+         compare it"
+    } else if reason.contains("invalid peer certificate") {
+        "name the file with the certificate of the authority that signed the server's: sslrootcert=FILE in the database URL"
+    } else if reason.contains("server does not support TLS") {
+        "turn it on at the server (ssl = on), or ask for less: sslmode=prefer in the database URL"
+    } else if matches!(error, sqlx::Error::Tls(_)) {
+        "look at sslrootcert, sslcert, and sslkey in the database URL: each is a file in PEM form"
+    } else {
+        return None;
+    };
+    Some(Error::Tls { target: target.to_owned(), reason, remedy: remedy.to_owned() })
 }
 
 /// Growing, jittered delays between attempts to reach the database. Never ends.

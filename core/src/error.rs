@@ -30,6 +30,16 @@ pub enum Error {
         /// The last error.
         source: sqlx::Error,
     },
+    /// The connection cannot be as safe as the URL asks for.
+    #[error("no safe connection to {target}: {reason}. {remedy}")]
+    Tls {
+        /// Host, port, and database; never the password.
+        target: String,
+        /// What TLS says.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The connection string does not parse.
     #[error("the database URL is not valid: {0} (expected postgres://user:password@host:port/database)")]
     InvalidUrl(String),

@@ -6,6 +6,7 @@
 pub mod breaker;
 pub mod client;
 pub mod connection;
+pub mod database_url;
 pub mod db;
 pub mod error;
 pub mod failpoint;
@@ -13,6 +14,7 @@ pub mod health;
 pub mod json_schema;
 pub mod meters;
 pub mod outcome;
+pub mod pooler;
 pub mod schema;
 pub mod state;
 pub mod template;

@@ -1,9 +1,8 @@
 //! The input schemas of templates, compiled once: a template version never changes.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use std::collections::{HashMap, hash_map::Entry};
-use tasker_core::json_schema::InputSchema;
+use tasker_core::{json_schema::InputSchema, pooler::DbConnection};
 use uuid::Uuid;
 
 /// Compiled schemas kept before all are dropped and loaded again as needed.
@@ -31,7 +30,7 @@ impl InputSchemas {
     /// Makes sure that [`InputSchemas::check`] knows `template`.
     pub(crate) async fn load(
         &mut self,
-        connection: &mut PgConnection,
+        connection: &mut DbConnection<'_>,
         template: Uuid,
     ) -> Result<(), sqlx::Error> {
         if self.0.len() >= KEPT && !self.0.contains_key(&template) {

@@ -170,8 +170,10 @@ impl Orchestrator {
     fn start_actors(&self, wakeups: &Wakeups, breaker: &Breaker, stop: &CancellationToken) -> JoinSet<()> {
         let due = DueTimes::new();
         let keep = self.settings.pool.options().get_max_connections() >= CONNECTIONS;
-        let connection =
-            |keep| OwnConnection::new(self.settings.pool.clone(), breaker.clone(), keep, stop.clone());
+        let pooled = matches!(self.settings.push, Push::PollOnly);
+        let connection = |keep| {
+            OwnConnection::new(self.settings.pool.clone(), breaker.clone(), keep, stop.clone()).pooled(pooled)
+        };
         let context = |waiter| Context {
             connection: connection(keep),
             waiter,

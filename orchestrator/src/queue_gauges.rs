@@ -4,9 +4,8 @@ use crate::{
     actor::{Actor, Called},
     meters::read_now,
 };
-use sqlx::PgConnection;
 use std::time::Duration;
-use tasker_core::{Result, connection::OwnConnection};
+use tasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 use tasker_queues::metrics::refresh_queue_gauges;
 
 /// Counting the messages of a long queue takes a while.
@@ -32,6 +31,6 @@ impl Actor for QueueGauges {
     }
 }
 
-async fn live_workers(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, i64)>> {
+async fn live_workers(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as("select namespace, workers from tasker.live_worker_counts()").fetch_all(connection).await
 }

@@ -1,8 +1,7 @@
 //! The sweep that writes dead letters for tasks that stand still, and the gauges of all dead letters. It changes no task.
 
 use crate::meters::read_now;
-use sqlx::PgConnection;
-use tasker_core::{Result, connection::OwnConnection, failpoint};
+use tasker_core::{Result, connection::OwnConnection, failpoint, pooler::DbConnection};
 
 /// Tasks looked at in one call; it reads them and locks none.
 const MAX_TASKS: i32 = 2_000;
@@ -31,7 +30,7 @@ pub(crate) async fn sweep(connection: &mut OwnConnection) -> Result<()> {
     gauges(connection).await
 }
 
-async fn call(connection: &mut PgConnection) -> sqlx::Result<(i32, i32, bool)> {
+async fn call(connection: &mut DbConnection<'_>) -> sqlx::Result<(i32, i32, bool)> {
     sqlx::query_as("select staleness_timeout, worker_unavailable, more from tasker.sweep_stale($1)")
         .bind(MAX_TASKS)
         .fetch_one(connection)

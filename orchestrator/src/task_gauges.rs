@@ -6,12 +6,12 @@ use crate::{
     meters::read_now,
 };
 use metrics::{counter, gauge, histogram};
-use sqlx::{FromRow, PgConnection};
+use sqlx::FromRow;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
-use tasker_core::{Result, connection::OwnConnection};
+use tasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 
 /// Between two readings, at least.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -59,6 +59,8 @@ type Template = (String, String);
 pub(crate) struct TaskGauges {
     connection: OwnConnection,
     wait: Duration,
+    /// How long the last reading took.
+    took: Duration,
     templates: Templates,
     /// Gauges that were set and may have to go back to zero: metric, template, state.
     set: HashSet<(&'static str, Template, String)>,
@@ -66,7 +68,13 @@ pub(crate) struct TaskGauges {
 
 impl TaskGauges {
     pub(crate) fn new(connection: OwnConnection) -> Self {
-        Self { connection, wait: INTERVAL, templates: Templates::default(), set: HashSet::new() }
+        Self {
+            connection,
+            wait: INTERVAL,
+            took: Duration::ZERO,
+            templates: Templates::default(),
+            set: HashSet::new(),
+        }
     }
 
     fn show_open(&mut self, rows: &[Open]) {
@@ -129,7 +137,9 @@ impl Actor for TaskGauges {
         let finished = self.connection.call(take_finished).await?;
         self.count_finished(&finished);
         read_now("tasks");
-        self.wait = INTERVAL.max(started.elapsed() * SHARE);
+        // Two in a row: the first on a new connection, or one beside a checkpoint, says little.
+        let before = std::mem::replace(&mut self.took, started.elapsed());
+        self.wait = INTERVAL.max(self.took.min(before) * SHARE);
         Ok(Called { handled: open.len() as u64, more: false })
     }
 
@@ -138,7 +148,7 @@ impl Actor for TaskGauges {
     }
 }
 
-async fn open(connection: &mut PgConnection) -> sqlx::Result<Vec<Open>> {
+async fn open(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Open>> {
     sqlx::query_as(
         "select namespace, template, state, tasks, oldest_move_seconds, waiting, held, waiting_for_retry, active, failed
            from tasker.open_task_counts()",
@@ -147,7 +157,7 @@ async fn open(connection: &mut PgConnection) -> sqlx::Result<Vec<Open>> {
     .await
 }
 
-async fn take_finished(connection: &mut PgConnection) -> sqlx::Result<Vec<Finished>> {
+async fn take_finished(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Finished>> {
     sqlx::query_as("select namespace, template, state, tasks, seconds from tasker.take_finished_counts($1)")
         .bind(TASK_SECONDS)
         .fetch_all(connection)

@@ -5,7 +5,7 @@ use crate::names::{STEP_RESULTS, TASK_REQUESTS};
 use pgmq::{PgmqError, install::Version};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use std::fmt;
-use tasker_core::{Error, Result, schema};
+use tasker_core::{Error, Result, pooler, schema};
 
 /// The oldest pgmq that has what the engine calls.
 pub const OLDEST_PGMQ: &str = "1.8.0";
@@ -90,7 +90,12 @@ pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
 async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
     // Read committed whatever the default is: what another process installed must be seen after the lock.
     let mut transaction = pool.begin_with("begin isolation level read committed").await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK_KEY).execute(&mut *transaction).await?;
+    pooler::forget(&mut transaction).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .persistent(false)
+        .bind(LOCK_KEY)
+        .execute(&mut *transaction)
+        .await?;
     let pgmq = match find(&mut transaction).await? {
         Some(found) => found,
         None => match create_extension(&mut transaction).await? {
@@ -107,6 +112,7 @@ async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
 async fn find(connection: &mut PgConnection) -> Result<Option<Pgmq>> {
     let extension: Option<String> =
         sqlx::query_scalar("select extversion from pg_catalog.pg_extension where extname = 'pgmq'")
+            .persistent(false)
             .fetch_optional(&mut *connection)
             .await?;
     if let Some(version) = extension {
@@ -116,8 +122,10 @@ async fn find(connection: &mut PgConnection) -> Result<Option<Pgmq>> {
         require_functions(connection, EXTENSION_REMEDY).await?;
         return Ok(Some(Pgmq::Extension(version)));
     }
-    let there: bool =
-        sqlx::query_scalar("select to_regclass('pgmq.meta') is not null").fetch_one(&mut *connection).await?;
+    let there: bool = sqlx::query_scalar("select to_regclass('pgmq.meta') is not null")
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await?;
     if !there {
         return Ok(None);
     }
@@ -136,20 +144,23 @@ async fn recorded_version(connection: &mut PgConnection) -> Result<Option<String
     let readable: bool = sqlx::query_scalar(
         "select coalesce(has_table_privilege(to_regclass('pgmq.__pgmq_migrations'), 'select'), false)",
     )
+    .persistent(false)
     .fetch_one(&mut *connection)
     .await?;
     if !readable {
         return Ok(None);
     }
-    let versions: Vec<String> =
-        sqlx::query_scalar("select version from pgmq.__pgmq_migrations").fetch_all(connection).await?;
+    let versions: Vec<String> = sqlx::query_scalar("select version from pgmq.__pgmq_migrations")
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
     Ok(newest(&versions).map(|version| version.to_string()))
 }
 
 async fn require_functions(connection: &mut PgConnection, remedy: &str) -> Result<()> {
     let missing: Vec<String> = sqlx::query_scalar(
         "select f from unnest($1::text[]) with ordinality as t(f, n) where to_regprocedure(f) is null order by n",
-    )
+    ).persistent(false)
     .bind(NEEDED_FUNCTIONS)
     .fetch_all(connection)
     .await?;
@@ -164,6 +175,7 @@ async fn create_extension(connection: &mut PgConnection) -> Result<Option<Pgmq>>
     let offered: Vec<String> = sqlx::query_scalar(
         "select version from pg_catalog.pg_available_extension_versions where name = 'pgmq'",
     )
+    .persistent(false)
     .fetch_all(&mut *connection)
     .await?;
     let Some(version) = newest(&offered).map(|v| v.to_string()).filter(|v| new_enough(v) == Some(true))
@@ -205,11 +217,16 @@ async fn create_queues(connection: &mut PgConnection) -> Result<Vec<String>> {
     let mut created = Vec::new();
     for queue in [TASK_REQUESTS, STEP_RESULTS] {
         let there: bool = sqlx::query_scalar("select to_regclass('pgmq.q_' || $1) is not null")
+            .persistent(false)
             .bind(queue)
             .fetch_one(&mut *connection)
             .await?;
         if !there {
-            sqlx::query("select pgmq.create($1)").bind(queue).execute(&mut *connection).await?;
+            sqlx::query("select pgmq.create($1)")
+                .persistent(false)
+                .bind(queue)
+                .execute(&mut *connection)
+                .await?;
             created.push(queue.to_owned());
         }
     }

@@ -53,6 +53,15 @@ impl Queue {
     }
 }
 
+/// Says what the metrics of exporting mean, and begins them at zero. Without tracing they stay there.
+pub fn describe_metrics() {
+    metrics::describe_counter!("tasker_spans_exported_total", "Spans of traces that were exported");
+    metrics::describe_counter!("tasker_spans_dropped_total", "Spans of traces that were not, by reason");
+    metrics::counter!("tasker_spans_exported_total").increment(0);
+    dropped("queue_full", 0);
+    dropped("export_failed", 0);
+}
+
 fn dropped(reason: &'static str, spans: usize) {
     metrics::counter!("tasker_spans_dropped_total", "reason" => reason).increment(spans as u64);
 }

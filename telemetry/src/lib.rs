@@ -24,6 +24,7 @@ mod trace_parent;
 mod tracing;
 
 pub use self::{
+    export::describe_metrics,
     json::JsonLines,
     task_trace::{Place, TaskSpan, TaskTrace},
     trace_parent::TraceParent,

@@ -13,6 +13,7 @@ use std::{
 };
 use tasker_embedded::Embedded;
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 /// Connections of a test's pool.
 const CONNECTIONS: u32 = 10;
@@ -59,6 +60,18 @@ impl TestDb {
         close(admin).await;
         migrate(&server.url(&name)).await;
         Self { pool: pool(&server.url(&name), CONNECTIONS), url: server.url(&name), name, shared: false }
+    }
+
+    /// Somebody who logs in and is in these roles, and has no other right: the name, and the URL. A new one each time,
+    /// as roles belong to the server, which other tests use as well.
+    pub async fn login(&self, roles: &[&str]) -> (String, String) {
+        let name = format!("person_{}", Uuid::now_v7().simple());
+        let password = Uuid::new_v4().simple();
+        let mut create = format!("create role {name} login password '{password}';");
+        create.extend(roles.iter().map(|role| format!("grant {role} to {name};")));
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&self.pool).await.unwrap();
+        let (_, address) = self.url.split_once('@').expect("the URL has a user");
+        (name.clone(), format!("postgres://{name}:{password}@{address}"))
     }
 
     /// The name of the database.

@@ -220,19 +220,6 @@ fn template(config: Value) -> Value {
                       "retry": {"max_attempts": 2, "backoff_base_ms": 0, "jitter": false}}]})
 }
 
-/// A role of its own that may log in and is in these roles, and the URL with which it does. Roles belong to the
-/// server, which other tests use as well.
-async fn login(db: &TestDb, roles: &[&str]) -> (String, String) {
-    let name = format!("person_{}", Uuid::now_v7().simple());
-    let password = Uuid::new_v4().simple().to_string();
-    run(db, format!("create role {name} login password '{password}'")).await;
-    for role in roles {
-        run(db, format!("grant {role} to {name}")).await;
-    }
-    let (_, address) = db.url.split_once('@').unwrap();
-    (name.clone(), format!("postgres://{name}:{password}@{address}"))
-}
-
 async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
@@ -289,7 +276,7 @@ const SOMETIMES: &[(&str, &[&str])] = &[
 async fn whoever_logs_in_is_refused_what_is_not_for_their_role() {
     let db = with_queue().await;
     for role in [None].into_iter().chain(ROLES.map(Some)) {
-        let (_, url) = login(&db, role.as_slice()).await;
+        let (_, url) = db.login(role.as_slice()).await;
         let mut connection = connect(&url).await;
         for sql in NEVER {
             refused(&mut connection, sql).await;
@@ -310,7 +297,7 @@ async fn whoever_logs_in_is_refused_what_is_not_for_their_role() {
 #[tokio::test]
 async fn a_client_enqueues_and_reads_its_task_and_nothing_else() {
     let db = with_queue().await;
-    let (_, url) = login(&db, &["tasker_client"]).await;
+    let (_, url) = db.login(&["tasker_client"]).await;
     let mut client = connect(&url).await;
     let id: Uuid =
         query_scalar("select tasker.enqueue_task('test', 'flow')").fetch_one(&mut client).await.unwrap();
@@ -344,7 +331,7 @@ async fn every_view_can_be_read_by_those_who_read(#[case] role: &str) {
     query("select tasker.apply_template($1)").bind(growing).execute(&db.pool).await.unwrap();
     run(&db, "select tasker.enqueue_task('test', 'growing'); select tasker.start_tasks(10)").await;
     run(&db, "select tasker.dlq_add(task_id) from tasker.tasks").await;
-    let (_, url) = login(&db, &[role]).await;
+    let (_, url) = db.login(&[role]).await;
     let mut reader = connect(&url).await;
     let mut filled = 0;
     for relation in names(&db.pool, ALL_RELATIONS, role).await {
@@ -362,9 +349,9 @@ async fn every_view_can_be_read_by_those_who_read(#[case] role: &str) {
 #[tokio::test]
 async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
     let db = with_queue().await;
-    let (owner, owner_url) = login(&db, &["tasker_client"]).await;
-    let (client, client_url) = login(&db, &["tasker_client"]).await;
-    let (stranger, stranger_url) = login(&db, &[]).await;
+    let (owner, owner_url) = db.login(&["tasker_client"]).await;
+    let (client, client_url) = db.login(&["tasker_client"]).await;
+    let (stranger, stranger_url) = db.login(&[]).await;
     run(&db, format!("create schema shop authorization {owner}")).await;
     let mut owner = connect(&owner_url).await;
     let tables = ["as_invoker", "as_definer"].map(|table| {
@@ -411,7 +398,7 @@ const SHOP: &str = r#"
 async fn sql_step(function: &str) -> (World, Uuid) {
     let world = World::with(template(json!({"function": function}))).await;
     run(&world.db, SHOP).await;
-    let (name, url) = login(&world.db, &["tasker_worker"]).await;
+    let (name, url) = world.db.login(&["tasker_worker"]).await;
     run(&world.db, format!("grant usage on schema shop to {name}")).await;
     let worker = world.worker_as(&url, |w| w).await;
     let id = world.enqueue(json!({})).await;

@@ -8,13 +8,13 @@ use crate::{
     worker::Shared,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{connection::OwnConnection, db::Retry, failpoint};
+use tasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
 use tasker_queues::Waiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -106,7 +106,7 @@ impl StepExecutorActor {
         // lease.
         let (name, max) = (namespace.name.as_str(), i32::try_from(permits.num_permits()).unwrap_or(i32::MAX));
         let (worker_id, lease) = (self.shared.worker_id, self.shared.settings.lease);
-        let claim = async |connection: &mut PgConnection| {
+        let claim = async |connection: &mut DbConnection<'_>| {
             sqlx::query(Claim::STATEMENT)
                 .bind(name)
                 .bind(worker_id)

@@ -6,13 +6,13 @@ use crate::{
     submit::claims_json,
     worker::Shared,
 };
-use sqlx::PgConnection;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tasker_core::{
     connection::OwnConnection,
     db::Retry,
     failpoint,
     health::{Health, Problem},
+    pooler::DbConnection,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,7 @@ async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core:
     }
     failpoint::reach("worker.before_extend");
     let since = std::time::Instant::now();
-    let extend = async |connection: &mut PgConnection| {
+    let extend = async |connection: &mut DbConnection<'_>| {
         sqlx::query_as("select task_id, step, status from tasker.extend_leases($1, $2, $3)")
             .bind(shared.worker_id)
             .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
@@ -160,7 +160,7 @@ async fn look(
     if held.is_empty() {
         return Ok(());
     }
-    let look = async |connection: &mut PgConnection| {
+    let look = async |connection: &mut DbConnection<'_>| {
         sqlx::query_as("select task_id, step, status from tasker.lost_claims($1)")
             .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
             .fetch_all(connection)

@@ -4,7 +4,7 @@
 use crate::worker::Shared;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, PgTransaction};
 use std::{pin::pin, time::Duration};
-use tasker_core::{db::Delays, error::is_transient};
+use tasker_core::{db::Delays, error::is_transient, pooler};
 use tokio::{
     runtime::Handle,
     sync::OwnedSemaphorePermit,
@@ -19,6 +19,12 @@ const ROLLBACK: Duration = Duration::from_secs(1);
 const TRIES: usize = 10;
 /// Waits between tries to begin.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Behind a pooler, what the server connection's last user has left: handlers' statements are prepared under names, which
+/// begin anew with each client. Of a pooler that knows prepared statements they have other names, which are its own.
+const DEALLOCATE: &str = r"do $$ declare v_name text; begin
+    for v_name in select name from pg_catalog.pg_prepared_statements where name like 'sqlx\_s\_%' loop
+        execute pg_catalog.format('deallocate %I', v_name);
+    end loop; end $$";
 /// It is taken only by commit, rollback, and drop, which end the value.
 const OPEN: &str = "the transaction has not ended";
 
@@ -58,10 +64,12 @@ impl OwnTransaction {
              select set_config('client_connection_check_interval', '1s', true) \
               where current_setting('dynamic_shared_memory_type') <> 'windows'"
         );
+        let pooled = worker.settings.poll_only;
+        let begin = if pooled { format!("{begin}; {DEALLOCATE}") } else { begin };
         // A restart of the server leaves a pool full of dead connections. Nothing has been done yet: the next.
         let pool = &worker.pool;
         let (mut dead, mut delays) = (pool.num_idle(), Delays::new(DELAYS.0, DELAYS.1));
-        let transaction = loop {
+        let mut transaction = loop {
             cancelled.run_until_cancelled(worker.breaker.closed()).await;
             let waiting = worker.pool_wait.begin();
             let begun = pool.begin_with(AssertSqlSafe(begin.clone())).await;
@@ -75,6 +83,9 @@ impl OwnTransaction {
                 }
             }
         };
+        if pooled {
+            pooler::forget(&mut transaction).await?;
+        }
         Ok(Self { inner: Some(Inner { transaction, pool: pool.clone(), name, _slot: slot }) })
     }
 
@@ -133,9 +144,9 @@ impl Inner {
 /// Not by the pool: all of its connections may be in use.
 async fn terminate(pool: &PgPool, name: &str) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
-    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1")
-        .bind(name)
-        .execute(&mut connection)
-        .await?;
+    // Not prepared, for poolers. The name is ours and has no quote in it.
+    let terminate =
+        format!("select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{name}'");
+    sqlx::raw_sql(AssertSqlSafe(terminate)).execute(&mut connection).await?;
     connection.close().await
 }

@@ -2,9 +2,8 @@
 
 use crate::worker::Shared;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use std::{sync::Arc, time::Duration};
-use tasker_core::{connection::OwnConnection, db::Retry, failpoint};
+use tasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
 use tasker_queues::Wakeups;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +32,7 @@ impl WorkerStatusActor {
     /// Sends one heartbeat.
     pub(crate) async fn beat(&mut self) -> tasker_core::Result<()> {
         let (info, handlers) = (self.info(), self.shared.handlers.offered());
-        let beat = async |connection: &mut PgConnection| {
+        let beat = async |connection: &mut DbConnection<'_>| {
             sqlx::query("select tasker.heartbeat($1, $2, $3, $4)")
                 .bind(self.shared.worker_id)
                 .bind(&self.namespaces)

@@ -7,9 +7,9 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::{PgConnection, Row, types::Json};
+use sqlx::{Row, types::Json};
 use std::{sync::Arc, time::Duration};
-use tasker_core::{Result, StepOutcome, connection::OwnConnection};
+use tasker_core::{Result, StepOutcome, connection::OwnConnection, pooler::DbConnection};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -78,7 +78,7 @@ impl Submitter for PgSubmitter {
         let max_claims = i32::try_from(max_claims).unwrap_or(i32::MAX);
         // The handlers for which steps may be claimed.
         let handlers = self.shared.handlers.names();
-        let submit = async |connection: &mut PgConnection| {
+        let submit = async |connection: &mut DbConnection<'_>| {
             sqlx::query(Claim::COMPLETE_STATEMENT)
                 .bind(self.shared.worker_id)
                 .bind(Json(results))
@@ -103,7 +103,7 @@ impl Submitter for PgSubmitter {
     }
 
     async fn release(&self, claims: &[(&StepKey, i32)], delay: Duration, reason: &str) -> Result<()> {
-        let release = async |connection: &mut PgConnection| {
+        let release = async |connection: &mut DbConnection<'_>| {
             sqlx::query("select 1 from tasker.release_steps($1, $2, $3, $4)")
                 .bind(self.shared.worker_id)
                 .bind(claims_json(claims.iter().copied()))

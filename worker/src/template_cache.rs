@@ -2,12 +2,12 @@
 //! Requests that come while it is being read wait for the same answer.
 
 use serde_json::{Map, Value};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
-use tasker_core::{breaker::Breaker, connection::OwnConnection};
+use tasker_core::{breaker::Breaker, connection::OwnConnection, pooler::DbConnection};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,13 +33,20 @@ type Row = (String, Option<Value>, String, String);
 pub(crate) struct TemplateCacheActor {
     pool: PgPool,
     breaker: Breaker,
+    pooled: bool,
     templates: RwLock<HashMap<Uuid, Arc<OnceCell<Arc<Template>>>>>,
     empty: Arc<Value>,
 }
 
 impl TemplateCacheActor {
-    pub(crate) fn new(pool: PgPool, breaker: Breaker) -> Self {
-        Self { pool, breaker, templates: RwLock::default(), empty: Arc::new(Value::Object(Map::new())) }
+    pub(crate) fn new(pool: PgPool, breaker: Breaker, pooled: bool) -> Self {
+        Self {
+            pool,
+            breaker,
+            pooled,
+            templates: RwLock::default(),
+            empty: Arc::new(Value::Object(Map::new())),
+        }
     }
 
     /// The template.
@@ -67,8 +74,9 @@ impl TemplateCacheActor {
     async fn read(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
         // Ends with the step that asks.
         let stop = CancellationToken::new();
-        let mut connection = OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop);
-        let read = async |connection: &mut PgConnection| {
+        let mut connection =
+            OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop).pooled(self.pooled);
+        let read = async |connection: &mut DbConnection<'_>| {
             sqlx::query_as(
                 "select template_step, config, namespace, template from tasker.template_handlers($1)",
             )

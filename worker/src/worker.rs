@@ -251,7 +251,7 @@ impl Worker {
             handlers: Handlers::new(self.handlers, self.resolvers),
             http: HttpClient::default(),
             state: Arc::new(self.state),
-            templates: TemplateCacheActor::new(self.pool.clone(), breaker.clone()),
+            templates: TemplateCacheActor::new(self.pool.clone(), breaker.clone(), self.settings.poll_only),
             claims: Arc::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
             sql_slots: Arc::new(Semaphore::new(sql as usize)),
@@ -290,6 +290,7 @@ impl Shared {
     /// A connection for one actor, kept or lent per call.
     pub(crate) fn connection(&self, keep: bool, stop: &CancellationToken) -> OwnConnection {
         OwnConnection::new(self.pool.clone(), self.breaker.clone(), keep, stop.clone())
+            .pooled(self.settings.poll_only)
     }
 }
 

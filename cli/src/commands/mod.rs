@@ -2,6 +2,7 @@
 
 mod bench;
 pub mod completions;
+pub mod config;
 pub mod dlq;
 mod health;
 pub mod migrate;
@@ -47,6 +48,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Queue(command) => queue::run(command, globals).await,
         Command::Dlq(command) => dlq::run(command, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
+        Command::Config(command) => config::run(command, globals),
         Command::Bench(args) => bench::run(args, globals).await,
         Command::Completions(args) => completions::run(args),
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     args::Globals,
+    config::mask,
     database::{Database, FOLDER, Source, close},
     error::{Error, Result},
     logging, output,
@@ -15,7 +16,7 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
-use tasker_core::{breaker::Breaker, client, health::Health};
+use tasker_core::{breaker::Breaker, client, health::Health, pooler::InTransaction};
 use tasker_embedded::Embedded;
 use tasker_queues::MigrationReport;
 use tokio::task::JoinSet;
@@ -177,7 +178,7 @@ async fn work(
 /// The namespaces there are; after an outage a first connection may be dead.
 async fn look(pool: &PgPool, breaker: &Breaker) -> tasker_core::Result<Vec<String>> {
     breaker.closed().await;
-    match client::list_namespaces(pool).await {
+    match client::list_namespaces(InTransaction(pool)).await {
         Err(error) if error.is_outage() => Ok(Vec::new()),
         there => there,
     }
@@ -194,7 +195,8 @@ fn greet(
     let psql = server.map(psql_line);
     if globals.json {
         return output::print_json(&json!({
-            "url": database.url,
+            // Of a server of our own it is for psql; another's password is not ours to show.
+            "url": if server.is_some() { database.url.clone() } else { mask::url(&database.url) },
             "psql": psql,
             "schema": report.schema.version,
             "worker": !no_worker,

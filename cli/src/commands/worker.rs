@@ -84,7 +84,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
 }
 
 async fn list(globals: &Globals) -> Result<ExitCode> {
-    logging::start(LogFormat::Human, logging::QUIET)?;
+    logging::start(LogFormat::Human, logging::QUIET, None)?;
     let workers = globals.client().await?.list_workers().await?;
     if globals.json {
         output::print_json(&workers)?;

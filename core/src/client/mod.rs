@@ -31,7 +31,7 @@ pub use views::{
     TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
-use crate::{Error, Result, TaskState};
+use crate::{Error, Result, TaskState, pooler::InTransaction};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -225,7 +225,7 @@ pub async fn wait(pool: &PgPool, task_id: Uuid, timeout: Duration) -> Result<Tas
     let deadline = Instant::now() + timeout;
     let mut pause = Duration::from_millis(5);
     loop {
-        let status = status(pool, task_id).await;
+        let status = status(InTransaction(pool), task_id).await;
         let left = deadline.saturating_duration_since(Instant::now());
         match status {
             Ok(status) if status.is_settled() || left.is_zero() => return Ok(status),

@@ -4,7 +4,7 @@ use super::{
     Bundle,
     standing::{Installed, Standing},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, pooler};
 use sqlx::{PgConnection, PgPool};
 
 impl Bundle {
@@ -14,8 +14,9 @@ impl Bundle {
     /// [`Error::Schema`] that says to run `tasker migrate` (not installed, or older), to upgrade tasker
     /// (newer), or which right is missing.
     pub async fn check(&self, pool: &PgPool) -> Result<()> {
-        let mut connection = pool.acquire().await?;
-        let installed = match installed(&mut connection).await {
+        let mut transaction = pool.begin().await?;
+        pooler::forget(&mut transaction).await?;
+        let installed = match installed(&mut transaction).await {
             Err(error) if error.sqlstate().as_deref() == Some("42501") => {
                 return Err(Error::Schema(format!(
                     "this database role has no rights in schema tasker ({error}): grant it one of the roles \
@@ -55,6 +56,7 @@ impl Bundle {
 /// What `tasker.schema_info` says; none where there is no such table, or no row in it.
 pub(super) async fn installed(connection: &mut PgConnection) -> Result<Option<Installed>> {
     let there: bool = sqlx::query_scalar("select to_regclass('tasker.schema_info') is not null")
+        .persistent(false)
         .fetch_one(&mut *connection)
         .await?;
     if !there {
@@ -62,6 +64,7 @@ pub(super) async fn installed(connection: &mut PgConnection) -> Result<Option<In
     }
     let row: Option<(i32, String, String)> =
         sqlx::query_as("select migration, sql_hash, tasker_version from tasker.schema_info")
+            .persistent(false)
             .fetch_optional(connection)
             .await?;
     Ok(row.map(|(migration, sql_hash, tasker_version)| Installed { migration, sql_hash, tasker_version }))

@@ -5,7 +5,7 @@ use super::{
     BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, SESSION, UNCHECKED, VALIDATE, check,
     standing::Standing,
 };
-use crate::{Error, Result, error::is_transient};
+use crate::{Error, Result, error::is_transient, pooler};
 use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool,
@@ -79,8 +79,10 @@ impl Bundle {
     async fn try_migrate(&self, pool: &PgPool) -> Result<Report> {
         // Read committed whatever the default is: what another installer committed must be seen after the lock.
         let mut transaction = pool.begin_with("begin isolation level read committed").await?;
+        pooler::forget(&mut transaction).await?;
         run(&mut transaction, SESSION, "").await?;
         sqlx::query("select pg_catalog.pg_advisory_xact_lock($1)")
+            .persistent(false)
             .bind(LOCK_KEY)
             .execute(&mut *transaction)
             .await?;
@@ -127,6 +129,7 @@ impl Bundle {
     async fn pending(&self, connection: &mut PgConnection) -> Result<Vec<&Migration>> {
         let applied: Vec<(i32, String)> =
             sqlx::query_as("select version, checksum from tasker.schema_migrations")
+                .persistent(false)
                 .fetch_all(connection)
                 .await?;
         let applied: BTreeMap<i32, String> = applied.into_iter().collect();
@@ -151,7 +154,7 @@ impl Bundle {
     async fn grant_again(&self, connection: &mut PgConnection) -> Result<()> {
         let owner: bool = sqlx::query_scalar(
             "select pg_catalog.pg_has_role(nspowner, 'usage') from pg_catalog.pg_namespace where nspname = 'tasker'",
-        )
+        ).persistent(false)
         .fetch_one(&mut *connection)
         .await?;
         match &self.grants {
@@ -167,6 +170,7 @@ impl Bundle {
                 set migration = excluded.migration, sql_hash = excluded.sql_hash,
                     tasker_version = excluded.tasker_version, installed_at = excluded.installed_at",
         )
+        .persistent(false)
         .bind(self.migration())
         .bind(&self.sql_hash)
         .bind(&self.tasker_version)
@@ -179,6 +183,7 @@ impl Bundle {
 async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<()> {
     run(connection, &migration.sql, &format!("migrations/{}.sql", migration.name)).await?;
     sqlx::query("insert into tasker.schema_migrations (version, name, checksum) values ($1, $2, $3)")
+        .persistent(false)
         .bind(migration.version)
         .bind(&migration.name)
         .bind(&migration.checksum)

@@ -1,8 +1,7 @@
 //! A template file against the database: every problem at its position, and applying it.
 
 use super::TemplateFile;
-use crate::Error;
-use crate::{Result, json_schema::InputSchema, template::Diagnostic};
+use crate::{Error, Result, json_schema::InputSchema, pooler::InTransaction, template::Diagnostic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -72,7 +71,8 @@ pub async fn validate(pool: &PgPool, definition: &Value) -> Result<Report> {
 }
 
 async fn found(pool: &PgPool, definition: &Value, sql: &'static str) -> Result<Vec<Problem>> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(sql).bind(definition).fetch_all(pool).await?;
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as(sql).bind(definition).fetch_all(InTransaction(pool)).await?;
     Ok(rows.into_iter().map(|(path, code, message)| Problem { path, code, message }).collect())
 }
 
@@ -99,7 +99,7 @@ pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
     }
     let (template_id, created) = sqlx::query_as("select template_id, created from tasker.apply_template($1)")
         .bind(definition)
-        .fetch_one(pool)
+        .fetch_one(InTransaction(pool))
         .await?;
     Ok(Applied { template_id, created })
 }

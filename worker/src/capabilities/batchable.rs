@@ -3,9 +3,11 @@
 use crate::{StepContext, StepError, fields::typed};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, to_value};
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
 use std::{marker::PhantomData, ops::Range, time::Duration};
-use tasker_core::{StepOutcome, connection::OwnConnection, db::Retry, state::StepState};
+use tasker_core::{
+    StepOutcome, connection::OwnConnection, db::Retry, pooler::DbConnection, state::StepState,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -348,7 +350,7 @@ impl<T: DeserializeOwned> BatchPages<T> {
         };
         let mut retry = Retry::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
-            let read = async |connection: &mut PgConnection| {
+            let read = async |connection: &mut DbConnection<'_>| {
                 sqlx::query("select instance, step, state, inputs, result, error from tasker.batch_results($1, $2, $3, $4)")
                     .bind(self.task_id)
                     .bind(&self.step)
