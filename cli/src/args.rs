@@ -50,10 +50,10 @@ pub struct Globals {
     )]
     pub config_file: Option<String>,
     /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of the system].
-    #[arg(long, global = true, value_name = "FILE", env = "TASKER_API_CA", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE")]
     pub api_ca: Option<String>,
     /// Speak http with another machine, where something else encrypts.
-    #[arg(long, global = true, env = "TASKER_API_PLAIN_HTTP", hide_env_values = true)]
+    #[arg(long, global = true)]
     pub api_plain_http: bool,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]

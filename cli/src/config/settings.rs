@@ -35,6 +35,8 @@ pub const SETTINGS: &[Setting] = &[
     text("profile", &[("", "profile")], "\"production\""),
     text("api", &[("", "api")], "\"https://tasker.example.com\""),
     secret("api_key", &[("", "api_key")], "\"…\""),
+    text("api_ca", &[("", "api_ca")], "\"/etc/tasker/ca.pem\""),
+    text("api_plain_http", &[("", "api_plain_http")], ""),
     secret("database.url", &[("", "database_url")], "\"postgres://user:password@host:5432/database\""),
     text(
         "database.poll_only",
@@ -73,7 +75,7 @@ pub const OTHER_VARIABLES: &[&str] = &[
 ];
 
 /// What a `[profiles.NAME]` may set.
-pub const PROFILE: &[&str] = &["api", "api_key", "database_url"];
+pub const PROFILE: &[&str] = &["api", "api_key", "api_ca", "database_url"];
 
 const fn text(
     key: &'static str,
