@@ -24,13 +24,13 @@ async fn world() -> (Engine, ApiServer) {
 #[tokio::test]
 async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
     let ((e, api), folder) = (world().await, Folder::new());
-    let file = folder.write("order.yaml", TWO_STEPS);
+    let file = folder.write("order.yaml", &TWO_STEPS.replace("shop", "test"));
     assert_eq!(
         over(&api, &["template", "validate", &file]).await.ok(),
-        format!("{file}: shop.order 1.0.0 is valid\n")
+        format!("{file}: test.order 1.0.0 is valid\n")
     );
-    assert_eq!(over(&api, &["template", "apply", &file]).await.ok(), "applied shop.order 1.0.0\n");
-    let id = over(&api, &["task", "enqueue", "shop.order", "--context", "{\"order_id\": 7}"]).await.ok();
+    assert_eq!(over(&api, &["template", "apply", &file]).await.ok(), "applied test.order 1.0.0\n");
+    let id = over(&api, &["task", "enqueue", "test.order", "--context", "{\"order_id\": 7}"]).await.ok();
     e.initialize().await;
     e.drain().await;
     let id = id.trim();
@@ -43,7 +43,7 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         vec!["step", "show", id, "second", "--json"],
         vec!["step", "history", id, "second"],
         vec!["template", "list", "--json"],
-        vec!["template", "show", "shop.order"],
+        vec!["template", "show", "test.order"],
         vec!["dlq", "counts"],
         vec!["worker", "list", "--json"],
         vec!["health"],
@@ -51,8 +51,8 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         let (by_api, by_database) = (over(&api, &args).await.ok(), tasker(&e.db.url, &args).await.ok());
         assert_eq!(by_api, by_database, "{args:?}");
     }
-    let refused = over(&api, &["task", "enqueue", "shop.nothing"]).await.failed();
-    assert_eq!(refused, tasker(&e.db.url, &["task", "enqueue", "shop.nothing"]).await.failed());
+    let refused = over(&api, &["task", "enqueue", "test.nothing"]).await.failed();
+    assert_eq!(refused, tasker(&e.db.url, &["task", "enqueue", "test.nothing"]).await.failed());
     assert!(refused.contains("(TK002)"), "{refused}");
 }
 

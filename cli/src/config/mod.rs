@@ -211,17 +211,17 @@ impl Config {
                 ),
                 None => format!("there is no profile {name}: there is no configuration file"),
             };
-            return Err(
-                Error::new(message).or_hint("write [profiles.NAME] with api and api_key, or database_url")
-            );
+            return Err(Error::new(message)
+                .or_hint("write [profiles.NAME] with api and api_key (and api_ca), or database_url"));
         };
-        for (of_profile, key) in [("api", "api"), ("api_key", "api_key"), ("database_url", "database.url")] {
+        for of_profile in settings::PROFILE {
+            let key = if *of_profile == "database_url" { "database.url" } else { of_profile };
             if self.values.get(key).is_some_and(|(_, origin)| origin.rank() > rank) {
                 continue;
             }
             // The address of another place must not stand beside the profile's.
             self.values.remove(key);
-            if let Some(value) = profile.get(of_profile) {
+            if let Some(value) = profile.get(*of_profile) {
                 self.values.insert(key, (value.texts.clone(), Origin::Profile(name.clone(), rank)));
             }
         }

@@ -112,7 +112,7 @@ pub const OTHER_VARIABLES: &[&str] = &[
 ];
 
 /// What a `[profiles.NAME]` may set.
-pub const PROFILE: &[&str] = &["api", "api_key", "database_url"];
+pub const PROFILE: &[&str] = &["api", "api_key", "api_ca", "database_url"];
 
 const fn text(
     key: &'static str,

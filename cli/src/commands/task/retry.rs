@@ -15,10 +15,10 @@ use uuid::Uuid;
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The task's id; or choose many by the options below.
-    #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "ManyArgs"], conflicts_with_all = ["FilterArgs", "ManyArgs"])]
+    #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "all", "dry_run"], conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
     task_id: Option<Uuid>,
     /// Only this step.
-    #[arg(long, value_name = "STEP", conflicts_with_all = ["FilterArgs", "ManyArgs"])]
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
     step: Option<String>,
     #[command(flatten)]
     by: ByArgs,
