@@ -2,7 +2,7 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, migrate::MigrateArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, key::KeyCommand, migrate::MigrateArgs,
     orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, step::StepCommand,
     task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
@@ -112,6 +112,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
+    /// Make keys of the HTTP API.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
 }
