@@ -137,10 +137,10 @@ async fn steps(c: &mut Contract, engine: &Engine, id: &str) {
     assert_eq!(c.get("/v1/tasks/{task_id}/steps/{step}", &[id, "a"], "").await["error"]["message"], "boom");
     let moves = c.get("/v1/tasks/{task_id}/steps/{step}/transitions", &[id, "a"], "").await;
     assert_eq!(moves.as_array().unwrap().last().unwrap()["to_state"], "error");
-    assert_eq!(c.post("/v1/tasks/{task_id}/reset", &[id], json!({})).await["changed"], true);
+    assert_eq!(c.post("/v1/tasks/{task_id}/reset", &[id], json!({})).await["changed"], false);
     assert_eq!(
         c.post("/v1/tasks/{task_id}/steps/{step}/retry", &[id, "a"], json!({"by": "ana"})).await,
-        json!({"changed": false})
+        json!({"changed": true})
     );
     assert_eq!(
         c.post("/v1/tasks/{task_id}/steps/{step}/resolve", &[id, "a"], json!({"result": 1})).await,
@@ -241,8 +241,8 @@ async fn the_page_that_describes_it_needs_no_internet() {
     let names: Vec<&str> = names.collect();
     assert!(names.len() >= 3, "{}", page.text);
     for name in names {
-        assert!(name.starts_with("./"), "{name} is elsewhere");
-        assert_eq!(api.get(&format!("/docs/{}", &name[2..])).await.status, 200, "{name}");
+        assert!(!name.contains("//"), "{name} is elsewhere");
+        assert_eq!(api.get(&format!("/docs/{}", name.trim_start_matches("./"))).await.status, 200, "{name}");
     }
     assert!(api.get("/docs/swagger-initializer.js").await.text.contains("/openapi.json"));
 }

@@ -91,12 +91,7 @@ async fn tls_is_served_and_changed_certificates_are_taken() {
     .await;
     let breaker = tasker_core::breaker::Breaker::new(engine.pool(), api.health.clone());
     let wrong = TlsFiles { cert: key.0.clone(), key: tls.key };
-    let refused = tasker_api::Server::bind(
-        &ApiSettings { tls: Some(wrong), ..settings() },
-        engine.pool(),
-        breaker,
-        None,
-        Default::default(),
-    );
+    let wrong = ApiSettings { tls: Some(wrong), ..settings() };
+    let refused = tasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
     assert!(refused.await.unwrap_err().to_string().contains("PEM"));
 }

@@ -94,8 +94,8 @@ async fn a_broken_function_is_an_internal_problem_without_its_text() {
 #[tokio::test]
 async fn a_role_without_the_right_is_told_which_one_it_needs() {
     let engine = Engine::new().await;
-    sqlx::query("create role api_reader login in role tasker_readonly").execute(engine.pool()).await.ok();
-    let options = (*engine.pool().connect_options()).clone().username("api_reader");
+    sqlx::query("create role api_reader login password 'x' in role tasker_readonly").execute(engine.pool()).await.ok();
+    let options = (*engine.pool().connect_options()).clone().username("api_reader").password("x");
     let pool = sqlx::postgres::PgPoolOptions::new().connect_lazy_with(options);
     let api = serve_with(&pool, settings()).await;
     assert_eq!(api.get("/v1/queues").await.status, 200);
