@@ -52,6 +52,9 @@ async fn a_request_without_a_body(
 #[case(r#"{"namespace": "test", "name": "flow", "colour": "red"}"#, 400, "invalid_body")]
 #[case(r#"{"namespace": "test", "name": "flow", "run_at": "soon"}"#, 400, "invalid_body")]
 #[case(r#"{"namespace": "test"}"#, 400, "invalid_body")]
+#[case(r#"["test", "flow"]"#, 400, "invalid_body")]
+#[case(r#"{"namespace": "test", "name": "flow", "priority": 1.5}"#, 400, "invalid_body")]
+#[case(r#"{"namespace": "test", "name": "flow", "priority": 1e300}"#, 400, "invalid_body")]
 #[case(r#"{"namespace": "#, 400, "invalid_body")]
 #[case("", 400, "invalid_body")]
 #[tokio::test]
@@ -94,7 +97,10 @@ async fn a_broken_function_is_an_internal_problem_without_its_text() {
 #[tokio::test]
 async fn a_role_without_the_right_is_told_which_one_it_needs() {
     let engine = Engine::new().await;
-    sqlx::query("create role api_reader login password 'x' in role tasker_readonly").execute(engine.pool()).await.ok();
+    sqlx::query("create role api_reader login password 'x' in role tasker_readonly")
+        .execute(engine.pool())
+        .await
+        .ok();
     let options = (*engine.pool().connect_options()).clone().username("api_reader").password("x");
     let pool = sqlx::postgres::PgPoolOptions::new().connect_lazy_with(options);
     let api = serve_with(&pool, settings()).await;
