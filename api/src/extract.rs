@@ -3,7 +3,7 @@
 use crate::problem::Problem;
 use axum::{
     Json,
-    body::Body,
+    body::{Body, Bytes},
     extract::{
         FromRequest, FromRequestParts, Path, Query, Request,
         rejection::{JsonRejection, PathRejection},
@@ -14,6 +14,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Unexpected, Visitor},
 };
+use serde_json::{Map, Value};
 
 /// A JSON body.
 #[derive(Debug)]
@@ -35,7 +36,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Box<Problem>;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        match Json::<T>::from_request(request, state).await {
+        let (parts, body) = request.into_parts();
+        let whole = Request::from_parts(parts.clone(), body);
+        let bytes =
+            Bytes::from_request(whole, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+                _ => Problem::bad_request("invalid_body", rejection.body_text()),
+            })?;
+        // serde takes an array for a struct: its values in the order of the fields.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::bad_request(
+                "invalid_body",
+                "the body must be a JSON object; it is an array",
+            ));
+        }
+        match Json::<T>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) => Err(of_json(&rejection)),
         }
@@ -145,6 +160,12 @@ pub fn between<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
     u32::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number)).map(Some).ok_or_else(|| {
         serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}"))
     })
+}
+
+/// A struct from a JSON object: not from an array, which serde would take too.
+pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
+    let object = Map::<String, Value>::deserialize(from)?;
+    T::deserialize(Value::Object(object)).map_err(serde::de::Error::custom)
 }
 
 /// An integer, as JSON Schema sees one.

@@ -117,7 +117,9 @@ fn refine(document: &mut Value) {
     }
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         for (_, operation) in operations(item) {
-            for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            // Not by index, which would make them null where there are none.
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
                 // One that is not there is not null.
                 if let Value::Array(types) = &parameter["schema"]["type"] {
                     parameter["schema"]["type"] = types[0].clone();
@@ -167,7 +169,7 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
     if path.starts_with("/v1/") {
         let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false, "schema": {"type": "string"},
             "description": "A uuid that stands in the log and in the answer; one is made where there is none"});
-        match operation["parameters"].as_array_mut() {
+        match operation.get_mut("parameters").and_then(Value::as_array_mut) {
             Some(parameters) => parameters.push(parameter),
             None => operation["parameters"] = json!([parameter]),
         }

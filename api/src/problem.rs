@@ -217,6 +217,8 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
         problem = problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     match hint {
+        // The engine's own is about SQL.
+        _ if problem.code == "TK010" => problem.hint("POST /v1/templates/validate lists every problem."),
         Some(hint) => problem.hint(hint),
         None => problem,
     }

@@ -3,9 +3,9 @@
 use super::{Act, TaskAt, words};
 use crate::{
     access::Caller,
-    extract::{At, JsonBody, MaybeBody, Params, between, list, page_size},
+    extract::{At, JsonBody, MaybeBody, Params, between, list, object, page_size},
     layers::Correlation,
-    problem::Result,
+    problem::{Problem, Result},
     state::App,
 };
 use axum::{
@@ -16,7 +16,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tasker_client::{
     BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview, TaskSelection,
     TaskState, TaskStatus, Transitions,
@@ -31,6 +31,18 @@ pub struct Enqueued {
     pub task_id: Uuid,
 }
 
+/// A priority of 5.0 is an integer in JSON.
+fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
+    if let Some(priority) = body.get_mut("priority")
+        && let Some(number) = priority.as_f64().filter(|number| priority.is_f64() && number.fract() == 0.0)
+    {
+        // What does not fit is refused below, as it is when written without a point.
+        *priority = Value::from(number as i64);
+    }
+    NewTask::deserialize(Value::Object(body))
+        .map_err(|error| Problem::bad_request("invalid_body", error.to_string()))
+}
+
 /// Enqueues a task
 ///
 /// Without a correlation_id in the body, that of the request is the task's; the header traceparent too.
@@ -40,8 +52,9 @@ pub struct Enqueued {
 pub async fn create_task(
     State(app): State<App>,
     Extension(correlation): Extension<Correlation>,
-    JsonBody(mut task): JsonBody<NewTask>,
+    JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<impl IntoResponse> {
+    let mut task = new_task(body)?;
     task.correlation_id.get_or_insert(correlation.id);
     task.traceparent = task.traceparent.or(correlation.traceparent);
     let task_id = app.call(app.client().enqueue(&task)).await?;
@@ -273,6 +286,7 @@ pub async fn reset_task(
 #[serde(deny_unknown_fields)]
 pub struct Bulk {
     /// Which; at least one of its fields.
+    #[serde(deserialize_with = "object")]
     filter: TaskSelection,
     /// Tasks at most.
     #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
@@ -299,6 +313,7 @@ impl Bulk {
 #[serde(deny_unknown_fields)]
 pub struct Which {
     /// At least one of its fields.
+    #[serde(deserialize_with = "object")]
     filter: TaskSelection,
 }
 
