@@ -21,6 +21,11 @@ async fn world() -> (Engine, ApiServer) {
     (engine, api)
 }
 
+/// A task gets older from one call to the next.
+fn without_age(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with("enqueued")).collect()
+}
+
 #[tokio::test]
 async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
     let ((e, api), folder) = (world().await, Folder::new());
@@ -49,7 +54,7 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         vec!["health"],
     ] {
         let (by_api, by_database) = (over(&api, &args).await.ok(), tasker(&e.db.url, &args).await.ok());
-        assert_eq!(by_api, by_database, "{args:?}");
+        assert_eq!(without_age(&by_api), without_age(&by_database), "{args:?}");
     }
     let refused = over(&api, &["task", "enqueue", "test.nothing"]).await.failed();
     assert_eq!(refused, tasker(&e.db.url, &["task", "enqueue", "test.nothing"]).await.failed());
