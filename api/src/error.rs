@@ -29,6 +29,9 @@ pub enum Error {
     /// The JWKS.
     #[error("the JWKS cannot be used: {0}")]
     Jwks(String),
+    /// A route that does not say who may use it: a defect.
+    #[error("the routes of the HTTP API: {0}")]
+    Routes(String),
     /// Certificate or private key.
     #[error("TLS for the HTTP API: {0}")]
     Tls(String),

@@ -10,7 +10,10 @@ use axum::{
     },
     http::{StatusCode, Uri, header, request::Parts},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Unexpected, Visitor},
+};
 
 /// A JSON body.
 #[derive(Debug)]
@@ -47,7 +50,10 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
             http_body_is_empty(request.body()) && !request.headers().contains_key(header::CONTENT_TYPE);
         match none {
             true => Ok(Self(T::default())),
-            false => JsonBody::from_request(request, state).await.map(|JsonBody(body)| Self(body)),
+            false => {
+                let JsonBody(body) = JsonBody::<Option<T>>::from_request(request, state).await?;
+                Ok(Self(body.unwrap_or_default()))
+            }
         }
     }
 }
@@ -131,14 +137,44 @@ where
     words.collect::<Result<Vec<T>, _>>().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A number from `MIN` to `MAX`.
+/// A number from `MIN` to `MAX`, in a query or a body, where 5.0 is one as well.
 pub fn between<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
     from: D,
 ) -> Result<Option<u32>, D::Error> {
-    let number = u32::deserialize(from)?;
-    match (MIN..=MAX).contains(&number) {
-        true => Ok(Some(number)),
-        false => Err(serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}"))),
+    let number = from.deserialize_any(Whole)?;
+    u32::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number)).map(Some).ok_or_else(|| {
+        serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}"))
+    })
+}
+
+/// An integer, as JSON Schema sees one.
+struct Whole;
+
+impl Visitor<'_> for Whole {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an integer")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<i64, E> {
+        Ok(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<i64, E> {
+        // What is not exact in a double is out of every range here.
+        match number.fract() == 0.0 && number.abs() < 9e15 {
+            true => Ok(number as i64),
+            false => Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<i64, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

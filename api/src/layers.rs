@@ -109,6 +109,19 @@ fn tell(method: &'static str, route: String, response: &Response, took: Duration
         .increment(1);
 }
 
+/// Says what the metrics of the API mean.
+pub(crate) fn describe_metrics() {
+    metrics::describe_counter!(
+        "tasker_http_requests_total",
+        "Requests of the HTTP API by method, route, and status"
+    );
+    metrics::describe_histogram!(
+        "tasker_http_request_seconds",
+        metrics::Unit::Seconds,
+        "What requests of the HTTP API took; of a stream until it began"
+    );
+}
+
 /// Methods are a label: not any word that someone sends.
 fn known(method: &Method) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

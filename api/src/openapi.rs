@@ -29,7 +29,7 @@ use utoipa::OpenApi;
         (name = "analytics", description = "What was slow, how much was done, what failed"),
         (name = "health", description = "Whether it can be used"),
     ),
-    components(schemas(ProblemDetails))
+    components(schemas(ProblemDetails, crate::routes::system::HowStale))
 )]
 pub struct Document;
 
@@ -62,8 +62,7 @@ pub fn finish(document: utoipa::openapi::OpenApi, closed: bool) -> Value {
             }
         }
     }
-    let filter = &mut document["components"]["schemas"]["TaskSelection"];
-    filter["minProperties"] = json!(1);
+    refine(&mut document);
     if closed {
         let permissions: Vec<String> =
             Permission::ALL.iter().map(|p| format!("`{p}`: {}", p.explain().trim())).collect();
@@ -73,6 +72,77 @@ pub fn finish(document: utoipa::openapi::OpenApi, closed: bool) -> Value {
         });
     }
     document
+}
+
+/// What derived schemas cannot say.
+fn refine(document: &mut Value) {
+    // PostgreSQL stores every character but this one, wherever it stands.
+    const STORABLE: &str = "^[^\u{0}]*$";
+    let schemas = &mut document["components"]["schemas"];
+    schemas["Json"] = json!({"description": "Any JSON without the character \\u0000", "anyOf": [
+        {"type": ["null", "boolean", "number"]},
+        {"type": "string", "pattern": STORABLE},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
+        {"$ref": "#/components/schemas/JsonObject"},
+    ]});
+    schemas["JsonObject"] = json!({"type": "object", "propertyNames": {"pattern": STORABLE},
+        "additionalProperties": {"$ref": "#/components/schemas/Json"}});
+    schemas["NewTask"]["properties"]["context"] =
+        json!({"description": "The input of the task.", "$ref": "#/components/schemas/JsonObject"});
+    for (name, property) in [("Settle", "result"), ("SettleStep", "result"), ("SettleStep", "outcome")] {
+        let said = schemas[name]["properties"][property]["description"].clone();
+        schemas[name]["properties"][property] =
+            json!({"description": said, "$ref": "#/components/schemas/Json"});
+    }
+    let definition = json!({"$ref": "#/components/schemas/JsonObject"});
+    schemas["Definition"]["allOf"] = json!([definition]);
+    let filters = schemas["TaskSelection"]["properties"].as_object().into_iter().flat_map(Map::keys);
+    let one_of: Vec<Value> = filters
+        .map(|key| json!({"required": [key], "properties": {key.as_str(): {"not": {"type": "null"}}}}))
+        .collect();
+    schemas["TaskSelection"]["anyOf"] = json!(one_of);
+    for name in [
+        "NewTask",
+        "TaskSelection",
+        "Act",
+        "Bulk",
+        "Settle",
+        "SettleStep",
+        "NewDeadLetter",
+        "DeadLetterChange",
+    ] {
+        for property in schemas[name]["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+            storable(property, STORABLE);
+        }
+    }
+    for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for (_, operation) in operations(item) {
+            for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+                // One that is not there is not null.
+                if let Value::Array(types) = &parameter["schema"]["type"] {
+                    parameter["schema"]["type"] = types[0].clone();
+                }
+                storable(&mut parameter["schema"], STORABLE);
+            }
+        }
+    }
+    let stream = json!({"type": "object", "required": ["event", "data"], "properties": {
+        "id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}}});
+    for path in ["/v1/tasks/{task_id}/events", "/v1/events"] {
+        document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
+            stream.clone();
+    }
+}
+
+/// A text of any form must be one that can be stored.
+fn storable(schema: &mut Value, pattern: &str) {
+    let is_text = match &schema["type"] {
+        Value::Array(types) => types.contains(&json!("string")),
+        kind => kind == "string",
+    };
+    if is_text && ["format", "enum", "pattern"].iter().all(|key| schema.get(key).is_none()) {
+        schema["pattern"] = json!(pattern);
+    }
 }
 
 fn operations(item: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
@@ -95,8 +165,8 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
         }
     }
     if path.starts_with("/v1/") {
-        let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false, "schema": {"type": "string", "format": "uuid"},
-            "description": "Stands in the log and in the answer; one is made where there is none"});
+        let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false, "schema": {"type": "string"},
+            "description": "A uuid that stands in the log and in the answer; one is made where there is none"});
         match operation["parameters"].as_array_mut() {
             Some(parameters) => parameters.push(parameter),
             None => operation["parameters"] = json!([parameter]),

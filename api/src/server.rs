@@ -3,7 +3,7 @@
 use crate::{
     access::Access,
     error::{Error, Result},
-    layers::{Gate, admit, observe},
+    layers::{Gate, admit, describe_metrics, observe},
     openapi,
     problem::Problem,
     routes,
@@ -65,6 +65,7 @@ impl Server {
         metrics: Option<PrometheusHandle>,
         shutdown: CancellationToken,
     ) -> Result<Self> {
+        describe_metrics();
         let access = Access::open(settings).await?;
         let tls = match &settings.tls {
             Some(files) => Some((certificates(files).await?, files.clone())),
@@ -74,7 +75,7 @@ impl Server {
         let listener = std::net::TcpListener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let app = App::new(pool, breaker, settings, shutdown.clone());
-        let router = router(settings, app, access, metrics);
+        let router = router(settings, app, access, metrics)?;
         Ok(Self { listener, address, router, tls, shutdown })
     }
 
@@ -131,11 +132,16 @@ impl Server {
     }
 }
 
-fn router(settings: &ApiSettings, app: App, access: Access, metrics: Option<PrometheusHandle>) -> Router {
+fn router(
+    settings: &ApiSettings,
+    app: App,
+    access: Access,
+    metrics: Option<PrometheusHandle>,
+) -> Result<Router> {
     use utoipa::OpenApi;
     let (routes, document) =
         OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(routes::all()).split_for_parts();
-    let mut rules = openapi::rules(&document).unwrap_or_default();
+    let mut rules = openapi::rules(&document).map_err(Error::Routes)?;
     rules.open_paths = ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"].into();
     rules.needs.insert(
         (axum::http::Method::GET, "/metrics".to_owned()),
@@ -149,7 +155,7 @@ fn router(settings: &ApiSettings, app: App, access: Access, metrics: Option<Prom
         timeout: settings.request_timeout,
     };
     let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none"));
-    Router::new()
+    Ok(Router::new()
         .merge(routes)
         .route("/metrics", get(move || rendered(metrics.clone())))
         .route("/openapi.json", get(move || described(document.clone())))
@@ -161,7 +167,7 @@ fn router(settings: &ApiSettings, app: App, access: Access, metrics: Option<Prom
             Problem::internal("a handler panicked").into_response()
         }))
         .layer(middleware::from_fn(observe))
-        .with_state(app)
+        .with_state(app))
 }
 
 async fn rendered(metrics: Option<PrometheusHandle>) -> Response {

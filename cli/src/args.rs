@@ -2,9 +2,10 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, migrate::MigrateArgs,
-    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, step::StepCommand,
-    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, key::KeyCommand,
+    migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand,
+    step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs,
+    worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
@@ -112,6 +113,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// Measure this machine: no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
+    /// Make keys of the HTTP API.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
 }

@@ -51,12 +51,11 @@ pub fn install() -> Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Counts everything from here on, and serves it with the health of what runs, which it returns.
+/// Serves what is counted, and the health of what runs.
 ///
 /// # Errors
 /// The address is taken or not of this machine.
-pub fn serve(address: SocketAddr) -> Result<Health> {
-    let handle = install()?;
+pub fn serve(address: SocketAddr, handle: PrometheusHandle, health: Health) -> Result<()> {
     let listen = || {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -65,10 +64,9 @@ pub fn serve(address: SocketAddr) -> Result<Health> {
     let listener = listen().map_err(|error: std::io::Error| {
         Error::from(error).context(format!("cannot serve metrics on {address}"))
     })?;
-    let health = Health::new();
-    tokio::spawn(accept(listener, handle, health.clone()));
+    tokio::spawn(accept(listener, handle, health));
     tracing::info!("metrics on http://{address}/metrics, health on http://{address}/health");
-    Ok(health)
+    Ok(())
 }
 
 async fn accept(listener: TcpListener, handle: PrometheusHandle, health: Health) {

@@ -41,10 +41,23 @@ struct Process {
     address: String,
 }
 
+/// Free a moment ago.
+async fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return String::new() };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 impl Process {
     async fn start(url: &str, args: &[&str]) -> Self {
-        // Free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        let address = free_address().await;
         let child =
             start(command(Some(url), &std::env::temp_dir(), &[args, &["--metrics", &address]].concat()));
         let process = Self { child, address };
@@ -56,12 +69,7 @@ impl Process {
     }
 
     async fn get(&self, path: &str) -> String {
-        let Ok(mut stream) = TcpStream::connect(&self.address).await else { return String::new() };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        get(&self.address, path).await
     }
 
     async fn metrics(&self) -> Exported {
@@ -189,7 +197,9 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     let (db, folder) = (TestDb::new().await, Folder::new());
     templates(&db, &folder).await;
     let (_, url) = db.login(&["tasker_orchestrator"]).await;
-    let orchestrator = Process::start(&url, &["orchestrator"]).await;
+    let api = free_address().await;
+    let orchestrator = Process::start(&url, &["orchestrator", "--http", &api]).await;
+    eventually("the API", PATIENCE, async || get(&api, "/health").await.starts_with("HTTP/1.1 200")).await;
     for kind in ["queues", "tasks", "dead_letters"] {
         orchestrator.counts("tasker_gauges_read_timestamp_seconds", &[("kind", kind)], 1.0).await;
     }

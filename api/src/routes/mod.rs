@@ -56,6 +56,11 @@ pub fn name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Err
 
 fn short<'de, D: Deserializer<'de>>(from: D, longest: usize) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
+    if text.as_ref().is_some_and(|text| text.contains('\0')) {
+        return Err(serde::de::Error::custom(
+            "a text has the character \\u0000, which PostgreSQL cannot store",
+        ));
+    }
     match text.as_ref().map_or(0, |text| text.chars().count()) {
         length if length > longest => Err(serde::de::Error::custom(format!(
             "a text of {length} characters is too long here: at most {longest}"

@@ -8,7 +8,7 @@ use crate::{
     state::App,
 };
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use tasker_client::{
     Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput, WorkerOverview,
@@ -67,9 +67,16 @@ pub async fn resume_namespace(
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// Null: any number.
-    #[schema(required, minimum = 1, maximum = 2_147_483_647)]
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(value_type = Option<u32>, required, minimum = 1, maximum = 2_147_483_647)]
+    #[serde(deserialize_with = "depth")]
     max_depth: Option<i32>,
+}
+
+fn depth<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<i32>, D::Error> {
+    #[derive(Deserialize)]
+    struct Depth(#[serde(deserialize_with = "between::<_, 1, 2_147_483_647>")] Option<u32>);
+    let depth = Option::<Depth>::deserialize(from)?.and_then(|Depth(depth)| depth);
+    Ok(depth.and_then(|depth| i32::try_from(depth).ok()))
 }
 
 /// A namespace's limit.

@@ -1,10 +1,12 @@
 //! The commands, one module each.
 
+pub mod api_args;
 mod bench;
 pub mod completions;
 pub mod config;
 pub mod dlq;
 mod health;
+pub mod key;
 pub mod migrate;
 pub mod orchestrator;
 mod paging;
@@ -50,6 +52,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Prune(args) => prune::run(args, globals).await,
         Command::Config(command) => config::run(command, globals),
         Command::Bench(args) => bench::run(args, globals).await,
+        Command::Key(command) => key::run(command, globals),
         Command::Completions(args) => completions::run(args),
     }
 }

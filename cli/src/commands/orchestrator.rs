@@ -1,6 +1,9 @@
 //! `tasker orchestrator`: a process of its own.
 
-use super::service::{PATIENCE, ServiceArgs};
+use super::{
+    api_args::{self, ApiArgs},
+    service::{PATIENCE, ServiceArgs, Started},
+};
 use crate::{
     args::Globals,
     database::{Database, close},
@@ -11,6 +14,7 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::process::ExitCode;
+use tasker_api::Server;
 use tasker_core::breaker::Breaker;
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 
@@ -19,6 +23,8 @@ use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 pub struct OrchestratorArgs {
     #[command(flatten)]
     service: ServiceArgs,
+    #[command(flatten)]
+    api: ApiArgs,
     /// Messages or steps in one transaction at most.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch_size: u32,
@@ -26,18 +32,29 @@ pub struct OrchestratorArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> {
-    let (shutdown, health) = args.service.start(logging::FULL, "tasker-orchestrator")?;
+    let Started { shutdown, health, metrics } =
+        args.service.start(logging::FULL, "tasker-orchestrator", !args.api.is_off())?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
     tasker_core::schema::check(&pool).await?;
-    let orchestrator = build(&pool, Breaker::new(&pool, health), &args.service, args.batch_size);
+    let breaker = Breaker::new(&pool, health);
+    // A child, so that the end of the orchestrator ends the API too.
+    let stop = shutdown.child_token();
+    let api = args.api.bind(&pool, &breaker, metrics, args.service.poll_only, &stop).await?;
+    let orchestrator = build(&pool, breaker, &args.service, args.batch_size);
     if globals.json {
-        output::print_json(&json!({"orchestrator_id": orchestrator.id()}))?;
+        let url = api.as_ref().map(Server::url);
+        output::print_json(&json!({"orchestrator_id": orchestrator.id(), "api": url}))?;
     }
-    orchestrator.run(shutdown).await?;
+    let api = tokio::spawn(api_args::serve(api));
+    let ended = orchestrator.run(shutdown).await;
+    stop.cancel();
+    let served = api.await?;
     close(&pool).await;
+    ended?;
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@ use crate::{
     metrics, signals, units,
 };
 use clap::Args;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::{net::SocketAddr, time::Duration};
 use tasker_core::health::Health;
 use tokio_util::sync::CancellationToken;
@@ -31,18 +32,30 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// Starts the log, the traces, the signals, and the metrics. `service` is the name in the traces. The token is cancelled by SIGTERM or ctrl-c; the health
-    /// is for what runs.
+    /// Starts the log, the traces, the signals, and the metrics, which are counted where they are served or `counts`.
+    /// `service` is the name in the traces.
     ///
     /// # Errors
     /// RUST_LOG is not a filter, or the address of the metrics cannot be used.
-    pub fn start(&self, log: &str, service: &'static str) -> Result<(CancellationToken, Health)> {
+    pub fn start(&self, log: &str, service: &'static str, counts: bool) -> Result<Started> {
         logging::start(self.log, log, Some(service))?;
         let shutdown = signals::shutdown()?;
-        let health = match self.metrics {
-            Some(address) => metrics::serve(address)?,
-            None => Health::new(),
-        };
-        Ok((shutdown, health))
+        let metrics = (counts || self.metrics.is_some()).then(metrics::install).transpose()?;
+        let health = Health::new();
+        if let (Some(address), Some(metrics)) = (self.metrics, &metrics) {
+            metrics::serve(address, metrics.clone(), health.clone())?;
+        }
+        Ok(Started { shutdown, health, metrics })
     }
+}
+
+/// What a process has from its start on.
+#[derive(Debug)]
+pub struct Started {
+    /// Cancelled by SIGTERM or ctrl-c.
+    pub shutdown: CancellationToken,
+    /// For what runs.
+    pub health: Health,
+    /// What is counted.
+    pub metrics: Option<PrometheusHandle>,
 }

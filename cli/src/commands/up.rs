@@ -1,8 +1,9 @@
 //! `tasker up`: everything in one process, until ctrl-c.
 
 use super::{
+    api_args::{self, ApiArgs},
     orchestrator,
-    service::ServiceArgs,
+    service::{ServiceArgs, Started},
     worker::{self, LimitArgs},
 };
 use crate::{
@@ -16,7 +17,8 @@ use clap::Args;
 use serde_json::json;
 use sqlx::PgPool;
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
-use tasker_core::{breaker::Breaker, client, health::Health, pooler::InTransaction};
+use tasker_api::Server;
+use tasker_core::{breaker::Breaker, client, pooler::InTransaction};
 use tasker_embedded::Embedded;
 use tasker_queues::MigrationReport;
 use tokio::task::JoinSet;
@@ -36,16 +38,18 @@ pub struct UpArgs {
     limits: LimitArgs,
     #[command(flatten)]
     service: ServiceArgs,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: UpArgs, globals: &Globals) -> Result<ExitCode> {
-    let (shutdown, health) = args.service.start(logging::QUIET, "tasker")?;
-    let Some(started) = shutdown.run_until_cancelled(start(globals)).await else {
+    let process = args.service.start(logging::QUIET, "tasker", !args.api.is_off())?;
+    let Some(started) = process.shutdown.run_until_cancelled(start(globals)).await else {
         return Ok(ExitCode::SUCCESS);
     };
     let (database, mut server) = started?;
-    let result = serve(&args, globals, &database, server.as_mut(), health, &shutdown).await;
+    let result = serve(&args, globals, &database, server.as_mut(), process).await;
     let stopped = match server {
         Some(server) => server.stop().await,
         None => Ok(()),
@@ -78,16 +82,21 @@ async fn serve(
     globals: &Globals,
     database: &Database,
     server: Option<&mut Embedded>,
-    health: Health,
-    shutdown: &CancellationToken,
+    process: Started,
 ) -> Result<()> {
+    let Started { shutdown, health, metrics } = process;
     let pool = orchestrator::connect(database).await?;
     let report = tasker_queues::migrate(&pool).await?;
-    greet(globals, database, server.as_deref(), &report, args.no_worker)?;
     // A child, so that the end of one part can stop the others.
     let stop = shutdown.child_token();
-    let mut parts = JoinSet::new();
     let breaker = Breaker::new(&pool, health);
+    let api = args.api.bind(&pool, &breaker, metrics, args.service.poll_only, &stop).await?;
+    let url = api.as_ref().map(Server::url);
+    greet(globals, database, server.as_deref(), &report, args.no_worker, url.as_deref())?;
+    let mut parts = JoinSet::new();
+    if api.is_some() {
+        parts.spawn(api_args::serve(api));
+    }
     let orchestrator = orchestrator::build(&pool, breaker.clone(), &args.service, 500);
     let token = stop.clone();
     parts.spawn(async move { orchestrator.run(token).await.map_err(Error::from) });
@@ -191,6 +200,7 @@ fn greet(
     server: Option<&Embedded>,
     report: &MigrationReport,
     no_worker: bool,
+    api: Option<&str>,
 ) -> Result<()> {
     let psql = server.map(psql_line);
     if globals.json {
@@ -200,6 +210,7 @@ fn greet(
             "psql": psql,
             "schema": report.schema.version,
             "worker": !no_worker,
+            "api": api,
         }));
     }
     let place = match server {
@@ -208,7 +219,11 @@ fn greet(
     };
     let parts = if no_worker { "an orchestrator runs" } else { "an orchestrator and a worker run" };
     let change = if report.schema.up_to_date() { "up to date" } else { "installed" };
-    let mut text = format!("{place}\nschema tasker is {change}: {}\n{parts}\n\n", report.schema.version);
+    let mut text = format!("{place}\nschema tasker is {change}: {}\n{parts}\n", report.schema.version);
+    if let Some(api) = api {
+        text.push_str(&format!("the HTTP API is {api}, described at {api}/docs\n"));
+    }
+    text.push('\n');
     if let Some(psql) = psql {
         text.push_str(&format!("  {psql}\n\n"));
     }

@@ -1,6 +1,6 @@
 //! `tasker worker`: a process of its own with the built-in handlers; `tasker worker list`: those that run.
 
-use super::service::{PATIENCE, ServiceArgs};
+use super::service::{PATIENCE, ServiceArgs, Started};
 use crate::{
     args::Globals,
     database::{Database, close},
@@ -64,7 +64,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
     if let Some(WorkerCommand::List) = args.command {
         return list(globals).await;
     }
-    let (shutdown, health) = args.service.start(logging::FULL, "tasker-worker")?;
+    let Started { shutdown, health, .. } = args.service.start(logging::FULL, "tasker-worker", false)?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };

@@ -1,0 +1,97 @@
+//! Limits, TLS, and what is counted.
+
+use crate::server::{TestFile, serve_with, settings};
+use rcgen::generate_simple_self_signed;
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
+use tasker_api::{ApiSettings, TlsFiles};
+use tasker_tests::{engine::Engine, eventually};
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused() {
+    let engine = Engine::new().await;
+    let api = serve_with(engine.pool(), ApiSettings { max_body_bytes: 1024, ..settings() }).await;
+    let body = json!({"namespace": "test", "name": "flow", "context": {"text": "x".repeat(2000)}});
+    assert_eq!(api.post("/v1/tasks", body).await.problem(), (413, "body_too_large".to_owned()));
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_is_cancelled_in_the_database_too() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let api =
+        serve_with(engine.pool(), ApiSettings { request_timeout: Duration::from_secs(1), ..settings() })
+            .await;
+    engine
+        .break_function("task_status", "if not found then", "perform pg_sleep(60); if not found then")
+        .await;
+    let started = Instant::now();
+    let answer = api.get("/v1/tasks/00000000-0000-0000-0000-000000000000/status").await;
+    assert_eq!(answer.problem(), (504, "timeout".to_owned()));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let running = "select count(*) = 0 from pg_stat_activity where application_name = 'tasker-api' and state = 'active'";
+    eventually("nothing runs any more", Duration::from_secs(10), async || {
+        sqlx::query_scalar::<_, bool>(running).fetch_one(engine.pool()).await.unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_requests_than_there_are_places_are_refused() {
+    let engine = Engine::new().await;
+    let api = serve_with(engine.pool(), ApiSettings { max_requests: 0, ..settings() }).await;
+    let answer = api.get("/v1/queues").await;
+    assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(api.get("/health/live").await.status, 200, "watchers are answered all the same");
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_its_request_is_disconnected() {
+    let engine = Engine::new().await;
+    let api = serve_with(engine.pool(), settings()).await;
+    let address = api.url.trim_start_matches("http://").to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map(|_| ())
+    });
+    // Not the timeout of the read, which is longer: the server has closed it.
+    read.await.unwrap().ok();
+    assert_eq!(api.get("/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn tls_is_served_and_changed_certificates_are_taken() {
+    let engine = Engine::new().await;
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let made = || generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let (first, second) = (made(), made());
+    let (cert, key) = (TestFile::new(&first.cert.pem()), TestFile::new(&first.signing_key.serialize_pem()));
+    let tls = TlsFiles { cert: cert.0.clone(), key: key.0.clone() };
+    let api = serve_with(engine.pool(), ApiSettings { tls: Some(tls.clone()), ..settings() }).await;
+    let trusting = |pem: String| {
+        let root = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+        reqwest::Client::builder().tls_certs_only([root]).build().unwrap()
+    };
+    let url = format!("{}/health", api.url);
+    assert!(url.starts_with("https://"));
+    assert_eq!(trusting(first.cert.pem()).get(&url).send().await.unwrap().status(), 200);
+    assert!(trusting(second.cert.pem()).get(&url).send().await.is_err());
+    std::fs::write(&cert.0, second.cert.pem()).unwrap();
+    std::fs::write(&key.0, second.signing_key.serialize_pem()).unwrap();
+    eventually("the new certificate is shown", Duration::from_secs(30), async || {
+        trusting(second.cert.pem()).get(&url).send().await.is_ok()
+    })
+    .await;
+    let breaker = tasker_core::breaker::Breaker::new(engine.pool(), api.health.clone());
+    let wrong = TlsFiles { cert: key.0.clone(), key: tls.key };
+    let wrong = ApiSettings { tls: Some(wrong), ..settings() };
+    let refused = tasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
+    assert!(refused.await.unwrap_err().to_string().contains("PEM"));
+}

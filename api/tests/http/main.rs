@@ -1,0 +1,11 @@
+//! The HTTP API against a real database, as a client sees it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod contract;
+mod events;
+mod limits;
+mod outage;
+mod problems;
+mod server;
+mod tokens;

@@ -1,0 +1,138 @@
+//! JWT: what is accepted, and all that is not.
+
+use crate::server::{Answer, Api, TestFile, serve_with, settings};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
+use rstest::rstest;
+use serde_json::{Value, json};
+use tasker_api::ApiSettings;
+use tasker_tests::{WebServer, engine::Engine};
+use uuid::Uuid;
+
+const RSA: &str = include_str!("rsa_of_the_tests.pem");
+
+fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
+    let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
+    jwk.common.key_id = Some(id.to_owned());
+    serde_json::to_value(jwk).unwrap()
+}
+
+/// A new Ed25519 key, in the PKCS #8 form without its public half.
+fn edwards() -> EncodingKey {
+    const HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    let der = [&HEAD[..], Uuid::new_v4().as_bytes(), Uuid::new_v4().as_bytes()].concat();
+    EncodingKey::from_ed_der(&der)
+}
+
+fn claims() -> Value {
+    json!({"sub": "ana", "iss": "https://issuer", "aud": ["tasker"], "exp": get_current_timestamp() + 60, "scope": "openid system:read"})
+}
+
+fn token(key: &EncodingKey, algorithm: Algorithm, id: &str, claims: &Value) -> String {
+    encode(&Header { kid: Some(id.to_owned()), ..Header::new(algorithm) }, claims, key).unwrap()
+}
+
+async fn api(engine: &Engine, jwks: &str) -> Api {
+    let settings = ApiSettings {
+        jwks: Some(jwks.to_owned()),
+        jwt_issuer: Some("https://issuer".to_owned()),
+        jwt_audience: Some("tasker".to_owned()),
+        ..settings()
+    };
+    serve_with(engine.pool(), settings).await
+}
+
+async fn ask(api: &mut Api, token: String) -> Answer {
+    api.key = Some(token);
+    api.get("/v1/queues").await
+}
+
+#[tokio::test]
+async fn tokens_of_both_algorithms_open_what_they_allow() {
+    let engine = Engine::new().await;
+    let (ed, rsa) = (edwards(), EncodingKey::from_rsa_pem(RSA.as_bytes()).unwrap());
+    let set = json!({"keys": [jwk(&ed, Algorithm::EdDSA, "ed"), jwk(&rsa, Algorithm::RS256, "rsa"), {"kty": "oct", "k": "AA"}]});
+    let file = TestFile::new(&set.to_string());
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    for (key, algorithm, id) in [(&ed, Algorithm::EdDSA, "ed"), (&rsa, Algorithm::RS256, "rsa")] {
+        assert_eq!(ask(&mut api, token(key, algorithm, id, &claims())).await.status, 200, "{id}");
+        assert_eq!(api.get("/v1/tasks").await.problem(), (403, "forbidden".to_owned()));
+        let mut more = claims();
+        more["permissions"] = json!(["tasks:read"]);
+        assert_eq!(ask(&mut api, token(key, algorithm, id, &more)).await.status, 200);
+        assert_eq!(api.get("/v1/tasks").await.status, 200);
+    }
+}
+
+#[rstest]
+#[case("/exp", json!(1_000_000), "expired")]
+#[case("/exp", Value::Null, "lacks a claim")]
+#[case("/nbf", json!(99_999_999_999_u64), "not valid yet")]
+#[case("/iss", json!("https://other"), "issuer")]
+#[case("/iss", Value::Null, "lacks a claim")]
+#[case("/aud", json!(["other"]), "audience")]
+#[case("/aud", Value::Null, "lacks a claim")]
+#[tokio::test]
+async fn a_token_with_a_wrong_claim_is_refused(
+    #[case] claim: &str,
+    #[case] value: Value,
+    #[case] said: &str,
+) {
+    let engine = Engine::new().await;
+    let key = edwards();
+    let file = TestFile::new(&json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string());
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let mut claims = claims();
+    match value {
+        Value::Null => drop(claims.as_object_mut().unwrap().remove(&claim[1..])),
+        value => claims[&claim[1..]] = value,
+    }
+    let answer = ask(&mut api, token(&key, Algorithm::EdDSA, "ed", &claims)).await;
+    assert_eq!(answer.problem(), (401, "unauthorized".to_owned()));
+    assert!(answer.json()["detail"].as_str().unwrap().contains(said), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_signed_by_its_key_is_refused() {
+    let engine = Engine::new().await;
+    let rsa = EncodingKey::from_rsa_pem(RSA.as_bytes()).unwrap();
+    let public = jwk(&rsa, Algorithm::RS256, "rsa");
+    let file = TestFile::new(&json!({"keys": [public]}).to_string());
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let good = token(&rsa, Algorithm::RS256, "rsa", &claims());
+    assert_eq!(ask(&mut api, good.clone()).await.status, 200);
+    let payload = good.split('.').nth(1).unwrap();
+    // {"alg":"none","kid":"rsa"}
+    let none = format!("eyJhbGciOiJub25lIiwia2lkIjoicnNhIn0.{payload}.");
+    // The public key taken for a secret, in the form that attackers have it.
+    let hmac = EncodingKey::from_secret(public["n"].as_str().unwrap().as_bytes());
+    let forged = [
+        none,
+        token(&hmac, Algorithm::HS256, "rsa", &claims()),
+        token(&rsa, Algorithm::RS512, "rsa", &claims()),
+        token(&edwards(), Algorithm::EdDSA, "rsa", &claims()),
+        token(&rsa, Algorithm::RS256, "other", &claims()),
+        format!("{}A", good),
+        "a.b.c".to_owned(),
+    ];
+    for token in forged {
+        assert_eq!(ask(&mut api, token.clone()).await.problem(), (401, "unauthorized".to_owned()), "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_jwks_is_fetched_from_loopback_but_elsewhere_by_https_only() {
+    let engine = Engine::new().await;
+    let key = edwards();
+    let set: &'static str = json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string().leak();
+    let web = WebServer::start(vec![(200, set)].leak()).await;
+    let mut api = api(&engine, &format!("http://{}/jwks", web.address)).await;
+    assert_eq!(ask(&mut api, token(&key, Algorithm::EdDSA, "ed", &claims())).await.status, 200);
+    for _ in 0..5 {
+        assert_eq!(ask(&mut api, token(&key, Algorithm::EdDSA, "new", &claims())).await.status, 401);
+    }
+    assert_eq!(web.requests().len(), 1, "unknown keys do not make it ask again at once");
+    let breaker = tasker_core::breaker::Breaker::new(engine.pool(), tasker_core::health::Health::new());
+    let plain = ApiSettings { jwks: Some("http://issuer.example/jwks".to_owned()), ..settings() };
+    let refused = tasker_api::Server::bind(&plain, engine.pool(), breaker, None, Default::default()).await;
+    assert!(refused.unwrap_err().to_string().contains("https"));
+}

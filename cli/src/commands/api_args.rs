@@ -1,0 +1,154 @@
+//! The HTTP API of `tasker orchestrator` and `tasker up`.
+
+use crate::{
+    error::{Error, Result},
+    units,
+};
+use clap::Args;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use tasker_api::{ApiSettings, Server, TlsFiles};
+use tasker_core::breaker::Breaker;
+use tokio_util::sync::CancellationToken;
+
+/// Where the API listens when nothing is said.
+const DEFAULT: &str = "127.0.0.1:8410";
+
+/// Where to listen, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            text => text.parse().map(Self::At).map_err(|_| {
+                format!(
+                    "write it as ADDRESS:PORT with an IP address, such as {DEFAULT} or 0.0.0.0:8410, or off"
+                )
+            }),
+        }
+    }
+}
+
+/// Options of the HTTP API.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP API")]
+pub struct ApiArgs {
+    /// Serve the HTTP API there, or off [default: 127.0.0.1:8410, unless another process has it].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<Listen>,
+    /// The certificate chain, a PEM file, read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "http_tls_key")]
+    pub http_tls_cert: Option<PathBuf>,
+    /// The private key of the certificate.
+    #[arg(long, value_name = "FILE", requires = "http_tls_cert")]
+    pub http_tls_key: Option<PathBuf>,
+    /// Let in who has a key of this file (see `tasker key new`), read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub http_keys: Option<PathBuf>,
+    /// Let in who has a JWT (RS256 or EdDSA) signed by a key of this JWKS.
+    #[arg(long, value_name = "URL|FILE")]
+    pub http_jwks: Option<String>,
+    /// What `iss` of a JWT must be.
+    #[arg(long, value_name = "TEXT", requires = "http_jwks")]
+    pub http_jwt_issuer: Option<String>,
+    /// What `aud` of a JWT must have.
+    #[arg(long, value_name = "TEXT", requires = "http_jwks")]
+    pub http_jwt_audience: Option<String>,
+    /// Refuse larger bodies.
+    #[arg(long, value_name = "BYTES", default_value_t = 2 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
+    pub http_max_body_bytes: u32,
+    /// How long a request may take, in the database too.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::parse_duration)]
+    pub http_request_timeout: Duration,
+}
+
+impl ApiArgs {
+    /// Whether it is not wanted.
+    pub fn is_off(&self) -> bool {
+        self.http == Some(Listen::Off)
+    }
+
+    /// The settings, and whether the address was asked for; none: off.
+    fn settings(&self, pooled: bool) -> Result<Option<(ApiSettings, bool)>> {
+        let listen = match self.http {
+            Some(Listen::Off) => return Ok(None),
+            Some(Listen::At(address)) => address,
+            None => DEFAULT.parse()?,
+        };
+        let mut settings = ApiSettings::new(listen);
+        settings.tls = match (&self.http_tls_cert, &self.http_tls_key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert: cert.clone(), key: key.clone() }),
+            (None, None) => None,
+            _ => {
+                return Err(Error::new("TLS needs a certificate and its key")
+                    .or_hint("give --http-tls-cert and --http-tls-key, or neither"));
+            }
+        };
+        settings.keys.clone_from(&self.http_keys);
+        settings.jwks.clone_from(&self.http_jwks);
+        settings.jwt_issuer.clone_from(&self.http_jwt_issuer);
+        settings.jwt_audience.clone_from(&self.http_jwt_audience);
+        settings.max_body_bytes = usize::try_from(self.http_max_body_bytes)?;
+        settings.request_timeout = self.http_request_timeout;
+        settings.pooled = pooled;
+        Ok(Some((settings, self.http.is_some())))
+    }
+
+    /// Takes the address; none where it is off, or where another process has the one that nobody asked for.
+    ///
+    /// # Errors
+    /// The address that was asked for is taken or open to others without keys; files that cannot be used.
+    pub async fn bind(
+        &self,
+        pool: &PgPool,
+        breaker: &Breaker,
+        metrics: Option<PrometheusHandle>,
+        pooled: bool,
+        stop: &CancellationToken,
+    ) -> Result<Option<Server>> {
+        let Some((settings, asked)) = self.settings(pooled)? else { return Ok(None) };
+        match Server::bind(&settings, pool, breaker.clone(), metrics, stop.clone()).await {
+            Ok(server) => Ok(Some(server)),
+            Err(error) if error.is_address_taken() && !asked => {
+                tracing::warn!(
+                    "{error}: another process serves it there; this one goes on without (--http chooses another address)"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Serves until its token is cancelled; nothing where there is no API.
+///
+/// # Errors
+/// The address is lost.
+pub async fn serve(api: Option<Server>) -> Result<()> {
+    match api {
+        Some(server) => Ok(server.run().await?),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_or_off() {
+        assert_eq!("off".parse(), Ok(Listen::Off));
+        assert_eq!("[::1]:80".parse(), Ok(Listen::At("[::1]:80".parse().unwrap())));
+        assert!("8410".parse::<Listen>().unwrap_err().contains("ADDRESS:PORT"));
+    }
+}
