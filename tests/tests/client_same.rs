@@ -1,0 +1,197 @@
+//! Both clients of one database: what they read is the same, and what they are refused is refused in the same words.
+
+use serde_json::json;
+use std::time::Duration;
+use tasker_client::{
+    By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, Instances, NewTask, Page, Sample,
+    StepFilter, TaskSelection, TaskState,
+};
+use tasker_tests::{
+    ApiServer,
+    engine::{Engine, flow, growing_flow, pick},
+};
+use uuid::Uuid;
+
+const ANA: By<'_> = By { who: Some("ana"), reason: Some("by telephone") };
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> (String, String, Option<String>) {
+    match result {
+        Err(Error::Refused { code, message, hint }) => (code, message, hint),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A database with something of everything, and both clients of it.
+struct Both {
+    engine: Engine,
+    database: DatabaseClient,
+    http: HttpClient,
+    _api: ApiServer,
+}
+
+impl Both {
+    async fn new() -> Self {
+        let engine = Engine::new().await;
+        let pool = engine.pool();
+        let api = ApiServer::start(pool).await;
+        let (database, http) = (DatabaseClient::new(pool.clone()), HttpClient::new(&api.url, None).unwrap());
+        Self { database, http, _api: api, engine }
+    }
+}
+
+/// Both ways of one call.
+macro_rules! both {
+    ($both:expr, |$client:ident| $call:expr) => {{
+        let $client: &dyn Client = &$both.database;
+        let by_database = $call.await;
+        let $client: &dyn Client = &$both.http;
+        (by_database, $call.await)
+    }};
+}
+
+/// Both ways give the same value.
+macro_rules! same {
+    ($both:expr, |$client:ident| $call:expr) => {{
+        let (by_database, by_http) = both!($both, |$client| $call);
+        let by_database = by_database.unwrap();
+        assert_eq!(by_http.unwrap(), by_database, "{}", stringify!($call));
+        by_database
+    }};
+}
+
+/// Both ways are refused in the same words.
+macro_rules! refused {
+    ($both:expr, $code:literal, |$client:ident| $call:expr) => {{
+        let (by_database, by_http) = both!($both, |$client| $call);
+        let by_database = refusal(by_database);
+        assert_eq!(refusal(by_http), by_database, "{}", stringify!($call));
+        assert_eq!(by_database.0, $code, "{}", stringify!($call));
+    }};
+}
+
+#[tokio::test]
+async fn whatever_is_read_is_the_same_both_ways() {
+    let both = Both::new().await;
+    let engine = &both.engine;
+    let steps: &[(&str, &str, &[&str])] =
+        &[("cut", "batchable", &[]), ("part", "batch_worker", &["cut"]), ("total", "deferred", &["part"])];
+    engine.apply(growing_flow(steps)).await;
+    let id = engine.start().await;
+    let cut = pick(&engine.claim(1).await, "cut");
+    assert_eq!(engine.split(&cut, json!([1, {"file": "b & c"}, null])).await, "accepted");
+    engine.process().await;
+    engine.drain().await;
+    assert_eq!(engine.task_state(id).await, "complete");
+    sqlx::query("update tasker.steps set duration_ms = 12.5 where task_id = $1")
+        .bind(id)
+        .execute(engine.pool())
+        .await
+        .unwrap();
+    let entry = both.database.add_dead_letter(id, Some("ünïcödé"), ANA).await.unwrap();
+    both.database.pause_namespace("test", ANA).await.unwrap();
+    engine.enqueue(json!({})).await;
+
+    let health = same!(both, |c| c.health());
+    assert!(health.healthy && health.schema.is_some(), "{health:?}");
+    let done = TaskSelection { states: Some(vec![TaskState::Complete]), ..TaskSelection::default() };
+    assert_eq!(same!(both, |c| c.list_tasks(&done, &Page::first(5))).items.len(), 1);
+    assert_eq!(same!(both, |c| c.count_tasks(&done)), 1);
+    same!(both, |c| c.task(id));
+    same!(both, |c| c.task_status(id));
+    same!(both, |c| c.task_result(id)).unwrap();
+    for instances in [Instances::All, Instances::Few(0), Instances::Few(2), Instances::Few(10)] {
+        let graph = same!(both, |c| c.task_graph(id, instances));
+        assert_eq!(graph.batches[0].instances, 3);
+    }
+    same!(both, |c| c.task_transitions(id));
+    assert_eq!(same!(both, |c| c.list_batches(id)).len(), 1);
+    assert_eq!(same!(both, |c| c.list_steps(id, &StepFilter::default(), &Page::first(50))).items.len(), 5);
+    same!(both, |c| c.step(id, "part_002"));
+    same!(both, |c| c.step_transitions(id, "part_002"));
+    same!(both, |c| c.wait(id, Duration::from_secs(1)));
+    same!(both, |c| c.list_templates(Some("test")));
+    same!(both, |c| c.template("test", "flow", None)).unwrap();
+    same!(both, |c| c.list_namespaces());
+    same!(both, |c| c.dead_letter(entry));
+    same!(both, |c| c.list_dead_letters(&DeadLetterFilter::default(), &Page::first(5)));
+    same!(both, |c| c.count_dead_letters());
+    let sample = Sample { namespace: Some("test".to_owned()), ..Sample::default() };
+    assert!(!same!(both, |c| c.slowest_steps(&sample, 5)).is_empty());
+    assert!(!same!(both, |c| c.throughput(&sample, Duration::from_secs(60))).is_empty());
+    assert!(!same!(both, |c| c.failure_rates(&sample, 5)).is_empty());
+    // Ages differ between two looks.
+    let (by_database, by_http) = both!(both, |c| c.list_queues());
+    let names = |queues: Vec<tasker_client::QueueOverview>| -> Vec<_> {
+        queues.into_iter().map(|q| (q.queue, q.depth, q.total, q.paused_at, q.pause_reason)).collect()
+    };
+    assert_eq!(names(by_database.unwrap()), names(by_http.unwrap()));
+    let (by_database, by_http) = both!(both, |c| c.list_staleness(Some("healthy"), 5));
+    let tasks = |rows: Vec<tasker_client::Staleness>| {
+        rows.into_iter().map(|r| (r.task_id, r.state)).collect::<Vec<_>>()
+    };
+    let by_database = tasks(by_database.unwrap());
+    assert_eq!((by_database.len(), &by_database), (1, &tasks(by_http.unwrap())));
+    sqlx::query("select tasker.heartbeat($1, array['test'], array['noop'], '{\"host\": \"h\", \"pid\": 7}')")
+        .bind(Uuid::now_v7())
+        .execute(engine.pool())
+        .await
+        .unwrap();
+    assert_eq!(same!(both, |c| c.list_workers()).len(), 1);
+}
+
+#[tokio::test]
+async fn whatever_is_refused_is_refused_in_the_same_words() {
+    let both = Both::new().await;
+    both.engine.apply_flow(&[("first", &[]), ("second", &["first"])]).await;
+    let done = both.engine.start().await;
+    both.engine.drain().await;
+    let nobody = Uuid::from_u128(7);
+
+    refused!(both, "TK001", |c| c.enqueue(&NewTask::new("nowhere", "flow")));
+    refused!(both, "TK002", |c| c.enqueue(&NewTask::new("test", "nothing")));
+    refused!(both, "TK003", |c| c
+        .enqueue(&NewTask { version: Some("9".to_owned()), ..NewTask::new("test", "flow") }));
+    refused!(both, "TK005", |c| c.enqueue(&NewTask::new("test", "flow").context(json!([]))));
+    refused!(both, "TK004", |c| c.task(nobody));
+    refused!(both, "TK004", |c| c.task_status(nobody));
+    refused!(both, "TK004", |c| c.task_result(nobody));
+    refused!(both, "TK004", |c| c.task_graph(nobody, Instances::All));
+    refused!(both, "TK004", |c| c.task_transitions(nobody));
+    refused!(both, "TK004", |c| c.list_batches(nobody));
+    refused!(both, "TK004", |c| c.wait(nobody, Duration::from_secs(9)));
+    refused!(both, "TK004", |c| c.cancel_task(nobody, ANA));
+    refused!(both, "TK004", |c| c.resolve_task(nobody, None, ANA));
+    refused!(both, "TK004", |c| c.reset_task(nobody, ANA));
+    refused!(both, "TK031", |c| c.reset_task(done, ANA));
+    refused!(both, "TK030", |c| c.retry_tasks(&TaskSelection::default(), ANA, 5));
+    refused!(both, "TK030", |c| c.cancel_tasks(&TaskSelection::default(), ANA, 5));
+    refused!(both, "TK030", |c| c.count_tasks(&TaskSelection::default()));
+    let unknown = Page { after: Some("x".to_owned()), limit: 5 };
+    refused!(both, "TK008", |c| c.list_tasks(&TaskSelection::default(), &unknown));
+    refused!(both, "TK004", |c| c.list_steps(nobody, &StepFilter::default(), &Page::first(5)));
+    refused!(both, "TK032", |c| c.list_steps(done, &StepFilter::default(), &unknown));
+    for step in ["third", "a b/c?d#e%41", "ünï"] {
+        refused!(both, "TK032", |c| c.step(done, step));
+        refused!(both, "TK032", |c| c.step_transitions(done, step));
+    }
+    refused!(both, "TK031", |c| c.retry_step(done, "first", ANA));
+    refused!(both, "TK004", |c| c.resolve_step(nobody, "first", None, None, ANA));
+    let broken = json!({"namespace": "test", "name": "No name", "version": "2", "steps": []});
+    refused!(both, "TK010", |c| c.apply_template(&broken));
+    let other = flow(&[("other", &[])]);
+    refused!(both, "TK011", |c| c.apply_template(&other));
+    refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));
+    refused!(both, "TK001", |c| c.resume_namespace("nowhere"));
+    refused!(both, "TK001", |c| c.limit_namespace("nowhere", Some(3)));
+    // The API looks at the range of numbers before the engine does.
+    let (by_database, by_http) = both!(both, |c| c.limit_namespace("test", Some(0)));
+    assert_eq!(refusal(by_database).0, "TK008");
+    assert!(matches!(by_http, Err(Error::Api { status: 400, .. })), "{by_http:?}");
+    refused!(both, "TK040", |c| c.dead_letter(nobody));
+    refused!(both, "TK004", |c| c.add_dead_letter(nobody, None, ANA));
+    refused!(both, "TK040", |c| c.update_dead_letter(nobody, None, Some("x"), ANA));
+    refused!(both, "TK040", |c| c.retry_dead_letter(nobody, ANA));
+    let filter = DeadLetterFilter::default();
+    let gone = Page { after: Some(nobody.to_string()), limit: 5 };
+    refused!(both, "TK040", |c| c.list_dead_letters(&filter, &gone));
+}
