@@ -2,9 +2,10 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, key::KeyCommand, migrate::MigrateArgs,
-    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand, step::StepCommand,
-    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, key::KeyCommand,
+    migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand,
+    step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs,
+    worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};

@@ -32,7 +32,8 @@ pub struct OrchestratorArgs {
 
 /// Runs until SIGTERM or ctrl-c.
 pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> {
-    let Started { shutdown, health, metrics } = args.service.start(logging::FULL, "tasker-orchestrator", !args.api.is_off())?;
+    let Started { shutdown, health, metrics } =
+        args.service.start(logging::FULL, "tasker-orchestrator", !args.api.is_off())?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
