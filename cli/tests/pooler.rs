@@ -15,7 +15,7 @@ use support::{Folder, command, start, stop, tasker};
 use tasker_core::db::{DbOptions, connect};
 use tasker_tests::{Pgbouncer, eventually, invariants::assert_invariants, start_server};
 use tasker_worker::{Batchable, CancellationToken, Cursor, StepContext, StepError, StepOutcome, Worker};
-use tokio::{process::Child, task::JoinSet};
+use tokio::{net::TcpListener, process::Child, task::JoinSet};
 
 const SOON: Duration = Duration::from_secs(90);
 /// Connections to the server.
@@ -198,8 +198,11 @@ async fn everything_works_behind_pgbouncer_in_transaction_mode() {
         let (url, stop) = (url.clone(), shutdown.clone());
         workers.spawn(async move { worker(&url, stop).await });
     }
-    let mut killed = service(&url, &["orchestrator"]);
-    let others = [service(&url, &["orchestrator"]), service(&url, &["worker", "--namespace", "plain"])];
+    let mut killed = service(&url, &["orchestrator", "--http", "off"]);
+    let others = [
+        service(&url, &["orchestrator", "--http", "off"]),
+        service(&url, &["worker", "--namespace", "plain"]),
+    ];
     for (namespace, name, tasks) in
         [("test", "order", ORDERS), ("test", "batch", BATCHES), ("plain", "plain", PLAINS)]
     {
@@ -218,7 +221,9 @@ async fn everything_works_behind_pgbouncer_in_transaction_mode() {
     killed.kill().await.unwrap();
     let (clients, servers) = pgbouncer.connections("app").await;
     assert!(clients > 3 * servers && servers <= SERVERS as usize, "{clients} share {servers}");
-    let next = service(&url, &["orchestrator"]);
+    // Free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let next = service(&url, &["orchestrator", "--http", &free]);
     eventually("all tasks to be complete", SOON, async || {
         let sql = "select state::text, count(*) from tasker.tasks group by 1";
         let states: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&direct).await.unwrap();
@@ -238,6 +243,8 @@ async fn everything_works_behind_pgbouncer_in_transaction_mode() {
     }
     let waited = tasker(&url, &["--json", "task", "enqueue", "test.order", "--wait"]).await.json();
     operate(&url, find(&waited, "task_id")).await;
+    let shown = ["--api", &format!("http://{free}"), "task", "show", find(&waited, "task_id")];
+    assert!(tasker(&url, &shown).await.ok().contains("complete"), "the HTTP API works there too");
     assert_invariants(&direct).await;
     shutdown.cancel();
     workers.join_all().await;
