@@ -173,6 +173,20 @@ async fn operate(url: &str, done: &str) {
     tasker(url, &["migrate"]).await.ok();
 }
 
+/// Every order was paid and reserved once, every item counted once.
+async fn each_effect_once(direct: &PgPool) {
+    for (sql, wanted) in [
+        ("select count(*) from (select distinct task_id from paid) x", ORDERS),
+        ("select count(*) from paid", ORDERS),
+        ("select count(*) from (select distinct task_id from reserved) x", ORDERS + PLAINS),
+        ("select count(*) from reserved", ORDERS + PLAINS),
+        ("select count(*) from (select distinct task_id, item from counted) x", 12 * BATCHES),
+        ("select count(*) from counted", 12 * BATCHES),
+    ] {
+        assert_eq!(number(direct, sql).await, wanted, "{sql}");
+    }
+}
+
 /// No process had anything to complain about, nor had the server about a process.
 fn no_errors(of: &str, log: &str, words: &[&str]) {
     let bad: Vec<&str> = log.lines().filter(|line| words.iter().any(|word| line.contains(word))).collect();
@@ -231,16 +245,7 @@ async fn everything_works_behind_pgbouncer_in_transaction_mode() {
     })
     .await;
 
-    for (sql, wanted) in [
-        ("select count(*) from (select distinct task_id from paid) x", ORDERS),
-        ("select count(*) from paid", ORDERS),
-        ("select count(*) from (select distinct task_id from reserved) x", ORDERS + PLAINS),
-        ("select count(*) from reserved", ORDERS + PLAINS),
-        ("select count(*) from (select distinct task_id, item from counted) x", 12 * BATCHES),
-        ("select count(*) from counted", 12 * BATCHES),
-    ] {
-        assert_eq!(number(&direct, sql).await, wanted, "{sql}");
-    }
+    each_effect_once(&direct).await;
     let waited = tasker(&url, &["--json", "task", "enqueue", "test.order", "--wait"]).await.json();
     operate(&url, find(&waited, "task_id")).await;
     let shown = ["--api", &format!("http://{free}"), "task", "show", find(&waited, "task_id")];
