@@ -93,35 +93,6 @@ pub const SETTINGS: &[Setting] = &[
     text("worker.lease", &[("worker", "lease"), ("up", "lease")], ""),
     text("worker.grace", &[("worker", "grace"), ("up", "grace")], ""),
     text("worker.metrics", &[("worker", "metrics")], "\"127.0.0.1:9188\""),
-    text("http.listen", &[("orchestrator", "http"), ("up", "http")], "\"127.0.0.1:8410\""),
-    text("http.tls_cert", &[("orchestrator", "http_tls_cert"), ("up", "http_tls_cert")], "\"cert.pem\""),
-    text("http.tls_key", &[("orchestrator", "http_tls_key"), ("up", "http_tls_key")], "\"key.pem\""),
-    text("http.keys", &[("orchestrator", "http_keys"), ("up", "http_keys")], "\"keys.toml\""),
-    text(
-        "http.jwks",
-        &[("orchestrator", "http_jwks"), ("up", "http_jwks")],
-        "\"https://login.example.com/jwks.json\"",
-    ),
-    text(
-        "http.jwt_issuer",
-        &[("orchestrator", "http_jwt_issuer"), ("up", "http_jwt_issuer")],
-        "\"https://login.example.com\"",
-    ),
-    text(
-        "http.jwt_audience",
-        &[("orchestrator", "http_jwt_audience"), ("up", "http_jwt_audience")],
-        "\"tasker\"",
-    ),
-    text(
-        "http.max_body_bytes",
-        &[("orchestrator", "http_max_body_bytes"), ("up", "http_max_body_bytes")],
-        "",
-    ),
-    text(
-        "http.request_timeout",
-        &[("orchestrator", "http_request_timeout"), ("up", "http_request_timeout")],
-        "",
-    ),
     text("log.format", &[("orchestrator", "log"), ("worker", "log"), ("up", "log")], ""),
 ];
 

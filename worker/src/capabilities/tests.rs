@@ -1,4 +1,4 @@
-//! The capabilities without a database; `tests/tests/capabilities.rs` has the rest.
+//! The capabilities without a database; `tests/tests/engine/capabilities.rs` has the rest.
 
 use super::*;
 use crate::{

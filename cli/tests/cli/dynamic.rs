@@ -1,0 +1,283 @@
+//! Decisions and batches, as the program shows them and as operators settle them.
+
+use crate::support::{Folder, command, run, start, stop, tasker};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tasker_tests::{
+    engine::{Claim, Engine},
+    eventually,
+};
+use uuid::Uuid;
+
+/// The engine driven by hand, with a template `test.flow` of these steps.
+async fn engine(steps: Value) -> Engine {
+    let e = Engine::new().await;
+    e.apply(json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})).await;
+    e
+}
+
+fn step(name: &str, step_type: &str, parents: &[&str]) -> Value {
+    json!({"name": name, "type": step_type, "dependencies": parents, "handler": {"callable": "noop"}})
+}
+
+/// A decision between two steps, and what follows from either.
+fn routing() -> Value {
+    json!([
+        step("route", "decision", &[]),
+        step("auto", "standard", &["route"]),
+        step("manager", "standard", &["route"]),
+        step("finalize", "deferred", &["auto", "manager"]),
+    ])
+}
+
+/// A batch whose other instances go on when one has failed.
+fn counting() -> Value {
+    let mut count = step("count", "batch_worker", &["cut"]);
+    count["failure_strategy"] = json!("continue_on_failure");
+    json!([step("cut", "batchable", &[]), count, step("total", "standard", &["count"])])
+}
+
+async fn submit(e: &Engine, claim: &Claim, outcome: Value) {
+    assert_eq!(e.submit(claim, outcome).await, "accepted");
+    e.process().await;
+}
+
+async fn fail(e: &Engine, claim: &Claim) {
+    let outcome = json!({"type": "failure", "message": "no such row", "retryable": false});
+    submit(e, claim, outcome).await;
+}
+
+/// A task of [`counting`] whose batch has so many instances of a hundred items each.
+async fn started_batch(e: &Engine, instances: i64) -> Uuid {
+    let id = e.start().await;
+    let cursors: Vec<Value> =
+        (0..instances).map(|n| json!({"start": n * 100, "end": (n + 1) * 100})).collect();
+    submit(e, &e.claim(1).await[0], json!({"type": "batches", "cursors": cursors})).await;
+    id
+}
+
+/// What `task show` prints, without the head.
+async fn shown(e: &Engine, id: Uuid, more: &[&str]) -> String {
+    let id = id.to_string();
+    let args: Vec<&str> = ["task", "show", &id].iter().chain(more).copied().collect();
+    tasker(&e.db.url, &args).await.ok().split_once("\n\n").unwrap().1.to_owned()
+}
+
+/// The line that begins with this name, its cells one space apart.
+fn line<'a>(text: &'a str, name: &str) -> Option<String> {
+    let begins = |line: &&'a str| line.trim_start_matches([' ', '├', '└']).split(' ').next() == Some(name);
+    text.lines().find(begins).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[tokio::test]
+async fn what_a_decision_has_not_chosen_is_shown_as_not_there() {
+    let e = engine(routing()).await;
+    let id = e.start().await;
+    let before = shown(&e, id, &[]).await;
+    for name in ["auto", "manager", "finalize"] {
+        assert!(line(&before, name).unwrap().contains(" undecided "), "{before}");
+    }
+    let route = e.claim(1).await.remove(0);
+    submit(&e, &route, json!({"type": "decision", "create_steps": ["manager"]})).await;
+    let after = shown(&e, id, &[]).await;
+    assert_eq!(line(&after, "auto").unwrap(), "└ auto not chosen route", "{after}");
+    assert_eq!(line(&after, "manager").unwrap(), "├ manager enqueued route", "{after}");
+    assert_eq!(line(&after, "finalize").unwrap(), "└ finalize pending auto, manager", "{after}");
+    let json = tasker(&e.db.url, &["task", "show", &id.to_string(), "--json"]).await.json();
+    let auto = json["dag"].as_array().unwrap().iter().find(|node| node["step"] == "auto").unwrap();
+    assert_eq!(
+        (&auto["presence"], &auto["state"], &auto["level"]),
+        (&json!("not_chosen"), &Value::Null, &json!(1))
+    );
+    assert_eq!(json["steps"][0]["type"], "decision");
+}
+
+#[tokio::test]
+async fn a_batch_is_shown_in_one_line_with_its_failures_and_in_full_when_asked() {
+    let e = engine(counting()).await;
+    let id = started_batch(&e, 12).await;
+    let claims = e.claim(4).await;
+    submit(&e, &claims[0], json!({"type": "success", "result": 1})).await;
+    fail(&e, &claims[1]).await;
+    let checkpoint = json!({"type": "checkpoint", "cursor": 250, "items_processed": 50, "accumulated": 7});
+    submit(&e, &claims[2], checkpoint).await;
+
+    let text = shown(&e, id, &[]).await;
+    let batch = text.lines().find(|line| line.starts_with("└ count ×12 ")).unwrap();
+    assert!(batch.contains("1 complete, 1 failed, 1 running, 9 waiting  150 of 1,200  12 %"), "{text}");
+    let failed = line(&text, "count_002").unwrap();
+    assert!(failed.starts_with("count_002 error 1/3") && failed.ends_with("no such row"), "{text}");
+    assert_eq!(line(&text, "count_001"), None, "{text}");
+    assert_eq!(line(&text, "total").unwrap(), "└ total pending count", "{text}");
+
+    let all = shown(&e, id, &["--instances"]).await;
+    assert!(line(&all, "count_001").unwrap().starts_with("count_001 complete"), "{all}");
+    assert!(line(&all, "count_003").unwrap().contains(" 50 items"), "{all}");
+    assert!(line(&all, "count_012").unwrap().starts_with("count_012 "), "{all}");
+
+    let json = async |more: &[&str]| {
+        let id = id.to_string();
+        let args: Vec<&str> = ["task", "show", &id, "--json"].iter().chain(more).copied().collect();
+        tasker(&e.db.url, &args).await.json()
+    };
+    let few = json(&[]).await;
+    let batch = &few["batches"][0];
+    assert_eq!((&batch["items_done"], &batch["items_total"]), (&json!(150), &json!(1_200)));
+    assert_eq!((&batch["step"], &batch["batchable"]), (&json!("count"), &json!("cut")));
+    assert_eq!(few["steps"].as_array().unwrap().len(), 3, "cut, total, and what failed");
+    let full = json(&["--instances"]).await;
+    assert_eq!(full["steps"].as_array().unwrap().len(), 14);
+    let third = full["steps"].as_array().unwrap().iter().find(|step| step["step"] == "count_003").unwrap();
+    assert_eq!((&third["instance"], &third["inputs"]["start"]), (&json!(3), &json!(200)));
+    assert_eq!(third["checkpoint"]["accumulated"], 7);
+}
+
+#[tokio::test]
+async fn a_small_batch_is_shown_with_its_instances_and_an_empty_one_says_so() {
+    let e = engine(counting()).await;
+    let small = started_batch(&e, 2).await;
+    let text = shown(&e, small, &[]).await;
+    assert!(line(&text, "count_001").is_some() && line(&text, "count_002").is_some(), "{text}");
+    e.claim(10).await;
+    let empty = started_batch(&e, 0).await;
+    let text = shown(&e, empty, &[]).await;
+    assert!(text.contains("no instances"), "{text}");
+    assert_eq!(line(&text, "total").unwrap(), "└ total enqueued count", "{text}");
+}
+
+#[tokio::test]
+async fn a_decision_is_settled_by_hand_with_its_outcome() {
+    let e = engine(routing()).await;
+    let id = e.start().await;
+    fail(&e, &e.claim(1).await[0]).await;
+    let task = id.to_string();
+    let resolve = ["task", "resolve", &task, "--step", "route"];
+    let refused = tasker(&e.db.url, &resolve).await.failed();
+    assert!(refused.contains("(TK035)\nhint: ") && refused.contains("--outcome"), "{refused}");
+    let with = async |outcome: &str| {
+        tasker(&e.db.url, &[&resolve[..], &["--outcome", outcome, "--by", "ana"]].concat()).await
+    };
+    let refused = with("{x").await.failed();
+    assert!(refused.contains("the outcome is not JSON"), "{refused}");
+    assert!(
+        refused.contains(
+            r#"hint: --outcome takes JSON such as '{"type": "decision", "create_steps": ["ship"]}'"#
+        ),
+        "{refused}"
+    );
+    let unknown = with("{\"type\": \"decision\", \"create_steps\": [\"nobody\"]}").await.failed();
+    assert!(unknown.contains("nobody"), "{unknown}");
+    let resolved = with("{\"type\": \"decision\", \"create_steps\": [\"auto\"]}").await.ok();
+    assert!(resolved.starts_with("resolved: "), "{resolved}");
+    assert!(line(&shown(&e, id, &[]).await, "manager").unwrap().contains(" not chosen "));
+    let alone = ["task", "resolve", &task, "--outcome", "{}"];
+    assert_eq!(tasker(&e.db.url, &alone).await.code, Some(2), "an outcome is a step's");
+}
+
+/// A standard step one of whose parents may not exist.
+const HALF: &str = "\
+namespace: shop
+name: half
+version: '1.0.0'
+steps:
+  - { name: route, type: decision, handler: { callable: noop } }
+  - { name: auto, dependencies: [route], handler: { callable: noop } }
+  - { name: manager, dependencies: [route], handler: { callable: noop } }
+  - name: finalize
+    dependencies: [auto, manager]
+    handler: { callable: noop }
+";
+
+#[tokio::test]
+async fn what_is_valid_but_probably_not_meant_is_a_warning() {
+    let (e, folder) = (Engine::new().await, Folder::new());
+    let file = folder.write("half.yaml", HALF);
+    let is_warned = |stderr: &str| {
+        let begins =
+            |line: &str| line.contains("half.yaml:9:") && line.contains(": warning: ") && line.ends_with(']');
+        stderr.lines().any(begins)
+    };
+    for action in ["validate", "apply"] {
+        let checked = tasker(&e.db.url, &["template", action, &file]).await;
+        assert!(is_warned(&checked.stderr), "{checked:?}");
+        assert!(checked.ok().contains("shop.half 1.0.0"));
+    }
+    let checked = tasker(&e.db.url, &["template", "validate", &file, "--json"]).await.json();
+    assert_eq!(checked["problems"], json!([]));
+    assert_eq!(checked["warnings"][0]["line"], 9, "{checked}");
+    let applied = tasker(&e.db.url, &["template", "apply", &file, "--json"]).await.json();
+    assert_eq!(applied[0]["warnings"], checked["warnings"]);
+}
+
+#[tokio::test]
+async fn the_batch_benchmark_measures_both_and_runs_the_convergence_once() {
+    let e = Engine::new().await;
+    let args = ["bench", "--workflow", "batch", "--instances", "40,120", "--tasks", "20", "--runs", "1"];
+    let report = tasker(&e.db.url, &[&args[..], &["--json"]].concat()).await.json();
+    let batches = report["batches"].as_array().unwrap();
+    assert_eq!(
+        batches.iter().map(|batch| &batch["instances"]).collect::<Vec<_>>(),
+        [&json!(40), &json!(120)]
+    );
+    for batch in batches {
+        assert_eq!(batch["convergence_runs"], 1, "{report}");
+        for figure in ["created_ms", "steps_per_second", "linear_ratio", "task_ms"] {
+            assert!(batch[figure].as_f64().unwrap() > 0.0, "{figure} {report}");
+        }
+        assert!(batch["created_ms"].as_f64() < batch["task_ms"].as_f64(), "{report}");
+    }
+    assert_eq!(bench_schemas(&e).await, 0, "the function is gone again");
+}
+
+async fn bench_schemas(e: &Engine) -> i64 {
+    sqlx::query_scalar("select count(*) from pg_namespace where nspname like 'bench%'")
+        .fetch_one(e.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_benchmark_that_fails_says_why_even_where_its_schema_cannot_be_dropped() {
+    let e = Engine::new().await;
+    sqlx::raw_sql(
+        "update tasker.settings set max_instances = 10;
+         create function keep() returns event_trigger language plpgsql as $$ begin raise exception 'schemas are kept'; end $$;
+         create event trigger keep on ddl_command_start when tag in ('DROP SCHEMA') execute function keep();",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
+    let failed = tasker(&e.db.url, &["bench", "--workflow", "batch", "--tasks", "5"]).await.failed();
+    let error = failed.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(error.contains("blocked_by_failures") && error.contains("the limit is 10"), "{failed}");
+    assert!(failed.contains("schemas are kept"), "the schema that is left is told: {failed}");
+    assert_eq!(bench_schemas(&e).await, 1);
+}
+
+#[tokio::test]
+async fn an_interrupted_batch_benchmark_leaves_no_schema() {
+    let e = Engine::new().await;
+    let args = ["bench", "--workflow", "batch", "--runs", "1000"];
+    let bench = start(command(Some(&e.db.url), &std::env::temp_dir(), &args));
+    eventually("the benchmark's schema", Duration::from_secs(30), async || match bench_schemas(&e).await {
+        1 => Ok(()),
+        n => Err(n),
+    })
+    .await;
+    assert!(stop(bench).await.failed().contains("error: interrupted"));
+    assert_eq!(bench_schemas(&e).await, 0);
+}
+
+#[tokio::test]
+async fn the_benchmark_refuses_options_that_do_not_go_together() {
+    let refused = async |args: &[&str]| {
+        run(command(None, &std::env::temp_dir(), &[&["bench"], args].concat())).await.failed()
+    };
+    let instances = refused(&["--instances", "10"]).await;
+    assert!(
+        instances.contains("--workflow linear has no instances\nhint: add --workflow batch"),
+        "{instances}"
+    );
+    let latency = refused(&["--workflow", "batch", "--latency"]).await;
+    assert!(latency.contains("hint: leave --latency out"), "{latency}");
+}

@@ -1,0 +1,20 @@
+//! The tests of the program, one file a subject, as one program: they share a PostgreSQL server, and link once.
+//!
+//! `cargo test -p tasker-cli --test cli up::` runs those of one file.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod api;
+mod commands;
+mod config;
+mod dynamic;
+mod http;
+mod metrics;
+mod operators;
+mod pooler;
+mod recovery;
+mod roles;
+mod secrets;
+mod support;
+mod tls;
+mod traces;
+mod up;

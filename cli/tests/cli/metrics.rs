@@ -1,0 +1,325 @@
+//! What the processes export is what docs/metrics.md lists, and it counts what has happened.
+
+use crate::support::{Folder, command, start, stop, tasker};
+use prometheus_parse::{Scrape, Value};
+use serde_json::json;
+use sqlx::PgPool;
+use std::{collections::BTreeMap, time::Duration};
+use tasker_tests::{
+    TestDb, eventually,
+    metrics_docs::{Documented, documented_metrics},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    process::Child,
+};
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// One step of its own for each thing that may happen.
+const TEMPLATES: &str = "\
+namespace: shop
+name: NAME
+version: '1'
+steps:
+  - name: only
+    handler: { callable: CALLABLE, config: CONFIG }
+    retry: { max_attempts: ATTEMPTS, backoff_base_ms: 0, jitter: false }
+";
+
+/// By somebody who will never submit a result.
+const CLAIM: &str = "select task_id from tasker.claim_steps('shop', gen_random_uuid(), 1, '1 s')";
+
+/// A process of the program with its metrics.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+/// Free a moment ago.
+async fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return String::new() };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+impl Process {
+    async fn start(url: &str, args: &[&str]) -> Self {
+        let address = free_address().await;
+        let child =
+            start(command(Some(url), &std::env::temp_dir(), &[args, &["--metrics", &address]].concat()));
+        let process = Self { child, address };
+        eventually("a healthy process", PATIENCE, async || {
+            process.get("/health").await.starts_with("HTTP/1.1 200")
+        })
+        .await;
+        process
+    }
+
+    async fn get(&self, path: &str) -> String {
+        get(&self.address, path).await
+    }
+
+    async fn metrics(&self) -> Exported {
+        let answer = self.get("/metrics").await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        Exported {
+            scrape: Scrape::parse(body.lines().map(|line| Ok(line.to_owned()))).unwrap(),
+            text: body.to_owned(),
+        }
+    }
+
+    /// Waits until the samples of this metric with these labels add up to at least so much.
+    async fn counts(&self, name: &str, labels: &[(&str, &str)], least: f64) {
+        eventually(&format!("{name} {labels:?} of {least}"), PATIENCE, async || {
+            let sum = self.metrics().await.sum(name, labels);
+            if sum >= least { Ok(()) } else { Err(sum) }
+        })
+        .await;
+    }
+}
+
+struct Exported {
+    scrape: Scrape,
+    text: String,
+}
+
+impl Exported {
+    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let matches = |sample: &&prometheus_parse::Sample| {
+            sample.metric == name && labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value))
+        };
+        let value = |sample: &prometheus_parse::Sample| match &sample.value {
+            Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
+            Value::Histogram(buckets) => buckets.iter().map(|bucket| bucket.count).fold(0.0, f64::max),
+            Value::Summary(_) => f64::NAN,
+        };
+        self.scrape.samples.iter().filter(matches).map(value).sum()
+    }
+
+    /// The metrics of this scrape as the documentation would describe them; each must have HELP and one set of labels.
+    fn described(&self) -> BTreeMap<String, Documented> {
+        let mut all: BTreeMap<String, Documented> = BTreeMap::new();
+        for sample in &self.scrape.samples {
+            let kind = match &sample.value {
+                Value::Counter(_) => "counter",
+                Value::Gauge(_) => "gauge",
+                Value::Histogram(_) => "histogram",
+                // Sum and count of a histogram, which has its buckets too.
+                Value::Untyped(_) if self.is_part_of_a_histogram(&sample.metric) => continue,
+                Value::Untyped(_) | Value::Summary(_) => {
+                    panic!("{} has no type, or quantiles", sample.metric)
+                }
+            };
+            assert!(self.scrape.docs.contains_key(&sample.metric), "no HELP: {}", sample.metric);
+            let mut labels: Vec<String> = sample.labels.keys().cloned().collect();
+            labels.sort();
+            let this = Documented { kind: kind.to_owned(), labels };
+            let first = all.entry(sample.metric.clone()).or_insert_with(|| this.clone());
+            assert_eq!(*first, this, "{} has samples of two forms", sample.metric);
+        }
+        all
+    }
+
+    fn is_part_of_a_histogram(&self, metric: &str) -> bool {
+        let whole = metric.strip_suffix("_sum").or_else(|| metric.strip_suffix("_count"));
+        whole.is_some_and(|whole| self.text.contains(&format!("# TYPE {whole} histogram\n")))
+    }
+}
+
+async fn apply(db: &TestDb, folder: &Folder, name: &str, callable: &str, config: &str, attempts: u32) {
+    let text = TEMPLATES
+        .replace("NAME", name)
+        .replace("CALLABLE", callable)
+        .replace("CONFIG", config)
+        .replace("ATTEMPTS", &attempts.to_string());
+    let file = folder.write(&format!("{name}.yaml"), &text);
+    tasker(&db.url, &["template", "apply", &file]).await.ok();
+}
+
+async fn enqueue(pool: &PgPool, name: &str) -> Uuid {
+    sqlx::query_scalar("select tasker.enqueue_task('shop', $1)").bind(name).fetch_one(pool).await.unwrap()
+}
+
+/// Claims one step as soon as there is one.
+async fn claim(pool: &PgPool) {
+    eventually("a step to claim", PATIENCE, async || {
+        sqlx::query_scalar::<_, Uuid>(CLAIM).fetch_optional(pool).await.unwrap()
+    })
+    .await;
+}
+
+async fn state(pool: &PgPool, task: Uuid, expected: &str) {
+    eventually(&format!("the task to be {expected}"), PATIENCE, async || {
+        let state: String = sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
+            .bind(task)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        if state == expected { Ok(()) } else { Err(state) }
+    })
+    .await;
+}
+
+async fn templates(db: &TestDb, folder: &Folder) {
+    sqlx::raw_sql(
+        "create schema shop;
+         grant usage on schema shop to public;
+         create function shop.refuse(jsonb) returns jsonb language plpgsql as $$ begin raise exception 'no' using errcode = 'TKP01'; end $$;
+         create function shop.fail(jsonb) returns jsonb language plpgsql as $$ begin raise exception 'not now'; end $$;
+         create function shop.take(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    apply(db, folder, "fine", "noop", "{}", 3).await;
+    apply(db, folder, "once", "noop", "{}", 1).await;
+    apply(db, folder, "exact", "sql", "{ function: shop.take }", 1).await;
+    apply(db, folder, "flaky", "sql", "{ function: shop.fail }", 2).await;
+    apply(db, folder, "broken", "sql", "{ function: shop.refuse }", 3).await;
+    apply(db, folder, "slow", "sleep", "{ ms: 2500 }", 5).await;
+}
+
+#[tokio::test]
+async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
+    let (db, folder) = (TestDb::new().await, Folder::new());
+    templates(&db, &folder).await;
+    let (_, url) = db.login(&["tasker_orchestrator"]).await;
+    let api = free_address().await;
+    let orchestrator = Process::start(&url, &["orchestrator", "--http", &api]).await;
+    eventually("the API", PATIENCE, async || get(&api, "/health").await.starts_with("HTTP/1.1 200")).await;
+    for kind in ["queues", "tasks", "dead_letters"] {
+        orchestrator.counts("tasker_gauges_read_timestamp_seconds", &[("kind", kind)], 1.0).await;
+    }
+    let at_start = orchestrator.metrics().await.described();
+    let worker = leases_run_out(&db.pool, &orchestrator, &db.login(&["tasker_worker"]).await.1).await;
+    let slow = a_result_is_stale(&db.pool, &worker).await;
+    let broken = steps_fail(&db.pool, &orchestrator, &worker).await;
+    state(&db.pool, slow, "complete").await;
+    tasks_are_counted(&db.pool, &orchestrator, broken).await;
+    assert_eq!(worker.metrics().await.sum("tasker_push_alive", &[]), 1.0);
+    all_actors_work(&orchestrator.metrics().await);
+
+    let by_orchestrator = orchestrator.metrics().await.described();
+    let by_worker = worker.metrics().await.described();
+    for (name, documented) in &by_orchestrator {
+        // Of what has labels from the database nothing is there yet.
+        let later = documented.labels.iter().any(|label| ["state", "template"].contains(&label.as_str()));
+        assert!(later || at_start.contains_key(name), "{name} is not there from the start");
+    }
+    let mut exported = by_orchestrator;
+    exported.extend(by_worker);
+    assert_eq!(json!(differences(&exported, &documented_metrics())), json!([]));
+    for process in [orchestrator, worker] {
+        assert_eq!(stop(process.child).await.code, Some(0));
+    }
+}
+
+/// Steps are claimed by somebody who never submits them: a worker gets them when the leases have run out.
+async fn leases_run_out(pool: &PgPool, orchestrator: &Process, url: &str) -> Process {
+    let (leased, once) = (enqueue(pool, "fine").await, enqueue(pool, "once").await);
+    claim(pool).await;
+    claim(pool).await;
+    let worker = Process::start(url, &["worker", "--namespace", "shop"]).await;
+    state(pool, leased, "complete").await;
+    worker.counts("tasker_lease_expiries_total", &[], 1.0).await;
+    state(pool, once, "blocked_by_failures").await;
+    orchestrator.counts("tasker_lease_expiries_total", &[], 1.0).await;
+    worker
+}
+
+/// A step is taken away from the worker while it runs.
+async fn a_result_is_stale(pool: &PgPool, worker: &Process) -> Uuid {
+    let slow = enqueue(pool, "slow").await;
+    worker.counts("tasker_worker_steps_held", &[], 1.0).await;
+    // In one transaction, so that the worker does not claim it again itself.
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("select pgmq.set_vt('worker_shop_queue', msg_id, 0) from pgmq.q_worker_shop_queue")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let taken: Uuid = sqlx::query_scalar(CLAIM).fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(taken, slow);
+    transaction.commit().await.unwrap();
+    worker.counts("tasker_results_total", &[("status", "stale")], 1.0).await;
+    worker.counts("tasker_claims_lost_total", &[("status", "stale")], 1.0).await;
+    slow
+}
+
+/// Returns a task that is blocked.
+async fn steps_fail(pool: &PgPool, orchestrator: &Process, worker: &Process) -> Uuid {
+    let (exact, flaky) = (enqueue(pool, "exact").await, enqueue(pool, "flaky").await);
+    let broken = enqueue(pool, "broken").await;
+    state(pool, exact, "complete").await;
+    state(pool, flaky, "blocked_by_failures").await;
+    state(pool, broken, "blocked_by_failures").await;
+    orchestrator.counts("tasker_steps_retried_total", &[], 1.0).await;
+    orchestrator.counts("tasker_steps_failed_total", &[], 3.0).await;
+    orchestrator.counts("tasker_dead_letters_pending", &[("reason", "max_retries_exceeded")], 1.0).await;
+    for (outcome, least) in
+        [("success", 2.0), ("retryable", 2.0), ("permanent", 1.0), ("own_transaction", 1.0)]
+    {
+        worker.counts("tasker_handler_outcomes_total", &[("outcome", outcome)], least).await;
+    }
+    broken
+}
+
+/// Those that are there are shown, those that are gone are not any more, and those that have finished are counted.
+async fn tasks_are_counted(pool: &PgPool, orchestrator: &Process, broken: Uuid) {
+    let open = [("namespace", "shop"), ("template", "broken"), ("state", "blocked_by_failures")];
+    orchestrator.counts("tasker_tasks", &open, 1.0).await;
+    orchestrator.counts("tasker_steps", &[("template", "broken"), ("state", "failed")], 1.0).await;
+    orchestrator.counts("tasker_workers", &[("namespace", "shop")], 1.0).await;
+    sqlx::query("select tasker.cancel_task($1)").bind(broken).execute(pool).await.unwrap();
+    // What finished less than ten seconds ago is counted later: the engine's clock goes on.
+    sqlx::query("select tasker.set_clock(null, '20 s')").execute(pool).await.unwrap();
+    for (template, state) in [("fine", "complete"), ("broken", "cancelled")] {
+        let labels = [("namespace", "shop"), ("template", template), ("state", state)];
+        orchestrator.counts("tasker_tasks_finished_total", &labels, 1.0).await;
+    }
+    orchestrator.counts("tasker_task_seconds", &[("template", "slow")], 1.0).await;
+    let seen = orchestrator.metrics().await;
+    assert_eq!(seen.sum("tasker_tasks", &open), 0.0, "no gauge stays on an old value");
+    assert_eq!(seen.sum("tasker_tasks_finished_total", &[("template", "fine")]), 1.0, "each once");
+}
+
+/// Each process had a role that may do its part and nothing else.
+fn all_actors_work(seen: &Exported) {
+    assert_eq!(seen.sum("tasker_orchestrator_errors_total", &[]), 0.0, "{}", seen.text);
+    for actor in [
+        "task_requests",
+        "result_processor",
+        "step_enqueuer",
+        "task_finalizer",
+        "queue_gauges",
+        "task_gauges",
+        "pruner",
+    ] {
+        assert!(seen.sum("tasker_orchestrator_calls_total", &[("actor", actor)]) > 0.0, "{actor}");
+    }
+}
+
+/// What is not the same on both sides.
+fn differences(
+    exported: &BTreeMap<String, Documented>,
+    documented: &BTreeMap<String, Documented>,
+) -> Vec<String> {
+    let names: std::collections::BTreeSet<&String> = exported.keys().chain(documented.keys()).collect();
+    let differs = |name: &&&String| exported.get(**name) != documented.get(**name);
+    names
+        .iter()
+        .filter(differs)
+        .map(|name| {
+            format!("{name}: exported {:?}, docs/metrics.md {:?}", exported.get(*name), documented.get(*name))
+        })
+        .collect()
+}

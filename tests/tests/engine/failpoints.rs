@@ -1,0 +1,267 @@
+//! A process is let die at every point there is; another one then finishes what it left behind, and every step
+//! counts once. The points are in builds with debug assertions only.
+
+#![cfg(debug_assertions)]
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tasker_core::failpoint::POINTS;
+use tasker_tests::{TestDb, eventually};
+use tokio::{
+    process::{Child, Command},
+    sync::Semaphore,
+    task::{JoinSet, LocalSet, spawn_local},
+    time::timeout,
+};
+
+/// Far longer than anything here takes on an idle machine.
+const SOON: Duration = Duration::from_secs(40);
+/// Points that are tried one after another in one database, each by a process of its own.
+const CHAIN: usize = 7;
+/// Databases at the same time.
+const AT_ONCE: usize = 2;
+const QUEUES: [&str; 3] = ["worker_test_queue", "orchestration_task_requests", "orchestration_step_results"];
+/// What `abort` ends with.
+const SIGABRT: i32 = 6;
+
+/// An effect in the same database: once for each task.
+const EFFECTS: &str = "
+    create table effects (task_id text);
+    create table counted (task_id text, item bigint);
+    create function effect(p jsonb) returns void language sql as $$ insert into effects values (p ->> 'task_id') $$;";
+
+/// A step by name, handler, and parents.
+type Step = (&'static str, &'static str, &'static [&'static str]);
+
+/// Templates by name, each with its steps and how its task ends.
+const SHAPES: [(&str, &[Step], &str); 9] = [
+    (
+        "diamond",
+        &[("a", "noop", &[]), ("b", "noop", &["a"]), ("c", "noop", &["a"]), ("d", "noop", &["b", "c"])],
+        "complete",
+    ),
+    ("checked", &[("a", "noop", &[])], "complete"),
+    ("retried", &[("a", "flaky", &[]), ("b", "noop", &["a"])], "complete"),
+    ("failing", &[("a", "broken", &[]), ("b", "noop", &["a"])], "error"),
+    ("late", &[("a", "late", &[]), ("b", "noop", &["a"])], "complete"),
+    ("slow", &[("a", "slow", &[])], "complete"),
+    ("effect", &[("a", "sql", &[]), ("b", "noop", &["a"])], "complete"),
+    ("own", &[("a", "own", &[]), ("b", "noop", &["a"])], "complete"),
+    ("batch", &[("a", "cut", &[]), ("b", "count", &["a"]), ("c", "noop", &["b"])], "complete"),
+];
+
+fn template(name: &str, steps: &[Step]) -> Value {
+    let steps: Vec<Value> = steps
+        .iter()
+        .map(|(step, handler, parents)| {
+            let config = if *handler == "sql" { json!({"function": "public.effect"}) } else { json!({}) };
+            let kind = match *handler {
+                "cut" => "batchable",
+                "count" => "batch_worker",
+                _ => "standard",
+            };
+            json!({"name": step, "dependencies": parents, "type": kind, "handler": {"callable": handler, "config": config},
+                   "retry": {"max_attempts": 1_000, "backoff_base_ms": 20, "jitter": false}})
+        })
+        .collect();
+    let mut template =
+        json!({"namespace": "test", "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+    if name == "checked" {
+        template["input_schema"] = json!({"type": "object", "required": ["n"]});
+    }
+    template
+}
+
+async fn apply(pool: &PgPool, template: Value) {
+    sqlx::query("select * from tasker.apply_template($1)").bind(template).execute(pool).await.unwrap();
+}
+
+async fn enqueue(pool: &PgPool, name: &str) {
+    sqlx::query("select tasker.enqueue_task('test', $1, $2)")
+        .bind(name)
+        .bind(json!({"n": 1}))
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+fn engine(db: &TestDb, failpoint: Option<&str>) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_engine"));
+    command.env("DATABASE_URL", &db.url).env_remove("TASKER_FAILPOINT").kill_on_drop(true);
+    match failpoint {
+        // Where nobody listens.
+        Some(point @ "traces.after_call") => {
+            command.env("TASKER_FAILPOINT", point).env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+        }
+        Some(point) => command.env("TASKER_FAILPOINT", point),
+        None => command.env("TASKER_LATE", "yes"),
+    };
+    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// The end of a process that dies by itself.
+async fn death(mut process: Child) -> Result<ExitStatus, &'static str> {
+    timeout(SOON, process.wait()).await.map(|status| status.unwrap()).map_err(|_| "it was never reached")
+}
+
+/// What the server still does for a dead process has its effect; then nothing is leased any more.
+async fn expire_leases(pool: &PgPool) {
+    eventually("the dead process to have no sessions", SOON, async || {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'engine'";
+        let left: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.unwrap();
+        if left == 0 { Ok(()) } else { Err(left) }
+    })
+    .await;
+    for queue in QUEUES {
+        let sql = format!("select pgmq.set_vt('{queue}', msg_id, 0) from pgmq.q_{queue}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap();
+    }
+}
+
+/// Waits until every task is as it should be.
+async fn all_ended(pool: &PgPool) {
+    eventually("all tasks to end as they should", SOON, async || {
+        let sql =
+            "select t.name, k.state::text from tasker.tasks k join tasker.templates t using (template_id)";
+        let tasks: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(pool).await.unwrap();
+        let is_right = |(name, state): &(String, String)| {
+            SHAPES.iter().any(|(shape, _, end)| shape == name && end == state)
+        };
+        if tasks.iter().all(is_right) { Ok(()) } else { Err(tasks) }
+    })
+    .await;
+}
+
+/// By the audit and by the effects: each step of each task once, and nothing left to do.
+async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
+    let wrong: Vec<(String, String, i64)> = sqlx::query_as(
+        "select t.name, s.name, count(a.task_id)
+           from tasker.steps s join tasker.tasks k using (task_id) join tasker.templates t using (template_id)
+           left join tasker.step_transitions a on a.task_id = s.task_id and a.name = s.name and a.to_state = 'complete'
+          group by 1, 2, s.task_id having count(a.task_id) <> case when t.name = 'failing' then 0 else 1 end",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    if !wrong.is_empty() {
+        return Err(format!("completions of steps: {wrong:?}"));
+    }
+    let effects: (i64, i64, i64) = sqlx::query_as(
+        "select count(*), count(distinct task_id),
+                (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name in ('effect', 'own')) from effects",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    if effects.0 != effects.2 || effects.1 != effects.2 {
+        return Err(format!("effects, different ones, tasks: {effects:?}"));
+    }
+    let counted: (i64, i64, i64) = sqlx::query_as(
+        "select count(*), count(distinct (task_id, item)),
+                5 * (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name = 'batch') from counted",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    if counted.0 != counted.2 || counted.1 != counted.2 {
+        return Err(format!("items counted, different ones, all there are: {counted:?}"));
+    }
+    Ok(())
+}
+
+/// A process dies at each of the points, the next one finding what it left; the last one finishes everything.
+async fn survives(points: &[&str]) -> Result<(), String> {
+    let db = TestDb::new().await;
+    sqlx::raw_sql(EFFECTS).execute(&db.pool).await.unwrap();
+    for (name, steps, _) in SHAPES {
+        apply(&db.pool, template(name, steps)).await;
+    }
+    for point in points {
+        for (name, ..) in SHAPES {
+            enqueue(&db.pool, name).await;
+        }
+        // Actors call once before they have work.
+        let armed = if point.ends_with(".before_call") { format!("{point}:2") } else { (*point).to_owned() };
+        let status = death(engine(&db, Some(&armed))).await.map_err(|why| format!("{point}: {why}"))?;
+        if status.signal() != Some(SIGABRT) {
+            return Err(format!("{point}: the process ended by itself: {status}"));
+        }
+        expire_leases(&db.pool).await;
+    }
+    let _survivor = engine(&db, None);
+    all_ended(&db.pool).await;
+    everything_counted_once(&db.pool).await?;
+    for queue in QUEUES {
+        eventually("the queues to be empty", SOON, async || {
+            let length = "select queue_length from pgmq.metrics($1)";
+            let left: i64 = sqlx::query_scalar(length).bind(queue).fetch_one(&db.pool).await.unwrap();
+            if left == 0 { Ok(()) } else { Err(format!("{left} in {queue}")) }
+        })
+        .await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_a_process_dies_at_another_one_finishes_its_work_once() {
+    let failed = LocalSet::new().run_until(failures()).await;
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+async fn failures() -> Vec<String> {
+    let (places, mut running) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
+    for points in POINTS.chunks(CHAIN) {
+        let places = Arc::clone(&places);
+        running.spawn_local(async move {
+            let _place = places.acquire().await.unwrap();
+            // A task of its own, so that a panic is one of these points.
+            (points, spawn_local(survives(points)).await)
+        });
+    }
+    let mut failed = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        match ended.unwrap() {
+            (_, Ok(Ok(()))) => {}
+            (points, Ok(Err(why))) => failed.push(format!("{points:?}: {why}")),
+            (points, Err(panic)) => failed.push(format!("{points:?}: {panic}")),
+        }
+    }
+    failed
+}
+
+#[tokio::test]
+async fn a_step_that_kills_its_process_stops_at_max_attempts() {
+    let db = TestDb::new().await;
+    let mut flow = template("poison", &[("a", "die", &[])]);
+    flow["steps"][0]["retry"]["max_attempts"] = json!(2);
+    apply(&db.pool, flow).await;
+    apply(&db.pool, template("slow", &[("a", "slow", &[])])).await;
+    enqueue(&db.pool, "poison").await;
+    for _ in 0..2 {
+        let status = death(engine(&db, None)).await.unwrap();
+        assert_eq!(status.signal(), Some(SIGABRT));
+        expire_leases(&db.pool).await;
+    }
+    let mut third = engine(&db, None);
+    let (state, attempt, message): (String, i32, String) = eventually("the step to fail", SOON, async || {
+        let sql = "select state::text, attempt, error ->> 'message' from tasker.steps where state = 'error'";
+        sqlx::query_as(sql).fetch_optional(&db.pool).await.unwrap()
+    })
+    .await;
+    assert_eq!((state.as_str(), attempt), ("error", 2));
+    assert!(message.contains("lease expired"), "{message}");
+    // The process that found it goes on with other work.
+    enqueue(&db.pool, "slow").await;
+    eventually("the other task", SOON, async || {
+        let sql = "select 1 from tasker.tasks where state = 'complete'";
+        sqlx::query(sql).fetch_optional(&db.pool).await.unwrap()
+    })
+    .await;
+    assert_eq!(third.try_wait().unwrap(), None);
+}

@@ -1,0 +1,197 @@
+//! The template of a case: steps with types, and what a handler of each may answer.
+
+use super::actions::Outcome;
+use proptest::{collection::vec, prelude::*};
+use serde_json::{Value, json};
+use std::fmt;
+
+/// The engine's limit in these runs; in some graphs more decisions stand on one path.
+pub const MAX_DECISION_DEPTH: usize = 3;
+
+/// The type of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Exists with its parents.
+    Standard,
+    /// Chooses among its children.
+    Decision,
+    /// Waits for those of its parents that exist.
+    Deferred,
+    /// Gives the cursors of the step after it.
+    Batchable,
+    /// One instance for each cursor; true: continue_on_failure.
+    Worker(bool),
+}
+
+/// A step of the template.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its type.
+    pub kind: Kind,
+    /// The steps before it that it waits for.
+    pub parents: Vec<usize>,
+    /// Of each row of it.
+    pub max_attempts: i32,
+}
+
+/// The steps of a template, each after its parents.
+#[derive(Debug, Clone)]
+pub struct Graph(pub Vec<Node>);
+
+/// A row: a step of the template, or one of its instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Its place in the template.
+    pub node: usize,
+    /// From 1; 0 is a step that has none.
+    pub instance: usize,
+}
+
+impl fmt::Display for Key {
+    /// Names that sort like their numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.instance {
+            0 => write!(f, "s{:02}", self.node),
+            n => write!(f, "s{:02}_{n:03}", self.node),
+        }
+    }
+}
+
+/// The name of a step of the template.
+pub fn node_name(node: usize) -> String {
+    Key { node, instance: 0 }.to_string()
+}
+
+impl Graph {
+    /// Its direct children.
+    pub fn children(&self, node: usize) -> Vec<usize> {
+        (0..self.0.len()).filter(|child| self.0[*child].parents.contains(&node)).collect()
+    }
+
+    /// Whether its outcome says what else is to exist.
+    pub fn decides(&self, node: usize) -> bool {
+        matches!(self.0[node].kind, Kind::Decision | Kind::Batchable)
+    }
+
+    /// The children that a decision chooses by this number.
+    pub fn chosen(&self, node: usize, number: u16) -> Vec<usize> {
+        let bit = |n: usize| number >> (n % 16) & 1 == 1;
+        self.children(node).into_iter().enumerate().filter(|(n, _)| bit(*n)).map(|(_, child)| child).collect()
+    }
+
+    /// Whose cursors a batchable gives by this number.
+    pub fn worker(&self, node: usize, number: u16) -> usize {
+        let workers = self.workers(node);
+        workers[usize::from(number / 5) % workers.len()]
+    }
+
+    fn workers(&self, node: usize) -> Vec<usize> {
+        let is_worker = |child: &usize| matches!(self.0[*child].kind, Kind::Worker(_));
+        self.children(node).into_iter().filter(is_worker).collect()
+    }
+
+    /// How many cursors a batchable gives by this number: few, and once in a while a dozen.
+    pub fn cursors(number: u16) -> usize {
+        if number.is_multiple_of(29) { 12 } else { usize::from(number % 5) }
+    }
+
+    /// As the handler of a step would return it.
+    pub fn outcome_json(&self, node: usize, outcome: Outcome) -> Value {
+        let kind = self.0[node].kind;
+        match outcome {
+            Outcome::Fitting(number) if kind == Kind::Decision => {
+                let chosen: Vec<String> = self.chosen(node, number).into_iter().map(node_name).collect();
+                json!({"type": "decision", "create_steps": chosen, "result": 1})
+            }
+            Outcome::Fitting(number) if kind == Kind::Batchable => {
+                let cursors: Vec<usize> = (1..=Self::cursors(number)).collect();
+                let mut outcome = json!({"type": "batches", "cursors": cursors});
+                // Of one alone it need not be said.
+                if self.workers(node).len() > 1 || number.is_multiple_of(2) {
+                    outcome["worker_step"] = json!(node_name(self.worker(node, number)));
+                }
+                outcome
+            }
+            Outcome::Fitting(_) | Outcome::Plain => json!({"type": "success", "result": 1}),
+            Outcome::Foreign(name) if kind == Kind::Batchable => {
+                json!({"type": "batches", "worker_step": name, "cursors": [1]})
+            }
+            Outcome::Foreign(name) => json!({"type": "decision", "create_steps": [name]}),
+            Outcome::Checkpoint(cursor) => {
+                json!({"type": "checkpoint", "cursor": cursor, "items_processed": cursor})
+            }
+            Outcome::Retryable => json!({"type": "failure", "message": "again"}),
+            Outcome::Permanent => json!({"type": "failure", "message": "never", "retryable": false}),
+        }
+    }
+
+    /// The template.
+    pub fn definition(&self, version: u32, fail: bool) -> Value {
+        let steps: Vec<Value> = (0..self.0.len()).map(|n| self.step(n)).collect();
+        json!({"namespace": "test", "name": "flow", "version": version.to_string(),
+               "on_failure": if fail { "fail" } else { "block" }, "steps": steps})
+    }
+
+    fn step(&self, n: usize) -> Value {
+        let Node { kind, parents, max_attempts } = &self.0[n];
+        let parents: Vec<String> = parents.iter().copied().map(node_name).collect();
+        let mut step = json!({"name": node_name(n), "dependencies": parents, "handler": {"callable": "noop"},
+                              "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false}});
+        let kind = match kind {
+            Kind::Standard => return step,
+            Kind::Decision => "decision",
+            Kind::Deferred => "deferred",
+            Kind::Batchable => "batchable",
+            Kind::Worker(goes_on) => {
+                step["failure_strategy"] = json!(if *goes_on { "continue_on_failure" } else { "fail_fast" });
+                "batch_worker"
+            }
+        };
+        step["type"] = json!(kind);
+        step
+    }
+}
+
+/// A graph of `n` steps; a third of them do not grow.
+pub fn graph(n: usize) -> impl Strategy<Value = Graph> {
+    let kinds = prop_oneof![
+        5 => Just(Kind::Standard),
+        3 => Just(Kind::Decision),
+        3 => Just(Kind::Deferred),
+        3 => any::<bool>().prop_map(Kind::Worker),
+    ];
+    let step = (kinds, vec(any::<u16>(), 0..4), 1..4_i32);
+    (vec(step, n), prop_oneof![1 => Just(false), 2 => Just(true)])
+        .prop_map(|(steps, grows)| build(steps, grows))
+}
+
+/// A step depends on steps before it only: no cycles. The step before those of a batch is its batchable.
+fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
+    let mut nodes: Vec<Node> = Vec::new();
+    for (n, (kind, chosen, max_attempts)) in steps.into_iter().enumerate() {
+        let mut kind = if grows { kind } else { Kind::Standard };
+        let mut parents: Vec<usize> =
+            chosen.into_iter().map(usize::from).filter(|_| n > 0).map(|c| c % n.max(1)).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        if let Kind::Worker(_) = kind {
+            match nodes.last_mut() {
+                // Of the same batchable, which then has two.
+                Some(Node { kind: Kind::Worker(_), parents: batchable, .. }) => parents = batchable.clone(),
+                Some(before) => {
+                    before.kind = Kind::Batchable;
+                    parents = vec![n - 1];
+                }
+                None => kind = Kind::Standard,
+            }
+        }
+        nodes.push(Node { kind, parents, max_attempts });
+    }
+    let mut graph = Graph(nodes);
+    for n in 0..graph.0.len() {
+        if graph.0[n].kind == Kind::Decision && graph.children(n).is_empty() {
+            graph.0[n].kind = Kind::Standard;
+        }
+    }
+    graph
+}

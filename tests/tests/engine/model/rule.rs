@@ -1,0 +1,115 @@
+//! What exists, said in the plainest way: from the graph and what was decided, from scratch each time.
+
+use super::{
+    graph::{Kind, MAX_DECISION_DEPTH, node_name},
+    machine::{Machine, Said},
+};
+use std::collections::HashMap;
+
+/// Of a step of the template in a task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Presence {
+    /// It is there.
+    Exists,
+    /// It is not and will not be.
+    Absent,
+    /// That depends on what others are still to say.
+    Unknown,
+}
+
+/// Of a dependency.
+#[derive(Clone, Copy, PartialEq)]
+enum Edge {
+    Live,
+    Dead,
+    Unknown,
+}
+
+impl Machine {
+    /// Of every step of the template.
+    pub fn presences(&self) -> Vec<Presence> {
+        let mut known = HashMap::new();
+        (0..self.graph.0.len()).map(|node| self.presence(node, &mut known)).collect()
+    }
+
+    fn presence(&self, node: usize, known: &mut HashMap<usize, Presence>) -> Presence {
+        if let Some(presence) = known.get(&node) {
+            return *presence;
+        }
+        let parents = &self.graph.0[node].parents;
+        let edges: Vec<Edge> = parents.iter().map(|parent| self.edge(*parent, node, known)).collect();
+        let some = |edge: Edge| edges.contains(&edge);
+        let presence = if parents.is_empty() {
+            Presence::Exists
+        } else if self.graph.0[node].kind == Kind::Deferred {
+            match () {
+                () if some(Edge::Unknown) => Presence::Unknown,
+                () if some(Edge::Live) => Presence::Exists,
+                () => Presence::Absent,
+            }
+        } else {
+            match () {
+                () if some(Edge::Dead) => Presence::Absent,
+                () if some(Edge::Unknown) => Presence::Unknown,
+                () => Presence::Exists,
+            }
+        };
+        known.insert(node, presence);
+        presence
+    }
+
+    fn edge(&self, parent: usize, child: usize, known: &mut HashMap<usize, Presence>) -> Edge {
+        match self.presence(parent, known) {
+            Presence::Absent => return Edge::Dead,
+            Presence::Unknown => return Edge::Unknown,
+            Presence::Exists => {}
+        }
+        match (self.graph.0[parent].kind, self.graph.0[child].kind, self.decided(parent)) {
+            (Kind::Decision, _, None) | (Kind::Batchable, Kind::Worker(_), None) => Edge::Unknown,
+            (Kind::Decision, Kind::Deferred, Some(_)) => Edge::Live,
+            (Kind::Decision, _, Some(Said::Chosen(chosen))) if !chosen.contains(&child) => Edge::Dead,
+            _ => Edge::Live,
+        }
+    }
+
+    /// How many rows a step of the template has once it exists.
+    pub fn instances(&self, node: usize) -> Vec<usize> {
+        match self.graph.0[node].kind {
+            Kind::Worker(_) => match self.decided(self.graph.0[node].parents[0]) {
+                Some(Said::Cursors(worker, n)) if *worker == node => (1..=*n).collect(),
+                _ => Vec::new(),
+            },
+            _ => vec![0],
+        }
+    }
+
+    /// What stands in the graph of a task beside its rows.
+    pub fn without_rows(&self) -> Vec<String> {
+        let presences = self.presences().into_iter().enumerate();
+        let missing = presences.filter(|(node, _)| !self.rows.keys().any(|key| key.node == *node));
+        let line = |(node, presence)| {
+            let word = match presence {
+                Presence::Exists => "exists",
+                Presence::Absent => "not_chosen",
+                Presence::Unknown => "undecided",
+            };
+            format!("{} {word}", node_name(node))
+        };
+        missing.map(line).collect()
+    }
+
+    /// Whether a choice would stand too deep below others.
+    pub fn too_deep(&self, node: usize) -> bool {
+        self.depth(node) > MAX_DECISION_DEPTH
+    }
+
+    /// Decisions on the longest path to it, itself included.
+    fn depth(&self, node: usize) -> usize {
+        let mut depths: Vec<usize> = Vec::new();
+        for node in &self.graph.0[..=node] {
+            let above = node.parents.iter().map(|parent| depths[*parent]).max().unwrap_or(0);
+            depths.push(above + usize::from(node.kind == Kind::Decision));
+        }
+        depths[node]
+    }
+}

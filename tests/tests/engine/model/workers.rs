@@ -1,0 +1,166 @@
+//! What workers do to a task.
+
+use super::{
+    actions::Outcome,
+    graph::Key,
+    machine::{Held, Machine, Row, Said, State},
+};
+
+impl Machine {
+    /// One of all claims ever made.
+    pub fn held(&self, which: usize) -> Option<Held> {
+        (!self.claims.is_empty()).then(|| self.claims[which % self.claims.len()])
+    }
+
+    /// The claims that count.
+    pub fn holding(&self) -> Vec<Held> {
+        self.claims.iter().copied().filter(|held| self.counts(held)).collect()
+    }
+
+    /// All claims that count, and how each of them ends; some go on.
+    pub fn all(&self, number: u16) -> Vec<(Held, Outcome)> {
+        let end = |held: Held| {
+            let Key { node, instance } = held.key;
+            let mixed = (usize::from(number) * 997 + node * 31 + instance).wrapping_mul(2_654_435_761);
+            // What a batch does about failures is seen only where instances fail.
+            let sides = if instance > 0 { 9 } else { 17 };
+            let outcome = match (mixed >> 8) % sides {
+                0 => Outcome::Permanent,
+                1 => Outcome::Retryable,
+                2 => Outcome::Checkpoint((number % 7) as u8),
+                3 => Outcome::Plain,
+                4 | 5 => return None,
+                _ => Outcome::Fitting(number),
+            };
+            Some((held, outcome))
+        };
+        self.holding().into_iter().filter_map(end).collect()
+    }
+
+    /// A batch names a step once; what a batch with a step twice does is another test's.
+    pub fn distinct(&self, results: &[(usize, Outcome)]) -> Vec<(Held, Outcome)> {
+        let mut batch: Vec<(Held, Outcome)> = Vec::new();
+        for (which, outcome) in results {
+            if let Some(held) = self.held(*which)
+                && !batch.iter().any(|(other, _)| other.key == held.key)
+            {
+                batch.push((held, *outcome));
+            }
+        }
+        batch
+    }
+
+    pub fn counts(&self, held: &Held) -> bool {
+        let row = &self.rows[&held.key];
+        row.state == State::InProgress && row.claim_no == held.claim_no
+    }
+
+    pub fn give_back(&mut self, key: Key) {
+        let row = self.row(key);
+        row.state = State::Enqueued;
+        row.attempt -= 1;
+        row.expired = false;
+    }
+
+    fn take(&mut self, key: Key) -> String {
+        let row = self.row(key);
+        row.state = State::InProgress;
+        row.expired = false;
+        row.claim_no += 1;
+        row.attempt += 1;
+        let Row { claim_no, attempt, .. } = *row;
+        self.claims.push(Held { key, claim_no });
+        format!("{key} claimed as {claim_no}, attempt {attempt}")
+    }
+
+    pub fn claim(&mut self) -> Vec<String> {
+        let mut answers = Vec::new();
+        for key in self.keys() {
+            let max_attempts = self.graph.0[key.node].max_attempts;
+            let row = self.row(key);
+            let lost = row.state == State::InProgress && row.expired;
+            if row.state != State::Enqueued && !lost {
+                continue;
+            }
+            if row.attempt >= max_attempts {
+                row.state = State::Submitted(Said::Permanent);
+                row.claim_no += 1;
+            } else {
+                answers.push(self.take(key));
+            }
+        }
+        answers
+    }
+
+    pub fn submit(&mut self, held: Held, outcome: Outcome) -> String {
+        let key = held.key;
+        let said = self.said(key.node, outcome);
+        let status = match said {
+            _ if !self.counts(&held) => self.refusal(&held, &said),
+            // The one before: no progress.
+            Said::Checkpoint(cursor) if self.rows[&key].checkpoint == Some(cursor) => {
+                self.row(key).state = State::Submitted(Said::Refused);
+                "rejected"
+            }
+            Said::Checkpoint(cursor) => {
+                let row = self.row(key);
+                row.state = State::Enqueued;
+                // Attempts count from the last progress.
+                row.attempt = 0;
+                row.expired = false;
+                row.failed_before = false;
+                row.checkpoint = Some(cursor);
+                "accepted"
+            }
+            said => {
+                let status = if said == Said::Refused { "rejected" } else { "accepted" };
+                self.row(key).state = State::Submitted(said);
+                status
+            }
+        };
+        format!("{key} {status}")
+    }
+
+    /// A claim that no longer counts: has it been heard before?
+    fn refusal(&self, held: &Held, said: &Said) -> &'static str {
+        let row = &self.rows[&held.key];
+        let stored = match row.state {
+            State::Submitted(_) | State::Complete | State::Error | State::Pending => true,
+            State::Enqueued => matches!(said, Said::Checkpoint(cursor) if row.checkpoint == Some(*cursor)),
+            _ => false,
+        };
+        if stored && row.claim_no == held.claim_no { "duplicate" } else { "stale" }
+    }
+
+    /// Successes and decisions settle at once, unless an orchestrator must decide what is sent; the rest goes by the queue.
+    pub fn complete(&mut self, results: Vec<(Held, Outcome)>, claim: usize) -> Vec<String> {
+        let direct = |machine: &Self, held: &Held, outcome: Outcome| {
+            !machine.paused
+                && machine.ended.is_none()
+                && matches!(machine.said(held.key.node, outcome), Said::Success | Said::Chosen(_))
+                && machine.counts(held)
+        };
+        let (done, rest): (Vec<_>, Vec<_>) =
+            results.into_iter().partition(|(held, outcome)| direct(self, held, *outcome));
+        let mut answers: Vec<String> =
+            done.iter().map(|(held, _)| format!("{} accepted", held.key)).collect();
+        for (held, outcome) in done {
+            let said = self.said(held.key.node, outcome);
+            let row = self.row(held.key);
+            row.state = State::Complete;
+            row.decided = Some(said);
+        }
+        for (n, key) in self.count_down().into_iter().enumerate() {
+            if n < claim {
+                answers.push(self.take(key));
+            } else {
+                self.send(key);
+            }
+        }
+        self.grow(false);
+        self.settle();
+        answers.extend(rest.into_iter().map(|(held, outcome)| self.submit(held, outcome)));
+        answers.sort();
+        answers
+    }
+}

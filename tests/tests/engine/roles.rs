@@ -1,0 +1,459 @@
+//! The database roles: each may do its part and nothing else. What each may is written down here by hand, so that a
+//! right that comes by accident, with a new function or view, fails.
+
+use crate::world::World;
+use rstest::rstest;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_scalar, raw_sql};
+use std::collections::BTreeSet;
+use tasker_tests::TestDb;
+use uuid::Uuid;
+
+const ROLES: [&str; 5] =
+    ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_operator", "tasker_readonly"];
+
+// The functions that each role may execute. A new one goes into the list of every role that is granted it.
+
+const CLIENT: &[&str] = &[
+    "enqueue_task",
+    "enqueue_tasks",
+    "task_status",
+    "task_result",
+    "cancel_task",
+    "validate_template",
+    "template_warnings",
+];
+const WORKER: &[&str] = &[
+    "claim_steps",
+    "submit_results",
+    "complete_steps",
+    "extend_leases",
+    "lost_claims",
+    "release_steps",
+    "heartbeat",
+    "remove_worker",
+    "template_handlers",
+    "run_sql_handler",
+    "outcome_problem",
+    "batch_results",
+];
+const ORCHESTRATOR: &[&str] = &[
+    "take_task_requests",
+    "start_tasks",
+    "template_input_schema",
+    "initialize_tasks",
+    "process_step_results",
+    "enqueue_ready_steps",
+    "finalize_tasks",
+    "sweep_stale",
+    "prune",
+    "now",
+    "queue_metrics",
+    "worker_queue",
+    "open_task_counts",
+    "take_finished_counts",
+    "live_worker_counts",
+];
+const READONLY: &[&str] = &[
+    "task_status",
+    "task_result",
+    "validate_template",
+    "template_warnings",
+    "now",
+    "queue_metrics",
+    "worker_queue",
+    "batch_results",
+    "unmade_steps",
+    "cursor_items",
+    "open_task_counts",
+    "live_worker_counts",
+    "list_tasks",
+    "list_steps",
+    "show_step",
+    "list_dead_letters",
+    "slowest_steps",
+    "throughput",
+    "failure_rates",
+];
+const OPERATOR: &[&str] = &[
+    "apply_template",
+    "pause_namespace",
+    "resume_namespace",
+    "limit_namespace",
+    "retry_step",
+    "resolve_step",
+    "resolve_task",
+    "reset_task",
+    "retry_tasks",
+    "cancel_tasks",
+    "count_tasks",
+    "dlq_add",
+    "dlq_update",
+    "dlq_retry",
+    "prune",
+];
+
+fn functions(role: &str) -> Vec<&'static str> {
+    match role {
+        "tasker_client" => CLIENT.to_vec(),
+        "tasker_worker" => WORKER.to_vec(),
+        "tasker_orchestrator" => ORCHESTRATOR.to_vec(),
+        "tasker_operator" => [CLIENT, READONLY, OPERATOR].concat(),
+        "tasker_readonly" => READONLY.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// The tables and views that each role may read; None: all. Nobody may write any.
+fn relations(role: &str) -> Option<Vec<&'static str>> {
+    match role {
+        "tasker_operator" | "tasker_readonly" => None,
+        "tasker_orchestrator" => {
+            Some(vec!["schema_info", "schema_migrations", "queue_overview", "dlq_counts"])
+        }
+        "tasker_client" | "tasker_worker" => Some(vec!["schema_info", "schema_migrations"]),
+        _ => Some(Vec::new()),
+    }
+}
+
+async fn names(pool: &PgPool, sql: &'static str, role: &str) -> BTreeSet<String> {
+    let names: Vec<String> = query_scalar(sql).bind(role).fetch_all(pool).await.unwrap();
+    names.into_iter().collect()
+}
+
+fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+/// Functions of schema tasker, trigger functions and those of the engine too.
+const MAY_EXECUTE: &str = "select p.proname::text from pg_proc p
+    where p.pronamespace = 'tasker'::regnamespace and has_schema_privilege($1, 'tasker', 'usage') and has_function_privilege($1, p.oid, 'execute')";
+const MAY_READ: &str = "select c.relname::text from pg_class c
+    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_schema_privilege($1, 'tasker', 'usage')
+      and has_any_column_privilege($1, c.oid, 'select')";
+const ALL_RELATIONS: &str = "select c.relname::text from pg_class c
+    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and $1 <> ''";
+/// What nobody may do, schema usage or not: writing, sequences, and everything of pgmq.
+const MAY_WRITE: &str = "select format('%s %s', x.verb, c.oid::regclass) from pg_class c
+     cross join unnest('{insert,update,references}'::text[]) x(verb)
+     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_any_column_privilege($1, c.oid, x.verb)
+    union all
+    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join unnest('{delete,truncate,trigger}'::text[]) x(verb)
+     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_table_privilege($1, c.oid, x.verb)
+    union all
+    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join unnest('{usage,update}'::text[]) x(verb)
+     where c.relnamespace in ('tasker'::regnamespace, 'pgmq'::regnamespace) and c.relkind = 'S' and has_sequence_privilege($1, c.oid, x.verb)
+    union all
+    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join unnest('{select,insert,update,delete,truncate,references,trigger}'::text[]) x(verb)
+     where c.relnamespace = 'pgmq'::regnamespace and c.relkind in ('r', 'v', 'p') and has_table_privilege($1, c.oid, x.verb)
+    union all
+    select format('%s on %s', x.verb, n.nspname) from pg_namespace n cross join unnest('{create,usage}'::text[]) x(verb)
+     where (n.nspname, x.verb) in (('tasker', 'create'), ('pgmq', 'create'), ('pgmq', 'usage')) and has_schema_privilege($1, n.oid, x.verb)";
+
+#[rstest]
+#[case("public")]
+#[case("tasker_client")]
+#[case("tasker_worker")]
+#[case("tasker_orchestrator")]
+#[case("tasker_operator")]
+#[case("tasker_readonly")]
+#[tokio::test]
+async fn a_role_has_the_rights_that_are_listed_and_no_other(#[case] role: &str) {
+    let db = with_queue().await;
+    assert_eq!(names(&db.pool, MAY_EXECUTE, role).await, set(functions(role)), "functions");
+    let readable = match relations(role) {
+        Some(listed) => set(listed),
+        None => names(&db.pool, ALL_RELATIONS, role).await,
+    };
+    assert_eq!(names(&db.pool, MAY_READ, role).await, readable, "tables and views");
+    assert_eq!(names(&db.pool, MAY_WRITE, role).await, set([""; 0]), "writes, sequences, pgmq");
+}
+
+/// Even where a schema is opened by hand, public can call none of our functions.
+#[tokio::test]
+async fn public_executes_nothing_even_if_it_may_use_the_schema() {
+    let db = with_queue().await;
+    run(&db, "grant usage on schema tasker to public").await;
+    for what in [MAY_EXECUTE, MAY_READ] {
+        assert_eq!(names(&db.pool, what, "public").await, set([""; 0]));
+    }
+}
+
+/// The test of rights sees a right that is too much.
+#[tokio::test]
+async fn a_right_too_much_is_seen() {
+    let db = with_queue().await;
+    for (grant, query) in [
+        ("grant execute on function tasker.set_clock to tasker_client", MAY_EXECUTE),
+        ("grant select (state) on tasker.tasks to tasker_client", MAY_READ),
+        ("grant update (priority) on tasker.tasks to tasker_client", MAY_WRITE),
+        ("grant usage on schema pgmq to tasker_client", MAY_WRITE),
+    ] {
+        let before = names(&db.pool, query, "tasker_client").await;
+        run(&db, grant).await;
+        assert_eq!(names(&db.pool, query, "tasker_client").await.len(), before.len() + 1, "{grant}");
+    }
+}
+
+/// With the queues of one namespace, which a template brings.
+async fn with_queue() -> TestDb {
+    let db = TestDb::new().await;
+    query("select tasker.apply_template($1)")
+        .bind(template(json!({"function": "x"})))
+        .execute(&db.pool)
+        .await
+        .unwrap();
+    db
+}
+
+async fn run(db: &TestDb, sql: impl Into<String>) {
+    raw_sql(AssertSqlSafe(sql.into())).execute(&db.pool).await.unwrap();
+}
+
+/// A template `test.flow` of one step of the `sql` handler.
+fn template(config: Value) -> Value {
+    json!({"namespace": "test", "name": "flow", "version": "1",
+           "steps": [{"name": "only", "handler": {"callable": "sql", "config": config},
+                      "retry": {"max_attempts": 2, "backoff_base_ms": 0, "jitter": false}}]})
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap()
+}
+
+async fn refused(connection: &mut PgConnection, sql: &str) {
+    let error = raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.expect_err(sql);
+    let error = error.as_database_error().unwrap();
+    assert_eq!(error.code().as_deref(), Some("42501"), "{sql}: {error}");
+}
+
+/// Forbidden to all roles, and to those who are in none.
+const NEVER: &[&str] = &[
+    "insert into tasker.sweeps (name) values ('x')",
+    "update tasker.tasks set priority = 1",
+    "update tasker.settings set retention_days = 1",
+    "delete from tasker.step_transitions",
+    "truncate tasker.steps",
+    "select nextval('tasker.template_applied_no')",
+    "select tasker.set_clock('2000-01-01')",
+    "select tasker.set_actor(gen_random_uuid())",
+    "select tasker.settle_steps('{}', '{}', '{}', now())",
+    "select tasker.prune_tasks(1, now())",
+    "create or replace function tasker.clock() returns timestamptz language sql as 'select now()'",
+    "create table tasker.mine (x int)",
+    "alter table tasker.steps disable trigger all",
+    "drop view tasker.task_overview",
+    "select * from pgmq.read('worker_test_queue', 30, 1)",
+    "select pgmq.send('worker_test_queue', '{}')",
+    "select pgmq.drop_queue('worker_test_queue')",
+    "select from pgmq.q_worker_test_queue",
+];
+/// Each is for one role, or two, and forbidden to the others.
+const SOMETIMES: &[(&str, &[&str])] = &[
+    ("select from tasker.tasks", &["tasker_operator", "tasker_readonly"]),
+    ("select from tasker.task_overview", &["tasker_operator", "tasker_readonly"]),
+    ("select from tasker.queue_overview", &["tasker_operator", "tasker_readonly", "tasker_orchestrator"]),
+    ("select tasker.enqueue_task('test', 'flow')", &["tasker_client", "tasker_operator"]),
+    (
+        "select tasker.cancel_task((select gen_random_uuid() where false))",
+        &["tasker_client", "tasker_operator"],
+    ),
+    ("select tasker.claim_steps('test', gen_random_uuid(), 1)", &["tasker_worker"]),
+    ("select tasker.submit_results(gen_random_uuid(), '[]')", &["tasker_worker"]),
+    ("select tasker.heartbeat(gen_random_uuid(), '{test}', '{}')", &["tasker_worker"]),
+    ("select tasker.run_sql_handler('x', '{}')", &["tasker_worker"]),
+    ("select tasker.start_tasks(1)", &["tasker_orchestrator"]),
+    ("select tasker.process_step_results(1)", &["tasker_orchestrator"]),
+    ("select tasker.prune(1)", &["tasker_orchestrator", "tasker_operator"]),
+    ("select tasker.pause_namespace('test')", &["tasker_operator"]),
+    ("select tasker.apply_template('{}')", &["tasker_operator"]),
+];
+
+#[tokio::test]
+async fn whoever_logs_in_is_refused_what_is_not_for_their_role() {
+    let db = with_queue().await;
+    for role in [None].into_iter().chain(ROLES.map(Some)) {
+        let (_, url) = db.login(role.as_slice()).await;
+        let mut connection = connect(&url).await;
+        for sql in NEVER {
+            refused(&mut connection, sql).await;
+        }
+        for (sql, allowed) in SOMETIMES {
+            if !role.is_some_and(|role| allowed.contains(&role)) {
+                refused(&mut connection, sql).await;
+            } else if let Err(error) =
+                raw_sql(AssertSqlSafe((*sql).to_owned())).execute(&mut connection).await
+            {
+                let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default();
+                assert!(code.starts_with("TK"), "{role:?} may: {sql}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_enqueues_and_reads_its_task_and_nothing_else() {
+    let db = with_queue().await;
+    let (_, url) = db.login(&["tasker_client"]).await;
+    let mut client = connect(&url).await;
+    let id: Uuid =
+        query_scalar("select tasker.enqueue_task('test', 'flow')").fetch_one(&mut client).await.unwrap();
+    let status: Value =
+        query_scalar("select tasker.task_status($1)").bind(id).fetch_one(&mut client).await.unwrap();
+    assert_eq!(status["state"], "pending");
+    let result: Option<Value> =
+        query_scalar("select tasker.task_result($1)").bind(id).fetch_one(&mut client).await.unwrap();
+    assert_eq!(result, None);
+    let cancelled: bool =
+        query_scalar("select tasker.cancel_task($1)").bind(id).fetch_one(&mut client).await.unwrap();
+    assert!(cancelled);
+    let problems: i64 = query_scalar("select count(*) from tasker.validate_template('{}')")
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
+    assert!(problems > 0);
+    tasker_core::schema::check(&PgPool::connect(&url).await.unwrap()).await.unwrap();
+}
+
+/// Views run functions, which whoever reads them must be allowed to execute.
+#[rstest]
+#[case("tasker_readonly")]
+#[case("tasker_operator")]
+#[tokio::test]
+async fn every_view_can_be_read_by_those_who_read(#[case] role: &str) {
+    let db = with_queue().await;
+    let growing = json!({"namespace": "test", "name": "growing", "version": "1", "steps": [
+        {"name": "route", "type": "decision", "handler": {"callable": "noop"}},
+        {"name": "ship", "dependencies": ["route"], "handler": {"callable": "noop"}}]});
+    query("select tasker.apply_template($1)").bind(growing).execute(&db.pool).await.unwrap();
+    run(&db, "select tasker.enqueue_task('test', 'growing'); select tasker.start_tasks(10)").await;
+    run(&db, "select tasker.dlq_add(task_id) from tasker.tasks").await;
+    let (_, url) = db.login(&[role]).await;
+    let mut reader = connect(&url).await;
+    let mut filled = 0;
+    for relation in names(&db.pool, ALL_RELATIONS, role).await {
+        let count = format!("select count(r::text) from tasker.{relation} r");
+        let rows: i64 = query_scalar(AssertSqlSafe(count))
+            .fetch_one(&mut reader)
+            .await
+            .unwrap_or_else(|error| panic!("{relation}: {error}"));
+        filled += usize::from(rows > 0);
+    }
+    assert!(filled > 15, "most of them have rows here: {filled}");
+}
+
+/// A trigger runs with the rights of who writes the table, and needs the role then; or with its owner's.
+#[tokio::test]
+async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
+    let db = with_queue().await;
+    let (owner, owner_url) = db.login(&["tasker_client"]).await;
+    let (client, client_url) = db.login(&["tasker_client"]).await;
+    let (stranger, stranger_url) = db.login(&[]).await;
+    run(&db, format!("create schema shop authorization {owner}")).await;
+    let mut owner = connect(&owner_url).await;
+    let tables = ["as_invoker", "as_definer"].map(|table| {
+        let definer = if table == "as_definer" { "security definer set search_path = ''" } else { "" };
+        format!(
+            "create table shop.{table} (id int);
+             create function shop.{table}() returns trigger language plpgsql {definer} as $$
+             begin perform tasker.enqueue_task('test', 'flow', jsonb_build_object('id', new.id)); return new; end $$;
+             create trigger enqueue after insert on shop.{table} for each row execute function shop.{table}();
+             grant insert on shop.{table} to {client}, {stranger};"
+        )
+    });
+    let grants = format!("grant usage on schema shop to {client}, {stranger}; {}", tables.concat());
+    raw_sql(AssertSqlSafe(grants)).execute(&mut owner).await.unwrap();
+
+    let (mut client, mut stranger) = (connect(&client_url).await, connect(&stranger_url).await);
+    query("insert into shop.as_invoker values (1)").execute(&mut client).await.unwrap();
+    refused(&mut stranger, "insert into shop.as_invoker values (2)").await;
+    query("insert into shop.as_definer values (3)").execute(&mut stranger).await.unwrap();
+    // The definer lends its right to the trigger only.
+    refused(&mut stranger, "select tasker.enqueue_task('test', 'flow')").await;
+    let mut undone = stranger.begin().await.unwrap();
+    query("insert into shop.as_definer values (4)").execute(&mut *undone).await.unwrap();
+    undone.rollback().await.unwrap();
+    let contexts: Vec<Value> = query_scalar("select context -> 'id' from tasker.tasks order by task_id")
+        .fetch_all(&db.pool)
+        .await
+        .unwrap();
+    assert_eq!(contexts, [json!(1), json!(3)]);
+}
+
+const SHOP: &str = r#"
+    create schema shop;
+    create table shop.secrets (x int);
+    create function shop.take(jsonb) returns jsonb language sql as $$ select '"taken"'::jsonb $$;
+    create function shop.closed(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$;
+    revoke execute on function shop.closed(jsonb) from public;
+    create function shop."Odd.name; drop table shop.secrets"(jsonb) returns jsonb language sql as $$ select '"odd"'::jsonb $$;
+    create schema vault;
+    create function vault.take(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$;
+"#;
+
+/// What a worker with the role tasker_worker alone makes of a step whose function this is.
+async fn sql_step(function: &str) -> (World, Uuid) {
+    let world = World::with(template(json!({"function": function}))).await;
+    run(&world.db, SHOP).await;
+    let (name, url) = world.db.login(&["tasker_worker"]).await;
+    run(&world.db, format!("grant usage on schema shop to {name}")).await;
+    let worker = world.worker_as(&url, |w| w).await;
+    let id = world.enqueue(json!({})).await;
+    world.ended(id).await;
+    worker.stop().await;
+    (world, id)
+}
+
+/// The right may be granted meanwhile, so that it is tried again like any other error of the database.
+#[rstest]
+#[case::no_execute("shop.closed", "permission denied for function closed")]
+#[case::no_usage("vault.take", "permission denied for schema vault")]
+#[case::of_an_operator("tasker.count_tasks", "permission denied for function count_tasks")]
+#[case::of_the_engine("tasker.check_filter", "permission denied for function check_filter")]
+#[case::of_pgmq("pgmq.purge_queue", "permission denied for schema pgmq")]
+#[tokio::test]
+async fn the_sql_handler_calls_nothing_that_its_workers_role_may_not(
+    #[case] function: &str,
+    #[case] message: &str,
+) {
+    let (world, id) = sql_step(function).await;
+    let (state, attempt, _, error) = world.step(id, "only").await;
+    let error = error.unwrap();
+    assert_eq!((state.as_str(), attempt), ("error", 2), "{error}");
+    assert_eq!((&error["code"], &error["message"]), (&json!("42501"), &json!(message)));
+}
+
+#[rstest]
+#[case::a_second_statement("shop.take; drop table shop.secrets")]
+#[case::closed_brackets("shop.take(jsonb); drop table shop.secrets; --")]
+#[case::an_open_quote("\"shop.take")]
+#[case::a_quote("shop.take'")]
+#[case::as_one_name("\"shop.take\"")]
+#[case::other_case("\"Shop\".take")]
+#[case::another_database("postgres.shop.take")]
+#[case::too_many_parts("a.b.shop.take")]
+#[case::nothing("")]
+#[case::dots("shop..take")]
+#[tokio::test]
+async fn a_function_name_with_tricks_is_no_function(#[case] function: &str) {
+    let (world, id) = sql_step(function).await;
+    let (state, attempt, _, error) = world.step(id, "only").await;
+    let error = error.unwrap();
+    assert_eq!((state.as_str(), attempt, &error["code"]), ("error", 1, &json!("TKP01")), "{error}");
+    let there: bool = query_scalar("select to_regclass('shop.secrets') is not null")
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
+    assert!(there);
+}
+
+#[rstest]
+#[case::plain("shop.take", "taken")]
+#[case::folded("SHOP.Take", "taken")]
+#[case::quoted("\"shop\".\"take\"", "taken")]
+#[case::one_that_needs_quotes("shop.\"Odd.name; drop table shop.secrets\"", "odd")]
+#[tokio::test]
+async fn a_function_is_named_as_in_sql(#[case] function: &str, #[case] result: &str) {
+    let (world, id) = sql_step(function).await;
+    assert_eq!(world.result(id).await, json!({"only": result}));
+}
