@@ -35,8 +35,12 @@ pub fn page() -> String {
 fn entry(setting: &Setting, program: &Command) -> String {
     let option = setting.option(program);
     let help = option.get_help().map(ToString::to_string).unwrap_or_default();
-    // A default in the help's own words.
-    let help = help.split(" [default:").next().unwrap_or_default().trim_end_matches('.').to_owned();
+    // A default in the help's own words: what no literal says.
+    let (help, in_words) = match help.split_once(" [default: ") {
+        Some((help, rest)) => (help, rest.split(']').next()),
+        None => (help.as_str(), None),
+    };
+    let help = help.trim_end_matches('.');
     let kind = setting.kind(program);
     let default: Vec<String> =
         option.get_default_values().iter().map(|value| literal(&value.to_string_lossy(), kind)).collect();
@@ -57,7 +61,11 @@ fn entry(setting: &Setting, program: &Command) -> String {
         (_, Some(default)) => default.clone(),
         (_, None) => setting.example.to_owned(),
     };
-    let unset = if default.is_empty() && kind != Kind::Switch { " No default." } else { "" };
+    let unset = match in_words {
+        Some(words) => format!(" Default: {words}."),
+        None if default.is_empty() && kind != Kind::Switch => " No default.".to_owned(),
+        None => String::new(),
+    };
     let (_, key) = setting.place();
     format!("# {help}.{choice}{unset}\n# --{flag}{of}; {variable}\n# {key} = {value}\n")
 }

@@ -63,8 +63,8 @@ macro_rules! same {
 macro_rules! refused {
     ($both:expr, $code:literal, |$client:ident| $call:expr) => {{
         let (by_database, by_http) = both!($both, |$client| $call);
-        let by_database = refusal(by_database);
-        assert_eq!(refusal(by_http), by_database, "{}", stringify!($call));
+        let (by_database, by_http) = (refusal(by_database), refusal(by_http));
+        assert_eq!(by_http, by_database, "{}", stringify!($call));
         assert_eq!(by_database.0, $code, "{}", stringify!($call));
     }};
 }
@@ -177,7 +177,12 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     refused!(both, "TK031", |c| c.retry_step(done, "first", ANA));
     refused!(both, "TK004", |c| c.resolve_step(nobody, "first", None, None, ANA));
     let broken = json!({"namespace": "test", "name": "No name", "version": "2", "steps": []});
-    refused!(both, "TK010", |c| c.apply_template(&broken));
+    // Where to ask for more is another place for each.
+    let (by_database, by_http) = both!(both, |c| c.apply_template(&broken));
+    let (by_database, by_http) = (refusal(by_database), refusal(by_http));
+    assert_eq!((by_http.0, by_http.1), (by_database.0, by_database.1));
+    assert!(by_database.2.unwrap().contains("tasker.validate_template"));
+    assert!(by_http.2.unwrap().contains("/v1/templates/validate"));
     let other = flow(&[("other", &[])]);
     refused!(both, "TK011", |c| c.apply_template(&other));
     refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));

@@ -53,6 +53,7 @@ const ORCHESTRATOR: &[&str] = &[
     "open_task_counts",
     "take_finished_counts",
     "live_worker_counts",
+    "ended_tasks",
 ];
 const READONLY: &[&str] = &[
     "task_status",

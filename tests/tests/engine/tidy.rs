@@ -92,6 +92,22 @@ fn every_link_in_the_docs_leads_somewhere() {
     assert_none("broken links", broken);
 }
 
+/// A merge that keeps both sides of a paragraph leaves it there twice, and every check of what is missing is content.
+#[test]
+fn no_page_says_a_thing_twice() {
+    let mut twice = Vec::new();
+    for (path, text) in files(&[".md"]) {
+        let blocks: Vec<&str> =
+            text.split("\n\n").filter(|block| block.starts_with('#') || block.len() > 100).collect();
+        for (n, block) in blocks.iter().enumerate() {
+            if blocks[..n].contains(block) {
+                twice.push(format!("{}: {}", path.display(), block.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    assert_none("twice on one page", twice);
+}
+
 #[test]
 fn every_sqlstate_is_documented() {
     let documented = fs::read_to_string(root().join("docs/sql-api.md")).unwrap();
