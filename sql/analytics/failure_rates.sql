@@ -1,6 +1,6 @@
 create function tasker.failure_rates(p_namespace text default null, p_name text default null, p_since interval default '1 hour', p_max int default 100, p_max_tasks int default 10000)
 returns table (namespace text, name text, version text, tasks bigint, complete bigint, failed bigint, blocked bigint, cancelled bigint, unfinished bigint, failure_rate float8)
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     perform tasker.check_max(p_max);
     return query

@@ -1,6 +1,6 @@
 create function tasker.slowest_steps(p_namespace text default null, p_name text default null, p_since interval default '1 hour', p_max int default 20, p_max_tasks int default 10000)
 returns table (namespace text, name text, step text, handler text, runs bigint, failed bigint, retries bigint, avg_ms float8, p50_ms float8, p95_ms float8, max_ms float8, avg_wait_ms float8)
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     perform tasker.check_max(p_max);
     return query

@@ -1,6 +1,6 @@
 create function tasker.throughput(p_namespace text default null, p_name text default null, p_since interval default '1 hour', p_bucket interval default '1 minute', p_max_tasks int default 10000)
 returns table (at timestamptz, enqueued bigint, complete bigint, failed bigint, cancelled bigint, avg_ms float8)
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     if p_bucket is null or p_bucket < interval '1 second' then
         raise exception 'p_bucket must be a second or more; it is %', coalesce(p_bucket::text, 'null')

@@ -1,5 +1,5 @@
 create function tasker.refuse_audit_change() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'tasker.% is append-only', tg_table_name
         using errcode = 'TK024', hint = 'Audit rows are never changed.';

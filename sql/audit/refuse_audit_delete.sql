@@ -1,5 +1,5 @@
 create function tasker.refuse_audit_delete() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_task_id uuid;
 begin

@@ -1,5 +1,5 @@
 create function tasker.refuse_key_change() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'the key of a row in tasker.% cannot change', tg_table_name
         using errcode = 'TK021', hint = 'The audit would lose its thread: insert a new row instead.';

@@ -1,5 +1,5 @@
 create function tasker.refuse_task_start() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'task % cannot begin in state %', new.task_id, new.state
         using errcode = 'TK022', hint = 'A task begins in pending: use tasker.enqueue_task.';

@@ -1,5 +1,5 @@
 create function tasker.refuse_truncate() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'tasker.% cannot be truncated', tg_table_name
         using errcode = 'TK023', hint = 'Delete finished tasks instead; the audit is append-only.';

@@ -10,7 +10,7 @@ create function tasker.enqueue_task(
     p_traceparent      text default null,
     p_notify           boolean default null
 ) returns uuid
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_template_id  uuid := tasker.find_template(p_namespace, p_name, p_version);
     v_task_id      uuid := tasker.new_id();

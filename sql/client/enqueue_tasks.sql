@@ -1,5 +1,5 @@
 create function tasker.enqueue_tasks(p_namespace text, p_name text, p_contexts jsonb[]) returns setof uuid
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_template_id  uuid := tasker.find_template(p_namespace, p_name, null);
     v_now          timestamptz := tasker.clock();

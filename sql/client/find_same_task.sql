@@ -1,5 +1,5 @@
 create function tasker.find_same_task(p_namespace text, p_name text, p_version text, p_idempotency_key text, p_context jsonb) returns uuid
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     v_task record;
 begin

@@ -1,5 +1,5 @@
 create function tasker.task_result(p_task_id uuid) returns jsonb
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_done    boolean;
     v_result  jsonb;

@@ -1,5 +1,5 @@
 create function tasker.add_dead_letters(p_task_ids uuid[], p_reasons text[], p_steps text[], p_details text[]) returns setof text
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
     -- In the order of the tasks, as two that add the same entries wait for each other. Looked for first, since the snapshot
     -- of an entry that is not added would be work for nothing.

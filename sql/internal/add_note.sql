@@ -1,5 +1,5 @@
 create function tasker.add_note(p_notes text, p_text text, p_by text) returns text
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = pg_catalog, pg_temp as $$
     select case when nullif(p_text, '') is null then p_notes
                 else concat_ws(E'\n', p_notes, format('%s %s: %s', to_char(tasker.clock() at time zone 'utc', 'YYYY-MM-DD HH24:MI"Z"'), coalesce(nullif(p_by, ''), session_user), p_text)) end
 $$;

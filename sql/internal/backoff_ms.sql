@@ -1,5 +1,5 @@
 create function tasker.backoff_ms(p_backoff text, p_attempt int, p_base_ms bigint, p_max_ms bigint, p_jitter boolean) returns bigint
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = pg_catalog, pg_temp as $$
     -- The exponent is held below 2^30 so that a long retry cannot overflow.
     select (least(p_max_ms::numeric, p_base_ms::numeric * case p_backoff
                 when 'exponential' then 2 ^ least(p_attempt - 1, 30)

@@ -1,5 +1,5 @@
 create function tasker.dead_letter(p_queue text, p_msg_id bigint, p_message jsonb, p_detail text) returns void
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = pg_catalog, pg_temp as $$
     -- The same message about a task again and again is one entry.
     insert into tasker.dlq_entries (entry_id, reason, queue, msg_id, message, task_id, step, detail, created_at)
     select tasker.new_id(), 'bad_message', p_queue, p_msg_id, p_message, i.task_id, left(p_message ->> 'step', 200), left(p_detail, 1000), tasker.clock()

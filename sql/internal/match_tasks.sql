@@ -2,7 +2,9 @@ create function tasker.match_tasks(p_filter jsonb, p_states tasker.task_state[],
 returns uuid[]
 language plpgsql volatile as $$
 declare
+    c_ended    constant tasker.task_state[] := '{complete,error,cancelled,resolved_manually}';
     v_task_ids uuid[];
+    v_states   tasker.task_state[];
 begin
     -- Looking at all of them is harmless.
     if not (p_newest and p_filter = '{}') then
@@ -11,23 +13,26 @@ begin
     if p_lock or p_newest then
         perform tasker.check_max(p_max);
     end if;
+    if p_filter ? 'states' then
+        -- An empty array matches nothing.
+        v_states := array(select jsonb_array_elements_text(p_filter -> 'states'));
+    end if;
     -- By execute, as it is planned with the values: a filter by task_ids uses their key, one without an unfinished state no index.
     execute 'with free as materialized (
         select t.task_id from tasker.tasks t
          where t.state = any ($1) and ($2 is null or t.namespace = $2) and ($3 is null or t.name = $3)
            and ($4 is null or t.template_id in (select v.template_id from tasker.templates v where v.version = $4))
-           and ($5 is null or t.state = any ($5::tasker.task_state[])) and ($6 is null or t.task_id = any ($6)) and ($7 is null or t.correlation_id = $7)
+           and ($5 is null or t.state = any ($5)) and ($6 is null or t.task_id = any ($6)) and ($7 is null or t.correlation_id = $7)
            and ($8 is null or t.created_at >= $8) and ($9 is null or t.created_at < $9)
            and ($10 is null or t.error ->> ''code'' = $10
                 or exists (select from tasker.steps s where s.task_id = t.task_id and s.state = ''error'' and s.error ->> ''code'' = $10))'
-        || case when p_states && '{complete,error,cancelled,resolved_manually}' then '' else ' and t.completed_at is null' end
+        || case when p_states && c_ended and coalesce(v_states && c_ended, true) then '' else ' and t.completed_at is null' end
         || case when p_before is null then '' else ' and t.task_id < $12' end
         || ' order by t.task_id' || case when p_newest then ' desc' else '' end || ' limit $11' || case when p_lock then ' for no key update skip locked' else '' end || ')
         select array_agg(f.task_id) from free f'
        into v_task_ids
       using p_states, p_filter ->> 'namespace', p_filter ->> 'name', p_filter ->> 'version',
-            -- An empty array matches nothing.
-            case when p_filter ? 'states' then array(select jsonb_array_elements_text(p_filter -> 'states')) end,
+            v_states,
             case when p_filter ? 'task_ids' then array(select jsonb_array_elements_text(p_filter -> 'task_ids')::uuid) end,
             (p_filter ->> 'correlation_id')::uuid, (p_filter ->> 'created_after')::timestamptz, (p_filter ->> 'created_before')::timestamptz,
             p_filter ->> 'error_code', p_max, p_before;

@@ -1,5 +1,5 @@
 create function tasker.now() returns timestamptz
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
     return tasker.clock();
 end

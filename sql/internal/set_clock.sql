@@ -1,5 +1,5 @@
 create function tasker.set_clock(p_frozen_at timestamptz, p_offset interval default '0') returns void
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
     -- Not a custom setting, which any role could set, nor a table, which every call would have to read: another function,
     -- which only the schema's owner can put in place.

@@ -1,5 +1,5 @@
 create function tasker.steps_without_worker(p_task_ids uuid[], p_now timestamptz) returns table (task_id uuid, step text, detail text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with served as materialized (
         select distinct n.namespace, h.handler
           from tasker.workers w cross join unnest(w.namespaces) n(namespace) cross join unnest(w.handlers) h(handler)

@@ -1,5 +1,5 @@
 create function tasker.task_snapshot(p_task_id uuid) returns jsonb
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select jsonb_strip_nulls(jsonb_build_object(
                'task_id', t.task_id, 'namespace', t.namespace, 'name', t.name, 'version', v.version, 'state', t.state,
                'remaining', t.remaining, 'active', t.active, 'held', t.held, 'waiting_retry', t.waiting_retry, 'failed', t.failed,

@@ -1,5 +1,5 @@
 create function tasker.why_unmade(p_task_id uuid, p_step text) returns text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select case when g.presence = 'undecided' then 'whether it exists is not decided yet'
                 when g.presence = 'not_chosen' then 'it was not chosen'
                 when p.type = 'batch_worker' and g.made then format('it is a batch, name one of its instances, such as "%s"', tasker.instance_name(p_step, 1)) end

@@ -1,5 +1,5 @@
 create function tasker.cancel_tasks(p_filter jsonb, p_reason text default null, p_by text default null, p_max int default 100) returns int
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_task_ids uuid[] := tasker.match_tasks(p_filter, enum_range(null, 'blocked_by_failures'::tasker.task_state), p_max, true);
 begin

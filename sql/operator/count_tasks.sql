@@ -1,5 +1,5 @@
 create function tasker.count_tasks(p_filter jsonb) returns bigint
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     return cardinality(tasker.match_tasks(p_filter, enum_range(null::tasker.task_state), null, false));
 end

@@ -1,5 +1,5 @@
 create function tasker.dlq_add(p_task_id uuid, p_notes text default null, p_by text default null) returns uuid
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_entry_id uuid;
 begin

@@ -1,5 +1,5 @@
 create function tasker.dlq_retry(p_entry_id uuid, p_reason text default null, p_by text default null) returns int
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_by     text := coalesce(nullif(p_by, ''), session_user);
     v_entry  record;

@@ -1,5 +1,5 @@
 create function tasker.dlq_update(p_entry_id uuid, p_status text default null, p_notes text default null, p_by text default null) returns void
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     if p_status not in ('pending', 'manually_resolved', 'permanent_failure', 'cancelled') then
         raise exception 'a dead letter cannot become "%"', p_status

@@ -1,5 +1,5 @@
 create function tasker.limit_namespace(p_namespace text, p_max_depth int) returns void
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     perform tasker.refuse_unknown_namespace(p_namespace);
     if p_max_depth < 1 then

@@ -1,7 +1,7 @@
 -- requires: views/dlq_overview.sql
 create function tasker.list_dead_letters(p_reason text default null, p_status text default null, p_task_id uuid default null, p_after uuid default null, p_max int default 100)
 returns setof tasker.dlq_overview
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_after tasker.dlq_overview;
 begin

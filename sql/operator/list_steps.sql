@@ -1,7 +1,7 @@
 -- requires: views/step_overview.sql
 create function tasker.list_steps(p_task_id uuid, p_states tasker.step_state[] default null, p_template_step text default null, p_after text default null, p_max int default 100)
 returns setof tasker.step_overview
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_after tasker.step_overview;
 begin

@@ -1,6 +1,6 @@
 -- requires: views/task_overview.sql
 create function tasker.list_tasks(p_filter jsonb default '{}', p_before uuid default null, p_max int default 100) returns setof tasker.task_overview
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     return query
         select v.* from unnest(tasker.match_tasks(coalesce(p_filter, '{}'), enum_range(null::tasker.task_state), p_max, false, true, p_before)) with ordinality i(task_id, n)

@@ -1,5 +1,5 @@
 create function tasker.pause_namespace(p_namespace text, p_reason text default null, p_by text default null) returns boolean
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     perform tasker.refuse_unknown_namespace(p_namespace);
     update tasker.namespaces n

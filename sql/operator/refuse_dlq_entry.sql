@@ -1,5 +1,5 @@
 create function tasker.refuse_dlq_entry(p_entry_id uuid) returns void
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'there is no dead letter %', coalesce(p_entry_id::text, 'null')
         using errcode = 'TK040', hint = 'tasker.dlq_overview lists them; closed ones are removed after the retention.';

@@ -1,5 +1,5 @@
 create function tasker.reset_task(p_task_id uuid, p_reason text default null, p_by text default null) returns boolean
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_task tasker.tasks := tasker.lock_task(p_task_id);
 begin

@@ -1,6 +1,6 @@
 create function tasker.resolve_step(p_task_id uuid, p_step text, p_result jsonb default null, p_reason text default null, p_by text default null,
     p_outcome jsonb default null) returns boolean
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_now   timestamptz := tasker.clock();
     v_task  tasker.tasks := tasker.lock_task(p_task_id, coalesce(p_step, ''));

@@ -1,6 +1,6 @@
 -- requires: views/step_overview.sql
 create function tasker.show_step(p_task_id uuid, p_step text) returns tasker.step_overview
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_step tasker.step_overview;
 begin

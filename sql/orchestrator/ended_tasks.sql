@@ -1,7 +1,7 @@
 create function tasker.ended_tasks(p_max int)
 returns table (task_id uuid, namespace text, name text, version text, state tasker.task_state, correlation_id uuid, traceparent text, error text,
                created_at timestamptz, started_at timestamptz, finalizing_at timestamptz, completed_at timestamptz, resumed_at timestamptz)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_now       timestamptz := tasker.clock();
     -- Commits become visible later than the times they carry.

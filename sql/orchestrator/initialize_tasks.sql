@@ -1,6 +1,6 @@
 create function tasker.initialize_tasks(p_verdicts jsonb, p_orchestrator_id uuid default null)
 returns table (initialized int, failed int, enqueued int, next_due_ms bigint)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_one record;
 begin

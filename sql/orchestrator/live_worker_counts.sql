@@ -1,5 +1,5 @@
 create function tasker.live_worker_counts() returns table (namespace text, workers bigint)
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
     select n.namespace, count(w.worker_id)
       from tasker.namespaces n
       left join tasker.worker_overview w on w.alive and n.namespace = any (w.namespaces)

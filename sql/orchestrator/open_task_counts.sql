@@ -1,7 +1,7 @@
 create function tasker.open_task_counts()
 returns table (namespace text, template text, state text, tasks bigint, oldest_move_seconds float8,
                waiting bigint, held bigint, waiting_for_retry bigint, active bigint, failed bigint)
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 declare
     v_now timestamptz := tasker.clock();
 begin

@@ -1,6 +1,6 @@
 create function tasker.process_step_results(p_max int, p_orchestrator_id uuid default null)
 returns table (processed int, enqueued int, finished int, next_due_ms bigint, retried int, failed int, expired int)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_msg_ids   bigint[];
     v_messages  jsonb[];

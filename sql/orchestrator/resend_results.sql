@@ -1,5 +1,5 @@
 create function tasker.resend_results(p_max int, p_now timestamptz) returns int
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     v_oldest    timestamptz := least(tasker.oldest_message('orchestration_step_results'), p_now - interval '1 minute');
     v_task_ids  uuid[];

@@ -1,6 +1,6 @@
 create function tasker.start_tasks(p_max int, p_orchestrator_id uuid default null)
 returns table (taken int, initialized int, failed int, enqueued int, next_due_ms bigint, to_check jsonb)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_verdicts jsonb;
 begin

@@ -1,5 +1,5 @@
 create function tasker.apply_template(p_definition jsonb) returns table (template_id uuid, created boolean)
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_namespace  text := p_definition ->> 'namespace';
     v_name       text := p_definition ->> 'name';

@@ -1,6 +1,6 @@
 create function tasker.check_choices(p_steps jsonb)
 returns table (path text, code text, message text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with steps as (
         select e.n, e.s ->> 'name' as name, coalesce(e.s ->> 'type', 'standard') as type
           from jsonb_array_elements(p_steps) with ordinality e(s, n) where jsonb_typeof(e.s) = 'object'

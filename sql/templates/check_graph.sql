@@ -1,6 +1,6 @@
 create function tasker.check_graph(p_steps jsonb)
 returns table (path text, code text, message text)
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_names     text[];
     v_parents   text[];

@@ -1,6 +1,6 @@
 create function tasker.check_handler(p_handler jsonb, p_path text)
 returns table (path text, code text, message text)
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_callable text := case when jsonb_typeof(p_handler) = 'object' and jsonb_typeof(p_handler -> 'callable') = 'string' then p_handler ->> 'callable' end;
     v_needs    text := case v_callable when 'sql' then 'function' when 'http' then 'url' end;

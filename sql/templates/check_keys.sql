@@ -1,6 +1,6 @@
 create function tasker.check_keys(p_object jsonb, p_path text, p_known text[], p_required text[])
 returns table (path text, code text, message text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select tasker.pointer(p_path, k), 'unknown_key',
            format('unknown key "%s"; the keys here are: %s', k, array_to_string(p_known, ', '))
       from jsonb_object_keys(p_object) k

@@ -1,6 +1,6 @@
 create function tasker.check_lifecycle(p_lifecycle jsonb)
 returns table (path text, code text, message text)
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_minutes text[] := '{max_waiting_for_dependencies_minutes,max_waiting_for_retry_minutes,max_steps_in_process_minutes,max_duration_minutes}';
 begin

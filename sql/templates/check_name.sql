@@ -1,6 +1,6 @@
 create function tasker.check_name(p_value jsonb, p_path text, p_what text, p_longest int)
 returns table (path text, code text, message text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select p_path, 'invalid_name',
            format('%s must be a name of lower-case letters, digits, and _ that begins with a letter, at most %s characters; it is %s',
                   p_what, p_longest, left(p_value::text, 100))

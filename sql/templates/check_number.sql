@@ -1,6 +1,6 @@
 create function tasker.check_number(p_value jsonb, p_path text, p_what text, p_least numeric, p_most numeric, p_whole boolean)
 returns table (path text, code text, message text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select p_path, 'invalid_number',
            format('%s must be a %s from %s to %s; it is %s', p_what, case when p_whole then 'whole number' else 'number' end,
                   p_least, p_most, left(p_value::text, 100))

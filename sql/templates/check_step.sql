@@ -1,6 +1,6 @@
 create function tasker.check_step(p_step jsonb, p_path text)
 returns table (path text, code text, message text)
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_retry jsonb := p_step -> 'retry';
     v_retry_path text := p_path || '/retry';

@@ -1,6 +1,6 @@
 create function tasker.check_type(p_value jsonb, p_path text, p_what text, p_types text[])
 returns table (path text, code text, message text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select p_path, 'invalid_type',
            format('%s must be %s; it is %s', p_what,
                   (select string_agg(case when t in ('object', 'array') then 'an ' else 'a ' end || t, ' or ') from unnest(p_types) t),

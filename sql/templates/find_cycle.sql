@@ -1,5 +1,5 @@
 create function tasker.find_cycle(p_parents text[], p_children text[]) returns text[]
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_left   text[];
     v_next   text[] := array(select distinct c from unnest(p_children) c);

@@ -1,5 +1,5 @@
 create function tasker.find_template(p_namespace text, p_name text, p_version text) returns uuid
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_id uuid;
 begin

@@ -1,5 +1,5 @@
 create function tasker.graph_levels(p_steps jsonb) returns table (n bigint, level int, initial boolean, after_batch boolean, decision_depth int)
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_types    text[] := array(select coalesce(e.s ->> 'type', 'standard') from jsonb_array_elements(p_steps) with ordinality e(s, n) order by e.n);
     v_parents  int[];

@@ -1,5 +1,5 @@
 create function tasker.insert_template(p_definition jsonb, p_hash text) returns uuid
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     v_id  uuid := tasker.new_id();
 begin

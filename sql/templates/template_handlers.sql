@@ -1,5 +1,5 @@
 create function tasker.template_handlers(p_template_id uuid) returns table (template_step text, handler text, config jsonb, namespace text, template text)
-language sql stable security definer set search_path = '' set jit = off as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
     select s.name, s.handler, s.config, t.namespace, t.name
       from tasker.template_steps s join tasker.templates t on t.template_id = s.template_id
      where s.template_id = p_template_id order by s.position

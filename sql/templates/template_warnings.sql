@@ -1,6 +1,6 @@
 create function tasker.template_warnings(p_definition jsonb)
 returns table (path text, code text, message text)
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_steps   jsonb := p_definition -> 'steps';
     v_known   jsonb := '{}';

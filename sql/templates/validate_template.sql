@@ -1,6 +1,6 @@
 create function tasker.validate_template(p_definition jsonb)
 returns table (path text, code text, message text)
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
     if coalesce(jsonb_typeof(p_definition), 'null') <> 'object' then
         return query select '', 'invalid_type', 'a template must be an object with the keys namespace, name, version, and steps';

@@ -1,7 +1,7 @@
 create function tasker.claim_steps(p_namespace text, p_worker_id uuid, p_max int, p_lease interval default '30 s')
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
                inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz, expired boolean)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_queue     text := tasker.worker_queue(p_namespace);
     v_lease     int := tasker.lease_seconds(p_lease);

@@ -1,7 +1,7 @@
 create function tasker.complete_steps(p_worker_id uuid, p_results jsonb, p_claim int default 0, p_handlers text[] default '{}', p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
                inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
     v_now       timestamptz := tasker.clock();
     v_task_ids  uuid[];

@@ -1,5 +1,5 @@
 create function tasker.drop_messages(p_queue text, p_msg_ids bigint[], p_messages jsonb[], p_kept bigint[], p_held bigint[]) returns void
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     v_dead bigint[];
 begin

@@ -1,6 +1,6 @@
 create function tasker.extend_leases(p_worker_id uuid, p_claims jsonb, p_lease interval default '30 s')
 returns table (task_id uuid, step text, status text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_asked      int := tasker.lease_seconds(p_lease);
     v_lease      int;

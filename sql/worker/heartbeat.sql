@@ -1,5 +1,5 @@
 create function tasker.heartbeat(p_worker_id uuid, p_namespaces text[], p_handlers text[], p_info jsonb default '{}') returns void
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
     insert into tasker.workers as w (worker_id, namespaces, handlers, info, started_at, last_seen)
     values (p_worker_id, p_namespaces, p_handlers, coalesce(p_info, '{}'), tasker.clock(), tasker.clock())
     on conflict (worker_id) do update

@@ -1,5 +1,5 @@
 create function tasker.lost_claims(p_claims jsonb) returns table (task_id uuid, step text, status text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
     return query
         select i.task_id, i.step, case when s.state = 'cancelled' or t.completed_at is not null then 'cancelled' else 'stale' end

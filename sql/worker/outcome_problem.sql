@@ -1,5 +1,5 @@
 create function tasker.outcome_problem(p_outcome jsonb) returns text
-language plpgsql immutable parallel safe security definer set search_path = '' as $$
+language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_keys     text[];
     v_unknown  text;

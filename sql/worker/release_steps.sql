@@ -1,6 +1,6 @@
 create function tasker.release_steps(p_worker_id uuid, p_claims jsonb, p_delay interval default '0', p_reason text default null)
 returns table (task_id uuid, step text, status text)
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
     v_now       timestamptz := tasker.clock();
     v_task_ids  uuid[];

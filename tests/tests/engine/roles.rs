@@ -46,6 +46,7 @@ const ORCHESTRATOR: &[&str] = &[
     "enqueue_ready_steps",
     "finalize_tasks",
     "sweep_stale",
+    "ended_tasks",
     "prune",
     "now",
     "queue_metrics",
@@ -353,7 +354,7 @@ async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
     run(&db, format!("create schema shop authorization {owner}")).await;
     let mut owner = connect(&owner_url).await;
     let tables = ["as_invoker", "as_definer"].map(|table| {
-        let definer = if table == "as_definer" { "security definer set search_path = ''" } else { "" };
+        let definer = if table == "as_definer" { "security definer set search_path = pg_catalog, pg_temp" } else { "" };
         format!(
             "create table shop.{table} (id int);
              create function shop.{table}() returns trigger language plpgsql {definer} as $$
@@ -379,6 +380,37 @@ async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
         .await
         .unwrap();
     assert_eq!(contexts, [json!(1), json!(3)]);
+}
+
+/// Types in a session's temporary schema would go before PostgreSQL's own, and their checks run as whoever uses them.
+#[tokio::test]
+async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
+    let db = with_queue().await;
+    let (_, url) = db.login(&["tasker_client"]).await;
+    let mut client = connect(&url).await;
+    let trap = |name: &str| format!("create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.trap(value));");
+    let traps: String = ["uuid", "text", "jsonb", "timestamptz", "int4", "bool"].map(trap).concat();
+    let lay = format!(
+        "create function pg_temp.trap(x anyelement) returns pg_catalog.bool language plpgsql as $$ begin
+             if current_user <> session_user then
+                 raise exception 'runs as %', current_user;
+             end if;
+             return true;
+         end $$; {traps}"
+    );
+    raw_sql(AssertSqlSafe(lay)).execute(&mut client).await.unwrap();
+    let id: Uuid = query_scalar("select tasker.enqueue_task('test', 'flow', '{}', null, 0, null, 'once')")
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
+    for call in ["task_status", "task_result", "cancel_task"] {
+        let call = format!("select tasker.{call}('{id}')");
+        raw_sql(AssertSqlSafe(call.clone())).execute(&mut client).await.unwrap_or_else(|e| panic!("{call}: {e}"));
+    }
+    raw_sql("select tasker.enqueue_tasks('test', 'flow', '{\"{}\"}'); select tasker.validate_template('{\"steps\": []}')")
+        .execute(&mut client)
+        .await
+        .unwrap();
 }
 
 const SHOP: &str = r#"
