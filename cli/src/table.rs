@@ -1,10 +1,12 @@
 //! Tables without borders: a header, columns, and nothing else.
 
 use crate::{labels, output::Look};
-use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width, presets};
 
 /// Between two columns.
 pub const GAP: usize = 2;
+/// A column that is wrapped is not made narrower: a line a letter is worse than a line that is too long.
+const NARROWEST: u16 = 10;
 
 /// A table to print.
 #[derive(Debug)]
@@ -82,10 +84,14 @@ impl Table {
             row.truncate(columns);
             grid.add_row(row);
         }
+        let widest = grid.column_max_content_widths();
         for (index, column) in grid.column_iter_mut().enumerate() {
             column.set_padding((0, if index + 1 == columns { 0 } else { GAP as u16 }));
             if index < self.wraps {
                 column.set_constraint(ColumnConstraint::ContentWidth);
+            } else if let Some(&widest) = widest.get(index) {
+                let least = NARROWEST.min(widest) + column.padding_width();
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
             }
         }
         let mut row = None;
@@ -143,6 +149,14 @@ mod tests {
         let text = table.render();
         assert!(text.lines().all(|line| line.chars().count() <= 24), "{text}");
         assert!(text.contains("  └ pack_it  no answer"), "{text}");
+    }
+
+    #[test]
+    fn a_column_is_not_wrapped_to_a_line_a_letter() {
+        let mut table = Table::new(narrow(20), &["STEP", "AFTER", "ERROR"]).wrap_from(1);
+        table.row(["a_step_of_some_length", "a", "no answer from the host"]);
+        let text = table.render();
+        assert!(text.lines().count() <= 4, "{text}");
     }
 
     #[test]

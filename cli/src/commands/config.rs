@@ -7,6 +7,7 @@ use crate::{
         mask::{self, MASK},
         reference,
     },
+    database::Database,
     error::Result,
     output::{self, Look},
     table::Table,
@@ -78,7 +79,16 @@ fn row<'s>(
 ) -> (&'s Setting, Option<String>, String) {
     let (texts, source) = match (flag(setting.key, globals), globals.config.value(setting)) {
         (Some((text, origin)), _) => (vec![text], origin.to_string()),
+        // A database was named closer to the command.
+        (None, Some((texts, origin))) if setting.key == "api" && globals.api.is_none() => {
+            (texts.to_vec(), format!("{origin}, not used: the database goes before it"))
+        }
         (None, Some((texts, origin))) => (texts.to_vec(), origin.to_string()),
+        // What `tasker up` runs in this folder.
+        (None, None) if setting.key == "database.url" => match Database::resolve(globals) {
+            Ok(database) => (vec![database.url], database.source.to_string()),
+            Err(_) => (Vec::new(), "default".to_owned()),
+        },
         (None, None) => {
             let defaults = setting.option(program).get_default_values();
             let texts = defaults.iter().map(|text| text.to_string_lossy().into_owned()).collect();
@@ -97,13 +107,15 @@ fn row<'s>(
 /// What the command line itself says, of the options that every command has.
 fn flag(key: &str, globals: &Globals) -> Option<(String, Origin)> {
     let (value, name) = match key {
-        "database.url" => (&globals.database_url, "--database-url"),
-        "api" => (&globals.api, "--api"),
-        "api_key" => (&globals.api_key, "--api-key"),
-        "profile" => (&globals.profile, "--profile"),
+        "database.url" => (globals.database_url.clone(), "--database-url"),
+        "api" => (globals.api.clone(), "--api"),
+        "api_key" => (globals.api_key.clone(), "--api-key"),
+        "api_ca" => (globals.api_ca.clone(), "--api-ca"),
+        "api_plain_http" => (globals.api_plain_http.then(|| true.to_string()), "--api-plain-http"),
+        "profile" => (globals.profile.clone(), "--profile"),
         _ => return None,
     };
     let below = globals.config.value(Setting::of(key)?).map(|(texts, _)| texts);
-    let value = value.clone()?;
+    let value = value?;
     (below != Some(std::slice::from_ref(&value))).then(|| (value, Origin::Flag(name.to_owned())))
 }

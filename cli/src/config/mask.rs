@@ -3,6 +3,9 @@
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
+/// Parts of names of parameters whose values are secrets.
+const SECRET: [&str; 6] = ["pass", "secret", "token", "key", "sig", "auth"];
+
 /// A URL without its password and without the values of its secret parameters; also one that is not valid, in which case
 /// rather too much is masked. Other texts stay.
 pub fn url(text: &str) -> String {
@@ -28,11 +31,17 @@ pub fn url(text: &str) -> String {
     let parameters: Vec<String> = parameters
         .split('&')
         .map(|parameter| match parameter.split_once('=') {
-            Some((name, _)) if name.to_lowercase().contains("pass") => format!("{name}={MASK}"),
+            Some((name, _)) if is_secret(name) => format!("{name}={MASK}"),
             _ => parameter.to_owned(),
         })
         .collect();
     format!("{scheme}://{address}?{}", parameters.join("&"))
+}
+
+/// `sslkey` and the like name files.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    !name.starts_with("ssl") && SECRET.iter().any(|part| name.contains(part)) || name == "sslpassword"
 }
 
 #[cfg(test)]
@@ -48,6 +57,8 @@ mod tests {
             ),
             ("postgres://me@host/db", "postgres://me@host/db"),
             ("postgres://host/db?user=me&password=secret", "postgres://host/db?user=me&password=***"),
+            ("postgres://host/db?sslkey=/k.pem", "postgres://host/db?sslkey=/k.pem"),
+            ("https://host/jwks?access_token=secret&v=1", "https://host/jwks?access_token=***&v=1"),
             ("postgres://me:se@cr/et:@host/db", "postgres://me:***@host/db"),
             ("postgres://me:secret@", "postgres://me:***@"),
             ("postgres://me:secret", "postgres://me:***"),

@@ -265,8 +265,9 @@ impl Config {
                     };
                     option = option.hide_env_values(true);
                     let Some((texts, _)) = below else { return option };
+                    let secret = setting.secret || texts.iter().any(|text| mask::url(text) != *text);
                     let texts: Vec<&'static str> = texts.iter().map(|text| leak(text)).collect();
-                    option.required(false).default_values(texts).hide_default_value(setting.secret)
+                    option.required(false).default_values(texts).hide_default_value(secret)
                 };
                 program = match *command {
                     "" => program.mut_arg(id, change),

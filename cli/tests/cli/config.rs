@@ -59,6 +59,32 @@ async fn show_says_what_is_in_effect_and_where_it_comes_from() {
 }
 
 #[tokio::test]
+async fn show_has_every_flag_and_says_what_is_not_used() {
+    let folder = Folder::new();
+    let jwks = "https://me:hush@h/jwks?access_token=hush&v=1";
+    folder.write("tasker.toml", &format!("api = \"https://me:hush@h\"\n[http]\njwks = \"{jwks}\"\n"));
+    let flags =
+        ["--api-ca", "ca.pem", "--api-plain-http", "--database-url", "postgres://me:hush@h/d?sslkey=k"];
+    let all = shown(&folder, &[], &[&["config", "show", "--json"][..], &flags].concat()).await;
+    let json = all.json();
+    let unused = "tasker.toml:1, not used: the database goes before it";
+    for (key, value, source) in [
+        ("api_ca", json!("ca.pem"), "--api-ca"),
+        ("api_plain_http", json!("true"), "--api-plain-http"),
+        ("api", json!("https://me:***@h"), unused),
+        ("database.url", json!("postgres://me:***@h/d?sslkey=k"), "--database-url"),
+        ("http.jwks", json!("https://me:***@h/jwks?access_token=***&v=1"), "tasker.toml:3"),
+    ] {
+        assert_eq!(setting(&json, key), (&value, source), "{key}");
+    }
+    // The help shows the values of the file as defaults.
+    for command in ["orchestrator", "task"] {
+        let help = shown(&folder, &[("TASKER_HTTP_LISTEN", "off")], &[command, "--help"]).await.ok();
+        assert!(help.contains("--api") && !help.contains("hush"), "{help}");
+    }
+}
+
+#[tokio::test]
 async fn the_first_file_that_is_there_is_the_only_one() {
     let folder = Folder::new();
     let file = async |variables: &[(&str, &str)], args: &[&str]| {

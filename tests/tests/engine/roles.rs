@@ -388,7 +388,9 @@ async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
     let db = with_queue().await;
     let (_, url) = db.login(&["tasker_client"]).await;
     let mut client = connect(&url).await;
-    let trap = |name: &str| format!("create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.trap(value));");
+    let trap = |name: &str| {
+        format!("create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.trap(value));")
+    };
     let traps: String = ["uuid", "text", "jsonb", "timestamptz", "int4", "bool"].map(trap).concat();
     let lay = format!(
         "create function pg_temp.trap(x anyelement) returns pg_catalog.bool language plpgsql as $$ begin
@@ -405,7 +407,10 @@ async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
         .unwrap();
     for call in ["task_status", "task_result", "cancel_task"] {
         let call = format!("select tasker.{call}('{id}')");
-        raw_sql(AssertSqlSafe(call.clone())).execute(&mut client).await.unwrap_or_else(|e| panic!("{call}: {e}"));
+        raw_sql(AssertSqlSafe(call.clone()))
+            .execute(&mut client)
+            .await
+            .unwrap_or_else(|e| panic!("{call}: {e}"));
     }
     raw_sql("select tasker.enqueue_tasks('test', 'flow', '{\"{}\"}'); select tasker.validate_template('{\"steps\": []}')")
         .execute(&mut client)
