@@ -109,7 +109,7 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
             Err(error) => {
                 dropped("export_failed", count);
                 if self.queue.failing.due() {
-                    tracing::warn!(%error, "cannot export spans: they are dropped, and nothing else is affected");
+                    tracing::warn!(%error, "cannot export spans: they are dropped, and nothing else is affected; is a collector at OTEL_EXPORTER_OTLP_ENDPOINT?");
                 }
             }
         }

@@ -45,7 +45,9 @@ impl Settings {
         if let Some((name, url)) = endpoint.filter(|_| on)
             && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
         {
-            problems.push(format!("traces are off: {name}={url} is no URL such as http://localhost:4318"));
+            // Behind a user there may be a password.
+            let what = if url.contains('@') { String::new() } else { format!("={url}") };
+            problems.push(format!("traces are off: {name}{what} is no URL such as http://localhost:4318"));
             on = false;
         }
         let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
@@ -96,6 +98,11 @@ mod tests {
         };
         let (on, text) = problem(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")]);
         assert!(!on && text.contains("OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317"), "{text}");
+        let (on, text) = problem(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "me:hush@collector:4317")]);
+        assert!(
+            !on && text.contains("OTEL_EXPORTER_OTLP_ENDPOINT is no URL") && !text.contains("hush"),
+            "{text}"
+        );
         let (on, text) = problem(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
         assert!(on && text.contains("http/protobuf"), "{text}");
         let (on, text) = problem(&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "zipkin")]);
