@@ -12,12 +12,17 @@ begin
             perform tasker.refuse_dlq_entry(p_after);
         end if;
     end if;
+    -- The page first, by what its order needs; the rest of a few entries costs little.
     return query
-        select v.* from tasker.dlq_overview v
-         where (p_reason is null or v.reason = p_reason) and (p_status is null or v.status = p_status) and (p_task_id is null or v.task_id = p_task_id)
-           and (p_after is null or (v.status <> 'pending', v.priority, v.created_at, v.entry_id) > (v_after.status <> 'pending', v_after.priority, v_after.created_at, v_after.entry_id))
-         order by v.status <> 'pending', v.priority, v.created_at, v.entry_id
-         limit p_max;
+        select v.* from (
+            select o.entry_id, row_number() over () as n from (
+                select d.entry_id from tasker.dlq_overview d
+                 where (p_reason is null or d.reason = p_reason) and (p_status is null or d.status = p_status) and (p_task_id is null or d.task_id = p_task_id)
+                   and (p_after is null or (d.status <> 'pending', d.priority, d.created_at, d.entry_id) > (v_after.status <> 'pending', v_after.priority, v_after.created_at, v_after.entry_id))
+                 order by d.status <> 'pending', d.priority, d.created_at, d.entry_id
+                 limit p_max) o) p
+         cross join lateral (select * from tasker.dlq_overview d where d.entry_id = p.entry_id offset 0) v
+         order by p.n;
 end
 $$;
 comment on function tasker.list_dead_letters(text, text, uuid, uuid, int) is 'Dead letters in the order to look at them, at most p_max; the next page begins after the last one''s entry_id. Errors: TK040 no entry p_after, TK008 p_max.';

@@ -102,11 +102,19 @@ async fn run_batch(connection: &mut PgConnection) -> i64 {
 #[case::analytics_of_a_quiet_namespace("failure_rates('quiet')")]
 #[case::analytics_of_a_quiet_template("slowest_steps(null, 'quiet')")]
 #[case::unfinished_tasks("list_tasks('{\"states\": [\"blocked_by_failures\", \"steps_in_process\"]}')")]
+#[case::a_page_of_dead_letters("list_dead_letters(p_max => 20)")]
 #[tokio::test]
 async fn what_operators_ask_for_does_not_read_the_history(#[case] call: &str) {
     let e = Engine::new().await;
     start_tasks(&e, 10, 5).await;
     add_history(&e, 2 * SMALL).await;
+    sqlx::query(
+        "insert into tasker.dlq_entries (entry_id, reason, task_id, detail, created_at)
+         select t.task_id, 'max_retries_exceeded', t.task_id, 'no luck', t.created_at from tasker.tasks t where t.completed_at is not null",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     analyze(&e).await;
     let mut tx = e.pool().begin().await.unwrap();
     sqlx::query(AssertSqlSafe(format!("select * from tasker.{call}"))).execute(&mut *tx).await.unwrap();
