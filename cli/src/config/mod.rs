@@ -97,11 +97,20 @@ struct Surroundings<'a> {
 /// The file or a variable is wrong. Errors of the command line itself, help, and version end the process, as clap does.
 pub fn parse() -> Result<Cli> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        // Empty ones count as not set.
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
+    let mut variables = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            // Empty ones count as not set.
+            Ok(value) if value.is_empty() => {}
+            Ok(value) => drop(variables.insert(name, value)),
+            // Left out, it would be another database that is worked on.
+            Err(_) if name.starts_with("TASKER_") || name == "DATABASE_URL" => {
+                return Err(Error::new(format!("the variable {name} is not UTF-8")));
+            }
+            Err(_) => {}
+        }
+    }
     let around = Surroundings { arguments: &arguments, variables };
     match try_parse(&around) {
         Ok(Ok(cli)) => Ok(cli),

@@ -2,7 +2,10 @@
 
 use crate::support::{Folder, Run, TWO_STEPS, command, run, start, stop, tasker};
 use serde_json::{Value, json};
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    time::Duration,
+};
 use tasker_tests::{TestDb, eventually};
 use tokio::process::Command;
 
@@ -81,6 +84,17 @@ async fn show_has_every_flag_and_says_what_is_not_used() {
     for command in ["orchestrator", "task"] {
         let help = shown(&folder, &[("TASKER_HTTP_LISTEN", "off")], &[command, "--help"]).await.ok();
         assert!(help.contains("--api") && !help.contains("hush"), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_not_left_out() {
+    let folder = Folder::new();
+    for name in ["DATABASE_URL", "TASKER_API_KEY"] {
+        let mut command = program(&folder, &["config", "show"]);
+        command.env(name, std::ffi::OsStr::from_bytes(b"hush\xff"));
+        let text = run(command).await.failed();
+        assert!(text.contains(&format!("{name} is not UTF-8")) && !text.contains("hush"), "{text}");
     }
 }
 
