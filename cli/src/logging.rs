@@ -45,11 +45,16 @@ pub fn start(format: LogFormat, default: &str, service: Option<&'static str>) ->
         }
     };
     let mut layers = vec![log];
-    let tracing = service.and_then(tasker_telemetry::start);
+    let started = service.map_or(Ok(None), tasker_telemetry::try_start);
+    let (tracing, problems) =
+        started.map_or_else(|problems| (None, problems), |tracing| (tracing, Vec::new()));
     layers.extend(tracing.as_ref().map(|tracing| tracing.layer()));
     tracing_subscriber::registry().with(layers).try_init().map_err(|error| Error::boxed(Box::new(error)))?;
     if let Some(tracing) = tracing {
         tracing.tell_problems();
+    }
+    for problem in problems {
+        tracing::warn!("{problem}");
     }
     crate::config::tell_warnings();
     Ok(())

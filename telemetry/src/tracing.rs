@@ -51,20 +51,27 @@ struct Inner {
 /// name where OTEL_SERVICE_NAME gives none. Spans of handlers are exported when [`Tracing::layer`] is part of the process's
 /// subscriber. What is wrong with the variables turns it off and is logged, see [`Tracing::tell_problems`].
 pub fn start(service: &'static str) -> Option<Tracing> {
+    try_start(service).unwrap_or_else(|problems| {
+        tell(&problems);
+        None
+    })
+}
+
+/// As [`start`], for whoever has a log only afterwards.
+///
+/// # Errors
+/// Why tracing is off though the environment says something of it; to be logged.
+pub fn try_start(service: &'static str) -> Result<Option<Tracing>, Vec<String>> {
     if let Some(active) = ACTIVE.get() {
-        return Some(active.clone());
+        return Ok(Some(active.clone()));
     }
     let Settings { on, sampling, queue, problems } = Settings::from_env();
     if !on {
-        tell(&problems);
-        return None;
+        return if problems.is_empty() { Ok(None) } else { Err(problems) };
     }
     match Tracing::new(service, sampling, queue, problems) {
-        Ok(tracing) => Some(ACTIVE.get_or_init(|| tracing).clone()),
-        Err(error) => {
-            tell(&[format!("traces are off: {error}")]);
-            None
-        }
+        Ok(tracing) => Ok(Some(ACTIVE.get_or_init(|| tracing).clone())),
+        Err(error) => Err(vec![format!("traces are off: {error}")]),
     }
 }
 

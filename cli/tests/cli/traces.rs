@@ -245,3 +245,28 @@ async fn the_command_line_passes_a_callers_trace_on() {
         assert_eq!(kept, Some(trace));
     }
 }
+
+/// Also what was found wrong before there was a log.
+#[tokio::test]
+async fn every_line_of_a_json_log_is_json() {
+    let shop = Shop::open(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "me:hush@collector:4317"),
+        ("TASKER_WORKER_CONCURENCY", "5"),
+    ])
+    .await;
+    shop.enqueue("plain", None, None).await;
+    shop.all("complete").await;
+    for process in shop.processes {
+        let text = stop(process).await.stderr;
+        let parsed = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}: {text}"));
+        let lines: Vec<Value> = text.lines().map(parsed).collect();
+        for wanted in [
+            "traces are off: OTEL_EXPORTER_OTLP_ENDPOINT is no URL",
+            "TASKER_WORKER_CONCURENCY names no setting",
+        ] {
+            let said = |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(wanted));
+            assert!(lines.iter().any(said), "{wanted}: {text}");
+        }
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
