@@ -52,7 +52,7 @@ pub struct LimitArgs {
     /// The namespace.
     namespace: String,
     /// How many steps may wait, from 1.
-    #[arg(value_name = "DEPTH", required_unless_present = "none", conflicts_with = "none")]
+    #[arg(value_name = "DEPTH", required_unless_present = "none", conflicts_with = "none", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(1..))]
     depth: Option<i32>,
     /// Take the limit away.
     #[arg(long)]
