@@ -54,7 +54,6 @@ const ORCHESTRATOR: &[&str] = &[
     "open_task_counts",
     "take_finished_counts",
     "live_worker_counts",
-    "ended_tasks",
 ];
 const READONLY: &[&str] = &[
     "task_status",
