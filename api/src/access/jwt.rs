@@ -103,6 +103,10 @@ impl Tokens {
     pub async fn check(&self, token: &str) -> Result<Caller, Box<Problem>> {
         let header = decode_header(token)
             .map_err(|_| super::unauthorized("the token is not a JWT of an algorithm in use"))?;
+        // What must not be passed over is not known here (RFC 7515, 4.1.11).
+        if header.crit.is_some() {
+            return Err(super::unauthorized("the token demands an extension of JWT"));
+        }
         let id = header.kid.as_deref();
         if Self::pick(&self.keys(), id).is_none() {
             if let Err(error) = self.refresh(AT_MOST).await {

@@ -156,3 +156,34 @@ async fn pages_in_a_browser_cannot_reach_an_open_server() {
     let own = api.request(reqwest::Method::POST, "/v1/prune").header("origin", &api.url);
     assert_eq!(api.send(own).await.status, 200);
 }
+
+#[rstest]
+#[case("x-forwarded-for", "203.0.113.7")]
+#[case("x-forwarded-host", "tasker.example")]
+#[case("x-real-ip", "203.0.113.7")]
+#[case("forwarded", "for=203.0.113.7")]
+#[tokio::test]
+async fn an_open_server_is_not_reached_by_way_of_a_proxy(#[case] header: &str, #[case] value: &str) {
+    let engine = Engine::new().await;
+    let open = serve(&engine).await;
+    let passed_on = open.request(reqwest::Method::GET, "/v1/queues").header(header, value);
+    let refused = open.send(passed_on).await;
+    assert_eq!(refused.problem(), (403, "host_not_local".to_owned()));
+    assert!(refused.json()["hint"].as_str().unwrap().contains("--http-keys"));
+    // With a key it does not matter who brings it.
+    let (closed, _file) = keyed(&engine, &["*"]).await;
+    let passed_on = closed.request(reqwest::Method::GET, "/v1/queues").header(header, value);
+    assert_eq!(closed.send(passed_on).await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_are_not_kept_by_caches_and_not_shown_inside_other_pages() {
+    let api = serve(&Engine::new().await).await;
+    for path in ["/v1/queues", "/v1/tasks/7", "/docs/"] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(answer.headers["content-security-policy"], "frame-ancestors 'none'", "{path}");
+    }
+    let stream = api.request(reqwest::Method::GET, "/v1/events").send().await.unwrap();
+    assert_eq!(stream.headers()["cache-control"], "no-cache", "as streams of events are");
+}
