@@ -44,7 +44,9 @@ impl<S> Accept<TcpStream, S> for Places {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             if !self.full.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the HTTP API has as many connections as it takes: more are closed unanswered");
+                tracing::warn!(
+                    "the HTTP API has as many connections as it takes: more are closed unanswered"
+                );
             }
             return ready(Err(io::Error::other("there are too many connections")));
         };

@@ -16,6 +16,10 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+/// Objects and arrays inside each other, at most. Parsers stop at 128, and what is stored is read inside of answers and
+/// messages, which add levels of their own.
+const MAX_DEPTH: u32 = 100;
+
 /// A JSON body.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
@@ -43,6 +47,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
                 StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
                 _ => Problem::bad_request("invalid_body", rejection.body_text()),
             })?;
+        if is_deeper(&bytes, MAX_DEPTH) {
+            return Err(Problem::bad_request(
+                "invalid_body",
+                format!("the body is nested deeper than {MAX_DEPTH} levels"),
+            ));
+        }
         // serde takes an array for a struct: its values in the order of the fields.
         if bytes.trim_ascii_start().starts_with(b"[") {
             return Err(Problem::bad_request(
@@ -55,6 +65,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             Err(rejection) => Err(of_json(&rejection)),
         }
     }
+}
+
+/// Whether a JSON text is nested deeper; of what is no JSON anything.
+fn is_deeper(text: &[u8], max: u32) -> bool {
+    let (mut depth, mut is_string, mut is_escaped) = (0_u32, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_string,
+            b'"' => is_string = !is_string,
+            b'[' | b'{' if !is_string => depth += 1,
+            b']' | b'}' if !is_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
 }
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
@@ -207,6 +236,12 @@ pub fn page_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::E
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn brackets_in_a_text_are_no_levels() {
+        assert!(!is_deeper(br#"{"a": "[[[\"[[[", "b": [1]}, [[]]"#, 2));
+        assert!(is_deeper(br#"{"a": "\\", "b": [[1]]}"#, 2));
+    }
 
     #[test]
     fn repeated_states_are_one_list() {

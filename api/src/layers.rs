@@ -2,7 +2,7 @@
 //! at once, and how long.
 
 use crate::{
-    access::{self, Access, Permission, Permissions},
+    access::{self, Access, Admission, Permission, Permissions},
     problem::{PROBLEM_JSON, Problem},
 };
 use axum::{
@@ -210,6 +210,10 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             return Problem::unavailable("overloaded", "There are too many requests at once", MARGIN)
                 .into_response();
         };
+        if let Wanted::Permission(permission) = wanted {
+            let admission = Admission::new(&gate.access, request.headers(), permission);
+            request.extensions_mut().insert(admission);
+        }
         request.extensions_mut().insert(caller);
         match timeout(gate.timeout + MARGIN, next.run(request)).await {
             Ok(response) => response,

@@ -2,8 +2,8 @@
 
 use crate::server::{Api, TestFile, serve_with, settings};
 use rcgen::generate_simple_self_signed;
-use serde_json::json;
 use rstest::rstest;
+use serde_json::json;
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,

@@ -69,6 +69,36 @@ async fn a_task_that_cannot_be(#[case] body: &'static str, #[case] status: u16, 
 }
 
 #[tokio::test]
+async fn what_is_nested_as_deep_as_may_be_can_be_shown_wherever_it_stands() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let api = serve(&engine).await;
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let send = async |path: &str, body: String| {
+        let request = api.request(reqwest::Method::POST, path).header("content-type", "application/json");
+        api.send(request.body(body)).await
+    };
+    let task = |levels| {
+        format!(r#"{{"namespace": "test", "name": "flow", "context": {{"a": {}}}}}"#, nested(levels))
+    };
+    for levels in [99, 125, 100_000] {
+        assert_eq!(send("/v1/tasks", task(levels)).await.problem(), (400, "invalid_body".to_owned()));
+    }
+    let created = send("/v1/tasks", task(98)).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let at = format!("/v1/tasks/{}", created.json()["task_id"].as_str().unwrap());
+    engine.initialize().await;
+    let settled = send(&format!("{at}/steps/a/resolve"), format!(r#"{{"result": {}}}"#, nested(99))).await;
+    assert_eq!(settled.json(), json!({"changed": true}));
+    let entry = api.post("/v1/dead-letters", json!({"task_id": created.json()["task_id"]})).await.json();
+    let entry = format!("/v1/dead-letters/{}", entry["entry_id"].as_str().unwrap());
+    for path in ["", "/status", "/result", "/graph", "/transitions", "/steps", "/steps/a"] {
+        assert_eq!(api.get(&format!("{at}{path}")).await.status, 200, "{path}");
+    }
+    assert_eq!(api.get(&entry).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_unknown_name_is_told_with_those_there_are() {
     let api = serve(&Engine::new().await).await;
     let detail = |answer: crate::server::Answer| answer.json()["detail"].as_str().unwrap().to_owned();

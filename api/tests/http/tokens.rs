@@ -106,8 +106,11 @@ async fn a_token_that_is_not_signed_by_its_key_is_refused() {
     // The public key taken for a secret, in the form that attackers have it.
     let hmac = EncodingKey::from_secret(public["n"].as_str().unwrap().as_bytes());
     // It demands an extension that must not be passed over (RFC 7515, 4.1.11).
-    let critical =
-        Header { kid: Some("rsa".to_owned()), crit: Some(vec!["exp".to_owned()]), ..Header::new(Algorithm::RS256) };
+    let critical = Header {
+        kid: Some("rsa".to_owned()),
+        crit: Some(vec!["exp".to_owned()]),
+        ..Header::new(Algorithm::RS256)
+    };
     let forged = [
         none,
         encode(&critical, &claims(), &rsa).unwrap(),
