@@ -98,6 +98,31 @@ async fn what_is_nested_as_deep_as_may_be_can_be_shown_wherever_it_stands() {
     assert_eq!(api.get(&entry).await.status, 200);
 }
 
+#[rstest]
+#[case("+10000-01-01T00:00:00Z")]
+#[case("+262142-01-01T00:00:00Z")]
+#[case("0000-06-01T00:00:00Z")]
+#[case("-004000-01-01T00:00:00Z")]
+#[tokio::test]
+async fn a_task_at_a_time_that_json_cannot_tell_is_refused_and_hides_no_others(#[case] run_at: &str) {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let api = serve(&engine).await;
+    let new = json!({"namespace": "test", "name": "flow", "run_at": run_at});
+    assert_eq!(api.post("/v1/tasks", new).await.problem(), (422, "TK008".to_owned()));
+    for run_at in ["infinity", "-infinity"] {
+        let by_sql =
+            sqlx::query("select tasker.enqueue_task('test', 'flow', p_run_at => $1::text::timestamptz)");
+        let refused = by_sql.bind(run_at).execute(engine.pool()).await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK008");
+    }
+    for run_at in ["0001-02-01T00:00:00Z", "9999-12-30T23:59:59+14:00"] {
+        let new = json!({"namespace": "test", "name": "flow", "run_at": run_at});
+        assert_eq!(api.post("/v1/tasks", new).await.status, 201, "{run_at}");
+    }
+    assert_eq!(api.get("/v1/tasks").await.json()["items"].as_array().unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn an_unknown_name_is_told_with_those_there_are() {
     let api = serve(&Engine::new().await).await;
