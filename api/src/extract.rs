@@ -15,10 +15,16 @@ use serde::{
     de::{DeserializeOwned, Unexpected, Visitor},
 };
 use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Objects and arrays inside each other, at most. Parsers stop at 128, and what is stored is read inside of answers and
 /// messages, which add levels of their own.
 const MAX_DEPTH: u32 = 100;
+
+/// How long a body may take to arrive.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -42,11 +48,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
         let whole = Request::from_parts(parts.clone(), body);
-        let bytes =
-            Bytes::from_request(whole, state).await.map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-                _ => Problem::bad_request("invalid_body", rejection.body_text()),
-            })?;
+        let patience = whole.extensions().get().map_or(Duration::MAX, |BodyTimeout(patience)| *patience);
+        let read = timeout(patience, Bytes::from_request(whole, state));
+        let bytes = read.await.map_err(|_| late())?.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+            _ => Problem::bad_request("invalid_body", rejection.body_text()),
+        })?;
         if is_deeper(&bytes, MAX_DEPTH) {
             return Err(Problem::bad_request(
                 "invalid_body",
@@ -65,6 +72,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             Err(rejection) => Err(of_json(&rejection)),
         }
     }
+}
+
+fn late() -> Box<Problem> {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time")
+        .hint("Nothing was changed. Send it again, or raise the server's option --http-request-timeout.")
 }
 
 /// Whether a JSON text is nested deeper; of what is no JSON anything.

@@ -3,6 +3,7 @@
 
 use crate::{
     access::{self, Access, Admission, Permission, Permissions},
+    extract::BodyTimeout,
     problem::{PROBLEM_JSON, Problem},
 };
 use axum::{
@@ -215,6 +216,7 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             request.extensions_mut().insert(admission);
         }
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(BodyTimeout(gate.timeout));
         match timeout(gate.timeout + MARGIN, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Problem::timed_out().into_response(),

@@ -71,6 +71,12 @@ impl Server {
     ) -> Result<Self> {
         describe_metrics();
         let access = Access::open(settings).await?;
+        if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
+            tracing::warn!(
+                address = %settings.listen,
+                "keys and all data are sent unencrypted, unless something before this server ends TLS: give --http-tls-cert and --http-tls-key"
+            );
+        }
         let tls = match &settings.tls {
             Some(files) => Some((certificates(files).await?, files.clone())),
             None => None,

@@ -29,6 +29,8 @@ const AT_LEAST: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A JWKS larger than this is none.
 const MAX_BYTES: usize = 1 << 20;
+/// The name of who brings a token without `sub`.
+const NAMELESS: &str = "token";
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 30;
 
@@ -76,6 +78,11 @@ impl Tokens {
             keys: RwLock::default(),
             asked: Mutex::default(),
         });
+        if tokens.audience.is_none() {
+            tracing::warn!(
+                "tokens for other programs are accepted too, where their permissions say so: --http-jwt-audience says what `aud` must be"
+            );
+        }
         match (tokens.refresh(Duration::ZERO).await, &tokens.source) {
             (Ok(()), _) => {}
             (Err(error), Source::File(_)) => return Err(Error::Jwks(error)),
@@ -129,7 +136,9 @@ impl Tokens {
         let Claims { sub, permissions, scope } = claims.claims;
         let words = permissions.iter().flatten().map(String::as_str);
         let scopes = scope.as_deref().unwrap_or_default().split_whitespace();
-        Ok(Caller { name: sub, permissions: Permissions::known(words.chain(scopes)) })
+        // Without a name it could take anybody's in the audit.
+        let name = sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| NAMELESS.to_owned());
+        Ok(Caller { name: Some(name), permissions: Permissions::known(words.chain(scopes)) })
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {

@@ -83,6 +83,17 @@ async fn a_client_that_sends_no_request_is_disconnected(#[case] sent: &'static [
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_taken_for_a_slow_database() {
+    let engine = Engine::new().await;
+    let timeout = Duration::from_millis(500);
+    let api = serve_with(engine.pool(), ApiSettings { request_timeout: timeout, ..settings() }).await;
+    let ask = b"POST /v1/prune HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{";
+    let answer = read_to_end(address(&api), ask).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"body_timeout\""), "{answer}");
+}
+
+#[tokio::test]
 async fn more_connections_than_there_are_places_are_closed() {
     let engine = Engine::new().await;
     let api = serve_with(engine.pool(), ApiSettings { max_connections: 2, ..settings() }).await;

@@ -64,6 +64,25 @@ async fn tokens_of_both_algorithms_open_what_they_allow() {
 }
 
 #[rstest]
+#[case(Value::Null)]
+#[case(json!(""))]
+#[tokio::test]
+async fn who_brings_a_token_without_a_name_cannot_take_another_one_in_the_audit(#[case] sub: Value) {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let id = engine.enqueue(json!({})).await;
+    let key = edwards();
+    let file = TestFile::new(&json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string());
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let mut claims = claims();
+    (claims["sub"], claims["scope"]) = (sub, json!("*"));
+    api.key = Some(token(&key, Algorithm::EdDSA, "ed", &claims));
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), json!({"by": "ci"})).await.status, 200);
+    let told = "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'";
+    assert_eq!(engine.text(told, id).await, "cancelled by ci (key token)");
+}
+
+#[rstest]
 #[case("/exp", json!(1_000_000), "expired")]
 #[case("/exp", Value::Null, "lacks a claim")]
 #[case("/nbf", json!(99_999_999_999_u64), "not valid yet")]
