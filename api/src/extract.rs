@@ -34,7 +34,10 @@ pub struct JsonBody<T>(pub T);
 #[derive(Debug)]
 pub struct MaybeBody<T>(pub T);
 
-/// The query; `state` may be repeated.
+/// Parameters that may be repeated, as OpenAPI has arrays; else they have commas.
+const LISTS: &[&str] = &["state=", "task_id="];
+
+/// The query; lists may be repeated.
 #[derive(Debug)]
 pub struct Params<T>(pub T);
 
@@ -137,7 +140,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Box<Problem>;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let query = merge_states(parts.uri.query().unwrap_or_default());
+        let query = merge_lists(parts.uri.query().unwrap_or_default());
         let uri: Uri = format!("/?{query}")
             .parse()
             .map_err(|_| Problem::bad_request("invalid_query", "the query is not one"))?;
@@ -153,15 +156,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 }
 
 /// `state=a&state=b` as `state=a%2Cb`.
-fn merge_states(query: &str) -> String {
-    let (states, mut rest): (Vec<&str>, Vec<&str>) =
-        query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("state="));
-    let states: Vec<&str> = states.iter().filter_map(|part| part.strip_prefix("state=")).collect();
-    let merged = format!("state={}", states.join("%2C"));
-    if !states.is_empty() {
-        rest.push(&merged);
+fn merge_lists(query: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let list = LISTS.iter().find_map(|list| Some((list, part.strip_prefix(list)?)));
+        match list
+            .and_then(|(list, more)| Some((parts.iter_mut().find(|part| part.starts_with(list))?, more)))
+        {
+            Some((first, more)) => first.extend(["%2C", more]),
+            None => parts.push(part.to_owned()),
+        }
     }
-    rest.join("&")
+    parts.join("&")
 }
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
@@ -256,9 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn repeated_states_are_one_list() {
-        assert_eq!(merge_states("state=a&x=1&state=b,c"), "x=1&state=a%2Cb,c");
-        assert_eq!(merge_states("x=1"), "x=1");
-        assert_eq!(merge_states(""), "");
+    fn a_repeated_list_is_one() {
+        assert_eq!(merge_lists("state=a&x=1&state=b,c&&task_id=d"), "state=a%2Cb,c&x=1&task_id=d");
+        assert_eq!(merge_lists("x=1&x=2"), "x=1&x=2");
+        assert_eq!(merge_lists(""), "");
     }
 }

@@ -124,6 +124,23 @@ async fn a_task_at_a_time_that_json_cannot_tell_is_refused_and_hides_no_others(#
 }
 
 #[tokio::test]
+async fn a_list_in_a_query_is_repeated_or_has_commas() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let (one, two) = (engine.enqueue(json!({})).await, engine.enqueue(json!({})).await);
+    engine.enqueue(json!({})).await;
+    let api = serve(&engine).await;
+    for query in [
+        format!("task_id={one}&task_id={two}&state=pending&state=complete"),
+        format!("task_id={one},{two}&state=pending,complete"),
+        format!("task_id={one}%2C{two}&state=pending%2Ccomplete"),
+    ] {
+        let listed = api.get(&format!("/v1/tasks?{query}")).await;
+        assert_eq!(listed.json()["items"].as_array().unwrap().len(), 2, "{query}: {}", listed.text);
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_name_is_told_with_those_there_are() {
     let api = serve(&Engine::new().await).await;
     let detail = |answer: crate::server::Answer| answer.json()["detail"].as_str().unwrap().to_owned();
