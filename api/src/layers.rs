@@ -208,8 +208,7 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             _ => {}
         }
         let Ok(_place) = gate.places.try_acquire() else {
-            return Problem::unavailable("overloaded", "There are too many requests at once", MARGIN)
-                .into_response();
+            return Problem::overloaded().into_response();
         };
         if let Wanted::Permission(permission) = wanted {
             let admission = Admission::new(&gate.access, request.headers(), permission);

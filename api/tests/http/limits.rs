@@ -83,6 +83,35 @@ async fn a_client_that_sends_no_request_is_disconnected(#[case] sent: &'static [
 }
 
 #[tokio::test]
+async fn requests_wait_for_a_connection_and_are_not_told_that_the_database_is_away() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let id = engine.enqueue(json!({})).await;
+    let api = serve_with(engine.pool(), ApiSettings { connections: 1, ..settings() }).await;
+    let path = format!("/v1/tasks/{id}/status");
+    engine.break_function("task_status", "if not found then", "perform pg_sleep(1); if not found then").await;
+    let answers = tokio::join!(api.get(&path), api.get(&path), api.get(&path));
+    for answer in [answers.0, answers.1, answers.2] {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_gets_no_connection_is_refused_as_one_too_many() {
+    let engine = Engine::new().await;
+    let request_timeout = Duration::from_secs(2);
+    let api = serve_with(engine.pool(), ApiSettings { connections: 1, request_timeout, ..settings() }).await;
+    engine
+        .break_function("task_status", "if not found then", "perform pg_sleep(60); if not found then")
+        .await;
+    let path = "/v1/tasks/00000000-0000-0000-0000-000000000000/status";
+    let answers = tokio::join!(api.get(path), api.get(path));
+    let mut told = [answers.0.problem(), answers.1.problem()];
+    told.sort();
+    assert_eq!(told, [(503, "overloaded".to_owned()), (504, "timeout".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_arrive_is_not_taken_for_a_slow_database() {
     let engine = Engine::new().await;
     let timeout = Duration::from_millis(500);
