@@ -84,6 +84,9 @@ impl Tokens {
             );
         }
         match (tokens.refresh(Duration::ZERO).await, &tokens.source) {
+            (Ok(()), Source::File(_)) if tokens.keys().is_empty() => {
+                return Err(Error::Jwks(format!("{jwks} has no key for RS256 or EdDSA")));
+            }
             (Ok(()), _) => {}
             (Err(error), Source::File(_)) => return Err(Error::Jwks(error)),
             (Err(error), Source::Url(..)) => {
@@ -186,6 +189,10 @@ impl Tokens {
         *asked = Some(Instant::now());
         let text = self.source.read().await?;
         let keys = keys_of(&text)?;
+        // None left is a withdrawal too.
+        if keys.is_empty() {
+            tracing::warn!("the JWKS has no key for RS256 or EdDSA: no token is accepted");
+        }
         tracing::debug!(keys = keys.len(), "the JWKS is read");
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         Ok(())
@@ -248,12 +255,7 @@ impl Source {
 fn keys_of(text: &str) -> Result<Vec<Key>, String> {
     let set: Value = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
     let keys = set["keys"].as_array().ok_or("it has no array `keys`")?;
-    let keys: Vec<Key> =
-        keys.iter().filter_map(|key| key_of(&serde_json::from_value(key.clone()).ok()?)).collect();
-    match keys.is_empty() {
-        true => Err("it has no key for RS256 or EdDSA".to_owned()),
-        false => Ok(keys),
-    }
+    Ok(keys.iter().filter_map(|key| key_of(&serde_json::from_value(key.clone()).ok()?)).collect())
 }
 
 fn key_of(jwk: &Jwk) -> Option<Key> {

@@ -3,8 +3,8 @@
 use crate::server::{Api, TestFile, serve, serve_with, settings};
 use rstest::rstest;
 use serde_json::json;
-use std::time::Duration;
-use tasker_api::{ApiSettings, Server, new_key};
+use std::{collections::BTreeMap, time::Duration};
+use tasker_api::{ApiSettings, Permission, Server, new_key};
 use tasker_core::{breaker::Breaker, health::Health};
 use tasker_tests::{engine::Engine, eventually};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,45 @@ async fn without_a_valid_key_there_is_health_and_the_description_only() {
     }
     let request = api.request(reqwest::Method::GET, "/v1/queues").header("x-api-key", &right);
     assert_eq!(api.send(request).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_operation_of_the_document_wants_the_permission_that_it_names() {
+    let engine = Engine::new().await;
+    let all: Vec<&str> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+    let (mut api, file) = keyed(&engine, &[]).await;
+    // A key for each permission, which has all others.
+    let mut keys = BTreeMap::new();
+    let mut toml = String::new();
+    for one in &all {
+        let others: Vec<String> = all.iter().filter(|p| p != &one).map(|p| (*p).to_owned()).collect();
+        let made = new_key(one, &others).unwrap();
+        toml.push_str(&made.toml);
+        keys.insert(*one, made.key);
+    }
+    std::fs::write(&file.0, toml).unwrap();
+    api.key = Some(keys["tasks:create"].clone());
+    eventually("the keys are read", Duration::from_secs(20), async || {
+        api.get("/v1/queues").await.status == 200
+    })
+    .await;
+    let document = api.get("/openapi.json").await.json();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let id = "00000000-0000-0000-0000-000000000000";
+        let at = path.replace("{task_id}", id).replace("{entry_id}", id).replace(['{', '}'], "");
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(needed) = operation["security"][0]["key"][0].as_str() else {
+                assert!(path.starts_with("/health"), "{method} {path} is open");
+                continue;
+            };
+            api.key = Some(keys[needed].clone());
+            let answer = api.call(&method.to_uppercase(), &at, None).await;
+            assert_eq!(answer.problem(), (403, "forbidden".to_owned()), "{method} {path}");
+            api.key = None;
+            let answer = api.call(&method.to_uppercase(), &at, None).await;
+            assert_eq!(answer.problem(), (401, "unauthorized".to_owned()), "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]

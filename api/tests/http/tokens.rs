@@ -4,8 +4,9 @@ use crate::server::{Answer, Api, TestFile, serve_with, settings};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
 use rstest::rstest;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tasker_api::ApiSettings;
-use tasker_tests::{WebServer, engine::Engine};
+use tasker_tests::{WebServer, engine::Engine, eventually};
 use uuid::Uuid;
 
 const RSA: &str = include_str!("rsa_of_the_tests.pem");
@@ -143,6 +144,25 @@ async fn a_token_that_is_not_signed_by_its_key_is_refused() {
     for token in forged {
         assert_eq!(ask(&mut api, token.clone()).await.problem(), (401, "unauthorized".to_owned()), "{token}");
     }
+}
+
+#[tokio::test]
+async fn keys_that_the_issuer_has_withdrawn_are_not_accepted_even_where_none_is_left() {
+    let engine = Engine::new().await;
+    let key = edwards();
+    let set = json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string();
+    let file = TestFile::new(&set);
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let good = token(&key, Algorithm::EdDSA, "ed", &claims());
+    assert_eq!(ask(&mut api, good.clone()).await.status, 200);
+    std::fs::write(&file.0, r#"{"keys": []}"#).unwrap();
+    // An unknown key makes it look, though not at once.
+    let unknown = token(&key, Algorithm::EdDSA, "new", &claims());
+    eventually("the keys are read again", Duration::from_secs(30), async || {
+        ask(&mut api, unknown.clone()).await.status == 503
+    })
+    .await;
+    assert_eq!(ask(&mut api, good).await.problem(), (503, "jwks_unavailable".to_owned()));
 }
 
 #[tokio::test]
