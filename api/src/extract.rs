@@ -15,6 +15,16 @@ use serde::{
     de::{DeserializeOwned, Unexpected, Visitor},
 };
 use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Objects and arrays inside each other, at most. Parsers stop at 128, and what is stored is read inside of answers and
+/// messages, which add levels of their own.
+const MAX_DEPTH: u32 = 100;
+
+/// How long a body may take to arrive.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -24,7 +34,10 @@ pub struct JsonBody<T>(pub T);
 #[derive(Debug)]
 pub struct MaybeBody<T>(pub T);
 
-/// The query; `state` may be repeated.
+/// Parameters that may be repeated, as OpenAPI has arrays; else they have commas.
+const LISTS: &[&str] = &["state=", "task_id="];
+
+/// The query; lists may be repeated.
 #[derive(Debug)]
 pub struct Params<T>(pub T);
 
@@ -38,11 +51,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
         let whole = Request::from_parts(parts.clone(), body);
-        let bytes =
-            Bytes::from_request(whole, state).await.map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-                _ => Problem::bad_request("invalid_body", rejection.body_text()),
-            })?;
+        let patience = whole.extensions().get().map_or(Duration::MAX, |BodyTimeout(patience)| *patience);
+        let read = timeout(patience, Bytes::from_request(whole, state));
+        let bytes = read.await.map_err(|_| late())?.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+            _ => Problem::bad_request("invalid_body", rejection.body_text()),
+        })?;
+        if is_deeper(&bytes, MAX_DEPTH) {
+            return Err(Problem::bad_request(
+                "invalid_body",
+                format!("the body is nested deeper than {MAX_DEPTH} levels"),
+            ));
+        }
         // serde takes an array for a struct: its values in the order of the fields.
         if bytes.trim_ascii_start().starts_with(b"[") {
             return Err(Problem::bad_request(
@@ -55,6 +75,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             Err(rejection) => Err(of_json(&rejection)),
         }
     }
+}
+
+fn late() -> Box<Problem> {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time")
+        .hint("Nothing was changed. Send it again, or raise the server's option --http-request-timeout.")
+}
+
+/// Whether a JSON text is nested deeper; of what is no JSON anything.
+fn is_deeper(text: &[u8], max: u32) -> bool {
+    let (mut depth, mut is_string, mut is_escaped) = (0_u32, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_string,
+            b'"' => is_string = !is_string,
+            b'[' | b'{' if !is_string => depth += 1,
+            b']' | b'}' if !is_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
 }
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
@@ -96,7 +140,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Box<Problem>;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let query = merge_states(parts.uri.query().unwrap_or_default());
+        let query = merge_lists(parts.uri.query().unwrap_or_default());
         let uri: Uri = format!("/?{query}")
             .parse()
             .map_err(|_| Problem::bad_request("invalid_query", "the query is not one"))?;
@@ -112,15 +156,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 }
 
 /// `state=a&state=b` as `state=a%2Cb`.
-fn merge_states(query: &str) -> String {
-    let (states, mut rest): (Vec<&str>, Vec<&str>) =
-        query.split('&').filter(|part| !part.is_empty()).partition(|part| part.starts_with("state="));
-    let states: Vec<&str> = states.iter().filter_map(|part| part.strip_prefix("state=")).collect();
-    let merged = format!("state={}", states.join("%2C"));
-    if !states.is_empty() {
-        rest.push(&merged);
+fn merge_lists(query: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let list = LISTS.iter().find_map(|list| Some((list, part.strip_prefix(list)?)));
+        match list
+            .and_then(|(list, more)| Some((parts.iter_mut().find(|part| part.starts_with(list))?, more)))
+        {
+            Some((first, more)) => first.extend(["%2C", more]),
+            None => parts.push(part.to_owned()),
+        }
     }
-    rest.join("&")
+    parts.join("&")
 }
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
@@ -209,9 +256,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeated_states_are_one_list() {
-        assert_eq!(merge_states("state=a&x=1&state=b,c"), "x=1&state=a%2Cb,c");
-        assert_eq!(merge_states("x=1"), "x=1");
-        assert_eq!(merge_states(""), "");
+    fn brackets_in_a_text_are_no_levels() {
+        assert!(!is_deeper(br#"{"a": "[[[\"[[[", "b": [1]}, [[]]"#, 2));
+        assert!(is_deeper(br#"{"a": "\\", "b": [[1]]}"#, 2));
+    }
+
+    #[test]
+    fn a_repeated_list_is_one() {
+        assert_eq!(merge_lists("state=a&x=1&state=b,c&&task_id=d"), "state=a%2Cb,c&x=1&task_id=d");
+        assert_eq!(merge_lists("x=1&x=2"), "x=1&x=2");
+        assert_eq!(merge_lists(""), "");
     }
 }

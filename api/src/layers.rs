@@ -2,7 +2,8 @@
 //! at once, and how long.
 
 use crate::{
-    access::{self, Access, Permission, Permissions},
+    access::{self, Access, Admission, Permission, Permissions},
+    extract::BodyTimeout,
     problem::{PROBLEM_JSON, Problem},
 };
 use axum::{
@@ -78,9 +79,17 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    protect(response.headers_mut());
     tell(method, route, &response, started.elapsed(), problem.as_ref());
     response
+}
+
+/// What browsers and caches are told. What a stream says of caches stays.
+fn protect(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // A page around /docs could make a person press its buttons.
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// What is wrong with it; a layer of a library may have refused it in its own words.
@@ -199,10 +208,14 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             _ => {}
         }
         let Ok(_place) = gate.places.try_acquire() else {
-            return Problem::unavailable("overloaded", "There are too many requests at once", MARGIN)
-                .into_response();
+            return Problem::overloaded().into_response();
         };
+        if let Wanted::Permission(permission) = wanted {
+            let admission = Admission::new(&gate.access, request.headers(), permission);
+            request.extensions_mut().insert(admission);
+        }
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(BodyTimeout(gate.timeout));
         match timeout(gate.timeout + MARGIN, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Problem::timed_out().into_response(),

@@ -2,6 +2,7 @@
 //! is repeated here. docs/http-api.md describes it; it describes itself at `/openapi.json` and `/docs`.
 
 mod access;
+mod connections;
 mod error;
 mod extract;
 mod layers;

@@ -79,6 +79,11 @@ impl Problem {
         Self::unavailable("database_unavailable", "The database is away", Duration::from_secs(2))
     }
 
+    /// Others were first.
+    pub fn overloaded() -> Box<Self> {
+        Self::unavailable("overloaded", "There are too many requests at once", Duration::from_secs(1))
+    }
+
     /// The database took too long.
     pub fn timed_out() -> Box<Self> {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long to answer")

@@ -2,6 +2,7 @@
 
 use crate::{
     access::Access,
+    connections::Places,
     error::{Error, Result},
     layers::{Gate, admit, describe_metrics, observe},
     openapi,
@@ -32,6 +33,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// How long a client may take to send the head of a request, and to shake hands.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a client of HTTP/2 is asked whether it is still there.
+const PING: Duration = Duration::from_secs(20);
 /// How long requests may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How soon changed certificates take effect.
@@ -44,6 +47,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     tls: Option<(RustlsConfig, TlsFiles)>,
+    places: Places,
     shutdown: CancellationToken,
 }
 
@@ -67,6 +71,12 @@ impl Server {
     ) -> Result<Self> {
         describe_metrics();
         let access = Access::open(settings).await?;
+        if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
+            tracing::warn!(
+                address = %settings.listen,
+                "keys and all data are sent unencrypted, unless something before this server ends TLS: give --http-tls-cert and --http-tls-key"
+            );
+        }
         let tls = match &settings.tls {
             Some(files) => Some((certificates(files).await?, files.clone())),
             None => None,
@@ -76,7 +86,8 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let app = App::new(pool, breaker, settings, shutdown.clone());
         let router = router(settings, app, access, metrics)?;
-        Ok(Self { listener, address, router, tls, shutdown })
+        let places = Places::new(settings.max_connections, settings.write_timeout);
+        Ok(Self { listener, address, router, tls, places, shutdown })
     }
 
     /// Where it listens; with port 0 the one that was free.
@@ -108,11 +119,14 @@ impl Server {
         });
         let mut server = axum_server::from_tcp(self.listener)
             .map_err(failed)?
+            .acceptor(self.places)
             .handle(handle)
             .first_request_timeout(HEAD_TIMEOUT)
             .accept_error_handler(|_, error| tracing::debug!(%error, "a connection was not accepted"));
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        server.http_builder().http2().timer(TokioTimer::new()).max_concurrent_streams(100);
+        let http2 = &mut server.http_builder().http2();
+        // Else a client that went away without a word keeps its connection.
+        http2.timer(TokioTimer::new()).max_concurrent_streams(100).keep_alive_interval(PING);
         let served = match self.tls {
             None => server.serve(service).await,
             Some((config, files)) => {

@@ -25,6 +25,11 @@ pub struct ApiSettings {
     pub max_requests: usize,
     /// Streams of events at once.
     pub max_streams: usize,
+    /// Connections of clients at once; more are closed unanswered, so that they cannot take the files that the process
+    /// needs for the database.
+    pub max_connections: usize,
+    /// How long a client may not read what is sent to it.
+    pub write_timeout: Duration,
     /// Connections to the database at most.
     pub connections: u32,
     /// Whether the database is reached by way of a pooler in transaction mode: nothing is set on its connections.
@@ -54,6 +59,8 @@ impl ApiSettings {
             request_timeout: Duration::from_secs(10),
             max_requests: 256,
             max_streams: 64,
+            max_connections: 512,
+            write_timeout: Duration::from_secs(30),
             connections: 8,
             pooled: false,
         }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a request waits for a connection: longer, and the database is as good as away.
+/// How long a connection may take that nobody else uses: longer, and the database is as good as away.
 const ACQUIRE: Duration = Duration::from_millis(750);
 /// What the database gets less than the request has, so that its answer arrives.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -29,6 +29,8 @@ struct Inner {
     client: DatabaseClient,
     breaker: Breaker,
     timeout: Duration,
+    /// As many as there are connections. Who waits for one in the pool would be told that the database is away.
+    turns: Semaphore,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -40,6 +42,7 @@ impl App {
             client: DatabaseClient::new(own_pool(pool, settings)),
             breaker,
             timeout: settings.request_timeout,
+            turns: Semaphore::new(usize::try_from(settings.connections).unwrap_or(usize::MAX)),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             shutdown,
         }))
@@ -71,20 +74,29 @@ impl App {
         })
     }
 
-    /// One call, unless the database is away: then a problem at once. It is left when the circuit opens, and when
-    /// the time is over.
+    /// One call, when it is its turn, unless the database is away: then a problem at once. It is left when the circuit
+    /// opens, and when the time is over.
     pub async fn call<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
         let breaker = self.breaker();
         if !breaker.look().0 {
             return Err(Problem::database_away());
         }
-        let call = pin!(timeout(self.0.timeout, call));
+        let call = pin!(self.in_turn(call));
         let opened = pin!(breaker.opened());
         match futures_util::future::select(call, opened).await {
-            Either::Left((Ok(result), _)) => self.judge(result),
-            Either::Left((Err(_), _)) => Err(Problem::timed_out()),
+            Either::Left((result, _)) => self.judge(result?),
             Either::Right(_) => Err(Problem::database_away()),
         }
+    }
+
+    async fn in_turn<T>(
+        &self,
+        call: impl Future<Output = tasker_client::Result<T>>,
+    ) -> Result<tasker_client::Result<T>> {
+        let Ok(_turn) = timeout(self.0.timeout / 2, self.0.turns.acquire()).await else {
+            return Err(Problem::overloaded());
+        };
+        timeout(self.0.timeout, call).await.map_err(|_| Problem::timed_out())
     }
 
     /// Tells the breaker, and turns an error into a problem.

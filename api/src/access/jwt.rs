@@ -29,6 +29,8 @@ const AT_LEAST: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A JWKS larger than this is none.
 const MAX_BYTES: usize = 1 << 20;
+/// The name of who brings a token without `sub`.
+const NAMELESS: &str = "token";
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 30;
 
@@ -76,7 +78,15 @@ impl Tokens {
             keys: RwLock::default(),
             asked: Mutex::default(),
         });
+        if tokens.audience.is_none() {
+            tracing::warn!(
+                "tokens for other programs are accepted too, where their permissions say so: --http-jwt-audience says what `aud` must be"
+            );
+        }
         match (tokens.refresh(Duration::ZERO).await, &tokens.source) {
+            (Ok(()), Source::File(_)) if tokens.keys().is_empty() => {
+                return Err(Error::Jwks(format!("{jwks} has no key for RS256 or EdDSA")));
+            }
             (Ok(()), _) => {}
             (Err(error), Source::File(_)) => return Err(Error::Jwks(error)),
             (Err(error), Source::Url(..)) => {
@@ -103,6 +113,10 @@ impl Tokens {
     pub async fn check(&self, token: &str) -> Result<Caller, Box<Problem>> {
         let header = decode_header(token)
             .map_err(|_| super::unauthorized("the token is not a JWT of an algorithm in use"))?;
+        // What must not be passed over is not known here (RFC 7515, 4.1.11).
+        if header.crit.is_some() {
+            return Err(super::unauthorized("the token demands an extension of JWT"));
+        }
         let id = header.kid.as_deref();
         if Self::pick(&self.keys(), id).is_none() {
             if let Err(error) = self.refresh(AT_MOST).await {
@@ -125,7 +139,9 @@ impl Tokens {
         let Claims { sub, permissions, scope } = claims.claims;
         let words = permissions.iter().flatten().map(String::as_str);
         let scopes = scope.as_deref().unwrap_or_default().split_whitespace();
-        Ok(Caller { name: sub, permissions: Permissions::known(words.chain(scopes)) })
+        // Without a name it could take anybody's in the audit.
+        let name = sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| NAMELESS.to_owned());
+        Ok(Caller { name: Some(name), permissions: Permissions::known(words.chain(scopes)) })
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -173,6 +189,10 @@ impl Tokens {
         *asked = Some(Instant::now());
         let text = self.source.read().await?;
         let keys = keys_of(&text)?;
+        // None left is a withdrawal too.
+        if keys.is_empty() {
+            tracing::warn!("the JWKS has no key for RS256 or EdDSA: no token is accepted");
+        }
         tracing::debug!(keys = keys.len(), "the JWKS is read");
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         Ok(())
@@ -235,12 +255,7 @@ impl Source {
 fn keys_of(text: &str) -> Result<Vec<Key>, String> {
     let set: Value = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
     let keys = set["keys"].as_array().ok_or("it has no array `keys`")?;
-    let keys: Vec<Key> =
-        keys.iter().filter_map(|key| key_of(&serde_json::from_value(key.clone()).ok()?)).collect();
-    match keys.is_empty() {
-        true => Err("it has no key for RS256 or EdDSA".to_owned()),
-        false => Ok(keys),
-    }
+    Ok(keys.iter().filter_map(|key| key_of(&serde_json::from_value(key.clone()).ok()?)).collect())
 }
 
 fn key_of(jwk: &Jwk) -> Option<Key> {

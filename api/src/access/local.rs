@@ -1,15 +1,22 @@
 //! Without keys, loopback is the fence. A page in a browser on this machine stands inside it: such requests are
-//! known by their Host (a name made to point here) and their origin.
+//! known by their Host (a name made to point here) and their origin. So does a proxy, which lets others in.
 
 use crate::problem::Problem;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use std::net::IpAddr;
 
+/// What proxies say of whom they speak for.
+const PASSED_ON: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+
 /// Lets pass what does not come by way of someone else's page.
 ///
 /// # Errors
-/// A host that is not loopback; a change from another origin.
+/// A host that is not loopback; what a proxy passed on; a change from another origin.
 pub fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Problem>> {
+    if PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
+        return Err(refused("host_not_local", "The request was passed on by a proxy")
+            .hint("Without keys only this machine is served; with --http-keys a proxy may bring requests of others."));
+    }
     let host = match headers.get(header::HOST) {
         Some(host) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
         None => uri.authority().cloned(),

@@ -99,12 +99,47 @@ impl Access {
             return Err(unauthorized("there is no key")
                 .hint("Send the header Authorization: Bearer KEY, or X-API-Key: KEY."));
         };
+        self.owner(secret).await
+    }
+
+    /// Whose key or token this is.
+    async fn owner(&self, secret: &str) -> Result<Caller, Box<Problem>> {
         if let Some(caller) = self.keys.as_ref().and_then(|keys| keys.find(secret)) {
             return Ok(caller);
         }
         match &self.tokens {
             Some(tokens) if secret.matches('.').count() == 2 => tokens.check(secret).await,
             _ => Err(unauthorized("the key is not known")),
+        }
+    }
+}
+
+/// By which a stream finds out whether it may go on: keys are withdrawn and tokens expire while it is open.
+#[derive(Clone)]
+pub struct Admission {
+    access: Arc<Access>,
+    /// None: no key is wanted.
+    secret: Option<String>,
+    permission: Permission,
+}
+
+impl Admission {
+    /// Of a request that was let in.
+    pub fn new(access: &Arc<Access>, headers: &HeaderMap, permission: Permission) -> Self {
+        let wanted = access.keys.is_some() || access.tokens.is_some();
+        let secret = secret_of(headers).filter(|_| wanted).map(str::to_owned);
+        Self { access: Arc::clone(access), secret, permission }
+    }
+
+    /// Whether it would be let in now.
+    ///
+    /// # Errors
+    /// 401 or 403 as a new request would be answered.
+    pub async fn check(&self) -> Result<(), Box<Problem>> {
+        let Some(secret) = &self.secret else { return Ok(()) };
+        match self.access.owner(secret).await?.permissions.allow(self.permission) {
+            true => Ok(()),
+            false => Err(forbidden(self.permission)),
         }
     }
 }

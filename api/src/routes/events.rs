@@ -5,11 +5,13 @@ use super::{
     stream::{Cursor, Follower},
 };
 use crate::{
+    access::Admission,
     extract::At,
     problem::{Problem, Result},
     state::App,
 };
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{
@@ -44,6 +46,7 @@ type Events = VecDeque<Event>;
     responses((status = 200, content_type = "text/event-stream", body = String)), security(("key" = ["tasks:read"])))]
 pub async fn follow_task(
     State(app): State<App>,
+    Extension(admission): Extension<Admission>,
     At(at): At<TaskAt>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse> {
@@ -56,8 +59,8 @@ pub async fn follow_task(
     app.call(app.client().task_status(at.task_id)).await?;
     let place = app.stream_place()?;
     let follower = Follower::begin(&app, at.task_id, last).await?;
-    let following =
-        Following { app, task_id: at.task_id, follower, events: Events::new(), ended: false, _place: place };
+    let (task_id, events) = (at.task_id, Events::new());
+    let following = Following { app, admission, task_id, follower, events, ended: false, _place: place };
     Ok(answer(stream::unfold(following, Following::next)))
 }
 
@@ -69,6 +72,7 @@ fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static
 
 struct Following {
     app: App,
+    admission: Admission,
     task_id: Uuid,
     follower: Follower,
     events: Events,
@@ -103,6 +107,7 @@ impl Following {
 
     /// Whether to go on at once.
     async fn look(&mut self) -> Result<bool> {
+        self.admission.check().await?;
         // First the status: what led to it is visible then.
         let status = self.app.call(self.app.client().task_status(self.task_id)).await?;
         let (rows, more) = self.follower.look(&self.app.clone()).await?;
@@ -145,40 +150,60 @@ pub struct Overview {
 /// Follows queues and workers: an event `overview` at once, and whenever something in it has changed
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     responses((status = 200, content_type = "text/event-stream", body = String)), security(("key" = ["system:read"])))]
-pub async fn follow_system(State(app): State<App>) -> Result<impl IntoResponse> {
+pub async fn follow_system(
+    State(app): State<App>,
+    Extension(admission): Extension<Admission>,
+) -> Result<impl IntoResponse> {
     let place = app.stream_place()?;
-    let first = overview(&app).await?;
-    let state = (app, place, String::new(), Some(first));
-    let events = stream::unfold(state, |(app, place, mut last, mut first)| async move {
-        loop {
-            let told = match first.take() {
-                Some(first) => Ok(first),
-                None => {
-                    app.shutdown().run_until_cancelled(tokio::time::sleep(OVERVIEW)).await;
-                    if app.shutdown().is_cancelled() {
-                        return None;
-                    }
-                    overview(&app).await
+    let first = Some(overview(&app).await?);
+    let watching = Watching { app, admission, first, last: String::new(), ended: false, _place: place };
+    Ok(answer(stream::unfold(watching, Watching::next)))
+}
+
+struct Watching {
+    app: App,
+    admission: Admission,
+    /// Made before the answer began.
+    first: Option<String>,
+    /// What was told last.
+    last: String,
+    ended: bool,
+    /// Given back at the end.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Watching {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        while !self.ended {
+            match self.look().await {
+                Ok(None) => return None,
+                Ok(Some(text)) if text == self.last => {}
+                Ok(Some(text)) => {
+                    self.last.clone_from(&text);
+                    return Some((Ok(Event::default().event("overview").data(text)), self));
                 }
-            };
-            match told {
-                Ok(text) if text == last => {}
-                Ok(text) => {
-                    last.clone_from(&text);
-                    return Some((
-                        Ok(Event::default().event("overview").data(text)),
-                        (app, place, last, None),
-                    ));
-                }
-                Err(problem) if passes(&problem) => app.breaker().closed().await,
+                Err(problem) if passes(&problem) => self.app.breaker().closed().await,
                 Err(problem) => {
-                    tracing::warn!(code = problem.code(), "a stream of overviews ends");
-                    return None;
+                    self.ended = true;
+                    return Some((Ok(error_event(&problem)), self));
                 }
             }
         }
-    });
-    Ok(answer(events))
+        None
+    }
+
+    /// The overview after a while; none: the server stops.
+    async fn look(&mut self) -> Result<Option<String>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        self.app.shutdown().run_until_cancelled(tokio::time::sleep(OVERVIEW)).await;
+        if self.app.shutdown().is_cancelled() {
+            return Ok(None);
+        }
+        self.admission.check().await?;
+        overview(&self.app).await.map(Some)
+    }
 }
 
 async fn overview(app: &App) -> Result<String> {

@@ -3,8 +3,8 @@
 use crate::server::{Api, TestFile, serve, serve_with, settings};
 use rstest::rstest;
 use serde_json::json;
-use std::time::Duration;
-use tasker_api::{ApiSettings, Server, new_key};
+use std::{collections::BTreeMap, time::Duration};
+use tasker_api::{ApiSettings, Permission, Server, new_key};
 use tasker_core::{breaker::Breaker, health::Health};
 use tasker_tests::{engine::Engine, eventually};
 use tokio_util::sync::CancellationToken;
@@ -87,6 +87,45 @@ async fn without_a_valid_key_there_is_health_and_the_description_only() {
 }
 
 #[tokio::test]
+async fn each_operation_of_the_document_wants_the_permission_that_it_names() {
+    let engine = Engine::new().await;
+    let all: Vec<&str> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+    let (mut api, file) = keyed(&engine, &[]).await;
+    // A key for each permission, which has all others.
+    let mut keys = BTreeMap::new();
+    let mut toml = String::new();
+    for one in &all {
+        let others: Vec<String> = all.iter().filter(|p| p != &one).map(|p| (*p).to_owned()).collect();
+        let made = new_key(one, &others).unwrap();
+        toml.push_str(&made.toml);
+        keys.insert(*one, made.key);
+    }
+    std::fs::write(&file.0, toml).unwrap();
+    api.key = Some(keys["tasks:create"].clone());
+    eventually("the keys are read", Duration::from_secs(20), async || {
+        api.get("/v1/queues").await.status == 200
+    })
+    .await;
+    let document = api.get("/openapi.json").await.json();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let id = "00000000-0000-0000-0000-000000000000";
+        let at = path.replace("{task_id}", id).replace("{entry_id}", id).replace(['{', '}'], "");
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(needed) = operation["security"][0]["key"][0].as_str() else {
+                assert!(path.starts_with("/health"), "{method} {path} is open");
+                continue;
+            };
+            api.key = Some(keys[needed].clone());
+            let answer = api.call(&method.to_uppercase(), &at, None).await;
+            assert_eq!(answer.problem(), (403, "forbidden".to_owned()), "{method} {path}");
+            api.key = None;
+            let answer = api.call(&method.to_uppercase(), &at, None).await;
+            assert_eq!(answer.problem(), (401, "unauthorized".to_owned()), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_audit_names_the_key_and_whom_it_speaks_for() {
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
@@ -155,4 +194,35 @@ async fn pages_in_a_browser_cannot_reach_an_open_server() {
     assert_eq!(api.send(foreign).await.problem(), (403, "cross_origin".to_owned()));
     let own = api.request(reqwest::Method::POST, "/v1/prune").header("origin", &api.url);
     assert_eq!(api.send(own).await.status, 200);
+}
+
+#[rstest]
+#[case("x-forwarded-for", "203.0.113.7")]
+#[case("x-forwarded-host", "tasker.example")]
+#[case("x-real-ip", "203.0.113.7")]
+#[case("forwarded", "for=203.0.113.7")]
+#[tokio::test]
+async fn an_open_server_is_not_reached_by_way_of_a_proxy(#[case] header: &str, #[case] value: &str) {
+    let engine = Engine::new().await;
+    let open = serve(&engine).await;
+    let passed_on = open.request(reqwest::Method::GET, "/v1/queues").header(header, value);
+    let refused = open.send(passed_on).await;
+    assert_eq!(refused.problem(), (403, "host_not_local".to_owned()));
+    assert!(refused.json()["hint"].as_str().unwrap().contains("--http-keys"));
+    // With a key it does not matter who brings it.
+    let (closed, _file) = keyed(&engine, &["*"]).await;
+    let passed_on = closed.request(reqwest::Method::GET, "/v1/queues").header(header, value);
+    assert_eq!(closed.send(passed_on).await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_are_not_kept_by_caches_and_not_shown_inside_other_pages() {
+    let api = serve(&Engine::new().await).await;
+    for path in ["/v1/queues", "/v1/tasks/7", "/docs/"] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(answer.headers["content-security-policy"], "frame-ancestors 'none'", "{path}");
+    }
+    let stream = api.request(reqwest::Method::GET, "/v1/events").send().await.unwrap();
+    assert_eq!(stream.headers()["cache-control"], "no-cache", "as streams of events are");
 }

@@ -1,9 +1,9 @@
 //! Streams of events: nothing is lost, and there is an end.
 
-use crate::server::{Api, serve, serve_with, settings};
+use crate::server::{Api, TestFile, serve, serve_with, settings};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
-use tasker_api::ApiSettings;
+use tasker_api::{ApiSettings, new_key};
 use tasker_tests::{engine::Engine, eventually};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -24,6 +24,10 @@ struct Stream {
 impl Stream {
     async fn open(api: &Api, path: &str, last: Option<&str>) -> Self {
         let request = api.request(reqwest::Method::GET, path);
+        let request = match &api.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        };
         let request = match last {
             Some(last) => request.header("last-event-id", last),
             None => request,
@@ -213,4 +217,22 @@ async fn streams_are_bounded_and_end_with_the_server() {
     .await;
     api.stop.cancel();
     timeout(Duration::from_secs(10), last.bytes()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_key_is_withdrawn() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let task = format!("/v1/tasks/{}/events", engine.start().await);
+    let made = new_key("ci", &["*".to_owned()]).unwrap();
+    let file = TestFile::new(&made.toml);
+    let mut api = serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
+    api.key = Some(made.key);
+    let streams = [Stream::open(&api, &task, None).await, Stream::open(&api, "/v1/events", None).await];
+    // Still a key, but one that may not do this.
+    std::fs::write(&file.0, made.toml.replace('*', "tasks:create")).unwrap();
+    for stream in streams {
+        let last = timeout(Duration::from_secs(30), stream.rest()).await.unwrap().pop().unwrap();
+        assert_eq!((last.name.as_str(), &last.data["code"]), ("error", &json!("forbidden")));
+    }
 }

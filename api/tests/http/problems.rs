@@ -69,6 +69,78 @@ async fn a_task_that_cannot_be(#[case] body: &'static str, #[case] status: u16, 
 }
 
 #[tokio::test]
+async fn what_is_nested_as_deep_as_may_be_can_be_shown_wherever_it_stands() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let api = serve(&engine).await;
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let send = async |path: &str, body: String| {
+        let request = api.request(reqwest::Method::POST, path).header("content-type", "application/json");
+        api.send(request.body(body)).await
+    };
+    let task = |levels| {
+        format!(r#"{{"namespace": "test", "name": "flow", "context": {{"a": {}}}}}"#, nested(levels))
+    };
+    for levels in [99, 125, 100_000] {
+        assert_eq!(send("/v1/tasks", task(levels)).await.problem(), (400, "invalid_body".to_owned()));
+    }
+    let created = send("/v1/tasks", task(98)).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let at = format!("/v1/tasks/{}", created.json()["task_id"].as_str().unwrap());
+    engine.initialize().await;
+    let settled = send(&format!("{at}/steps/a/resolve"), format!(r#"{{"result": {}}}"#, nested(99))).await;
+    assert_eq!(settled.json(), json!({"changed": true}));
+    let entry = api.post("/v1/dead-letters", json!({"task_id": created.json()["task_id"]})).await.json();
+    let entry = format!("/v1/dead-letters/{}", entry["entry_id"].as_str().unwrap());
+    for path in ["", "/status", "/result", "/graph", "/transitions", "/steps", "/steps/a"] {
+        assert_eq!(api.get(&format!("{at}{path}")).await.status, 200, "{path}");
+    }
+    assert_eq!(api.get(&entry).await.status, 200);
+}
+
+#[rstest]
+#[case("+10000-01-01T00:00:00Z")]
+#[case("+262142-01-01T00:00:00Z")]
+#[case("0000-06-01T00:00:00Z")]
+#[case("-004000-01-01T00:00:00Z")]
+#[tokio::test]
+async fn a_task_at_a_time_that_json_cannot_tell_is_refused_and_hides_no_others(#[case] run_at: &str) {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let api = serve(&engine).await;
+    let new = json!({"namespace": "test", "name": "flow", "run_at": run_at});
+    assert_eq!(api.post("/v1/tasks", new).await.problem(), (422, "TK008".to_owned()));
+    for run_at in ["infinity", "-infinity"] {
+        let by_sql =
+            sqlx::query("select tasker.enqueue_task('test', 'flow', p_run_at => $1::text::timestamptz)");
+        let refused = by_sql.bind(run_at).execute(engine.pool()).await.unwrap_err();
+        assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK008");
+    }
+    for run_at in ["0001-02-01T00:00:00Z", "9999-12-30T23:59:59+14:00"] {
+        let new = json!({"namespace": "test", "name": "flow", "run_at": run_at});
+        assert_eq!(api.post("/v1/tasks", new).await.status, 201, "{run_at}");
+    }
+    assert_eq!(api.get("/v1/tasks").await.json()["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_in_a_query_is_repeated_or_has_commas() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let (one, two) = (engine.enqueue(json!({})).await, engine.enqueue(json!({})).await);
+    engine.enqueue(json!({})).await;
+    let api = serve(&engine).await;
+    for query in [
+        format!("task_id={one}&task_id={two}&state=pending&state=complete"),
+        format!("task_id={one},{two}&state=pending,complete"),
+        format!("task_id={one}%2C{two}&state=pending%2Ccomplete"),
+    ] {
+        let listed = api.get(&format!("/v1/tasks?{query}")).await;
+        assert_eq!(listed.json()["items"].as_array().unwrap().len(), 2, "{query}: {}", listed.text);
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_name_is_told_with_those_there_are() {
     let api = serve(&Engine::new().await).await;
     let detail = |answer: crate::server::Answer| answer.json()["detail"].as_str().unwrap().to_owned();

@@ -4,8 +4,9 @@ use crate::server::{Answer, Api, TestFile, serve_with, settings};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
 use rstest::rstest;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tasker_api::ApiSettings;
-use tasker_tests::{WebServer, engine::Engine};
+use tasker_tests::{WebServer, engine::Engine, eventually};
 use uuid::Uuid;
 
 const RSA: &str = include_str!("rsa_of_the_tests.pem");
@@ -64,6 +65,25 @@ async fn tokens_of_both_algorithms_open_what_they_allow() {
 }
 
 #[rstest]
+#[case(Value::Null)]
+#[case(json!(""))]
+#[tokio::test]
+async fn who_brings_a_token_without_a_name_cannot_take_another_one_in_the_audit(#[case] sub: Value) {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let id = engine.enqueue(json!({})).await;
+    let key = edwards();
+    let file = TestFile::new(&json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string());
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let mut claims = claims();
+    (claims["sub"], claims["scope"]) = (sub, json!("*"));
+    api.key = Some(token(&key, Algorithm::EdDSA, "ed", &claims));
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), json!({"by": "ci"})).await.status, 200);
+    let told = "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'";
+    assert_eq!(engine.text(told, id).await, "cancelled by ci (key token)");
+}
+
+#[rstest]
 #[case("/exp", json!(1_000_000), "expired")]
 #[case("/exp", Value::Null, "lacks a claim")]
 #[case("/nbf", json!(99_999_999_999_u64), "not valid yet")]
@@ -105,8 +125,15 @@ async fn a_token_that_is_not_signed_by_its_key_is_refused() {
     let none = format!("eyJhbGciOiJub25lIiwia2lkIjoicnNhIn0.{payload}.");
     // The public key taken for a secret, in the form that attackers have it.
     let hmac = EncodingKey::from_secret(public["n"].as_str().unwrap().as_bytes());
+    // It demands an extension that must not be passed over (RFC 7515, 4.1.11).
+    let critical = Header {
+        kid: Some("rsa".to_owned()),
+        crit: Some(vec!["exp".to_owned()]),
+        ..Header::new(Algorithm::RS256)
+    };
     let forged = [
         none,
+        encode(&critical, &claims(), &rsa).unwrap(),
         token(&hmac, Algorithm::HS256, "rsa", &claims()),
         token(&rsa, Algorithm::RS512, "rsa", &claims()),
         token(&edwards(), Algorithm::EdDSA, "rsa", &claims()),
@@ -117,6 +144,25 @@ async fn a_token_that_is_not_signed_by_its_key_is_refused() {
     for token in forged {
         assert_eq!(ask(&mut api, token.clone()).await.problem(), (401, "unauthorized".to_owned()), "{token}");
     }
+}
+
+#[tokio::test]
+async fn keys_that_the_issuer_has_withdrawn_are_not_accepted_even_where_none_is_left() {
+    let engine = Engine::new().await;
+    let key = edwards();
+    let set = json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string();
+    let file = TestFile::new(&set);
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let good = token(&key, Algorithm::EdDSA, "ed", &claims());
+    assert_eq!(ask(&mut api, good.clone()).await.status, 200);
+    std::fs::write(&file.0, r#"{"keys": []}"#).unwrap();
+    // An unknown key makes it look, though not at once.
+    let unknown = token(&key, Algorithm::EdDSA, "new", &claims());
+    eventually("the keys are read again", Duration::from_secs(30), async || {
+        ask(&mut api, unknown.clone()).await.status == 503
+    })
+    .await;
+    assert_eq!(ask(&mut api, good).await.problem(), (503, "jwks_unavailable".to_owned()));
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ impl NewTask {
 /// Enqueues a task and returns its id. In the caller's transaction: rolled back, nothing happened.
 ///
 /// # Errors
-/// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key.
+/// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key, `TK008` run_at.
 pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uuid> {
     let sql = "select tasker.enqueue_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let id = sqlx::query_scalar(sql)
