@@ -33,6 +33,12 @@ begin
         perform pgmq.create(tasker.worker_queue(v_namespace));
     end if;
     return query select tasker.insert_template(p_definition, v_hash), true;
+    if p_definition @? '$.steps[*].publishes_events[*] ? (!exists(@.delivery) || @.delivery != "fast")' then
+        update tasker.namespaces n set events = true where n.namespace = v_namespace and not n.events;
+        if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.events_queue(v_namespace)) then
+            perform pgmq.create(tasker.events_queue(v_namespace));
+        end if;
+    end if;
 end
 $$;
 comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again changes nothing but makes it the version applied last. Errors: TK010 not valid, TK011 the version exists with other content.';

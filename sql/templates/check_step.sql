@@ -10,7 +10,7 @@ begin
         return;
     end if;
     return query select * from tasker.check_keys(p_step, p_path,
-        '{name,description,type,dependencies,handler,failure_strategy,retry,timeout_seconds,lease_seconds}', '{name,handler}');
+        '{name,description,type,dependencies,handler,failure_strategy,retry,timeout_seconds,lease_seconds,publishes_events}', '{name,handler}');
     return query select * from tasker.check_name(p_step -> 'name', p_path || '/name', 'the name of a step', 63);
     return query select * from tasker.check_type(p_step -> 'description', p_path || '/description', 'description', '{string}');
     return query select p_path || '/type', 'invalid_value',
@@ -25,6 +25,7 @@ begin
     return query select * from tasker.check_handler(p_step -> 'handler', p_path || '/handler');
     return query select * from tasker.check_number(p_step -> 'timeout_seconds', p_path || '/timeout_seconds', 'timeout_seconds', 0.001, 31536000, false);
     return query select * from tasker.check_number(p_step -> 'lease_seconds', p_path || '/lease_seconds', 'lease_seconds', 1, 86400, true);
+    return query select * from tasker.check_events(p_step -> 'publishes_events', p_path || '/publishes_events');
     if v_retry is null then
         return;
     elsif jsonb_typeof(v_retry) <> 'object' then

@@ -31,9 +31,14 @@ begin
            l.initial, l.after_batch, l.decision_depth
       from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n)
       join tasker.graph_levels(p_definition -> 'steps') l on l.n = e.n;
+    insert into tasker.template_events (template_id, step, name, position, version, delivery, condition, schema)
+    select v_id, s.s ->> 'name', e.e ->> 'name', e.n, coalesce(e.e ->> 'version', '1.0'), coalesce(e.e ->> 'delivery', 'durable'),
+           coalesce(e.e ->> 'condition', 'success'), e.e -> 'schema'
+      from jsonb_array_elements(p_definition -> 'steps') s(s)
+     cross join lateral jsonb_array_elements(coalesce(s.s -> 'publishes_events', '[]')) with ordinality e(e, n);
     update tasker.templates t set dynamic = true
      where t.template_id = v_id and exists (select from tasker.template_steps s where s.template_id = v_id and not s.initial);
     return v_id;
 end
 $$;
-comment on function tasker.insert_template(jsonb, text) is 'Writes a valid template into its tables; the defaults of retry and timeout stand here.';
+comment on function tasker.insert_template(jsonb, text) is 'Writes a valid template into its tables; the defaults of retry, timeout, and events stand here.';

@@ -14,8 +14,7 @@ declare
     v_owners    uuid[];
     v_msg_ids   bigint[];
     v_settled   tasker.settled_step[];
-    v_claimed_tasks  uuid[];
-    v_claimed_steps  text[];
+    v_claimed_tasks  uuid[];  v_claimed_steps text[];
 begin
     perform tasker.set_actor(p_worker_id);
     -- Successes and decisions only: failures, batches, results over the limit, and whatever else there is, take the way by the queue.
@@ -53,6 +52,7 @@ begin
         select a.claimed_tasks, a.claimed_steps into v_claimed_tasks, v_claimed_steps
           from tasker.advance_tasks(v_settled, v_now, '{}', p_claim, p_handlers, p_worker_id, tasker.lease_seconds(p_lease)) a;
         perform tasker.delete_messages(v_owners, v_msg_ids);
+        perform tasker.send_events(p_results, v_done);
         return query
             select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval, null::timestamptz, null::timestamptz
               from unnest(v_done) d(n);

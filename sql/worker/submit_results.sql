@@ -13,8 +13,7 @@ declare
     v_owners     uuid[];
     v_msg_ids    bigint[];
     v_messages   jsonb[];
-    v_decides    boolean;
-    v_yields     boolean;
+    v_decides    boolean;  v_yields boolean;
     v_saved      int[];
     v_n          int;
 begin
@@ -64,6 +63,7 @@ begin
     foreach v_n in array coalesce(v_stored || v_saved, '{}') loop
         v_statuses[v_n] := case when v_errors[v_n] ->> 'code' in ('invalid_outcome', 'result_too_large') then 'rejected' else 'accepted' end;
     end loop;
+    perform tasker.send_events(p_results, array_positions(v_statuses, 'accepted'));
     return query
         select i.task_id, i.step,
                coalesce(i.status, (select case when s.claim_no = i.claim_no and (s.state in ('enqueued_for_orchestration', 'complete', 'error', 'pending') or s.state = 'enqueued' and i.outcome ->> 'type' = 'checkpoint' and s.checkpoint -> 'cursor' = i.outcome -> 'cursor')
