@@ -9,6 +9,7 @@ pub mod connection;
 pub mod database_url;
 pub mod db;
 pub mod error;
+pub mod event;
 pub mod failpoint;
 pub mod health;
 pub mod json_schema;
@@ -20,5 +21,6 @@ pub mod state;
 pub mod template;
 
 pub use error::{Error, Result};
+pub use event::DomainEvent;
 pub use outcome::{Failure, StepOutcome};
 pub use state::{StepState, TaskState};
