@@ -62,9 +62,15 @@ impl InputSchema {
     /// # Errors
     /// Which fields do not fit, and why.
     pub fn check(&self, context: &Value) -> Result<(), SchemaViolation> {
-        let mut errors = self.0.iter_errors(context);
-        let Some(first) = errors.next() else { return Ok(()) };
-        let (field, mut text) = describe(&first);
+        let Some((field, text)) = self.violation(context) else { return Ok(()) };
+        let message = format!("context does not fit the template's input_schema: {text}");
+        Err(SchemaViolation { message, field })
+    }
+
+    /// The JSON Pointer of the first part of a value that does not fit, and what is wrong with it and others.
+    pub fn violation(&self, value: &Value) -> Option<(String, String)> {
+        let mut errors = self.0.iter_errors(value);
+        let (field, mut text) = describe(&errors.next()?);
         let mut rest = 0_usize;
         for error in errors {
             rest += 1;
@@ -75,8 +81,7 @@ impl InputSchema {
         if rest >= LISTED {
             text = format!("{text}; and {} more", rest + 1 - LISTED);
         }
-        let message = format!("context does not fit the template's input_schema: {text}");
-        Err(SchemaViolation { message, field })
+        Some((field, text))
     }
 }
 

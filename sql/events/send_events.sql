@@ -26,7 +26,7 @@ begin
                         when to_regclass(format('pgmq.%I', 'q_' || tasker.events_queue(t.namespace))) is null then 'its queue is not there any more: apply a template of the namespace again'
                         else tasker.result_too_large(e.e -> 'payload', 'payload') end as problem
               from (select i.n, p_results -> (i.n - 1) as r from unnest(p_accepted) i(n)) r
-             cross join lateral (select r.r -> 'events' as events) v
+             cross join lateral (select nullif(r.r -> 'events', 'null') as events) v
              cross join lateral jsonb_array_elements(case jsonb_typeof(v.events) when 'array' then v.events else jsonb_build_array(v.events) end) with ordinality e(e, m)
              cross join lateral (select s.* from tasker.steps s where s.task_id = tasker.to_uuid(r.r ->> 'task_id') and s.name = r.r ->> 'step' offset 0) s
              cross join lateral (select t.* from tasker.tasks t where t.task_id = s.task_id offset 0) t

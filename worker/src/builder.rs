@@ -4,6 +4,7 @@ use crate::{
     Handler, Resolver, StepContext, StepError, Worker,
     builtin::{self, http::AllowList},
     context::StateMap,
+    events::{EventPublisher, Pattern, Publishers},
     handler::{Callable, Callables, Resolvers, is_callable, is_name},
     worker::Settings,
 };
@@ -45,6 +46,11 @@ pub enum BuildError {
     /// A lease that the database does not grant.
     #[error("the lease is {0:?}: it must be from one second to one day")]
     Lease(Duration),
+    /// A publisher that would never be asked.
+    #[error(
+        "{0:?} is no pattern of event names: payment.processed, payment.*, or *, in lower-case letters, digits, and _"
+    )]
+    InvalidPattern(String),
     /// The list of hosts for the `http` handler does not parse.
     #[error("TASKER_HTTP_ALLOW: {0:?} is not a host, host:port, or *")]
     HttpAllow(String),
@@ -60,6 +66,7 @@ pub struct WorkerBuilder {
     duplicate_state: Option<&'static str>,
     http_allow: Option<String>,
     breaker: Option<Breaker>,
+    publishers: Vec<(String, Box<dyn EventPublisher>)>,
     settings: Settings,
 }
 
@@ -74,6 +81,7 @@ impl WorkerBuilder {
             duplicate_state: None,
             http_allow: None,
             breaker: None,
+            publishers: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -172,6 +180,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Asks `publisher` about every event whose name matches the pattern (`payment.processed`, `payment.*`, `*`), before it is
+    /// published; of several the one added first. Without one, events go out as they are.
+    pub fn publisher(mut self, pattern: impl Into<String>, publisher: impl EventPublisher) -> Self {
+        self.publishers.push((pattern.into(), Box::new(publisher)));
+        self
+    }
+
     /// The hosts the `http` handler may call, in the form of TASKER_HTTP_ALLOW, which it replaces.
     pub fn http_allow(mut self, hosts: impl Into<String>) -> Self {
         self.http_allow = Some(hosts.into());
@@ -201,7 +216,12 @@ impl WorkerBuilder {
         let hosts = self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
         let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
         let handlers = callables(builtin::all(allow), self.handlers)?;
-        Ok(Worker::new(
+        let publishers = self.publishers.into_iter().map(|(text, publisher)| {
+            let pattern = Pattern::parse(&text).ok_or(BuildError::InvalidPattern(text))?;
+            Ok((pattern, publisher))
+        });
+        let publishers = publishers.collect::<Result<Publishers, BuildError>>()?;
+        let mut worker = Worker::new(
             self.pool,
             self.breaker,
             self.namespaces,
@@ -209,7 +229,9 @@ impl WorkerBuilder {
             self.resolvers,
             self.state,
             self.settings,
-        ))
+        );
+        worker.publishers = publishers;
+        Ok(worker)
     }
 }
 

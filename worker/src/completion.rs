@@ -5,6 +5,7 @@ use crate::{
     StepError,
     claims::{StepKey, Ticket},
     dispatch::FollowUp,
+    events::StepEvent,
     meters::Meters,
     submit::{SubmitElement, Submitter},
 };
@@ -37,7 +38,7 @@ pub(crate) struct Completed {
 /// See [`Completed`].
 pub(crate) enum Report {
     /// The handler ended.
-    Result { outcome: StepOutcome, duration_ms: u64 },
+    Result { outcome: StepOutcome, events: Vec<StepEvent>, duration_ms: u64 },
     /// The step was not run, or not to its end: it goes back to its queue, attempt not counted.
     Release { delay: Duration, reason: String },
 }
@@ -46,6 +47,7 @@ pub(crate) enum Report {
 pub(crate) struct Finished {
     pub(crate) ticket: Ticket,
     pub(crate) outcome: StepOutcome,
+    pub(crate) events: Vec<StepEvent>,
     pub(crate) duration_ms: u64,
 }
 
@@ -56,6 +58,7 @@ impl Serialize for Finished {
             step: &self.ticket.key.step,
             claim_no: self.ticket.claim_no,
             outcome: &self.outcome,
+            events: &self.events,
             duration_ms: self.duration_ms,
         };
         element.serialize(serializer)
@@ -116,8 +119,8 @@ impl<S: Submitter> CompletionActor<S> {
         let mut releases: HashMap<(Duration, String), Vec<Ticket>> = HashMap::new();
         for Completed { ticket, report } in batch.drain(..) {
             match report {
-                Report::Result { outcome, duration_ms } => {
-                    results.push(Finished { ticket, outcome, duration_ms })
+                Report::Result { outcome, events, duration_ms } => {
+                    results.push(Finished { ticket, outcome, events, duration_ms })
                 }
                 Report::Release { delay, reason } => {
                     releases.entry((delay, reason)).or_default().push(ticket)
@@ -159,6 +162,8 @@ impl<S: Submitter> CompletionActor<S> {
             };
             if !error.is_transient() {
                 let kept = std::mem::replace(&mut result.outcome, refused(&error));
+                // They tell of the result that was refused.
+                let events = std::mem::take(&mut result.events);
                 match self.try_submit(std::slice::from_ref(&result)).await {
                     Ok(()) => {
                         let StepKey { task_id, step } = &result.ticket.key;
@@ -166,7 +171,7 @@ impl<S: Submitter> CompletionActor<S> {
                         tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
                         return;
                     }
-                    Err(_) => result.outcome = kept,
+                    Err(_) => (result.outcome, result.events) = (kept, events),
                 }
             }
             self.pause("submit a result", &error).await;
@@ -192,14 +197,17 @@ impl<S: Submitter> CompletionActor<S> {
             self.meters.claimed_steps.increment(submitted.claims.len() as u64);
             left = follow_up.start(submitted.claims, permits, since).await;
         }
+        let announces = results.iter().any(|result| !result.events.is_empty());
         for answer in submitted.answers {
             self.meters.result(&answer.status);
-            if answer.status != "accepted" {
-                let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
-                let of = |key: &StepKey| key.task_id == task_id && *key.step == *step;
+            let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
+            let of = |key: &StepKey| key.task_id == task_id && *key.step == *step;
+            if status != "accepted" {
                 let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
+            } else if announces && let Some(result) = results.iter().find(|result| of(&result.ticket.key)) {
+                self.submitter.announce(&result.events);
             }
         }
         self.retry.over();

@@ -2,7 +2,8 @@
 //! token that says when to stop.
 
 use crate::{
-    StepError, capabilities::HttpClient, claims::Claim, fields::typed, transaction::Own, worker::Shared,
+    Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed, template_cache::Template,
+    transaction::Own, worker::Shared,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -22,6 +23,7 @@ pub(crate) type StateMap = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 pub struct StepContext {
     pub(crate) claim: Arc<Claim>,
     pub(crate) config: Arc<Value>,
+    pub(crate) template: Arc<Template>,
     pub(crate) state: Arc<StateMap>,
     pub(crate) cancelled: CancellationToken,
     /// For its own transaction; None outside of a worker.
@@ -123,6 +125,21 @@ impl StepContext {
                 "this worker has no state {name}: give it to Worker::builder(…).state(…)"
             ))
         })
+    }
+
+    /// Whether results of this step may have events that the handler knows nothing of.
+    pub(crate) fn declares_events(&self) -> bool {
+        self.template.step(&self.claim.template_step).is_some_and(|step| !step.events.is_empty())
+    }
+
+    /// Publishes a domain event with this step's result: once that is accepted, and if the event's condition in the
+    /// template holds for it. Before a checkpoint, with the checkpoint. A retried step publishes again what it publishes
+    /// again. For an event of this name the worker then publishes none by itself.
+    ///
+    /// It never fails the step: an event that the step does not declare under `publishes_events`, or whose payload breaks its
+    /// schema, becomes a dead letter.
+    pub fn publish(&self, name: &str, payload: impl Into<Value>) {
+        self.own.publish(Publication::new(name, payload.into()));
     }
 
     /// Fires when working on is pointless: the task was cancelled, the lease was lost, the timeout is

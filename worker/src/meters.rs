@@ -1,6 +1,6 @@
 //! The worker's metrics, looked up once at start: the hot path only adds and sets.
 
-use crate::run_step::Ran;
+use crate::{events::Delivery, run_step::Ran};
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
@@ -33,6 +33,9 @@ pub(crate) struct Meters {
     stale: Counter,
     rejected: Counter,
     other: Counter,
+    published: [Counter; 3],
+    undeclared: Counter,
+    unfit: Counter,
     /// Limits, which are of this worker for as long as it is there.
     _limits: [Share; 3],
 }
@@ -68,6 +71,10 @@ impl Meters {
             stale: results("stale"),
             rejected: results("rejected"),
             other: results("other"),
+            published: DELIVERIES
+                .map(|delivery| counter!("tasker_events_total", "delivery" => delivery.name())),
+            undeclared: counter!("tasker_events_refused_total", "reason" => "undeclared"),
+            unfit: counter!("tasker_events_refused_total", "reason" => "payload"),
             _limits: [
                 limit("tasker_worker_permits", concurrency),
                 limit("tasker_worker_dispatch_capacity", concurrency),
@@ -88,12 +95,27 @@ impl Meters {
         counter.increment(1);
     }
 
+    /// Counts an event of an accepted result.
+    pub(crate) fn published(&self, delivery: Delivery) {
+        if let Some(n) = DELIVERIES.iter().position(|known| *known == delivery) {
+            self.published[n].increment(1);
+        }
+    }
+
+    /// Counts one that became a dead letter.
+    pub(crate) fn event_refused(&self, declared: bool) {
+        let counter = if declared { &self.unfit } else { &self.undeclared };
+        counter.increment(1);
+    }
+
     /// Counts a claim that the database says is no longer this worker's, while its handler ran.
     pub(crate) fn lost(&self, status: &str) {
         let counter = if status == "cancelled" { &self.lost_cancelled } else { &self.lost_stale };
         counter.increment(1);
     }
 }
+
+const DELIVERIES: [Delivery; 3] = [Delivery::Durable, Delivery::Fast, Delivery::Broadcast];
 
 fn describe() {
     build_info();
@@ -104,6 +126,8 @@ fn describe() {
         ("tasker_lease_expiries_total", "Claims whose lease ran out before their result came"),
         ("tasker_claims_lost_total", "Claims that were lost while the handler ran"),
         ("tasker_results_total", "Answers to submitted results"),
+        ("tasker_events_total", "Domain events of accepted results"),
+        ("tasker_events_refused_total", "Domain events that became dead letters"),
     ] {
         describe_counter!(name, Unit::Count, what);
     }

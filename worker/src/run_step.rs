@@ -7,6 +7,7 @@ use crate::{
     claims::{Claim, Ticket},
     completion::{Completed, Report, SHUT_DOWN},
     dispatch::Dispatched,
+    events::outgoing,
     handler::{Callable, Handler, Registered},
     meters::Meters,
     step_trace::StepTrace,
@@ -92,7 +93,7 @@ impl Runner {
     ) -> Option<Report> {
         if let Some(problem) = &claim.unreadable {
             let error = StepError::permanent(problem).code("invalid_input");
-            return Some(Report::Result { outcome: StepOutcome::Failure(error.into()), duration_ms: 0 });
+            return Some(unrun(StepOutcome::Failure(error.into())));
         }
         let handler = match self.handler(&claim) {
             Ok(handler) => handler,
@@ -111,6 +112,7 @@ impl Runner {
         trace.template(&template);
         let ctx = StepContext {
             config: self.shared.templates.config(&template, &claim.template_step),
+            template,
             claim: Arc::new(claim),
             state: Arc::clone(&self.shared.state),
             cancelled: ticket.cancelled.clone(),
@@ -119,7 +121,7 @@ impl Runner {
             http: self.shared.http.clone(),
             traceparent: trace.traceparent.clone(),
         };
-        let own = Arc::clone(&ctx.own);
+        let (own, after) = (Arc::clone(&ctx.own), ctx.clone());
         failpoint::reach("worker.before_handler");
         let started = Instant::now();
         self.meters().handover_seconds.record(started.duration_since(claimed));
@@ -148,8 +150,9 @@ impl Runner {
                 if let StepOutcome::Failure(failure) = &outcome {
                     log_failure(failure);
                 }
+                let events = outgoing(&after, &self.shared.publishers, &outcome);
                 let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
-                Some(Report::Result { outcome, duration_ms })
+                Some(Report::Result { outcome, events, duration_ms })
             }
         }
     }
@@ -165,7 +168,7 @@ impl Runner {
             }
             Err(panic) => {
                 let text = format!("the resolver panicked: {}", panic_text(panic.as_ref()));
-                Err(Report::Result { outcome: failure(text, "panic"), duration_ms: 0 })
+                Err(unrun(failure(text, "panic")))
             }
         }
     }
@@ -186,6 +189,11 @@ impl Runner {
             );
         }
     }
+}
+
+/// The report of a step whose handler was not called.
+fn unrun(outcome: StepOutcome) -> Report {
+    Report::Result { outcome, events: Vec::new(), duration_ms: 0 }
 }
 
 /// The outcome of a function: its own, or a retryable failure when it takes too long or panics.

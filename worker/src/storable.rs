@@ -50,7 +50,7 @@ fn refused_name(what: &str, name: &str) -> Option<StepError> {
 }
 
 /// Why a part of an outcome cannot be stored, and where: a JSON Pointer into it.
-fn refusal(what: &str, value: &Value) -> Option<StepError> {
+pub(crate) fn refusal(what: &str, value: &Value) -> Option<StepError> {
     let mut path = Vec::new();
     let problem = problem(value, &mut path)?;
     let mut place: String = path.iter().map(|key| format!("/{}", key.escaped())).collect();

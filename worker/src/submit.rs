@@ -3,6 +3,7 @@
 use crate::{
     claims::{Claim, StepKey},
     completion::Finished,
+    events::StepEvent,
     worker::Shared,
 };
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub(crate) struct SubmitElement<'a> {
     pub(crate) step: &'a str,
     pub(crate) claim_no: i32,
     pub(crate) outcome: &'a StepOutcome,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) events: &'a [StepEvent],
     pub(crate) duration_ms: u64,
 }
 
@@ -57,6 +60,9 @@ pub(crate) trait Submitter: Send + 'static {
         delay: Duration,
         reason: &str,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// The result that had these events was accepted. Never waits.
+    fn announce(&self, events: &[StepEvent]);
 }
 
 /// The real one.
@@ -113,6 +119,10 @@ impl Submitter for PgSubmitter {
                 .await
         };
         self.connection.lock().await.call(release).await.map(|_| ())
+    }
+
+    fn announce(&self, events: &[StepEvent]) {
+        self.shared.announce(events);
     }
 }
 

@@ -1,8 +1,9 @@
 //! TemplateCacheActor: the handler configuration of every step of a template, read once per template.
 //! Requests that come while it is being read wait for the same answer.
 
+use crate::events::{Declared, EventRow};
 use serde_json::{Map, Value};
-use sqlx::PgPool;
+use sqlx::{PgPool, types::Json};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -21,12 +22,26 @@ const MAX_TEMPLATES: usize = 1_000;
 pub(crate) struct Template {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    /// Of the handlers, by step; none: `{}`.
-    configs: HashMap<String, Arc<Value>>,
+    steps: HashMap<String, TemplateStep>,
 }
 
-/// Step, config, namespace, and name.
-type Row = (String, Option<Value>, String, String);
+/// What is known of a step of a template.
+pub(crate) struct TemplateStep {
+    /// Of the handler; none: `{}`.
+    config: Option<Arc<Value>>,
+    pub(crate) max_attempts: i32,
+    pub(crate) events: Vec<Declared>,
+}
+
+impl Template {
+    /// The step of this name in the template.
+    pub(crate) fn step(&self, name: &str) -> Option<&TemplateStep> {
+        self.steps.get(name)
+    }
+}
+
+/// Step, config, namespace, name, attempts, and events.
+type Row = (String, Option<Value>, String, String, i32, Option<Json<Vec<EventRow>>>);
 
 /// A cell per template. It has no task and no mailbox of its own: asking it must cost nothing once a
 /// template is known, and the cell makes one reader out of many.
@@ -57,7 +72,8 @@ impl TemplateCacheActor {
 
     /// The configuration of one step's handler, `{}` where there is none.
     pub(crate) fn config(&self, template: &Template, step: &str) -> Arc<Value> {
-        Arc::clone(template.configs.get(step).unwrap_or(&self.empty))
+        let config = template.step(step).and_then(|step| step.config.as_ref());
+        Arc::clone(config.unwrap_or(&self.empty))
     }
 
     fn cell(&self, template_id: Uuid) -> Arc<OnceCell<Arc<Template>>> {
@@ -78,7 +94,7 @@ impl TemplateCacheActor {
             OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop).pooled(self.pooled);
         let read = async |connection: &mut DbConnection<'_>| {
             sqlx::query_as(
-                "select template_step, config, namespace, template from tasker.template_handlers($1)",
+                "select template_step, config, namespace, template, max_attempts, events from tasker.template_handlers($1)",
             )
             .bind(template_id)
             .fetch_all(connection)
@@ -86,9 +102,12 @@ impl TemplateCacheActor {
         };
         let rows: Vec<Row> = connection.call(read).await?;
         let mut template = Template::default();
-        for (step, config, namespace, name) in rows {
+        for (step, config, namespace, name, max_attempts, events) in rows {
             (template.namespace, template.name) = (namespace, name);
-            template.configs.extend(config.filter(|config| !config.is_null()).map(|c| (step, Arc::new(c))));
+            let config = config.filter(|config| !config.is_null()).map(Arc::new);
+            let events =
+                events.map_or(Vec::new(), |Json(rows)| rows.into_iter().map(Declared::from).collect());
+            template.steps.insert(step, TemplateStep { config, max_attempts, events });
         }
         Ok(Arc::new(template))
     }

@@ -43,6 +43,7 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         config: Arc::new(config),
         state: Arc::default(),
         cancelled: CancellationToken::new(),
+        template: Arc::default(),
         worker: None,
         own: Arc::default(),
         http: HttpClient::default(),

@@ -2,7 +2,12 @@
 //! its step commit together or not at all.
 
 use crate::{
-    StepContext, StepError, own_transaction::OwnTransaction, storable, submit::SubmitElement, worker::Shared,
+    Publication, StepContext, StepError,
+    events::{StepEvent, outgoing},
+    own_transaction::OwnTransaction,
+    storable,
+    submit::SubmitElement,
+    worker::Shared,
 };
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
@@ -26,6 +31,8 @@ pub(crate) struct Own {
     open: AtomicBool,
     /// The database has the result, or does not want it any more: nothing is left to be submitted.
     submitted: AtomicBool,
+    /// Events that the handler has published, to go with its result.
+    published: Mutex<Vec<Publication>>,
     /// An outcome that the database rejected, and the failure that the handler was told instead.
     rejected: Mutex<Option<(StepOutcome, Failure)>>,
 }
@@ -44,6 +51,16 @@ impl Own {
             (Some((rejected, told)), StepOutcome::Failure(failure)) if failure == told => rejected,
             (_, outcome) => outcome,
         }
+    }
+
+    /// Adds an event of the handler's own.
+    pub(crate) fn publish(&self, publication: Publication) {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).push(publication);
+    }
+
+    /// Those there are so far.
+    pub(crate) fn published(&self) -> Vec<Publication> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn is_submitted(&self) -> bool {
@@ -142,14 +159,16 @@ impl StepTransaction {
                 return Err(refused);
             }
         };
+        let events = outgoing(&self.ctx, &self.worker.publishers, &outcome);
         failpoint::reach("worker.before_own_submit");
-        match self.submit(&outcome).await?.as_str() {
+        match self.submit(&outcome, &events).await?.as_str() {
             "accepted" => {
                 failpoint::reach("worker.before_own_commit");
                 self.inner.commit().await.map_err(|error| failure(&error))?;
                 failpoint::reach("worker.after_own_commit");
                 self.ctx.own.submitted.store(true, Ordering::Release);
                 self.worker.meters.result("accepted");
+                self.worker.announce(&events);
                 Ok(outcome)
             }
             // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
@@ -178,13 +197,14 @@ impl StepTransaction {
         self.inner.rollback().await;
     }
 
-    async fn submit(&mut self, outcome: &StepOutcome) -> Result<String, StepError> {
+    async fn submit(&mut self, outcome: &StepOutcome, events: &[StepEvent]) -> Result<String, StepError> {
         let claim = &self.ctx.claim;
         let element = SubmitElement {
             task_id: claim.task_id,
             step: &claim.step,
             claim_no: claim.claim_no,
             outcome,
+            events,
             duration_ms: self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         };
         sqlx::query_scalar("select status from tasker.submit_results($1, $2)")

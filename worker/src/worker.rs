@@ -7,6 +7,7 @@ use crate::{
     completion::{self, CompletionActor},
     context::StateMap,
     dispatch::{self, FollowUp},
+    events::{Delivery, DomainEventActor, EventSubscription, Pattern, Publishers, StepEvent},
     executor::StepExecutorActor,
     handler::{Callables, Handlers, Resolvers},
     leases,
@@ -36,6 +37,8 @@ use uuid::Uuid;
 
 /// How long a handler whose future was dropped may take to go away: a blocking one never does.
 const ABANDON: Duration = Duration::from_secs(1);
+/// Events that wait for a subscriber.
+const SUBSCRIBED: usize = 1_024;
 /// How long a farewell to the database may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Connections that `sql` handlers and handlers' own transactions leave for claims, results, and leases.
@@ -80,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) sql_slots: Arc<Semaphore>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) pool_wait: PoolWait,
+    pub(crate) publishers: Publishers,
+    pub(crate) events: Arc<DomainEventActor>,
 }
 
 /// A process that claims and runs the steps of its namespaces. Any number of them may share a namespace.
@@ -92,6 +97,8 @@ pub struct Worker {
     handlers: Callables,
     resolvers: Resolvers,
     state: StateMap,
+    pub(crate) publishers: Publishers,
+    events: Arc<DomainEventActor>,
     settings: Settings,
 }
 
@@ -133,7 +140,20 @@ impl Worker {
         settings: Settings,
     ) -> Self {
         let health = breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
-        Self { pool, breaker, health, id: Uuid::now_v7(), namespaces, handlers, resolvers, state, settings }
+        let (id, events) = (Uuid::now_v7(), Arc::new(DomainEventActor::new()));
+        Self {
+            pool,
+            breaker,
+            health,
+            id,
+            namespaces,
+            handlers,
+            resolvers,
+            state,
+            publishers: Publishers::new(),
+            events,
+            settings,
+        }
     }
 
     /// Whether it can do its work; to be taken before [`Worker::run`].
@@ -156,6 +176,15 @@ impl Worker {
         let mut names: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
+    }
+
+    /// The fast and broadcast events of the steps that this worker runs, from now on, whose names match: `payment.processed`,
+    /// `payment.*` (any words after the dot), `*`. Up to 1,024 wait for the subscriber; then the oldest are lost, counted by
+    /// [`EventSubscription::lost`] and `tasker_events_lost_total`. The worker waits for no subscriber.
+    ///
+    /// None: no name matches such a pattern.
+    pub fn subscribe(&self, pattern: &str) -> Option<EventSubscription> {
+        Some(self.events.subscribe(Pattern::parse(pattern)?, SUBSCRIBED))
     }
 
     /// Runs until `shutdown` is cancelled. Then it stops claiming, lets running steps finish within the
@@ -260,6 +289,8 @@ impl Worker {
                 completion::capacity(self.settings.concurrency),
             )),
             pool_wait: PoolWait::new(&self.pool),
+            publishers: self.publishers,
+            events: self.events,
             settings: self.settings,
             pool: self.pool,
             breaker,
@@ -285,6 +316,26 @@ impl Shared {
         let Self { meters, permits, settings, claims, .. } = self;
         meters.permits_in_use.set(settings.concurrency.saturating_sub(permits.available_permits()));
         meters.held.set(claims.len());
+    }
+
+    /// The result that had these events was accepted. Counts them, and tells the subscribers. Never waits.
+    pub(crate) fn announce(&self, events: &[StepEvent]) {
+        for StepEvent { event, delivery, problem } in events {
+            match (delivery, problem) {
+                (Some(delivery), None) => {
+                    self.meters.published(*delivery);
+                    if *delivery != Delivery::Durable {
+                        self.events.deliver(event);
+                    }
+                }
+                (delivery, problem) => {
+                    self.meters.event_refused(delivery.is_some());
+                    let why = problem.as_deref().unwrap_or("the step does not declare it");
+                    let correlation_id = event.correlation_id.map(tracing::field::display);
+                    tracing::warn!(task_id = %event.task_id, correlation_id, step = %event.step, event = %event.name, why, "an event was not published: it is a dead letter now");
+                }
+            }
+        }
     }
 
     /// A connection for one actor, kept or lent per call.

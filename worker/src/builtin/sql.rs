@@ -5,6 +5,7 @@ use super::Envelope;
 use crate::{
     StepContext, StepError,
     claims::Ticket,
+    events::{StepEvent, outgoing},
     own_transaction::OwnTransaction,
     run_step::{Ran, timed_out},
     transaction::failure,
@@ -12,7 +13,7 @@ use crate::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use std::{sync::Arc, time::Duration};
 use tasker_core::{StepOutcome, failpoint};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,12 +21,28 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The database ends a statement by itself; this only meets a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Function and fence in one statement. duration_ms counts from `begin`.
-const RUN: &str = "with o as materialized (select tasker.run_sql_handler($1, $2) as outcome) \
+/// An outcome and its fence in one statement; the outcome's own parameters begin at $6. duration_ms counts from `begin`.
+macro_rules! submit {
+    ($outcome:literal) => {
+        concat!(
+            "with o as materialized (select ",
+            $outcome,
+            " as outcome) \
      select s.status, case s.status when 'rejected' then o.outcome end, \
-            case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($3, jsonb_build_array(jsonb_build_object( \
-         'task_id', $4::uuid, 'step', $5::text, 'claim_no', $6::int, 'outcome', o.outcome, \
-         'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint))) s";
+            case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
+         'task_id', $2::uuid, 'step', $3::text, 'claim_no', $4::int, 'outcome', o.outcome, 'events', $5::jsonb, \
+         'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint))) s"
+        )
+    };
+}
+
+/// Function and fence in one statement.
+const RUN: &str = submit!("tasker.run_sql_handler($6, $7)");
+/// Where events tell of the outcome: the function first, its outcome with them in a second statement.
+const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2)";
+const SUBMIT: &str = submit!("$6::jsonb");
+
+type Submitted = (String, Option<Value>, Option<String>);
 
 /// Other keys are for the function, which gets the whole configuration.
 #[derive(Deserialize)]
@@ -99,15 +116,8 @@ async fn transaction(
     let mut transaction =
         OwnTransaction::begin(shared, &ticket.cancelled, slot, ticket.key.task_id, timeout).await?;
     failpoint::reach("worker.before_sql_run");
-    let run = sqlx::query_as::<_, (String, Option<Value>, Option<String>)>(RUN)
-        .bind(function)
-        .bind(Json(Envelope::new(ctx)))
-        .bind(shared.worker_id)
-        .bind(ticket.key.task_id)
-        .bind(&*ticket.key.step)
-        .bind(ticket.claim_no)
-        .fetch_one(transaction.connection());
-    let (status, outcome, problem) = match tokio::time::timeout(timeout + SILENCE, run).await {
+    let run = submit(shared, ctx, ticket, function, transaction.connection());
+    let ((status, outcome, problem), events) = match tokio::time::timeout(timeout + SILENCE, run).await {
         Ok(answer) => answer?,
         Err(_) => return Ok(Answer::Silence),
     };
@@ -115,6 +125,7 @@ async fn transaction(
         failpoint::reach("worker.before_sql_commit");
         transaction.commit().await?;
         failpoint::reach("worker.after_sql_commit");
+        shared.announce(&events);
     } else {
         transaction.rollback().await;
     }
@@ -123,6 +134,35 @@ async fn transaction(
     } else {
         Answer::Status(status)
     })
+}
+
+/// Runs the function and submits what it returned, with the events that tell of it.
+async fn submit(
+    shared: &Shared,
+    ctx: &StepContext,
+    ticket: &Ticket,
+    function: &str,
+    connection: &mut PgConnection,
+) -> sqlx::Result<(Submitted, Vec<StepEvent>)> {
+    let envelope = Json(Envelope::new(ctx));
+    let fenced = |statement: &'static str, events: &[StepEvent]| {
+        sqlx::query_as::<_, Submitted>(statement)
+            .bind(shared.worker_id)
+            .bind(ticket.key.task_id)
+            .bind(ticket.key.step.to_string())
+            .bind(ticket.claim_no)
+            .bind(serde_json::to_value(events).unwrap_or_default())
+    };
+    if !ctx.declares_events() {
+        let run = fenced(RUN, &[]).bind(function).bind(envelope);
+        return Ok((run.fetch_one(connection).await?, Vec::new()));
+    }
+    let outcome: Value =
+        sqlx::query_scalar(RUN_ONLY).bind(function).bind(envelope).fetch_one(&mut *connection).await?;
+    // One that is none is rejected, and nothing tells of it.
+    let events = serde_json::from_value(outcome.clone())
+        .map_or(Vec::new(), |outcome| outgoing(ctx, &shared.publishers, &outcome));
+    Ok((fenced(SUBMIT, &events).bind(outcome).fetch_one(connection).await?, events))
 }
 
 /// The failure of a step whose function returned `$tasker` with something else than an outcome, in the database's words.

@@ -90,6 +90,8 @@ impl Submitter for Fake {
         self.0.released.lock().unwrap().extend(claims.iter().map(row));
         Ok(())
     }
+
+    fn announce(&self, _events: &[StepEvent]) {}
 }
 
 struct Setup {
@@ -114,7 +116,11 @@ impl Setup {
     }
 
     async fn result(&self, step: &str) {
-        self.send(step, Report::Result { outcome: StepOutcome::success(step), duration_ms: 1 }).await;
+        self.send(
+            step,
+            Report::Result { outcome: StepOutcome::success(step), events: Vec::new(), duration_ms: 1 },
+        )
+        .await;
     }
 
     /// Lets the actor deliver everything.
@@ -143,7 +149,7 @@ async fn what_arrives_during_a_call_is_submitted_by_the_next() {
             Instant::now(),
             Duration::from_secs(30),
         );
-        let report = Report::Result { outcome: StepOutcome::success(()), duration_ms: 0 };
+        let report = Report::Result { outcome: StepOutcome::success(()), events: Vec::new(), duration_ms: 0 };
         sender.send(Completed { ticket, report }).await.ok().unwrap();
     }
     drop(sender);

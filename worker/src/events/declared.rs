@@ -1,0 +1,140 @@
+//! What a template says about the events of a step.
+
+use serde::Deserialize;
+use serde_json::Value;
+use tasker_core::{StepOutcome, json_schema::InputSchema};
+
+/// Where an event goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Delivery {
+    /// Into the queue of the namespace.
+    Durable,
+    /// To subscribers in the worker's process.
+    Fast,
+    /// Both.
+    Broadcast,
+}
+
+impl Delivery {
+    /// As templates and metrics call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Fast => "fast",
+            Self::Broadcast => "broadcast",
+        }
+    }
+}
+
+/// Of which results an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Condition {
+    Success,
+    Failure,
+    Always,
+    Retry,
+}
+
+/// What a result means for its step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is done.
+    Success,
+    /// It goes on from a checkpoint.
+    Checkpoint,
+    /// It will be tried again.
+    Retry,
+    /// It has failed for good.
+    Failure,
+}
+
+impl Fate {
+    /// Of a step's attempt with this number.
+    pub(crate) fn of(outcome: &StepOutcome, attempt: i32, max_attempts: i32) -> Self {
+        match outcome {
+            StepOutcome::Failure(failure) if failure.retryable && attempt < max_attempts => Self::Retry,
+            StepOutcome::Failure(_) => Self::Failure,
+            StepOutcome::Checkpoint { .. } => Self::Checkpoint,
+            _ => Self::Success,
+        }
+    }
+
+    /// Whether events with this condition tell of it.
+    pub(crate) fn meets(self, condition: Condition) -> bool {
+        match condition {
+            Condition::Always => true,
+            // What has been done up to a checkpoint is not done again.
+            Condition::Success => matches!(self, Self::Success | Self::Checkpoint),
+            Condition::Failure => self == Self::Failure,
+            Condition::Retry => self == Self::Retry,
+        }
+    }
+}
+
+/// One event that a step declares.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) delivery: Delivery,
+    pub(crate) condition: Condition,
+    /// Err: why it is no JSON Schema.
+    schema: Option<Result<InputSchema, String>>,
+}
+
+/// The same as the database tells it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EventRow {
+    name: String,
+    version: String,
+    delivery: Delivery,
+    condition: Condition,
+    schema: Option<Value>,
+}
+
+impl From<EventRow> for Declared {
+    fn from(row: EventRow) -> Self {
+        let EventRow { name, version, delivery, condition, schema } = row;
+        Self { name, version, delivery, condition, schema: schema.as_ref().map(InputSchema::compile) }
+    }
+}
+
+impl Declared {
+    /// Why this payload must not be published.
+    pub(crate) fn problem(&self, payload: &Value) -> Option<String> {
+        match self.schema.as_ref()? {
+            Ok(schema) => {
+                Some(format!("the payload breaks the event's schema: {}", schema.violation(payload)?.1))
+            }
+            Err(problem) => Some(format!("the event's schema cannot be used: {problem}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_tells_of_what_it_is_named_after() {
+        let of = |fate: Fate| {
+            [Condition::Success, Condition::Failure, Condition::Always, Condition::Retry]
+                .map(|c| fate.meets(c))
+        };
+        assert_eq!(of(Fate::Success), [true, false, true, false]);
+        assert_eq!(of(Fate::Checkpoint), [true, false, true, false]);
+        assert_eq!(of(Fate::Retry), [false, false, true, true]);
+        assert_eq!(of(Fate::Failure), [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_failure_is_the_last_when_no_attempt_is_left_or_none_would_help() {
+        let again = StepOutcome::retryable("x");
+        assert_eq!(Fate::of(&again, 2, 3), Fate::Retry);
+        assert_eq!(Fate::of(&again, 3, 3), Fate::Failure);
+        assert_eq!(Fate::of(&StepOutcome::permanent("x"), 1, 3), Fate::Failure);
+        assert_eq!(Fate::of(&StepOutcome::decision(["a"]), 3, 3), Fate::Success);
+    }
+}

@@ -1,0 +1,132 @@
+//! The events that go with a result: those the handler has published, and those its template declares.
+
+use super::{
+    Publication, Publishers,
+    declared::{Condition, Declared, Delivery, Fate},
+};
+use crate::{StepContext, storable};
+use chrono::Utc;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use tasker_core::{DomainEvent, StepOutcome};
+use uuid::Uuid;
+
+/// One event on its way with its step's result.
+#[derive(Debug)]
+pub(crate) struct StepEvent {
+    pub(crate) event: Arc<DomainEvent>,
+    /// None: the step does not declare it, which makes it a dead letter.
+    pub(crate) delivery: Option<Delivery>,
+    /// Why it becomes a dead letter.
+    pub(crate) problem: Option<String>,
+}
+
+/// The rest of the event the database knows.
+#[derive(Serialize)]
+struct Element<'a> {
+    id: Uuid,
+    name: &'a str,
+    payload: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    metadata: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
+}
+
+impl Serialize for StepEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let DomainEvent { id, name, payload, metadata, traceparent, .. } = &*self.event;
+        let (traceparent, problem) = (traceparent.as_deref(), self.problem.as_deref());
+        Element { id: *id, name, payload, metadata, traceparent, problem }.serialize(serializer)
+    }
+}
+
+/// The events that go with this outcome of the step's handler.
+pub(crate) fn outgoing(ctx: &StepContext, publishers: &Publishers, outcome: &StepOutcome) -> Vec<StepEvent> {
+    let published = ctx.own.published();
+    let step = ctx.template.step(&ctx.claim.template_step);
+    let declared = step.map_or(&[][..], |step| &step.events);
+    if declared.is_empty() && published.is_empty() {
+        return Vec::new();
+    }
+    let fate = Fate::of(outcome, ctx.attempt(), step.map_or(0, |step| step.max_attempts));
+    // What the handler publishes itself takes the place of the default.
+    let mut publications: Vec<Publication> = declared
+        .iter()
+        .filter(|event| fate != Fate::Checkpoint && !published.iter().any(|p| p.name() == event.name))
+        .map(|event| Publication::new(&event.name, default_payload(ctx, outcome)))
+        .collect();
+    publications.extend(published);
+    publications
+        .into_iter()
+        .filter_map(|publication| {
+            let declared = declared.iter().find(|event| event.name == publication.name());
+            // Of an event that nobody has declared people are told in any case.
+            let condition = declared.map_or(Condition::Always, |event| event.condition);
+            fate.meets(condition).then(|| finish(ctx, publishers, publication, declared)).flatten()
+        })
+        .collect()
+}
+
+/// None: its publisher keeps it back.
+fn finish(
+    ctx: &StepContext,
+    publishers: &Publishers,
+    publication: Publication,
+    declared: Option<&Declared>,
+) -> Option<StepEvent> {
+    let publisher = publishers.iter().find(|(pattern, _)| pattern.matches(publication.name()));
+    let (publication, mut problem) = match publisher {
+        None => (publication, None),
+        Some((_, publisher)) => {
+            let before = publication.clone();
+            match catch_unwind(AssertUnwindSafe(|| publisher.publish(publication, ctx))) {
+                Ok(publication) => (publication?, None),
+                Err(_) => (before, Some("the event's publisher panicked".to_owned())),
+            }
+        }
+    };
+    let (name, mut payload, mut metadata) =
+        (publication.name().to_owned(), publication.payload, publication.metadata);
+    problem = problem.or_else(|| declared.and_then(|event| event.problem(&payload)));
+    for (what, value) in [("payload", &mut payload), ("metadata", &mut metadata)] {
+        if let Some(error) = storable::refusal(what, value) {
+            problem = Some(error.message().to_owned());
+            *value = Value::Null;
+        }
+    }
+    let event = DomainEvent {
+        id: Uuid::now_v7(),
+        version: declared.map(|event| event.version.clone()).unwrap_or_default(),
+        namespace: ctx.template.namespace.clone(),
+        template: ctx.template.name.clone(),
+        task_id: ctx.task_id(),
+        step: ctx.step().to_owned(),
+        claim_no: ctx.claim_no(),
+        correlation_id: ctx.correlation_id(),
+        traceparent: ctx.traceparent().map(str::to_owned),
+        time: Utc::now(),
+        name,
+        payload,
+        metadata,
+    };
+    Some(StepEvent { event: Arc::new(event), delivery: declared.map(|event| event.delivery), problem })
+}
+
+fn default_payload(ctx: &StepContext, outcome: &StepOutcome) -> Value {
+    match outcome {
+        StepOutcome::Success { result }
+        | StepOutcome::Decision { result, .. }
+        | StepOutcome::Batches { result, .. } => result.clone(),
+        StepOutcome::Failure(failure) => json!({
+            "message": failure.message, "code": failure.code, "retryable": failure.retryable, "attempt": ctx.attempt(),
+        }),
+        StepOutcome::Checkpoint { .. } => Value::Null,
+    }
+}
