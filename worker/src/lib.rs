@@ -35,6 +35,7 @@ mod completion;
 mod context;
 mod dispatch;
 mod error;
+mod events;
 mod executor;
 mod fields;
 mod handler;
@@ -59,9 +60,10 @@ pub use capabilities::{
 };
 pub use context::StepContext;
 pub use error::StepError;
+pub use events::{ConsumerBuildError, EventConsumer, EventConsumerBuilder};
 pub use handler::{Handler, HandlerFuture, Resolver};
 pub use tasker_core::{
-    Failure, StepOutcome,
+    DomainEvent, Failure, StepOutcome,
     db::{DbOptions, connect},
     state::StepState,
 };

@@ -40,7 +40,7 @@ async fn only_the_schemas_owner_sets_the_clock() {
     let db = TestDb::new().await;
     let mut connection = db.pool.acquire().await.unwrap();
     for role in
-        ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_operator", "tasker_readonly"]
+        ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_consumer", "tasker_operator", "tasker_readonly"]
     {
         let mut tx = sqlx::Connection::begin(&mut *connection).await.unwrap();
         query(AssertSqlSafe(format!("set local role {role}"))).execute(&mut *tx).await.unwrap();

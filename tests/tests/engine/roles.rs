@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use tasker_tests::TestDb;
 use uuid::Uuid;
 
-const ROLES: [&str; 5] =
-    ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_operator", "tasker_readonly"];
+const ROLES: [&str; 6] =
+    ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_consumer", "tasker_operator", "tasker_readonly"];
 
 // The functions that each role may execute. A new one goes into the list of every role that is granted it.
 
@@ -55,6 +55,7 @@ const ORCHESTRATOR: &[&str] = &[
     "take_finished_counts",
     "live_worker_counts",
 ];
+const CONSUMER: &[&str] = &["read_events", "finish_events"];
 const READONLY: &[&str] = &[
     "task_status",
     "task_result",
@@ -99,6 +100,7 @@ fn functions(role: &str) -> Vec<&'static str> {
         "tasker_client" => CLIENT.to_vec(),
         "tasker_worker" => WORKER.to_vec(),
         "tasker_orchestrator" => ORCHESTRATOR.to_vec(),
+        "tasker_consumer" => CONSUMER.to_vec(),
         "tasker_operator" => [CLIENT, READONLY, OPERATOR].concat(),
         "tasker_readonly" => READONLY.to_vec(),
         _ => Vec::new(),
@@ -112,7 +114,7 @@ fn relations(role: &str) -> Option<Vec<&'static str>> {
         "tasker_orchestrator" => {
             Some(vec!["schema_info", "schema_migrations", "queue_overview", "dlq_counts"])
         }
-        "tasker_client" | "tasker_worker" => Some(vec!["schema_info", "schema_migrations"]),
+        "tasker_client" | "tasker_worker" | "tasker_consumer" => Some(vec!["schema_info", "schema_migrations"]),
         _ => Some(Vec::new()),
     }
 }
@@ -156,6 +158,7 @@ const MAY_WRITE: &str = "select format('%s %s', x.verb, c.oid::regclass) from pg
 #[case("tasker_client")]
 #[case("tasker_worker")]
 #[case("tasker_orchestrator")]
+#[case("tasker_consumer")]
 #[case("tasker_operator")]
 #[case("tasker_readonly")]
 #[tokio::test]
@@ -266,6 +269,8 @@ const SOMETIMES: &[(&str, &[&str])] = &[
     ("select tasker.start_tasks(1)", &["tasker_orchestrator"]),
     ("select tasker.process_step_results(1)", &["tasker_orchestrator"]),
     ("select tasker.prune(1)", &["tasker_orchestrator", "tasker_operator"]),
+    ("select tasker.read_events('test', 1)", &["tasker_consumer"]),
+    ("select tasker.finish_events('test', '{1}')", &["tasker_consumer"]),
     ("select tasker.pause_namespace('test')", &["tasker_operator"]),
     ("select tasker.apply_template('{}')", &["tasker_operator"]),
 ];

@@ -1,0 +1,5 @@
+//! Domain events: what steps announce to other systems.
+
+mod consumer;
+
+pub use consumer::{ConsumerBuildError, EventConsumer, EventConsumerBuilder};
