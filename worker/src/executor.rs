@@ -78,7 +78,9 @@ impl StepExecutorActor {
                 }
                 continue;
             };
-            let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await else { return };
+            let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await else {
+                return;
+            };
             let asked = permits.num_permits();
             match self.claim(index, permits, &shutdown).await {
                 Ok(claimed) if self.namespaces[index].waiter.may_wait_after(claimed, asked) => {

@@ -9,12 +9,12 @@ mod reader;
 
 pub use builder::{ConsumerBuildError, EventConsumerBuilder};
 
+use crate::worker::{join, propagate};
 use builder::Settings;
 use finisher::Finisher;
 use handling::{EventHandler, Handling};
 use meters::ConsumerMeters;
 use reader::Reader;
-use crate::worker::{join, propagate};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tasker_core::{

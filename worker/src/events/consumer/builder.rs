@@ -174,7 +174,8 @@ impl EventConsumerBuilder {
     /// # Errors
     /// The first problem found, see [`ConsumerBuildError`].
     pub fn build(self) -> Result<EventConsumer, ConsumerBuildError> {
-        let Settings { batch, concurrency, visible, max_attempts, backoff: (first, longest), .. } = self.settings;
+        let Settings { batch, concurrency, visible, max_attempts, backoff: (first, longest), .. } =
+            self.settings;
         let namespace = self.namespace.ok_or(ConsumerBuildError::NoNamespace)?;
         if !is_name(&namespace) || namespace.len() > MAX_NAMESPACE {
             return Err(ConsumerBuildError::InvalidNamespace(namespace));

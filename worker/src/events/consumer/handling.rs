@@ -51,7 +51,7 @@ pub(super) struct Handled {
     pub(super) msg_id: i64,
     pub(super) read_at: Instant,
     pub(super) verdict: Verdict,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// Starts the handlers. When all clones are gone, what came of the last event has been sent.
@@ -73,20 +73,25 @@ impl Handling {
             let (msg_id, read_at) = (message.msg_id, message.read_at);
             let verdict = this.verdict(message).await;
             // Has room for as many as there are permits; closed only when the consumer was dropped.
-            this.handled.send(Handled { msg_id, read_at, verdict, permit }).await.ok();
+            this.handled.send(Handled { msg_id, read_at, verdict, _permit: permit }).await.ok();
         });
     }
 
     async fn verdict(&self, message: Message) -> Verdict {
         let Message { msg_id, attempt, event, .. } = message;
         let settings = &self.shared.settings;
-        let event: DomainEvent = match event.and_then(|event| serde_json::from_value(event).map_err(|error| error.to_string())) {
-            Ok(event) => event,
-            Err(error) => {
-                tracing::warn!(msg_id, error, "a message in the queue of events is none: it becomes a dead letter");
-                return Verdict::Dead { error: format!("not a domain event: {error}") };
-            }
-        };
+        let event: DomainEvent =
+            match event.and_then(|event| serde_json::from_value(event).map_err(|error| error.to_string())) {
+                Ok(event) => event,
+                Err(error) => {
+                    tracing::warn!(
+                        msg_id,
+                        error,
+                        "a message in the queue of events is none: it becomes a dead letter"
+                    );
+                    return Verdict::Dead { error: format!("not a domain event: {error}") };
+                }
+            };
         let span = span(&event, attempt);
         if attempt > settings.max_attempts {
             let error = format!(
@@ -151,7 +156,9 @@ async fn call(handler: &EventHandler, event: DomainEvent, timeout: Duration) -> 
             let text = format!("the handler panicked: {}", panic_text(panic.as_ref()));
             Err(StepError::retryable(text).code("panic"))
         }
-        Err(_) => Err(StepError::retryable(format!("the handler took longer than {timeout:?}")).code("timeout")),
+        Err(_) => {
+            Err(StepError::retryable(format!("the handler took longer than {timeout:?}")).code("timeout"))
+        }
     }
 }
 

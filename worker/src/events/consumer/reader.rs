@@ -34,7 +34,8 @@ impl Reader {
         let (batch, poll_interval) =
             (self.handling.shared.settings.batch, self.handling.shared.settings.poll_interval);
         loop {
-            let Some(mut permits) = free_permits(&self.handling.shared.permits, batch, &shutdown).await else {
+            let Some(mut permits) = free_permits(&self.handling.shared.permits, batch, &shutdown).await
+            else {
                 return;
             };
             let asked = permits.num_permits();
