@@ -259,7 +259,7 @@ async fn a_failure_waits_for_its_backoff_or_for_as_long_as_it_asks() {
     // The first is jittered: half of it to the whole.
     assert!((400.0..=1_001.0).contains(&seconds[0]), "{seconds:?}");
     assert!((4_900.0..=5_001.0).contains(&seconds[1]), "{seconds:?}");
-    assert!(seconds[2] > 3e9, "{seconds:?}");
+    assert!(seconds[2] > 2e9, "{seconds:?}");
     running.stop().await;
 }
 

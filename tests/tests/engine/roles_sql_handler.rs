@@ -5,7 +5,7 @@ use crate::{
     world::World,
 };
 use rstest::rstest;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::query_scalar;
 use uuid::Uuid;
 

@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 /// Keeps one commit short.
 const MAX_BATCH: usize = 500;
 
+/// pgmq counts seconds in 32 bits, and a handler may ask for any delay.
+const MAX_DELAY_MS: u64 = i32::MAX as u64 * 1_000;
+
 /// See the module.
 pub(super) struct Finisher {
     shared: Arc<Shared>,
@@ -96,6 +99,3 @@ impl Finisher {
         }
     }
 }
-
-/// A hundred years: what a handler asks for may be anything.
-const MAX_DELAY_MS: u64 = 100 * 365 * 86_400_000;
