@@ -6,19 +6,18 @@ use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tasker_core::db::{DbOptions, connect};
 use tasker_tests::{
-    Network, Proxy, TestDb,
     engine::{Engine, flow},
-    eventually, start_server,
+    eventually,
 };
 use tasker_worker::{CancellationToken, DomainEvent, EventConsumer, EventConsumerBuilder, StepError};
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) const QUEUE: &str = "test_domain_events";
 
 /// `test.flow` of one step that announces `payment.processed`.
@@ -59,7 +58,7 @@ pub(crate) async fn show_all(pool: &PgPool) {
         .unwrap();
 }
 
-async fn empty(e: &Engine) {
+pub(crate) async fn empty(e: &Engine) {
     eventually("the queue to be empty", SOON, async || match e.depth(QUEUE).await {
         0 => Ok(()),
         n => Err(n),
@@ -82,20 +81,20 @@ async fn dead_letter(pool: &PgPool) -> (Uuid, String) {
 
 /// What the handler has been called with: how often with each payload's `n`.
 #[derive(Clone, Default)]
-struct Calls(Arc<Mutex<Vec<DomainEvent>>>);
+pub(crate) struct Calls(Arc<Mutex<Vec<DomainEvent>>>);
 
 impl Calls {
-    fn add(&self, event: &DomainEvent) -> usize {
+    pub(crate) fn add(&self, event: &DomainEvent) -> usize {
         let mut calls = self.0.lock().unwrap();
         calls.push(event.clone());
         calls.iter().filter(|call| call.id == event.id).count()
     }
 
-    fn all(&self) -> Vec<DomainEvent> {
+    pub(crate) fn all(&self) -> Vec<DomainEvent> {
         self.0.lock().unwrap().clone()
     }
 
-    fn counts(&self) -> BTreeMap<i64, usize> {
+    pub(crate) fn counts(&self) -> BTreeMap<i64, usize> {
         let mut counts = BTreeMap::new();
         for event in self.all() {
             *counts.entry(event.payload["n"].as_i64().unwrap()).or_default() += 1;
@@ -103,7 +102,7 @@ impl Calls {
         counts
     }
 
-    async fn reach(&self, at_least: usize) {
+    pub(crate) async fn reach(&self, at_least: usize) {
         eventually("the handler to be called", SOON, async || match self.all().len() {
             n if n >= at_least => Ok(()),
             n => Err(n),
@@ -112,33 +111,36 @@ impl Calls {
     }
 }
 
-struct Running {
-    shutdown: CancellationToken,
+pub(crate) struct Running {
+    pub(crate) shutdown: CancellationToken,
     ended: JoinHandle<tasker_core::Result<()>>,
 }
 
 impl Running {
-    async fn start(url: &str, with: impl FnOnce(EventConsumerBuilder) -> EventConsumerBuilder) -> Self {
+    pub(crate) async fn start(
+        url: &str,
+        with: impl FnOnce(EventConsumerBuilder) -> EventConsumerBuilder,
+    ) -> Self {
         let pool = connect(&DbOptions::new(url, "consumer")).await.unwrap();
         let consumer = with(EventConsumer::builder(pool).namespace("test")).build().unwrap();
         let shutdown = CancellationToken::new();
         Self { ended: tokio::spawn(consumer.run(shutdown.clone())), shutdown }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.ended.await.unwrap().unwrap();
     }
 
     /// As by kill -9, as far as the database sees.
-    async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.ended.abort();
         assert!(self.ended.await.unwrap_err().is_cancelled());
     }
 }
 
 /// A consumer whose handler answers by `answer`, given how often it has been called with the event.
-async fn consumer(
+pub(crate) async fn consumer(
     url: &str,
     answer: impl Fn(DomainEvent, usize) -> Result<(), StepError> + Clone + Send + Sync + 'static,
     with: impl FnOnce(EventConsumerBuilder) -> EventConsumerBuilder,
@@ -359,34 +361,6 @@ async fn what_is_no_event_is_a_dead_letter_and_hinders_no_other() {
 }
 
 #[tokio::test]
-async fn what_a_killed_consumer_had_in_hand_goes_to_another() {
-    let e = shop().await;
-    publish(&e, [1]).await;
-    let effects = Calls::default();
-    let seen = effects.clone();
-    let first = Running::start(&e.db.url, |c| {
-        let handler = move |event: DomainEvent| {
-            seen.add(&event);
-            std::future::pending()
-        };
-        c.handler(handler).visible(HOUR)
-    })
-    .await;
-    effects.reach(1).await;
-    let (second, calls) = consumer(&e.db.url, |_, _| Ok(()), |c| c).await;
-    first.kill().await;
-    assert_eq!(
-        (calls.all().len(), e.depth(QUEUE).await),
-        (0, 1),
-        "nobody else has it while it is not visible"
-    );
-    show_all(e.pool()).await;
-    empty(&e).await;
-    assert_eq!(calls.all(), effects.all(), "with the same id");
-    second.stop().await;
-}
-
-#[tokio::test]
 async fn an_event_that_kills_its_consumers_is_a_dead_letter_in_the_end() {
     let e = shop().await;
     publish(&e, [1]).await;
@@ -403,126 +377,4 @@ async fn an_event_that_kills_its_consumers_is_a_dead_letter_in_the_end() {
     assert!(detail.starts_with("read 2 times without an answer"), "{detail}");
     assert_eq!((calls.all().len(), e.depth(QUEUE).await), (0, 0));
     running.stop().await;
-}
-
-#[tokio::test]
-async fn a_shutdown_waits_for_the_handlers_that_run() {
-    let e = shop().await;
-    publish(&e, [1, 2]).await;
-    let (calls, go) = (Calls::default(), Arc::new(Semaphore::new(0)));
-    let (seen, wait) = (calls.clone(), Arc::clone(&go));
-    let running = Running::start(&e.db.url, |c| {
-        let handler = move |event: DomainEvent| {
-            seen.add(&event);
-            let wait = Arc::clone(&wait);
-            async move {
-                wait.acquire().await?.forget();
-                Ok(())
-            }
-        };
-        c.handler(handler).grace(HOUR)
-    })
-    .await;
-    calls.reach(2).await;
-    running.shutdown.cancel();
-    publish(&e, [3]).await;
-    go.add_permits(2);
-    running.stop().await;
-    assert_eq!(calls.counts(), [(1, 1), (2, 1)].into(), "it reads no more");
-    assert_eq!(e.depth(QUEUE).await, 1);
-}
-
-#[tokio::test]
-async fn what_a_shutdown_cannot_wait_for_is_visible_to_others_at_once() {
-    let e = shop().await;
-    publish(&e, [1, 2]).await;
-    let calls = Calls::default();
-    let seen = calls.clone();
-    let running = Running::start(&e.db.url, |c| {
-        let handler = move |event: DomainEvent| {
-            seen.add(&event);
-            std::future::pending()
-        };
-        c.handler(handler).visible(HOUR).grace(Duration::from_millis(50))
-    })
-    .await;
-    calls.reach(2).await;
-    running.stop().await;
-    let read: Vec<i32> = sqlx::query_scalar("select read_ct from tasker.read_events('test', 10)")
-        .fetch_all(e.pool())
-        .await
-        .unwrap();
-    assert_eq!(read, [2, 2]);
-}
-
-#[tokio::test]
-async fn no_event_is_lost_through_crashes_of_the_server() {
-    const EVENTS: i64 = 60;
-    let mut server = start_server(&[]).await;
-    let e = Engine { db: TestDb::on(&server).await, worker: Uuid::now_v7() };
-    e.apply(paying()).await;
-    publish(&e, 0..EVENTS).await;
-    let calls = Calls::default();
-    let seen = calls.clone();
-    let running = Running::start(&e.db.url, |c| {
-        let handler = move |event: DomainEvent| {
-            seen.add(&event);
-            async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                Ok(())
-            }
-        };
-        // What was read by a call whose answer a crash has swallowed waits for its visibility.
-        c.handler(handler).concurrency(4).visible(Duration::from_secs(2))
-    })
-    .await;
-    for at_least in [10, 30] {
-        calls.reach(at_least).await;
-        server.restart_immediate().await.unwrap();
-    }
-    let left = "select queue_length from pgmq.metrics('test_domain_events')";
-    eventually("the queue to be empty", SOON * 2, async || {
-        match sqlx::query_scalar::<_, i64>(left).fetch_one(&e.db.pool).await {
-            Ok(0) => Ok(()),
-            other => Err(other),
-        }
-    })
-    .await;
-    assert_eq!(calls.counts().into_keys().collect::<Vec<_>>(), (0..EVENTS).collect::<Vec<_>>());
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn what_was_done_during_an_outage_is_finished_after_it_and_not_done_again() {
-    let e = shop().await;
-    publish(&e, [1]).await;
-    let proxy = Proxy::to(&e.db.url).await;
-    let (calls, go) = (Calls::default(), Arc::new(Semaphore::new(0)));
-    let (seen, wait) = (calls.clone(), Arc::clone(&go));
-    let pool = connect(&DbOptions::new(proxy.url(&e.db.url), "consumer")).await.unwrap();
-    let handler = move |event: DomainEvent| {
-        seen.add(&event);
-        let wait = Arc::clone(&wait);
-        async move {
-            wait.acquire().await?.forget();
-            Ok(())
-        }
-    };
-    let consumer =
-        EventConsumer::builder(pool).namespace("test").handler(handler).visible(HOUR).build().unwrap();
-    let (health, shutdown) = (consumer.health(), CancellationToken::new());
-    let ended = tokio::spawn(consumer.run(shutdown.clone()));
-    calls.reach(1).await;
-    proxy.set(Network::Down);
-    go.add_permits(1);
-    eventually("bad health", SOON, async || !health.is_healthy()).await;
-    assert_eq!(e.depth(QUEUE).await, 1);
-    proxy.set(Network::Up);
-    empty(&e).await;
-    eventually("good health", SOON, async || health.is_healthy()).await;
-    assert_eq!(calls.counts(), [(1, 1)].into());
-    let asked = Instant::now();
-    shutdown.cancel();
-    ended.await.unwrap().unwrap();
-    assert!(asked.elapsed() < SOON, "nothing to wait for: {:?}", asked.elapsed());
 }

@@ -17,6 +17,7 @@ mod dead_letters;
 mod dynamic;
 mod end_to_end;
 mod events_consumer;
+mod events_interrupted;
 mod events_reading;
 mod failpoints;
 mod fast_path;
