@@ -1,6 +1,6 @@
 create function tasker.read_events(p_namespace text, p_max int, p_visible interval default '1 min')
 returns table (msg_id bigint, read_ct int, event jsonb)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 declare
     v_queue    text := tasker.events_queue(p_namespace);
     v_visible  int := tasker.lease_seconds(p_visible);

@@ -22,6 +22,7 @@ use tasker_core::{
     breaker::Breaker,
     connection::OwnConnection,
     health::{Health, Problem},
+    meters::{PoolMeters, SAMPLE},
 };
 use tasker_queues::{Push, Wakeups, events_queue};
 use tokio::{
@@ -158,6 +159,7 @@ impl EventConsumer {
 
         let (handled, to_finish) = mpsc::channel(shared.settings.concurrency);
         let (mut reading, mut finishing) = (JoinSet::new(), JoinSet::new());
+        tokio::spawn(sample(shared.pool.clone(), stop.clone()));
         finishing.spawn(Finisher::new(Arc::clone(&shared), to_finish, shared.connection(&stop)).run());
         let handling = Handling::new(Arc::clone(&shared), handled);
         let connection = shared.connection(&shutdown);
@@ -226,5 +228,16 @@ impl Shared {
             finishing.shutdown().await;
         }
         tracing::info!(namespace = self.namespace, "event consumer stopped");
+    }
+}
+
+/// Keeps the gauges of the pool, until `stop`.
+async fn sample(pool: PgPool, stop: CancellationToken) {
+    let meters = PoolMeters::new(&pool);
+    loop {
+        meters.sample();
+        if stop.run_until_cancelled(tokio::time::sleep(SAMPLE)).await.is_none() {
+            return;
+        }
     }
 }

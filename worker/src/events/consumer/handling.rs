@@ -191,3 +191,40 @@ fn backoff(settings: &Settings, attempt: u32) -> Duration {
     }
     delays.next().min(longest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(first: u64, longest: u64) -> Settings {
+        let backoff = (Duration::from_secs(first), Duration::from_secs(longest));
+        Settings { backoff, max_attempts: 3, ..Settings::default() }
+    }
+
+    #[test]
+    fn delays_grow_up_to_the_longest() {
+        let settings = settings(10, 60);
+        for _ in 0..100 {
+            let first = backoff(&settings, 1).as_secs_f64();
+            let third = backoff(&settings, 3).as_secs_f64();
+            let last = backoff(&settings, u32::MAX).as_secs_f64();
+            // 10, 22.5, and 60 seconds, give or take half.
+            assert!((5.0..=15.0).contains(&first), "{first}");
+            assert!((11.25..=33.75).contains(&third), "{third}");
+            assert!((30.0..=60.0).contains(&last), "{last}");
+        }
+        assert_eq!(backoff(&self::settings(0, 0), 5), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_last_attempt_and_a_permanent_failure_end_in_a_dead_letter() {
+        let settings = settings(1, 1);
+        let retryable =
+            || StepError::retryable("busy").code("bank").retry_after(Duration::from_secs(7)).into();
+        assert_eq!(failed(&settings, retryable(), 2), Verdict::Retry { delay: Duration::from_secs(7) });
+        let error = "failed 3 times, at last with: bank: busy".to_owned();
+        assert_eq!(failed(&settings, retryable(), 3), Verdict::Dead { error });
+        let error = "refused by its handler: no".to_owned();
+        assert_eq!(failed(&settings, StepError::permanent("no").into(), 1), Verdict::Dead { error });
+    }
+}

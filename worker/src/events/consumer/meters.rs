@@ -2,6 +2,7 @@
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use std::time::Duration;
+use tasker_core::meters::build_info;
 
 /// Handles of one consumer's metrics.
 pub(super) struct ConsumerMeters {
@@ -14,6 +15,7 @@ pub(super) struct ConsumerMeters {
 
 impl ConsumerMeters {
     pub(super) fn new(namespace: &str) -> Self {
+        build_info();
         describe_counter!("tasker_events_consumed_total", Unit::Count, "Events read, by what came of them");
         describe_histogram!(
             "tasker_event_handler_seconds",
