@@ -177,7 +177,7 @@ fn remedy(code: &str) -> Option<&'static str> {
         "28P01" | "28000" => "check the user and password in the database URL",
         "42501" => {
             "this database role lacks a right: grant it tasker_client, tasker_worker, tasker_orchestrator, \
-                    tasker_operator, or tasker_readonly"
+                    tasker_consumer, tasker_operator, or tasker_readonly"
         }
         "53300" => "raise max_connections of the server, or use fewer or smaller processes",
         _ => return None,

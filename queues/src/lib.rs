@@ -9,5 +9,5 @@ mod install;
 mod listen;
 
 pub use install::{MigrationReport, OLDEST_PGMQ, Pgmq, migrate};
-pub use names::{STEP_RESULTS, TASK_REQUESTS, channel, worker_queue};
+pub use names::{STEP_RESULTS, TASK_REQUESTS, channel, events_queue, worker_queue};
 pub use wakeups::{POLL_WITHOUT_PUSH, Push, Waiter, Wakeups};

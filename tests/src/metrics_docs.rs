@@ -11,15 +11,33 @@ pub struct Documented {
     pub labels: Vec<String>,
 }
 
+/// The section of what only programs with an event consumer of their own export.
+pub const OF_CONSUMERS: &str = "Consumers of events";
+
 /// Every row of the tables, by the metric's name.
 ///
 /// # Panics
 /// A row has not five columns, or a metric has two rows.
 pub fn documented_metrics() -> BTreeMap<String, Documented> {
+    let all = documented_in(|_| true);
+    assert!(all.len() > 30, "docs/metrics.md has tables");
+    all
+}
+
+/// The rows of those sections whose headings are wanted.
+///
+/// # Panics
+/// As [`documented_metrics`]; or no such section has rows.
+pub fn documented_in(wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Documented> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     let text = std::fs::read_to_string(file).unwrap();
     let mut all = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("| `")) {
+    let mut section = "";
+    for line in text.lines() {
+        section = line.strip_prefix("## ").unwrap_or(section);
+        if !line.starts_with("| `") || !wanted(section) {
+            continue;
+        }
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [name, kind, labels, _, meaning] = cells[..] else { panic!("five columns: {line}") };
         assert!(!meaning.is_empty(), "{line}");
@@ -30,6 +48,6 @@ pub fn documented_metrics() -> BTreeMap<String, Documented> {
             all.insert(name.trim_matches('`').to_owned(), Documented { kind: kind.to_owned(), labels });
         assert!(before.is_none(), "twice: {line}");
     }
-    assert!(all.len() > 30, "docs/metrics.md has tables");
+    assert!(!all.is_empty(), "no rows");
     all
 }

@@ -17,9 +17,9 @@ use std::{
 use tasker_core::{StepOutcome, breaker::Breaker};
 
 /// Channels and permits are allocated by this.
-const MAX_CONCURRENCY: usize = 10_000;
+pub(crate) const MAX_CONCURRENCY: usize = 10_000;
 /// `<namespace>_domain_events` has to stay within PostgreSQL's and pgmq's 47 characters.
-const MAX_NAMESPACE: usize = 33;
+pub(crate) const MAX_NAMESPACE: usize = 33;
 
 /// Why a worker cannot be built.
 #[derive(Debug, thiserror::Error)]

@@ -78,7 +78,9 @@ impl StepExecutorActor {
                 }
                 continue;
             };
-            let Some(permits) = free_permits(&self.shared.permits, &shutdown).await else { return };
+            let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await else {
+                return;
+            };
             let asked = permits.num_permits();
             match self.claim(index, permits, &shutdown).await {
                 Ok(claimed) if self.namespaces[index].waiter.may_wait_after(claimed, asked) => {
@@ -179,9 +181,10 @@ fn is_unknown_namespace(error: &tasker_core::Error) -> bool {
     error.sqlstate().is_some_and(|code| UNKNOWN_NAMESPACE.contains(&code.as_str()))
 }
 
-/// Waits for one free permit and takes all there are then; None at shutdown.
-async fn free_permits(
+/// Waits for one free permit and takes all there are then, `max` at most; None at shutdown.
+pub(crate) async fn free_permits(
     permits: &Arc<Semaphore>,
+    max: usize,
     shutdown: &CancellationToken,
 ) -> Option<OwnedSemaphorePermit> {
     let mut held = tokio::select! {
@@ -191,7 +194,7 @@ async fn free_permits(
     };
     // Handlers that are ready to end do so first: else a claim of one would follow every large one.
     tokio::task::yield_now().await;
-    let more = permits.available_permits().min(MAX_CLAIM - 1);
+    let more = permits.available_permits().min(max.saturating_sub(1));
     if let Ok(others) = Arc::clone(permits).try_acquire_many_owned(more.try_into().ok()?) {
         held.merge(others);
     }

@@ -60,7 +60,9 @@ pub use capabilities::{
 };
 pub use context::StepContext;
 pub use error::StepError;
-pub use events::{EventPublisher, EventSubscription, Publication};
+pub use events::{
+    ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSubscription, Publication,
+};
 pub use handler::{Handler, HandlerFuture, Resolver};
 pub use tasker_core::{
     DomainEvent, Failure, StepOutcome,

@@ -408,14 +408,14 @@ fn log_farewell(what: &str, result: std::result::Result<Result<()>, tokio::time:
     }
 }
 
-async fn join(actors: &mut JoinSet<()>) {
+pub(crate) async fn join(actors: &mut JoinSet<()>) {
     while let Some(ended) = actors.join_next().await {
         propagate(ended);
     }
 }
 
 /// A panic in an actor is a defect of the worker: it ends the worker instead of leaving half of it running.
-fn propagate(ended: std::result::Result<(), JoinError>) {
+pub(crate) fn propagate(ended: std::result::Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panic) = error.try_into_panic()
     {

@@ -1,14 +1,20 @@
 //! What the processes export is what docs/metrics.md lists, and it counts what has happened.
 
 use crate::support::{Folder, command, start, stop, tasker};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use prometheus_parse::{Scrape, Value};
 use serde_json::json;
 use sqlx::PgPool;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tasker_tests::{
     TestDb, eventually,
-    metrics_docs::{Documented, documented_metrics},
+    metrics_docs::{Documented, OF_CONSUMERS, documented_in},
 };
+use tasker_worker::{CancellationToken, EventConsumer, StepError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -72,10 +78,7 @@ impl Process {
     async fn metrics(&self) -> Exported {
         let answer = self.get("/metrics").await;
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        Exported {
-            scrape: Scrape::parse(body.lines().map(|line| Ok(line.to_owned()))).unwrap(),
-            text: body.to_owned(),
-        }
+        Exported::new(body)
     }
 
     /// Waits until the samples of this metric with these labels add up to at least so much.
@@ -94,6 +97,11 @@ struct Exported {
 }
 
 impl Exported {
+    fn new(text: &str) -> Self {
+        let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
+        Self { scrape, text: text.to_owned() }
+    }
+
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let matches = |sample: &&prometheus_parse::Sample| {
             sample.metric == name && labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value))
@@ -218,7 +226,7 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     }
     let mut exported = by_orchestrator;
     exported.extend(by_worker);
-    assert_eq!(json!(differences(&exported, &documented_metrics())), json!([]));
+    assert_eq!(json!(differences(&exported, &documented_in(|section| section != OF_CONSUMERS))), json!([]));
     for process in [orchestrator, worker] {
         assert_eq!(stop(process.child).await.code, Some(0));
     }
@@ -322,4 +330,75 @@ fn differences(
             format!("{name}: exported {:?}, docs/metrics.md {:?}", exported.get(*name), documented.get(*name))
         })
         .collect()
+}
+
+/// No process of ours runs one: here it is in the program of somebody else.
+#[tokio::test]
+async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what_happens() {
+    let recorder = PrometheusBuilder::new().set_buckets(&[0.1, 1.0]).unwrap().build_recorder();
+    // Of this thread, which is all that the runtime of this test has.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (db, folder) = (TestDb::new().await, Folder::new());
+    let template = TEMPLATES
+        .replace("NAME", "paid")
+        .replace("CALLABLE", "noop")
+        .replace("CONFIG", "{}")
+        .replace("ATTEMPTS", "1");
+    let file = folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
+    tasker(&db.url, &["template", "apply", &file]).await.ok();
+    for what in ["fine", "once more", "never", "endless"] {
+        let event = json!({"id": Uuid::now_v7(), "name": "paid", "version": "1.0", "namespace": "shop", "template": "paid",
+                           "task_id": Uuid::now_v7(), "step": "only", "claim_no": 1, "time": "2026-01-31T12:00:00Z", "payload": what});
+        sqlx::query("select pgmq.send('shop_domain_events', $1)")
+            .bind(event)
+            .execute(&db.pool)
+            .await
+            .unwrap();
+    }
+    let (_, url) = db.login(&["tasker_consumer"]).await;
+    let pool = tasker_worker::connect(&tasker_worker::DbOptions::new(url, "consumer")).await.unwrap();
+    let failed = AtomicBool::new(false);
+    let consumer = EventConsumer::builder(pool)
+        .namespace("shop")
+        .handler(move |event| {
+            let first = event.payload == json!("once more") && !failed.swap(true, Ordering::SeqCst);
+            async move {
+                match event.payload.as_str() {
+                    Some("never") => Err(StepError::permanent("no")),
+                    Some("endless") => std::future::pending().await,
+                    _ if first => Err(StepError::retryable("not now")),
+                    _ => Ok(()),
+                }
+            }
+        })
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .grace(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(consumer.run(shutdown.clone()));
+    let seen = || Exported::new(&recorder.handle().render());
+    eventually("two events to be done", PATIENCE, async || {
+        seen().sum("tasker_events_consumed_total", &[("status", "done")]) >= 2.0
+    })
+    .await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    let seen = seen();
+    for (status, times) in [("done", 2.0), ("retried", 1.0), ("dead", 1.0), ("returned", 1.0)] {
+        let labels = [("namespace", "shop"), ("status", status)];
+        assert_eq!(seen.sum("tasker_events_consumed_total", &labels), times, "{status}");
+    }
+    assert_eq!(seen.sum("tasker_event_handler_seconds", &[("namespace", "shop")]), 5.0);
+    let everywhere = documented_in(|section| section == "Every process");
+    let own = |(name, what): &(String, Documented)| everywhere.get(name) != Some(what);
+    let described = seen.described();
+    // It exports no spans, which its program has to turn on.
+    let missing: Vec<&String> = everywhere
+        .keys()
+        .filter(|name| !described.contains_key(*name) && !name.contains("_spans_"))
+        .collect();
+    assert_eq!(missing, Vec::<&String>::new());
+    let exported = described.into_iter().filter(own).collect();
+    assert_eq!(json!(differences(&exported, &documented_in(|section| section == OF_CONSUMERS))), json!([]));
 }

@@ -20,7 +20,7 @@ impl Bundle {
             Err(error) if error.sqlstate().as_deref() == Some("42501") => {
                 return Err(Error::Schema(format!(
                     "this database role has no rights in schema tasker ({error}): grant it one of the roles \
-                     tasker_client, tasker_worker, tasker_orchestrator, tasker_operator, tasker_readonly"
+                     tasker_client, tasker_worker, tasker_orchestrator, tasker_consumer, tasker_operator, tasker_readonly"
                 )));
             }
             other => other?,

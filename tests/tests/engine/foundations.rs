@@ -39,9 +39,14 @@ async fn ids_are_version_7_in_the_order_in_which_they_were_made() {
 async fn only_the_schemas_owner_sets_the_clock() {
     let db = TestDb::new().await;
     let mut connection = db.pool.acquire().await.unwrap();
-    for role in
-        ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_operator", "tasker_readonly"]
-    {
+    for role in [
+        "tasker_client",
+        "tasker_worker",
+        "tasker_orchestrator",
+        "tasker_consumer",
+        "tasker_operator",
+        "tasker_readonly",
+    ] {
         let mut tx = sqlx::Connection::begin(&mut *connection).await.unwrap();
         query(AssertSqlSafe(format!("set local role {role}"))).execute(&mut *tx).await.unwrap();
         let refused = query("select tasker.set_clock('2000-01-01')").execute(&mut *tx).await.unwrap_err();

@@ -1,7 +1,6 @@
 //! The database roles: each may do its part and nothing else. What each may is written down here by hand, so that a
 //! right that comes by accident, with a new function or view, fails.
 
-use crate::world::World;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_scalar, raw_sql};
@@ -9,8 +8,14 @@ use std::collections::BTreeSet;
 use tasker_tests::TestDb;
 use uuid::Uuid;
 
-const ROLES: [&str; 5] =
-    ["tasker_client", "tasker_worker", "tasker_orchestrator", "tasker_operator", "tasker_readonly"];
+const ROLES: [&str; 6] = [
+    "tasker_client",
+    "tasker_worker",
+    "tasker_orchestrator",
+    "tasker_consumer",
+    "tasker_operator",
+    "tasker_readonly",
+];
 
 // The functions that each role may execute. A new one goes into the list of every role that is granted it.
 
@@ -51,10 +56,12 @@ const ORCHESTRATOR: &[&str] = &[
     "now",
     "queue_metrics",
     "worker_queue",
+    "events_queue",
     "open_task_counts",
     "take_finished_counts",
     "live_worker_counts",
 ];
+const CONSUMER: &[&str] = &["read_events", "finish_events"];
 const READONLY: &[&str] = &[
     "task_status",
     "task_result",
@@ -63,6 +70,7 @@ const READONLY: &[&str] = &[
     "now",
     "queue_metrics",
     "worker_queue",
+    "events_queue",
     "batch_results",
     "unmade_steps",
     "cursor_items",
@@ -99,6 +107,7 @@ fn functions(role: &str) -> Vec<&'static str> {
         "tasker_client" => CLIENT.to_vec(),
         "tasker_worker" => WORKER.to_vec(),
         "tasker_orchestrator" => ORCHESTRATOR.to_vec(),
+        "tasker_consumer" => CONSUMER.to_vec(),
         "tasker_operator" => [CLIENT, READONLY, OPERATOR].concat(),
         "tasker_readonly" => READONLY.to_vec(),
         _ => Vec::new(),
@@ -112,7 +121,9 @@ fn relations(role: &str) -> Option<Vec<&'static str>> {
         "tasker_orchestrator" => {
             Some(vec!["schema_info", "schema_migrations", "queue_overview", "dlq_counts"])
         }
-        "tasker_client" | "tasker_worker" => Some(vec!["schema_info", "schema_migrations"]),
+        "tasker_client" | "tasker_worker" | "tasker_consumer" => {
+            Some(vec!["schema_info", "schema_migrations"])
+        }
         _ => Some(Vec::new()),
     }
 }
@@ -156,6 +167,7 @@ const MAY_WRITE: &str = "select format('%s %s', x.verb, c.oid::regclass) from pg
 #[case("tasker_client")]
 #[case("tasker_worker")]
 #[case("tasker_orchestrator")]
+#[case("tasker_consumer")]
 #[case("tasker_operator")]
 #[case("tasker_readonly")]
 #[tokio::test]
@@ -207,12 +219,12 @@ async fn with_queue() -> TestDb {
     db
 }
 
-async fn run(db: &TestDb, sql: impl Into<String>) {
+pub(crate) async fn run(db: &TestDb, sql: impl Into<String>) {
     raw_sql(AssertSqlSafe(sql.into())).execute(&db.pool).await.unwrap();
 }
 
 /// A template `test.flow` of one step of the `sql` handler.
-fn template(config: Value) -> Value {
+pub(crate) fn template(config: Value) -> Value {
     json!({"namespace": "test", "name": "flow", "version": "1",
            "steps": [{"name": "only", "handler": {"callable": "sql", "config": config},
                       "retry": {"max_attempts": 2, "backoff_base_ms": 0, "jitter": false}}]})
@@ -266,6 +278,8 @@ const SOMETIMES: &[(&str, &[&str])] = &[
     ("select tasker.start_tasks(1)", &["tasker_orchestrator"]),
     ("select tasker.process_step_results(1)", &["tasker_orchestrator"]),
     ("select tasker.prune(1)", &["tasker_orchestrator", "tasker_operator"]),
+    ("select tasker.read_events('test', 1)", &["tasker_consumer"]),
+    ("select tasker.finish_events('test', '{1}')", &["tasker_consumer"]),
     ("select tasker.pause_namespace('test')", &["tasker_operator"]),
     ("select tasker.apply_template('{}')", &["tasker_operator"]),
 ];
@@ -415,82 +429,4 @@ async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
         .execute(&mut client)
         .await
         .unwrap();
-}
-
-const SHOP: &str = r#"
-    create schema shop;
-    create table shop.secrets (x int);
-    create function shop.take(jsonb) returns jsonb language sql as $$ select '"taken"'::jsonb $$;
-    create function shop.closed(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$;
-    revoke execute on function shop.closed(jsonb) from public;
-    create function shop."Odd.name; drop table shop.secrets"(jsonb) returns jsonb language sql as $$ select '"odd"'::jsonb $$;
-    create schema vault;
-    create function vault.take(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$;
-"#;
-
-/// What a worker with the role tasker_worker alone makes of a step whose function this is.
-async fn sql_step(function: &str) -> (World, Uuid) {
-    let world = World::with(template(json!({"function": function}))).await;
-    run(&world.db, SHOP).await;
-    let (name, url) = world.db.login(&["tasker_worker"]).await;
-    run(&world.db, format!("grant usage on schema shop to {name}")).await;
-    let worker = world.worker_as(&url, |w| w).await;
-    let id = world.enqueue(json!({})).await;
-    world.ended(id).await;
-    worker.stop().await;
-    (world, id)
-}
-
-/// The right may be granted meanwhile, so that it is tried again like any other error of the database.
-#[rstest]
-#[case::no_execute("shop.closed", "permission denied for function closed")]
-#[case::no_usage("vault.take", "permission denied for schema vault")]
-#[case::of_an_operator("tasker.count_tasks", "permission denied for function count_tasks")]
-#[case::of_the_engine("tasker.check_filter", "permission denied for function check_filter")]
-#[case::of_pgmq("pgmq.purge_queue", "permission denied for schema pgmq")]
-#[tokio::test]
-async fn the_sql_handler_calls_nothing_that_its_workers_role_may_not(
-    #[case] function: &str,
-    #[case] message: &str,
-) {
-    let (world, id) = sql_step(function).await;
-    let (state, attempt, _, error) = world.step(id, "only").await;
-    let error = error.unwrap();
-    assert_eq!((state.as_str(), attempt), ("error", 2), "{error}");
-    assert_eq!((&error["code"], &error["message"]), (&json!("42501"), &json!(message)));
-}
-
-#[rstest]
-#[case::a_second_statement("shop.take; drop table shop.secrets")]
-#[case::closed_brackets("shop.take(jsonb); drop table shop.secrets; --")]
-#[case::an_open_quote("\"shop.take")]
-#[case::a_quote("shop.take'")]
-#[case::as_one_name("\"shop.take\"")]
-#[case::other_case("\"Shop\".take")]
-#[case::another_database("postgres.shop.take")]
-#[case::too_many_parts("a.b.shop.take")]
-#[case::nothing("")]
-#[case::dots("shop..take")]
-#[tokio::test]
-async fn a_function_name_with_tricks_is_no_function(#[case] function: &str) {
-    let (world, id) = sql_step(function).await;
-    let (state, attempt, _, error) = world.step(id, "only").await;
-    let error = error.unwrap();
-    assert_eq!((state.as_str(), attempt, &error["code"]), ("error", 1, &json!("TKP01")), "{error}");
-    let there: bool = query_scalar("select to_regclass('shop.secrets') is not null")
-        .fetch_one(&world.db.pool)
-        .await
-        .unwrap();
-    assert!(there);
-}
-
-#[rstest]
-#[case::plain("shop.take", "taken")]
-#[case::folded("SHOP.Take", "taken")]
-#[case::quoted("\"shop\".\"take\"", "taken")]
-#[case::one_that_needs_quotes("shop.\"Odd.name; drop table shop.secrets\"", "odd")]
-#[tokio::test]
-async fn a_function_is_named_as_in_sql(#[case] function: &str, #[case] result: &str) {
-    let (world, id) = sql_step(function).await;
-    assert_eq!(world.result(id).await, json!({"only": result}));
 }
