@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// How wide text may be, and whether people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,17 @@ pub fn print(text: &str) -> Result<()> {
 /// As [`print`].
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
+}
+
+/// Ends when the reader of standard output has gone: where nothing is printed for long, nothing else tells. Else never.
+pub async fn reader_gone() {
+    // A file has no reader.
+    if let Ok(stdout) = AsyncFd::with_interest(std::io::stdout(), Interest::ERROR)
+        && stdout.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Prints a line on standard error.

@@ -8,7 +8,7 @@ use tasker_client::{
 };
 use tasker_tests::{
     ApiServer,
-    engine::{Engine, flow, growing_flow, pick},
+    engine::{Engine, flow, growing_flow, pick, publishing_flow},
 };
 use uuid::Uuid;
 
@@ -137,6 +137,20 @@ async fn whatever_is_read_is_the_same_both_ways() {
         .await
         .unwrap();
     assert_eq!(same!(both, |c| c.list_workers()).len(), 1);
+    let mut template = publishing_flow(&["payment.processed"]);
+    template["version"] = json!("2");
+    engine.apply(template).await;
+    for _ in 0..3 {
+        let event =
+            json!({"name": "payment.processed", "payload": {"amount": 12.50}, "metadata": {"ü": null}});
+        sqlx::query("select pgmq.send('test_domain_events', $1)")
+            .bind(event)
+            .execute(engine.pool())
+            .await
+            .unwrap();
+    }
+    assert_eq!(same!(both, |c| c.list_events("test", None, 2)).len(), 2);
+    assert_eq!(same!(both, |c| c.list_events("test", Some(1), 5)).len(), 2);
 }
 
 #[tokio::test]
@@ -185,6 +199,8 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     assert!(by_http.2.unwrap().contains("/v1/templates/validate"));
     let other = flow(&[("other", &[])]);
     refused!(both, "TK011", |c| c.apply_template(&other));
+    refused!(both, "TK001", |c| c.list_events("no where", None, 5));
+    refused!(both, "TK001", |c| c.list_events("nowhere", Some(7), 5));
     refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));
     refused!(both, "TK001", |c| c.resume_namespace("nowhere"));
     refused!(both, "TK001", |c| c.limit_namespace("nowhere", Some(3)));

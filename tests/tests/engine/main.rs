@@ -16,6 +16,7 @@ mod dashboards;
 mod dead_letters;
 mod dynamic;
 mod end_to_end;
+mod events_tail;
 mod failpoints;
 mod fast_path;
 mod foundations;
