@@ -5,15 +5,15 @@ declare
     v_grants  jsonb := '{
         "tasker_client": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template", "template_warnings"],
         "tasker_worker": ["claim_steps", "submit_results", "complete_steps", "extend_leases", "lost_claims", "release_steps", "heartbeat", "remove_worker", "template_handlers", "run_sql_handler", "outcome_problem", "batch_results"],
-        "tasker_orchestrator": ["take_task_requests", "start_tasks", "template_input_schema", "initialize_tasks", "process_step_results", "enqueue_ready_steps", "finalize_tasks", "sweep_stale", "ended_tasks", "prune", "now", "queue_metrics", "worker_queue",
+        "tasker_orchestrator": ["take_task_requests", "start_tasks", "template_input_schema", "initialize_tasks", "process_step_results", "enqueue_ready_steps", "finalize_tasks", "sweep_stale", "ended_tasks", "prune", "now", "queue_metrics", "worker_queue", "events_queue",
                                 "open_task_counts", "take_finished_counts", "live_worker_counts"],
-        "tasker_operator": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template", "template_warnings", "apply_template", "now", "queue_metrics", "worker_queue",
+        "tasker_operator": ["enqueue_task", "enqueue_tasks", "task_status", "task_result", "cancel_task", "validate_template", "template_warnings", "apply_template", "now", "queue_metrics", "worker_queue", "events_queue",
                             "pause_namespace", "resume_namespace", "limit_namespace",
                             "retry_step", "resolve_step", "resolve_task", "reset_task", "retry_tasks", "cancel_tasks", "count_tasks",
                             "dlq_add", "dlq_update", "dlq_retry", "prune",
                             "batch_results", "unmade_steps", "cursor_items", "open_task_counts", "live_worker_counts",
                             "list_tasks", "list_steps", "show_step", "list_dead_letters", "list_events", "slowest_steps", "throughput", "failure_rates"],
-        "tasker_readonly": ["task_status", "task_result", "validate_template", "template_warnings", "now", "queue_metrics", "worker_queue",
+        "tasker_readonly": ["task_status", "task_result", "validate_template", "template_warnings", "now", "queue_metrics", "worker_queue", "events_queue",
                             "batch_results", "unmade_steps", "cursor_items", "open_task_counts", "live_worker_counts",
                             "list_tasks", "list_steps", "show_step", "list_dead_letters", "list_events", "slowest_steps", "throughput", "failure_rates"]
     }';

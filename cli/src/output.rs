@@ -1,9 +1,13 @@
 //! Standard output and standard error. No `println!`: it panics when its reader has gone.
 
 use crate::error::{Error, Result};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::sync::oneshot;
 
 /// How wide text may be, and whether people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +62,20 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// Ends when the reader of standard output has gone: where nothing is printed for long, nothing else tells. Else never.
 pub async fn reader_gone() {
-    // A file has no reader.
-    if let Ok(stdout) = AsyncFd::with_interest(std::io::stdout(), Interest::ERROR)
-        && stdout.ready(Interest::ERROR).await.is_ok()
-    {
-        return;
+    let (gone, told) = oneshot::channel();
+    // A thread that the end of the program does not wait for.
+    std::thread::spawn(move || {
+        let stdout = std::io::stdout();
+        // That it has gone is told unasked; of a file it never is.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        while let Err(Errno::INTR) = poll(&mut polled, None) {}
+        if polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            gone.send(()).ok();
+        }
+    });
+    if told.await.is_err() {
+        std::future::pending().await
     }
-    std::future::pending().await
 }
 
 /// Prints a line on standard error.
