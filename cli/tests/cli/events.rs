@@ -187,6 +187,21 @@ async fn an_outage_is_waited_for_and_nothing_is_missed() {
     }
 }
 
+/// The old host says nothing for ever.
+#[tokio::test]
+async fn another_host_that_takes_over_is_found() {
+    let world = World::new().await;
+    world.announce(&[("shipped", 1)]).await;
+    let url = &world.engine.db.url;
+    let proxy = Proxy::to(url).await;
+    let mut tail = start(command(Some(&proxy.url(url)), &std::env::temp_dir(), &["events", "tail", "test"]));
+    until_printed(&mut tail, "{\"n\":1}").await;
+    proxy.set(Network::Moved);
+    world.announce(&[("shipped", 2)]).await;
+    until_printed(&mut tail, "{\"n\":2}").await;
+    assert_eq!(stop(tail).await.code, Some(0));
+}
+
 #[tokio::test]
 async fn a_reader_that_goes_ends_it_though_nothing_comes() {
     let world = World::new().await;

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use line::Lines;
 use seen::Seen;
 use std::{
+    fmt,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -70,7 +71,7 @@ pub async fn run(command: EventsCommand, globals: &Globals) -> Result<ExitCode> 
     let client = globals.client().await?;
     let shutdown = signals::shutdown()?;
     let ends = args.no_follow;
-    let mut tail = Tail::new(client, args, globals.json);
+    let mut tail = Tail::new(globals, client, args);
     let shown = async {
         tail.begin().await?;
         if ends { Ok(()) } else { tail.follow().await }
@@ -83,17 +84,29 @@ pub async fn run(command: EventsCommand, globals: &Globals) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-struct Tail {
+struct Tail<'a> {
+    globals: &'a Globals,
     client: Arc<dyn Client>,
     args: TailArgs,
     seen: Seen,
     lines: Lines,
 }
 
-/// Why there was no answer: what time may heal, and what it does not.
+/// Why there was no answer: what time may heal, what a new connection may, and what neither does.
 enum Trouble {
     Passing(String),
+    Silence,
     Lasting(Error),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passing(text) => f.write_str(text),
+            Self::Silence => f.write_str("no answer in time"),
+            Self::Lasting(error) => f.write_str(error.message()),
+        }
+    }
 }
 
 impl From<Error> for Trouble {
@@ -102,9 +115,10 @@ impl From<Error> for Trouble {
     }
 }
 
-impl Tail {
-    fn new(client: Arc<dyn Client>, args: TailArgs, json: bool) -> Self {
-        Self { client, args, seen: Seen::default(), lines: Lines::new(json, Look::stdout()) }
+impl<'a> Tail<'a> {
+    fn new(globals: &'a Globals, client: Arc<dyn Client>, args: TailArgs) -> Self {
+        let lines = Lines::new(globals.json, Look::stdout());
+        Self { globals, client, args, seen: Seen::default(), lines }
     }
 
     /// Shows the newest. An error of this look ends the program, so that a wrong URL is no wait without an end.
@@ -155,10 +169,15 @@ impl Tail {
                     }
                 }
                 Err(Trouble::Lasting(error)) => return Err(error),
-                Err(Trouble::Passing(text)) => {
+                Err(trouble) => {
+                    let silent = matches!(trouble, Trouble::Silence);
                     if away_since.is_none() {
-                        output::note(&format!("{text}; waiting"));
+                        output::note(&format!("{trouble}; waiting"));
                         away_since = Some(Instant::now());
+                    }
+                    // The host may be gone for ever, and another one have its address.
+                    if silent && let Ok(client) = self.globals.client().await {
+                        self.client = client;
                     }
                 }
             }
@@ -199,7 +218,7 @@ impl Tail {
                 Err(Trouble::Passing(Error::from(error).message().to_owned()))
             }
             Ok(Err(error)) => Err(Trouble::Lasting(error.into())),
-            Err(_) => Err(Trouble::Passing("no answer in time".to_owned())),
+            Err(_) => Err(Trouble::Silence),
         }
     }
 }
