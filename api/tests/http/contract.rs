@@ -213,6 +213,8 @@ async fn domain_events(c: &mut Contract, engine: &Engine) {
     template["version"] = json!("2");
     engine.apply(template).await;
     engine.start().await;
+    // The namespace is limited.
+    engine.enqueue_ready().await;
     let claim = pick(&engine.claim(1).await, "pay");
     let events = json!([{"name": "payment.processed", "payload": {"n": 1}}, {"name": "payment.processed", "payload": null}]);
     assert_eq!(engine.announce(&claim, events).await, "accepted");
