@@ -148,6 +148,46 @@ async fn an_event_whose_transaction_ends_late_is_shown_too() {
     assert_eq!(stop(tail).await.code, Some(0));
 }
 
+/// Each transaction takes its numbers, waits for up to 50 ms, and commits.
+#[tokio::test]
+async fn each_event_is_shown_once_while_many_send_at_the_same_time() {
+    const SENDERS: usize = 8;
+    const ROUNDS: usize = 40;
+    let world = World::new().await;
+    world.announce(&[("shipped", 1)]).await;
+    let mut tail = start(world.tail(false, &["--json"]));
+    until_printed(&mut tail, "\n").await;
+    let senders = (0..SENDERS).map(|sender| {
+        let pool = world.engine.pool().clone();
+        tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                let mut tx = pool.begin().await.unwrap();
+                for sql in [
+                    format!("select pgmq.send('test_domain_events', '[{sender}, {round}]')"),
+                    "select pg_sleep(random() * 0.05)".to_owned(),
+                ] {
+                    sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
+                }
+                tx.commit().await.unwrap();
+            }
+        })
+    });
+    for sender in senders.collect::<Vec<_>>() {
+        sender.await.unwrap();
+    }
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut shown: Vec<String> = Vec::new();
+    while shown.len() < SENDERS * ROUNDS {
+        let line = tokio::time::timeout(SOON, lines.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("only {} were shown", shown.len()));
+        shown.push(line.unwrap().unwrap());
+    }
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), SENDERS * ROUNDS);
+    assert_eq!(stop(tail).await.code, Some(0));
+}
+
 #[tokio::test]
 async fn an_outage_is_waited_for_and_nothing_is_missed() {
     let world = World::new().await;

@@ -146,7 +146,7 @@ async fn a_look_reads_by_the_primary_key_only() {
                     .unwrap();
             assert_eq!(found, first);
             let read = rows_read(&mut tx).await - before;
-            assert!(read <= 400, "after {after:?}: {read} rows read");
+            assert!((1..=400).contains(&read), "after {after:?}: {read} rows read");
         }
     }
 }
