@@ -13,10 +13,10 @@ declare
                             "retry_step", "resolve_step", "resolve_task", "reset_task", "retry_tasks", "cancel_tasks", "count_tasks",
                             "dlq_add", "dlq_update", "dlq_retry", "prune",
                             "batch_results", "unmade_steps", "cursor_items", "open_task_counts", "live_worker_counts",
-                            "list_tasks", "list_steps", "show_step", "list_dead_letters", "slowest_steps", "throughput", "failure_rates"],
+                            "list_tasks", "list_steps", "show_step", "list_dead_letters", "list_events", "slowest_steps", "throughput", "failure_rates"],
         "tasker_readonly": ["task_status", "task_result", "validate_template", "template_warnings", "now", "queue_metrics", "worker_queue", "events_queue",
                             "batch_results", "unmade_steps", "cursor_items", "open_task_counts", "live_worker_counts",
-                            "list_tasks", "list_steps", "show_step", "list_dead_letters", "slowest_steps", "throughput", "failure_rates"]
+                            "list_tasks", "list_steps", "show_step", "list_dead_letters", "list_events", "slowest_steps", "throughput", "failure_rates"]
     }';
     v_role      text;
     v_function  text;

@@ -246,6 +246,16 @@ impl Visitor<'_> for Whole {
     }
 }
 
+/// The number of a message: from 0.
+pub fn message<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    match from.deserialize_any(Whole)? {
+        number if number < 0 => {
+            Err(serde::de::Error::custom(format!("{number} is out of range here: from 0")))
+        }
+        number => Ok(Some(number)),
+    }
+}
+
 /// The size of a page: from 1 to 1,000.
 pub fn page_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     between::<D, 1, 1000>(from)

@@ -23,13 +23,13 @@ use utoipa::OpenApi;
         (name = "tasks", description = "Enqueue, follow, retry, and cancel tasks"),
         (name = "steps", description = "The steps of a task"),
         (name = "templates", description = "What tasks are made from"),
-        (name = "events", description = "Server-sent events"),
+        (name = "events", description = "Domain events, and server-sent events of what happens"),
         (name = "dead letters", description = "What people have to look at"),
         (name = "system", description = "Queues, namespaces, workers, retention"),
         (name = "analytics", description = "What was slow, how much was done, what failed"),
         (name = "health", description = "Whether it can be used"),
     ),
-    components(schemas(ProblemDetails, crate::routes::system::HowStale))
+    components(schemas(ProblemDetails, crate::routes::system::HowStale, tasker_client::DomainEvent))
 )]
 pub struct Document;
 

@@ -2,10 +2,10 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, key::KeyCommand,
-    migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand,
-    step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs,
-    worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, events::EventsCommand,
+    key::KeyCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs,
+    queue::QueueCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs,
+    up::UpArgs, worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
@@ -102,6 +102,9 @@ pub enum Command {
     /// Look at dead letters, and act on them.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Follow domain events.
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Watch queues, workers, and rates.
     Top(TopArgs),
     /// Say whether Tasker can be used; exits with 1 where it cannot.

@@ -1,8 +1,13 @@
 //! Standard output and standard error. No `println!`: it panics when its reader has gone.
 
 use crate::error::{Error, Result};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use tokio::sync::oneshot;
 
 /// How wide text may be, and whether people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,24 @@ pub fn print(text: &str) -> Result<()> {
 /// As [`print`].
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
+}
+
+/// Ends when the reader of standard output has gone: where nothing is printed for long, nothing else tells. Else never.
+pub async fn reader_gone() {
+    let (gone, told) = oneshot::channel();
+    // A thread that the end of the program does not wait for.
+    std::thread::spawn(move || {
+        let stdout = std::io::stdout();
+        // That it has gone is told unasked; of a file it never is.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        while let Err(Errno::INTR) = poll(&mut polled, None) {}
+        if polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            gone.send(()).ok();
+        }
+    });
+    if told.await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// Prints a line on standard error.

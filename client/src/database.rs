@@ -2,9 +2,10 @@
 
 use crate::{
     Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, Report, Result, Sample,
-    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview,
-    TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions, WorkerOverview,
+    FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result,
+    Sample, ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
+    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
+    WorkerOverview,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -206,6 +207,10 @@ impl Client for DatabaseClient {
 
     async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()> {
         Ok(client::limit_namespace(self.db(), namespace, max_depth).await?)
+    }
+
+    async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>> {
+        Ok(client::list_events(self.db(), namespace, after, limit).await?)
     }
 
     async fn list_workers(&self) -> Result<Vec<WorkerOverview>> {

@@ -25,11 +25,11 @@ pub use database::DatabaseClient;
 pub use error::{Error, Result};
 pub use http::{HttpClient, HttpClientBuilder};
 pub use tasker_core::{
-    StepState, TaskState,
+    DomainEvent, EventPattern, StepState, TaskState,
     client::{
         BatchOverview, By, DagRow, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-        FailureRate, Instances, Listed, NewTask, Page, Presence, Pruned, QueueOverview, Sample, SlowStep,
-        Staleness, StepFilter, StepOverview, StepTransition, StepType, TaskGraph, TaskOverview,
+        FailureRate, Instances, Listed, NewTask, Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample,
+        SlowStep, Staleness, StepFilter, StepOverview, StepTransition, StepType, TaskGraph, TaskOverview,
         TaskSelection, TaskStatus, TaskTransition, Template, TemplateOverview, Throughput, WorkerOverview,
     },
     template::{Applied, Problem, Report},
@@ -149,6 +149,9 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn resume_namespace(&self, namespace: &str) -> Result<bool>;
     /// Lets at most so many steps wait in a namespace's queue; none: any number.
     async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()>;
+    /// Up to `limit` (from 1 to 1,000) domain events of a namespace in the order of their messages: those after the message
+    /// `after`, none: the newest. Nothing is consumed; what a consumer has deleted is not there.
+    async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>>;
     /// Every worker that has not said goodbye.
     async fn list_workers(&self) -> Result<Vec<WorkerOverview>>;
 

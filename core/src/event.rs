@@ -32,10 +32,8 @@ pub struct DomainEvent {
     /// When the result was accepted, by the database's clock; for subscribers in the worker's process, by the worker's.
     pub time: DateTime<Utc>,
     /// What is announced.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub payload: Value,
     /// What the publisher added; null: nothing.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metadata: Value,
 }

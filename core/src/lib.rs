@@ -10,6 +10,7 @@ pub mod database_url;
 pub mod db;
 pub mod error;
 pub mod event;
+pub mod event_pattern;
 pub mod failpoint;
 pub mod health;
 pub mod json_schema;
@@ -22,5 +23,6 @@ pub mod template;
 
 pub use error::{Error, Result};
 pub use event::DomainEvent;
+pub use event_pattern::EventPattern;
 pub use outcome::{Failure, StepOutcome};
 pub use state::{StepState, TaskState};

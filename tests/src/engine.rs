@@ -105,6 +105,18 @@ impl Engine {
             .unwrap()
     }
 
+    /// Submits a success with these events and returns its status.
+    pub async fn announce(&self, claim: &Claim, events: Value) -> String {
+        let results = json!([{"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no,
+                              "outcome": {"type": "success"}, "events": events}]);
+        sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
+            .bind(self.worker)
+            .bind(results)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
     /// Submits a success.
     pub async fn succeed(&self, claim: &Claim, result: Value) -> String {
         self.submit(claim, json!({"type": "success", "result": result})).await
@@ -249,6 +261,14 @@ pub fn flow(steps: &[(&str, &[&str])]) -> Value {
         })
         .collect();
     json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})
+}
+
+/// A template `test.flow` of one step `pay`, which publishes these durable events, version 1.0.
+pub fn publishing_flow(events: &[&str]) -> Value {
+    let mut template = flow(&[("pay", &[])]);
+    template["steps"][0]["publishes_events"] =
+        events.iter().map(|name| json!({"name": name, "version": "1.0", "delivery": "durable"})).collect();
+    template
 }
 
 /// A template `test.flow` with these steps: name, type, and dependencies.

@@ -4,7 +4,7 @@ use crate::{
     Handler, Resolver, StepContext, StepError, Worker,
     builtin::{self, http::AllowList},
     context::StateMap,
-    events::{EventPublisher, Pattern, Publishers},
+    events::{EventPublisher, Publishers},
     handler::{Callable, Callables, Resolvers, is_callable, is_name},
     worker::Settings,
 };
@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tasker_core::{StepOutcome, breaker::Breaker};
+use tasker_core::{StepOutcome, breaker::Breaker, event_pattern::EventPattern};
 
 /// Channels and permits are allocated by this.
 pub(crate) const MAX_CONCURRENCY: usize = 10_000;
@@ -47,9 +47,7 @@ pub enum BuildError {
     #[error("the lease is {0:?}: it must be from one second to one day")]
     Lease(Duration),
     /// A publisher that would never be asked.
-    #[error(
-        "{0:?} is no pattern of event names: payment.processed, payment.*, or *, in lower-case letters, digits, and _"
-    )]
+    #[error("{0}")]
     InvalidPattern(String),
     /// The list of hosts for the `http` handler does not parse.
     #[error("TASKER_HTTP_ALLOW: {0:?} is not a host, host:port, or *")]
@@ -217,7 +215,7 @@ impl WorkerBuilder {
         let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
         let handlers = callables(builtin::all(allow), self.handlers)?;
         let publishers = self.publishers.into_iter().map(|(text, publisher)| {
-            let pattern = Pattern::parse(&text).ok_or(BuildError::InvalidPattern(text))?;
+            let pattern = text.parse::<EventPattern>().map_err(BuildError::InvalidPattern)?;
             Ok((pattern, publisher))
         });
         let publishers = publishers.collect::<Result<Publishers, BuildError>>()?;

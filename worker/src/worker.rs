@@ -1,13 +1,13 @@
 //! A worker: its actors, started together, and their orderly end.
 
 use crate::{
-    builder::WorkerBuilder,
+    builder::{BuildError, WorkerBuilder},
     capabilities::HttpClient,
     claims::Claims,
     completion::{self, CompletionActor},
     context::StateMap,
     dispatch::{self, FollowUp},
-    events::{Delivery, DomainEventActor, EventSubscription, Pattern, Publishers, StepEvent},
+    events::{Delivery, DomainEventActor, EventSubscription, Publishers, StepEvent},
     executor::StepExecutorActor,
     handler::{Callables, Handlers, Resolvers},
     leases,
@@ -182,9 +182,11 @@ impl Worker {
     /// `payment.*` (any words after the dot), `*`. Up to 1,024 wait for the subscriber; then the oldest are lost, counted by
     /// [`EventSubscription::lost`] and `tasker_events_lost_total`. The worker waits for no subscriber.
     ///
-    /// None: no name matches such a pattern.
-    pub fn subscribe(&self, pattern: &str) -> Option<EventSubscription> {
-        Some(self.events.subscribe(Pattern::parse(pattern)?, SUBSCRIBED))
+    /// # Errors
+    /// No name can match such a pattern.
+    pub fn subscribe(&self, pattern: &str) -> std::result::Result<EventSubscription, BuildError> {
+        let pattern = pattern.parse().map_err(BuildError::InvalidPattern)?;
+        Ok(self.events.subscribe(pattern, SUBSCRIBED))
     }
 
     /// Runs until `shutdown` is cancelled. Then it stops claiming, lets running steps finish within the

@@ -29,7 +29,7 @@ macro_rules! permissions {
 permissions! {
     /// enqueue tasks
     TasksCreate = "tasks:create",
-    /// tasks, their steps, results, audit, and events
+    /// tasks, their steps, results, audit, and events; domain events
     TasksRead = "tasks:read",
     /// cancel tasks
     TasksCancel = "tasks:cancel",

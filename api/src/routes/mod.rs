@@ -1,6 +1,7 @@
 //! The routes, a module each for what they are about. Each calls one function of the client.
 
 pub mod dead_letters;
+pub mod domain_events;
 pub mod events;
 pub mod health;
 pub mod steps;
@@ -104,6 +105,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(system::pause_namespace))
         .routes(routes!(system::resume_namespace))
         .routes(routes!(system::limit_namespace))
+        .routes(routes!(domain_events::list_events))
         .routes(routes!(system::list_workers))
         .routes(routes!(system::prune))
         .routes(routes!(system::list_staleness))

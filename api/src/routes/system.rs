@@ -34,7 +34,7 @@ pub async fn list_namespaces(State(app): State<App>) -> Result<Json<Vec<String>>
 #[into_params(parameter_in = Path)]
 pub struct NamespaceAt {
     /// Its name.
-    namespace: String,
+    pub(super) namespace: String,
 }
 
 /// Sends no more steps to a namespace; changed is false when it was paused already

@@ -23,6 +23,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("tasks:create", "POST", "/v1/tasks"),
     ("tasks:read", "GET", "/v1/tasks"),
     ("tasks:read", "POST", "/v1/tasks/count"),
+    ("tasks:read", "GET", "/v1/namespaces/test/events"),
     ("tasks:cancel", "POST", "/v1/tasks/cancel"),
     ("tasks:write", "POST", "/v1/tasks/retry"),
     ("steps:write", "POST", "/v1/tasks/00000000-0000-0000-0000-000000000000/steps/a/retry"),

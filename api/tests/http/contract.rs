@@ -3,8 +3,11 @@
 use crate::server::{Answer, Api, serve};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tasker_tests::engine::{Engine, pick};
+use tasker_tests::engine::{Engine, pick, publishing_flow};
 use uuid::Uuid;
+
+/// Asked elsewhere.
+const STREAMS: [&str; 2] = ["GET /v1/tasks/{task_id}/events", "GET /v1/events"];
 
 /// Asks as the document says, and looks whether the answer is as it says.
 struct Contract {
@@ -63,13 +66,13 @@ impl Contract {
         self.ask("POST", path, parts, "", Some(body), 200).await.json()
     }
 
-    /// What the document has and nobody asked; streams are asked elsewhere.
+    /// What the document has and nobody asked.
     fn not_asked(&self) -> Vec<String> {
         let paths = self.document["paths"].as_object().unwrap();
         let all = paths.iter().flat_map(|(path, item)| {
             item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
         });
-        all.filter(|name| !self.asked.contains(name) && !name.ends_with("/events")).collect()
+        all.filter(|name| !self.asked.contains(name) && !STREAMS.contains(&name.as_str())).collect()
     }
 }
 
@@ -100,6 +103,7 @@ async fn every_answer_of_a_workflow_is_as_the_document_says() {
     dead_letters(&mut c, &id).await;
     ends(&mut c, &engine, &id).await;
     system(&mut c).await;
+    domain_events(&mut c, &engine).await;
     assert_eq!(c.not_asked(), Vec::<String>::new());
 }
 
@@ -200,6 +204,25 @@ async fn ends(c: &mut Contract, engine: &Engine, id: &str) {
     submit.execute(engine.pool()).await.unwrap();
     engine.process().await;
     engine.drain().await;
+}
+
+async fn domain_events(c: &mut Contract, engine: &Engine) {
+    const PATH: &str = "/v1/namespaces/{namespace}/events";
+    assert_eq!(c.get(PATH, &["test"], "").await, json!([]));
+    let mut template = publishing_flow(&["payment.processed"]);
+    template["version"] = json!("2");
+    engine.apply(template).await;
+    engine.start().await;
+    // The namespace is limited.
+    engine.enqueue_ready().await;
+    let claim = pick(&engine.claim(1).await, "pay");
+    let events = json!([{"name": "payment.processed", "payload": {"n": 1}}, {"name": "payment.processed", "payload": null}]);
+    assert_eq!(engine.announce(&claim, events).await, "accepted");
+    let all = c.get(PATH, &["test"], "").await;
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["event"]["payload"]), (2, &json!({"n": 1})));
+    let after = format!("?after={}&limit=5", all[0]["msg_id"]);
+    assert_eq!(c.get(PATH, &["test"], &after).await, json!([all[1]]));
+    assert_eq!(c.get(PATH, &["test"], "?limit=1").await, json!([all[1]]));
 }
 
 async fn system(c: &mut Contract) {

@@ -5,6 +5,7 @@ mod bench;
 pub mod completions;
 pub mod config;
 pub mod dlq;
+pub mod events;
 mod health;
 pub mod key;
 pub mod migrate;
@@ -49,6 +50,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Health => health::run(globals).await,
         Command::Queue(command) => queue::run(command, globals).await,
         Command::Dlq(command) => dlq::run(command, globals).await,
+        Command::Events(command) => events::run(command, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
         Command::Config(command) => config::run(command, globals),
         Command::Bench(args) => bench::run(args, globals).await,

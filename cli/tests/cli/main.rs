@@ -7,6 +7,7 @@ mod api;
 mod commands;
 mod config;
 mod dynamic;
+mod events;
 mod http;
 mod metrics;
 mod operators;

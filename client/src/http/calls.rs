@@ -3,9 +3,10 @@
 use super::HttpClient;
 use crate::{
     Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    Error, FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, Report, Result, Sample,
-    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview,
-    TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions, WorkerOverview,
+    Error, FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result,
+    Sample, ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
+    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
+    WorkerOverview,
 };
 use async_trait::async_trait;
 use reqwest::Method;
@@ -257,6 +258,11 @@ impl Client for HttpClient {
     async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()> {
         let request = self.request(Method::PUT, &["namespaces", namespace, "limit"]);
         request.json(&json!({"max_depth": max_depth})).done().await
+    }
+
+    async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>> {
+        let request = self.get(&["namespaces", namespace, "events"]);
+        request.query("after", after).query("limit", Some(limit)).send().await
     }
 
     async fn list_workers(&self) -> Result<Vec<WorkerOverview>> {

@@ -4,6 +4,7 @@
 mod analytics;
 mod dead_letters;
 mod details;
+mod events;
 mod lists;
 mod operator;
 mod queues;
@@ -18,6 +19,7 @@ pub use details::{
     Instances, TaskGraph, list_batches, show_task, step_transitions, task_graph, task_overview,
     task_transitions,
 };
+pub use events::{QueuedEvent, list_events};
 pub use lists::{
     Listed, Page, Staleness, StepFilter, list_dead_letters, list_staleness, list_steps, list_tasks, show_step,
 };

@@ -359,9 +359,9 @@ pub struct Template {
 pub struct QueueOverview {
     /// Its name.
     pub queue: String,
-    /// Of a worker's queue.
+    /// Of a queue of a worker, or of events.
     pub namespace: Option<String>,
-    /// `worker` or `orchestration`.
+    /// `worker`, `orchestration`, or `events`.
     pub kind: String,
     /// Messages in it.
     pub depth: i64,

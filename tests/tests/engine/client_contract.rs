@@ -9,7 +9,7 @@ use tasker_client::{
 };
 use tasker_tests::{
     ApiServer,
-    engine::{Engine, flow, growing_flow},
+    engine::{Engine, flow, growing_flow, publishing_flow},
 };
 use uuid::Uuid;
 
@@ -345,6 +345,35 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     let closed = client.dead_letter(second.items[0].entry_id).await.unwrap().overview;
     assert_eq!(closed.status, "manually_resolved");
     assert_eq!(client.step(other, "first").await.unwrap().state, StepState::Pending);
+}
+
+#[rstest]
+#[case::database(Way::Database)]
+#[case::http(Way::Http)]
+#[tokio::test]
+async fn the_events_of_a_namespace_are_listed_and_stay_for_their_consumer(#[case] way: Way) {
+    let World { engine, client, .. } = &World::new(way).await;
+    engine.apply(publishing_flow(&["payment.processed"])).await;
+    assert_eq!(client.list_events("test", None, 10).await.unwrap(), []);
+    let id = engine.start().await;
+    let event = |n: i32| json!({"name": "payment.processed", "payload": {"n": n, "who": "Zoë ✓"}});
+    let events = json!([event(1), event(2), event(3)]);
+    assert_eq!(engine.announce(&engine.claim(1).await[0], events).await, "accepted");
+    let all = client.list_events("test", None, 1000).await.unwrap();
+    let first = all[0].domain_event().unwrap();
+    assert_eq!((first.task_id, first.payload), (id, json!({"n": 1, "who": "Zoë ✓"})));
+    assert_eq!((all.len(), all[0].read_ct), (3, 0));
+    assert_eq!(client.list_events("test", None, 2).await.unwrap(), all[1..]);
+    assert_eq!(client.list_events("test", Some(all[0].msg_id), 1).await.unwrap(), all[1..2]);
+    assert_eq!(client.list_events("test", Some(all[2].msg_id), 9).await.unwrap(), []);
+    assert_eq!(engine.depth("test_domain_events").await, 3);
+    let queues = client.list_queues().await.unwrap();
+    let queue = queues.iter().find(|queue| queue.kind == "events").unwrap();
+    assert_eq!((queue.queue.as_str(), queue.depth, queue.visible), ("test_domain_events", 3, 3));
+    // Whatever else was sent there breaks nothing.
+    sqlx::query("select pgmq.send('test_domain_events', '[7]')").execute(engine.pool()).await.unwrap();
+    let other = client.list_events("test", None, 1).await.unwrap().remove(0);
+    assert_eq!((&other.event, other.domain_event()), (&json!([7]), None));
 }
 
 #[rstest]

@@ -8,7 +8,7 @@ use tasker_client::{
 };
 use tasker_tests::{
     ApiServer,
-    engine::{Engine, flow, growing_flow, pick},
+    engine::{Engine, flow, growing_flow, pick, publishing_flow},
 };
 use uuid::Uuid;
 
@@ -140,6 +140,24 @@ async fn whatever_is_read_is_the_same_both_ways() {
 }
 
 #[tokio::test]
+async fn events_are_the_same_both_ways() {
+    let both = Both::new().await;
+    let engine = &both.engine;
+    engine.apply(publishing_flow(&["payment.processed"])).await;
+    for _ in 0..3 {
+        let event =
+            json!({"name": "payment.processed", "payload": {"amount": 12.50}, "metadata": {"ü": null}});
+        sqlx::query("select pgmq.send('test_domain_events', $1)")
+            .bind(event)
+            .execute(engine.pool())
+            .await
+            .unwrap();
+    }
+    assert_eq!(same!(both, |c| c.list_events("test", None, 2)).len(), 2);
+    assert_eq!(same!(both, |c| c.list_events("test", Some(1), 5)).len(), 2);
+}
+
+#[tokio::test]
 async fn whatever_is_refused_is_refused_in_the_same_words() {
     let both = Both::new().await;
     both.engine.apply_flow(&[("first", &[]), ("second", &["first"])]).await;
@@ -185,6 +203,8 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     assert!(by_http.2.unwrap().contains("/v1/templates/validate"));
     let other = flow(&[("other", &[])]);
     refused!(both, "TK011", |c| c.apply_template(&other));
+    refused!(both, "TK001", |c| c.list_events("no where", None, 5));
+    refused!(both, "TK001", |c| c.list_events("nowhere", Some(7), 5));
     refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));
     refused!(both, "TK001", |c| c.resume_namespace("nowhere"));
     refused!(both, "TK001", |c| c.limit_namespace("nowhere", Some(3)));

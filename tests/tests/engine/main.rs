@@ -19,6 +19,7 @@ mod end_to_end;
 mod events_consumer;
 mod events_interrupted;
 mod events_reading;
+mod events_tail;
 mod failpoints;
 mod fast_path;
 mod foundations;

@@ -80,6 +80,7 @@ const READONLY: &[&str] = &[
     "list_steps",
     "show_step",
     "list_dead_letters",
+    "list_events",
     "slowest_steps",
     "throughput",
     "failure_rates",

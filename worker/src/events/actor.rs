@@ -1,15 +1,14 @@
 //! DomainEventActor: hands the fast events of accepted results to the subscribers of this process. It has no task and
 //! no mailbox of its own: handing over never waits, so that nothing stands between a result and the next.
 
-use super::Pattern;
 use metrics::{Counter, Unit, counter, describe_counter};
 use std::sync::{Arc, Mutex, PoisonError};
-use tasker_core::DomainEvent;
+use tasker_core::{DomainEvent, event_pattern::EventPattern};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// The subscribers of one worker.
 pub(crate) struct DomainEventActor {
-    subscribers: Mutex<Vec<(Pattern, broadcast::Sender<Arc<DomainEvent>>)>>,
+    subscribers: Mutex<Vec<(EventPattern, broadcast::Sender<Arc<DomainEvent>>)>>,
 }
 
 impl DomainEventActor {
@@ -18,7 +17,7 @@ impl DomainEventActor {
     }
 
     /// What this subscriber does not take in time is lost, from the oldest, once `capacity` events wait.
-    pub(crate) fn subscribe(&self, pattern: Pattern, capacity: usize) -> EventSubscription {
+    pub(crate) fn subscribe(&self, pattern: EventPattern, capacity: usize) -> EventSubscription {
         describe_counter!(LOST, Unit::Count, "Fast events that a slow subscriber has lost");
         let (sender, receiver) = broadcast::channel(capacity);
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push((pattern, sender));
@@ -94,8 +93,8 @@ mod tests {
     #[tokio::test]
     async fn a_slow_subscriber_loses_the_oldest_and_nobody_waits_for_it() {
         let actor = DomainEventActor::new();
-        let mut slow = actor.subscribe(Pattern::parse("a.*").unwrap(), 4);
-        let mut other = actor.subscribe(Pattern::parse("b").unwrap(), 4);
+        let mut slow = actor.subscribe("a.*".parse().unwrap(), 4);
+        let mut other = actor.subscribe("b".parse().unwrap(), 4);
         for n in 0..10 {
             actor.deliver(&event("a.x", json!(n)));
         }
@@ -113,8 +112,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_gone_is_forgotten() {
         let actor = DomainEventActor::new();
-        drop(actor.subscribe(Pattern::parse("*").unwrap(), 4));
-        drop(actor.subscribe(Pattern::parse("other").unwrap(), 4));
+        drop(actor.subscribe("*".parse().unwrap(), 4));
+        drop(actor.subscribe("other".parse().unwrap(), 4));
         actor.deliver(&event("a", json!(1)));
         assert_eq!(actor.subscribers.lock().unwrap().len(), 0);
     }

@@ -1,9 +1,9 @@
 //! Publishers: code of the application that has the last word on an event before it leaves the step.
 
-use super::Pattern;
 use crate::StepContext;
 use serde_json::Value;
 use std::sync::Arc;
+use tasker_core::event_pattern::EventPattern;
 
 /// An event that is about to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,4 +44,4 @@ where
 }
 
 /// By pattern; the first that matches is asked.
-pub(crate) type Publishers = Vec<(Pattern, Box<dyn EventPublisher>)>;
+pub(crate) type Publishers = Vec<(EventPattern, Box<dyn EventPublisher>)>;

@@ -71,14 +71,23 @@ fn summary(latest: &Snapshot, rates: Option<&Rates>) -> Vec<String> {
         }
         None => "with the next look".to_owned(),
     };
-    let depth: i64 = latest.queues.iter().map(|queue| queue.depth).sum();
+    let (events, work): (Vec<_>, Vec<_>) = latest.queues.iter().partition(|queue| queue.kind == "events");
+    let depth = |queues: &[&QueueOverview]| grouped(queues.iter().map(|queue| queue.depth).sum());
     let held: i64 = latest.queues.iter().map(|queue| queue.held).sum();
     let alive = latest.workers.iter().filter(|worker| worker.alive);
     let busy: i64 = alive.clone().filter_map(|worker| worker.in_flight).sum();
     let most: i64 = alive.clone().filter_map(|worker| worker.concurrency).sum();
     vec![
         format!("rates         {rates}"),
-        format!("queues        {} waiting, {} held", grouped(depth), grouped(held)),
+        format!(
+            "queues        {} waiting, {} held{}",
+            depth(&work),
+            grouped(held),
+            match events.is_empty() {
+                true => String::new(),
+                false => format!("; {} domain events", depth(&events)),
+            }
+        ),
         format!("workers       {} alive, {} of {} busy", alive.count(), grouped(busy), grouped(most)),
         format!("tasks         {}", tasks(&latest.tasks)),
         format!("dead letters  {}", dead_letters(latest)),

@@ -159,3 +159,14 @@ fn trouble_is_said_and_the_last_look_stays() {
 fn rates_have_a_digit_behind_the_point_where_they_are_small() {
     assert_eq!([0.0, 0.04, 12.34, 99.96, 12_345.6].map(rate), ["0.0", "0.0", "12.3", "100", "12,346"]);
 }
+
+#[test]
+fn domain_events_that_wait_for_others_are_no_work_that_waits() {
+    let mut snapshot = snapshot();
+    let mut events = queue("shop_domain_events", Some("shop"), 4_321);
+    events.kind = "events".to_owned();
+    snapshot.queues.push(events);
+    let text = page(&view(snapshot), Look::PLAIN);
+    assert!(text.contains("queues        1,234 waiting, 56 held; 4,321 domain events"), "{text}");
+    assert!(text.contains("25.0 steps/s") && text.contains("shop_domain_events"), "{text}");
+}

@@ -1,0 +1,38 @@
+//! Looking at the domain events of a namespace.
+
+use super::system::NamespaceAt;
+use crate::{
+    extract::{At, Params, message, page_size},
+    problem::Result,
+    state::App,
+};
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use tasker_client::{Client, QueuedEvent};
+use utoipa::IntoParams;
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Those after this message; none: the newest.
+    #[serde(default, deserialize_with = "message")]
+    #[param(minimum = 0)]
+    after: Option<i64>,
+    /// Items at most.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// Lists the domain events of a namespace in the order of their messages; nothing is consumed
+#[utoipa::path(get, path = "/v1/namespaces/{namespace}/events", tag = "events", params(NamespaceAt, EventsQuery),
+    responses((status = 200, body = Vec<QueuedEvent>)), security(("key" = ["tasks:read"])))]
+pub async fn list_events(
+    State(app): State<App>,
+    At(at): At<NamespaceAt>,
+    Params(query): Params<EventsQuery>,
+) -> Result<Json<Vec<QueuedEvent>>> {
+    app.call(app.client().list_events(&at.namespace, query.after, query.limit.unwrap_or(100))).await.map(Json)
+}
