@@ -18,6 +18,7 @@ mod dynamic;
 mod end_to_end;
 mod events_consumer;
 mod events_interrupted;
+mod events_publishing;
 mod events_reading;
 mod events_tail;
 mod failpoints;
