@@ -26,7 +26,7 @@ pub struct SchemaViolation {
 
 /// Why a schema does not compile.
 #[derive(Debug, thiserror::Error)]
-#[error("input_schema is not a valid JSON Schema: {message}")]
+#[error("{message}")]
 pub(crate) struct InvalidSchema {
     /// The JSON Pointer of the offending part within the schema.
     pub(crate) path: String,
@@ -39,7 +39,7 @@ impl InputSchema {
     /// # Errors
     /// What is wrong with it; a `$ref` to anything outside the schema is.
     pub fn compile(schema: &Value) -> Result<Self, String> {
-        Self::build(schema).map_err(|error| error.to_string())
+        Self::build(schema).map_err(|error| format!("input_schema is not a valid JSON Schema: {error}"))
     }
 
     /// [`InputSchema::compile`] with the position of the problem.

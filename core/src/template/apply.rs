@@ -61,7 +61,7 @@ fn located(found: &[Problem], file: &TemplateFile) -> Vec<Diagnostic> {
 pub async fn validate(pool: &PgPool, definition: &Value) -> Result<Report> {
     let mut problems =
         found(pool, definition, "select path, code, message from tasker.validate_template($1)").await?;
-    problems.extend(check_input_schema(definition));
+    problems.extend(check_schemas(definition));
     if !problems.is_empty() {
         return Ok(Report { problems, ..Report::default() });
     }
@@ -77,12 +77,32 @@ async fn found(pool: &PgPool, definition: &Value, sql: &'static str) -> Result<V
 }
 
 /// Only the database can tell whether the rest is valid; only Rust has a JSON Schema compiler.
-pub(super) fn check_input_schema(definition: &Value) -> Option<Problem> {
-    // Anything but an object is reported by validate_template.
-    let schema = definition.get("input_schema").filter(|schema| schema.is_object())?;
-    let error = InputSchema::build(schema).err()?;
-    let (path, code) = (format!("/input_schema{}", error.path), "input_schema".to_owned());
-    Some(Problem { path, code, message: error.to_string() })
+pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
+    let input = (String::new(), definition, "input_schema");
+    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let steps = items(&definition["steps"]);
+    let events: Vec<(String, Value)> = steps
+        .iter()
+        .enumerate()
+        .flat_map(|(n, step)| {
+            let place = move |m: usize| format!("/steps/{n}/publishes_events/{m}");
+            items(&step["publishes_events"]).into_iter().enumerate().map(move |(m, event)| (place(m), event))
+        })
+        .collect();
+    std::iter::once(input)
+        .chain(events.iter().map(|(place, event)| (place.clone(), event, "schema")))
+        .filter_map(|(place, of, key)| {
+            // Anything but an object is reported by validate_template.
+            let schema = of.get(key).filter(|schema| schema.is_object())?;
+            let error = InputSchema::build(schema).err()?;
+            let message = format!("{key} is not a valid JSON Schema: {error}");
+            Some(Problem {
+                path: format!("{place}/{key}{}", error.path),
+                code: "input_schema".to_owned(),
+                message,
+            })
+        })
+        .collect()
 }
 
 /// Applies a definition.
@@ -90,11 +110,11 @@ pub(super) fn check_input_schema(definition: &Value) -> Option<Problem> {
 /// # Errors
 /// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with other content.
 pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
-    if let Some(Problem { path, message, .. }) = check_input_schema(definition) {
+    if let Some(Problem { path, message, .. }) = check_schemas(definition).into_iter().next() {
         return Err(Error::Refused {
             code: "TK010".to_owned(),
             message: format!("the template is not valid: {path}: {message}"),
-            hint: Some("input_schema must be a JSON Schema".to_owned()),
+            hint: Some("input_schema and the schemas of events must be JSON Schemas".to_owned()),
         });
     }
     let (template_id, created) = sqlx::query_as("select template_id, created from tasker.apply_template($1)")

@@ -270,3 +270,15 @@ async fn fast_events_reach_subscribers_and_broadcast_ones_the_queue_as_well() {
     assert_eq!(both, queued[1]);
     assert_ne!(both.id, Uuid::nil());
 }
+
+#[tokio::test]
+async fn a_schema_that_is_none_is_refused_where_it_stands() {
+    let db = tasker_tests::TestDb::new().await;
+    let broken = publishing(json!([{"name": "a"}, {"name": "b", "schema": {"type": "objet"}}]));
+    let report = tasker_core::template::validate(&db.pool, &broken).await.unwrap();
+    let [problem] = &report.problems[..] else { panic!("{report:?}") };
+    assert_eq!(problem.path, "/steps/0/publishes_events/1/schema/type");
+    assert!(problem.message.starts_with("schema is not a valid JSON Schema: "), "{}", problem.message);
+    let error = tasker_core::template::apply(&db.pool, &broken).await.unwrap_err();
+    assert!(error.to_string().contains("/steps/0/publishes_events/1/schema/type"), "{error}");
+}

@@ -8,20 +8,21 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 /// The subscribers of one worker.
 pub(crate) struct DomainEventActor {
+    lost: Counter,
     subscribers: Mutex<Vec<(EventPattern, broadcast::Sender<Arc<DomainEvent>>)>>,
 }
 
 impl DomainEventActor {
     pub(crate) fn new() -> Self {
-        Self { subscribers: Mutex::default() }
+        describe_counter!(LOST, Unit::Count, "Fast events that a slow subscriber has lost");
+        Self { lost: counter!(LOST), subscribers: Mutex::default() }
     }
 
     /// What this subscriber does not take in time is lost, from the oldest, once `capacity` events wait.
     pub(crate) fn subscribe(&self, pattern: EventPattern, capacity: usize) -> EventSubscription {
-        describe_counter!(LOST, Unit::Count, "Fast events that a slow subscriber has lost");
         let (sender, receiver) = broadcast::channel(capacity);
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push((pattern, sender));
-        EventSubscription { receiver, lost: 0, counter: counter!(LOST) }
+        EventSubscription { receiver, lost: 0, counter: self.lost.clone() }
     }
 
     /// Never waits.

@@ -108,7 +108,7 @@ impl Declared {
             Ok(schema) => {
                 Some(format!("the payload breaks the event's schema: {}", schema.violation(payload)?.1))
             }
-            Err(problem) => Some(format!("the event's schema cannot be used: {problem}")),
+            Err(problem) => Some(problem.replace("input_schema", "the event's schema")),
         }
     }
 }
