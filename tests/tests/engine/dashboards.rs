@@ -194,7 +194,7 @@ fn every_panel_of_the_dashboard_has_a_title_a_unit_and_expressions_that_hold() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
-    assert_eq!(rows, 7);
+    assert_eq!(rows, 8);
     let variables: Vec<&str> =
         dashboard["templating"]["list"].as_array().unwrap().iter().map(|v| text(v, "/name")).collect();
     assert_eq!(variables, ["datasource", "namespace"]);
