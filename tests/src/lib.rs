@@ -10,6 +10,7 @@ mod api_server;
 mod collector;
 pub mod engine;
 mod eventually;
+pub mod handlers;
 pub mod invariants;
 pub mod metrics_docs;
 mod pgbouncer;

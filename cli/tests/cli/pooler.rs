@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 use tasker_core::db::{DbOptions, connect};
-use tasker_tests::{Pgbouncer, eventually, invariants::assert_invariants, start_server};
-use tasker_worker::{Batchable, CancellationToken, Cursor, StepContext, StepError, StepOutcome, Worker};
+use tasker_tests::{Pgbouncer, eventually, handlers::count, invariants::assert_invariants, start_server};
+use tasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use tokio::{net::TcpListener, process::Child, task::JoinSet};
 
 const SOON: Duration = Duration::from_secs(90);
@@ -95,24 +95,6 @@ async fn own(ctx: StepContext) -> Result<StepOutcome, StepError> {
         .fetch_one(&mut *transaction)
         .await?;
     transaction.complete(paid).await
-}
-
-/// One item of its cursor a run, with a checkpoint after each.
-async fn count(ctx: StepContext) -> Result<StepOutcome, StepError> {
-    let cursor: Cursor = ctx.cursor()?;
-    let item = ctx.last_checkpoint::<u64, u64>()?.map_or(cursor.start, |last| last.cursor);
-    let mut transaction = ctx.begin().await?;
-    sqlx::query("insert into counted values ($1, $2)")
-        .bind(ctx.task_id().to_string())
-        .bind(i64::try_from(item)?)
-        .execute(&mut *transaction)
-        .await?;
-    let done = item + 1 - cursor.start;
-    let outcome = match done == cursor.len() {
-        true => StepOutcome::success(done),
-        false => ctx.checkpoint(item + 1, done, done)?,
-    };
-    transaction.complete_with(outcome).await
 }
 
 async fn flaky(ctx: StepContext) -> Result<StepOutcome, StepError> {

@@ -5,7 +5,8 @@ use serde_json::json;
 use std::{error::Error, time::Duration};
 use tasker_core::db::{DbOptions, connect};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
-use tasker_worker::{Batchable, CancellationToken, Cursor, StepContext, StepError, StepOutcome, Worker};
+use tasker_tests::handlers::count;
+use tasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use tracing::Instrument;
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -29,24 +30,6 @@ async fn nested(ctx: StepContext) -> Result<StepOutcome, StepError> {
         transaction.complete(json!(ctx.traceparent())).await
     };
     enqueue.instrument(tracing::info_span!("enqueue another", n = 7)).await
-}
-
-/// Counts one item of its cursor and saves how far it is, in one transaction.
-async fn count(ctx: StepContext) -> Result<StepOutcome, StepError> {
-    let cursor: Cursor = ctx.cursor()?;
-    let item = ctx.last_checkpoint::<u64, u64>()?.map_or(cursor.start, |last| last.cursor);
-    let mut transaction = ctx.begin().await?;
-    sqlx::query("insert into counted values ($1, $2)")
-        .bind(ctx.task_id().to_string())
-        .bind(i64::try_from(item)?)
-        .execute(&mut *transaction)
-        .await?;
-    let done = item + 1 - cursor.start;
-    let outcome = match done == cursor.len() {
-        true => StepOutcome::success(done),
-        false => ctx.checkpoint(item + 1, done, done)?,
-    };
-    transaction.complete_with(outcome).await
 }
 
 #[tokio::main]

@@ -60,7 +60,6 @@ impl World {
         tokio::spawn(orchestrator.run(CancellationToken::new()));
     }
 
-    #[allow(dead_code, reason = "not every test has a worker of the owner's role")]
     pub async fn worker(&self, register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Running {
         self.worker_as(&self.db.url, register).await
     }
@@ -119,7 +118,6 @@ impl World {
     }
 
     /// The reasons in the audit of a step.
-    #[allow(dead_code, reason = "not every test looks at them")]
     pub async fn reasons(&self, id: Uuid, step: &str) -> Vec<String> {
         sqlx::query_scalar(
             "select reason from tasker.step_transitions where task_id = $1 and name = $2 and reason is not null order by transition_id",
@@ -132,7 +130,6 @@ impl World {
     }
 
     /// Waits for a step's audit to say so.
-    #[allow(dead_code, reason = "not every test waits for them")]
     pub async fn said(&self, id: Uuid, step: &str, reason: &str) {
         eventually(reason, SOON, async || {
             let reasons = self.reasons(id, step).await;
