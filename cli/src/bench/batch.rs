@@ -81,7 +81,9 @@ pub async fn measure(
     processes: &mut Processes,
 ) -> Result<Report, BenchError> {
     processes.wait_until_ready(pool, namespace, COMING_UP).await?;
-    let linear = Bench { pool, namespace, workflow: Workflow::Linear, tasks: args.task_count() };
+    let workflow = Workflow::Linear;
+    let linear =
+        Bench { pool, namespace, workflow, template: workflow.name().to_owned(), tasks: args.task_count() };
     let sizes = args.sizes();
     let bar = progress(u64::from(args.run_count()) * (1 + sizes.len() as u64));
     linear.warm_up(processes).await?;

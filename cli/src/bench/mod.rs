@@ -3,6 +3,7 @@
 
 mod batch;
 mod batch_report;
+mod events;
 mod floor;
 mod processes;
 mod report;
@@ -38,6 +39,9 @@ pub struct BenchArgs {
     /// One task at a time on an idle system, instead of all at once.
     #[arg(long)]
     pub latency: bool,
+    /// Each step publishes one durable event; in the same runs also without.
+    #[arg(long)]
+    pub events: bool,
     /// Worker processes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
@@ -66,6 +70,10 @@ impl BenchArgs {
         if is_batch && self.latency {
             return Err(Error::new("a batch is measured by its throughput")
                 .or_hint("leave --latency out, or choose another --workflow"));
+        }
+        if is_batch && self.events {
+            return Err(Error::new("what events cost is measured with a fixed graph")
+                .or_hint("leave --events out, or choose another --workflow"));
         }
         Ok(())
     }
@@ -116,14 +124,17 @@ pub async fn run(args: &BenchArgs, url: &str, shutdown: &CancellationToken) -> R
     // Dropped by ctrl-c, it kills its processes.
     let measured = shutdown.run_until_cancelled(prepare_and_measure(args, &pool, &namespace, url)).await;
     let measured = measured.unwrap_or_else(|| Err("interrupted".into()));
-    if args.workflow == workflow::Workflow::Batch
-        && let Err(error) = batch::clean(&pool, &namespace).await
-    {
+    let cleaned = match args.workflow {
+        workflow::Workflow::Batch => batch::clean(&pool, &namespace).await,
+        _ if args.events => events::clean(&pool, &namespace).await,
+        _ => Ok(()),
+    };
+    if let Err(error) = cleaned {
         // Why nothing was measured says more.
         if measured.is_ok() {
             return Err(error);
         }
-        tracing::warn!(%error, "cannot drop the benchmark's schema {namespace}");
+        tracing::warn!(%error, "what the benchmark made in {namespace} is still there");
     }
     measured
 }
@@ -140,6 +151,9 @@ async fn prepare_and_measure(
         apply(pool, batch::definition(namespace)).await?;
     } else {
         apply(pool, args.workflow.definition(namespace)).await?;
+        if args.events {
+            apply(pool, events::definition(args.workflow, namespace)).await?;
+        }
     }
     start_and_measure(args, pool, namespace, url).await
 }
@@ -176,24 +190,34 @@ async fn measure(
     processes: &mut processes::Processes,
 ) -> Result<report::Report, BenchError> {
     processes.wait_until_ready(pool, namespace, COMING_UP).await?;
-    let bench = run::Bench { pool, namespace, workflow: args.workflow, tasks: args.task_count() };
-    let bar = progress(u64::from(args.run_count()));
+    let (workflow, tasks) = (args.workflow, args.task_count());
+    let mut benches =
+        vec![run::Bench { pool, namespace, workflow, template: workflow.name().to_owned(), tasks }];
+    if args.events {
+        benches.push(run::Bench { pool, namespace, workflow, template: events::template(workflow), tasks });
+    }
+    let bar = progress(u64::from(args.run_count()) * benches.len() as u64);
     // Once unmeasured: plans are cached, pages are there, pools are full.
-    bench.warm_up(processes).await?;
-    let mut runs = Vec::new();
-    for _ in 0..args.run_count() {
-        let floor = floor::messages_per_second(pool).await?;
-        let figures = if args.latency {
-            bench.one_at_a_time(processes).await?
-        } else {
-            bench.all_at_once(processes).await?
-        };
-        bar.inc(1);
-        runs.push((figures, floor));
+    for bench in &benches {
+        bench.warm_up(processes).await?;
+    }
+    let mut runs = vec![Vec::new(); benches.len()];
+    for number in 0..usize::from(args.run_count()) {
+        for turn in 0..benches.len() {
+            // By turns the one and the other begins: neither is always first on a database that grows.
+            let which = (number + turn) % benches.len();
+            let floor = floor::messages_per_second(pool).await?;
+            let figures = match args.latency {
+                true => benches[which].one_at_a_time(processes).await?,
+                false => benches[which].all_at_once(processes).await?,
+            };
+            bar.inc(1);
+            runs[which].push((figures, floor));
+        }
     }
     bar.finish_and_clear();
     let server = server_version(pool).await?;
-    Ok(report::Report::new(args, bench.tasks, server, &runs, processes.peak_rss()?))
+    Ok(report::Report::new(args, tasks, server, &runs, processes.peak_rss()?))
 }
 
 async fn server_version(pool: &PgPool) -> Result<String, BenchError> {

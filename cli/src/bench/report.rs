@@ -2,6 +2,7 @@
 
 use super::{
     BenchArgs,
+    events::TARGET,
     processes::PeakRss,
     run::{Figures, Percentiles},
 };
@@ -19,6 +20,26 @@ pub struct Report {
     workers: u16,
     concurrency: u32,
     runs: u16,
+    #[serde(flatten)]
+    medians: Medians,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_events: Option<Box<WithEvents>>,
+    peak_rss_bytes: Vec<PeakRss>,
+}
+
+/// With one durable event a step.
+#[derive(Debug, Serialize)]
+struct WithEvents {
+    #[serde(flatten)]
+    medians: Medians,
+    /// The floor ratio, of that without events in the same run.
+    floor_ratio_of_without: f64,
+    target_ratio: f64,
+}
+
+/// The figures of one template.
+#[derive(Debug, Serialize)]
+struct Medians {
     steps_per_second: f64,
     tasks_per_second: Rates,
     task_latency_ms: Percentiles,
@@ -27,7 +48,6 @@ pub struct Report {
     commits_per_step: f64,
     wal_bytes_per_step: f64,
     rows_per_step: f64,
-    peak_rss_bytes: Vec<PeakRss>,
     floor_messages_per_second: f64,
     floor_ratio: f64,
 }
@@ -38,15 +58,15 @@ struct Rates {
     including_enqueue: f64,
 }
 
-impl Report {
-    /// Takes the medians. Each run has its floor, measured just before it.
-    pub fn new(
-        args: &BenchArgs,
-        tasks: u32,
-        postgresql: String,
-        runs: &[(Figures, f64)],
-        peak_rss_bytes: Vec<PeakRss>,
-    ) -> Self {
+/// One run, and the messages a second of its floor, measured just before it.
+type Run = (Figures, f64);
+
+fn floor_ratio((figures, floor): &Run) -> f64 {
+    2.0 * figures.steps_per_second() / floor
+}
+
+impl Medians {
+    fn new(runs: &[Run]) -> Self {
         let of = |figure: &dyn Fn(&Figures) -> f64| median(runs.iter().map(|(f, _)| figure(f)).collect());
         let percentiles = |pick: &dyn Fn(&Figures) -> Percentiles| Percentiles {
             p50: of(&|f| pick(f).p50),
@@ -54,14 +74,6 @@ impl Report {
             p99: of(&|f| pick(f).p99),
         };
         Self {
-            workflow: args.workflow.name(),
-            mode: if args.latency { "latency" } else { "throughput" },
-            postgresql,
-            tasks,
-            steps_per_task: args.workflow.steps(),
-            workers: args.workers,
-            concurrency: args.concurrency,
-            runs: args.run_count(),
             steps_per_second: of(&Figures::steps_per_second),
             tasks_per_second: Rates {
                 excluding_enqueue: of(&|f| f.tasks / f.excluding_enqueue.as_secs_f64()),
@@ -77,57 +89,104 @@ impl Report {
             commits_per_step: of(&|f| f.commits / f.steps),
             wal_bytes_per_step: of(&|f| f.wal_bytes / f.steps),
             rows_per_step: of(&|f| f.rows / f.steps),
-            peak_rss_bytes,
             floor_messages_per_second: median(runs.iter().map(|(_, floor)| *floor).collect()),
-            floor_ratio: median(runs.iter().map(|(f, floor)| 2.0 * f.steps_per_second() / floor).collect()),
+            floor_ratio: median(runs.iter().map(floor_ratio).collect()),
+        }
+    }
+
+    /// For people: what it is, and the value.
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let three = |p: &Percentiles| format!("p50 {:.1}   p95 {:.1}   p99 {:.1}", p.p50, p.p95, p.p99);
+        let Rates { excluding_enqueue, including_enqueue } = &self.tasks_per_second;
+        vec![
+            ("steps/s", format!("{:.0}", self.steps_per_second)),
+            (
+                "tasks/s",
+                format!("{excluding_enqueue:.0} excluding enqueue, {including_enqueue:.0} including"),
+            ),
+            ("task latency, ms", three(&self.task_latency_ms)),
+            ("hand-over latency, ms", three(&self.handover_latency_ms)),
+            (
+                "statements/step",
+                self.statements_per_step
+                    .map_or_else(|| "unknown: needs pg_stat_statements".into(), |s| format!("{s:.3}")),
+            ),
+            ("commits/step", format!("{:.3}", self.commits_per_step)),
+            ("WAL bytes/step", format!("{:.0}", self.wal_bytes_per_step)),
+            ("rows written/step", format!("{:.1}", self.rows_per_step)),
+            ("floor, messages/s", format!("{:.0}", self.floor_messages_per_second)),
+            ("floor ratio", format!("{:.2}", self.floor_ratio)),
+        ]
+    }
+}
+
+impl Report {
+    /// Takes the medians: of the runs without events, and of those with events where there are any.
+    pub fn new(
+        args: &BenchArgs,
+        tasks: u32,
+        postgresql: String,
+        runs: &[Vec<Run>],
+        peak_rss_bytes: Vec<PeakRss>,
+    ) -> Self {
+        let without = runs.first().map(Vec::as_slice).unwrap_or_default();
+        let with_events = runs.get(1).map(|with| {
+            Box::new(WithEvents {
+                medians: Medians::new(with),
+                floor_ratio_of_without: median(
+                    with.iter()
+                        .zip(without)
+                        .map(|(with, without)| floor_ratio(with) / floor_ratio(without))
+                        .collect(),
+                ),
+                target_ratio: TARGET,
+            })
+        });
+        Self {
+            workflow: args.workflow.name(),
+            mode: if args.latency { "latency" } else { "throughput" },
+            postgresql,
+            tasks,
+            steps_per_task: args.workflow.steps(),
+            workers: args.workers,
+            concurrency: args.concurrency,
+            runs: args.run_count(),
+            medians: Medians::new(without),
+            with_events,
+            peak_rss_bytes,
         }
     }
 
     /// The report for people.
     pub fn render(&self, look: Look) -> String {
-        let mut table = Table::pairs(look);
-        let three = |p: &Percentiles| format!("p50 {:.1}   p95 {:.1}   p99 {:.1}", p.p50, p.p95, p.p99);
-        let mut row = |name: &str, value: String| {
-            table.row([name.to_owned(), value]);
-        };
-        row(
-            "workflow",
+        let mut head = Table::pairs(look);
+        let Self { workflow, steps_per_task, tasks, mode, postgresql, workers, concurrency, runs, .. } = self;
+        head.row([
+            "workflow".to_owned(),
             format!(
-                "{} x {} steps, {} tasks, {}; PostgreSQL {}; {} worker(s) of {}; median of {}",
-                self.workflow,
-                self.steps_per_task,
-                self.tasks,
-                self.mode,
-                self.postgresql,
-                self.workers,
-                self.concurrency,
-                self.runs
+                "{workflow} x {steps_per_task} steps, {tasks} tasks, {mode}; PostgreSQL {postgresql}; \
+                 {workers} worker(s) of {concurrency}; median of {runs}"
             ),
-        );
-        row("steps/s", format!("{:.0}", self.steps_per_second));
-        row(
-            "tasks/s",
-            format!(
-                "{:.0} excluding enqueue, {:.0} including",
-                self.tasks_per_second.excluding_enqueue, self.tasks_per_second.including_enqueue
-            ),
-        );
-        row("task latency, ms", three(&self.task_latency_ms));
-        row("hand-over latency, ms", three(&self.handover_latency_ms));
-        row(
-            "statements/step",
-            self.statements_per_step
-                .map_or_else(|| "unknown: needs pg_stat_statements".into(), |s| format!("{s:.3}")),
-        );
-        row("commits/step", format!("{:.3}", self.commits_per_step));
-        row("WAL bytes/step", format!("{:.0}", self.wal_bytes_per_step));
-        row("rows written/step", format!("{:.1}", self.rows_per_step));
+        ]);
         for peak in &self.peak_rss_bytes {
-            row(&format!("peak memory, {}", peak.process), format!("{:.1} MB", peak.bytes as f64 / 1e6));
+            head.row([
+                format!("peak memory, {}", peak.process),
+                format!("{:.1} MB", peak.bytes as f64 / 1e6),
+            ]);
         }
-        row("floor, messages/s", format!("{:.0}", self.floor_messages_per_second));
-        row("floor ratio", format!("{:.2}", self.floor_ratio));
-        table.render()
+        let Some(with) = &self.with_events else {
+            for (name, value) in self.medians.rows() {
+                head.row([name.to_owned(), value]);
+            }
+            return head.render();
+        };
+        let mut table = Table::new(look, &["", "WITHOUT EVENTS", "ONE DURABLE EVENT A STEP"]);
+        for ((name, without), (_, with)) in self.medians.rows().into_iter().zip(with.medians.rows()) {
+            table.row([name.to_owned(), without, with]);
+        }
+        let share = format!("{:.2} of that without; the target is {TARGET:.2}", with.floor_ratio_of_without);
+        table.row(["".to_owned(), String::new(), share]);
+        format!("{}\n\n{}", head.render(), table.render())
     }
 }
 

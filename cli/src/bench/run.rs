@@ -19,6 +19,8 @@ pub struct Bench<'a> {
     pub namespace: &'a str,
     /// The graph.
     pub workflow: Workflow,
+    /// The template with this graph.
+    pub template: String,
     /// Tasks a run.
     pub tasks: u32,
 }
@@ -111,7 +113,7 @@ impl Bench<'_> {
             let begun = Instant::now();
             let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task($1, $2, $3)")
                 .bind(self.namespace)
-                .bind(self.workflow.name())
+                .bind(&self.template)
                 .bind(json!({}))
                 .fetch_one(&mut *connection)
                 .await?;
@@ -135,7 +137,7 @@ impl Bench<'_> {
     async fn enqueue(&self, tasks: u32) -> Result<Vec<Uuid>, BenchError> {
         Ok(sqlx::query_scalar("select tasker.enqueue_tasks($1, $2, $3)")
             .bind(self.namespace)
-            .bind(self.workflow.name())
+            .bind(&self.template)
             .bind(vec![json!({}); tasks as usize])
             .fetch_all(self.pool)
             .await?)

@@ -1,12 +1,8 @@
 //! Decisions and batches, as the program shows them and as operators settle them.
 
-use crate::support::{Folder, command, run, start, stop, tasker};
+use crate::support::{Folder, tasker};
 use serde_json::{Value, json};
-use std::time::Duration;
-use tasker_tests::{
-    engine::{Claim, Engine},
-    eventually,
-};
+use tasker_tests::engine::{Claim, Engine};
 use uuid::Uuid;
 
 /// The engine driven by hand, with a template `test.flow` of these steps.
@@ -207,77 +203,4 @@ async fn what_is_valid_but_probably_not_meant_is_a_warning() {
     assert_eq!(checked["warnings"][0]["line"], 9, "{checked}");
     let applied = tasker(&e.db.url, &["template", "apply", &file, "--json"]).await.json();
     assert_eq!(applied[0]["warnings"], checked["warnings"]);
-}
-
-#[tokio::test]
-async fn the_batch_benchmark_measures_both_and_runs_the_convergence_once() {
-    let e = Engine::new().await;
-    let args = ["bench", "--workflow", "batch", "--instances", "40,120", "--tasks", "20", "--runs", "1"];
-    let report = tasker(&e.db.url, &[&args[..], &["--json"]].concat()).await.json();
-    let batches = report["batches"].as_array().unwrap();
-    assert_eq!(
-        batches.iter().map(|batch| &batch["instances"]).collect::<Vec<_>>(),
-        [&json!(40), &json!(120)]
-    );
-    for batch in batches {
-        assert_eq!(batch["convergence_runs"], 1, "{report}");
-        for figure in ["created_ms", "steps_per_second", "linear_ratio", "task_ms"] {
-            assert!(batch[figure].as_f64().unwrap() > 0.0, "{figure} {report}");
-        }
-        assert!(batch["created_ms"].as_f64() < batch["task_ms"].as_f64(), "{report}");
-    }
-    assert_eq!(bench_schemas(&e).await, 0, "the function is gone again");
-}
-
-async fn bench_schemas(e: &Engine) -> i64 {
-    sqlx::query_scalar("select count(*) from pg_namespace where nspname like 'bench%'")
-        .fetch_one(e.pool())
-        .await
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_batch_benchmark_that_fails_says_why_even_where_its_schema_cannot_be_dropped() {
-    let e = Engine::new().await;
-    sqlx::raw_sql(
-        "update tasker.settings set max_instances = 10;
-         create function keep() returns event_trigger language plpgsql as $$ begin raise exception 'schemas are kept'; end $$;
-         create event trigger keep on ddl_command_start when tag in ('DROP SCHEMA') execute function keep();",
-    )
-    .execute(e.pool())
-    .await
-    .unwrap();
-    let failed = tasker(&e.db.url, &["bench", "--workflow", "batch", "--tasks", "5"]).await.failed();
-    let error = failed.lines().find(|line| line.starts_with("error: ")).unwrap();
-    assert!(error.contains("blocked_by_failures") && error.contains("the limit is 10"), "{failed}");
-    assert!(failed.contains("schemas are kept"), "the schema that is left is told: {failed}");
-    assert_eq!(bench_schemas(&e).await, 1);
-}
-
-#[tokio::test]
-async fn an_interrupted_batch_benchmark_leaves_no_schema() {
-    let e = Engine::new().await;
-    let args = ["bench", "--workflow", "batch", "--runs", "1000"];
-    let bench = start(command(Some(&e.db.url), &std::env::temp_dir(), &args));
-    eventually("the benchmark's schema", Duration::from_secs(30), async || match bench_schemas(&e).await {
-        1 => Ok(()),
-        n => Err(n),
-    })
-    .await;
-    assert!(stop(bench).await.failed().contains("error: interrupted"));
-    assert_eq!(bench_schemas(&e).await, 0);
-}
-
-#[tokio::test]
-async fn the_benchmark_refuses_options_that_do_not_go_together() {
-    let refused = async |args: &[&str]| {
-        run(command(None, &std::env::temp_dir(), &[&["bench"], args].concat())).await.failed()
-    };
-    let instances = refused(&["--instances", "10"]).await;
-    assert!(
-        instances.contains("--workflow linear has no instances\nhint: add --workflow batch"),
-        "{instances}"
-    );
-    let latency = refused(&["--workflow", "batch", "--latency"]).await;
-    assert!(latency.contains("hint: leave --latency out"), "{latency}");
 }
