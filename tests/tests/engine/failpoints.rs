@@ -67,6 +67,7 @@ fn template(name: &str, steps: &[Step]) -> Value {
                 _ => "standard",
             };
             json!({"name": step, "dependencies": parents, "type": kind, "handler": {"callable": handler, "config": config},
+                   "publishes_events": [{"name": "step.done", "condition": "success"}],
                    "retry": {"max_attempts": 1_000, "backoff_base_ms": 20, "jitter": false}})
         })
         .collect();
@@ -138,7 +139,7 @@ async fn all_ended(pool: &PgPool) {
     .await;
 }
 
-/// By the audit and by the effects: each step of each task once, and nothing left to do.
+/// By the audit, the events, and the effects: each step of each task once, and nothing left to do.
 async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     let wrong: Vec<(String, String, i64)> = sqlx::query_as(
         "select t.name, s.name, count(a.task_id)
@@ -151,6 +152,20 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     .unwrap();
     if !wrong.is_empty() {
         return Err(format!("completions of steps: {wrong:?}"));
+    }
+    // full join: neither a step without its event nor an event of a step that did not complete by that claim.
+    let events: Vec<String> = sqlx::query_scalar(
+        "select format('%s of %s: %s events, claim %s', coalesce(s.name, e.step), coalesce(s.task_id, e.task_id), e.n, s.claim_no)
+           from (select * from tasker.steps where state = 'complete') s
+           full join (select (message ->> 'task_id')::uuid as task_id, message ->> 'step' as step, (message ->> 'claim_no')::int as claim_no, count(*) as n
+                        from pgmq.q_test_domain_events group by 1, 2, 3) e on e.task_id = s.task_id and e.step = s.name and e.claim_no = s.claim_no
+          where e.n is distinct from 1 or s.name is null",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    if !events.is_empty() {
+        return Err(format!("events of completed steps: {events:?}"));
     }
     let effects: (i64, i64, i64) = sqlx::query_as(
         "select count(*), count(distinct task_id),
