@@ -2,7 +2,7 @@
 
 use super::{
     actions::{Action, Case, Outcome},
-    graph::MAX_DECISION_DEPTH,
+    graph::{EVENT, MAX_DECISION_DEPTH},
     machine::{Held, Machine},
 };
 use serde_json::{Value, json};
@@ -179,10 +179,11 @@ impl Database {
     }
 
     async fn submit(&self, call: &str, results: &[(Held, Outcome)], machine: &Machine) -> Vec<String> {
-        let results: Vec<Value> = results
+        let elements: Vec<Value> = results
             .iter()
             .map(|(held, outcome)| {
                 let mut result = self.claim_json(held);
+                result["events"] = json!([{"name": EVENT, "payload": held.claim_no}]);
                 result["outcome"] = machine.graph.outcome_json(held.key.node, *outcome);
                 result
             })
@@ -195,7 +196,7 @@ impl Database {
         let query = format!("select {columns} from tasker.{call}");
         let mut rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(self.engine.worker)
-            .bind(json!(results))
+            .bind(json!(elements))
             .fetch_all(self.engine.pool())
             .await
             .unwrap()
@@ -206,7 +207,31 @@ impl Database {
             })
             .collect::<Vec<_>>();
         rows.sort();
+        let accepted = |held: &&Held| rows.contains(&format!("{} accepted", held.key));
+        let mut expected: Vec<String> = results
+            .iter()
+            .map(|(held, _)| held)
+            .filter(accepted)
+            .map(|held| format!("{} {1} {1}", held.key, held.claim_no))
+            .collect();
+        expected.sort();
+        let mut announced = self.announced().await;
+        announced.sort();
+        if announced != expected {
+            rows.push(format!("with the events {announced:?} in place of {expected:?}"));
+        }
         rows
+    }
+
+    /// The events since the last look: of which step and claim, by the engine and by who submitted it.
+    async fn announced(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "with event as (delete from pgmq.q_test_domain_events returning message)
+             select format('%s %s %s', message ->> 'step', message ->> 'claim_no', message ->> 'payload') from event",
+        )
+        .fetch_all(self.engine.pool())
+        .await
+        .unwrap()
     }
 
     fn claim_json(&self, held: &Held) -> Value {

@@ -23,6 +23,9 @@ pub enum Kind {
     Worker(bool),
 }
 
+/// What every step announces with each result.
+pub const EVENT: &str = "step.said";
+
 /// A step of the template.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -135,7 +138,7 @@ impl Graph {
     fn step(&self, n: usize) -> Value {
         let Node { kind, parents, max_attempts } = &self.0[n];
         let parents: Vec<String> = parents.iter().copied().map(node_name).collect();
-        let mut step = json!({"name": node_name(n), "dependencies": parents, "handler": {"callable": "noop"},
+        let mut step = json!({"name": node_name(n), "dependencies": parents, "handler": {"callable": "noop"}, "publishes_events": [{"name": EVENT}],
                               "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false}});
         let kind = match kind {
             Kind::Standard => return step,

@@ -65,6 +65,12 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("save_checkpoints", "attempt = 0", "attempt = s.attempt"),
     ("submit_results", "and s.checkpoint -> 'cursor' = i.outcome -> 'cursor'", ""),
     ("replay_tasks", "perform tasker.create_steps(p_task_ids, v_now, true);", ""),
+    (
+        "submit_results",
+        "send_events(p_results, array_positions(v_statuses, 'accepted'))",
+        "send_events(p_results, array(select generate_subscripts(v_statuses, 1)))",
+    ),
+    ("complete_steps", "perform tasker.send_events(p_results, v_done)", "null"),
     ("advance_tasks", "s.decides and s.satisfied and s.task_id <> all (p_failing)", "false"),
 ];
 
