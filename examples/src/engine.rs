@@ -8,7 +8,7 @@ use tasker_core::{
     db::{DbOptions, connect},
 };
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
-use tasker_worker::{CancellationToken, Worker, WorkerBuilder};
+use tasker_worker::{BuildError, CancellationToken, Worker, WorkerBuilder};
 use tokio::task::JoinSet;
 
 /// Five are left for transactions that complete steps.
@@ -33,10 +33,23 @@ impl Engine {
     /// The database is not reachable, or the worker is built wrongly. What goes wrong later is what
     /// [`Engine::run`] returns.
     pub async fn start(url: &str, register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<Self> {
+        Ok(Self::start_with(url, register, |_| Ok(())).await?.0)
+    }
+
+    /// The same, with a look at the worker before it runs: to subscribe to what its steps announce.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; those of `look`.
+    pub async fn start_with<T>(
+        url: &str,
+        register: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+        look: impl FnOnce(&Worker) -> Result<T, BuildError>,
+    ) -> Result<(Self, T)> {
         let options = |name: &str| DbOptions::new(url, name);
         let orchestrating = connect(&options("tasker orchestrator").max_connections(CONNECTIONS)).await?;
         let working = connect(&options("tasker worker").max_connections(WORKER_CONNECTIONS)).await?;
         let worker = register(Worker::builder(working)).grace(GRACE).build()?;
+        let seen = look(&worker)?;
         let orchestrator = Orchestrator::builder(orchestrating).build();
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
@@ -44,7 +57,7 @@ impl Engine {
         running.spawn(async move { ("orchestrator", orchestrator.run(stop).await) });
         let stop = shutdown.clone();
         running.spawn(async move { ("worker", worker.run(stop).await) });
-        Ok(Self { shutdown, running })
+        Ok((Self { shutdown, running }, seen))
     }
 
     /// Runs `work`, which waits for the engine, for as long as the engine runs.

@@ -2,7 +2,7 @@
 
 use crate::strikes::DataError;
 use tasker_core::template::Diagnostic;
-use tasker_worker::BuildError;
+use tasker_worker::{BuildError, ConsumerBuildError};
 use uuid::Uuid;
 
 /// The result of a call of this crate.
@@ -24,6 +24,9 @@ pub enum Error {
     /// The worker was built wrongly.
     #[error(transparent)]
     Worker(#[from] BuildError),
+    /// The consumer of events was built wrongly.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerBuildError),
     /// The template file is not YAML.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Template(Vec<Diagnostic>),
@@ -47,6 +50,16 @@ pub enum Error {
     TimedOut {
         /// How many.
         open: u64,
+        /// How long it was waited for, in seconds.
+        seconds: u64,
+    },
+    /// Events were not consumed in time.
+    #[error(
+        "{waiting} events were not consumed after {seconds} s; `tasker queue list` shows the queue, and the consumer's log why"
+    )]
+    Unconsumed {
+        /// How many.
+        waiting: i64,
         /// How long it was waited for, in seconds.
         seconds: u64,
     },

@@ -4,13 +4,14 @@
 //! Most of them share the namespace `examples`: a namespace is a queue and the workers on it, and
 //! [`register`] gives each worker the handlers of all of these, so that any of them can run any step there,
 //! whichever program enqueued it. That is why a handler's name begins with its example's. The strikes have a
-//! namespace of their own, since `tasker demo` shows its queue, and so have the transfers between accounts.
+//! namespace of their own, since `tasker demo` shows its queue, and so have the transfers between accounts and the orders.
 
 pub mod approval;
 pub mod dag;
 pub mod diamond;
 pub mod linear;
 pub mod nested_approval;
+pub mod orders;
 pub mod strikes;
 pub mod strikes_batch;
 pub mod transfer;
