@@ -27,7 +27,7 @@ begin
       from (select t.namespace,
                    case when jsonb_typeof(e.event) = 'object'
                         then jsonb_build_object(
-                            'id', coalesce(e.id, tasker.new_id()), 'name', e.event -> 'name', 'version', d.version, 'namespace', t.namespace, 'template', t.name,
+                            'id', coalesce(e.id, tasker.new_id()), 'name', e.event -> 'name', 'version', coalesce(d.version, ''), 'namespace', t.namespace, 'template', t.name,
                             'task_id', e.task_id, 'step', e.step, 'claim_no', s.claim_no, 'correlation_id', t.correlation_id,
                             'traceparent', coalesce(e.event ->> 'traceparent', t.traceparent), 'time', tasker.clock(), 'payload', e.event -> 'payload', 'metadata', e.event -> 'metadata')
                         else e.event end as message,

@@ -378,3 +378,31 @@ async fn an_event_that_kills_its_consumers_is_a_dead_letter_in_the_end() {
     assert_eq!((calls.all().len(), e.depth(QUEUE).await), (0, 0));
     running.stop().await;
 }
+
+/// An operator may find that the event was right and its template not.
+#[tokio::test]
+async fn an_undeclared_event_that_an_operator_sends_is_an_event_like_others() {
+    let e = shop().await;
+    e.start().await;
+    let claim = e.claim(1).await.remove(0);
+    let results = json!([{"task_id": claim.task_id, "step": "pay", "claim_no": claim.claim_no,
+                          "outcome": {"type": "success"}, "events": [{"name": "payment.doubted", "payload": {"n": 1}}]}]);
+    sqlx::query("select * from tasker.complete_steps($1, $2)")
+        .bind(e.worker)
+        .bind(results)
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let (entry, _) = dead_letter(e.pool()).await;
+    sqlx::query("select tasker.dlq_retry($1, 'it is one of ours', 'ana')")
+        .bind(entry)
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let (running, calls) = consumer(&e.db.url, |_, _| Ok(()), |c| c).await;
+    empty(&e).await;
+    running.stop().await;
+    let event = calls.all().remove(0);
+    assert_eq!((event.name.as_str(), event.version.as_str()), ("payment.doubted", ""));
+    assert_eq!(dead_letters(e.pool()).await.len(), 1);
+}
