@@ -27,6 +27,22 @@ pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
         "checkpoint = s.checkpoint",
         "times instead of once",
     ),
+    // Whatever was accepted.
+    (
+        "events",
+        "send_events",
+        "if p_accepted is null or not",
+        "p_accepted := array(select generate_series(1, jsonb_array_length(p_results))); if not",
+        "was refused, and its event",
+    ),
+    // The first of each batch.
+    (
+        "lost_events",
+        "complete_steps",
+        "tasker.send_events(p_results, v_done)",
+        "tasker.send_events(p_results, v_done[2:])",
+        "no event step.",
+    ),
 ];
 
 /// Breaks it; returns what must be found.
