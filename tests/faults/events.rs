@@ -54,12 +54,13 @@ pub fn declared(handler: &str) -> Value {
 /// Tables, and the transfer with events, in whose namespace the helper consumes.
 pub async fn install(pool: &PgPool) {
     sqlx::raw_sql(include_str!("events.sql")).execute(pool).await.unwrap();
-    let mut definition: Value =
-        sqlx::query_scalar("select definition from tasker.templates where namespace = $1 and name = 'transfer'")
-            .bind(transfer::NAMESPACE)
-            .fetch_one(pool)
-            .await
-            .unwrap();
+    let mut definition: Value = sqlx::query_scalar(
+        "select definition from tasker.templates where namespace = $1 and name = 'transfer'",
+    )
+    .bind(transfer::NAMESPACE)
+    .fetch_one(pool)
+    .await
+    .unwrap();
     definition["version"] = json!("with events");
     for step in definition["steps"].as_array_mut().unwrap() {
         step["publishes_events"] = declared("");

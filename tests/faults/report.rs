@@ -16,13 +16,7 @@ select (extract(epoch from n.at - k.at) * 1000)::float8
  where n.to_state = 'in_progress' and n.actor_id <> k.worker_id and n.at >= k.at";
 
 /// As lines of text. `lost`: transactions of consumers.
-pub async fn gather(
-    pool: &PgPool,
-    deaths: &Deaths,
-    answers: &Answers,
-    lost: u32,
-    took: Duration,
-) -> String {
+pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, lost: u32, took: Duration) -> String {
     let (tasks, steps, attempts): (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from tasker.tasks), count(*) filter (where state = 'complete'), coalesce(sum(claim_no), 0)::bigint from tasker.steps",
     )
@@ -64,7 +58,10 @@ pub async fn gather(
         ("events of accepted results", format!("{expected} ({accepted} results)")),
         (
             "events consumed",
-            format!("{} ({booked} by plain calls, {lost} transactions lost; {keyed} by the helper)", booked + keyed),
+            format!(
+                "{} ({booked} by plain calls, {lost} transactions lost; {keyed} by the helper)",
+                booked + keyed
+            ),
         ),
         ("fast events heard", heard.to_string()),
         (
