@@ -26,8 +26,8 @@ const QUERIES: &[&str] = &[
     "select format('event %s of step %s of task %s says %s, the result is %s', e.name, e.step, e.task_id, e.payload, s.result)
        from faults.seen e join tasker.steps s on s.task_id = e.task_id and s.name = e.step and s.claim_no = e.claim_no
       where s.state = 'complete' and e.name in ('step.done', 'step.ended') and e.payload -> 'submission' is null and e.payload is distinct from s.result",
-    "select format('event %s was told %s times in a worker''s process, and %s times in the queue', h.event_id, h.n, s.n)
-       from (select event_id, count(*) as n from faults.heard group by 1) h
+    "select format('event %s of claim %s of step %s of task %s was told %s times in a worker''s process, and %s times in the queue', h.event_id, h.claim_no, h.step, h.task_id, h.n, s.n)
+       from (select event_id, task_id, step, claim_no, count(*) as n from faults.heard group by 1, 2, 3, 4) h
       cross join lateral (select count(*) as n from faults.seen e where e.event_id = h.event_id) s
       where (h.n, s.n) <> (1, 1)",
 ];
@@ -36,7 +36,8 @@ const QUERIES: &[&str] = &[
 const REFUSED: &str = "select format('the result of submission %s was refused, and its event %s of claim %s of step %s of task %s was sent', r, e.name, e.claim_no, e.step, e.task_id)
    from faults.seen e join unnest($1::uuid[]) r on e.payload ->> 'submission' = r::text";
 
-/// What a step with this handler declares: every accepted result has one event, and parts have more.
+/// What a step with this handler declares: every accepted result but a checkpoint has one event; where work is done in parts,
+/// every result has those of its parts besides.
 pub fn declared(handler: &str) -> Value {
     let mut events = vec![
         json!({"name": "step.done"}),

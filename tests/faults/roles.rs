@@ -55,7 +55,11 @@ async fn worker(url: &str, forever: CancellationToken) -> Ended {
     tokio::spawn(async move {
         while let Some(event) = ended.next().await {
             // Fast events are told once or not at all; what is not written down was not heard.
-            let heard = sqlx::query("insert into faults.heard values ($1)").bind(event.id);
+            let heard = sqlx::query("insert into faults.heard values ($1, $2, $3, $4)")
+                .bind(event.id)
+                .bind(event.task_id)
+                .bind(&event.step)
+                .bind(event.claim_no);
             drop(heard.execute(&pool).await);
         }
     });
