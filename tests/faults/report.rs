@@ -64,10 +64,8 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, lost: u32
             ),
         ),
         ("fast events heard", heard.to_string()),
-        (
-            "late results rejected",
-            format!("{stale} stale, {duplicates} duplicate (events with {})", refused.len()),
-        ),
+        ("late results rejected", format!("{stale} stale, {duplicates} duplicate")),
+        ("refused with events", refused.len().to_string()),
         (
             "kill to re-claim",
             format!("p50 {}, p95 {} ({} steps, lease 2 s)", percentile(50), percentile(95), reclaimed.len()),
