@@ -22,14 +22,15 @@ pub struct Args {
     pub open_tasks: i64,
     /// How long the open tasks may take to end once nothing is killed any more.
     pub patience: Duration,
-    /// Breaks the engine by one of [`crate::sabotage::SABOTAGE`]; then the run must find it.
+    /// Breaks the engine by some of [`crate::sabotage::SABOTAGE`]; then the run must find it.
     pub sabotage: Option<String>,
     /// Set in children: which, and the database.
     pub role: Option<(String, String)>,
 }
 
 const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between two deaths), \
---workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage fence|effects|sending|checkpoint: the run must then fail";
+--workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage fence|effects|sending|checkpoint|events|lost_events, \
+or several with commas: the run must then fail";
 
 impl Args {
     /// None: there is nothing to run, as the runner asked for other tests or for a list.

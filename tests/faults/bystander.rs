@@ -1,5 +1,5 @@
-//! A worker of another language, badly written: it submits twice, comes late, and goes away without a word. What it is
-//! answered is counted, and what should have been refused and was not is remembered.
+//! A worker of another language, badly written: it submits twice, comes late, and goes away without a word; each time with
+//! events that name the submission. What it is answered is counted, and what should have been refused and was not is remembered.
 
 use crate::{load::NAMESPACE, rng::Rng};
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ pub struct Answers {
     pub duplicates: u32,
     /// Submits after another claim, answered as such.
     pub stale: u32,
+    /// The ids of those submissions: no event may name them.
+    pub refused: Vec<Uuid>,
     /// What was accepted and should not have been.
     pub wrong: Vec<String>,
 }
@@ -54,15 +56,15 @@ async fn act(
     let twice = rng.below(2) == 0;
     for claim in &claims {
         if twice {
-            submit(pool, worker, claim).await?;
-            match submit(pool, worker, claim).await?.as_str() {
+            // It may be stale: cancelled with its task, or taken over.
+            submit(pool, worker, claim, answers).await?;
+            match submit(pool, worker, claim, answers).await?.as_str() {
                 "duplicate" => answers.duplicates += 1,
-                // Cancelled with its task, or taken over before the first submit.
                 "stale" => answers.stale += 1,
                 other => answers.wrong.push(format!("the second submit of {claim:?} was answered {other}")),
             }
         } else if taken_over(pool, claim, stop).await? {
-            match submit(pool, worker, claim).await?.as_str() {
+            match submit(pool, worker, claim, answers).await?.as_str() {
                 "stale" => answers.stale += 1,
                 other => answers.wrong.push(format!("a late submit of {claim:?} was answered {other}")),
             }
@@ -95,15 +97,21 @@ async fn claim(pool: &PgPool, worker: Uuid) -> sqlx::Result<Vec<Claim>> {
     Ok(mine.into_iter().map(|(task_id, step, claim_no, _)| Claim { task_id, step, claim_no }).collect())
 }
 
-async fn submit(pool: &PgPool, worker: Uuid, claim: &Claim) -> sqlx::Result<String> {
+async fn submit(pool: &PgPool, worker: Uuid, claim: &Claim, answers: &mut Answers) -> sqlx::Result<String> {
     let Claim { task_id, step, claim_no } = claim;
+    let submission = Uuid::now_v7();
     let results = json!([{"task_id": task_id, "step": step, "claim_no": claim_no,
-                          "outcome": {"type": "success", "result": {"claim_no": claim_no}}}]);
-    sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
+                          "outcome": {"type": "success", "result": {"claim_no": claim_no}},
+                          "events": [{"name": "step.done", "payload": {"submission": submission}}]}]);
+    let status: String = sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
         .bind(worker)
         .bind(results)
         .fetch_one(pool)
-        .await
+        .await?;
+    if status != "accepted" {
+        answers.refused.push(submission);
+    }
+    Ok(status)
 }
 
 /// Whether another has claimed the step meanwhile.

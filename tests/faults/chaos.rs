@@ -27,6 +27,8 @@ pub struct Deaths {
     pub worker_kills: u32,
     /// Orchestrators killed.
     pub orchestrator_kills: u32,
+    /// Consumers of events killed.
+    pub consumer_kills: u32,
     /// Backends terminated.
     pub backends: u64,
     /// Immediate restarts of the server.
@@ -47,16 +49,17 @@ pub async fn run(args: &Args, children: &Children, server: &Arc<Mutex<Embedded>>
             return deaths;
         }
         match rng.below(100) {
-            0..55 => {
+            0..50 => {
                 if let Some(id) = kill(&children.workers[rng.below(children.workers.len())]) {
                     deaths.worker_kills += 1;
                     deaths.workers.extend(id.map(|id| (id, Utc::now())));
                 }
             }
-            55..80 => {
+            50..72 => {
                 let killed = kill(&children.orchestrators[rng.below(children.orchestrators.len())]);
                 deaths.orchestrator_kills += u32::from(killed.is_some());
             }
+            72..80 => deaths.consumer_kills += u32::from(kill(&children.consumer).is_some()),
             80..95 => deaths.backends += terminate(pool, 1 + rng.below(4) as i64).await,
             _ => {
                 server.lock().await.restart_immediate().await.unwrap();
@@ -75,11 +78,14 @@ fn kill(place: &Arc<StdMutex<Place>>) -> Option<Option<Uuid>> {
     killed.then_some(place.id)
 }
 
-/// Backends of workers and orchestrators, whatever they are doing.
+/// Backends of workers, orchestrators, and consumers, and of steps' own transactions, whatever they are doing. Of each
+/// kind about as many: there are far more of workers.
 async fn terminate(pool: &PgPool, n: i64) -> u64 {
     sqlx::query(
-        "select pg_terminate_backend(a.pid) from (select pid from pg_stat_activity
-          where application_name like 'faults %' order by random() limit $1) a",
+        "select pg_terminate_backend(a.pid)
+           from (select b.pid from pg_stat_activity b cross join lateral (select split_part(b.application_name, ' ', 1) as program) p
+                  where p.program in ('faults', 'tasker')
+                  order by row_number() over (partition by case p.program when 'faults' then b.application_name end order by random()), random() limit $1) a",
     )
     .bind(n)
     .execute(pool)

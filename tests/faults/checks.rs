@@ -2,7 +2,7 @@
 
 use crate::{
     bystander::Answers,
-    growing,
+    events, growing,
     load::{ACCOUNTS, BALANCE},
 };
 use sqlx::PgPool;
@@ -41,6 +41,7 @@ pub async fn run(pool: &PgPool, enqueued: &BTreeMap<String, i64>, answers: &Answ
         found.extend(rows);
     }
     found.extend(growing::check(pool).await);
+    found.extend(events::check(pool, answers).await);
     let tasks: Vec<(String, i64)> = sqlx::query_as("select name, count(*) from tasker.tasks group by name")
         .fetch_all(pool)
         .await

@@ -1,4 +1,4 @@
-//! The worker and orchestrator processes: each has a place, and whoever dies there is followed by another.
+//! The worker, orchestrator, and consumer processes: each has a place, and whoever dies there is followed by another.
 
 use std::{
     process::Stdio,
@@ -31,6 +31,8 @@ pub struct Children {
     pub workers: Vec<Arc<Mutex<Place>>>,
     /// The orchestrators' places.
     pub orchestrators: Vec<Arc<Mutex<Place>>>,
+    /// That of the consumer of events.
+    pub consumer: Arc<Mutex<Place>>,
     keepers: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -48,7 +50,8 @@ impl Children {
             places
         };
         let (orchestrators, workers) = (places("orchestrator", orchestrators), places("worker", workers));
-        Self { workers, orchestrators, keepers, stop }
+        let consumer = places("consumer", 1).remove(0);
+        Self { workers, orchestrators, consumer, keepers, stop }
     }
 
     /// Ends them all.

@@ -1,7 +1,7 @@
 //! Tasks whose graph grows under the chaos: a decision whose branches meet, and a batch whose instances save where they
 //! are several times. Their functions write what they do in their steps' transactions; see growing.sql.
 
-use crate::load::NAMESPACE;
+use crate::{events, load::NAMESPACE};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -66,12 +66,13 @@ pub async fn install(pool: &PgPool) {
 type Step = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 fn step((name, kind, parents, handler): &Step) -> Value {
+    let events = events::declared(handler);
     let handler = if handler.contains('.') {
         json!({"callable": "sql", "config": {"function": handler}})
     } else {
         json!({"callable": handler})
     };
-    json!({"name": name, "type": kind, "dependencies": parents, "handler": handler,
+    json!({"name": name, "type": kind, "dependencies": parents, "handler": handler, "publishes_events": events,
            "retry": {"max_attempts": 50, "backoff": "fixed", "backoff_base_ms": 50}})
 }
 

@@ -1,6 +1,6 @@
 //! The work: tasks of mixed shapes, enqueued so that some are always open, and their handlers.
 
-use crate::{growing, rng::Rng};
+use crate::{events, growing, rng::Rng};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tasker_examples::transfer;
-use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
+use tasker_worker::{Batchable, StepContext, StepError, StepOutcome, WorkerBuilder};
 use tokio_util::sync::CancellationToken;
 
 /// Of all templates but the transfer.
@@ -19,6 +19,8 @@ pub const ACCOUNTS: i64 = 20;
 pub const BALANCE: i64 = 1_000_000_000;
 /// What a handler says that fails as it should.
 pub const PLANNED: &str = "as it should";
+/// Results of a step that does its work in parts.
+const PART_CLAIMS: u64 = 4;
 /// Tasks enqueued by one call.
 const BATCH: usize = 25;
 
@@ -45,6 +47,7 @@ const SHAPES: &[Shape] = &[
         ],
     ),
     ("retries", &[("a", &[], "flaky"), ("b", &["a"], "flaky"), ("c", &["b"], "mark")]),
+    ("parts", &[("a", &[], "mark"), ("b", &["a"], "parts"), ("c", &["b"], "parts")]),
     ("effects", &[("a", &[], "sql"), ("b", &["a"], "sql"), ("c", &["b"], "sql")]),
     (
         "fails",
@@ -61,6 +64,7 @@ pub async fn install(pool: &PgPool) {
             .map(|(name, parents, handler)| {
                 let config = if *handler == "sql" { json!({"function": "faults.effect"}) } else { json!({}) };
                 json!({"name": name, "dependencies": parents, "handler": {"callable": handler, "config": config},
+                       "publishes_events": events::declared(handler),
                        "retry": {"max_attempts": 50, "backoff": "fixed", "backoff_base_ms": 50}})
             })
             .collect();
@@ -69,6 +73,7 @@ pub async fn install(pool: &PgPool) {
     }
     growing::install(pool).await;
     transfer::install(pool, ACCOUNTS, BALANCE).await.unwrap();
+    events::install(pool).await;
 }
 
 /// Gives a worker the handlers.
@@ -77,6 +82,7 @@ pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
         .handler("mark", |ctx| mark(ctx, 0))
         .handler("slow", |ctx| mark(ctx, 200))
         .handler("flaky", flaky)
+        .handler("parts", parts)
         .handler("fail", |_| async { Ok(StepOutcome::permanent(PLANNED)) })
 }
 
@@ -99,6 +105,28 @@ async fn flaky(ctx: StepContext) -> Result<StepOutcome, StepError> {
         std::panic::panic_any(PLANNED)
     }
     Err(StepError::retryable(PLANNED))
+}
+
+/// Saves where it is [`PART_CLAIMS`] times, each time with events of its own, half of them in a transaction of its own. What it
+/// publishes before it fails must not be told.
+async fn parts(ctx: StepContext) -> Result<StepOutcome, StepError> {
+    let done = ctx.last_checkpoint::<u64, Value>()?.map_or(0, |last| last.cursor);
+    let upto = done + events::PARTS;
+    for part in done + 1..=upto {
+        ctx.publish(events::PART, json!({"part": part}));
+    }
+    let dice = dice(&ctx);
+    if ctx.attempt() == 1 && (dice + done).is_multiple_of(5) {
+        return Err(StepError::retryable(PLANNED));
+    }
+    let outcome = match upto < PART_CLAIMS * events::PARTS {
+        true => ctx.checkpoint(upto, upto, Value::Null)?,
+        false => StepOutcome::success(json!({"claim_no": ctx.claim_no()})),
+    };
+    if dice.is_multiple_of(2) {
+        return ctx.begin().await?.complete_with(outcome).await;
+    }
+    Ok(outcome)
 }
 
 /// The same for the same step.
@@ -150,8 +178,8 @@ pub async fn run(pool: PgPool, seed: u64, open: i64, stop: CancellationToken) ->
     enqueued
 }
 
-/// Waits until every task has ended and the messages of cancelled steps have been dropped; returns the tasks that do not
-/// end, with their steps.
+/// Waits until every task has ended, the messages of cancelled steps have been dropped, and the events been consumed;
+/// returns the tasks that do not end, with their steps.
 pub async fn settled(pool: &PgPool, patience: Duration) -> Vec<String> {
     let deadline = Instant::now() + patience;
     loop {

@@ -1,6 +1,6 @@
 //! The proof that crashes lose nothing: tasks of mixed shapes run while workers, orchestrators, backends, and the server
-//! itself are killed at random from a seed; afterwards every task must have ended, every step completed once, and the
-//! money must add up.
+//! itself are killed at random from a seed; afterwards every task must have ended, every step completed once, the
+//! money must add up, and consumers, which are killed as well, must have had each event of an accepted result once.
 //!
 //! `cargo test --release --test faults -- --seed 7 --minutes 2`; without options a short run. The program is also its own
 //! workers and orchestrators: it starts itself with `--role`.
@@ -11,6 +11,8 @@ mod bystander;
 mod chaos;
 mod checks;
 mod children;
+mod consumers;
+mod events;
 mod growing;
 mod load;
 mod report;
@@ -33,6 +35,8 @@ const SETTINGS: &[(&str, &str)] =
 
 /// Of a run that must fail.
 const SHORT: Duration = Duration::from_secs(5);
+/// How it is broken in the normal tests.
+const NORMAL: &str = "effects,events,lost_events";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -53,7 +57,7 @@ async fn main() -> ExitCode {
         return ended;
     }
     // In the normal tests: that it can fail, too.
-    run(Args { sabotage: Some("effects".to_owned()), chaos: SHORT, patience: SHORT, ..args }).await
+    run(Args { sabotage: Some(NORMAL.to_owned()), chaos: SHORT, patience: SHORT, ..args }).await
 }
 
 async fn run(args: Args) -> ExitCode {
@@ -62,12 +66,13 @@ async fn run(args: Args) -> ExitCode {
     let server = start_server(SETTINGS).await;
     let db = TestDb::on(&server).await;
     load::install(&db.pool).await;
-    let finding = match sabotage {
-        Some(name) => Some(sabotage::commit(&db.pool, name).await),
+    let findings = match sabotage {
+        Some(names) => Some(sabotage::commit(&db.pool, names).await),
         None => None,
     };
     let started = Instant::now();
     let stop = CancellationToken::new();
+    let consumers = consumers::Consumers::start(&db.url, args.seed).await;
     let children = children::Children::start(&db.url, args.orchestrators, args.workers);
     let load = tokio::spawn(load::run(db.pool.clone(), args.seed, args.open_tasks, stop.clone()));
     let bystander = tokio::spawn(bystander::run(db.pool.clone(), args.seed, stop.clone()));
@@ -80,6 +85,7 @@ async fn run(args: Args) -> ExitCode {
     let stuck = load::settled(&db.pool, args.patience).await;
     let took = started.elapsed();
     children.stop().await;
+    let lost = consumers.stop().await;
 
     let mut violations = stuck;
     violations.extend(checks::run(&db.pool, &enqueued, &answers).await);
@@ -87,13 +93,9 @@ async fn run(args: Args) -> ExitCode {
     if args.workers > 1 && growing::checkpoints(&db.pool).await.1 == 0 {
         violations.push("no instance went on at another worker: the run shows too little".to_owned());
     }
-    let report = report::gather(&db.pool, &deaths, &answers, took).await;
-    if let Some(finding) = finding {
-        let found = sabotage::found(&violations, finding);
-        println!(
-            "faults: broken on purpose, and \"{finding}\" was {}",
-            if found { "found" } else { "NOT found" }
-        );
+    let report = report::gather(&db.pool, &deaths, &answers, lost, took).await;
+    if let Some(findings) = findings {
+        let found = sabotage::found(&violations, &findings);
         return if found { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     println!("{report}");

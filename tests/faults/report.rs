@@ -1,6 +1,6 @@
 //! The table at the end of a run.
 
-use crate::{bystander::Answers, chaos::Deaths, growing};
+use crate::{bystander::Answers, chaos::Deaths, events, growing};
 use sqlx::PgPool;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ select (extract(epoch from n.at - k.at) * 1000)::float8
                       order by x.transition_id limit 1) n
  where n.to_state = 'in_progress' and n.actor_id <> k.worker_id and n.at >= k.at";
 
-/// As lines of text.
-pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, took: Duration) -> String {
+/// As lines of text. `lost`: transactions of consumers.
+pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, lost: u32, took: Duration) -> String {
     let (tasks, steps, attempts): (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from tasker.tasks), count(*) filter (where state = 'complete'), coalesce(sum(claim_no), 0)::bigint from tasker.steps",
     )
@@ -36,14 +36,15 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, took: Dur
         n => format!("{:.1} s", reclaimed[(n * p / 100).min(n - 1)] / 1000.0),
     };
     let (saved, moved) = growing::checkpoints(pool).await;
-    let Deaths { worker_kills, orchestrator_kills, backends, restarts, .. } = deaths;
-    let Answers { duplicates, stale, .. } = answers;
+    let Deaths { worker_kills, orchestrator_kills, consumer_kills, backends, restarts, .. } = deaths;
+    let Answers { duplicates, stale, refused, .. } = answers;
+    let events::Figures { expected, booked, keyed, heard, accepted } = events::figures(pool).await;
     let rows = [
         (
             "kills -9",
             format!(
-                "{} ({worker_kills} workers, {orchestrator_kills} orchestrators)",
-                worker_kills + orchestrator_kills
+                "{} ({worker_kills} workers, {orchestrator_kills} orchestrators, {consumer_kills} consumers)",
+                worker_kills + orchestrator_kills + consumer_kills
             ),
         ),
         ("server restarts, immediate", restarts.to_string()),
@@ -54,7 +55,17 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, took: Dur
             format!("{steps} ({attempts} claims, {:.0} steps/s)", steps as f64 / took.as_secs_f64()),
         ),
         ("checkpoints", format!("{saved} ({moved} instances went on at another worker)")),
+        ("events of accepted results", format!("{expected} ({accepted} results)")),
+        (
+            "events consumed",
+            format!(
+                "{} ({booked} by plain calls, {lost} transactions lost; {keyed} by the helper)",
+                booked + keyed
+            ),
+        ),
+        ("fast events heard", heard.to_string()),
         ("late results rejected", format!("{stale} stale, {duplicates} duplicate")),
+        ("refused with events", refused.len().to_string()),
         (
             "kill to re-claim",
             format!("p50 {}, p95 {} ({} steps, lease 2 s)", percentile(50), percentile(95), reclaimed.len()),

@@ -1,6 +1,6 @@
-//! What a child process is: an orchestrator, or a worker with the handlers of [`crate::load`].
+//! What a child process is: an orchestrator, a worker with the handlers of [`crate::load`], or a consumer of events.
 
-use crate::load;
+use crate::{consumers, events, load};
 use std::{process::ExitCode, time::Duration};
 use tasker_core::db::{DbOptions, connect};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
@@ -26,6 +26,7 @@ pub async fn run(role: &str, url: &str) -> ExitCode {
     let ended = match role {
         "orchestrator" => orchestrator(url, forever).await,
         "worker" => worker(url, forever).await,
+        "consumer" => consumers::help(url, forever).await,
         other => Err(format!("no role {other}").into()),
     };
     match ended {
@@ -48,7 +49,19 @@ async fn orchestrator(url: &str, forever: CancellationToken) -> Ended {
 
 async fn worker(url: &str, forever: CancellationToken) -> Ended {
     let pool = connect(&DbOptions::new(url, "faults worker").max_connections(12)).await?;
-    let worker = load::register(Worker::builder(pool)).lease(LEASE).concurrency(64).build()?;
+    let worker = load::register(Worker::builder(pool.clone())).lease(LEASE).concurrency(64).build()?;
     println!("id {}", worker.id());
+    let mut ended = worker.subscribe(events::BROADCAST)?;
+    tokio::spawn(async move {
+        while let Some(event) = ended.next().await {
+            // Fast events are told once or not at all; what is not written down was not heard.
+            let heard = sqlx::query("insert into faults.heard values ($1, $2, $3, $4)")
+                .bind(event.id)
+                .bind(event.task_id)
+                .bind(&event.step)
+                .bind(event.claim_no);
+            drop(heard.execute(&pool).await);
+        }
+    });
     Ok(worker.run(forever).await?)
 }

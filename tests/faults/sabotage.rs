@@ -27,17 +27,47 @@ pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
         "checkpoint = s.checkpoint",
         "times instead of once",
     ),
+    // Whatever was accepted.
+    (
+        "events",
+        "send_events",
+        "if p_accepted is null or not",
+        "p_accepted := array(select generate_series(1, jsonb_array_length(p_results))); if not",
+        "was refused, and its event",
+    ),
+    // Every other call.
+    (
+        "lost_events",
+        "complete_steps",
+        "tasker.send_events(p_results, v_done)",
+        "tasker.send_events(p_results, v_done) where random() < 0.5",
+        "no event step.done",
+    ),
 ];
 
-/// Breaks it; returns what must be found.
-pub async fn commit(pool: &PgPool, name: &str) -> &'static str {
-    let known = SABOTAGE.iter().find(|(known, ..)| *known == name);
-    let (_, function, from, to, finding) = known.unwrap_or_else(|| panic!("no sabotage {name}"));
-    break_function(pool, function, from, to).await;
-    finding
+/// Breaks it in these ways, with commas between them; returns what must be found.
+pub async fn commit(pool: &PgPool, names: &str) -> Vec<&'static str> {
+    let mut findings = Vec::new();
+    for name in names.split(',') {
+        let known = SABOTAGE.iter().find(|(known, ..)| *known == name);
+        let (_, function, from, to, finding) = known.unwrap_or_else(|| panic!("no sabotage {name}"));
+        break_function(pool, function, from, to).await;
+        findings.push(*finding);
+    }
+    findings
 }
 
-/// Whether what was broken was found.
-pub fn found(violations: &[String], finding: &str) -> bool {
-    violations.iter().any(|violation| violation.contains(finding))
+/// Whether all that was broken was found; says so.
+pub fn found(violations: &[String], findings: &[&str]) -> bool {
+    let mut all = true;
+    for finding in findings {
+        let said = violations.iter().filter(|violation| violation.contains(finding)).count();
+        let was = if said > 0 { "found" } else { "NOT found" };
+        println!(
+            "faults: broken on purpose, and \"{finding}\" was {was} ({said} of {} violations)",
+            violations.len()
+        );
+        all &= said > 0;
+    }
+    all
 }

@@ -206,8 +206,12 @@ impl<S: Submitter> CompletionActor<S> {
                 let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
-            } else if announces && let Some(result) = results.iter().find(|result| of(&result.ticket.key)) {
-                self.submitter.announce(&result.events);
+            } else if announces {
+                // Where a lease ran out, two claims of the step may be among them: only the later can count.
+                let claims = results.iter().filter(|result| of(&result.ticket.key));
+                if let Some(result) = claims.max_by_key(|result| result.ticket.claim_no) {
+                    self.submitter.announce(&result.events);
+                }
             }
         }
         self.retry.over();

@@ -5,12 +5,14 @@ use crate::{
     claims::Claims,
     submit::{Answer, Submitted},
 };
+use chrono::Utc;
+use serde_json::Value;
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard},
     time::Instant,
 };
-use tasker_core::Failure;
+use tasker_core::{DomainEvent, Failure};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -29,6 +31,8 @@ struct Inner {
     calls: Mutex<Vec<Vec<(String, StepOutcome)>>>,
     released: Mutex<Vec<(String, Duration, String)>>,
     replies: Mutex<VecDeque<Reply>>,
+    /// The claims of the events that were announced.
+    announced: Mutex<Vec<i32>>,
     /// Each submit takes one.
     gate: Semaphore,
 }
@@ -36,7 +40,13 @@ struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         let gate = Semaphore::new(1_000);
-        Self { calls: Mutex::default(), released: Mutex::default(), replies: Mutex::default(), gate }
+        Self {
+            calls: Mutex::default(),
+            released: Mutex::default(),
+            replies: Mutex::default(),
+            announced: Mutex::default(),
+            gate,
+        }
     }
 }
 
@@ -72,10 +82,16 @@ impl Submitter for Fake {
             }
             _ => {}
         }
+        // As the database: of several claims of a step only the last counts.
+        let newest = |r: &Finished| {
+            results
+                .iter()
+                .all(|other| other.ticket.key != r.ticket.key || other.ticket.claim_no <= r.ticket.claim_no)
+        };
         let answer = |r: &Finished| Answer {
             task_id: r.ticket.key.task_id,
             step: r.ticket.key.step.to_string(),
-            status: "accepted".to_owned(),
+            status: if newest(r) { "accepted" } else { "stale" }.to_owned(),
         };
         Ok(Submitted { answers: results.iter().map(answer).collect(), claims: Vec::new() })
     }
@@ -91,7 +107,9 @@ impl Submitter for Fake {
         Ok(())
     }
 
-    fn announce(&self, _events: &[StepEvent]) {}
+    fn announce(&self, events: &[StepEvent]) {
+        self.0.announced.lock().unwrap().extend(events.iter().map(|event| event.event.claim_no));
+    }
 }
 
 struct Setup {
@@ -110,8 +128,12 @@ fn setup() -> Setup {
 
 impl Setup {
     async fn send(&self, step: &str, report: Report) {
+        self.send_claim(step, 1, report).await;
+    }
+
+    async fn send_claim(&self, step: &str, claim_no: i32, report: Report) {
         let key = StepKey { task_id: Uuid::nil(), step: step.into() };
-        let ticket = self.claims.hold(key, None, 1, Instant::now(), Duration::from_secs(30));
+        let ticket = self.claims.hold(key, None, claim_no, Instant::now(), Duration::from_secs(30));
         self.sender.send(Completed { ticket, report }).await.ok().unwrap();
     }
 
@@ -221,4 +243,38 @@ async fn releases_go_with_their_reasons_and_finish_drains_the_channel() {
     assert_eq!(fake.sizes(), [1]);
     assert_eq!(*fake.0.released.lock().unwrap(), [("x".to_owned(), second, "no handler".to_owned())]);
     assert_eq!(claims.len(), 0);
+}
+
+fn event(claim_no: i32) -> StepEvent {
+    let event = DomainEvent {
+        id: Uuid::now_v7(),
+        name: "a.b".to_owned(),
+        version: "1.0".to_owned(),
+        namespace: "shop".to_owned(),
+        template: "pay".to_owned(),
+        task_id: Uuid::nil(),
+        step: "a".to_owned(),
+        claim_no,
+        correlation_id: None,
+        traceparent: None,
+        time: Utc::now(),
+        payload: Value::Null,
+        metadata: Value::Null,
+    };
+    StepEvent { event: Arc::new(event), delivery: None, problem: None }
+}
+
+#[tokio::test]
+async fn of_two_claims_of_a_step_in_one_call_only_the_accepted_one_is_announced() {
+    for claims in [[1, 2], [2, 1]] {
+        let setup = setup();
+        for claim_no in claims {
+            let outcome = StepOutcome::success(claim_no);
+            let report = Report::Result { outcome, events: vec![event(claim_no)], duration_ms: 1 };
+            setup.send_claim("a", claim_no, report).await;
+        }
+        let (fake, _) = setup.finish().await;
+        assert_eq!(fake.sizes(), [2]);
+        assert_eq!(*fake.0.announced.lock().unwrap(), [2], "claims {claims:?}");
+    }
 }
