@@ -206,7 +206,9 @@ impl<S: Submitter> CompletionActor<S> {
                 let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
-            } else if announces {
+            }
+            // duplicate: it was accepted by a call whose answer was lost.
+            if announces && matches!(status.as_str(), "accepted" | "duplicate") {
                 // Where a lease ran out, two claims of the step may be among them: only the later can count.
                 let claims = results.iter().filter(|result| of(&result.ticket.key));
                 if let Some(result) = claims.max_by_key(|result| result.ticket.claim_no) {

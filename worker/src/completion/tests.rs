@@ -31,6 +31,8 @@ struct Inner {
     calls: Mutex<Vec<Vec<(String, StepOutcome)>>>,
     released: Mutex<Vec<(String, Duration, String)>>,
     replies: Mutex<VecDeque<Reply>>,
+    /// What is answered for a result that counts; none: accepted.
+    answer: Mutex<Option<&'static str>>,
     /// The claims of the events that were announced.
     announced: Mutex<Vec<i32>>,
     /// Each submit takes one.
@@ -44,6 +46,7 @@ impl Default for Inner {
             calls: Mutex::default(),
             released: Mutex::default(),
             replies: Mutex::default(),
+            answer: Mutex::default(),
             announced: Mutex::default(),
             gate,
         }
@@ -88,10 +91,11 @@ impl Submitter for Fake {
                 .iter()
                 .all(|other| other.ticket.key != r.ticket.key || other.ticket.claim_no <= r.ticket.claim_no)
         };
+        let counts = self.0.answer.lock().unwrap().unwrap_or("accepted");
         let answer = |r: &Finished| Answer {
             task_id: r.ticket.key.task_id,
             step: r.ticket.key.step.to_string(),
-            status: if newest(r) { "accepted" } else { "stale" }.to_owned(),
+            status: if newest(r) { counts } else { "stale" }.to_owned(),
         };
         Ok(Submitted { answers: results.iter().map(answer).collect(), claims: Vec::new() })
     }
@@ -276,5 +280,19 @@ async fn of_two_claims_of_a_step_in_one_call_only_the_accepted_one_is_announced(
         let (fake, _) = setup.finish().await;
         assert_eq!(fake.sizes(), [2]);
         assert_eq!(*fake.0.announced.lock().unwrap(), [2], "claims {claims:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_whose_acceptance_was_not_heard_is_announced_when_it_is() {
+    for (answer, announced) in [("duplicate", vec![3]), ("stale", vec![]), ("rejected", vec![])] {
+        let setup = setup();
+        *setup.fake.0.answer.lock().unwrap() = Some(answer);
+        setup.fake.0.replies.lock().unwrap().push_back(Reply::Lost);
+        let outcome = StepOutcome::success(1);
+        setup.send_claim("a", 3, Report::Result { outcome, events: vec![event(3)], duration_ms: 1 }).await;
+        let (fake, _) = setup.finish().await;
+        assert_eq!(fake.sizes(), [1, 1], "told twice");
+        assert_eq!(*fake.0.announced.lock().unwrap(), announced, "{answer}");
     }
 }
