@@ -25,7 +25,7 @@ const RETRIES: u32 = 2;
 
 #[test]
 fn the_engine_does_what_the_model_does() {
-    let cases = std::env::var("TASKER_MODEL_CASES").map_or(300, |cases| cases.parse().unwrap());
+    let cases = std::env::var("TASKER_MODEL_CASES").map_or(200, |cases| cases.parse().unwrap());
     match try_run(cases, 500, None, Database::new) {
         Ok(()) => {}
         Err(TestError::Fail(reason, case)) => panic!("{reason}\nin the smallest case found: {case:#?}"),
