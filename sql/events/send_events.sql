@@ -9,7 +9,6 @@ declare
     v_messages    jsonb[];
     v_problems    text[];
     v_namespace   text;
-    v_queue       text;
 begin
     -- Most results have none.
     if p_accepted is null or not p_results @? '$[*].events[*]' then
@@ -22,9 +21,9 @@ begin
      cross join lateral jsonb_array_elements(case jsonb_typeof(r.events) when 'array' then r.events else jsonb_build_array(r.events) end) with ordinality e(event, m)
      where r.events is not null;
     v_ids := tasker.to_uuids(array(select e.event ->> 'id' from unnest(v_events) with ordinality e(event, n) order by e.n));
-    select array_agg(x.namespace), array_agg(x.message), array_agg(x.problem)
-      into v_namespaces, v_messages, v_problems
-      from (select t.namespace,
+    select array_agg(x.namespace), array_agg(x.message), array_agg(x.problem), array_agg(x.task_id), array_agg(x.step)
+      into v_namespaces, v_messages, v_problems, v_task_ids, v_steps
+      from (select t.namespace, e.task_id, e.step,
                    case when jsonb_typeof(e.event) = 'object'
                         then jsonb_build_object(
                             'id', coalesce(e.id, tasker.new_id()), 'name', e.event -> 'name', 'version', coalesce(d.version, ''), 'namespace', t.namespace, 'template', t.name,
@@ -35,7 +34,7 @@ begin
                         when d.delivery is null then format('step %s of %s.%s does not declare the event %s: add it to its publishes_events', s.template_step, t.namespace, t.name, left(e.event ->> 'name', 100))
                         when e.event ->> 'problem' is not null then e.event ->> 'problem'
                         when d.delivery = 'fast' then ''
-                        when pg_column_size(e.event) > 1000 then tasker.result_too_large(e.event -> 'payload', 'payload') end as problem
+                        when pg_column_size(e.event) > 1000 then tasker.result_too_large(e.event, 'event') end as problem
               from unnest(v_task_ids, v_steps, v_events, v_ids) with ordinality e(task_id, step, event, id, n)
              cross join lateral (select s.template_step, s.claim_no from tasker.steps s where s.task_id = e.task_id and s.name = e.step offset 0) s
              cross join lateral (select t.template_id, t.namespace, t.name, t.correlation_id, t.traceparent from tasker.tasks t where t.task_id = e.task_id offset 0) t
@@ -45,20 +44,27 @@ begin
     for v_namespace in
         select distinct m.namespace from unnest(v_namespaces, v_problems) m(namespace, problem) where m.problem is null
     loop
-        v_queue := tasker.events_queue(v_namespace);
-        if to_regclass(format('pgmq.%I', 'q_' || v_queue)) is null then
-            v_problems := array(select case when m.namespace = v_namespace then coalesce(m.problem, 'its queue is not there any more: apply a template of the namespace again') else m.problem end
-                                  from unnest(v_namespaces, v_problems) with ordinality m(namespace, problem, n) order by m.n);
-        else
-            perform pgmq.send_batch(v_queue, array(
+        begin
+            perform pgmq.send_batch(tasker.events_queue(v_namespace), array(
                 select m.message from unnest(v_namespaces, v_messages, v_problems) with ordinality m(namespace, message, problem, n)
                  where m.namespace = v_namespace and m.problem is null order by m.n), null, clock_timestamp());
-            perform tasker.notify_queue(v_queue);
-        end if;
+            perform tasker.notify_queue(tasker.events_queue(v_namespace));
+        exception when others then
+            -- The results are accepted in any case: whatever has been done to the queue is no step's fault.
+            if tasker.is_passing_error(sqlstate) then
+                raise;
+            end if;
+            v_problems := array(
+                select case when m.namespace <> v_namespace or m.problem is not null then m.problem
+                            when sqlstate = '42P01' then 'its queue is not there any more: apply a template of the namespace again'
+                            else 'its queue did not take it: ' || sqlerrm end
+                  from unnest(v_namespaces, v_problems) with ordinality m(namespace, problem, n) order by m.n);
+        end;
     end loop;
-    -- '': only in the worker's own process.
-    perform tasker.dead_letter(tasker.events_queue(m.namespace), null, m.message, m.problem)
-       from unnest(v_namespaces, v_messages, v_problems) m(namespace, message, problem) where m.problem <> '';
+    -- '': only in the worker's own process. Not by tasker.dead_letter: no event is like another, and that one compares.
+    insert into tasker.dlq_entries (entry_id, reason, queue, message, task_id, step, detail, created_at)
+    select tasker.new_id(), 'bad_message', tasker.events_queue(m.namespace), m.message, m.task_id, m.step, left(m.problem, 1000), tasker.clock()
+      from unnest(v_namespaces, v_messages, v_problems, v_task_ids, v_steps) m(namespace, message, problem, task_id, step) where m.problem <> '';
 end
 $$;
 comment on function tasker.send_events(jsonb, int[]) is 'Sends the events of those results that were accepted (numbers from 1) to the queues of their namespaces, in the transaction that accepted them. One that breaks its schema, or that its step does not declare, becomes a dead letter; no event fails its step.';

@@ -2,6 +2,10 @@ create function tasker.queue_metrics(p_queue text)
 returns table (queue_name text, queue_length bigint, queue_visible_length bigint, oldest_msg_age_sec int, total_messages bigint)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    -- One that somebody has dropped must not hide all others.
+    if to_regclass(format('pgmq.%I', 'q_' || p_queue)) is null then
+        return;
+    end if;
     -- pgmq's own types are kept out of our views, so that pgmq can be upgraded under them.
     return query select m.queue_name::text, m.queue_length, m.queue_visible_length, m.oldest_msg_age_sec, m.total_messages from pgmq.metrics(p_queue) m;
 end

@@ -19,26 +19,27 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('tasker.apply_template', 0));
     select t.template_id, t.content_hash into v_known
       from tasker.templates t where t.namespace = v_namespace and t.name = v_name and t.version = v_version;
-    if found and v_known.content_hash <> v_hash then
+    if v_known.content_hash <> v_hash then
         raise exception 'version % of template %.% is already applied with other content', v_version, v_namespace, v_name
             using errcode = 'TK011', hint = 'A version never changes once applied: give the changed template a new version.';
-    elsif found then
-        -- Applied again, and so it is the one applied last.
-        update tasker.templates t set applied_no = nextval('tasker.template_applied_no') where t.template_id = v_known.template_id;
-        return query select v_known.template_id, false;
-        return;
     end if;
     insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.clock()) on conflict do nothing;
     if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.worker_queue(v_namespace)) then
         perform pgmq.create(tasker.worker_queue(v_namespace));
     end if;
-    return query select tasker.insert_template(p_definition, v_hash), true;
     if p_definition @? '$.steps[*].publishes_events[*] ? (!exists(@.delivery) || @.delivery != "fast")' then
         update tasker.namespaces n set events = true where n.namespace = v_namespace and not n.events;
         if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.events_queue(v_namespace)) then
             perform pgmq.create(tasker.events_queue(v_namespace));
         end if;
     end if;
+    if v_known.template_id is not null then
+        -- Applied again, and so it is the one applied last.
+        update tasker.templates t set applied_no = nextval('tasker.template_applied_no') where t.template_id = v_known.template_id;
+        return query select v_known.template_id, false;
+        return;
+    end if;
+    return query select tasker.insert_template(p_definition, v_hash), true;
 end
 $$;
-comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again changes nothing but makes it the version applied last. Errors: TK010 not valid, TK011 the version exists with other content.';
+comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again makes it the version applied last, and a queue that is gone anew. Errors: TK010 not valid, TK011 the version exists with other content.';

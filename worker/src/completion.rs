@@ -7,6 +7,7 @@ use crate::{
     dispatch::FollowUp,
     events::StepEvent,
     meters::Meters,
+    storable::json_bytes,
     submit::{SubmitElement, Submitter},
 };
 use serde::{Serialize, Serializer};
@@ -21,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Keeps one submit's transaction short.
 const MAX_BATCH: usize = 500;
+/// Bytes of JSON in one submit: PostgreSQL takes no document over 256 MB.
+const MAX_BYTES: usize = 16 << 20;
+/// The SQLSTATE of a document over that limit, or of another limit of the server: it will not pass.
+const OVER_LIMIT: &str = "54000";
 /// Places of the channel: room for the results of a second round of steps while those of the first are submitted.
 pub(crate) fn capacity(concurrency: usize) -> usize {
     concurrency.max(64)
@@ -127,7 +132,7 @@ impl<S: Submitter> CompletionActor<S> {
                 }
             }
         }
-        if !results.is_empty() {
+        for results in by_size(results, MAX_BYTES) {
             self.submit(results).await;
         }
         for ((delay, reason), tickets) in releases {
@@ -137,48 +142,61 @@ impl<S: Submitter> CompletionActor<S> {
 
     /// Returns when the database has answered for every result.
     async fn submit(&mut self, results: Vec<Finished>) {
+        let mut again = false;
         loop {
-            match self.try_submit(&results).await {
+            match self.try_submit(&results, again).await {
                 Ok(()) => return,
-                Err(error) if error.is_transient() => self.pause("submit results", &error).await,
+                Err(error) if passes(&error) => self.pause("submit results", &error).await,
                 Err(error) => {
                     tracing::warn!(%error, results = results.len(), "a batch of results was refused: submitting one by one");
                     break;
                 }
             }
+            again = true;
         }
         for result in results {
             self.submit_one(result).await;
         }
     }
 
-    /// A result that cannot be stored becomes a permanent failure that says so. When not even that can
-    /// be stored, the result is not to blame: it is kept and tried again.
+    /// A result that cannot be stored goes without its events, which become dead letters; if that is not why, it becomes a
+    /// permanent failure that says so. When not even that can be stored, the result is not to blame: it is kept and tried again.
     async fn submit_one(&mut self, mut result: Finished) {
+        let (mut again, mut is_stripped) = (false, false);
         loop {
-            let error = match self.try_submit(std::slice::from_ref(&result)).await {
+            let error = match self.try_submit(std::slice::from_ref(&result), again).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            if !error.is_transient() {
-                let kept = std::mem::replace(&mut result.outcome, refused(&error));
-                // They tell of the result that was refused.
-                let events = std::mem::take(&mut result.events);
-                match self.try_submit(std::slice::from_ref(&result)).await {
-                    Ok(()) => {
-                        let StepKey { task_id, step } = &result.ticket.key;
-                        let correlation_id = result.ticket.correlation();
-                        tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
-                        return;
-                    }
-                    Err(_) => (result.outcome, result.events) = (kept, events),
+            again = true;
+            if passes(&error) {
+                self.pause("submit a result", &error).await;
+                continue;
+            }
+            if !is_stripped && !result.events.is_empty() {
+                let why = format!("the database refused it: {error}");
+                result.events.iter_mut().for_each(|event| event.withhold(&why));
+                is_stripped = true;
+                continue;
+            }
+            let kept = std::mem::replace(&mut result.outcome, refused(&error));
+            // They tell of the result that was refused.
+            let events = std::mem::take(&mut result.events);
+            match self.try_submit(std::slice::from_ref(&result), again).await {
+                Ok(()) => {
+                    let StepKey { task_id, step } = &result.ticket.key;
+                    let correlation_id = result.ticket.correlation();
+                    tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
+                    return;
                 }
+                Err(_) => (result.outcome, result.events) = (kept, events),
             }
             self.pause("submit a result", &error).await;
         }
     }
 
-    async fn try_submit(&mut self, results: &[Finished]) -> tasker_core::Result<()> {
+    /// `again`: an earlier call with these results may have been committed, its answer not heard.
+    async fn try_submit(&mut self, results: &[Finished], again: bool) -> tasker_core::Result<()> {
         let permits = self.follow_up.as_ref().and_then(FollowUp::permits);
         let max_claims = permits.as_ref().map_or(0, |permits| permits.num_permits());
         let since = Instant::now();
@@ -207,8 +225,7 @@ impl<S: Submitter> CompletionActor<S> {
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
             }
-            // duplicate: it was accepted by a call whose answer was lost.
-            if announces && matches!(status.as_str(), "accepted" | "duplicate") {
+            if announces && (status == "accepted" || again && status == "duplicate") {
                 // Where a lease ran out, two claims of the step may be among them: only the later can count.
                 let claims = results.iter().filter(|result| of(&result.ticket.key));
                 if let Some(result) = claims.max_by_key(|result| result.ticket.claim_no) {
@@ -250,6 +267,33 @@ impl<S: Submitter> CompletionActor<S> {
         }
         tokio::time::sleep(delay).await;
     }
+}
+
+/// Whether the same call may be taken later.
+fn passes(error: &Error) -> bool {
+    error.is_transient() && error.sqlstate().as_deref() != Some(OVER_LIMIT)
+}
+
+/// The results in their order, in calls of at most so many bytes; one that is larger goes alone.
+fn by_size(results: Vec<Finished>, max: usize) -> Vec<Vec<Finished>> {
+    if results.len() < 2 {
+        return if results.is_empty() { Vec::new() } else { vec![results] };
+    }
+    let (mut calls, mut size) = (Vec::<Vec<Finished>>::new(), 0);
+    for result in results {
+        let bytes = json_bytes(&result);
+        match calls.last_mut() {
+            Some(call) if size + bytes <= max => {
+                size += bytes;
+                call.push(result);
+            }
+            _ => {
+                size = bytes;
+                calls.push(vec![result]);
+            }
+        }
+    }
+    calls
 }
 
 /// The failure in place of a result that the database does not take.

@@ -2,6 +2,7 @@
 //! sent: refused by the database it would cost its whole batch a second round.
 
 use crate::StepError;
+use serde::Serialize;
 use serde_json::Value;
 use tasker_core::StepOutcome;
 
@@ -9,6 +10,25 @@ use tasker_core::StepOutcome;
 /// languages put around it.
 const MAX_DEPTH: usize = 100;
 const NUL: &str = "a string holds the character NUL (\\u0000)";
+
+/// How long a value is as JSON.
+pub(crate) fn json_bytes(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What has no form in JSON is not sent either: the call itself says so.
+    serde_json::to_writer(&mut count, value).unwrap_or_default();
+    count.0
+}
 
 /// The outcome, or what takes its place: a permanent failure for what cannot be stored.
 pub(crate) fn storable(outcome: StepOutcome) -> StepOutcome {

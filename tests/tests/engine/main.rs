@@ -21,6 +21,7 @@ mod events_interrupted;
 mod events_publishing;
 mod events_reading;
 mod events_tail;
+mod events_unsent;
 mod failpoints;
 mod fast_path;
 mod foundations;

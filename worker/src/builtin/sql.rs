@@ -39,8 +39,8 @@ macro_rules! submit {
 /// Function and fence in one statement.
 const RUN: &str = submit!("tasker.run_sql_handler($6, $7)");
 /// Where events tell of the outcome: the function first, its outcome with them in a second statement.
-const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2)";
-const SUBMIT: &str = submit!("$6::jsonb");
+const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2)::text";
+const SUBMIT: &str = submit!("$6::text::jsonb");
 
 type Submitted = (String, Option<Value>, Option<String>);
 
@@ -157,11 +157,20 @@ async fn submit(
         let run = fenced(RUN, &[]).bind(function).bind(envelope);
         return Ok((run.fetch_one(connection).await?, Vec::new()));
     }
-    let outcome: Value =
+    // As text: the database knows numbers and depths that a Value does not.
+    let outcome: String =
         sqlx::query_scalar(RUN_ONLY).bind(function).bind(envelope).fetch_one(&mut *connection).await?;
-    // One that is none is rejected, and nothing tells of it.
-    let events = serde_json::from_value(outcome.clone())
-        .map_or(Vec::new(), |outcome| outgoing(ctx, &shared.publishers, &outcome));
+    let events = match serde_json::from_str::<Value>(&outcome) {
+        // One that is none is rejected, and nothing tells of it.
+        Ok(value) => serde_json::from_value(value)
+            .map_or(Vec::new(), |outcome| outgoing(ctx, &shared.publishers, &outcome)),
+        Err(error) => {
+            let mut events = outgoing(ctx, &shared.publishers, &StepOutcome::success(Value::Null));
+            let why = format!("the step's result is no payload that can be read: {error}");
+            events.iter_mut().for_each(|event| event.withhold(&why));
+            events
+        }
+    };
     Ok((fenced(SUBMIT, &events).bind(outcome).fetch_one(connection).await?, events))
 }
 

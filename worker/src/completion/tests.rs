@@ -22,6 +22,20 @@ enum Reply {
     Lost,
     /// A refusal that stays, of anything that holds a result with this text.
     Refuses(&'static str),
+    /// The same of anything with an event that is to be sent.
+    RefusesEvents,
+}
+
+impl Reply {
+    fn refuses(&self, results: &[Finished]) -> bool {
+        match self {
+            Self::Lost => false,
+            Self::Refuses(text) => results.iter().any(|r| format!("{:?}", r.outcome).contains(text)),
+            Self::RefusesEvents => {
+                results.iter().flat_map(|r| &r.events).any(|event| event.problem.is_none())
+            }
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -74,9 +88,7 @@ impl Submitter for Fake {
                 replies.pop_front();
                 return Err(sqlx::Error::WorkerCrashed.into());
             }
-            Some(Reply::Refuses(text))
-                if results.iter().any(|r| format!("{:?}", r.outcome).contains(text)) =>
-            {
+            Some(reply) if reply.refuses(results) => {
                 return Err(Error::Refused {
                     code: "TK099".to_owned(),
                     message: "no".to_owned(),
@@ -295,4 +307,47 @@ async fn a_result_whose_acceptance_was_not_heard_is_announced_when_it_is() {
         assert_eq!(fake.sizes(), [1, 1], "told twice");
         assert_eq!(*fake.0.announced.lock().unwrap(), announced, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn events_that_the_database_refuses_do_not_fail_their_step() {
+    let setup = setup();
+    setup.fake.0.replies.lock().unwrap().push_back(Reply::RefusesEvents);
+    let outcome = StepOutcome::success(1);
+    setup
+        .send_claim(
+            "a",
+            1,
+            Report::Result { outcome: outcome.clone(), events: vec![event(1)], duration_ms: 1 },
+        )
+        .await;
+    let (fake, _) = setup.finish().await;
+    // With the others, alone, and without what was refused.
+    assert_eq!(fake.sizes(), [1, 1, 1]);
+    assert_eq!(fake.calls().last().unwrap()[0].1, outcome);
+    assert_eq!(*fake.0.announced.lock().unwrap(), [1], "as one that was refused");
+}
+
+#[test]
+fn a_call_holds_no_more_bytes_than_it_may_and_a_larger_result_goes_alone() {
+    let claims = Arc::new(Claims::default());
+    let result = |step: &str, bytes: usize| Finished {
+        ticket: claims.hold(
+            StepKey { task_id: Uuid::nil(), step: step.into() },
+            None,
+            1,
+            Instant::now(),
+            Duration::from_secs(30),
+        ),
+        outcome: StepOutcome::success("x".repeat(bytes)),
+        events: Vec::new(),
+        duration_ms: 0,
+    };
+    let sizes = [("a", 400), ("b", 400), ("c", 5_000), ("d", 10), ("e", 10)];
+    let calls = by_size(sizes.iter().map(|(step, bytes)| result(step, *bytes)).collect(), 1_200);
+    let steps: Vec<String> =
+        calls.iter().map(|call| call.iter().map(|r| &*r.ticket.key.step).collect()).collect();
+    assert_eq!(steps, ["ab", "c", "de"]);
+    assert_eq!(by_size(Vec::new(), 1).len(), 0);
+    assert_eq!(by_size(vec![result("a", 5_000)], 1).len(), 1);
 }

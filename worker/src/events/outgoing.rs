@@ -4,7 +4,10 @@ use super::{
     Publication, Publishers,
     declared::{Condition, Declared, Delivery, Fate},
 };
-use crate::{StepContext, storable};
+use crate::{
+    StepContext,
+    storable::{self, json_bytes},
+};
 use chrono::Utc;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -15,6 +18,11 @@ use std::{
 use tasker_core::{DomainEvent, StepOutcome};
 use uuid::Uuid;
 
+/// Of the events of one result together, as JSON: what goes with a result must fit into a call, which takes 256 MB.
+const MAX_BYTES: usize = 64 << 20;
+/// Letters of a name; no template declares a longer one.
+const MAX_NAME: usize = 200;
+
 /// One event on its way with its step's result.
 #[derive(Debug)]
 pub(crate) struct StepEvent {
@@ -23,6 +31,15 @@ pub(crate) struct StepEvent {
     pub(crate) delivery: Option<Delivery>,
     /// Why it becomes a dead letter.
     pub(crate) problem: Option<String>,
+}
+
+impl StepEvent {
+    /// It becomes a dead letter, without what may be why.
+    pub(crate) fn withhold(&mut self, why: &str) {
+        let event = Arc::make_mut(&mut self.event);
+        (event.payload, event.metadata) = (Value::Null, Value::Null);
+        self.problem = Some(why.replace('\0', "\u{fffd}"));
+    }
 }
 
 /// The rest of the event the database knows.
@@ -63,7 +80,7 @@ pub(crate) fn outgoing(ctx: &StepContext, publishers: &Publishers, outcome: &Ste
         .map(|event| Publication::new(&event.name, default_payload(ctx, outcome)))
         .collect();
     publications.extend(published);
-    publications
+    let mut events: Vec<StepEvent> = publications
         .into_iter()
         .filter_map(|publication| {
             let declared = declared.iter().find(|event| event.name == publication.name());
@@ -71,7 +88,15 @@ pub(crate) fn outgoing(ctx: &StepContext, publishers: &Publishers, outcome: &Ste
             let condition = declared.map_or(Condition::Always, |event| event.condition);
             fate.meets(condition).then(|| finish(ctx, publishers, publication, declared)).flatten()
         })
-        .collect()
+        .collect();
+    let mut bytes = 0;
+    for event in &mut events {
+        bytes += json_bytes(event);
+        if bytes > MAX_BYTES {
+            event.withhold("the events of one result are larger than 64 MiB together");
+        }
+    }
+    events
 }
 
 /// None: its publisher keeps it back.
@@ -92,8 +117,8 @@ fn finish(
             }
         }
     };
-    let (name, mut payload, mut metadata) =
-        (publication.name().to_owned(), publication.payload, publication.metadata);
+    let name = storable_name(publication.name());
+    let (mut payload, mut metadata) = (publication.payload, publication.metadata);
     problem = problem.or_else(|| declared.and_then(|event| event.problem(&payload)));
     for (what, value) in [("payload", &mut payload), ("metadata", &mut metadata)] {
         if let Some(error) = storable::refusal(what, value) {
@@ -117,6 +142,11 @@ fn finish(
         metadata,
     };
     Some(StepEvent { event: Arc::new(event), delivery: declared.map(|event| event.delivery), problem })
+}
+
+/// What a handler published under a name that none can have is an event that nobody has declared.
+fn storable_name(name: &str) -> String {
+    name.chars().take(MAX_NAME).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
 }
 
 fn default_payload(ctx: &StepContext, outcome: &StepOutcome) -> Value {
