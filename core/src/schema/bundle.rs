@@ -2,10 +2,16 @@
 
 use super::order;
 use crate::{Error, Result};
-use include_dir::{Dir, DirEntry, include_dir};
+use rust_embed::RustEmbed;
 
-static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../migrations");
-static OBJECTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sql");
+// A debug build reads the files when it runs, so that a change of the SQL alone builds nothing.
+#[derive(RustEmbed)]
+#[folder = "../migrations"]
+struct Migrations;
+
+#[derive(RustEmbed)]
+#[folder = "../sql"]
+struct Objects;
 
 /// Runs last, whatever its place in the alphabet.
 const GRANTS: &str = "grants.sql";
@@ -49,7 +55,7 @@ impl Bundle {
     /// # Errors
     /// See [`Bundle::new`]; a test of this crate makes sure that there are none.
     pub fn embedded() -> Result<Self> {
-        Self::new(&files(&MIGRATIONS)?, &files(&OBJECTS)?, env!("CARGO_PKG_VERSION"))
+        Self::new(&files::<Migrations>()?, &files::<Objects>()?, env!("CARGO_PKG_VERSION"))
     }
 
     /// A bundle of files given as (path, text): migrations by file name, objects by their path in `sql/`.
@@ -122,22 +128,17 @@ fn numbered(files: &[(String, String)]) -> Result<Vec<Migration>> {
 }
 
 /// Every file below a folder as (path, text).
-fn files(dir: &Dir<'_>) -> Result<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    let mut entries: Vec<&DirEntry<'_>> = dir.entries().iter().collect();
-    while let Some(entry) = entries.pop() {
-        match entry {
-            DirEntry::Dir(dir) => entries.extend(dir.entries()),
-            DirEntry::File(file) => {
-                let path = file.path().display().to_string().replace('\\', "/");
-                let Some(text) = file.contents_utf8() else {
-                    return Err(Error::Schema(format!("{path} is not UTF-8")));
-                };
-                found.push((path, text.to_owned()));
-            }
-        }
-    }
-    Ok(found)
+fn files<Folder: RustEmbed>() -> Result<Vec<(String, String)>> {
+    let read = |path: &str| {
+        let file = Folder::get(path)?;
+        String::from_utf8(file.data.into_owned()).ok()
+    };
+    Folder::iter()
+        .map(|path| match read(&path) {
+            Some(text) => Ok((path.replace('\\', "/"), text)),
+            None => Err(Error::Schema(format!("{path} is not a readable file of UTF-8 text"))),
+        })
+        .collect()
 }
 
 /// FNV-1a, 64 bits, in hex: stable for ever, and enough to notice a change; nothing here guards against
