@@ -1,7 +1,6 @@
 -- What keeps one task, client, template, handler, or row from stopping another: bounds, limits, and places
 -- of their own. Each part stands by itself.
 
-comment on table tasker.settings is 'One row: what holds for the whole engine.';
 comment on column tasker.settings.notify_on_enqueue is
     'Whether enqueue_task wakes an orchestrator at once. A notification makes commits wait for each other: turn it off under very heavy enqueueing and let the poll find the tasks.';
 comment on column tasker.settings.max_result_bytes is
@@ -27,6 +26,32 @@ comment on column tasker.settings.max_inline_results is
 
 -- Part: requests, results, and sweeps -------------------------------------------------------------------------
 
+create table tasker.slow_results (
+    task_id         uuid not null,
+    step            text not null,
+    claim_no        int not null,
+    tries           int not null default 0,
+    first_tried_at  timestamptz,
+    next_at         timestamptz not null,
+    primary key (task_id, step, claim_no)
+);
+comment on table tasker.slow_results is
+    'Results that are processed one by one, beside the queue: those that bring many instances into being, and those of a batch that took too long.';
+comment on column tasker.slow_results.tries is
+    'How often it took longer than the statement_timeout of the orchestrator, alone; first_tried_at: since when.';
+
+create table tasker.held_requests (
+    task_id    uuid primary key,
+    namespace  text not null,
+    held_no    bigint not null generated always as identity,
+    next_at    timestamptz not null
+);
+create index held_requests_in_turn on tasker.held_requests (namespace, held_no);
+comment on table tasker.held_requests is
+    'Requests for new tasks that were taken out of their queue because many waited: they are handed out in turn by namespace.';
+comment on column tasker.held_requests.next_at is
+    'Not handed out before: an orchestrator has it.';
+
 
 
 -- Part: claims, handlers, and heartbeats ----------------------------------------------------------------------
@@ -47,4 +72,6 @@ comment on column tasker.settings.max_inline_results is
 
 -- Part: installations ------------------------------------------------------------------------------------------
 
+-- Last ---------------------------------------------------------------------------------------------------------
 
+comment on table tasker.settings is 'One row: what holds for the whole engine.';

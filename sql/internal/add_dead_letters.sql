@@ -1,5 +1,7 @@
 create function tasker.add_dead_letters(p_task_ids uuid[], p_reasons text[], p_steps text[], p_details text[]) returns setof text
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    v_half int := cardinality(p_task_ids) / 2;
 begin
     -- In the order of the tasks, as two that add the same entries wait for each other. Looked for first, since the snapshot
     -- of an entry that is not added would be work for nothing.
@@ -16,6 +18,13 @@ begin
          order by i.task_id
         on conflict (task_id) where status = 'pending' and reason <> 'bad_message' do nothing
         returning reason;
+exception when lock_not_available then
+    -- Somebody adds an entry for one of these tasks and has not committed: the others have theirs, and that one is enough.
+    if v_half = 0 then
+        return;
+    end if;
+    return query select tasker.add_dead_letters(p_task_ids[:v_half], p_reasons[:v_half], p_steps[:v_half], p_details[:v_half]);
+    return query select tasker.add_dead_letters(p_task_ids[v_half + 1:], p_reasons[v_half + 1:], p_steps[v_half + 1:], p_details[v_half + 1:]);
 end
 $$;
 comment on function tasker.add_dead_letters(uuid[], text[], text[], text[]) is 'Adds an entry with a snapshot for each of the tasks that has none pending. Returns the reason of each entry added. The tasks are not touched.';

@@ -15,6 +15,8 @@ declare
     v_made_counts  int[];
     v_not_held     boolean[];
     v_msg_ids      bigint[];
+    v_wanted_tasks uuid[];
+    v_wanted_steps text[];
 begin
     enqueued := 0; held := 0;
     -- 4. Count down the children of what was satisfied. What reaches zero is ready: known from here, never searched for.
@@ -27,8 +29,14 @@ begin
       from tasker.counted_children(p_settled, p_claim, p_handlers) c;
     if claimed_tasks is not null then
         -- A claim's message is one that nobody sees before the lease has run out.
+        v_wanted_tasks := claimed_tasks; v_wanted_steps := claimed_steps;
         select array_agg(m.task_id), array_agg(m.step), array_agg(m.msg_id), array_agg(false) into claimed_tasks, claimed_steps, v_msg_ids, v_not_held
           from tasker.send_steps(claimed_tasks, claimed_steps, make_interval(secs => p_lease)) m;
+        if claimed_tasks is null then
+            -- Their queue is gone: they are as good as sent, and the safety net does it once the queue is back.
+            v_ready_tasks := v_ready_tasks || v_wanted_tasks; v_ready_steps := v_ready_steps || v_wanted_steps;
+            v_ready_held := v_ready_held || array_fill(false, array[cardinality(v_wanted_tasks)]);
+        end if;
     end if;
     if v_task_ids is not null then
         update tasker.steps c

@@ -12,6 +12,7 @@ begin
          cross join lateral (select t.namespace from tasker.tasks t where t.task_id = i.task_id offset 0) t
          group by t.namespace order by t.namespace
     loop
+        continue when not tasker.has_queue(tasker.worker_queue(v_namespace));
         perform pgmq.delete(tasker.worker_queue(v_namespace), v_msg_ids);
     end loop;
 end

@@ -8,6 +8,9 @@ begin
     end if;
     -- pgmq's own types are kept out of our views, so that pgmq can be upgraded under them.
     return query select m.queue_name::text, m.queue_length, m.queue_visible_length, m.oldest_msg_age_sec, m.total_messages from pgmq.metrics(p_queue) m;
+exception when undefined_table or undefined_column or undefined_function or insufficient_privilege or wrong_object_type then
+    -- Nor must one whose table is no queue any more, or belongs to somebody else.
+    return;
 end
 $$;
 comment on function tasker.queue_metrics(text) is 'What pgmq says of one queue, for those who may not ask pgmq.';

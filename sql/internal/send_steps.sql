@@ -15,6 +15,8 @@ begin
          cross join lateral (select * from tasker.tasks t where t.task_id = r.task_id offset 0) t
          group by t.namespace
     loop
+        -- One that is gone stops no other namespace. The safety net sends again once it is back.
+        continue when not tasker.has_queue(tasker.worker_queue(v_namespace));
         return query
             select s.task_id, s.step, s.msg_id
               from unnest(v_task_ids, v_steps,
@@ -27,4 +29,4 @@ begin
     end loop;
 end
 $$;
-comment on function tasker.send_steps(uuid[], text[], interval) is 'Sends a reference to each step into the queue of its task''s namespace, and wakes its workers once, unless there is a delay.';
+comment on function tasker.send_steps(uuid[], text[], interval) is 'Sends a reference to each step into the queue of its task''s namespace, and wakes its workers once, unless there is a delay. Returns those that were sent: none where the queue is gone.';

@@ -3,7 +3,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 begin
     -- Not a custom setting, which any role could set, nor a table, which every call would have to read: another function,
     -- which only the schema's owner can put in place.
-    perform pg_advisory_xact_lock(hashtext('tasker.set_clock'));
+    perform from tasker.schema_info i for update;
     execute format('create or replace function tasker.clock() returns timestamptz language sql volatile as %L',
                    format('select %s + %L::interval', coalesce(quote_literal(p_frozen_at) || '::timestamptz', 'clock_timestamp()'), p_offset));
 end

@@ -1,5 +1,5 @@
 create function tasker.prune(p_max int default 1000) returns table (tasks int, dead_letters int, busy boolean)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off set lock_timeout = '1s' as $$
 declare
     v_now timestamptz := tasker.clock();
 begin

@@ -1,7 +1,7 @@
 create function tasker.ended_tasks(p_max int)
 returns table (task_id uuid, namespace text, name text, version text, state tasker.task_state, correlation_id uuid, traceparent text, error text,
                created_at timestamptz, started_at timestamptz, finalizing_at timestamptz, completed_at timestamptz, resumed_at timestamptz)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off set lock_timeout = '1s' as $$
 declare
     v_now       timestamptz := tasker.clock();
     -- Commits become visible later than the times they carry.
@@ -17,6 +17,8 @@ begin
     if not found then
         return;
     end if;
+    -- The clock has gone back: from now on.
+    v_from := least(v_from, v_now);
     v_after := coalesce(v_after, '00000000-0000-0000-0000-000000000000');
     select array_agg(e.task_id order by e.completed_at, e.task_id) into v_task_ids
       from (select o.* from tasker.templates v

@@ -1,19 +1,37 @@
 create function tasker.finalize_tasks(p_max int, p_orchestrator_id uuid default null) returns table (resent int)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
+set lock_timeout = '100ms' as $$
 declare
-    v_now  timestamptz := tasker.clock();
+    v_now    timestamptz := tasker.clock();
+    v_net    text;
+    v_sent   int;
+    v_error  text;
 begin
     perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
+    resent := 0;
     -- Asking a queue for its oldest message counts its messages, so it is asked only when something stands still.
-    if not exists (select from tasker.tasks t where t.completed_at is null and t.updated_at < v_now - interval '1 minute'
-                      and (t.state = 'pending' or t.active > 0)) then
-        resent := 0;
-        return next;
-        return;
+    if exists (select from tasker.tasks t where t.completed_at is null and t.updated_at < v_now - interval '1 minute'
+                  and (t.state = 'pending' or t.active > 0)) then
+        -- What keeps one net from its work keeps the others from nothing.
+        foreach v_net in array array['resend_requests', 'resend_steps', 'resend_results'] loop
+            begin
+                execute format('select tasker.%I($1, $2)', v_net) into v_sent using p_max, v_now;
+                resent := resent + v_sent;
+            exception when others then
+                if not tasker.may_divide(sqlstate, sqlerrm) then
+                    raise;
+                end if;
+                v_error := format('%s: %s', v_net, sqlerrm);
+            end;
+        end loop;
+        if resent = 0 and v_error is not null then
+            raise exception 'the search for lost messages failed: %', v_error;
+        end if;
     end if;
-    resent := tasker.resend_requests(p_max, v_now) + tasker.resend_steps(p_max, v_now) + tasker.resend_results(p_max, v_now);
     return next;
 end
 $$;
-comment on function tasker.finalize_tasks(int, uuid) is 'The sweep for what no message announces. Now: tasks and steps whose message is gone get a new one. Bounded, and skips what is locked.';
+comment on function tasker.finalize_tasks(int, uuid) is
+    'The sweep for what no message announces: tasks and steps whose message is gone get a new one. Bounded, and skips what is locked.';

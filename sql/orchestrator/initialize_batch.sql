@@ -5,6 +5,7 @@ declare
     v_now        timestamptz := tasker.clock();
     v_msg_ids    bigint[];
     v_task_ids   uuid[];
+    v_free       uuid[];
     v_errors     jsonb[];
     v_templates  uuid[];
     v_ready_tasks uuid[];
@@ -15,12 +16,13 @@ declare
 begin
     select array_agg((e.v ->> 'msg_id')::bigint), array_agg((e.v ->> 'task_id')::uuid) into v_msg_ids, v_task_ids
       from jsonb_array_elements(p_verdicts) e(v);
-    -- Locked in one statement, read in the next. Those begun by someone else drop out.
-    perform 1 from tasker.tasks t where t.task_id = any (v_task_ids) order by t.task_id for no key update;
+    -- Locked in one statement, read in the next. Those begun by someone else drop out; those that somebody holds come again.
+    v_free := tasker.lock_free_tasks(v_task_ids, true);
+    v_msg_ids := tasker.postpone_requests(v_msg_ids, v_task_ids, v_free, v_now);
     select array_agg(t.task_id), array_agg(t.template_id), array_agg(r.error) into v_task_ids, v_templates, v_errors
       from (select distinct on (1) (e.v ->> 'task_id')::uuid as task_id, nullif(e.v -> 'error', 'null') as error from jsonb_array_elements(p_verdicts) e(v)) r
      cross join lateral (select * from tasker.tasks t where t.task_id = r.task_id offset 0) t
-     where t.state = 'pending';
+     where t.state = 'pending' and t.task_id = any (v_free);
     with made as (
         insert into tasker.steps (task_id, name, template_step, decides, state, waiting_on, max_attempts, available_at, enqueued_at, updated_at, created_at)
         select r.task_id, p.name, p.name, p.type in ('decision', 'batchable'),
@@ -61,11 +63,13 @@ begin
         perform tasker.hold_steps(v_held_tasks, v_held_steps);
     end if;
     perform tasker.send_steps(v_ready_tasks, v_ready_steps);
-    perform pgmq.delete('orchestration_task_requests', v_msg_ids);
+    if v_msg_ids <> '{}' then
+        perform pgmq.delete('orchestration_task_requests', v_msg_ids);
+    end if;
     enqueued := coalesce(cardinality(v_ready_tasks), 0);
     -- What is held may have its turn at once.
     next_due_ms := case when v_held_tasks is not null then 0 else tasker.ms_until(v_due) end;
     return next;
 end
 $$;
-comment on function tasker.initialize_batch(jsonb) is 'The work of initialize_tasks for one batch, all or nothing.';
+comment on function tasker.initialize_batch(jsonb) is 'The work of initialize_tasks for one batch, all or nothing but for tasks that somebody holds: their requests come again in a moment.';

@@ -1,4 +1,9 @@
-create function tasker.process_results_batch(p_msg_ids bigint[], p_messages jsonb[])
+create function tasker.process_results_batch(
+    p_msg_ids   bigint[],
+    p_messages  jsonb[],
+    p_wait      boolean default true,
+    p_large     boolean default true
+)
 returns table (enqueued int, finished int, next_due_ms bigint, retried int, failed int, expired int)
 -- The phases and their order: docs/decisions.md, "A results batch". Arrays carry rows from one phase to the next.
 language plpgsql volatile as $$
@@ -14,15 +19,31 @@ declare
     v_dead_steps   text[];
     v_details      text[];
     v_stopped      uuid[];
+    v_free         uuid[];
 begin
     -- 1. Read the messages.
     select tasker.to_uuids(array_agg(m.message ->> 'task_id')), array_agg(m.message ->> 'step'), tasker.to_ints(array_agg(m.message ->> 'claim_no'))
       into v_task_ids, v_steps, v_claim_nos
       from unnest(p_messages) m(message);
     -- 2. Lock the tasks, in order. Everything about a task is decided under its lock.
-    perform 1 from tasker.tasks t where t.task_id = any (v_task_ids) order by t.task_id for no key update;
+    if p_wait then
+        perform 1 from tasker.tasks t where t.task_id = any (v_task_ids) order by t.task_id for no key update;
+    else
+        v_free := tasker.lock_free_tasks(v_task_ids, true);
+        if exists (select from tasker.tasks t where t.task_id = any (v_task_ids) and t.task_id <> all (coalesce(v_free, '{}'))) then
+            -- What somebody holds comes again.
+            select array_agg(m.msg_id), array_agg(m.message), array_agg(m.task_id), array_agg(m.step), array_agg(m.claim_no)
+              into p_msg_ids, p_messages, v_task_ids, v_steps, v_claim_nos
+              from unnest(p_msg_ids, p_messages, v_task_ids, v_steps, v_claim_nos) m(msg_id, message, task_id, step, claim_no)
+             where m.task_id = any (v_free)
+                or not tasker.postpone_result(m.message, m.task_id, m.step, v_now);
+        end if;
+    end if;
     -- 3. Settle the steps.
     v_settled := tasker.settle_steps(v_task_ids, v_steps, v_claim_nos, v_now);
+    if not p_large and tasker.has_large_result(v_settled) then
+        raise exception 'a result of this batch is to be processed alone' using errcode = 'program_limit_exceeded';
+    end if;
     -- What settled nothing is a repetition, or outdated, or no result: the last goes to the dead letters.
     if cardinality(v_settled) is distinct from cardinality(p_msg_ids) then
         perform tasker.dead_letter('orchestration_step_results', m.msg_id, m.message, 'a result must be {"task_id","step","claim_no"} of a known step')
@@ -61,4 +82,4 @@ begin
     return next;
 end
 $$;
-comment on function tasker.process_results_batch(bigint[], jsonb[]) is 'The work of process_step_results for one batch, all or nothing. expired: of the failed, those whose last lease ran out.';
+comment on function tasker.process_results_batch(bigint[], jsonb[], boolean, boolean) is 'The work of process_step_results for one batch, all or nothing. p_wait: for tasks that somebody holds, else their messages come again later; p_large: also a result that is to be processed alone, else such a batch is refused (54000). expired: of the failed, those whose last lease ran out.';

@@ -7,6 +7,7 @@ begin
     with lost as materialized (
         select t.task_id from tasker.tasks t
          where t.completed_at is null and t.state = 'pending' and t.updated_at < least(v_oldest, p_now - interval '1 minute')
+           and not exists (select from tasker.held_requests h where h.task_id = t.task_id)
          limit p_max for no key update skip locked
     ), touched as (
         update tasker.tasks t set updated_at = p_now from lost l where t.task_id = l.task_id returning t.task_id

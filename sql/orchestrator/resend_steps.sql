@@ -9,7 +9,10 @@ begin
     -- A step that is in progress has its message until its result is stored, so it is looked for here too. Looked for first,
     -- then locked: few are lost, and many may be running.
     with queues as materialized (
-        select n.namespace, least(tasker.oldest_message(tasker.worker_queue(n.namespace)), p_now - interval '1 minute') as oldest from tasker.namespaces n
+        -- Null where the queue is gone: nothing can be sent there.
+        select n.namespace, case when o.at < p_now - interval '1 minute' then o.at when o.at is not null then p_now - interval '1 minute' end as oldest
+          from tasker.namespaces n
+         cross join lateral (select tasker.oldest_message(tasker.worker_queue(n.namespace)) as at offset 0) o
     )
     select array_agg(l.task_id), array_agg(l.oldest) into v_task_ids, v_oldest
       from (select t.task_id, q.oldest from tasker.tasks t join queues q on q.namespace = t.namespace

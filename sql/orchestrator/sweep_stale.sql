@@ -1,5 +1,5 @@
 create function tasker.sweep_stale(p_max int) returns table (staleness_timeout int, worker_unavailable int, more boolean)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off set lock_timeout = '100ms' as $$
 declare
     v_now       timestamptz := tasker.clock();
     v_after     uuid;

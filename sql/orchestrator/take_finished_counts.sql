@@ -1,6 +1,6 @@
 create function tasker.take_finished_counts(p_bounds float8[])
 returns table (namespace text, template text, state text, bucket int, tasks bigint, seconds float8)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set lock_timeout = '1s' as $$
 declare
     -- What commits later with an earlier time would be missed.
     v_until  timestamptz := tasker.clock() - interval '10 s';

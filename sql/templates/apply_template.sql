@@ -1,5 +1,6 @@
 create function tasker.apply_template(p_definition jsonb) returns table (template_id uuid, created boolean)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
+set lock_timeout = '10s' as $$
 declare
     v_namespace  text := p_definition ->> 'namespace';
     v_name       text := p_definition ->> 'name';
@@ -15,15 +16,15 @@ begin
             using errcode = 'TK010', detail = array_to_string(v_problems, E'\n'),
                   hint = 'select * from tasker.validate_template(…) lists every problem.';
     end if;
-    -- One applier at a time: it may create a namespace and its queue.
-    perform pg_advisory_xact_lock(hashtextextended('tasker.apply_template', 0));
+    -- One applier at a time in a namespace, by its row: a lock that anybody could take would let anybody stop this.
+    insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.clock()) on conflict do nothing;
+    perform from tasker.namespaces n where n.namespace = v_namespace for no key update;
     select t.template_id, t.content_hash into v_known
       from tasker.templates t where t.namespace = v_namespace and t.name = v_name and t.version = v_version;
     if v_known.content_hash <> v_hash then
         raise exception 'version % of template %.% is already applied with other content', v_version, v_namespace, v_name
             using errcode = 'TK011', hint = 'A version never changes once applied: give the changed template a new version.';
     end if;
-    insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.clock()) on conflict do nothing;
     if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.worker_queue(v_namespace)) then
         perform pgmq.create(tasker.worker_queue(v_namespace));
     end if;
@@ -40,6 +41,9 @@ begin
         return;
     end if;
     return query select tasker.insert_template(p_definition, v_hash), true;
+exception when lock_not_available then
+    raise exception 'namespace % is held by another transaction, which may be applying a template', v_namespace
+        using errcode = 'TK012', hint = 'Try again in a moment. pg_stat_activity shows transactions that stay open.';
 end
 $$;
-comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again makes it the version applied last, and a queue that is gone anew. Errors: TK010 not valid, TK011 the version exists with other content.';
+comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again makes it the version applied last, and a queue that is gone anew. Errors: TK010 not valid, TK011 the version exists with other content, TK012 another transaction holds the namespace for over ten seconds.';

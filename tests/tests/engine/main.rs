@@ -28,6 +28,7 @@ mod foundations;
 mod hot_updates;
 mod http_client;
 mod invariants;
+mod isolation;
 mod lists;
 mod lock_order;
 mod locks;

@@ -48,6 +48,8 @@ const ORCHESTRATOR: &[&str] = &[
     "template_input_schema",
     "initialize_tasks",
     "process_step_results",
+    "process_slow_result",
+    "set_aside",
     "enqueue_ready_steps",
     "finalize_tasks",
     "sweep_stale",

@@ -48,6 +48,8 @@ fn no_sql_function_has_more_than_70_lines() {
     let long = files(&[".sql"])
         .into_iter()
         .filter(|(path, text)| path.starts_with(root().join("sql")) && text.lines().count() > 75)
+        // A list: one grant a line.
+        .filter(|(path, _)| !path.ends_with("grants.sql"))
         .map(|(path, text)| format!("{}: {}", path.display(), text.lines().count()))
         .collect();
     assert_none("one object a file, under 70 lines", long);
