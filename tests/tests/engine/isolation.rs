@@ -30,8 +30,11 @@ async fn enqueue_other(e: &Engine) -> Uuid {
 
 /// Starts what one call takes, those to be checked too; returns how many, and the bytes that were handed out.
 async fn start_batch(e: &Engine, max: i32) -> (i32, usize) {
-    let (taken, to_check): (i32, Value) =
-        query_as("select taken, to_check from tasker.start_tasks($1)").bind(max).fetch_one(e.pool()).await.unwrap();
+    let (taken, to_check): (i32, Value) = query_as("select taken, to_check from tasker.start_tasks($1)")
+        .bind(max)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     let verdicts: Vec<Value> = to_check.as_array().unwrap().iter().map(verdict).collect();
     query("select tasker.initialize_tasks($1)").bind(json!(verdicts)).execute(e.pool()).await.unwrap();
     let bytes = to_check.as_array().unwrap().iter().map(|r| r["context"].as_str().unwrap().len()).sum();
@@ -65,8 +68,13 @@ async fn at_once(e: &Engine, sql: &str) {
 async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
     let e = two_namespaces().await;
     // 60 of 600,000 characters, which are stored in a hundredth; 30 of 2.6 MB, which are stored in 300 bytes.
-    for (times, document) in [(60, "to_jsonb(repeat('x', 600000))"), (30, "to_jsonb(array(select 1e131071 from generate_series(1, 20)))")] {
-        let sql = format!("select count(tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', {document}))) from generate_series(1, {times})");
+    for (times, document) in [
+        (60, "to_jsonb(repeat('x', 600000))"),
+        (30, "to_jsonb(array(select 1e131071 from generate_series(1, 20)))"),
+    ] {
+        let sql = format!(
+            "select count(tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', {document}))) from generate_series(1, {times})"
+        );
         query(AssertSqlSafe(sql)).execute(e.pool()).await.unwrap();
     }
     let last = enqueue_other(&e).await;
@@ -78,7 +86,11 @@ async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
         taken += now;
         calls += 1;
         if calls == 3 {
-            assert_eq!(e.task_state(last).await, "steps_in_process", "the other namespace does not wait for all of them");
+            assert_eq!(
+                e.task_state(last).await,
+                "steps_in_process",
+                "the other namespace does not wait for all of them"
+            );
         }
         assert!(calls < 30, "{taken} of 91 after {calls} calls");
     }
@@ -90,7 +102,10 @@ async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
 #[tokio::test]
 async fn a_namespace_with_very_many_requests_delays_no_other() {
     let e = two_namespaces().await;
-    query("select count(tasker.enqueue_task('test', 'flow')) from generate_series(1, 3000)").execute(e.pool()).await.unwrap();
+    query("select count(tasker.enqueue_task('test', 'flow')) from generate_series(1, 3000)")
+        .execute(e.pool())
+        .await
+        .unwrap();
     let mut others = Vec::new();
     for _ in 0..5 {
         others.push(enqueue_other(&e).await);
@@ -103,7 +118,8 @@ async fn a_namespace_with_very_many_requests_delays_no_other() {
     }
     assert!(count(&e, "select count(*) from tasker.tasks where state = 'pending'").await > 2_500);
     // People see them, and the safety net takes none of them for lost.
-    let held: i64 = count(&e, "select held from tasker.queue_overview where queue = 'orchestration_task_requests'").await;
+    let held: i64 =
+        count(&e, "select held from tasker.queue_overview where queue = 'orchestration_task_requests'").await;
     assert!(held > 2_500, "{held}");
     e.clock(300).await;
     assert_eq!(count(&e, "select tasker.resend_requests(100, tasker.now())::bigint").await, 0);
@@ -219,8 +235,10 @@ async fn with_a_culprit(sqlstate: &str) -> (Engine, Uuid) {
             e.succeed(&claim, json!(1)).await;
         }
     }
-    let refuse = format!("if 'bad' = any (p_steps) and not exists (select from tasker.steps s where s.task_id = any (p_task_ids) and s.name = 'bad' and s.error is not null) \
-                          then raise exception 'too much' using errcode = '{sqlstate}'; end if; with moved as (");
+    let refuse = format!(
+        "if 'bad' = any (p_steps) and not exists (select from tasker.steps s where s.task_id = any (p_task_ids) and s.name = 'bad' and s.error is not null) \
+                          then raise exception 'too much' using errcode = '{sqlstate}'; end if; with moved as ("
+    );
     break_function(e.pool(), "settle_steps", "with moved as (", &refuse).await;
     assert_eq!(e.process().await.0, 3);
     assert_eq!(e.step_state(id, "c").await, "enqueued", "the rest of the batch goes on");
@@ -232,7 +250,8 @@ async fn with_a_culprit(sqlstate: &str) -> (Engine, Uuid) {
 async fn a_batch_of_results_that_is_too_large_is_halved_down_to_the_culprit_which_fails_by_name() {
     let (e, id) = with_a_culprit("54000").await;
     assert_eq!(e.step_state(id, "bad").await, "error");
-    let code = e.text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'bad'", id).await;
+    let code =
+        e.text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'bad'", id).await;
     assert_eq!(code, "result_too_large");
 }
 
@@ -240,7 +259,10 @@ async fn a_batch_of_results_that_is_too_large_is_halved_down_to_the_culprit_whic
 async fn a_result_that_became_a_dead_letter_is_not_sent_again_and_again() {
     let (e, id) = with_a_culprit("22012").await;
     assert_eq!(e.step_state(id, "bad").await, "enqueued_for_orchestration");
-    assert_eq!(count(&e, "select count(*) from tasker.dlq_entries where queue = 'orchestration_step_results'").await, 1);
+    assert_eq!(
+        count(&e, "select count(*) from tasker.dlq_entries where queue = 'orchestration_step_results'").await,
+        1
+    );
     e.clock(300).await;
     assert_eq!(count(&e, "select tasker.resend_results(100, tasker.now())::bigint").await, 0);
 }
@@ -261,19 +283,28 @@ async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch
     e.initialize().await;
     let states = [e.task_state(ids[0]).await, e.task_state(ids[1]).await, e.task_state(ids[2]).await];
     assert_eq!(states, ["steps_in_process", "error", "steps_in_process"]);
-    assert_eq!(e.text("select error ->> 'code' from tasker.tasks where task_id = $1", ids[1]).await, "not_startable");
+    assert_eq!(
+        e.text("select error ->> 'code' from tasker.tasks where task_id = $1", ids[1]).await,
+        "not_startable"
+    );
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
 }
 
 /// A task with a batch of so many instances whose cursors are stored, and another task with a result.
 async fn with_a_large_batch(instances: usize) -> (Engine, Uuid, Uuid) {
     let e = Engine::new().await;
-    e.apply(growing_flow(&[("split", "batchable", &[]), ("work", "batch_worker", &["split"]), ("sum", "deferred", &["work"])])).await;
+    e.apply(growing_flow(&[
+        ("split", "batchable", &[]),
+        ("work", "batch_worker", &["split"]),
+        ("sum", "deferred", &["work"]),
+    ]))
+    .await;
     let large = e.start().await;
     let mut chain = flow(&[("a", &[]), ("b", &["a"])]);
     chain["name"] = json!("chain");
     e.apply(chain).await;
-    let small: Uuid = query_scalar("select tasker.enqueue_task('test', 'chain')").fetch_one(e.pool()).await.unwrap();
+    let small: Uuid =
+        query_scalar("select tasker.enqueue_task('test', 'chain')").fetch_one(e.pool()).await.unwrap();
     e.initialize().await;
     let claims = e.claim(10).await;
     e.split(&pick(&claims, "split"), (0..instances).map(|n| json!(n)).collect()).await;
@@ -288,9 +319,16 @@ async fn a_result_that_makes_many_instances_is_processed_beside_the_others() {
     let (e, large, small) = with_a_large_batch(1_500).await;
     query("select tasker.process_step_results(100, null, false)").execute(e.pool()).await.unwrap();
     assert_eq!(e.step_state(small, "b").await, "enqueued");
-    assert_eq!((e.step_state(large, "split").await.as_str(), count(&e, SLOW).await), ("enqueued_for_orchestration", 1));
+    assert_eq!(
+        (e.step_state(large, "split").await.as_str(), count(&e, SLOW).await),
+        ("enqueued_for_orchestration", 1)
+    );
     e.clock(300).await;
-    assert_eq!(count(&e, "select tasker.resend_results(100, tasker.now())::bigint").await, 0, "it is not lost");
+    assert_eq!(
+        count(&e, "select tasker.resend_results(100, tasker.now())::bigint").await,
+        0,
+        "it is not lost"
+    );
     assert_eq!(count(&e, "select processed::bigint from tasker.process_slow_result()").await, 1);
     assert_eq!(e.step_state(large, "work_1500").await, "enqueued");
     assert_eq!((count(&e, SLOW).await, e.depth("orchestration_step_results").await), (0, 0));
@@ -324,7 +362,9 @@ async fn a_result_that_takes_too_long_fails_after_three_tries_over_a_minute_in_w
     assert_eq!(e.step_state(small, "b").await, "enqueued");
     assert_eq!(tried.iter().sum::<i32>(), 3, "{tried:?}");
     assert_eq!(e.step_state(large, "split").await, "error");
-    let code = e.text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'split'", large).await;
+    let code = e
+        .text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'split'", large)
+        .await;
     assert_eq!(code, "result_takes_too_long");
 }
 
@@ -333,11 +373,20 @@ async fn a_call_that_an_operator_cancels_fails_no_result() {
     let (e, large, _) = with_a_large_batch(10).await;
     query("select tasker.set_aside(100)").execute(e.pool()).await.unwrap();
     query("delete from tasker.slow_results where step = 'a'").execute(e.pool()).await.unwrap();
-    break_function(e.pool(), "create_steps", "with nodes as materialized (", "perform pg_sleep(60); with nodes as materialized (").await;
+    break_function(
+        e.pool(),
+        "create_steps",
+        "with nodes as materialized (",
+        "perform pg_sleep(60); with nodes as materialized (",
+    )
+    .await;
     let mut c = e.pool().acquire().await.unwrap();
     query("set statement_timeout = '50s'").execute(&mut *c).await.unwrap();
     let pid: i32 = query_scalar("select pg_backend_pid()").fetch_one(&mut *c).await.unwrap();
-    let call = tokio::spawn(async move { query("select tasker.process_slow_result(null, true)").execute(&mut *c).await });
+    let call =
+        tokio::spawn(
+            async move { query("select tasker.process_slow_result(null, true)").execute(&mut *c).await },
+        );
     eventually("the call to sleep", SOON, async || {
         count(&e, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'").await > 0
     })
