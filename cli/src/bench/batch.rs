@@ -5,9 +5,10 @@
 use super::{
     BenchArgs, BenchError, COMING_UP,
     batch_report::Report,
+    cpu::Cpu,
     processes::Processes,
     progress,
-    run::{Bench, LOOK},
+    run::{Bench, LOOK, Used},
     workflow::Workflow,
 };
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use uuid::Uuid;
 /// Instances of the tasks that are measured.
 pub const INSTANCES: [u32; 3] = [1_000, 10_000, 50_000];
 /// Instances of the task that is not measured.
-const WARM_UP: u32 = 500;
+pub const WARM_UP: u32 = 500;
 
 /// What one task with a batch has shown.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,10 @@ pub struct Figures {
     pub task_ms: f64,
     /// How often the convergence was run.
     pub convergences: i64,
+    /// Bytes of write-ahead log by instance.
+    pub wal_bytes: f64,
+    /// CPU seconds by instance.
+    pub cpu: Cpu,
 }
 
 /// One run: the linear benchmark's steps a second, and the figures for each number of instances.
@@ -105,7 +110,12 @@ pub async fn measure(
 }
 
 /// Runs one task with so many instances.
-async fn batch(bench: &Bench<'_>, instances: u32, processes: &mut Processes) -> Result<Figures, BenchError> {
+pub async fn batch(
+    bench: &Bench<'_>,
+    instances: u32,
+    processes: &mut Processes,
+) -> Result<Figures, BenchError> {
+    let before = Used::now(bench.pool, processes).await?;
     let mut connection = bench.pool.acquire().await?;
     let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task($1, $2, $3)")
         .bind(bench.namespace)
@@ -114,6 +124,7 @@ async fn batch(bench: &Bench<'_>, instances: u32, processes: &mut Processes) -> 
         .fetch_one(&mut *connection)
         .await?;
     bench.wait_for(&[id], LOOK, &mut connection, processes).await?;
+    let (wal_bytes, cpu) = before.until_now(bench.pool, processes).await?;
     let (complete, created_ms, run_seconds, task_ms, convergences): (i64, f64, f64, f64, i64) = sqlx::query_as(
         "with i as materialized (
              select count(*) filter (where state = 'complete') as complete, min(started_at) as first, max(completed_at) as last
@@ -132,7 +143,15 @@ async fn batch(bench: &Bench<'_>, instances: u32, processes: &mut Processes) -> 
     if complete != i64::from(instances) {
         return Err(format!("task {id} is complete with {complete} of {instances} instances").into());
     }
-    Ok(Figures { created_ms, steps_per_second: f64::from(instances) / run_seconds, task_ms, convergences })
+    let instances = f64::from(instances);
+    Ok(Figures {
+        created_ms,
+        steps_per_second: instances / run_seconds,
+        task_ms,
+        convergences,
+        wal_bytes: wal_bytes / instances,
+        cpu: cpu.since(&Cpu::NOTHING, instances),
+    })
 }
 
 #[cfg(test)]

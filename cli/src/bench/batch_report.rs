@@ -45,6 +45,8 @@ struct Batch {
     linear_ratio: f64,
     task_ms: f64,
     task_us_per_instance: f64,
+    wal_bytes_per_step: f64,
+    cpu_seconds_per_step: Option<f64>,
     /// Of all runs the one furthest from 1.
     convergence_runs: i64,
 }
@@ -63,6 +65,7 @@ impl Report {
                 median(runs.iter().map(|run| figure(&run.batches[n], run.linear)).collect())
             };
             let each = |ms: f64| ms * 1000.0 / f64::from(instances);
+            let cpu = runs.iter().map(|run| run.batches[n].cpu.total()).collect::<Option<Vec<_>>>();
             let (created_ms, task_ms) = (of(&|f, _| f.created_ms), of(&|f, _| f.task_ms));
             let convergences = runs.iter().map(|run| run.batches[n].convergences);
             Batch {
@@ -73,6 +76,8 @@ impl Report {
                 linear_ratio: of(&|f, linear| f.steps_per_second / linear),
                 task_ms,
                 task_us_per_instance: each(task_ms),
+                wal_bytes_per_step: of(&|f, _| f.wal_bytes),
+                cpu_seconds_per_step: cpu.map(median),
                 convergence_runs: convergences.max_by_key(|runs| (runs - 1).abs()).unwrap_or_default(),
             }
         };
@@ -116,6 +121,7 @@ impl Report {
         row("steps/s", "of the instances, from that claim to the last completion".to_owned());
         row("of linear", format!("the target is {TARGET:.2}"));
         row("task", "from enqueueing it to its completion".to_owned());
+        row("CPU", "of PostgreSQL, the orchestrator, and the workers".to_owned());
         format!("{}\n\n{}", head.render(), self.table(look))
     }
 
@@ -128,6 +134,8 @@ impl Report {
             "OF LINEAR",
             "TASK, s",
             "µs EACH",
+            "WAL/STEP",
+            "CPU µs/STEP",
             "CONVERGENCE",
         ];
         let mut table = Table::new(look, &headings);
@@ -140,6 +148,8 @@ impl Report {
                 format!("{:.2}", batch.linear_ratio),
                 format!("{:.2}", batch.task_ms / 1000.0),
                 format!("{:.0}", batch.task_us_per_instance),
+                format!("{:.0}", batch.wal_bytes_per_step),
+                batch.cpu_seconds_per_step.map_or("?".to_owned(), |seconds| format!("{:.0}", seconds * 1e6)),
                 match batch.convergence_runs {
                     1 => "once".to_owned(),
                     n => format!("{n} times"),
@@ -153,7 +163,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::batch::INSTANCES;
+    use crate::bench::{batch::INSTANCES, cpu::Cpu};
     use clap::Parser;
 
     #[derive(Parser)]
@@ -163,7 +173,9 @@ mod tests {
     }
 
     fn run(linear: f64, created_ms: f64, steps_per_second: f64, convergences: i64) -> Run {
-        let figures = Figures { created_ms, steps_per_second, task_ms: 2_000.0, convergences };
+        let cpu = Cpu { postgresql: Some(1e-4), orchestrator: Some(2e-5), workers: Some(3e-5) };
+        let (task_ms, wal_bytes) = (2_000.0, 4_500.0);
+        let figures = Figures { created_ms, steps_per_second, task_ms, convergences, wal_bytes, cpu };
         Run { linear, batches: vec![figures] }
     }
 
@@ -180,7 +192,11 @@ mod tests {
         let text = report.render(Look::PLAIN);
         assert!(text.contains("linear, steps/s  8000 (2500 tasks x 4 steps, in the same runs)"), "{text}");
         let line = text.lines().last().unwrap().split_whitespace().collect::<Vec<_>>();
-        assert_eq!(line, ["10,000", "500.0", "50.0", "4500", "0.80", "2.00", "200", "once"], "{text}");
+        assert_eq!(
+            line,
+            ["10,000", "500.0", "50.0", "4500", "0.80", "2.00", "200", "4500", "150", "once"],
+            "{text}"
+        );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!((&json["batches"][0]["instances"], &json["target_ratio"]), (&10_000.into(), &0.7.into()));
     }

@@ -1,8 +1,11 @@
 //! `tasker bench`: the measuring instrument. Starts an orchestrator and workers as processes of their own,
 //! runs no-op tasks through them, and reports medians next to the floor that raw pgmq sets on the same machine.
 
+mod against;
 mod batch;
 mod batch_report;
+mod comparison;
+mod cpu;
 mod events;
 mod floor;
 mod processes;
@@ -17,6 +20,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use std::{
     io::IsTerminal,
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio_util::sync::CancellationToken;
@@ -48,7 +52,10 @@ pub struct BenchArgs {
     /// Steps a worker runs at once.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub concurrency: u32,
-    /// Runs; each figure is the median [default: 5, with --workflow batch 3].
+    /// Another build of tasker: it and this one are measured by turns, each on a database of its own.
+    #[arg(long, value_name = "BINARY")]
+    pub against: Option<PathBuf>,
+    /// Runs; each figure is the median [default: 5, with --workflow batch 3, with --against 10].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: Option<u16>,
     /// With --workflow batch: a task with each of these numbers of instances [default: 1000,10000,50000].
@@ -79,7 +86,11 @@ impl BenchArgs {
     }
 
     fn run_count(&self) -> u16 {
-        self.runs.unwrap_or(if self.workflow == workflow::Workflow::Batch { 3 } else { 5 })
+        self.runs.unwrap_or(match (&self.against, self.workflow) {
+            (Some(_), _) => 10,
+            (None, workflow::Workflow::Batch) => 3,
+            (None, _) => 5,
+        })
     }
 
     /// The numbers of instances of a batch.
@@ -100,6 +111,8 @@ pub enum Report {
     Tasks(report::Report),
     /// Tasks with a batch.
     Batch(batch_report::Report),
+    /// Two builds.
+    Against(comparison::Report),
 }
 
 impl Report {
@@ -108,6 +121,7 @@ impl Report {
         match self {
             Self::Tasks(report) => report.render(look),
             Self::Batch(report) => report.render(look),
+            Self::Against(report) => report.render(look),
         }
     }
 }
@@ -118,13 +132,16 @@ impl Report {
 /// The database cannot be reached or lacks the schema, a child process ends, tasks do not finish, or `shutdown` came.
 pub async fn run(args: &BenchArgs, url: &str, shutdown: &CancellationToken) -> Result<Report, BenchError> {
     let pool = tasker_core::db::connect(&tasker_core::db::DbOptions::new(url, "tasker bench")).await?;
-    tasker_core::schema::check(&pool).await?;
+    if args.against.is_none() {
+        tasker_core::schema::check(&pool).await?;
+    }
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
     let namespace = format!("bench_{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     // Dropped by ctrl-c, it kills its processes.
     let measured = shutdown.run_until_cancelled(prepare_and_measure(args, &pool, &namespace, url)).await;
     let measured = measured.unwrap_or_else(|| Err("interrupted".into()));
     let cleaned = match args.workflow {
+        _ if args.against.is_some() => against::clean(&pool, &namespace).await,
         workflow::Workflow::Batch => batch::clean(&pool, &namespace).await,
         _ if args.events => events::clean(&pool, &namespace).await,
         _ => Ok(()),
@@ -145,6 +162,9 @@ async fn prepare_and_measure(
     namespace: &str,
     url: &str,
 ) -> Result<Report, BenchError> {
+    if let Some(other) = &args.against {
+        return against::builds(args, other, pool, namespace, url).await.map(Report::Against);
+    }
     if args.workflow == workflow::Workflow::Batch {
         batch::prepare(pool, namespace).await?;
         apply(pool, workflow::Workflow::Linear.definition(namespace)).await?;
@@ -169,7 +189,13 @@ async fn start_and_measure(
     namespace: &str,
     url: &str,
 ) -> Result<Report, BenchError> {
-    let mut processes = processes::Processes::start(url, namespace, args.workers, args.concurrency)?;
+    let mut processes = processes::Processes::start(
+        &std::env::current_exe()?,
+        url,
+        namespace,
+        args.workers,
+        args.concurrency,
+    )?;
     let report = match args.workflow {
         workflow::Workflow::Batch => {
             batch::measure(args, pool, namespace, &mut processes).await.map(Report::Batch)

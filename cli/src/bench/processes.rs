@@ -1,9 +1,13 @@
-//! The orchestrator and the workers of a benchmark, as child processes of this same program.
+//! The orchestrator and the workers of a benchmark, as child processes.
 
-use super::BenchError;
+use super::{
+    BenchError,
+    cpu::{self, Cpu, Snapshot},
+};
 use serde::Serialize;
 use sqlx::PgPool;
 use std::{
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -12,6 +16,8 @@ use tokio::process::{Child, Command};
 /// The children. Dropped, they are killed.
 pub struct Processes {
     children: Vec<(&'static str, Child)>,
+    /// The server's first process, where it is on this host.
+    server: Option<u32>,
 }
 
 /// The most memory a process has held, in bytes.
@@ -24,15 +30,22 @@ pub struct PeakRss {
 }
 
 impl Processes {
-    /// Starts one orchestrator and `workers` workers.
-    pub fn start(url: &str, namespace: &str, workers: u16, concurrency: u32) -> Result<Self, BenchError> {
-        let mut children = vec![("orchestrator", spawn(url, &["orchestrator"])?)];
+    /// Starts one orchestrator and `workers` workers of this program, by options that every version has.
+    pub fn start(
+        program: &Path,
+        url: &str,
+        namespace: &str,
+        workers: u16,
+        concurrency: u32,
+    ) -> Result<Self, BenchError> {
+        let start = |args: &[&str]| Ok::<_, BenchError>(command(program, url, args).spawn()?);
+        let mut children = vec![("orchestrator", start(&["orchestrator"])?)];
         let concurrency = concurrency.to_string();
         for _ in 0..workers {
             let args = ["worker", "--namespace", namespace, "--concurrency", &concurrency];
-            children.push(("worker", spawn(url, &args)?));
+            children.push(("worker", start(&args)?));
         }
-        Ok(Self { children })
+        Ok(Self { children, server: None })
     }
 
     /// Waits until every worker has been heard of.
@@ -52,6 +65,7 @@ impl Processes {
                     .fetch_one(pool)
                     .await?;
             if seen >= workers {
+                self.server = cpu::server(pool).await;
                 return Ok(());
             }
             if started.elapsed() > at_most {
@@ -80,6 +94,17 @@ impl Processes {
             .collect()
     }
 
+    /// The CPU time used until now.
+    pub fn cpu(&self) -> Cpu {
+        let now = Snapshot::take();
+        let of = |name: &str| {
+            let named = self.children.iter().filter(|(child, _)| *child == name);
+            named.map(|(_, child)| now.tree(child.id()?)).sum()
+        };
+        let server = self.server.and_then(|pid| now.tree(pid));
+        Cpu { postgresql: server, orchestrator: of("orchestrator"), workers: of("worker") }
+    }
+
     /// Stops all children by SIGTERM and waits for them.
     pub async fn stop(mut self) -> Result<(), BenchError> {
         for (_, child) in &self.children {
@@ -99,16 +124,18 @@ impl Processes {
     }
 }
 
-fn spawn(url: &str, args: &[&str]) -> Result<Child, BenchError> {
-    Ok(Command::new(std::env::current_exe()?)
+/// A command of this program on the database at `url`.
+pub fn command(program: &Path, url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
         .args(args)
         .env("TASKER_DATABASE_URL", url)
         .env_remove("DATABASE_URL")
         .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?)
+        .kill_on_drop(true);
+    command
 }
 
 /// Linux keeps the high-water mark; elsewhere `ps` tells the present size.

@@ -2,6 +2,7 @@
 
 use super::{
     BenchArgs,
+    cpu::Cpu,
     events::TARGET,
     processes::PeakRss,
     run::{Figures, Percentiles},
@@ -47,6 +48,7 @@ struct Medians {
     statements_per_step: Option<f64>,
     commits_per_step: f64,
     wal_bytes_per_step: f64,
+    cpu_seconds_per_step: Cpu,
     rows_per_step: f64,
     floor_messages_per_second: f64,
     floor_ratio: f64,
@@ -68,6 +70,9 @@ fn floor_ratio((figures, floor): &Run) -> f64 {
 impl Medians {
     fn new(runs: &[Run]) -> Self {
         let of = |figure: &dyn Fn(&Figures) -> f64| median(runs.iter().map(|(f, _)| figure(f)).collect());
+        let known = |figure: &dyn Fn(&Figures) -> Option<f64>| {
+            runs.iter().map(|(f, _)| figure(f)).collect::<Option<Vec<_>>>().map(median)
+        };
         let percentiles = |pick: &dyn Fn(&Figures) -> Percentiles| Percentiles {
             p50: of(&|f| pick(f).p50),
             p95: of(&|f| pick(f).p95),
@@ -81,13 +86,14 @@ impl Medians {
             },
             task_latency_ms: percentiles(&|f| f.task_latency),
             handover_latency_ms: percentiles(&|f| f.handover),
-            statements_per_step: runs
-                .iter()
-                .map(|(f, _)| f.statements.map(|s| s / f.steps))
-                .collect::<Option<Vec<_>>>()
-                .map(median),
+            statements_per_step: known(&|f| f.statements.map(|s| s / f.steps)),
             commits_per_step: of(&|f| f.commits / f.steps),
             wal_bytes_per_step: of(&|f| f.wal_bytes / f.steps),
+            cpu_seconds_per_step: Cpu {
+                postgresql: known(&|f| f.cpu.postgresql.map(|seconds| seconds / f.steps)),
+                orchestrator: known(&|f| f.cpu.orchestrator.map(|seconds| seconds / f.steps)),
+                workers: known(&|f| f.cpu.workers.map(|seconds| seconds / f.steps)),
+            },
             rows_per_step: of(&|f| f.rows / f.steps),
             floor_messages_per_second: median(runs.iter().map(|(_, floor)| *floor).collect()),
             floor_ratio: median(runs.iter().map(floor_ratio).collect()),
@@ -113,6 +119,7 @@ impl Medians {
             ),
             ("commits/step", format!("{:.3}", self.commits_per_step)),
             ("WAL bytes/step", format!("{:.0}", self.wal_bytes_per_step)),
+            ("CPU µs/step", microseconds(&self.cpu_seconds_per_step)),
             ("rows written/step", format!("{:.1}", self.rows_per_step)),
             ("floor, messages/s", format!("{:.0}", self.floor_messages_per_second)),
             ("floor ratio", format!("{:.2}", self.floor_ratio)),
@@ -187,6 +194,18 @@ impl Report {
         let share = format!("{:.2} of that without; the target is {TARGET:.2}", with.floor_ratio_of_without);
         table.row(["".to_owned(), String::new(), share]);
         format!("{}\n\n{}", head.render(), table.render())
+    }
+}
+
+/// For people: CPU seconds a step as microseconds, by who used them.
+pub fn microseconds(cpu: &Cpu) -> String {
+    let micros = |seconds: Option<f64>| seconds.map_or("?".to_owned(), |s| format!("{:.0}", s * 1e6));
+    let Cpu { postgresql, orchestrator, workers } = cpu;
+    let each = format!("workers {}, orchestrator {}", micros(*workers), micros(*orchestrator));
+    match (postgresql, workers) {
+        (_, None) => "not available: needs Linux's /proc".to_owned(),
+        (None, _) => format!("{each}; PostgreSQL not available: it is not on this host"),
+        _ => format!("PostgreSQL {}, {each}", micros(*postgresql)),
     }
 }
 

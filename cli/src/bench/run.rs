@@ -1,6 +1,6 @@
 //! One run of a benchmark and what the database says about it.
 
-use super::{BenchError, processes::Processes, workflow::Workflow};
+use super::{BenchError, cpu::Cpu, processes::Processes, workflow::Workflow};
 use crate::steps::error_text;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -59,6 +59,8 @@ pub struct Figures {
     pub wal_bytes: f64,
     /// Rows inserted, updated, and deleted.
     pub rows: f64,
+    /// CPU seconds.
+    pub cpu: Cpu,
 }
 
 impl Figures {
@@ -72,8 +74,29 @@ impl Figures {
 struct Counters {
     statements: Option<f64>,
     commits: f64,
-    wal_bytes: f64,
     rows: f64,
+    used: Used,
+}
+
+/// What is exact at once, and of what a run uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Used {
+    wal_bytes: f64,
+    cpu: Cpu,
+}
+
+impl Used {
+    /// Until now.
+    pub async fn now(pool: &PgPool, processes: &Processes) -> Result<Self, BenchError> {
+        let wal_bytes = sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0')::float8");
+        Ok(Self { wal_bytes: wal_bytes.fetch_one(pool).await?, cpu: processes.cpu() })
+    }
+
+    /// WAL bytes, and CPU seconds, used since then.
+    pub async fn until_now(&self, pool: &PgPool, processes: &Processes) -> Result<(f64, Cpu), BenchError> {
+        let now = Self::now(pool, processes).await?;
+        Ok((now.wal_bytes - self.wal_bytes, now.cpu.since(&self.cpu, 1.0)))
+    }
 }
 
 impl Bench<'_> {
@@ -86,7 +109,7 @@ impl Bench<'_> {
 
     /// All tasks at once: throughput.
     pub async fn all_at_once(&self, processes: &mut Processes) -> Result<Figures, BenchError> {
-        let before = self.counters().await?;
+        let before = self.counters(processes).await?;
         let started = Instant::now();
         let ids = self.enqueue(self.tasks).await?;
         let enqueued = Instant::now();
@@ -99,12 +122,12 @@ impl Bench<'_> {
         .bind(&ids)
         .fetch_all(self.pool)
         .await?;
-        self.figures(before, &ids, excluding, including, latencies).await
+        self.figures(before, &ids, [excluding, including], latencies, processes).await
     }
 
     /// One task at a time: latency, as the caller sees it.
     pub async fn one_at_a_time(&self, processes: &mut Processes) -> Result<Figures, BenchError> {
-        let before = self.counters().await?;
+        let before = self.counters(processes).await?;
         let (mut ids, mut latencies, mut enqueueing) = (Vec::new(), Vec::new(), Duration::ZERO);
         let mut connection = self.pool.acquire().await?;
         let started = Instant::now();
@@ -131,7 +154,7 @@ impl Bench<'_> {
             ids.push(id);
         }
         let including = started.elapsed();
-        self.figures(before, &ids, including - enqueueing, including, latencies).await
+        self.figures(before, &ids, [including - enqueueing, including], latencies, processes).await
     }
 
     async fn enqueue(&self, tasks: u32) -> Result<Vec<Uuid>, BenchError> {
@@ -194,14 +217,14 @@ impl Bench<'_> {
         &self,
         before: Counters,
         ids: &[Uuid],
-        excluding_enqueue: Duration,
-        including_enqueue: Duration,
+        [excluding_enqueue, including_enqueue]: [Duration; 2],
         latencies: Vec<f64>,
+        processes: &Processes,
     ) -> Result<Figures, BenchError> {
-        // WAL is exact at once; a backend reports its other counters at most once a second.
-        let wal_bytes = self.counters().await?.wal_bytes - before.wal_bytes;
+        let (wal_bytes, cpu) = before.used.until_now(self.pool, processes).await?;
+        // A backend reports its other counters at most once a second.
         tokio::time::sleep(Duration::from_millis(2_200)).await;
-        let after = self.counters().await?;
+        let after = self.counters(processes).await?;
         Ok(Figures {
             excluding_enqueue,
             including_enqueue,
@@ -213,6 +236,7 @@ impl Bench<'_> {
             commits: after.commits - before.commits,
             wal_bytes,
             rows: after.rows - before.rows,
+            cpu,
         })
     }
 
@@ -233,10 +257,9 @@ impl Bench<'_> {
         .await?)
     }
 
-    async fn counters(&self) -> Result<Counters, BenchError> {
-        let (commits, rows, wal_bytes): (f64, f64, f64) = sqlx::query_as(
-            "select xact_commit::float8, (tup_inserted + tup_updated + tup_deleted)::float8,
-                    (pg_current_wal_insert_lsn() - '0/0')::float8
+    async fn counters(&self, processes: &Processes) -> Result<Counters, BenchError> {
+        let (commits, rows): (f64, f64) = sqlx::query_as(
+            "select xact_commit::float8, (tup_inserted + tup_updated + tup_deleted)::float8
                from pg_stat_database where datname = current_database()",
         )
         .fetch_one(self.pool)
@@ -249,7 +272,8 @@ impl Bench<'_> {
         .fetch_one(self.pool)
         .await
         .ok();
-        Ok(Counters { statements, commits, wal_bytes, rows })
+        let used = Used::now(self.pool, processes).await?;
+        Ok(Counters { statements, commits, rows, used })
     }
 }
 

@@ -31,8 +31,11 @@ pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
 }
 
 async fn measure(args: &BenchArgs, url: &str, globals: &Globals, shutdown: &CancellationToken) -> Result<()> {
-    let prepared = shutdown.run_until_cancelled(prepare(url)).await;
-    prepared.unwrap_or_else(|| Err(Error::new("interrupted")))?;
+    // With --against, nothing is measured in this database, and nothing is made there.
+    if args.against.is_none() {
+        let prepared = shutdown.run_until_cancelled(prepare(url)).await;
+        prepared.unwrap_or_else(|| Err(Error::new("interrupted")))?;
+    }
     let report = bench::run(args, url, shutdown).await.map_err(Error::boxed)?;
     match globals.json {
         true => output::print_json(&report),

@@ -14,6 +14,12 @@ async fn with_events_both_are_measured_and_no_event_is_left() {
         for figure in ["steps_per_second", "floor_ratio", "wal_bytes_per_step"] {
             assert!(figures[figure].as_f64().unwrap() > 0.0, "{figure} {report}");
         }
+        if cfg!(target_os = "linux") {
+            for process in ["postgresql", "orchestrator", "workers"] {
+                let seconds = figures["cpu_seconds_per_step"][process].as_f64();
+                assert!(seconds.is_some_and(|seconds| seconds >= 0.0), "{process} {report}");
+            }
+        }
     }
     assert!(report["with_events"]["floor_ratio_of_without"].as_f64().unwrap() > 0.0, "{report}");
     // 20 of the warm-up, and 20 in each of two runs, by template.
@@ -59,6 +65,37 @@ async fn the_batch_benchmark_measures_both_and_runs_the_convergence_once() {
         assert!(batch["created_ms"].as_f64() < batch["task_ms"].as_f64(), "{report}");
     }
     assert_eq!(bench_schemas(&e).await, 0, "the function is gone again");
+}
+
+#[tokio::test]
+async fn two_builds_are_measured_by_turns_and_their_databases_are_dropped() {
+    let e = Engine::new().await;
+    // This build as the other one: all ratios are near 1, and no figure is missing.
+    let other = env!("CARGO_BIN_EXE_tasker");
+    let args = ["bench", "--against", other, "--tasks", "20", "--runs", "2"];
+    let report = tasker(&e.db.url, &[&args[..], &["--json"]].concat()).await.json();
+    let figures = report["figures"].as_array().unwrap();
+    let figure = |name: &str| figures.iter().find(|f| f["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    let mut names = vec!["steps/s", "task latency p50, ms", "WAL bytes/step"];
+    if cfg!(target_os = "linux") {
+        names.push("CPU µs/step, all");
+    }
+    for name in names {
+        let [min, median, max] = ["min", "median", "max"].map(|key| figure(name)["ratio"][key].as_f64());
+        assert!(min > Some(0.0) && min <= median && median <= max, "{name} {report}");
+    }
+    let ratio = figure("WAL bytes/step")["ratio"]["median"].as_f64().unwrap();
+    assert!((0.5..2.0).contains(&ratio), "the same build writes about the same WAL: {report}");
+    // The database that was named is the way to the server, and nothing else.
+    let made: (i64, i64) = sqlx::query_as(
+        "select (select count(*) from pg_database where datname like 'tasker_bench%'), (select count(*) from tasker.namespaces)",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert_eq!(made, (0, 0));
+    let failed = tasker(&e.db.url, &["bench", "--against", "/nowhere/tasker"]).await.failed();
+    assert!(failed.contains("/nowhere/tasker cannot be run"), "{failed}");
 }
 
 async fn bench_schemas(e: &Engine) -> i64 {
