@@ -16,7 +16,6 @@ create table tasker.settings (
     notify_on_enqueue   boolean not null default true
 );
 comment on table tasker.settings is 'One row. notify_on_enqueue: whether enqueue_task wakes an orchestrator at once; a notification makes commits wait for each other, so turn it off under very heavy enqueueing and let the poll find the tasks.';
-insert into tasker.settings default values;
 
 create table tasker.namespaces (
     namespace   text primary key check (namespace ~ '^[a-z][a-z0-9_]*$' and length(namespace) <= 33),
@@ -155,61 +154,6 @@ create table tasker.step_moves (
 );
 comment on table tasker.step_moves is 'Legal moves of a step in one update, with the states passed on the way, each of which is audited.';
 
-insert into tasker.step_moves (from_state, to_state) values
-    ('pending', 'enqueued'),
-    ('enqueued', 'in_progress'),
-    ('in_progress', 'in_progress'),
-    ('in_progress', 'enqueued_for_orchestration'),
-    ('in_progress', 'pending'),
-    ('enqueued_for_orchestration', 'complete'),
-    ('enqueued_for_orchestration', 'pending'),
-    ('enqueued_for_orchestration', 'error'),
-    ('pending', 'cancelled'), ('enqueued', 'cancelled'), ('in_progress', 'cancelled'),
-    ('enqueued_for_orchestration', 'cancelled'),
-    ('pending', 'resolved_manually'), ('enqueued', 'resolved_manually'), ('in_progress', 'resolved_manually'),
-    ('enqueued_for_orchestration', 'resolved_manually'), ('error', 'resolved_manually'),
-    ('cancelled', 'resolved_manually'),
-    ('error', 'pending'), ('cancelled', 'pending');
-insert into tasker.step_moves (from_state, to_state, via) values
-    ('pending', 'in_progress', '{enqueued}'),
-    ('in_progress', 'enqueued', '{pending}'),
-    ('in_progress', 'complete', '{enqueued_for_orchestration}');
-
-insert into tasker.task_moves (from_state, to_state) values
-    ('pending', 'initializing'),
-    ('initializing', 'enqueuing_steps'), ('initializing', 'complete'),
-    ('initializing', 'waiting_for_dependencies'), ('initializing', 'error'),
-    ('enqueuing_steps', 'steps_in_process'), ('enqueuing_steps', 'error'),
-    ('steps_in_process', 'evaluating_results'),
-    ('evaluating_results', 'enqueuing_steps'), ('evaluating_results', 'steps_in_process'),
-    ('evaluating_results', 'waiting_for_dependencies'), ('evaluating_results', 'waiting_for_retry'),
-    ('evaluating_results', 'blocked_by_failures'), ('evaluating_results', 'error'),
-    ('evaluating_results', 'complete'),
-    ('waiting_for_dependencies', 'evaluating_results'),
-    ('waiting_for_retry', 'enqueuing_steps'), ('waiting_for_retry', 'evaluating_results'),
-    ('blocked_by_failures', 'evaluating_results'), ('blocked_by_failures', 'error'),
-    ('error', 'pending'), ('error', 'enqueuing_steps');
-insert into tasker.task_moves (from_state, to_state)
-    select f, t
-      from unnest(enum_range(null, 'blocked_by_failures'::tasker.task_state)) f,
-           unnest('{cancelled,resolved_manually}'::tasker.task_state[]) t;
--- Initializing in one update.
-insert into tasker.task_moves (from_state, to_state, via) values
-    ('pending', 'steps_in_process', '{initializing,enqueuing_steps}'),
-    ('pending', 'waiting_for_dependencies', '{initializing}'),
-    ('pending', 'complete', '{initializing}'),
-    ('pending', 'error', '{initializing}');
--- Evaluating in one update: from where a task rests to where it rests next.
-insert into tasker.task_moves (from_state, to_state, via)
-    select f, t, '{evaluating_results}'
-      from unnest('{steps_in_process,waiting_for_dependencies,waiting_for_retry,blocked_by_failures}'::tasker.task_state[]) f,
-           unnest('{steps_in_process,waiting_for_dependencies,waiting_for_retry,blocked_by_failures,error,complete}'::tasker.task_state[]) t;
-insert into tasker.task_moves (from_state, to_state, via)
-    select f, 'steps_in_process', '{evaluating_results,enqueuing_steps}'
-      from unnest('{steps_in_process,waiting_for_dependencies,waiting_for_retry,blocked_by_failures}'::tasker.task_state[]) f;
-insert into tasker.task_moves (from_state, to_state, via) values
-    ('waiting_for_retry', 'steps_in_process', '{enqueuing_steps}');
-
 create table tasker.task_transitions (
     transition_id  bigint generated always as identity,
     task_id        uuid not null,
@@ -261,28 +205,6 @@ create table tasker.workers (
     last_seen   timestamptz not null
 );
 comment on table tasker.workers is 'Live workers by their heartbeat. For people: nothing in the engine depends on it.';
-
--- Roles -------------------------------------------------------------------------------------------------------
--- Roles belong to the whole cluster: another database may have made them, or may be making them now.
-
-do $$
-declare
-    v_role text;
-begin
-    foreach v_role in array array['tasker_client', 'tasker_worker', 'tasker_orchestrator', 'tasker_operator', 'tasker_readonly'] loop
-        begin
-            if to_regrole(v_role) is null then
-                execute format('create role %I nologin', v_role);
-            end if;
-        exception
-            when duplicate_object or unique_violation then
-                null;
-            when insufficient_privilege then
-                raise notice 'role % was not created (no right to create roles); create it and run tasker migrate again to grant its functions', v_role;
-        end;
-    end loop;
-end
-$$;
 
 -- What one phase of a results batch tells the next.
 create type tasker.settled_step as (

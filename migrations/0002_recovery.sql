@@ -65,14 +65,3 @@ create table tasker.sweeps (
     ran_at  timestamptz
 );
 comment on table tasker.sweeps is 'How far each sweep over the unfinished tasks has come. One process at a time runs a sweep: it holds its row.';
-insert into tasker.sweeps (name) values ('staleness'), ('retention');
-
--- Operators' moves --------------------------------------------------------------------------------------------
-
--- A task in error begins again where its steps exist; the hops in between are audited like all others.
-insert into tasker.task_moves (from_state, to_state, via) values
-    ('error', 'steps_in_process', '{enqueuing_steps}'),
-    ('error', 'waiting_for_dependencies', '{enqueuing_steps,steps_in_process,evaluating_results}'),
-    ('error', 'waiting_for_retry', '{enqueuing_steps,steps_in_process,evaluating_results}'),
-    -- Its failed steps were all resolved while it was in error.
-    ('error', 'complete', '{enqueuing_steps,steps_in_process,evaluating_results}');

@@ -2,6 +2,3 @@
 
 -- Written once with the task; by default it is the task's own id, so that the index grows at its end.
 create index tasks_by_correlation on tasker.tasks (correlation_id);
-
--- Up to when finished tasks have been counted for metrics.
-insert into tasker.sweeps (name) values ('finished');

@@ -15,17 +15,3 @@ comment on table tasker.template_events is 'The events that the steps of a templ
 
 alter table tasker.namespaces add column events boolean not null default false;
 comment on column tasker.namespaces.events is 'Whether a template here publishes events that outlive the worker, so that the queue <namespace>_domain_events exists.';
-
--- Roles belong to the whole cluster: another database may have made it, or may be making it now.
-do $$
-begin
-    if to_regrole('tasker_consumer') is null then
-        create role tasker_consumer nologin;
-    end if;
-exception
-    when duplicate_object or unique_violation then
-        null;
-    when insufficient_privilege then
-        raise notice 'role tasker_consumer was not created (no right to create roles); create it and run tasker migrate again to grant its functions';
-end
-$$;

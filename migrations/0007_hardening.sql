@@ -72,6 +72,16 @@ comment on column tasker.held_requests.next_at is
 
 -- Part: installations ------------------------------------------------------------------------------------------
 
+-- The audit has no key, and no index on every hop for one. Where a publication includes it (for all tables),
+-- PostgreSQL refuses to delete from a table without an identity, and so would refuse to prune.
+alter table tasker.task_transitions replica identity full;
+alter table tasker.step_transitions replica identity full;
+
+-- As many cursors as an instance count allows have a limit that a kilobyte each keeps: jsonb itself ends at 256 MB.
+alter table tasker.settings add column max_cursors_bytes int not null default 134217728
+    check (max_cursors_bytes between 1024 and 200000000);
+comment on column tasker.settings.max_cursors_bytes is 'Bytes of all cursors of one batch together, as text.';
+
 -- Last ---------------------------------------------------------------------------------------------------------
 
 comment on table tasker.settings is 'One row: what holds for the whole engine.';

@@ -5,12 +5,14 @@ declare
     v_grants  jsonb := '{
         "tasker_consumer": [
             "finish_events",
+            "installation_problems",
             "read_events"
         ],
         "tasker_client": [
             "cancel_task",
             "enqueue_task",
             "enqueue_tasks",
+            "installation_problems",
             "task_result",
             "task_status",
             "template_warnings",
@@ -22,6 +24,7 @@ declare
             "complete_steps",
             "extend_leases",
             "heartbeat",
+            "installation_problems",
             "lost_claims",
             "outcome_problem",
             "release_steps",
@@ -31,11 +34,13 @@ declare
             "template_handlers"
         ],
         "tasker_orchestrator": [
+            "create_queues",
             "ended_tasks",
             "enqueue_ready_steps",
             "events_queue",
             "finalize_tasks",
             "initialize_tasks",
+            "installation_problems",
             "live_worker_counts",
             "now",
             "open_task_counts",
@@ -57,6 +62,7 @@ declare
             "cancel_task",
             "cancel_tasks",
             "count_tasks",
+            "create_queues",
             "cursor_items",
             "dlq_add",
             "dlq_retry",
@@ -65,6 +71,7 @@ declare
             "enqueue_tasks",
             "events_queue",
             "failure_rates",
+            "installation_problems",
             "limit_namespace",
             "list_dead_letters",
             "list_events",
@@ -97,6 +104,7 @@ declare
             "cursor_items",
             "events_queue",
             "failure_rates",
+            "installation_problems",
             "list_dead_letters",
             "list_events",
             "list_steps",
@@ -118,7 +126,32 @@ declare
     }';
     v_role      text;
     v_function  text;
+    v_alter     text;
 begin
+    -- Roles belong to the whole cluster: another database may have made them, or may be making them now. Looked for
+    -- each time, since a restored database may have come to another cluster.
+    for v_role in select jsonb_object_keys(v_grants) loop
+        begin
+            if to_regrole(v_role) is null then
+                execute format('create role %I nologin', v_role);
+            end if;
+        exception
+            when duplicate_object or unique_violation then
+                null;
+            when insufficient_privilege then
+                raise notice 'role % was not created (no right to create roles); create it and run tasker migrate again to grant its functions', v_role;
+        end;
+    end loop;
+    -- What a caller's session may have set must not change what these functions and those below them do. Off, and
+    -- pgmq's functions cannot be compiled; and row security that hides rows raises an error instead.
+    for v_alter in
+        select format('alter function %s set standard_conforming_strings = on set row_security = off', p.oid::regprocedure)
+          from pg_catalog.pg_proc p
+         where p.pronamespace = v_schema::regnamespace and p.prosecdef and p.prokind = 'f'
+           and not exists (select from unnest(p.proconfig) c where c like 'row_security=%')
+    loop
+        execute v_alter;
+    end loop;
     execute 'revoke execute on all functions in schema tasker from public';
     for v_role in select jsonb_object_keys(v_grants) loop
         continue when to_regrole(v_role) is null;

@@ -238,7 +238,10 @@ fn of_database(error: &tasker_core::Error) -> Box<Problem> {
         // Cancelled by statement_timeout.
         "57014" => Problem::timed_out(),
         "22P05" | "22021" => {
-            Problem::bad_request("not_storable", "a text has the character \\u0000, which PostgreSQL cannot store")
+            Problem::bad_request(
+                "not_storable",
+                "a text has a character that the database cannot store: \\u0000, or one that its encoding lacks",
+            )
         }
         // Data exceptions and limits: numbers out of range, impossible times, keys too long for an index.
         code if code.starts_with("22") || code.starts_with("54") => Problem::new(

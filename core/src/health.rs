@@ -42,6 +42,8 @@ pub enum Problem {
     NotRunning,
     /// The circuit to the database is not closed.
     Database,
+    /// Something in the database keeps Tasker from working: see `tasker.installation_problems`.
+    Installation,
     /// The leases of this worker's steps are running out.
     Leases(Uuid),
 }

@@ -17,6 +17,7 @@ mod actor;
 mod due;
 mod finalizer;
 mod input_schemas;
+mod installation;
 mod meters;
 mod orchestrator;
 mod pruner;

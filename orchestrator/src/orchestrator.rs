@@ -1,9 +1,9 @@
 //! One orchestrator process: its settings, what its actors share, and their start and stop.
 
 use crate::{
-    actor::drive, due::DueTimes, finalizer::TaskFinalizer, meters, pruner::Pruner, queue_gauges::QueueGauges,
-    results::ResultProcessor, stats::Stats, step_enqueuer::StepEnqueuer, task_gauges::TaskGauges,
-    task_requests::TaskRequestActor, traces::Traces,
+    actor::drive, due::DueTimes, finalizer::TaskFinalizer, installation::Installation, meters,
+    pruner::Pruner, queue_gauges::QueueGauges, results::ResultProcessor, stats::Stats,
+    step_enqueuer::StepEnqueuer, task_gauges::TaskGauges, task_requests::TaskRequestActor, traces::Traces,
 };
 use sqlx::PgPool;
 use std::time::Duration;
@@ -196,6 +196,7 @@ impl Orchestrator {
         actors.spawn(drive(QueueGauges(connection(false)), stop.clone()));
         actors.spawn(drive(TaskGauges::new(connection(false)), stop.clone()));
         actors.spawn(drive(Pruner::new(connection(false)), stop.clone()));
+        actors.spawn(drive(Installation::new(connection(false), self.health.clone()), stop.clone()));
         actors.spawn(meters::sample(PoolMeters::new(&self.settings.pool), stop.clone()));
         if let Some(tracing) = tasker_telemetry::active() {
             actors.spawn(drive(Traces::new(connection(false), tracing), stop.clone()));

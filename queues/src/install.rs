@@ -83,6 +83,8 @@ pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
     let (pgmq, queues_created) = install_pgmq(pool).await.map_err(with_remedy)?;
     tracing::debug!(%pgmq, ?queues_created, "pgmq is there");
     let schema = schema::migrate(pool).await?;
+    let mut queues_created = queues_created;
+    queues_created.extend(create_namespaces_queues(pool).await?);
     Ok(MigrationReport { pgmq, queues_created, schema })
 }
 
@@ -103,6 +105,7 @@ async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
             None => install_sql(pool, &mut transaction).await?,
         },
     };
+    sqlx::raw_sql("set local standard_conforming_strings = on").execute(&mut *transaction).await?;
     let queues = create_queues(&mut transaction).await?;
     transaction.commit().await?;
     Ok((pgmq, queues))
@@ -202,6 +205,8 @@ async fn create_extension(connection: &mut PgConnection) -> Result<Option<Pgmq>>
 /// by `locked` meanwhile.
 async fn install_sql(pool: &PgPool, locked: &mut PgConnection) -> Result<Pgmq> {
     let own = PgPoolOptions::new().max_connections(1).connect_with((*pool.connect_options()).clone()).await?;
+    // Its texts hold backslashes.
+    sqlx::raw_sql("set standard_conforming_strings = on").execute(&own).await?;
     let installed = pgmq::install::install_sql_from_embedded(&own).await;
     own.close().await;
     installed.map_err(|error| match error {
@@ -210,6 +215,20 @@ async fn install_sql(pool: &PgPool, locked: &mut PgConnection) -> Result<Pgmq> {
     })?;
     let version = recorded_version(locked).await?;
     Ok(Pgmq::InstalledSql(version.unwrap_or_else(|| "of unknown version".to_owned())))
+}
+
+/// Creates the queues of namespaces that are missing: a dump of schema `tasker` alone has none.
+async fn create_namespaces_queues(pool: &PgPool) -> Result<Vec<String>> {
+    let mut transaction = pool.begin_with("begin isolation level read committed").await?;
+    pooler::forget(&mut transaction).await?;
+    let created = sqlx::query_scalar(
+        "select tasker.create_queues() where has_function_privilege('tasker.create_queues()', 'execute')",
+    )
+    .persistent(false)
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(created)
 }
 
 /// Creates those queues of the orchestrators that are missing. Those of the workers come with templates.

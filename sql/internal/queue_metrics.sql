@@ -1,6 +1,6 @@
 create function tasker.queue_metrics(p_queue text)
 returns table (queue_name text, queue_length bigint, queue_visible_length bigint, oldest_msg_age_sec int, total_messages bigint)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer rows 1 set search_path = pg_catalog, pg_temp as $$
 begin
     -- One that somebody has dropped must not hide all others.
     if to_regclass(format('pgmq.%I', 'q_' || p_queue)) is null then

@@ -1,5 +1,5 @@
 create function tasker.to_ints(p_texts text[]) returns int[]
-language plpgsql immutable parallel safe as $$
+language plpgsql immutable as $$
 begin
     return p_texts::int[];
 exception when invalid_text_representation or numeric_value_out_of_range then

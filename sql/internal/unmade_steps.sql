@@ -1,5 +1,5 @@
 create function tasker.unmade_steps(p_task_id uuid) returns table (step text, presence text)
-language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language sql stable security definer rows 10 set search_path = pg_catalog, pg_temp set jit = off as $$
     select g.step, g.presence
       from tasker.graph_nodes(array[p_task_id]) g
       join tasker.template_steps p on p.template_id = g.template_id and p.name = g.step

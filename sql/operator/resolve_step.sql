@@ -19,7 +19,7 @@ begin
                           else coalesce(tasker.outcome_problem(p_outcome), tasker.choice_problem(p_task_id, p_step, p_outcome)) end;
         if v_problem is not null then
             raise exception 'step "%" of task % cannot be resolved so: %', p_step, p_task_id, v_problem
-                using errcode = 'TK035', hint = 'p_outcome (--outcome) for a decision: {"type":"decision","create_steps":[…]}; for a batchable: {"type":"batches","cursors":[…]}; for others: none.';
+                using errcode = 'TK035', hint = 'p_outcome (--outcome) for a decision: {"type":"decision","create_steps":[...]}; for a batchable: {"type":"batches","cursors":[...]}; for others: none.';
         end if;
     end if;
     perform tasker.set_actor(null, tasker.audit_reason('resolved', p_by, p_reason));

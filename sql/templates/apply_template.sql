@@ -14,7 +14,7 @@ begin
         raise exception 'the template is not valid: %', v_problems[1]
                 || case when cardinality(v_problems) > 1 then format(' (and %s more)', cardinality(v_problems) - 1) else '' end
             using errcode = 'TK010', detail = array_to_string(v_problems, E'\n'),
-                  hint = 'select * from tasker.validate_template(…) lists every problem.';
+                  hint = 'select * from tasker.validate_template(...) lists every problem.';
     end if;
     -- One applier at a time in a namespace, by its row: a lock that anybody could take would let anybody stop this.
     insert into tasker.namespaces (namespace, created_at) values (v_namespace, tasker.clock()) on conflict do nothing;

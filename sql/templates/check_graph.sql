@@ -26,7 +26,7 @@ begin
                     when d.v #>> '{}' = v_names[d.step_n] then 'cycle' else 'duplicate_dependency' end,
                case when jsonb_typeof(d.v) <> 'string' then 'a dependency must be the name of a step'
                     when d.v #>> '{}' <> all (v_names) then format('there is no step "%s" to depend on', d.v #>> '{}')
-                    when d.v #>> '{}' = v_names[d.step_n] then format('cycle: %s → %s', v_names[d.step_n], v_names[d.step_n])
+                    when d.v #>> '{}' = v_names[d.step_n] then format('cycle: %s -> %s', v_names[d.step_n], v_names[d.step_n])
                     else format('"%s" is named twice', d.v #>> '{}') end
           from (select d.*, row_number() over (partition by d.step_n, d.v order by d.n) as nth from tasker.template_dependencies(p_steps) d(n, v, step_n)) d
          where jsonb_typeof(d.v) <> 'string' or coalesce(d.v #>> '{}' <> all (array_remove(v_names, null)), true) or d.v #>> '{}' = v_names[d.step_n] or d.nth > 1
@@ -37,7 +37,7 @@ begin
     v_cycle := tasker.find_cycle(v_parents, v_children);
     if v_cycle is not null then
         return query select format('/steps/%s/dependencies', array_position(v_names, v_cycle[2]) - 1), 'cycle',
-                            'cycle: ' || array_to_string(v_cycle, ' → ');
+                            'cycle: ' || array_to_string(v_cycle, ' -> ');
     end if;
 end
 $$;

@@ -31,7 +31,7 @@ begin
                 format('the worker_step of "%s" is one of %s; it is %s', p_step, array_to_string(v_workers, ', '), coalesce(left((p_outcome -> 'worker_step')::text, 100), 'missing'))
             when jsonb_array_length(p_outcome -> 'cursors') > v_limits.max_instances then
                 format('"%s" gave %s cursors; the limit is %s (max_instances in tasker.settings): let each cover more', p_step, jsonb_array_length(p_outcome -> 'cursors'), v_limits.max_instances)
-            else tasker.result_too_large(p_outcome -> 'cursors', 'array of all cursors', 32) end;
+            else tasker.cursors_too_large(p_outcome -> 'cursors') end;
     end if;
     v_chosen := array(select distinct jsonb_array_elements_text(p_outcome -> 'create_steps'));
     v_unknown := array(select c from unnest(v_chosen) c where c <> all (v_children) order by 1);

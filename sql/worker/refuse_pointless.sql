@@ -11,7 +11,7 @@ language sql stable as $$
                -- Taken for "none", a forgotten choice would silently leave out everything that depends on it.
                when s.decides and i.outcome ->> 'type' = 'success' then
                    format('step "%s" is of type %s: a plain success says nothing about what follows; return %s', i.step, s.type,
-                          case s.type when 'decision' then '{"type":"decision","create_steps":[…]}, empty for none' else '{"type":"batches","cursors":[…]}, empty for none' end)
+                          case s.type when 'decision' then '{"type":"decision","create_steps":[...]}, empty for none' else '{"type":"batches","cursors":[...]}, empty for none' end)
                -- It would go round for ever, its attempts never used up.
                when i.outcome ->> 'type' = 'checkpoint' and s.checkpoint -> 'cursor' = i.outcome -> 'cursor'
                     and s.checkpoint -> 'accumulated' = coalesce(i.outcome -> 'accumulated', 'null')

@@ -9,6 +9,13 @@ begin
             using hint = 'Run tasker migrate, which installs it, or do so yourself: create extension pgmq (1.8 or newer), or pgmq''s SQL-only install.';
     end if;
     if to_regclass('tasker.schema_info') is not null then
+        -- Restored without its rows (pg_dump --schema-only): the comment says what was applied.
+        if not exists (select from tasker.schema_migrations) then
+            insert into tasker.schema_migrations (version, name, checksum)
+            select left(m[1], 4)::int, m[1], m[2]
+              from regexp_matches(obj_description('tasker.schema_migrations'::regclass, 'pg_class'),
+                                  '([0-9]{4}_[A-Za-z0-9_]+) ([0-9a-f]{16})', 'g') m;
+        end if;
         return;
     end if;
     if exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('tasker'))

@@ -13,8 +13,9 @@ struct Migrations;
 #[folder = "../sql"]
 struct Objects;
 
-/// Runs last, whatever its place in the alphabet.
-const GRANTS: &str = "grants.sql";
+/// Run last and in this order, and also where nothing has changed: rows, roles, and rights may be missing
+/// after a restore.
+const LAST: [&str; 2] = ["seeds.sql", "grants.sql"];
 
 /// A numbered file of `migrations/`, applied once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,8 @@ pub struct Bundle {
     pub(super) migrations: Vec<Migration>,
     /// In the order of creation.
     pub(super) objects: Vec<Object>,
-    pub(super) grants: Option<Object>,
+    /// Repeated each time.
+    pub(super) last: Vec<Object>,
     pub(super) sql_hash: String,
     pub(super) tasker_version: String,
 }
@@ -80,9 +82,11 @@ impl Bundle {
         if let Some(object) = objects.iter().find(|object| !object.sql.trim_end().ends_with(';')) {
             return Err(Error::Schema(format!("sql/{} must end with a semicolon", object.path)));
         }
-        let grants = objects.iter().position(|o| o.path == GRANTS).map(|found| objects.remove(found));
+        let found = LAST.iter().filter_map(|path| objects.iter().find(|o| o.path == *path).cloned());
+        let last: Vec<Object> = found.collect();
+        objects.retain(|o| !LAST.contains(&o.path.as_str()));
         let objects = order::sort(objects)?;
-        Ok(Self { migrations, objects, grants, sql_hash, tasker_version: tasker_version.to_owned() })
+        Ok(Self { migrations, objects, last, sql_hash, tasker_version: tasker_version.to_owned() })
     }
 
     /// The number of the last migration; 0 without any.

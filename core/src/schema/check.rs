@@ -26,12 +26,14 @@ impl Bundle {
             other => other?,
         };
         let Some(installed) = installed else {
+            // Row security may hide the row.
+            refuse_problems(&mut transaction).await?;
             return Err(Error::Schema(
                 "schema tasker is not installed in this database: run `tasker migrate`".to_owned(),
             ));
         };
         match installed.standing(self) {
-            Standing::Current => Ok(()),
+            Standing::Current => refuse_problems(&mut transaction).await,
             Standing::Older => Err(Error::Schema(format!(
                 "schema tasker in this database is {}, older than the {} of this program: run `tasker migrate`",
                 installed.describe(),
@@ -51,6 +53,29 @@ impl Bundle {
             self.tasker_version
         ))
     }
+}
+
+/// What keeps the installation from working although the schema is the right one: see
+/// `tasker.installation_problems`. A queue that is missing is none, since an orchestrator makes it again.
+pub(super) async fn refuse_problems(connection: &mut PgConnection) -> Result<()> {
+    let callable: bool = sqlx::query_scalar(
+        "select coalesce(has_function_privilege(to_regprocedure('tasker.installation_problems()'), 'execute'), false)",
+    )
+    .persistent(false)
+    .fetch_one(&mut *connection)
+    .await?;
+    if !callable {
+        return Ok(());
+    }
+    let problems: Vec<(String, String)> = sqlx::query_as(
+        "select problem, remedy from tasker.installation_problems() where code <> 'queue' limit 3",
+    )
+    .persistent(false)
+    .fetch_all(connection)
+    .await?;
+    let problems: Vec<String> =
+        problems.into_iter().map(|(problem, remedy)| format!("{problem}: {remedy}")).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Error::Schema(problems.join("; "))) }
 }
 
 /// What `tasker.schema_info` says; none where there is no such table, or no row in it.

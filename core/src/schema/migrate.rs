@@ -2,7 +2,7 @@
 //! at once and a failure leaves the database as it was.
 
 use super::{
-    BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, SESSION, UNCHECKED, VALIDATE, check,
+    BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, check,
     standing::Standing,
 };
 use crate::{Error, Result, error::is_transient, pooler};
@@ -88,6 +88,7 @@ impl Bundle {
             .await?;
         run(&mut transaction, BOOTSTRAP, "").await?;
         let report = self.install(&mut transaction).await?;
+        check::refuse_problems(&mut transaction).await?;
         transaction.commit().await?;
         Ok(report)
     }
@@ -101,7 +102,7 @@ impl Bundle {
         let pending = self.pending(connection).await?;
         let version = self.version();
         if standing == Standing::Current && pending.is_empty() {
-            self.grant_again(connection).await?;
+            self.run_last_again(connection).await?;
             return Ok(Report { migrations: Vec::new(), objects: 0, version });
         }
         // Before the migrations: a view would hinder a change to its tables.
@@ -114,8 +115,8 @@ impl Bundle {
             run_object(connection, object).await?;
         }
         run(connection, VALIDATE, "").await?;
-        if let Some(grants) = &self.grants {
-            run_object(connection, grants).await?;
+        for object in &self.last {
+            run_object(connection, object).await?;
         }
         self.record(connection).await?;
         Ok(Report {
@@ -150,17 +151,17 @@ impl Bundle {
         Ok(pending)
     }
 
-    /// Roles may have been created since, so the grants are repeated by whoever owns the schema.
-    async fn grant_again(&self, connection: &mut PgConnection) -> Result<()> {
+    /// Rows may be missing, and roles be missing or new: repeated by whoever owns the schema.
+    async fn run_last_again(&self, connection: &mut PgConnection) -> Result<()> {
         let owner: bool = sqlx::query_scalar(
             "select pg_catalog.pg_has_role(nspowner, 'usage') from pg_catalog.pg_namespace where nspname = 'tasker'",
         ).persistent(false)
         .fetch_one(&mut *connection)
         .await?;
-        match &self.grants {
-            Some(grants) if owner => run_object(connection, grants).await,
-            _ => Ok(()),
+        for object in self.last.iter().filter(|_| owner) {
+            run_object(connection, object).await?;
         }
+        Ok(())
     }
 
     async fn record(&self, connection: &mut PgConnection) -> Result<()> {
@@ -174,9 +175,9 @@ impl Bundle {
         .bind(self.migration())
         .bind(&self.sql_hash)
         .bind(&self.tasker_version)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        Ok(())
+        run(connection, RECORD, "").await
     }
 }
 

@@ -17,9 +17,11 @@ use sqlx::PgPool;
 /// Held by an installer for its transaction. No meaning but to be unlike other locks.
 const LOCK_KEY: i64 = 0x7461_736b_6572_0002;
 /// Names resolve the same way for everybody, and a limit meant for queries does not stop a migration.
-const SESSION: &str = "set local search_path = '';\nset local statement_timeout = 0;";
+const SESSION: &str = "set local search_path = '';\nset local statement_timeout = 0;\n\
+                       set local standard_conforming_strings = on;\nset local row_security = off;";
 const BOOTSTRAP: &str = include_str!("bootstrap.sql");
 const DROP: &str = include_str!("drop.sql");
+const RECORD: &str = include_str!("record.sql");
 const UNCHECKED: &str = "set local check_function_bodies = off;";
 const VALIDATE: &str = include_str!("validate.sql");
 

@@ -1,6 +1,6 @@
 //! The installer as one SQL script for a DBA: `tasker migrate --print`. Plain SQL, for any client.
 
-use super::{BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, SESSION, UNCHECKED, VALIDATE};
+use super::{BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE};
 
 impl Bundle {
     /// One transaction that does what [`Bundle::migrate`] does, on an empty database or one already
@@ -24,10 +24,11 @@ impl Bundle {
             push_block(&mut script, &titled(object));
         }
         push_block(&mut script, VALIDATE);
-        if let Some(object) = &self.grants {
+        for object in &self.last {
             push_block(&mut script, &titled(object));
         }
         push_block(&mut script, &self.recorded());
+        push_block(&mut script, RECORD);
         script.push_str("\ncommit;\n");
         script
     }

@@ -43,6 +43,7 @@ const WORKER: &[&str] = &[
     "batch_results",
 ];
 const ORCHESTRATOR: &[&str] = &[
+    "create_queues",
     "take_task_requests",
     "start_tasks",
     "template_input_schema",
@@ -88,6 +89,7 @@ const READONLY: &[&str] = &[
     "failure_rates",
 ];
 const OPERATOR: &[&str] = &[
+    "create_queues",
     "apply_template",
     "pause_namespace",
     "resume_namespace",
@@ -106,13 +108,15 @@ const OPERATOR: &[&str] = &[
 ];
 
 fn functions(role: &str) -> Vec<&'static str> {
+    // Every program asks it at its start.
+    let all: &[&str] = &["installation_problems"];
     match role {
-        "tasker_client" => CLIENT.to_vec(),
-        "tasker_worker" => WORKER.to_vec(),
-        "tasker_orchestrator" => ORCHESTRATOR.to_vec(),
-        "tasker_consumer" => CONSUMER.to_vec(),
-        "tasker_operator" => [CLIENT, READONLY, OPERATOR].concat(),
-        "tasker_readonly" => READONLY.to_vec(),
+        "tasker_client" => [CLIENT, all].concat(),
+        "tasker_worker" => [WORKER, all].concat(),
+        "tasker_orchestrator" => [ORCHESTRATOR, all].concat(),
+        "tasker_consumer" => [CONSUMER, all].concat(),
+        "tasker_operator" => [CLIENT, READONLY, OPERATOR, all].concat(),
+        "tasker_readonly" => [READONLY, all].concat(),
         _ => Vec::new(),
     }
 }

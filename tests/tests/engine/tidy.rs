@@ -48,8 +48,8 @@ fn no_sql_function_has_more_than_70_lines() {
     let long = files(&[".sql"])
         .into_iter()
         .filter(|(path, text)| path.starts_with(root().join("sql")) && text.lines().count() > 75)
-        // A list: one grant a line.
-        .filter(|(path, _)| !path.ends_with("grants.sql"))
+        // Lists: one grant a line, and rows.
+        .filter(|(path, _)| !path.ends_with("grants.sql") && !path.ends_with("seeds.sql"))
         .map(|(path, text)| format!("{}: {}", path.display(), text.lines().count()))
         .collect();
     assert_none("one object a file, under 70 lines", long);
@@ -122,6 +122,33 @@ fn every_sqlstate_is_documented() {
         }
     }
     assert_none("TK codes without a row in docs/sql-api.md", missing);
+}
+
+/// A database of another encoding would refuse the installation.
+#[test]
+fn sql_is_ascii() {
+    let mut found = Vec::new();
+    for (path, text) in files(&[".sql"]) {
+        for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.is_ascii()) {
+            found.push(format!("{}:{}: {line}", path.display(), n + 1));
+        }
+    }
+    assert_none("not ASCII", found);
+}
+
+/// What a caller's session has set must not change what they do; grants.sql sees to it.
+#[tokio::test]
+async fn functions_of_the_owner_pin_the_settings_that_matter() {
+    let db = TestDb::new().await;
+    let loose: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regprocedure::text from pg_proc p
+          where p.pronamespace = 'tasker'::regnamespace and p.prosecdef and p.proname <> 'installation_problems'
+            and not p.proconfig @> '{standard_conforming_strings=on,row_security=off}'",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
+    assert_none("without standard_conforming_strings = on and row_security = off", loose);
 }
 
 #[tokio::test]

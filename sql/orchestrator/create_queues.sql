@@ -1,0 +1,20 @@
+create function tasker.create_queues()
+returns setof text
+language plpgsql volatile security definer rows 10 set search_path = pg_catalog, pg_temp as $$
+declare
+    v_queue  text;
+begin
+    -- Most often none is missing, and nothing is locked.
+    for v_queue in
+        select q.queue
+          from tasker.expected_queues() q
+         where to_regclass(format('pgmq.%I', 'q_' || q.queue)) is null
+         order by q.queue
+    loop
+        -- pgmq.create locks the name, and does nothing where another call was first.
+        perform pgmq.create(v_queue);
+        return next v_queue;
+    end loop;
+end
+$$;
+comment on function tasker.create_queues() is 'Creates the queues that are missing: a dump of schema tasker alone has none. What was in them is sent again by the sweep. Each is named once.';
