@@ -43,7 +43,7 @@ begin
     end;
     if v_sqlstate <> '55P03' then
         perform tasker.dead_letter('orchestration_task_requests', (p_verdicts #>> '{0,msg_id}')::bigint, p_verdicts -> 0, v_detail);
-        perform tasker.postpone_requests(array[(p_verdicts #>> '{0,msg_id}')::bigint], array[(p_verdicts #>> '{0,task_id}')::uuid],
+        perform tasker.postpone_requests(array[nullif((p_verdicts #>> '{0,msg_id}')::bigint, 0)], array[(p_verdicts #>> '{0,task_id}')::uuid],
                                          array[(p_verdicts #>> '{0,task_id}')::uuid], tasker.clock());
         perform pgmq.delete('orchestration_task_requests', (p_verdicts #>> '{0,msg_id}')::bigint);
     end if;

@@ -14,7 +14,7 @@ declare
     v_held_steps  text[];
     v_due        timestamptz;
 begin
-    select array_agg((e.v ->> 'msg_id')::bigint), array_agg((e.v ->> 'task_id')::uuid) into v_msg_ids, v_task_ids
+    select array_agg(nullif((e.v ->> 'msg_id')::bigint, 0)), array_agg((e.v ->> 'task_id')::uuid) into v_msg_ids, v_task_ids
       from jsonb_array_elements(p_verdicts) e(v);
     -- Locked in one statement, read in the next. Those begun by someone else drop out; those that somebody holds come again.
     v_free := tasker.lock_free_tasks(v_task_ids, true);

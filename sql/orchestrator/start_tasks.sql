@@ -30,7 +30,7 @@ begin
         return;
     end if;
     select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'error', r.error)) filter (where r.context is null),
-           coalesce(jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'template_id', t.template_id, 'context', r.context))
+           coalesce(jsonb_agg(jsonb_build_object('msg_id', coalesce(r.msg_id, 0), 'task_id', r.task_id, 'template_id', t.template_id, 'context', r.context))
                         filter (where r.context is not null), '[]')
       into v_verdicts, to_check
       from unnest(v_taken.msg_ids, v_taken.task_ids, v_taken.contexts, v_taken.errors)

@@ -16,7 +16,7 @@ begin
         perform tasker.initialize_tasks(v_errors, p_orchestrator_id);
     end if;
     return query
-        select r.msg_id, t.task_id, t.template_id, r.context::jsonb
+        select coalesce(r.msg_id, 0), t.task_id, t.template_id, r.context::jsonb
           from unnest(v_taken.msg_ids, v_taken.task_ids, v_taken.contexts, v_taken.errors)
                with ordinality r(msg_id, task_id, context, error, n)
          cross join lateral (select * from tasker.tasks t where t.task_id = r.task_id offset 0) t
@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function tasker.take_task_requests(int, uuid) is
-    'Takes up to p_max requests for new tasks, at most about 16 MiB of contexts. context is null where the template has no input_schema: nothing to check; msg_id is null where the request waited beside its queue. Answer with initialize_tasks within 30 seconds, else they are handed out again.';
+    'Takes up to p_max requests for new tasks, at most about 16 MiB of contexts. context is null where the template has no input_schema: nothing to check; msg_id is 0 where the request waited beside its queue. Answer with initialize_tasks within 30 seconds, else they are handed out again.';
