@@ -64,6 +64,38 @@ comment on column tasker.held_requests.next_at is
 
 -- Part: limits of what clients and templates give -------------------------------------------------------------
 
+alter table tasker.settings
+    add column max_context_bytes          int not null default 1048576 check (max_context_bytes between 1024 and 104857600),
+    add column max_contexts               int not null default 10000 check (max_contexts between 1 and 100000),
+    add column max_reason_characters      int not null default 10000 check (max_reason_characters between 100 and 1000000),
+    add column max_by_characters          int not null default 200 check (max_by_characters between 20 and 10000),
+    add column max_idempotency_key_bytes  int not null default 500 check (max_idempotency_key_bytes between 36 and 2000),
+    add column max_template_bytes         int not null default 4194304 check (max_template_bytes between 10240 and 104857600),
+    add column max_template_steps         int not null default 10000 check (max_template_steps between 1 and 100000),
+    add column max_template_edges         int not null default 100000 check (max_template_edges between 1 and 1000000),
+    add column max_template_depth         int not null default 5000 check (max_template_depth between 1 and 100000),
+    add column max_template_width         int not null default 5000 check (max_template_width between 1 and 100000);
+comment on column tasker.settings.max_context_bytes is
+    'Bytes of one task''s context, as text. All contexts of one enqueue_tasks together may have 64 times as many.';
+comment on column tasker.settings.max_contexts is
+    'How many tasks one enqueue_tasks may start.';
+comment on column tasker.settings.max_reason_characters is
+    'Characters of a reason or a note that an operator gives.';
+comment on column tasker.settings.max_by_characters is
+    'Characters of the name under which somebody acts (p_by).';
+comment on column tasker.settings.max_idempotency_key_bytes is
+    'Bytes of an idempotency key. PostgreSQL''s index holds no more than about 2,600.';
+comment on column tasker.settings.max_template_bytes is
+    'Bytes of a template''s definition, as JSON text.';
+comment on column tasker.settings.max_template_steps is
+    'How many steps a template may declare.';
+comment on column tasker.settings.max_template_edges is
+    'How many dependencies the steps of a template may have in all.';
+comment on column tasker.settings.max_template_depth is
+    'How many steps of a template may come one after the other.';
+comment on column tasker.settings.max_template_width is
+    'How many steps one step of a template may depend on, and how many may depend on it.';
+
 
 
 -- Part: who did it, and namespaces as a boundary --------------------------------------------------------------

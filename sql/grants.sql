@@ -96,6 +96,7 @@ declare
             "template_warnings",
             "throughput",
             "unmade_steps",
+            "use_template",
             "validate_template",
             "worker_queue"
         ],

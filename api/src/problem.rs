@@ -211,7 +211,7 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
         "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" => {
             (StatusCode::CONFLICT, "It cannot be done as things stand")
         }
-        "TK005" | "TK007" | "TK008" | "TK010" | "TK030" | "TK035" => {
+        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used")
         }
         // The engine contradicts itself, or the server calls it in a wrong way.

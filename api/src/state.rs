@@ -20,6 +20,9 @@ const ACQUIRE: Duration = Duration::from_millis(750);
 /// What the database gets less than the request has, so that its answer arrives.
 const MARGIN: Duration = Duration::from_millis(250);
 
+/// Checks of templates at a time.
+const CHECKS: usize = 2;
+
 /// Shared by all requests; clones share.
 #[derive(Debug, Clone)]
 pub struct App(Arc<Inner>);
@@ -31,6 +34,8 @@ struct Inner {
     timeout: Duration,
     /// As many as there are connections. Who waits for one in the pool would be told that the database is away.
     turns: Semaphore,
+    /// Checks of templates, each of which keeps a processor busy: never so many that other requests wait for them.
+    checks: Semaphore,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -43,6 +48,7 @@ impl App {
             breaker,
             timeout: settings.request_timeout,
             turns: Semaphore::new(usize::try_from(settings.connections).unwrap_or(usize::MAX)),
+            checks: Semaphore::new(CHECKS),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             shutdown,
         }))
@@ -87,6 +93,14 @@ impl App {
             Either::Left((result, _)) => self.judge(result?),
             Either::Right(_) => Err(Problem::database_away()),
         }
+    }
+
+    /// [`App::call`] for a check of a template: few at a time, so that other requests find connections.
+    pub async fn check<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
+        let Ok(_turn) = timeout(self.0.timeout / 2, self.0.checks.acquire()).await else {
+            return Err(Problem::overloaded());
+        };
+        self.call(call).await
     }
 
     async fn in_turn<T>(

@@ -67,6 +67,10 @@ impl Client for DatabaseClient {
         Ok(template::apply(&self.pool, definition).await?)
     }
 
+    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
+        Ok(template::use_version(&self.pool, namespace, name, version).await?)
+    }
+
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
         Ok(client::pause_namespace(self.db(), namespace, by.reason, by.who).await?)
     }

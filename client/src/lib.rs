@@ -138,6 +138,8 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn validate_template(&self, definition: &Value) -> Result<Report>;
     /// Applies a definition.
     async fn apply_template(&self, definition: &Value) -> Result<Applied>;
+    /// Makes a version that has been applied the one that runs where an enqueue names none.
+    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied>;
 
     /// Every queue.
     async fn list_queues(&self) -> Result<Vec<QueueOverview>>;

@@ -1,8 +1,14 @@
 //! The input schemas of templates, compiled once: a template version never changes.
 
 use serde_json::Value;
-use std::collections::{HashMap, hash_map::Entry};
-use tasker_core::{json_schema::InputSchema, pooler::DbConnection};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+use tasker_core::{
+    json_schema::{InputSchema, apart},
+    pooler::DbConnection,
+};
 use uuid::Uuid;
 
 /// Compiled schemas kept before all are dropped and loaded again as needed.
@@ -14,7 +20,7 @@ pub(crate) struct InputSchemas(HashMap<Uuid, Checker>);
 
 /// What checks the contexts of one template.
 enum Checker {
-    Schema(Box<InputSchema>),
+    Schema(Arc<InputSchema>),
     Nothing,
     Broken(String),
 }
@@ -37,37 +43,48 @@ impl InputSchemas {
             self.0.clear();
         }
         if let Entry::Vacant(place) = self.0.entry(template) {
-            let schema: Option<Value> = sqlx::query_scalar("select tasker.template_input_schema($1)")
+            // As text: what serde_json does not read is this template's problem and no other's.
+            let schema: Option<String> = sqlx::query_scalar("select tasker.template_input_schema($1)::text")
                 .bind(template)
                 .fetch_one(connection)
                 .await?;
-            place.insert(Checker::new(schema));
+            // Compiling takes a while where a schema is large.
+            if let Some(checker) = apart(move || Checker::read(schema.as_deref())).await {
+                place.insert(checker);
+            }
         }
         Ok(())
     }
 
     /// The verdict on a task's context.
-    pub(crate) fn check(&self, template: Uuid, context: &Value) -> Result<(), Refusal> {
+    pub(crate) async fn check(&self, template: Uuid, context: Value) -> Result<(), Refusal> {
         match self.0.get(&template) {
             Some(Checker::Schema(schema)) => schema
-                .check(context)
+                .check_apart(context)
+                .await
                 .map_err(|violation| Refusal { message: violation.message, code: "invalid_context" }),
             Some(Checker::Broken(message)) => {
                 Err(Refusal { message: message.clone(), code: "invalid_input_schema" })
             }
-            Some(Checker::Nothing) | None => Ok(()),
+            Some(Checker::Nothing) => Ok(()),
+            None => {
+                let message =
+                    "the context could not be checked: the process can have no more threads".to_owned();
+                Err(Refusal { message, code: "invalid_context" })
+            }
         }
     }
 }
 
 impl Checker {
-    fn new(schema: Option<Value>) -> Self {
-        match schema {
-            None | Some(Value::Null) => Self::Nothing,
-            Some(schema) => match InputSchema::compile(&schema) {
-                Ok(schema) => Self::Schema(Box::new(schema)),
+    fn read(schema: Option<&str>) -> Self {
+        match schema.map(serde_json::from_str::<Value>) {
+            None | Some(Ok(Value::Null)) => Self::Nothing,
+            Some(Ok(schema)) => match InputSchema::compile(&schema) {
+                Ok(schema) => Self::Schema(Arc::new(schema)),
                 Err(message) => Self::Broken(message),
             },
+            Some(Err(error)) => Self::Broken(format!("input_schema cannot be read: {error}")),
         }
     }
 }
@@ -77,30 +94,31 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(schema: Option<Value>, context: Value) -> Result<(), Refusal> {
-        let schemas = InputSchemas(HashMap::from([(Uuid::nil(), Checker::new(schema))]));
-        schemas.check(Uuid::nil(), &context)
+    async fn check(schema: Option<Value>, context: Value) -> Result<(), Refusal> {
+        let schema = schema.map(|schema| schema.to_string());
+        let schemas = InputSchemas(HashMap::from([(Uuid::nil(), Checker::read(schema.as_deref()))]));
+        schemas.check(Uuid::nil(), context).await
     }
 
-    #[test]
-    fn a_refusal_names_the_failing_field() {
+    #[tokio::test]
+    async fn a_refusal_names_the_failing_field() {
         let schema = json!({"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}});
-        assert_eq!(check(Some(schema.clone()), json!({"order_id": 1})), Ok(()));
-        let refusal = check(Some(schema), json!({"order_id": "x"})).unwrap_err();
+        assert_eq!(check(Some(schema.clone()), json!({"order_id": 1})).await, Ok(()));
+        let refusal = check(Some(schema), json!({"order_id": "x"})).await.unwrap_err();
         assert!(refusal.message.contains("order_id"), "{}", refusal.message);
         assert_eq!(refusal.code, "invalid_context");
     }
 
-    #[test]
-    fn a_schema_that_does_not_compile_refuses_every_context() {
-        let refusal = check(Some(json!({"type": "nonsense"})), json!({})).unwrap_err();
+    #[tokio::test]
+    async fn a_schema_that_does_not_compile_refuses_every_context() {
+        let refusal = check(Some(json!({"type": "nonsense"})), json!({})).await.unwrap_err();
         assert_eq!(refusal.code, "invalid_input_schema");
         assert!(!refusal.message.is_empty());
     }
 
-    #[test]
-    fn no_schema_refuses_nothing() {
-        assert_eq!(check(None, json!(1)), Ok(()));
-        assert_eq!(check(Some(Value::Null), json!(1)), Ok(()));
+    #[tokio::test]
+    async fn no_schema_refuses_nothing() {
+        assert_eq!(check(None, json!(1)).await, Ok(()));
+        assert_eq!(check(Some(Value::Null), json!(1)).await, Ok(()));
     }
 }

@@ -8,8 +8,12 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
+use std::time::{Duration, Instant};
 use tasker_core::{Result, failpoint};
 use uuid::Uuid;
+
+/// How long contexts are checked before the tasks of those that have been are begun.
+const CHECK_TIME: Duration = Duration::from_secs(1);
 
 /// A request whose context is to be checked against its template's schema.
 #[derive(Debug, Deserialize)]
@@ -81,11 +85,16 @@ impl TaskRequestActor {
 
     async fn check(&mut self) -> Result<Vec<Verdict>> {
         let mut verdicts = Vec::with_capacity(self.taken.len());
+        let begun = Instant::now();
         for request in &self.taken {
+            // What has been judged begins before more is: a check may take seconds.
+            if !verdicts.is_empty() && begun.elapsed() > CHECK_TIME {
+                break;
+            }
             let schemas = &mut self.schemas;
             self.context.connection.call(async |c| schemas.load(c, request.template_id).await).await?;
             let error = match serde_json::from_str(&request.context) {
-                Ok(context) => self.schemas.check(request.template_id, &context).err(),
+                Ok(context) => self.schemas.check(request.template_id, context).await.err(),
                 Err(error) => Some(Refusal {
                     message: format!("the context cannot be read: {error}"),
                     code: "invalid_context",
@@ -119,6 +128,7 @@ impl TaskRequestActor {
         let verdicts = self.check().await?;
         failpoint::reach("task_requests.after_check");
         self.initialize(&verdicts).await?;
+        self.taken.drain(..verdicts.len());
         failpoint::reach("task_requests.after_initialize");
         Ok(())
     }
@@ -136,18 +146,16 @@ impl Actor for TaskRequestActor {
         if self.taken.is_empty() {
             return Ok(called);
         }
-        match self.check_and_initialize().await {
-            // Trying again cannot help: their lease brings them back, to this or another orchestrator.
-            Err(error) if !error.is_transient() => {
-                self.taken.clear();
-                Err(error)
-            }
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.taken.clear();
-                Ok(called)
+        while !self.taken.is_empty() {
+            if let Err(error) = self.check_and_initialize().await {
+                // Trying again cannot help: their lease brings them back, to this or another orchestrator.
+                if !error.is_transient() {
+                    self.taken.clear();
+                }
+                return Err(error);
             }
         }
+        Ok(called)
     }
 
     async fn wait(&mut self) {

@@ -4,8 +4,8 @@ declare
     v_oldest uuid;
 begin
     perform tasker.check_max(p_max_tasks);
-    if p_since is null or p_since <= interval '0' then
-        raise exception 'p_since must be longer than nothing; it is %', coalesce(p_since::text, 'null')
+    if p_since is null or p_since <= interval '0' or p_since > interval '100 years' then
+        raise exception 'p_since must be longer than nothing and at most 100 years; it is %', coalesce(p_since::text, 'null')
             using errcode = 'TK008', hint = 'Give how far to look back, such as ''1 hour''.';
     end if;
     -- Ids grow with time: the newest are at the end of the primary key, and what is older than p_since is not read, however few

@@ -2,8 +2,9 @@ create function tasker.throughput(p_namespace text default null, p_name text def
 returns table (at timestamptz, enqueued bigint, complete bigint, failed bigint, cancelled bigint, avg_ms float8)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
-    if p_bucket is null or p_bucket < interval '1 second' then
-        raise exception 'p_bucket must be a second or more; it is %', coalesce(p_bucket::text, 'null')
+    if p_bucket is null or p_bucket < interval '1 second' or p_bucket > interval '36500 days'
+       or extract(month from p_bucket) <> 0 or extract(year from p_bucket) <> 0 then
+        raise exception 'p_bucket must be a second or more, at most 36500 days, and not in months; it is %', coalesce(p_bucket::text, 'null')
             using errcode = 'TK008', hint = 'Give the length of a bucket, such as ''1 minute''.';
     end if;
     return query

@@ -4,11 +4,13 @@ declare
     v_problem text;
 begin
     if coalesce(jsonb_typeof(p_filter), 'null') <> 'object' then
-        v_problem := 'a filter must be a JSON object; it is ' || coalesce(left(p_filter::text, 100), 'null');
+        v_problem := 'a filter must be a JSON object; it is ' || tasker.excerpt(p_filter);
+    elsif pg_column_size(p_filter) > 1000000 then
+        v_problem := format('a filter may have 1,000,000 bytes; this one has %s', pg_column_size(p_filter));
     elsif p_filter = '{}' then
         v_problem := 'an empty filter would match every task';
     else
-        select string_agg(p.problem, '; ' order by f.key) into v_problem
+        select left(string_agg(p.problem, '; ' order by f.key), 2000) into v_problem
           from jsonb_each(p_filter) f
          cross join lateral (select case
                 when f.key in ('namespace', 'name', 'version', 'error_code') then
@@ -26,7 +28,7 @@ begin
                            or exists (select from jsonb_array_elements(case jsonb_typeof(f.value) when 'array' then f.value else '[]' end) e(id)
                                        where tasker.to_uuid(e.id #>> '{}') is null)
                          then format('"%s" must be an array of uuids', f.key) end
-                else format('unknown key "%s"', f.key) end as problem) p;
+                else format('unknown key "%s"', left(f.key, 100)) end as problem) p;
     end if;
     if v_problem is not null then
         raise exception '%', v_problem

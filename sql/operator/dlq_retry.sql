@@ -1,7 +1,7 @@
 create function tasker.dlq_retry(p_entry_id uuid, p_reason text default null, p_by text default null) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
-    v_by     text := coalesce(nullif(p_by, ''), session_user);
+    v_by     text := coalesce(nullif(tasker.limited(p_by, 'p_by'), ''), session_user);
     v_entry  record;
     v_state  text;
     v_done   int;
@@ -37,7 +37,7 @@ begin
                 using errcode = 'TK042', hint = 'A task is replayed from blocked_by_failures or error; one step of it before that by tasker.retry_step. If it only waits for something, remove that, and close the entry by tasker.dlq_update.';
         end if;
     end if;
-    perform tasker.dlq_update(p_entry_id, 'manually_resolved', coalesce('retried: ' || nullif(p_reason, ''), 'retried'), v_by);
+    perform tasker.dlq_update(p_entry_id, 'manually_resolved', coalesce(left('retried: ' || nullif(p_reason, ''), (select s.max_reason_characters from tasker.settings s)), 'retried'), v_by);
     return v_done;
 end
 $$;

@@ -3,7 +3,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 begin
     perform tasker.refuse_unknown_namespace(p_namespace);
     update tasker.namespaces n
-       set paused_at = tasker.clock(), pause_reason = concat_ws(': ', 'paused by ' || coalesce(nullif(p_by, ''), session_user), nullif(p_reason, ''))
+       set paused_at = tasker.clock(), pause_reason = concat_ws(': ', 'paused by ' || coalesce(nullif(tasker.limited(p_by, 'p_by'), ''), session_user), nullif(tasker.limited(p_reason, 'p_reason'), ''))
      where n.namespace = p_namespace and n.paused_at is null;
     return found;
 end

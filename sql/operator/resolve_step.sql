@@ -22,6 +22,8 @@ begin
                 using errcode = 'TK035', hint = 'p_outcome (--outcome) for a decision: {"type":"decision","create_steps":[...]}; for a batchable: {"type":"batches","cursors":[...]}; for others: none.';
         end if;
     end if;
+    perform tasker.refuse_large_result(p_result);
+    perform tasker.refuse_large_result(p_outcome -> 'result');
     perform tasker.set_actor(null, tasker.audit_reason('resolved', p_by, p_reason));
     -- Its message, and a result on its way, are dropped by whoever reads them next.
     update tasker.steps s
@@ -47,4 +49,4 @@ begin
     return true;
 end
 $$;
-comment on function tasker.resolve_step(uuid, text, jsonb, text, text, jsonb) is 'Settles a step by hand: resolved_manually, with p_result as its result for what depends on it; a decision or batchable needs its p_outcome too. A running handler is told to stop, its result is stale. In a task in error it takes effect with reset_task. False: it is complete or resolved already. Errors: TK004 task, TK031 the task has finished, TK032 step, TK035 the outcome, TK034 held by another transaction.';
+comment on function tasker.resolve_step(uuid, text, jsonb, text, text, jsonb) is 'Settles a step by hand: resolved_manually, with p_result as its result for what depends on it; a decision or batchable needs its p_outcome too. A running handler is told to stop, its result is stale. In a task in error it takes effect with reset_task. False: it is complete or resolved already. Errors: TK004 task, TK019 a result over its limit, TK031 the task has finished, TK032 step, TK035 the outcome, TK034 held by another transaction.';

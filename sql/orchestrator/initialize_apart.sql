@@ -27,6 +27,9 @@ begin
         return;
     end if;
     -- The culprit, alone.
+    if tasker.to_uuid(p_verdicts #>> '{0,task_id}') is null or coalesce(p_verdicts #>> '{0,msg_id}', '') !~ '^[0-9]{1,18}$' then
+        perform tasker.refuse_list(p_verdicts -> 0, 'an element of p_verdicts');
+    end if;
     v_detail := format('%s (SQLSTATE %s)', v_message, v_sqlstate);
     begin
         if v_sqlstate <> '55P03' and coalesce(p_verdicts #> '{0,error}', 'null') = 'null' then

@@ -4,6 +4,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 set lock_timeout = '100ms' as $$
 begin
+    if jsonb_typeof(p_verdicts) <> 'array' then
+        perform tasker.refuse_list(p_verdicts, 'p_verdicts');
+    end if;
     perform tasker.set_actor(p_orchestrator_id);
     return query select * from tasker.initialize_apart(p_verdicts);
 end

@@ -6,6 +6,10 @@ declare
     v_until  timestamptz := tasker.clock() - interval '10 s';
     v_from   timestamptz;
 begin
+    if array_ndims(p_bounds) is distinct from 1 or cardinality(p_bounds) > 1000 or array_position(p_bounds, null) is not null then
+        raise exception 'p_bounds must be a list of 1 to 1,000 numbers, none of them null'
+            using errcode = 'TK009', hint = 'Give the upper bounds of the buckets in seconds, ascending, such as ''{0.1,1,10}''.';
+    end if;
     -- One process takes each stretch of time, so that the sum over all of them counts every task once.
     select w.ran_at into v_from from tasker.sweeps w where w.name = 'finished' for no key update skip locked;
     if not found then

@@ -1,26 +1,26 @@
 create function tasker.check_handler(p_handler jsonb, p_path text)
 returns table (path text, code text, message text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_callable text := case when jsonb_typeof(p_handler) = 'object' and jsonb_typeof(p_handler -> 'callable') = 'string' then p_handler ->> 'callable' end;
-    v_needs    text := case v_callable when 'sql' then 'function' when 'http' then 'url' end;
-begin
-    if p_handler is null then
-        return;
-    elsif jsonb_typeof(p_handler) <> 'object' then
-        return query select * from tasker.check_type(p_handler, p_path, 'handler', '{object}');
-        return;
-    end if;
-    return query select * from tasker.check_keys(p_handler, p_path, '{callable,method,config}', '{callable}');
-    return query select * from tasker.check_type(p_handler -> 'config', p_path || '/config', 'config', '{object}');
-    if p_handler ? 'callable' and coalesce(v_callable, '') !~ '^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*$' then
-        return query select p_path || '/callable', 'invalid_name',
-            format('callable must be the name a handler is registered by: lower-case letters, digits, _ and dots; it is %s', left((p_handler -> 'callable')::text, 100));
-    end if;
-    return query select * from tasker.check_name(p_handler -> 'method', p_path || '/method', 'method', 63);
-    if v_needs is not null and coalesce(jsonb_typeof(p_handler #> array['config', v_needs]), '') <> 'string' then
-        return query select p_path, 'missing_config', format('the %s handler needs config.%s, a string', v_callable, v_needs);
-    end if;
-end
+language sql stable as $$
+    select * from tasker.check_type(p_handler, p_path, 'handler', '{object}')
+    union all
+    select * from tasker.check_keys(p_handler, p_path, '{callable,method,config}', '{callable}')
+    union all
+    select * from tasker.check_type(p_handler -> 'config', p_path || '/config', 'config', '{object}')
+    union all
+    select p_path || '/callable', 'invalid_name',
+           format('callable must be the name a handler is registered by: lower-case letters, digits, _ and dots; it is %s',
+                  tasker.excerpt(p_handler -> 'callable'))
+     where jsonb_typeof(p_handler) = 'object' and p_handler ? 'callable'
+       and not (jsonb_typeof(p_handler -> 'callable') = 'string' and p_handler ->> 'callable' ~ '^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*$')
+    union all
+    select p_path || '/callable', 'invalid_name', 'callable must have at most 200 characters'
+     where length(p_handler ->> 'callable') > 200
+    union all
+    select * from tasker.check_name(p_handler -> 'method', p_path || '/method', 'method', 63)
+    union all
+    select p_path, 'missing_config', format('the %s handler needs config.%s, a string', n.callable, n.needs)
+      from (values ('sql', 'function'), ('http', 'url')) n(callable, needs)
+     where jsonb_typeof(p_handler) = 'object' and p_handler -> 'callable' = to_jsonb(n.callable)
+       and jsonb_typeof(p_handler -> 'config' -> n.needs) is distinct from 'string'
 $$;
 comment on function tasker.check_handler(jsonb, text) is 'Problems with the handler of one step.';

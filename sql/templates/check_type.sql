@@ -1,10 +1,11 @@
 create function tasker.check_type(p_value jsonb, p_path text, p_what text, p_types text[])
 returns table (path text, code text, message text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+-- Without settings of its own, as all checks of one value here: it becomes part of the statement that calls it.
+language sql stable as $$
     select p_path, 'invalid_type',
            format('%s must be %s; it is %s', p_what,
                   (select string_agg(case when t in ('object', 'array') then 'an ' else 'a ' end || t, ' or ') from unnest(p_types) t),
-                  left(p_value::text, 100))
+                  tasker.excerpt(p_value))
      where p_value is not null and jsonb_typeof(p_value) <> all (p_types)
 $$;
 comment on function tasker.check_type(jsonb, text, text, text[]) is 'A problem where the value has another JSON type. An absent value is no problem here.';

@@ -1,30 +1,30 @@
-create function tasker.find_cycle(p_parents text[], p_children text[]) returns text[]
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+create function tasker.find_cycle(p_count int, p_parents int[], p_children int[]) returns int[]
+language plpgsql immutable as $$
 declare
-    v_left   text[];
-    v_next   text[] := array(select distinct c from unnest(p_children) c);
-    v_path   text[];
-    v_at     text;
+    v_order  int[] := tasker.graph_order(p_count, p_parents, p_children);
+    -- Of each step that has no place in the order, a parent that has none either.
+    v_up     int[];
+    v_seen   boolean[] := array_fill(false, array[p_count]);
+    v_path   int[];
+    v_at     int;
 begin
-    -- Take away, level by level, what depends on nothing that is left: what stays is on a cycle or below one.
-    loop
-        v_left := v_next;
-        select array_agg(distinct e.child) into v_next
-          from unnest(p_parents, p_children) e(parent, child)
-         where e.parent = any (v_left) and e.child = any (v_left);
-        exit when v_next is null or cardinality(v_next) = cardinality(v_left);
-    end loop;
-    if v_next is null then
+    if cardinality(v_order) = p_count then
         return null;
     end if;
+    select array_agg(u.parent order by i.i), min(i.i) filter (where u.parent is not null) into v_up, v_at
+      from generate_series(1, p_count) i(i)
+      left join (select e.child, min(e.parent) as parent
+                   from unnest(p_parents, p_children) e(parent, child)
+                   left join unnest(v_order) p(p) on p.p = e.parent
+                   left join unnest(v_order) c(c) on c.c = e.child
+                  where p.p is null and c.c is null group by e.child) u on u.child = i.i;
     -- Each of these has a parent among them: go up until one comes again.
-    v_at := v_left[1];
-    while v_at <> all (coalesce(v_path, '{}')) loop
+    while not v_seen[v_at] loop
+        v_seen[v_at] := true;
         v_path := v_at || v_path;
-        select e.parent into v_at from unnest(p_parents, p_children) e(parent, child)
-         where e.child = v_at and e.parent = any (v_left) limit 1;
+        v_at := v_up[v_at];
     end loop;
     return v_at || v_path[1:array_position(v_path, v_at)];
 end
 $$;
-comment on function tasker.find_cycle(text[], text[]) is 'The steps of one cycle in the graph, first and last the same, or null where there is none.';
+comment on function tasker.find_cycle(int, int[], int[]) is 'The numbers of the steps of one cycle in the graph, first and last the same, or null where there is none.';

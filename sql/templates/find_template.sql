@@ -10,15 +10,15 @@ begin
     if found then
         return v_id;
     elsif not exists (select from tasker.namespaces n where n.namespace = p_namespace) then
-        raise exception 'there is no namespace "%"', p_namespace
+        raise exception 'there is no namespace "%"', coalesce(left(p_namespace, 100), 'null')
             using errcode = 'TK001', hint = 'A namespace comes into being with its first template: tasker template apply FILE, or tasker.apply_template. Known: '
                 || coalesce((select string_agg(n.namespace, ', ' order by n.namespace) from (select namespace from tasker.namespaces order by 1 limit 20) n), 'none');
     elsif not exists (select from tasker.templates t where t.namespace = p_namespace and t.name = p_name) then
-        raise exception 'there is no template "%" in namespace "%"', p_name, p_namespace
+        raise exception 'there is no template "%" in namespace "%"', coalesce(left(p_name, 100), 'null'), p_namespace
             using errcode = 'TK002', hint = 'Apply it first: tasker template apply FILE, or tasker.apply_template. Known here: '
                 || coalesce((select string_agg(x.name, ', ' order by x.name) from (select distinct name from tasker.templates t where t.namespace = p_namespace order by 1 limit 20) x), 'none');
     end if;
-    raise exception 'template %.% has no version "%"', p_namespace, p_name, p_version
+    raise exception 'template %.% has no version "%"', p_namespace, p_name, left(p_version, 100)
         using errcode = 'TK003', hint = 'Leave the version out to use the one applied last. Known: '
             || (select string_agg(x.version, ', ') from (select t.version from tasker.templates t where t.namespace = p_namespace and t.name = p_name order by t.applied_no desc limit 20) x);
 end

@@ -2,44 +2,37 @@ create function tasker.graph_levels(p_steps jsonb) returns table (n bigint, leve
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     v_types    text[] := array(select coalesce(e.s ->> 'type', 'standard') from jsonb_array_elements(p_steps) with ordinality e(s, n) order by e.n);
+    v_count    int := cardinality(v_types);
     v_parents  int[];
     v_children int[];
-    v_levels   int[] := array_fill(0, array[cardinality(v_types)]);
-    v_initial  boolean[] := array_fill(true, array[cardinality(v_types)]);
-    v_after    boolean[] := array_fill(false, array[cardinality(v_types)]);
+    v_levels   int[] := array_fill(0, array[v_count]);
+    v_initial  boolean[] := array_fill(true, array[v_count]);
+    v_after    boolean[] := array_fill(false, array[v_count]);
     v_depths   int[] := array(select (t = 'decision')::int from unnest(v_types) with ordinality u(t, n) order by u.n);
-    v_changed  boolean;
     v_p        int;
     v_c        int;
 begin
-    -- In memory, and each row written once afterwards: updates level by level rewrote every row below, and planned badly.
-    select array_agg(p.n order by d.step_n, d.n), array_agg(d.step_n order by d.step_n, d.n) into v_parents, v_children
-      from tasker.template_dependencies(p_steps) d
-      join jsonb_array_elements(p_steps) with ordinality p(s, n) on p.s ->> 'name' = d.dependency #>> '{}';
-    -- Until nothing changes: twice, where steps stand in the order of their dependencies.
-    loop
-        v_changed := false;
-        for v_e in 1 .. coalesce(cardinality(v_parents), 0) loop
-            v_p := v_parents[v_e];
-            v_c := v_children[v_e];
-            if v_levels[v_c] <= v_levels[v_p] then
-                v_levels[v_c] := v_levels[v_p] + 1;
-                v_changed := true;
-            end if;
-            if v_depths[v_c] < v_depths[v_p] + (v_types[v_c] = 'decision')::int then
-                v_depths[v_c] := v_depths[v_p] + (v_types[v_c] = 'decision')::int;
-                v_changed := true;
-            end if;
-            -- What depends on a choice, near or far, does not exist from the start.
-            if v_initial[v_c] and (not v_initial[v_p] or v_types[v_p] = 'decision' or v_types[v_p] = 'batchable' and v_types[v_c] = 'batch_worker') then
-                v_initial[v_c] := false;
-                v_changed := true;
-            end if;
-            if v_types[v_p] = 'batch_worker' then
-                v_after[v_c] := true;
-            end if;
-        end loop;
-        exit when not v_changed;
+    select array_agg(e.parent), array_agg(e.child) into v_parents, v_children from tasker.graph_edges(p_steps) e;
+    -- In memory and in the order of the graph, so that each edge is looked at once.
+    select array_agg(e.parent order by o.n), array_agg(e.child order by o.n) into v_parents, v_children
+      from unnest(v_parents, v_children) e(parent, child)
+      join unnest(tasker.graph_order(v_count, v_parents, v_children)) with ordinality o(step, n) on o.step = e.parent;
+    for v_e in 1 .. coalesce(cardinality(v_parents), 0) loop
+        v_p := v_parents[v_e];
+        v_c := v_children[v_e];
+        if v_levels[v_c] <= v_levels[v_p] then
+            v_levels[v_c] := v_levels[v_p] + 1;
+        end if;
+        if v_depths[v_c] < v_depths[v_p] + (v_types[v_c] = 'decision')::int then
+            v_depths[v_c] := v_depths[v_p] + (v_types[v_c] = 'decision')::int;
+        end if;
+        -- What depends on a choice, near or far, does not exist from the start.
+        if v_initial[v_c] and (not v_initial[v_p] or v_types[v_p] = 'decision' or v_types[v_p] = 'batchable' and v_types[v_c] = 'batch_worker') then
+            v_initial[v_c] := false;
+        end if;
+        if v_types[v_p] = 'batch_worker' then
+            v_after[v_c] := true;
+        end if;
     end loop;
     return query select u.n, u.level, u.initial, u.after_batch, u.depth from unnest(v_levels, v_initial, v_after, v_depths) with ordinality u(level, initial, after_batch, depth, n);
 end

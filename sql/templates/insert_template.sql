@@ -11,8 +11,9 @@ begin
             (p_definition #>> '{lifecycle,max_steps_in_process_minutes}')::numeric, (p_definition #>> '{lifecycle,max_duration_minutes}')::numeric,
             (p_definition #>> '{lifecycle,retention_days}')::numeric);
     insert into tasker.template_edges (template_id, parent, child)
-    select v_id, d.dependency #>> '{}', p_definition #>> array['steps', (d.step_n - 1)::text, 'name']
-      from tasker.template_dependencies(p_definition -> 'steps') d;
+    select v_id, d.dependency #>> '{}', c.s ->> 'name'
+      from tasker.template_dependencies(p_definition -> 'steps') d
+      join jsonb_array_elements(p_definition -> 'steps') with ordinality c(s, n) on c.n = d.step_n;
     insert into tasker.template_steps (template_id, name, position, level, type, failure_strategy, handler, config, max_attempts, backoff,
                                        backoff_base_ms, max_backoff_ms, jitter, timeout, lease, parent_count, is_leaf, initial, after_batch, decision_depth)
     select v_id, e.s ->> 'name', e.n, l.level, coalesce(e.s ->> 'type', 'standard'),
@@ -26,11 +27,11 @@ begin
            coalesce((e.s #>> '{retry,jitter}')::boolean, true),
            make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
            make_interval(secs => (e.s ->> 'lease_seconds')::double precision),
-           (select count(*) from tasker.template_edges x where x.template_id = v_id and x.child = e.s ->> 'name'),
-           not exists (select from tasker.template_edges x where x.template_id = v_id and x.parent = e.s ->> 'name'),
+           jsonb_array_length(coalesce(e.s -> 'dependencies', '[]')), g.parent is null,
            l.initial, l.after_batch, l.decision_depth
       from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n)
-      join tasker.graph_levels(p_definition -> 'steps') l on l.n = e.n;
+      join tasker.graph_levels(p_definition -> 'steps') l on l.n = e.n
+      left join (select distinct g.parent from tasker.graph_edges(p_definition -> 'steps') g) g on g.parent = e.n;
     insert into tasker.template_events (template_id, step, name, position, version, delivery, condition, schema)
     select v_id, s.s ->> 'name', e.e ->> 'name', e.n, coalesce(e.e ->> 'version', '1.0'), coalesce(e.e ->> 'delivery', 'durable'),
            coalesce(e.e ->> 'condition', 'success'), e.e -> 'schema'

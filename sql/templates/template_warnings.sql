@@ -1,41 +1,28 @@
 create function tasker.template_warnings(p_definition jsonb)
 returns table (path text, code text, message text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set enable_nestloop = off as $$
 declare
     v_steps   jsonb := p_definition -> 'steps';
-    v_known   jsonb := '{}';
-    v_before  jsonb;
+    v_sets    text[];
 begin
     if exists (select from tasker.validate_template(p_definition)) then
         return;
     end if;
-    -- Of each step the choices it depends on: the names of the steps that some decision must choose. A deferred step whose
-    -- parents depend on different ones stands for a condition of its own. Again until nothing is added: a level each time.
-    loop
-        v_before := v_known;
-        select v_known || coalesce(jsonb_object_agg(n.name, n.choices), '{}') into v_known
-          from (select s.name, s.type, coalesce(bool_and(v_before ? p.name), true) as known,
-                       case when s.type = 'deferred' and count(distinct v_before -> p.name) > 1 then to_jsonb(array[s.name])
-                            when s.type = 'deferred' then coalesce(min((v_before -> p.name)::text)::jsonb, '[]')
-                            else (select coalesce(jsonb_agg(distinct c.name order by c.name), '[]')
-                                    from (select jsonb_array_elements_text(u.choices) as name from unnest(array_agg(v_before -> p.name)) u(choices)
-                                          union select s.name where bool_or(p.type = 'decision')) c) end as choices
-                  from (select e.n, e.s ->> 'name' as name, coalesce(e.s ->> 'type', 'standard') as type from jsonb_array_elements(v_steps) with ordinality e(s, n)) s
-                  left join tasker.template_dependencies(v_steps) d on d.step_n = s.n
-                  left join (select e.s ->> 'name' as name, e.s ->> 'type' as type from jsonb_array_elements(v_steps) e(s)) p on p.name = d.dependency #>> '{}'
-                 group by s.n, s.name, s.type) n
-         where n.known and not v_before ? n.name;
-        exit when v_known = v_before;
-    end loop;
+    v_sets := tasker.choice_sets(v_steps);
+    if v_sets is null then
+        return query select '/steps', 'not_checked', 'the decisions of this template are too many to tell whether each step has all of its parents or none';
+    end if;
     return query
         select format('/steps/%s/dependencies', s.n - 1), 'partial_parents',
                format('step "%s" exists only if all of %s exist, and these depend on different choices: make it deferred if it should wait for those that exist',
-                      s.name, string_agg(format('"%s"', d.dependency #>> '{}'), ', ' order by d.n))
+                      s.name, left(string_agg(format('"%s"', p.s ->> 'name'), ', ' order by p.n), 1000))
           from (select e.n, e.s ->> 'name' as name, e.s ->> 'type' as type from jsonb_array_elements(v_steps) with ordinality e(s, n)) s
-          join tasker.template_dependencies(v_steps) d on d.step_n = s.n
+          join tasker.graph_edges(v_steps) g on g.child = s.n
+          join jsonb_array_elements(v_steps) with ordinality p(s, n) on p.n = g.parent
+          join unnest(v_sets) with ordinality c(choices, n) on c.n = g.parent
          where s.type is distinct from 'deferred'
          group by s.n, s.name
-        having count(distinct v_known -> (d.dependency #>> '{}')) > 1
+        having count(distinct c.choices) > 1
          order by s.n;
     return query
         select format('/steps/%s/type', e.n - 1), 'deferred_root', format('step "%s" is deferred and depends on nothing: it exists from the start', e.s ->> 'name')

@@ -5,7 +5,7 @@ begin
     perform tasker.check_max(p_max);
     if not exists (select from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id
                     where t.task_id = p_task_id and p.name = p_step and p.type = 'batch_worker') then
-        raise exception 'task % has no batch_worker "%"', p_task_id, p_step
+        raise exception 'task % has no batch_worker "%"', coalesce(p_task_id::text, 'null'), coalesce(left(p_step, 100), 'null')
             using errcode = 'TK032', hint = 'Give the name of the batch_worker as it stands in the template, without a number.';
     end if;
     -- By name, which follows from the number: a page costs the same wherever it is.

@@ -7,8 +7,7 @@ declare
     v_task_ids  uuid[];
     v_steps     text[];
     v_claims    int[];
-    v_results   jsonb[];
-    v_decided   jsonb[];
+    v_results   jsonb[];  v_decided jsonb[];
     v_free      uuid[];
     v_done      int[];
     v_owners    uuid[];
@@ -16,6 +15,7 @@ declare
     v_settled   tasker.settled_step[];
     v_claimed_tasks  uuid[];  v_claimed_steps text[];
 begin
+    perform tasker.refuse_list(p_results, 'p_results') where jsonb_typeof(p_results) <> 'array';
     perform tasker.set_actor(p_worker_id);
     -- Successes and decisions only: failures, batches, results over the limit, and whatever else there is, take the way by the queue.
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),

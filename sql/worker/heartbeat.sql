@@ -1,5 +1,6 @@
 create function tasker.heartbeat(p_worker_id uuid, p_namespaces text[], p_handlers text[], p_info jsonb default '{}') returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+    select tasker.refuse_list(to_jsonb(p_worker_id), 'what a heartbeat says') where p_worker_id is null or p_namespaces is null or p_handlers is null;
     insert into tasker.workers as w (worker_id, namespaces, handlers, info, started_at, last_seen)
     values (p_worker_id, p_namespaces, p_handlers, coalesce(p_info, '{}'), tasker.clock(), tasker.clock())
     on conflict (worker_id) do update

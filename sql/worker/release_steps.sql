@@ -7,7 +7,8 @@ declare
     v_steps     text[];
     v_msg_ids   bigint[];
 begin
-    perform tasker.set_actor(p_worker_id, coalesce(p_reason, 'released'));
+    perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
+    perform tasker.set_actor(p_worker_id, coalesce(left(p_reason, 1000), 'released'));
     with claims as (
         select distinct on (1, 2, 3) tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no
           from jsonb_array_elements(p_claims) e(c)

@@ -2,13 +2,8 @@ create function tasker.result_too_large(p_result jsonb, p_what text default 'res
 language plpgsql stable as $$
 declare
     v_max  bigint := (select c.max_result_bytes * p_times::bigint from tasker.settings c);
-    v_size int;
+    v_size bigint := tasker.json_bytes(p_result, v_max);
 begin
-    -- Its text is written only where it may be too long: stored, a number or a character takes a part of that at least.
-    if pg_column_size(p_result) <= v_max / 25 then
-        return null;
-    end if;
-    v_size := octet_length(p_result::text);
     return case when v_size > v_max then format('the %s has %s bytes; the limit is %s (%smax_result_bytes in tasker.settings)', p_what, v_size, v_max,
                                            case when p_times > 1 then p_times || ' times ' else '' end) end;
 end

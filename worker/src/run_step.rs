@@ -150,7 +150,7 @@ impl Runner {
                 if let StepOutcome::Failure(failure) = &outcome {
                     log_failure(failure);
                 }
-                let events = outgoing(&after, &self.shared.publishers, &outcome);
+                let events = outgoing(&after, &self.shared.publishers, &outcome).await;
                 let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
                 Some(Report::Result { outcome, events, duration_ms })
             }

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
-use tasker_core::{breaker::Breaker, connection::OwnConnection, pooler::DbConnection};
+use tasker_core::{breaker::Breaker, connection::OwnConnection, json_schema::apart, pooler::DbConnection};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -105,8 +105,16 @@ impl TemplateCacheActor {
         for (step, config, namespace, name, max_attempts, events) in rows {
             (template.namespace, template.name) = (namespace, name);
             let config = config.filter(|config| !config.is_null()).map(Arc::new);
-            let events =
-                events.map_or(Vec::new(), |Json(rows)| rows.into_iter().map(Declared::from).collect());
+            let events = match events {
+                None => Vec::new(),
+                // Compiling a schema takes a while where it is large.
+                Some(Json(rows)) => {
+                    let declared = apart(move || rows.into_iter().map(Declared::from).collect()).await;
+                    let no_thread =
+                        || sqlx::Error::Io(std::io::Error::other("the process can have no more threads"));
+                    declared.ok_or_else(no_thread)?
+                }
+            };
             template.steps.insert(step, TemplateStep { config, max_attempts, events });
         }
         Ok(Arc::new(template))

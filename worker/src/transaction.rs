@@ -159,7 +159,7 @@ impl StepTransaction {
                 return Err(refused);
             }
         };
-        let events = outgoing(&self.ctx, &self.worker.publishers, &outcome);
+        let events = outgoing(&self.ctx, &self.worker.publishers, &outcome).await;
         failpoint::reach("worker.before_own_submit");
         match self.submit(&outcome, &events).await?.as_str() {
             "accepted" => {

@@ -96,6 +96,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(templates::list_templates, templates::apply_template))
         .routes(routes!(templates::validate_template))
         .routes(routes!(templates::get_template))
+        .routes(routes!(templates::use_template))
         .routes(routes!(dead_letters::list_dead_letters, dead_letters::add_dead_letter))
         .routes(routes!(dead_letters::count_dead_letters))
         .routes(routes!(dead_letters::get_dead_letter, dead_letters::update_dead_letter))

@@ -45,7 +45,7 @@ pub async fn apply_template(
     State(app): State<App>,
     JsonBody(Definition(definition)): JsonBody<Definition>,
 ) -> Result<impl IntoResponse> {
-    let applied = app.call(app.client().apply_template(&Value::Object(definition))).await?;
+    let applied = app.check(app.client().apply_template(&Value::Object(definition))).await?;
     let status = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(applied)))
 }
@@ -57,7 +57,7 @@ pub async fn validate_template(
     State(app): State<App>,
     JsonBody(Definition(definition)): JsonBody<Definition>,
 ) -> Result<Json<Report>> {
-    app.call(app.client().validate_template(&Value::Object(definition))).await.map(Json)
+    app.check(app.client().validate_template(&Value::Object(definition))).await.map(Json)
 }
 
 /// A template in the path.
@@ -68,6 +68,26 @@ pub struct TemplateAt {
     namespace: String,
     /// Its name.
     name: String,
+}
+
+/// The version that is to run.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UseVersion {
+    /// One that has been applied.
+    #[schema(example = "1.0.0")]
+    version: String,
+}
+
+/// Makes a version the one that runs where an enqueue names none
+#[utoipa::path(post, path = "/v1/templates/{namespace}/{name}/use", tag = "templates", params(TemplateAt),
+    request_body = UseVersion, responses((status = 200, body = Applied)), security(("key" = ["templates:write"])))]
+pub async fn use_template(
+    State(app): State<App>,
+    At(at): At<TemplateAt>,
+    JsonBody(UseVersion { version }): JsonBody<UseVersion>,
+) -> Result<Json<Applied>> {
+    app.call(app.client().use_template(&at.namespace, &at.name, &version)).await.map(Json)
 }
 
 /// Which version.

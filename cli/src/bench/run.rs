@@ -158,12 +158,19 @@ impl Bench<'_> {
     }
 
     async fn enqueue(&self, tasks: u32) -> Result<Vec<Uuid>, BenchError> {
-        Ok(sqlx::query_scalar("select tasker.enqueue_tasks($1, $2, $3)")
-            .bind(self.namespace)
-            .bind(&self.template)
-            .bind(vec![json!({}); tasks as usize])
-            .fetch_all(self.pool)
-            .await?)
+        let contexts = vec![json!({}); tasks as usize];
+        let mut ids: Vec<Uuid> = Vec::with_capacity(contexts.len());
+        // No call takes more, see max_contexts in tasker.settings.
+        for contexts in contexts.chunks(10_000) {
+            let some: Vec<Uuid> = sqlx::query_scalar("select tasker.enqueue_tasks($1, $2, $3)")
+                .bind(self.namespace)
+                .bind(&self.template)
+                .bind(contexts)
+                .fetch_all(self.pool)
+                .await?;
+            ids.extend(some);
+        }
+        Ok(ids)
     }
 
     /// Waits until all have completed. Looks from the last one on, which in all likelihood is the last to finish,

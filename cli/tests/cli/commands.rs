@@ -65,6 +65,25 @@ async fn problems_of_a_template_have_positions_and_nothing_is_applied() {
 }
 
 #[tokio::test]
+async fn a_folder_is_applied_by_version_and_a_version_comes_back() {
+    let (db, folder) = (TestDb::new().await, Folder::new());
+    let version = |version: &str| TWO_STEPS.replace("1.0.0", version);
+    let newer = folder.write("a.yaml", &version("1.10.0"));
+    let older = folder.write("b.yml", &version("1.9.0"));
+    let both = std::path::Path::new(&newer).parent().unwrap().to_string_lossy().into_owned();
+    let applied = tasker(&db.url, &["template", "apply", &both]).await.ok();
+    assert_eq!(applied, "applied shop.order 1.9.0\napplied shop.order 1.10.0, current now (was 1.9.0)\n");
+    let again = tasker(&db.url, &["template", "apply", &older]).await.ok();
+    assert_eq!(again, "current again: shop.order 1.9.0 (was 1.10.0)\n");
+    let used = tasker(&db.url, &["template", "use", "shop.order", "1.10.0"]).await.ok();
+    assert_eq!(used, "current again: shop.order 1.10.0 (was 1.9.0)\n");
+    let used = tasker(&db.url, &["template", "use", "shop", "order", "1.10.0"]).await.ok();
+    assert_eq!(used, "unchanged, current before: shop.order 1.10.0\n");
+    let refused = tasker(&db.url, &["template", "use", "shop.order", "2"]).await.failed();
+    assert!(refused.contains("(TK003)"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_template_is_applied_once_and_its_version_never_changes() {
     let (db, folder) = (TestDb::new().await, Folder::new());
     let file = folder.write("order.yaml", TWO_STEPS);

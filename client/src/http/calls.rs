@@ -237,6 +237,10 @@ impl Client for HttpClient {
         self.post(&["templates"]).json(definition).send().await
     }
 
+    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
+        self.post(&["templates", namespace, name, "use"]).json(&json!({"version": version})).send().await
+    }
+
     async fn list_queues(&self) -> Result<Vec<QueueOverview>> {
         self.get(&["queues"]).send().await
     }

@@ -60,7 +60,8 @@ pub struct NewTask {
     /// None: the version applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Higher goes first among what waits in tables; 0 is usual.
+    /// Higher goes first among steps that are held, in a namespace with a limit or after a pause; elsewhere it has no
+    /// effect. 0 is usual.
     #[serde(default)]
     pub priority: i32,
     /// Not before; none: at once.
@@ -133,7 +134,7 @@ pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uu
 /// Enqueues a task for each context, all or none, and returns their ids in the same order.
 ///
 /// # Errors
-/// `TK001`, `TK002`, `TK005` as for [`enqueue`].
+/// `TK001`, `TK002`, `TK005` as for [`enqueue`]; `TK019`: more contexts than one call takes (10,000), or larger ones.
 pub async fn enqueue_many(
     executor: impl PgExecutor<'_>,
     namespace: &str,

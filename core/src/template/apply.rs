@@ -1,20 +1,28 @@
 //! A template file against the database: every problem at its position, and applying it.
 
 use super::TemplateFile;
-use crate::{Error, Result, json_schema::InputSchema, pooler::InTransaction, template::Diagnostic};
+use crate::{
+    Error, Result,
+    json_schema::{InputSchema, apart},
+    pooler::InTransaction,
+    template::Diagnostic,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 /// What `tasker.apply_template` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Applied {
     /// The template's id; the same one each time the same content is applied.
     pub template_id: Uuid,
     /// False: this version was there already, with the same content.
     pub created: bool,
+    /// The version that ran before, where it was another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
 }
 
 /// A part of a definition that is wrong, or probably not meant.
@@ -61,7 +69,7 @@ fn located(found: &[Problem], file: &TemplateFile) -> Vec<Diagnostic> {
 pub async fn validate(pool: &PgPool, definition: &Value) -> Result<Report> {
     let mut problems =
         found(pool, definition, "select path, code, message from tasker.validate_template($1)").await?;
-    problems.extend(check_schemas(definition));
+    problems.extend(schema_problems(definition).await);
     if !problems.is_empty() {
         return Ok(Report { problems, ..Report::default() });
     }
@@ -74,6 +82,16 @@ async fn found(pool: &PgPool, definition: &Value, sql: &'static str) -> Result<V
     let rows: Vec<(String, String, String)> =
         sqlx::query_as(sql).bind(definition).fetch_all(InTransaction(pool)).await?;
     Ok(rows.into_iter().map(|(path, code, message)| Problem { path, code, message }).collect())
+}
+
+/// [`check_schemas`] on a thread of its own: compiling takes a while where a schema is large.
+async fn schema_problems(definition: &Value) -> Vec<Problem> {
+    let definition = definition.clone();
+    let no_thread = || {
+        let message = "the schemas could not be checked: the process can have no more threads".to_owned();
+        vec![Problem { path: String::new(), code: "input_schema".to_owned(), message }]
+    };
+    apart(move || check_schemas(&definition)).await.unwrap_or_else(no_thread)
 }
 
 /// Only the database can tell whether the rest is valid; only Rust has a JSON Schema compiler.
@@ -110,16 +128,32 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
 /// # Errors
 /// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with other content.
 pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
-    if let Some(Problem { path, message, .. }) = check_schemas(definition).into_iter().next() {
+    if let Some(Problem { path, message, .. }) = schema_problems(definition).await.into_iter().next() {
         return Err(Error::Refused {
             code: "TK010".to_owned(),
             message: format!("the template is not valid: {path}: {message}"),
             hint: Some("input_schema and the schemas of events must be JSON Schemas".to_owned()),
         });
     }
-    let (template_id, created) = sqlx::query_as("select template_id, created from tasker.apply_template($1)")
-        .bind(definition)
-        .fetch_one(InTransaction(pool))
-        .await?;
-    Ok(Applied { template_id, created })
+    let (template_id, created, was) =
+        sqlx::query_as("select template_id, created, was from tasker.apply_template($1)")
+            .bind(definition)
+            .fetch_one(InTransaction(pool))
+            .await?;
+    Ok(Applied { template_id, created, was })
+}
+
+/// Makes a version that has been applied the one that runs.
+///
+/// # Errors
+/// `TK001`, `TK002`, `TK003` where there is none.
+pub async fn use_version(pool: &PgPool, namespace: &str, name: &str, version: &str) -> Result<Applied> {
+    let (template_id, created, was) =
+        sqlx::query_as("select template_id, created, was from tasker.use_template($1, $2, $3)")
+            .bind(namespace)
+            .bind(name)
+            .bind(version)
+            .fetch_one(InTransaction(pool))
+            .await?;
+    Ok(Applied { template_id, created, was })
 }

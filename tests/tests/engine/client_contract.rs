@@ -268,6 +268,7 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
     assert!(applied.created);
     let again = client.apply_template(&definition).await.unwrap();
     assert_eq!((again.template_id, again.created), (applied.template_id, false));
+    assert_eq!((&applied.was, &again.was), (&None, &None));
     assert_eq!(client.list_templates(None).await.unwrap().len(), 1);
     assert_eq!(client.list_templates(Some("other")).await.unwrap(), []);
     for version in [None, Some("1")] {
@@ -281,6 +282,33 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
         assert_eq!(client.template(namespace, name, version).await.unwrap(), None);
     }
     assert_eq!(client.list_namespaces().await.unwrap(), ["test"]);
+}
+
+#[rstest]
+#[case::database(Way::Database)]
+#[case::http(Way::Http)]
+#[tokio::test]
+async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
+    let World { client, .. } = &World::new(way).await;
+    let current = async || client.template("test", "flow", None).await.unwrap().unwrap().overview.version;
+    let mut versions = Vec::new();
+    for version in ["1.0.0", "1.1.0"] {
+        let mut definition = flow(&[("only", &[])]);
+        definition["version"] = json!(version);
+        versions.push(client.apply_template(&definition).await.unwrap());
+    }
+    assert_eq!(versions[1].was.as_deref(), Some("1.0.0"));
+    let used = client.use_template("test", "flow", "1.0.0").await.unwrap();
+    assert_eq!((used.template_id, used.created), (versions[0].template_id, false));
+    assert_eq!(used.was.as_deref(), Some("1.1.0"));
+    assert_eq!(current().await, "1.0.0");
+    assert_eq!(client.use_template("test", "flow", "1.0.0").await.unwrap().was, None);
+    // Applying the other one again has the same effect.
+    let mut definition = flow(&[("only", &[])]);
+    definition["version"] = json!("1.1.0");
+    let again = client.apply_template(&definition).await.unwrap();
+    assert_eq!((again.created, again.was.as_deref()), (false, Some("1.0.0")));
+    assert_eq!(current().await, "1.1.0");
 }
 
 #[rstest]

@@ -31,6 +31,8 @@ mod installations;
 mod invariants;
 mod isolation;
 mod labels;
+mod junk_arguments;
+mod limits;
 mod lists;
 mod lock_order;
 mod locks;

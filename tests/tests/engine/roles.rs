@@ -91,6 +91,7 @@ const READONLY: &[&str] = &[
 const OPERATOR: &[&str] = &[
     "create_queues",
     "apply_template",
+    "use_template",
     "pause_namespace",
     "resume_namespace",
     "limit_namespace",

@@ -249,3 +249,56 @@ async fn a_template_of_two_hundred_steps_is_applied_soon_whatever_is_known_of_th
         sqlx::query_scalar("select max(level) from tasker.template_steps").fetch_one(&db.pool).await.unwrap();
     assert_eq!(level, 2);
 }
+
+/// A chain in the order of its dependencies or against it, and a graph with every edge that it can have.
+fn large(kind: &str) -> serde_json::Value {
+    let step = |n: usize, parents: Vec<String>| json!({"name": format!("s{n}"), "handler": {"callable": "noop"}, "dependencies": parents});
+    let name = |n: usize| format!("s{n}");
+    let before = |n: usize| n.checked_sub(1).map(name).into_iter().collect();
+    let steps: Vec<_> = match kind {
+        "chain" => (0..5_000).map(|n| step(n, before(n))).collect(),
+        "chain from its end" => (0..5_000).rev().map(|n| step(n, before(n))).collect(),
+        _ => (0..200).map(|n| step(n, (0..n).map(name).collect())).collect(),
+    };
+    json!({"namespace": "test", "name": "large", "version": kind, "steps": steps})
+}
+
+#[rstest::rstest]
+#[case("chain", 4_999)]
+#[case("chain from its end", 4_999)]
+#[case("all edges", 199)]
+#[tokio::test]
+async fn a_large_template_is_checked_and_applied_in_about_linear_time(
+    #[case] kind: &str,
+    #[case] level: i32,
+) {
+    let db = TestDb::new().await;
+    let template = large(kind);
+    for check in ["validate_template", "template_warnings", "apply_template"] {
+        let begun = std::time::Instant::now();
+        let found: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from tasker.{check}($1)")))
+                .bind(&template)
+                .fetch_one(&db.pool)
+                .await
+                .unwrap();
+        assert_eq!(found, i64::from(check == "apply_template"));
+        // A second or less where nothing else runs; it was cubic, and took minutes.
+        assert!(begun.elapsed().as_secs() < 20, "{check} took {:?}", begun.elapsed());
+    }
+    let deepest: i32 =
+        sqlx::query_scalar("select max(level) from tasker.template_steps").fetch_one(&db.pool).await.unwrap();
+    assert_eq!(deepest, level);
+    let mut cycle = template;
+    let steps = cycle["steps"].as_array_mut().unwrap();
+    let (first, last) = if kind == "chain from its end" { (4_999, 0) } else { (0, steps.len() - 1) };
+    steps[first]["dependencies"] = json!([steps[last]["name"]]);
+    let (path, message): (String, String) =
+        sqlx::query_as("select path, message from tasker.validate_template($1) where code = 'cycle'")
+            .bind(&cycle)
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
+    assert!(path.starts_with("/steps/") && message.starts_with("cycle: s"), "{path} {message}");
+    assert!(message.len() < 1_000, "{message}");
+}

@@ -162,10 +162,12 @@ async fn submit(
         sqlx::query_scalar(RUN_ONLY).bind(function).bind(envelope).fetch_one(&mut *connection).await?;
     let events = match serde_json::from_str::<Value>(&outcome) {
         // One that is none is rejected, and nothing tells of it.
-        Ok(value) => serde_json::from_value(value)
-            .map_or(Vec::new(), |outcome| outgoing(ctx, &shared.publishers, &outcome)),
+        Ok(value) => match serde_json::from_value(value) {
+            Ok(outcome) => outgoing(ctx, &shared.publishers, &outcome).await,
+            Err(_) => Vec::new(),
+        },
         Err(error) => {
-            let mut events = outgoing(ctx, &shared.publishers, &StepOutcome::success(Value::Null));
+            let mut events = outgoing(ctx, &shared.publishers, &StepOutcome::success(Value::Null)).await;
             let why = format!("the step's result is no payload that can be read: {error}");
             events.iter_mut().for_each(|event| event.withhold(&why));
             events

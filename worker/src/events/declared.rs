@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 use tasker_core::{StepOutcome, json_schema::InputSchema};
 
 /// Where an event goes.
@@ -81,7 +82,7 @@ pub(crate) struct Declared {
     pub(crate) delivery: Delivery,
     pub(crate) condition: Condition,
     /// Err: why it is no JSON Schema.
-    schema: Option<Result<InputSchema, String>>,
+    schema: Option<Result<Arc<InputSchema>, String>>,
 }
 
 /// The same as the database tells it.
@@ -97,16 +98,23 @@ pub(crate) struct EventRow {
 impl From<EventRow> for Declared {
     fn from(row: EventRow) -> Self {
         let EventRow { name, version, delivery, condition, schema } = row;
-        Self { name, version, delivery, condition, schema: schema.as_ref().map(InputSchema::compile) }
+        Self {
+            name,
+            version,
+            delivery,
+            condition,
+            schema: schema.as_ref().map(|schema| InputSchema::compile(schema).map(Arc::new)),
+        }
     }
 }
 
 impl Declared {
     /// Why this payload must not be published.
-    pub(crate) fn problem(&self, payload: &Value) -> Option<String> {
+    pub(crate) async fn problem(&self, payload: &Value) -> Option<String> {
         match self.schema.as_ref()? {
             Ok(schema) => {
-                Some(format!("the payload breaks the event's schema: {}", schema.violation(payload)?.1))
+                let (_, text) = schema.violation_apart(Arc::new(payload.clone())).await?;
+                Some(format!("the payload breaks the event's schema: {text}"))
             }
             Err(problem) => Some(problem.replace("input_schema", "the event's schema")),
         }

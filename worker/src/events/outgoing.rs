@@ -65,7 +65,11 @@ impl Serialize for StepEvent {
 }
 
 /// The events that go with this outcome of the step's handler.
-pub(crate) fn outgoing(ctx: &StepContext, publishers: &Publishers, outcome: &StepOutcome) -> Vec<StepEvent> {
+pub(crate) async fn outgoing(
+    ctx: &StepContext,
+    publishers: &Publishers,
+    outcome: &StepOutcome,
+) -> Vec<StepEvent> {
     let published = ctx.own.published();
     let step = ctx.template.step(&ctx.claim.template_step);
     let declared = step.map_or(&[][..], |step| &step.events);
@@ -89,6 +93,11 @@ pub(crate) fn outgoing(ctx: &StepContext, publishers: &Publishers, outcome: &Ste
             fate.meets(condition).then(|| finish(ctx, publishers, publication, declared)).flatten()
         })
         .collect();
+    for event in events.iter_mut().filter(|event| event.problem.is_none()) {
+        if let Some(declared) = declared.iter().find(|declared| declared.name == event.event.name) {
+            event.problem = declared.problem(&event.event.payload).await;
+        }
+    }
     let mut bytes = 0;
     for event in &mut events {
         bytes += json_bytes(event);
@@ -119,7 +128,6 @@ fn finish(
     };
     let name = storable_name(publication.name());
     let (mut payload, mut metadata) = (publication.payload, publication.metadata);
-    problem = problem.or_else(|| declared.and_then(|event| event.problem(&payload)));
     for (what, value) in [("payload", &mut payload), ("metadata", &mut metadata)] {
         if let Some(error) = storable::refusal(what, value) {
             problem = Some(error.message().to_owned());

@@ -21,7 +21,8 @@ pub struct EnqueueArgs {
     /// One version of the template [default: the one applied last].
     #[arg(long)]
     pub version: Option<String>,
-    /// Higher goes first among what waits in tables.
+    /// Higher goes first among steps that are held: in a namespace with a limit (queue limit), or after a pause. Elsewhere
+    /// steps are run in the order in which they became ready, whatever their priority.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
     /// Not before: 2026-01-31T09:00:00Z, or a delay such as 10m [default: now].

@@ -1,4 +1,6 @@
-//! `tasker template`: check, apply, list, show.
+//! `tasker template`: check, apply, use, list, show.
+
+mod files;
 
 use super::TemplateName;
 use crate::{
@@ -12,19 +14,21 @@ use chrono::Utc;
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 use serde_json::Value;
-use std::{io::Read, process::ExitCode};
+use std::process::ExitCode;
 use tasker_client::{Applied, Client, Template, TemplateOverview};
 use tasker_core::template::{Diagnostic, Position, TemplateFile};
 
 /// The commands of `tasker template`.
 #[derive(Debug, Subcommand)]
 pub enum TemplateCommand {
-    /// Check the files, then make their templates known to the database.
+    /// Check the files, then make their templates known to the database: each becomes the version that runs.
     Apply(FileArgs),
     /// Every version of every template.
     List(ListArgs),
     /// One template.
     Show(ShowArgs),
+    /// Make a version that has been applied the one that runs where an enqueue names none.
+    Use(UseArgs),
     /// Check the files: prints file:line:column: message [code] for every problem.
     Validate(FileArgs),
 }
@@ -32,7 +36,8 @@ pub enum TemplateCommand {
 /// Files with templates.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// Templates in YAML or JSON; - is standard input.
+    /// Templates in YAML or JSON; - is standard input. A folder stands for its .yaml and .yml files, in the order of
+    /// their versions.
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<String>,
 }
@@ -56,12 +61,21 @@ pub struct ShowArgs {
     version: Option<String>,
 }
 
+/// Which version is to run.
+#[derive(Debug, Args)]
+pub struct UseArgs {
+    /// The template (two words will do: NAMESPACE NAME), and one of its versions.
+    #[arg(required = true, num_args = 2..=3, value_names = ["NAMESPACE.NAME", "VERSION"])]
+    words: Vec<String>,
+}
+
 /// Runs a command.
 pub async fn run(command: TemplateCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         TemplateCommand::Apply(args) => apply(args, globals).await,
         TemplateCommand::List(args) => list(args, globals).await,
         TemplateCommand::Show(args) => show(args, globals).await,
+        TemplateCommand::Use(args) => use_version(args, globals).await,
         TemplateCommand::Validate(args) => validate(args, globals).await,
     }
 }
@@ -95,7 +109,7 @@ struct AppliedFile<'a> {
 }
 
 async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
-    let mut inputs = read_all(&args.files)?;
+    let mut inputs = files::read_all(&args.files)?;
     // Not even YAML: then no database has to be asked.
     if inputs.iter().any(|input| input.parsed.is_some()) {
         check_all(&*globals.client().await?, &mut inputs).await?;
@@ -119,7 +133,7 @@ async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
 }
 
 async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
-    let mut inputs = read_all(&args.files)?;
+    let mut inputs = files::read_all(&args.files)?;
     let client = globals.client().await?;
     check_all(&*client, &mut inputs).await?;
     for problem in inputs.iter().flat_map(|input| &input.problems) {
@@ -133,8 +147,7 @@ async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
         match client.apply_template(file.definition()).await {
             Ok(applied) => {
                 if !globals.json {
-                    let what = if applied.created { "applied" } else { "unchanged, applied before:" };
-                    output::print(&format!("{what} {}", title(file)))?;
+                    output::print(&outcome(&applied, &title(file)))?;
                     warn(input);
                 }
                 let [namespace, name, version] = identity(file);
@@ -157,28 +170,6 @@ async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
         output::print_json(&done)?;
     }
     result
-}
-
-fn read_all(names: &[String]) -> Result<Vec<Input>> {
-    let input = |name: &String| {
-        let text = read(name).map_err(|error| Error::from(error).context(format!("cannot read {name}")))?;
-        let name = if name == "-" { "<stdin>" } else { name };
-        let (parsed, problems) = match TemplateFile::parse(name, &text) {
-            Ok(file) => (Some(file), Vec::new()),
-            Err(problems) => (None, problems),
-        };
-        Ok(Input { name: name.to_owned(), parsed, problems, warnings: Vec::new() })
-    };
-    names.iter().map(input).collect()
-}
-
-fn read(name: &str) -> std::io::Result<String> {
-    if name != "-" {
-        return std::fs::read_to_string(name);
-    }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    Ok(text)
 }
 
 async fn check_all(client: &dyn Client, inputs: &mut [Input]) -> Result<()> {
@@ -220,6 +211,31 @@ fn identity(file: &TemplateFile) -> [&str; 3] {
 fn title(file: &TemplateFile) -> String {
     let [namespace, name, version] = identity(file);
     format!("{namespace}.{name} {version}")
+}
+
+/// What applying a template, or using it, has changed.
+fn outcome(applied: &Applied, title: &str) -> String {
+    match (applied.created, &applied.was) {
+        (true, Some(was)) => format!("applied {title}, current now (was {was})"),
+        (true, None) => format!("applied {title}"),
+        (false, Some(was)) => format!("current again: {title} (was {was})"),
+        (false, None) => format!("unchanged, applied before: {title}"),
+    }
+}
+
+async fn use_version(args: UseArgs, globals: &Globals) -> Result<ExitCode> {
+    let (version, name) = args.words.split_last().ok_or_else(|| Error::new("which template?"))?;
+    let template: TemplateName = name.join(".").parse().map_err(Error::new)?;
+    let TemplateName { namespace, name } = &template;
+    let applied = globals.client().await?.use_template(namespace, name, version).await?;
+    if globals.json {
+        output::print_json(&applied)?;
+    } else if applied.was.is_none() {
+        output::print(&format!("unchanged, current before: {template} {version}"))?;
+    } else {
+        output::print(&outcome(&applied, &format!("{template} {version}")))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
@@ -349,6 +365,18 @@ mod tests {
         assert!(text.ends_with("route  decision  pay.refund         3         300 s"), "{text}");
         let standard = json!({"steps": [{"name": "a", "type": "standard", "handler": {"callable": "noop"}}]});
         assert!(!steps_table(&standard, Look::PLAIN).contains("TYPE"));
+    }
+
+    #[test]
+    fn what_became_current_is_said() {
+        let of = |created: bool, was: Option<&str>| {
+            let was = was.map(str::to_owned);
+            outcome(&Applied { template_id: uuid::Uuid::nil(), created, was }, "shop.order_pipeline 1.0.0")
+        };
+        assert_eq!(of(false, Some("1.1.0")), "current again: shop.order_pipeline 1.0.0 (was 1.1.0)");
+        assert_eq!(of(true, None), "applied shop.order_pipeline 1.0.0");
+        assert_eq!(of(true, Some("0.9")), "applied shop.order_pipeline 1.0.0, current now (was 0.9)");
+        assert_eq!(of(false, None), "unchanged, applied before: shop.order_pipeline 1.0.0");
     }
 
     #[test]
