@@ -28,7 +28,7 @@ async fn a_context_over_its_limit_is_refused_when_it_is_enqueued() {
     assert!(message.contains("1048576 bytes"), "{message}");
     over(&e, &format!("select tasker.enqueue_tasks('test', 'flow', array['{{}}', {large}])")).await;
     // A few bytes stored, megabytes as text.
-    let numbers = format!("'{{\"n\": [{}]}}'::jsonb", vec!["1e131071"; 10].join(","));
+    let numbers = format!("'{{\"n\": [{}]}}'::jsonb", ["1e131071"; 10].join(","));
     over(&e, &format!("select tasker.enqueue_task('test', 'flow', {numbers})")).await;
     let many = "jsonb_build_object('n', (select jsonb_agg(('1e' || (100000 + n))::numeric) from generate_series(1, 20000) n))";
     over(&e, &format!("select tasker.enqueue_task('test', 'flow', {many})")).await;
