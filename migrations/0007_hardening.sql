@@ -100,6 +100,28 @@ comment on column tasker.settings.max_template_width is
 
 -- Part: who did it, and namespaces as a boundary --------------------------------------------------------------
 
+create table tasker.operations (
+    operation_id  bigint generated always as identity primary key,
+    at            timestamptz not null,
+    operation     text not null check (operation in ('apply', 'pause', 'resume', 'limit', 'prune', 'grant', 'revoke')),
+    namespace     text,
+    said_by       text not null,
+    reason        text,
+    detail        jsonb
+);
+comment on table tasker.operations is
+    'What was done to namespaces and to the whole engine, in the order it happened. Written by tasker''s functions only.';
+create index operations_at on tasker.operations (at);
+
+-- No foreign keys: a grant may come before the namespace does, and roles are not of this database.
+create table tasker.namespace_grants (
+    role       text not null,
+    namespace  text not null,
+    primary key (role, namespace)
+);
+comment on table tasker.namespace_grants is
+    'Which namespaces a limited role may use. A role without a row, of its own or by membership, is not limited.';
+
 
 
 -- Part: installations ------------------------------------------------------------------------------------------

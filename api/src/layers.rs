@@ -2,7 +2,7 @@
 //! at once, and how long.
 
 use crate::{
-    access::{self, Access, Admission, Permission, Permissions},
+    access::{self, Access, Admission, Failures, Permission, Permissions},
     extract::BodyTimeout,
     problem::{PROBLEM_JSON, Problem},
 };
@@ -146,6 +146,15 @@ pub struct Rules {
     pub needs: HashMap<(Method, String), Option<Permission>>,
     /// Paths without keys that the document does not describe.
     pub open_paths: HashSet<&'static str>,
+    /// What concerns all namespaces, by method and path.
+    pub for_all: HashSet<(Method, &'static str)>,
+}
+
+impl Rules {
+    fn is_for_all(&self, method: &Method, path: &Option<MatchedPath>) -> bool {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        path.as_ref().is_some_and(|path| self.for_all.iter().any(|(m, p)| m == method && *p == path.as_str()))
+    }
 }
 
 /// What the inner layer knows.
@@ -155,6 +164,8 @@ pub struct Gate {
     pub access: Arc<Access>,
     /// The table.
     pub rules: Arc<Rules>,
+    /// Logins that failed.
+    pub failures: Arc<Failures>,
     /// Places for requests.
     pub places: Arc<Semaphore>,
     /// How long the database may take.
@@ -193,13 +204,27 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
     }
     let caller = match gate.access.admit(request.method(), request.uri(), request.headers()).await {
         Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => {
+            // Without a key nothing was tried.
+            if access::is_tried(request.headers()) && problem.status() == StatusCode::UNAUTHORIZED {
+                let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
+                let why = problem.detail_text().unwrap_or("the key is not known");
+                let wait = gate.failures.add(known(request.method()), route, why);
+                tokio::time::sleep(wait).await;
+            }
+            return problem.into_response();
+        }
     };
     let name = Name(caller.name.clone());
     let answer = async {
         match wanted {
             Wanted::Permission(permission) if !caller.permissions.allow(permission) => {
                 return access::forbidden(permission).into_response();
+            }
+            Wanted::Permission(_)
+                if caller.namespaces.is_some() && gate.rules.is_for_all(request.method(), &path) =>
+            {
+                return access::limited().into_response();
             }
             // A key of no permissions is not to learn what there is.
             Wanted::Key if caller.permissions == Permissions::Some(Vec::new()) => {
@@ -211,7 +236,7 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             return Problem::overloaded().into_response();
         };
         if let Wanted::Permission(permission) = wanted {
-            let admission = Admission::new(&gate.access, request.headers(), permission);
+            let admission = Admission::new(&gate.access, request.headers(), permission, &caller);
             request.extensions_mut().insert(admission);
         }
         request.extensions_mut().insert(caller);

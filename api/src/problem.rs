@@ -147,6 +147,11 @@ impl Problem {
         self.status
     }
 
+    /// What in particular.
+    pub fn detail_text(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// Its text for people, as a stream of events tells it.
     pub fn title(&self) -> &str {
         &self.title

@@ -161,10 +161,12 @@ fn router(
         (axum::http::Method::GET, "/metrics".to_owned()),
         Some(crate::access::Permission::SystemRead),
     );
+    rules.for_all = [(axum::http::Method::GET, "/metrics"), (axum::http::Method::POST, "/v1/prune")].into();
     let document = openapi::finish(document, settings.is_closed()).to_string();
     let gate = Gate {
         access: Arc::new(access),
         rules: Arc::new(rules),
+        failures: Arc::default(),
         places: Arc::new(Semaphore::new(settings.max_requests)),
         timeout: settings.request_timeout,
     };

@@ -1,14 +1,19 @@
 //! What every handler has: the client, and whether it may be asked now.
 
 use crate::{
+    access::Caller,
     problem::{Problem, Result},
     settings::ApiSettings,
 };
+use axum::{extract::FromRequestParts, http::request::Parts};
 use futures_util::future::Either;
 use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 use tasker_client::DatabaseClient;
-use tasker_core::breaker::Breaker;
+use tasker_core::{
+    breaker::Breaker,
+    call_as::{CallAs, call_as},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -23,9 +28,13 @@ const MARGIN: Duration = Duration::from_millis(250);
 /// Checks of templates at a time.
 const CHECKS: usize = 2;
 
-/// Shared by all requests; clones share.
+/// Shared by all requests; clones share. A handler takes it as an argument: with who asks, whose calls the database then
+/// knows as theirs, those of a stream too.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Inner>);
+pub struct App {
+    inner: Arc<Inner>,
+    caller: Arc<CallAs>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -43,7 +52,7 @@ struct Inner {
 impl App {
     /// With connections of its own to the database of `pool`.
     pub fn new(pool: &PgPool, breaker: Breaker, settings: &ApiSettings, shutdown: CancellationToken) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             client: DatabaseClient::new(own_pool(pool, settings)),
             breaker,
             timeout: settings.request_timeout,
@@ -51,27 +60,29 @@ impl App {
             checks: Semaphore::new(CHECKS),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             shutdown,
-        }))
+        };
+        // Until a request says who asks, nobody does.
+        Self { inner: Arc::new(inner), caller: Arc::new(nobody()) }
     }
 
     /// The client; ask it by way of [`App::call`].
     pub fn client(&self) -> &DatabaseClient {
-        &self.0.client
+        &self.inner.client
     }
 
     /// Whether the database answers.
     pub fn breaker(&self) -> &Breaker {
-        &self.0.breaker
+        &self.inner.breaker
     }
 
     /// Cancelled when the server stops.
     pub fn shutdown(&self) -> &CancellationToken {
-        &self.0.shutdown
+        &self.inner.shutdown
     }
 
     /// A place for one more stream of events.
     pub fn stream_place(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.streams).try_acquire_owned().map_err(|_| {
+        Arc::clone(&self.inner.streams).try_acquire_owned().map_err(|_| {
             Problem::unavailable(
                 "too_many_streams",
                 "There are too many streams of events",
@@ -97,7 +108,7 @@ impl App {
 
     /// [`App::call`] for a check of a template: few at a time, so that other requests find connections.
     pub async fn check<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
-        let Ok(_turn) = timeout(self.0.timeout / 2, self.0.checks.acquire()).await else {
+        let Ok(_turn) = timeout(self.inner.timeout / 2, self.inner.checks.acquire()).await else {
             return Err(Problem::overloaded());
         };
         self.call(call).await
@@ -107,10 +118,11 @@ impl App {
         &self,
         call: impl Future<Output = tasker_client::Result<T>>,
     ) -> Result<tasker_client::Result<T>> {
-        let Ok(_turn) = timeout(self.0.timeout / 2, self.0.turns.acquire()).await else {
+        let Ok(_turn) = timeout(self.inner.timeout / 2, self.inner.turns.acquire()).await else {
             return Err(Problem::overloaded());
         };
-        timeout(self.0.timeout, call).await.map_err(|_| Problem::timed_out())
+        let call = call_as(Arc::clone(&self.caller), call);
+        timeout(self.inner.timeout, call).await.map_err(|_| Problem::timed_out())
     }
 
     /// Tells the breaker, and turns an error into a problem.
@@ -127,6 +139,22 @@ impl App {
                 Ok(answer)
             }
         }
+    }
+}
+
+fn nobody() -> CallAs {
+    CallAs { namespaces: Some(Arc::new([])), by: None }
+}
+
+impl FromRequestParts<Self> for App {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Self) -> std::result::Result<Self, Infallible> {
+        let caller = parts.extensions.get::<Caller>().map_or_else(nobody, |caller| CallAs {
+            namespaces: caller.namespaces.clone(),
+            by: caller.name.clone(),
+        });
+        Ok(Self { inner: Arc::clone(&app.inner), caller: Arc::new(caller) })
     }
 }
 

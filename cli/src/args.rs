@@ -62,6 +62,9 @@ pub struct Globals {
     /// Where `database_url` comes from.
     #[arg(skip)]
     pub database_origin: Option<Origin>,
+    /// Where `api` and `api_key` come from, where both are given.
+    #[arg(skip)]
+    pub api_origins: Option<(Origin, Origin)>,
     /// What the layers below the command line say.
     #[arg(skip)]
     pub config: Arc<Config>,

@@ -4,6 +4,7 @@ use crate::{
     args::Globals,
     database::{Database, PATIENCE},
     error::{Error, Result},
+    own_key,
 };
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
@@ -52,8 +53,16 @@ impl Globals {
     fn http_client(&self) -> Result<Option<HttpClient>> {
         let Some(url) = self.api.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
         let mut builder = HttpClient::builder(url).connect_timeout(PATIENCE).plain_http(self.api_plain_http);
-        if let Some(key) = &self.api_key {
-            builder = builder.key(key);
+        // A project's file must not have the user's key sent to an address of its own, nor an address get another's key.
+        if let Some((api, key)) =
+            self.api_origins.as_ref().filter(|(api, key)| api.is_file() != key.is_file())
+        {
+            let problem = format!("the address of the HTTP API comes from {api}, and its key from {key}");
+            return Err(Error::new(problem)
+                .or_hint("give both in one place: in the file, or by variables and options"));
+        }
+        if let Some(key) = self.api_key.clone().filter(|key| !key.is_empty()).or_else(|| own_key::of(url)) {
+            builder = builder.key(&key);
         }
         if let Some(file) = self.api_ca.as_deref().filter(|file| !file.is_empty()) {
             let pem = std::fs::read(file)

@@ -4,12 +4,13 @@ use crate::{
     args::Globals,
     config::Origin,
     error::{Error, Result},
-    progress,
+    progress, trust,
 };
 use sqlx::PgPool;
-use std::{fmt, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 use tasker_core::{
     db::{self, DbOptions},
+    pooler::InTransaction,
     schema,
 };
 use tasker_embedded::Embedded;
@@ -26,6 +27,21 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub async fn close(pool: &PgPool) {
     if tokio::time::timeout(FAREWELL, pool.close()).await.is_err() {
         tracing::warn!("connections to the database do not close: left behind");
+    }
+}
+
+/// Warns where the role may do more than a process needs: steps of templates run with its rights.
+pub async fn warn_of_rights(pool: &PgPool) {
+    let sql = "select r.rolname::text, r.rolsuper from pg_catalog.pg_roles r, pg_catalog.pg_namespace n \
+               where r.rolname = current_user and n.nspname = 'tasker' \
+                 and (r.rolsuper or pg_catalog.pg_has_role(r.oid, n.nspowner, 'member'))";
+    let found = sqlx::query_as::<_, (String, bool)>(sql).fetch_optional(InTransaction(pool)).await;
+    if let Ok(Some((role, is_super))) = found {
+        let what = if is_super { "is a superuser" } else { "owns schema tasker" };
+        tracing::warn!(
+            "the database role {role} {what}: whoever applies templates can do all that it may; log in as a role with \
+             tasker_worker or tasker_orchestrator only (docs/operating.md)"
+        );
     }
 }
 
@@ -72,7 +88,10 @@ impl Database {
     /// # Errors
     /// There is neither.
     pub fn resolve(globals: &Globals) -> Result<Self> {
-        Self::named(globals).or_else(Self::recorded).ok_or_else(|| {
+        if let Some(database) = Self::named(globals) {
+            return Ok(database);
+        }
+        Self::recorded()?.ok_or_else(|| {
             Error::new(format!("no database: DATABASE_URL is not set, and no `tasker up` runs in {FOLDER}"))
                 .or_hint("run `tasker up` in this folder, or set DATABASE_URL (or --database-url, or database.url in tasker.toml) to postgres://user:password@host:port/database")
         })
@@ -95,9 +114,15 @@ impl Database {
         globals: &Globals,
         settings: &[(&str, &str)],
     ) -> Result<(String, Option<Embedded>)> {
-        if let Some(database) = Self::named(globals).or_else(Self::recorded) {
+        let database = match Self::named(globals) {
+            None => Self::recorded()?,
+            named => named,
+        };
+        if let Some(database) = database {
             return Ok((database.url, None));
         }
+        // Its settings name programs that the server runs.
+        trust::check(Path::new(FOLDER))?;
         let spinner = progress::spinner("starting PostgreSQL");
         let mut started = Embedded::builder().dir(FOLDER).settings(settings.iter().copied()).start().await;
         if let (Err(tasker_embedded::Error::Start { .. }), false) = (&started, settings.is_empty()) {
@@ -124,8 +149,13 @@ impl Database {
         Self { url: url.to_owned(), source: Source::Resolved }
     }
 
-    fn recorded() -> Option<Self> {
-        Some(Self { url: tasker_embedded::recorded_url(FOLDER)?, source: Source::Recorded })
+    /// That of [`FOLDER`], where nobody else could have written it there.
+    fn recorded() -> Result<Option<Self>> {
+        let Some(url) = tasker_embedded::recorded_url(FOLDER) else { return Ok(None) };
+        for path in [Path::new(FOLDER), &Path::new(FOLDER).join("server.json")] {
+            trust::check(path)?;
+        }
+        Ok(Some(Self { url, source: Source::Recorded }))
     }
 
     /// Connects, with a pool of this size, and tries as long as `patience`.

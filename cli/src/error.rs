@@ -75,7 +75,7 @@ impl Error {
         for (head, text) in self.lines() {
             let head = style(format!("{head}:")).for_stderr().bold();
             let head = if head.to_string().contains("error") { head.red() } else { head };
-            output::note(&format!("{head} {text}"));
+            output::note(&format!("{head} {}", output::safe(&text)));
         }
         ExitCode::FAILURE
     }

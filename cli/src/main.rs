@@ -13,10 +13,12 @@ mod labels;
 mod logging;
 mod metrics;
 mod output;
+mod own_key;
 mod progress;
 mod signals;
 mod steps;
 mod table;
+mod trust;
 mod units;
 mod who;
 

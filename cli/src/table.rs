@@ -1,6 +1,9 @@
 //! Tables without borders: a header, columns, and nothing else.
 
-use crate::{labels, output::Look};
+use crate::{
+    labels,
+    output::{Look, safe},
+};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width, presets};
 
 /// Between two columns.
@@ -55,7 +58,7 @@ impl Table {
 
     /// Adds a row.
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(|cell| safe(&cell.into()).into_owned()).collect());
     }
 
     /// Adds a row that is greyed on a terminal.
@@ -140,6 +143,13 @@ mod tests {
         table.row(["orders", "complete"]);
         table.row(["x", ""]);
         assert_eq!(table.render(), "NAME    STATE\norders  complete\nx");
+    }
+
+    #[test]
+    fn a_cell_cannot_steer_the_terminal() {
+        let mut table = Table::pairs(Look::PLAIN);
+        table.row(["key", "\u{1b}[31m\u{1b}[2J\u{202e}x"]);
+        assert_eq!(table.render(), "key  \\u001b[31m\\u001b[2J\\u202ex");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
 
 pub mod breaker;
+pub mod call_as;
 pub mod client;
 pub mod connection;
 pub mod database_url;

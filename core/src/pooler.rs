@@ -2,6 +2,7 @@
 //! transaction at a time: what is prepared in one is not there in the next, or another client's. A statement is prepared in
 //! one round trip and run in another, so that every one needs a transaction around both, and no name.
 
+use crate::call_as;
 use futures_util::{
     TryStreamExt,
     future::BoxFuture,
@@ -45,6 +46,7 @@ impl<'a> DbConnection<'a> {
 pub async fn begin(connection: &mut PgConnection) -> Result<PgTransaction<'_>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     forget(&mut transaction).await?;
+    call_as::tell(&mut transaction).await?;
     Ok(transaction)
 }
 

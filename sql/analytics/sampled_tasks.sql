@@ -2,6 +2,7 @@ create function tasker.sampled_tasks(p_namespace text, p_name text, p_since inte
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     v_oldest uuid;
+    v_limits text[] := tasker.limits();
 begin
     perform tasker.check_max(p_max_tasks);
     if p_since is null or p_since <= interval '0' or p_since > interval '100 years' then
@@ -14,6 +15,7 @@ begin
     return query
         select n.* from (select t.* from tasker.tasks t
                           where t.task_id >= v_oldest and (p_namespace is null or t.namespace = p_namespace) and (p_name is null or t.name = p_name)
+                            and (v_limits is null or t.namespace = any (v_limits))
                           order by t.task_id desc limit p_max_tasks) n
          where n.created_at >= tasker.now() - p_since;
 end

@@ -1,5 +1,6 @@
 create function tasker.audit_new_steps() returns trigger
-language plpgsql as $$
+-- Whoever changes the table runs this, a superuser too: no operator of somebody else's may be found before the right one.
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_bad record;
 begin

@@ -1,5 +1,6 @@
 create function tasker.audit_steps() returns trigger
-language plpgsql as $$
+-- Whoever changes the table runs this, a superuser too: no operator of somebody else's may be found before the right one.
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now     timestamptz := tasker.clock();
     v_actor   uuid := nullif(current_setting('tasker.actor', true), '')::uuid;

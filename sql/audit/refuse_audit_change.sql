@@ -11,3 +11,5 @@ create trigger refuse_change before update on tasker.task_transitions for each s
 alter table tasker.task_transitions enable always trigger refuse_change;
 create trigger refuse_change before update on tasker.step_transitions for each statement execute function tasker.refuse_audit_change();
 alter table tasker.step_transitions enable always trigger refuse_change;
+create trigger refuse_change before update on tasker.operations for each statement execute function tasker.refuse_audit_change();
+alter table tasker.operations enable always trigger refuse_change;

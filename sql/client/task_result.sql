@@ -4,6 +4,7 @@ declare
     v_done    boolean;
     v_result  jsonb;
 begin
+    perform tasker.check_task(p_task_id);
     select t.state in ('complete', 'resolved_manually'), t.result into v_done, v_result from tasker.tasks t where t.task_id = p_task_id;
     if not found then
         perform tasker.refuse_unknown_task(p_task_id);

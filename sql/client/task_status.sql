@@ -3,6 +3,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 declare
     v_status jsonb;
 begin
+    perform tasker.check_task(p_task_id);
     select jsonb_build_object(
                'task_id', t.task_id, 'namespace', t.namespace, 'name', t.name, 'version', v.version, 'state', t.state,
                'steps', (select coalesce(jsonb_object_agg(c.state, c.n), '{}')

@@ -1,5 +1,5 @@
 create function tasker.events_queue(p_namespace text) returns text
-language sql immutable parallel safe as $$
-    select p_namespace || '_domain_events'
-$$;
+-- As worker_queue.
+language sql immutable parallel safe
+return p_namespace || '_domain_events';
 comment on function tasker.events_queue(text) is 'The name of the queue of a namespace''s domain events.';

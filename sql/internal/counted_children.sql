@@ -10,8 +10,8 @@ language sql stable as $$
          group by s.task_id, s.template_id, e.child
     ), counted as (
         select s.task_id, c.name, s.n, c.waiting_on = s.n as ready,
-               c.waiting_on = s.n and exists (select from tasker.gated_namespaces)
-                   and (select t.namespace from tasker.tasks t where t.task_id = s.task_id) in (select g.namespace from tasker.gated_namespaces g) as held,
+               c.waiting_on = s.n and exists (select from tasker.every_gated_namespace)
+                   and (select t.namespace from tasker.tasks t where t.task_id = s.task_id) in (select g.namespace from tasker.every_gated_namespace g) as held,
                -- A step with a lease of its own is claimed from its queue, where that can be set.
                p_claim > 0 and c.waiting_on = s.n and (select p.handler = any (p_handlers) and p.lease is null from tasker.template_steps p
                                                         where p.template_id = s.template_id and p.name = c.template_step) as may_claim

@@ -46,7 +46,7 @@ begin
                (case when r.waiting_on = 0 and not p_later and not t.gated then 'enqueued' else 'pending' end)::tasker.step_state, r.waiting_on, r.max_attempts,
                case when r.waiting_on = 0 and p_later then p_now end, case when r.waiting_on = 0 and not p_later and not t.gated then p_now end, p_now, p_now
           from rows r
-         cross join lateral (select x.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
+         cross join lateral (select x.namespace in (select g.namespace from tasker.every_gated_namespace g) as gated
                                from tasker.tasks x where x.task_id = r.task_id offset 0) t
          order by r.task_id, r.level, r.position, r.instance
         returning task_id, name, waiting_on = 0 and not p_later as ready, state = 'pending' as held

@@ -26,6 +26,7 @@ begin
             select c.oid, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relkind
               from tasker.expected_queues() q
               join pg_class c on c.relnamespace = 'pgmq'::regnamespace and c.relname = 'q_' || q.queue
+             where tasker.limits() is null or tasker.may_see_entry(q.queue, null)
         ), me as (
             select r.oid, r.rolname, r.rolsuper or r.rolbypassrls as passes from pg_roles r where r.rolname = current_user
         )
@@ -64,6 +65,7 @@ begin
                'run tasker migrate or start an orchestrator, which make it again; the sweep sends again what was in it'
           from tasker.expected_queues() q
          where to_regclass(format('pgmq.%I', 'q_' || q.queue)) is null
+           and (tasker.limits() is null or tasker.may_see_entry(q.queue, null))
          order by q.queue;
 end
 $$;

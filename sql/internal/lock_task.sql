@@ -3,6 +3,7 @@ language plpgsql volatile set lock_timeout = '2s' as $$
 declare
     v_task tasker.tasks;
 begin
+    perform tasker.check_task(p_task_id);
     -- The task first, then its step, in two statements. A handler's own transaction may hold the step for long, and whoever
     -- holds the task stops an orchestrator: so not for long.
     select * into v_task from tasker.tasks t where t.task_id = p_task_id for no key update;

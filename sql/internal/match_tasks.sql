@@ -22,6 +22,7 @@ begin
         select t.task_id from tasker.tasks t
          where t.state = any ($1) and ($2 is null or t.namespace = $2) and ($3 is null or t.name = $3)
            and ($4 is null or t.template_id in (select v.template_id from tasker.templates v where v.version = $4))
+           and ($13::text[] is null or t.namespace = any ($13))
            and ($5 is null or t.state = any ($5)) and ($6 is null or t.task_id = any ($6)) and ($7 is null or t.correlation_id = $7)
            and ($8 is null or t.created_at >= $8) and ($9 is null or t.created_at < $9)
            and ($10 is null or t.error ->> ''code'' = $10
@@ -35,7 +36,7 @@ begin
             v_states,
             case when p_filter ? 'task_ids' then array(select jsonb_array_elements_text(p_filter -> 'task_ids')::uuid) end,
             (p_filter ->> 'correlation_id')::uuid, (p_filter ->> 'created_after')::timestamptz, (p_filter ->> 'created_before')::timestamptz,
-            p_filter ->> 'error_code', p_max, p_before;
+            p_filter ->> 'error_code', p_max, p_before, tasker.limits();
     return coalesce(v_task_ids, '{}');
 end
 $$;

@@ -3,7 +3,7 @@ returns table (queue_name text, queue_length bigint, queue_visible_length bigint
 language plpgsql volatile security definer rows 1 set search_path = pg_catalog, pg_temp as $$
 begin
     -- One that somebody has dropped must not hide all others.
-    if p_queue is null or to_regclass(format('pgmq.%I', 'q_' || p_queue)) is null then
+    if p_queue is null or to_regclass(format('pgmq.%I', 'q_' || p_queue)) is null or not tasker.may_see_entry(p_queue, null) then
         return;
     end if;
     -- pgmq's own types are kept out of our views, so that pgmq can be upgraded under them.

@@ -1,5 +1,5 @@
 create function tasker.worker_queue(p_namespace text) returns text
-language sql immutable parallel safe as $$
-    select 'worker_' || p_namespace || '_queue'
-$$;
+-- Parsed now, not with the search_path of who calls it; and still taken into the caller's statement.
+language sql immutable parallel safe
+return 'worker_' || p_namespace || '_queue';
 comment on function tasker.worker_queue(text) is 'The name of a namespace''s queue.';

@@ -3,10 +3,11 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
     v_entry_id uuid;
 begin
+    perform tasker.check_task(p_task_id);
     if not exists (select from tasker.tasks t where t.task_id = p_task_id) then
         perform tasker.refuse_unknown_task(p_task_id);
     end if;
-    perform tasker.add_dead_letters(array[p_task_id], '{manual}', array[null::text], array['added by ' || coalesce(nullif(tasker.limited(p_by, 'p_by'), ''), session_user)]);
+    perform tasker.add_dead_letters(array[p_task_id], '{manual}', array[null::text], array['added by ' || tasker.said_by(p_by)]);
     update tasker.dlq_entries d set notes = tasker.add_note(d.notes, p_notes, p_by)
      where d.task_id = p_task_id and d.status = 'pending' and d.reason <> 'bad_message'
     returning d.entry_id into v_entry_id;

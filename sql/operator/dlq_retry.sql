@@ -1,11 +1,11 @@
 create function tasker.dlq_retry(p_entry_id uuid, p_reason text default null, p_by text default null) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
-    v_by     text := coalesce(nullif(tasker.limited(p_by, 'p_by'), ''), session_user);
     v_entry  record;
     v_state  text;
     v_done   int;
 begin
+    perform tasker.check_entry(p_entry_id);
     select d.reason, d.status, d.task_id, d.queue, d.message, d.headers into v_entry from tasker.dlq_entries d where d.entry_id = p_entry_id;
     if not found then
         perform tasker.refuse_dlq_entry(p_entry_id);
@@ -31,13 +31,13 @@ begin
         v_done := 1;
     else
         v_done := tasker.retry_tasks(jsonb_build_object('task_ids', jsonb_build_array(v_entry.task_id)),
-                                     coalesce(nullif(p_reason, ''), 'dead letter ' || p_entry_id), v_by, 1);
+                                     coalesce(nullif(p_reason, ''), 'dead letter ' || p_entry_id), p_by, 1);
         if v_done = 0 then
             raise exception 'task % cannot be replayed: it is %', v_entry.task_id, v_state
                 using errcode = 'TK042', hint = 'A task is replayed from blocked_by_failures or error; one step of it before that by tasker.retry_step. If it only waits for something, remove that, and close the entry by tasker.dlq_update.';
         end if;
     end if;
-    perform tasker.dlq_update(p_entry_id, 'manually_resolved', coalesce(left('retried: ' || nullif(p_reason, ''), (select s.max_reason_characters from tasker.settings s)), 'retried'), v_by);
+    perform tasker.dlq_update(p_entry_id, 'manually_resolved', coalesce(left('retried: ' || nullif(p_reason, ''), (select s.max_reason_characters from tasker.settings s)), 'retried'), p_by);
     return v_done;
 end
 $$;

@@ -1,6 +1,7 @@
 create function tasker.dlq_update(p_entry_id uuid, p_status text default null, p_notes text default null, p_by text default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off as $$
 begin
+    perform tasker.check_entry(p_entry_id);
     if p_status not in ('pending', 'manually_resolved', 'permanent_failure', 'cancelled') then
         raise exception 'a dead letter cannot become "%"', left(p_status, 100)
             using errcode = 'TK041', hint = 'The statuses are pending, manually_resolved, permanent_failure, cancelled.';
@@ -8,7 +9,7 @@ begin
     begin
         update tasker.dlq_entries d
            set notes = tasker.add_note(d.notes, p_notes, p_by), status = coalesce(p_status, d.status),
-               resolved_by = case coalesce(p_status, d.status) when 'pending' then null when d.status then d.resolved_by else coalesce(nullif(tasker.limited(p_by, 'p_by'), ''), session_user) end,
+               resolved_by = case coalesce(p_status, d.status) when 'pending' then null when d.status then d.resolved_by else tasker.said_by(p_by) end,
                resolved_at = case coalesce(p_status, d.status) when 'pending' then null when d.status then d.resolved_at else tasker.clock() end
          where d.entry_id = p_entry_id;
         if not found then

@@ -5,6 +5,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 declare
     v_after tasker.step_overview;
 begin
+    perform tasker.check_task(p_task_id);
     perform tasker.check_max(p_max);
     if p_after is not null then
         v_after := tasker.show_step(p_task_id, p_after);

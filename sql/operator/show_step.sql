@@ -4,6 +4,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 declare
     v_step tasker.step_overview;
 begin
+    perform tasker.check_task(p_task_id);
     select v.* into v_step from tasker.step_overview v where v.task_id = p_task_id and v.step = p_step;
     if not found then
         if not exists (select from tasker.tasks t where t.task_id = p_task_id) then

@@ -4,6 +4,7 @@ language plpgsql volatile security definer rows 10 set search_path = pg_catalog,
 declare
     v_queue  text;
 begin
+    if tasker.limits() is not null then perform tasker.refuse_limited(); end if;
     -- Most often none is missing, and nothing is locked.
     for v_queue in
         select q.queue

@@ -10,6 +10,9 @@ declare
     v_after     uuid;
     v_task_ids  uuid[];
 begin
+    if tasker.limits() is not null then
+        perform tasker.refuse_limited();
+    end if;
     perform tasker.check_max(p_max);
     -- One process at a time. What ended while nobody traced is of no use much later: backends refuse old spans.
     select greatest(w.upto, v_now - interval '10 min'), case when w.upto >= v_now - interval '10 min' then w.after end into v_from, v_after

@@ -10,8 +10,8 @@ begin
     select array_agg(d.task_id), array_agg(d.step), array_agg(d.held) into v_task_ids, v_steps, v_held
       -- By priority among those that have been due for longest: among all of them would be a sort of all at each call.
       from ((select r.task_id, r.step, false as held
-               from (select * from tasker.ready_steps r
-                      where r.available_at <= v_now and r.namespace not in (select g.namespace from tasker.gated_namespaces g)
+               from (select * from tasker.every_ready_step r
+                      where r.available_at <= v_now and r.namespace not in (select g.namespace from tasker.every_gated_namespace g)
                         and (p_only is null or r.namespace = p_only)
                       order by r.available_at limit p_max * 4) r
               order by r.priority desc, r.available_at limit p_max)

@@ -8,6 +8,9 @@ declare
     v_sent   int;
     v_error  text;
 begin
+    if tasker.limits() is not null then
+        perform tasker.refuse_limited();
+    end if;
     perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
     resent := 0;

@@ -4,12 +4,12 @@ declare
     v_task_ids  uuid[];
     v_steps     text[];
 begin
-    if not exists (select from tasker.gated_namespaces) then
+    if not exists (select from tasker.every_gated_namespace) then
         return 0;
     end if;
     select array_agg(distinct d.task_id) into v_task_ids
-      from (select r.task_id from tasker.ready_steps r
-             where r.available_at <= p_now and r.namespace in (select g.namespace from tasker.gated_namespaces g)
+      from (select r.task_id from tasker.every_ready_step r
+             where r.available_at <= p_now and r.namespace in (select g.namespace from tasker.every_gated_namespace g)
              order by r.available_at limit p_max) d;
     with free as materialized (
         select t.task_id from tasker.tasks t

@@ -31,7 +31,7 @@ begin
                case when p.parent_count = 0 and t.later then t.run_at end,
                case when p.parent_count = 0 and not (t.later or t.gated) then v_now end, v_now, v_now
           from unnest(v_task_ids, v_templates, v_errors) r(task_id, template_id, error)
-         cross join lateral (select t.run_at, coalesce(t.run_at > v_now, false) as later, t.namespace in (select g.namespace from tasker.gated_namespaces g) as gated
+         cross join lateral (select t.run_at, coalesce(t.run_at > v_now, false) as later, t.namespace in (select g.namespace from tasker.every_gated_namespace g) as gated
                                from tasker.tasks t where t.task_id = r.task_id offset 0) t
           join tasker.template_steps p on p.template_id = r.template_id and p.initial
          where r.error is null

@@ -15,6 +15,7 @@ begin
           left join (select t.template_id, t.state, count(*) as tasks, min(greatest(t.updated_at, t.run_at)) as moved, sum(t.remaining) as remaining,
                             sum(t.active) as active, sum(t.held) as held, sum(t.waiting_retry) as waiting_retry, sum(t.failed) as failed
                        from tasker.tasks t where t.completed_at is null group by t.template_id, t.state) o on o.template_id = v.template_id
+         where ((select tasker.limits()) is null or v.namespace = any ((select tasker.limits())::text[]))
          group by v.namespace, v.name, o.state
          order by 4 desc, 1, 2, 3;
 end

@@ -20,6 +20,9 @@ declare
     v_msg_ids   bigint[];
     v_messages  jsonb[];
 begin
+    if tasker.limits() is not null then
+        perform tasker.refuse_limited();
+    end if;
     perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
     -- Popped in a statement of its own: pgmq's inner query sees newer rows than the statement around it would.

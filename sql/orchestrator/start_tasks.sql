@@ -15,6 +15,9 @@ declare
     v_taken     record;
     v_verdicts  jsonb;
 begin
+    if tasker.limits() is not null then
+        perform tasker.refuse_limited();
+    end if;
     -- Nobody needs to wait for the disk here: a crash that undoes this leaves the requests in their queue, to be taken again,
     -- and every commit that builds on it is written after it. Only where nothing else was written in this transaction before.
     if pg_current_xact_id_if_assigned() is null then

@@ -9,6 +9,9 @@ declare
     v_steps     text[];
     v_details   text[];
 begin
+    if tasker.limits() is not null then
+        perform tasker.refuse_limited();
+    end if;
     perform tasker.check_max(p_max);
     -- One process sweeps at a time, and goes round at most every five seconds, however many there are.
     select w.after into v_after from tasker.sweeps w

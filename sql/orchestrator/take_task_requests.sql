@@ -7,6 +7,9 @@ declare
     v_taken   record;
     v_errors  jsonb;
 begin
+    if tasker.limits() is not null then
+        perform tasker.refuse_limited();
+    end if;
     perform tasker.check_max(p_max);
     select * into v_taken from tasker.take_requests(p_max) r;
     select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'error', r.error)) into v_errors

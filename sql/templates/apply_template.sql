@@ -1,4 +1,4 @@
-create function tasker.apply_template(p_definition jsonb) returns table (template_id uuid, created boolean, was text)
+create function tasker.apply_template(p_definition jsonb, p_by text default null) returns table (template_id uuid, created boolean, was text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set enable_nestloop = off
 set lock_timeout = '10s' as $$
 declare
@@ -10,6 +10,7 @@ declare
     v_known      record;
     v_current    text;
 begin
+    perform tasker.check_namespace(v_namespace);
     select array_agg(case when p.path = '' then '' else p.path || ': ' end || p.message) into v_problems from tasker.validate_template(p_definition) p;
     if v_problems is not null then
         raise exception 'the template is not valid: %', v_problems[1]
@@ -37,6 +38,8 @@ begin
             perform pgmq.create(tasker.events_queue(v_namespace));
         end if;
     end if;
+    perform tasker.log_operation('apply', v_namespace, p_by, null,
+        jsonb_build_object('name', v_name, 'version', v_version, 'created', v_known.template_id is null));
     if v_known.template_id is not null then
         -- Applied again, and so it is the one applied last.
         update tasker.templates t set applied_no = nextval('tasker.template_applied_no') where t.template_id = v_known.template_id;
@@ -49,4 +52,4 @@ exception when lock_not_available then
         using errcode = 'TK012', hint = 'Try again in a moment. pg_stat_activity shows transactions that stay open.';
 end
 $$;
-comment on function tasker.apply_template(jsonb) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again makes it the version that runs, and a queue that is gone anew. was: the version that ran before, where it was another one. Errors: TK010 not valid, TK011 the version exists with other content, TK012 another transaction holds the namespace for over ten seconds.';
+comment on function tasker.apply_template(jsonb, text) is 'Makes a version of a template known, and its namespace and queue where they are new. Applying the same content again makes it the version that runs, and a queue that is gone anew. was: the version that ran before, where it was another one. Errors: TK010 not valid, TK011 the version exists with other content, TK012 another transaction holds the namespace for over ten seconds, TK052 by, TK053 the caller is limited to other namespaces.';

@@ -22,5 +22,8 @@ language sql stable as $$
       from (values ('sql', 'function'), ('http', 'url')) n(callable, needs)
      where jsonb_typeof(p_handler) = 'object' and p_handler -> 'callable' = to_jsonb(n.callable)
        and jsonb_typeof(p_handler -> 'config' -> n.needs) is distinct from 'string'
+    union all
+    select c.* from tasker.check_http(p_handler -> 'config', p_path || '/config') c
+     where jsonb_typeof(p_handler) = 'object' and p_handler -> 'callable' = '"http"'
 $$;
 comment on function tasker.check_handler(jsonb, text) is 'Problems with the handler of one step.';

@@ -7,12 +7,12 @@ begin
       from tasker.templates t
      where t.namespace = p_namespace and t.name = p_name and (p_version is null or t.version = p_version)
      order by t.applied_no desc limit 1;
-    if found then
+    if found and coalesce(p_namespace = any (tasker.limits()), true) then
         return v_id;
-    elsif not exists (select from tasker.namespaces n where n.namespace = p_namespace) then
+    elsif not exists (select from tasker.namespaces n where n.namespace = p_namespace) or not tasker.may_use(p_namespace) then
         raise exception 'there is no namespace "%"', coalesce(left(p_namespace, 100), 'null')
             using errcode = 'TK001', hint = 'A namespace comes into being with its first template: tasker template apply FILE, or tasker.apply_template. Known: '
-                || coalesce((select string_agg(n.namespace, ', ' order by n.namespace) from (select namespace from tasker.namespaces order by 1 limit 20) n), 'none');
+                || coalesce((select string_agg(n.namespace, ', ' order by n.namespace) from (select namespace from tasker.namespaces where tasker.may_use(namespace) order by 1 limit 20) n), 'none');
     elsif not exists (select from tasker.templates t where t.namespace = p_namespace and t.name = p_name) then
         raise exception 'there is no template "%" in namespace "%"', coalesce(left(p_name, 100), 'null'), p_namespace
             using errcode = 'TK002', hint = 'Apply it first: tasker template apply FILE, or tasker.apply_template. Known here: '

@@ -4,6 +4,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp set j
            (select jsonb_agg(jsonb_build_object('name', e.name, 'version', e.version, 'delivery', e.delivery, 'condition', e.condition, 'schema', e.schema) order by e.position)
               from tasker.template_events e where e.template_id = s.template_id and e.step = s.name)
       from tasker.template_steps s join tasker.templates t on t.template_id = s.template_id
-     where s.template_id = p_template_id order by s.position
+     where s.template_id = p_template_id and ((select tasker.limits()) is null or t.namespace = any ((select tasker.limits())::text[])) order by s.position
 $$;
 comment on function tasker.template_handlers(uuid) is 'What a worker reads once per template: the handler, config, attempts, and events of each step, and the template''s own names. Never changes.';

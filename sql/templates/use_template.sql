@@ -12,6 +12,8 @@ begin
     v_current := tasker.current_version(p_namespace, p_name);
     if v_current <> p_version then
         update tasker.templates t set applied_no = nextval('tasker.template_applied_no') where t.template_id = v_id;
+        perform tasker.log_operation('apply', p_namespace, null, null,
+            jsonb_build_object('name', p_name, 'version', p_version, 'created', false));
     end if;
     return query select v_id, false, nullif(v_current, p_version);
 end

@@ -1,4 +1,4 @@
-create view tasker.batch_overview as
+create view tasker.batch_overview with (security_barrier) as
 select b.task_id, w.name as step, b.name as batchable, w.failure_strategy, i.instances, i.complete, i.failed, i.cancelled, i.running, i.waiting,
        i.items_done, i.items_total, b.completed_at as created_at, case when i.open = 0 then coalesce(i.completed_at, b.completed_at) end as completed_at
   from tasker.template_steps w
@@ -15,5 +15,5 @@ select b.task_id, w.name as step, b.name as batchable, w.failure_strategy, i.ins
        from tasker.steps s
       cross join lateral (select tasker.cursor_items(s.inputs) as items offset 0) n
       where s.task_id = b.task_id and s.template_step = w.name) i
- where w.type = 'batch_worker';
+ where w.type = 'batch_worker' and ((select tasker.limits()) is null or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.batch_overview is 'Every batch whose cursors are known, by its batch_worker: instances by what became of them, and progress in items: end - start of a cursor that has numbers there, else one; of those not complete, what their checkpoints say. created_at: when its batchable ended; completed_at: null while instances are left. Ask by task_id.';

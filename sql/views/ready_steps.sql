@@ -1,7 +1,5 @@
-create view tasker.ready_steps as
-select s.task_id, s.name as step, s.template_step, t.namespace, t.priority, s.available_at, s.attempt
-  from tasker.steps s
- -- From the few steps whose time is known to their tasks, never the other way round: offset 0 keeps that order.
- cross join lateral (select * from tasker.tasks t where t.task_id = s.task_id offset 0) t
- where s.state = 'pending' and s.waiting_on = 0 and t.completed_at is null and t.state <> 'pending';
-comment on view tasker.ready_steps is 'Steps that wait for nothing but their time (available_at): a retry, a start time. Read by the sweep and by people.';
+-- requires: views/every_ready_step.sql
+create view tasker.ready_steps with (security_barrier) as
+select r.* from tasker.every_ready_step r
+ where ((select tasker.limits()) is null or r.namespace = any ((select tasker.limits())::text[]));
+comment on view tasker.ready_steps is 'Steps that wait for nothing but their time (available_at): a retry, a start time. What the sweep sends, for people.';

@@ -1,4 +1,4 @@
-create view tasker.task_staleness as
+create view tasker.task_staleness with (security_barrier) as
 select s.task_id, s.namespace, s.name, s.state, round(s.minutes_in_state, 2) as minutes_in_state, s.threshold_minutes,
        round(s.minutes, 2) as minutes, s.max_duration_minutes,
        case when s.used >= 1 then 'stale' when s.used >= 0.8 then 'warning' else 'healthy' end as staleness
@@ -17,5 +17,5 @@ select s.task_id, s.namespace, s.name, s.state, round(s.minutes_in_state, 2) as 
                  cross join tasker.settings c
                  cross join tasker.tasks t
                   join tasker.templates v on v.template_id = t.template_id
-                 where t.completed_at is null) m) s;
+                 where t.completed_at is null and ((select tasker.limits()) is null or t.namespace = any ((select tasker.limits())::text[]))) m) s;
 comment on view tasker.task_staleness is 'Every unfinished task: minutes since it last moved, against the threshold of its state, and since it began, against its max_duration. staleness: healthy, warning from 80 % of either, stale.';

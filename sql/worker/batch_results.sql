@@ -2,6 +2,7 @@ create function tasker.batch_results(p_task_id uuid, p_step text, p_after int de
 returns table (instance int, step text, state text, inputs jsonb, result jsonb, error jsonb)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 begin
+    perform tasker.check_task(p_task_id);
     perform tasker.check_max(p_max);
     if not exists (select from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id
                     where t.task_id = p_task_id and p.name = p_step and p.type = 'batch_worker') then

@@ -9,13 +9,13 @@ declare
     v_claims    int[];
     v_results   jsonb[];  v_decided jsonb[];
     v_free      uuid[];
-    v_done      int[];
-    v_owners    uuid[];
+    v_done      int[];  v_owners uuid[];
     v_msg_ids   bigint[];
     v_settled   tasker.settled_step[];
     v_claimed_tasks  uuid[];  v_claimed_steps text[];
 begin
     perform tasker.refuse_list(p_results, 'p_results') where jsonb_typeof(p_results) <> 'array';
+    if tasker.limits() is not null then p_results := tasker.own_claims(p_results); end if;
     perform tasker.set_actor(p_worker_id);
     -- Successes and decisions only: failures, batches, results over the limit, and whatever else there is, take the way by the queue.
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
@@ -29,7 +29,7 @@ begin
     -- an orchestrator decides what is sent.
     with free as materialized (
         select t.task_id from tasker.tasks t
-         where t.task_id = any (v_task_ids) and t.completed_at is null and t.namespace not in (select g.namespace from tasker.gated_namespaces g)
+         where t.task_id = any (v_task_ids) and t.completed_at is null and t.namespace not in (select g.namespace from tasker.every_gated_namespace g)
          order by t.task_id for no key update skip locked
     )
     select array_agg(f.task_id) into v_free from free f;

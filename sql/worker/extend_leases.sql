@@ -8,6 +8,7 @@ declare
     v_msg_ids    bigint[];
 begin
     perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
+    if tasker.limits() is not null then p_claims := tasker.own_claims(p_claims); end if;
     -- Reads steps and locks none of them: a handler's own transaction may hold its step. A message that somebody holds is
     -- left alone: its result is being stored at this moment. Waiting for it could end in a deadlock, and a handler's
     -- transaction that has submitted and does not commit would let the other leases of its process run out.

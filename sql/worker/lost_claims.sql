@@ -2,6 +2,7 @@ create function tasker.lost_claims(p_claims jsonb) returns table (task_id uuid, 
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 begin
     perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
+    if tasker.limits() is not null then p_claims := tasker.own_claims(p_claims); end if;
     return query
         select i.task_id, i.step, case when s.state = 'cancelled' or t.completed_at is not null then 'cancelled' else 'stale' end
           from (select tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no

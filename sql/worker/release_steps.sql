@@ -8,6 +8,10 @@ declare
     v_msg_ids   bigint[];
 begin
     perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
+    if tasker.limits() is not null then p_claims := tasker.own_claims(p_claims); end if;
+    if p_reason is not null then
+        perform tasker.refuse_hidden(p_reason, 'reason');
+    end if;
     perform tasker.set_actor(p_worker_id, coalesce(left(p_reason, 1000), 'released'));
     with claims as (
         select distinct on (1, 2, 3) tasker.to_uuid(e.c ->> 'task_id') as task_id, e.c ->> 'step' as step, (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no

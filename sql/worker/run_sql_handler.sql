@@ -1,9 +1,10 @@
-create function tasker.run_sql_handler(p_function text, p_argument jsonb) returns jsonb
+create function tasker.run_sql_handler(p_function text, p_argument jsonb, p_allow text[] default null) returns jsonb
 -- Invoker's rights and the invoker's search_path on purpose: a function runs with no more than its worker's role may do.
 language plpgsql volatile as $$
 declare
     v_oid     oid;
     v_call    text;
+    v_name    text;
     v_returns text;
     v_result  jsonb;
 begin
@@ -13,12 +14,20 @@ begin
     exception when invalid_parameter_value or invalid_name or syntax_error or feature_not_supported then
         v_oid := null;
     end;
-    select format('%I.%I', n.nspname, p.proname), format_type(p.prorettype, null) into v_call, v_returns
+    select format('%I.%I', n.nspname, p.proname), n.nspname || '.' || p.proname, format_type(p.prorettype, null)
+      into v_call, v_name, v_returns
       from pg_proc p join pg_namespace n on n.oid = p.pronamespace
      where p.oid = v_oid and p.prokind = 'f' and not p.proretset;
     if v_call is null then
         raise exception 'there is no function %(jsonb) that returns one value', coalesce(p_function, 'null')
             using errcode = 'TKP01', hint = 'Create it, or correct config.function: a name such as shop.reserve that the worker''s role can see.';
+    end if;
+    if p_allow is not null and not exists (
+        select from unnest(p_allow) a
+         where v_name like replace(replace(replace(replace(a, '!', '!!'), '_', '!_'), '%', '!%'), '*', '%') escape '!')
+    then
+        raise exception 'the worker may not call function %', v_name
+            using errcode = 'TKP01', hint = 'TASKER_SQL_ALLOW of the worker names the functions that sql steps may call: shop.reserve, shop.*.';
     end if;
     if v_returns = 'jsonb' then
         execute format('select %s($1)', v_call) into v_result using p_argument;
@@ -33,4 +42,4 @@ begin
     return jsonb_build_object('type', 'success', 'result', v_result);
 end
 $$;
-comment on function tasker.run_sql_handler(text, jsonb) is 'The built-in sql handler: calls the function name(jsonb) in the caller''s own role and returns an outcome: what the function returned is the result, or the outcome itself where it is an object with the key $tasker. Exceptions pass through. Error: TKP01 no such function.';
+comment on function tasker.run_sql_handler(text, jsonb, text[]) is 'The built-in sql handler: calls the function name(jsonb) in the caller''s own role and returns an outcome: what the function returned is the result, or the outcome itself where it is an object with the key $tasker. Exceptions pass through. p_allow: patterns such as shop.* of the functions that may be called; null: all. Error: TKP01 no such function, or none that may be called.';

@@ -13,10 +13,10 @@ declare
     v_owners     uuid[];
     v_msg_ids    bigint[];
     v_messages   jsonb[];
-    v_decides    boolean;  v_yields boolean;
-    v_saved      int[];  v_n int;
+    v_decides    boolean;  v_yields boolean;  v_saved int[];  v_n int;
 begin
     perform tasker.refuse_list(p_results, 'p_results') where jsonb_typeof(p_results) <> 'array';
+    if tasker.limits() is not null then p_results := tasker.own_claims(p_results); end if;
     perform tasker.set_actor(p_worker_id);
     select tasker.to_uuids(array_agg(e.r ->> 'task_id')), array_agg(e.r ->> 'step'), tasker.to_ints(array_agg(e.r ->> 'claim_no')),
            array_agg(e.r -> 'outcome'), array_agg(tasker.outcome_error(e.r ->> 'task_id', e.r ->> 'step', e.r -> 'outcome')),

@@ -2,7 +2,7 @@
 
 use crate::{
     Handler, Resolver, StepContext, StepError, Worker,
-    builtin::{self, http::AllowList},
+    builtin::{self, http::allow::AllowList},
     context::StateMap,
     events::{EventPublisher, Publishers},
     handler::{Callable, Callables, Resolvers, is_callable, is_name},
@@ -63,6 +63,7 @@ pub struct WorkerBuilder {
     state: StateMap,
     duplicate_state: Option<&'static str>,
     http_allow: Option<String>,
+    sql_allow: Option<String>,
     breaker: Option<Breaker>,
     publishers: Vec<(String, Box<dyn EventPublisher>)>,
     settings: Settings,
@@ -78,6 +79,7 @@ impl WorkerBuilder {
             state: StateMap::new(),
             duplicate_state: None,
             http_allow: None,
+            sql_allow: None,
             breaker: None,
             publishers: Vec::new(),
             settings: Settings::default(),
@@ -191,6 +193,12 @@ impl WorkerBuilder {
         self
     }
 
+    /// The functions that `sql` steps may call, in the form of TASKER_SQL_ALLOW, which it replaces: `shop.reserve,shop.*`.
+    pub fn sql_allow(mut self, functions: impl Into<String>) -> Self {
+        self.sql_allow = Some(functions.into());
+        self
+    }
+
     /// Checks everything and builds the worker. Touches no database.
     ///
     /// # Errors
@@ -213,6 +221,8 @@ impl WorkerBuilder {
         }
         let hosts = self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
         let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
+        let functions = self.sql_allow.or_else(|| std::env::var("TASKER_SQL_ALLOW").ok());
+        let functions = functions.filter(|list| !list.trim().is_empty());
         let handlers = callables(builtin::all(allow), self.handlers)?;
         let publishers = self.publishers.into_iter().map(|(text, publisher)| {
             let pattern = text.parse::<EventPattern>().map_err(BuildError::InvalidPattern)?;
@@ -229,6 +239,9 @@ impl WorkerBuilder {
             self.settings,
         );
         worker.publishers = publishers;
+        worker.sql_allow = functions.map(|list| {
+            list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        });
         Ok(worker)
     }
 }

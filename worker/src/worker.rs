@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) meters: Arc<Meters>,
     pub(crate) pool_wait: PoolWait,
     pub(crate) publishers: Publishers,
+    /// The functions that `sql` steps may call; none: whatever the role may.
+    pub(crate) sql_allow: Option<Vec<String>>,
     pub(crate) events: Arc<DomainEventActor>,
 }
 
@@ -98,6 +100,7 @@ pub struct Worker {
     resolvers: Resolvers,
     state: StateMap,
     pub(crate) publishers: Publishers,
+    pub(crate) sql_allow: Option<Vec<String>>,
     events: Arc<DomainEventActor>,
     settings: Settings,
 }
@@ -151,6 +154,7 @@ impl Worker {
             resolvers,
             state,
             publishers: Publishers::new(),
+            sql_allow: None,
             events,
             settings,
         }
@@ -292,6 +296,7 @@ impl Worker {
             )),
             pool_wait: PoolWait::new(&self.pool),
             publishers: self.publishers,
+            sql_allow: self.sql_allow,
             events: self.events,
             settings: self.settings,
             pool: self.pool,

@@ -63,6 +63,7 @@ struct Claims {
     sub: Option<String>,
     permissions: Option<Vec<String>>,
     scope: Option<String>,
+    namespaces: Option<Vec<String>>,
 }
 
 impl Tokens {
@@ -136,12 +137,19 @@ impl Tokens {
         };
         let claims = decode::<Claims>(token, &key.key, &self.validation(key.algorithm))
             .map_err(|error| refusal(error.kind()))?;
-        let Claims { sub, permissions, scope } = claims.claims;
+        let Claims { sub, permissions, scope, namespaces } = claims.claims;
         let words = permissions.iter().flatten().map(String::as_str);
         let scopes = scope.as_deref().unwrap_or_default().split_whitespace();
         // Without a name it could take anybody's in the audit.
-        let name = sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| NAMELESS.to_owned());
-        Ok(Caller { name: Some(name), permissions: Permissions::known(words.chain(scopes)) })
+        let name =
+            sub.filter(|sub| !sub.is_empty()).map_or(NAMELESS.to_owned(), |sub| format!("{NAMELESS}:{sub}"));
+        if name.chars().any(super::is_hidden) {
+            return Err(super::unauthorized("the token's `sub` has characters that cannot be seen"));
+        }
+        let namespaces = namespaces.map(super::limit_of).transpose();
+        let namespaces =
+            namespaces.map_err(|problem| super::unauthorized(&format!("the token's claim: {problem}")))?;
+        Ok(Caller { name: Some(name), permissions: Permissions::known(words.chain(scopes)), namespaces })
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -205,13 +213,15 @@ impl Source {
             return Ok(Self::File(PathBuf::from(jwks)));
         }
         let url = reqwest::Url::parse(jwks)
-            .map_err(|error| Error::Jwks(format!("{jwks} is not a URL: {error}")))?;
+            // What is none may hold a password in any place.
+            .map_err(|error| Error::Jwks(format!("what is given is not a URL: {error}")))?;
         let loopback = url.host_str().is_some_and(|host| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
             host == "localhost" || address.is_ok_and(|address| address.is_loopback())
         });
         if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
-            return Err(Error::Jwks(format!("{jwks}: give an https URL (http for loopback only) or a file")));
+            let url = shown(&url);
+            return Err(Error::Jwks(format!("{url}: give an https URL (http for loopback only) or a file")));
         }
         crate::server::install_crypto();
         let client = reqwest::Client::builder()
@@ -240,15 +250,23 @@ impl Source {
                     }
                     Ok::<_, reqwest::Error>(body)
                 };
-                let body =
-                    fetched.await.map_err(|error| format!("cannot get {url}: {}", error.without_url()))?;
+                let body = fetched
+                    .await
+                    .map_err(|error| format!("cannot get {}: {}", shown(url), error.without_url()))?;
                 match body.len() > MAX_BYTES {
-                    true => Err(format!("{url} answers more than {MAX_BYTES} bytes")),
-                    false => String::from_utf8(body).map_err(|_| format!("{url} does not answer text")),
+                    true => Err(format!("{} answers more than {MAX_BYTES} bytes", shown(url))),
+                    false => {
+                        String::from_utf8(body).map_err(|_| format!("{} does not answer text", shown(url)))
+                    }
                 }
             }
         }
     }
+}
+
+/// For messages: user, password, and query may be secrets.
+fn shown(url: &reqwest::Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
 /// The keys of use; others are passed over, as a JWKS may have them for other programs.

@@ -27,11 +27,11 @@ pub struct NewKey {
     pub toml: String,
 }
 
-/// Makes a key; `permissions` are names such as `tasks:read`, or `*`.
+/// Makes a key; `permissions` are names such as `tasks:read`, or `*`; without `namespaces` it is for all of them.
 ///
 /// # Errors
 /// A name or permission that the keys file could not have.
-pub fn new_key(name: &str, permissions: &[String]) -> Result<NewKey> {
+pub fn new_key(name: &str, permissions: &[String], namespaces: &[String]) -> Result<NewKey> {
     // Each has 122 bits from the system's generator: together more than the hash keeps.
     let mut seed = Sha256::new();
     for _ in 0..3 {
@@ -40,11 +40,15 @@ pub fn new_key(name: &str, permissions: &[String]) -> Result<NewKey> {
     let key = format!("{PREFIX}{}", hex(&seed.finalize()));
     let list: Vec<String> = permissions.iter().map(|word| quoted(word)).collect();
     let hash = hex(&Sha256::digest(key.as_bytes()));
-    let toml = format!(
+    let mut toml = format!(
         "[[key]]\nname = {}\nsha256 = \"{hash}\"\npermissions = [{}]\n",
         quoted(name),
         list.join(", ")
     );
+    if !namespaces.is_empty() {
+        let list: Vec<String> = namespaces.iter().map(|name| quoted(name)).collect();
+        toml.push_str(&format!("namespaces = [{}]\n", list.join(", ")));
+    }
     parse(&toml).map_err(Error::Keys)?;
     Ok(NewKey { key, toml })
 }
@@ -75,6 +79,7 @@ struct Entry {
     name: String,
     sha256: String,
     permissions: Permissions,
+    namespaces: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +103,12 @@ impl Keys {
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let text = read(path).map_err(Error::Keys)?;
         let keys = parse(&text).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
+        if is_writable_by_others(path) {
+            tracing::warn!(
+                "everybody may write the keys file {path}, and so let in whom they like: chmod o-w {path}",
+                path = path.display()
+            );
+        }
         if keys.is_empty() {
             tracing::warn!(file = %path.display(), "the keys file has no key: nobody is let in by one");
         }
@@ -150,6 +161,11 @@ impl Keys {
     }
 }
 
+fn is_writable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o002 != 0)
+}
+
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
@@ -163,8 +179,8 @@ fn parse(text: &str) -> Result<Vec<Key>, String> {
     let mut names = std::collections::BTreeSet::new();
     file.key
         .into_iter()
-        .map(|Entry { name, sha256, permissions }| {
-            if name.is_empty() || name.chars().any(char::is_control) {
+        .map(|Entry { name, sha256, permissions, namespaces }| {
+            if name.is_empty() || name.chars().any(super::is_hidden) {
                 return Err("a key needs a name in one line".to_owned());
             }
             if !names.insert(name.clone()) {
@@ -175,7 +191,9 @@ fn parse(text: &str) -> Result<Vec<Key>, String> {
                     "sha256 of key {name:?} must be 64 hexadecimal digits, as `tasker key new` prints them"
                 )
             })?;
-            Ok(Key { hash, caller: Caller { name: Some(name), permissions } })
+            let namespaces = namespaces.map(super::limit_of).transpose();
+            let namespaces = namespaces.map_err(|problem| format!("key {name:?}: {problem}"))?;
+            Ok(Key { hash, caller: Caller { name: Some(format!("key:{name}")), permissions, namespaces } })
         })
         .collect()
 }
@@ -192,17 +210,17 @@ mod tests {
 
     #[test]
     fn a_new_key_is_found_by_its_hash_only_and_is_another_each_time() {
-        let made = new_key("ci \"two\"", &["tasks:read".to_owned()]).unwrap();
+        let made = new_key("ci \"two\"", &["tasks:read".to_owned()], &[]).unwrap();
         assert!(made.key.starts_with(PREFIX) && made.key.len() == 67 && !made.toml.contains(&made.key[3..]));
         let keys = Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&made.toml).unwrap())) };
-        assert_eq!(keys.find(&made.key).unwrap().name.as_deref(), Some("ci \"two\""));
+        assert_eq!(keys.find(&made.key).unwrap().name.as_deref(), Some("key:ci \"two\""));
         assert!(keys.find("tk_other").is_none() && keys.find("").is_none());
-        assert_ne!(new_key("a", &[]).unwrap().key, new_key("a", &[]).unwrap().key);
+        assert_ne!(new_key("a", &[], &[]).unwrap().key, new_key("a", &[], &[]).unwrap().key);
     }
 
     #[test]
     fn a_broken_file_or_none_leaves_the_keys_of_before() {
-        let [old, new] = ["old", "new"].map(|name| new_key(name, &[]).unwrap());
+        let [old, new] = ["old", "new"].map(|name| new_key(name, &[], &[]).unwrap());
         let keys = Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&old.toml).unwrap())) };
         for broken in ["[[key]]\nname = 7", "\u{0}cannot read the file"] {
             keys.take(broken);

@@ -1,10 +1,12 @@
 //! Who may do what: keys and tokens with permissions, or loopback alone.
 
+mod failures;
 mod jwt;
 mod keys;
 mod local;
 mod permission;
 
+pub use failures::Failures;
 pub use keys::{NewKey, new_key};
 pub use permission::{Permission, Permissions};
 
@@ -25,17 +27,45 @@ use tasker_client::By;
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key's name or the token's subject; none where no key is wanted.
+    /// `key:` and its name, or `token:` and its subject; none where no key is wanted.
     pub name: Option<String>,
     /// What they may do.
     pub permissions: Permissions,
+    /// Where they may do it; none: in all namespaces.
+    pub namespaces: Limit,
+}
+
+/// The namespaces that somebody is limited to; none: no limit.
+pub type Limit = Option<Arc<[String]>>;
+
+/// The namespaces of a keys file or a token.
+///
+/// # Errors
+/// None are named, or something that is no name of a namespace.
+fn limit_of(names: Vec<String>) -> Result<Arc<[String]>, String> {
+    let is_name = |name: &str| {
+        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(known)
+    };
+    match names.iter().find(|name| !is_name(name)) {
+        Some(bad) => Err(format!("{bad:?} cannot be a namespace")),
+        None if names.is_empty() => {
+            Err("namespaces is empty: leave it out, and there is no limit".to_owned())
+        }
+        None => Ok(names.into()),
+    }
 }
 
 impl Caller {
+    /// Someone who may do nothing, nowhere.
+    pub fn nobody() -> Self {
+        Self { name: None, permissions: Permissions::Some(Vec::new()), namespaces: Some(Arc::new([])) }
+    }
+
     /// Who acts, for the audit: the key, or a person of whom it says so.
     pub fn acts_as(&self, by: Option<&str>) -> Option<String> {
         match (&self.name, by.filter(|by| !by.is_empty())) {
-            (Some(key), Some(by)) => Some(format!("{by} (key {key})")),
+            (Some(key), Some(by)) => Some(format!("{by} ({key})")),
             (Some(key), None) => Some(key.clone()),
             (None, by) => by.map(str::to_owned),
         }
@@ -52,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     /// Put there by the layer that let the request in; without it, someone who may do nothing.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let nobody = Self { name: None, permissions: Permissions::Some(Vec::new()) };
+        let nobody = Self::nobody();
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or(nobody))
     }
 }
@@ -93,7 +123,7 @@ impl Access {
     ) -> Result<Caller, Box<Problem>> {
         if self.keys.is_none() && self.tokens.is_none() {
             local::check(method, uri, headers)?;
-            return Ok(Caller { name: None, permissions: Permissions::All });
+            return Ok(Caller { name: None, permissions: Permissions::All, namespaces: None });
         }
         let Some(secret) = secret_of(headers) else {
             return Err(unauthorized("there is no key")
@@ -121,14 +151,16 @@ pub struct Admission {
     /// None: no key is wanted.
     secret: Option<String>,
     permission: Permission,
+    namespaces: Limit,
 }
 
 impl Admission {
     /// Of a request that was let in.
-    pub fn new(access: &Arc<Access>, headers: &HeaderMap, permission: Permission) -> Self {
+    pub fn new(access: &Arc<Access>, headers: &HeaderMap, permission: Permission, caller: &Caller) -> Self {
         let wanted = access.keys.is_some() || access.tokens.is_some();
         let secret = secret_of(headers).filter(|_| wanted).map(str::to_owned);
-        Self { access: Arc::clone(access), secret, permission }
+        let namespaces = caller.namespaces.clone();
+        Self { access: Arc::clone(access), secret, permission, namespaces }
     }
 
     /// Whether it would be let in now.
@@ -137,11 +169,22 @@ impl Admission {
     /// 401 or 403 as a new request would be answered.
     pub async fn check(&self) -> Result<(), Box<Problem>> {
         let Some(secret) = &self.secret else { return Ok(()) };
-        match self.access.owner(secret).await?.permissions.allow(self.permission) {
+        let owner = self.access.owner(secret).await?;
+        match owner.permissions.allow(self.permission) {
+            // Begun with another limit, it would go on with that one.
+            true if owner.namespaces != self.namespaces => {
+                Err(unauthorized("the limit to namespaces has changed"))
+            }
             true => Ok(()),
             false => Err(forbidden(self.permission)),
         }
     }
+}
+
+/// What no audit shows as it is: control characters, and those that turn the direction of text.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The key or token of a request.
@@ -158,6 +201,21 @@ fn unauthorized(detail: &str) -> Box<Problem> {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid key or token is needed")
         .detail(detail)
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tasker\""))
+}
+
+/// Whether a request brings a key or token, whatever it is.
+pub fn is_tried(headers: &HeaderMap) -> bool {
+    secret_of(headers).is_some()
+}
+
+/// What concerns all namespaces.
+pub fn limited() -> Box<Problem> {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "limited_to_namespaces",
+        "This is not for keys that are limited to namespaces",
+    )
+    .hint("Use a key without `namespaces` in the keys file or the token.")
 }
 
 /// What a caller lacks.

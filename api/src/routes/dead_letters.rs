@@ -9,7 +9,6 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
 };
@@ -44,7 +43,7 @@ pub struct DeadLetterQuery {
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", params(DeadLetterQuery),
     responses((status = 200, body = Listed<DeadLetter>)), security(("key" = ["dlq:read"])))]
 pub async fn list_dead_letters(
-    State(app): State<App>,
+    app: App,
     Params(query): Params<DeadLetterQuery>,
 ) -> Result<Json<Listed<DeadLetter>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
@@ -55,7 +54,7 @@ pub async fn list_dead_letters(
 /// Counts dead letters by reason and status
 #[utoipa::path(get, path = "/v1/dead-letters/counts", tag = "dead letters",
     responses((status = 200, body = Vec<DeadLetterCount>)), security(("key" = ["dlq:read"])))]
-pub async fn count_dead_letters(State(app): State<App>) -> Result<Json<Vec<DeadLetterCount>>> {
+pub async fn count_dead_letters(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
     app.call(app.client().count_dead_letters()).await.map(Json)
 }
 
@@ -70,7 +69,7 @@ pub struct EntryAt {
 /// Shows a dead letter with its snapshot or message
 #[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
     responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:read"])))]
-pub async fn get_dead_letter(State(app): State<App>, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
+pub async fn get_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
     show(&app, at.entry_id).await
 }
 
@@ -106,7 +105,7 @@ pub struct Entry {
     responses((status = 201, body = Entry, headers(("location" = String, description = "Of the dead letter")))),
     security(("key" = ["dlq:write"])))]
 pub async fn add_dead_letter(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     JsonBody(new): JsonBody<NewDeadLetter>,
 ) -> Result<impl IntoResponse> {
@@ -164,7 +163,7 @@ impl DeadLetterStatus {
     request_body = DeadLetterChange, responses((status = 200, body = DeadLetterDetails)),
     security(("key" = ["dlq:write"])))]
 pub async fn update_dead_letter(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<EntryAt>,
     JsonBody(change): JsonBody<DeadLetterChange>,
@@ -180,7 +179,7 @@ pub async fn update_dead_letter(
 #[utoipa::path(post, path = "/v1/dead-letters/{entry_id}/retry", tag = "dead letters", params(EntryAt),
     request_body = Option<Act>, responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:write"])))]
 pub async fn retry_dead_letter(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<EntryAt>,
     MaybeBody(act): MaybeBody<Act>,

@@ -6,7 +6,7 @@ use crate::{
     problem::Result,
     state::App,
 };
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::Deserialize;
 use tasker_client::{Client, QueuedEvent};
 use utoipa::IntoParams;
@@ -30,7 +30,7 @@ pub struct EventsQuery {
 #[utoipa::path(get, path = "/v1/namespaces/{namespace}/events", tag = "events", params(NamespaceAt, EventsQuery),
     responses((status = 200, body = Vec<QueuedEvent>)), security(("key" = ["tasks:read"])))]
 pub async fn list_events(
-    State(app): State<App>,
+    app: App,
     At(at): At<NamespaceAt>,
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Vec<QueuedEvent>>> {

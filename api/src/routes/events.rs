@@ -12,7 +12,6 @@ use crate::{
 };
 use axum::{
     Extension,
-    extract::State,
     http::{HeaderMap, StatusCode},
     response::{
         IntoResponse,
@@ -45,7 +44,7 @@ type Events = VecDeque<Event>;
     params(TaskAt, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen", pattern = "^[0-9]{1,18}\\.[0-9]{1,18}$")),
     responses((status = 200, content_type = "text/event-stream", body = String)), security(("key" = ["tasks:read"])))]
 pub async fn follow_task(
-    State(app): State<App>,
+    app: App,
     Extension(admission): Extension<Admission>,
     At(at): At<TaskAt>,
     headers: HeaderMap,
@@ -151,7 +150,7 @@ pub struct Overview {
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     responses((status = 200, content_type = "text/event-stream", body = String)), security(("key" = ["system:read"])))]
 pub async fn follow_system(
-    State(app): State<App>,
+    app: App,
     Extension(admission): Extension<Admission>,
 ) -> Result<impl IntoResponse> {
     let place = app.stream_place()?;

@@ -1,7 +1,7 @@
 //! Whether the process can do its work.
 
 use crate::{problem::Result, state::App};
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tasker_client::{Client, ServerHealth};
@@ -30,14 +30,14 @@ fn told(app: &App) -> (StatusCode, Json<ProcessHealth>) {
 /// Whether the process can do its work; no key is needed
 #[utoipa::path(get, path = "/health", tag = "health",
     responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)), security(()))]
-pub async fn health(State(app): State<App>) -> (StatusCode, Json<ProcessHealth>) {
+pub async fn health(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
 
 /// Whether requests should be sent here; no key is needed
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)), security(()))]
-pub async fn ready(State(app): State<App>) -> (StatusCode, Json<ProcessHealth>) {
+pub async fn ready(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
 
@@ -56,6 +56,6 @@ pub async fn live() -> Json<Alive> {
 /// Whether Tasker can be used, and the versions of program and schema
 #[utoipa::path(get, path = "/v1/health", tag = "health",
     responses((status = 200, body = ServerHealth)), security(("key" = ["system:read"])))]
-pub async fn get_server_health(State(app): State<App>) -> Result<Json<ServerHealth>> {
+pub async fn get_server_health(app: App) -> Result<Json<ServerHealth>> {
     app.call(app.client().health()).await.map(Json)
 }

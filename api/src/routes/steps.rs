@@ -7,7 +7,7 @@ use crate::{
     problem::Result,
     state::App,
 };
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::Deserialize;
 use serde_json::Value;
 use tasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState, StepTransition};
@@ -46,7 +46,7 @@ pub struct StepQuery {
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/steps", tag = "steps", params(TaskAt, StepQuery),
     responses((status = 200, body = Listed<StepOverview>)), security(("key" = ["tasks:read"])))]
 pub async fn list_steps(
-    State(app): State<App>,
+    app: App,
     At(at): At<TaskAt>,
     Params(query): Params<StepQuery>,
 ) -> Result<Json<Listed<StepOverview>>> {
@@ -58,17 +58,14 @@ pub async fn list_steps(
 /// Shows a step with its result
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}", tag = "steps", params(StepAt),
     responses((status = 200, body = StepOverview)), security(("key" = ["tasks:read"])))]
-pub async fn get_step(State(app): State<App>, At(at): At<StepAt>) -> Result<Json<StepOverview>> {
+pub async fn get_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview>> {
     app.call(app.client().step(at.task_id, &at.step)).await.map(Json)
 }
 
 /// Shows the audit of a step, oldest first
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}/transitions", tag = "steps", params(StepAt),
     responses((status = 200, body = Vec<StepTransition>)), security(("key" = ["tasks:read"])))]
-pub async fn get_step_transitions(
-    State(app): State<App>,
-    At(at): At<StepAt>,
-) -> Result<Json<Vec<StepTransition>>> {
+pub async fn get_step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<Vec<StepTransition>>> {
     // Of a step that is not there it would be empty.
     app.call(app.client().step(at.task_id, &at.step)).await?;
     app.call(app.client().step_transitions(at.task_id, &at.step)).await.map(Json)
@@ -78,7 +75,7 @@ pub async fn get_step_transitions(
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/steps/{step}/retry", tag = "steps", params(StepAt),
     request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
 pub async fn retry_step(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<StepAt>,
     MaybeBody(act): MaybeBody<Act>,
@@ -113,7 +110,7 @@ pub struct SettleStep {
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/steps/{step}/resolve", tag = "steps", params(StepAt),
     request_body = Option<SettleStep>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
 pub async fn resolve_step(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<StepAt>,
     MaybeBody(settle): MaybeBody<SettleStep>,

@@ -20,19 +20,19 @@ const ROWS: i64 = 500;
 
 const LOOK: &str = "\
     select * from (\
-    (select 'task' as kind, t.transition_id, to_jsonb(t) - 'task_id' as data from tasker.task_transitions t \
+    (select 'task' as kind, t.transition_id, to_jsonb(t) - 'task_id' as data from tasker.task_audit t \
       where t.task_id = $1 and t.transition_id > $2 and not t.transition_id = any ($3) order by t.transition_id limit $6) \
     union all \
-    (select 'step', s.transition_id, to_jsonb(s) - 'task_id' from tasker.step_transitions s \
+    (select 'step', s.transition_id, to_jsonb(s) - 'task_id' from tasker.step_audit s \
       where s.task_id = $1 and s.transition_id > $4 and not s.transition_id = any ($5) order by s.transition_id limit $6)) v \
     order by (v.data ->> 'at')::timestamptz, v.kind, v.transition_id";
 
 /// Where a resumed stream begins: a little before what the client saw last.
 const BEFORE: &str = "\
-    select coalesce((select max(t.transition_id) from tasker.task_transitions t where t.task_id = $1 and t.transition_id <= $2 \
-                      and t.at < (select l.at from tasker.task_transitions l where l.task_id = $1 and l.transition_id = $2) - interval '5 s'), 0), \
-           coalesce((select max(s.transition_id) from tasker.step_transitions s where s.task_id = $1 and s.transition_id <= $3 \
-                      and s.at < (select l.at from tasker.step_transitions l where l.task_id = $1 and l.transition_id = $3) - interval '5 s'), 0)";
+    select coalesce((select max(t.transition_id) from tasker.task_audit t where t.task_id = $1 and t.transition_id <= $2 \
+                      and t.at < (select l.at from tasker.task_audit l where l.task_id = $1 and l.transition_id = $2) - interval '5 s'), 0), \
+           coalesce((select max(s.transition_id) from tasker.step_audit s where s.task_id = $1 and s.transition_id <= $3 \
+                      and s.at < (select l.at from tasker.step_audit l where l.task_id = $1 and l.transition_id = $3) - interval '5 s'), 0)";
 
 /// The id of an event: the highest numbers sent so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::{
     problem::Result,
     state::App,
 };
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use tasker_client::{
@@ -18,14 +18,14 @@ use utoipa::{IntoParams, ToSchema};
 /// Lists the queues
 #[utoipa::path(get, path = "/v1/queues", tag = "system",
     responses((status = 200, body = Vec<QueueOverview>)), security(("key" = ["system:read"])))]
-pub async fn list_queues(State(app): State<App>) -> Result<Json<Vec<QueueOverview>>> {
+pub async fn list_queues(app: App) -> Result<Json<Vec<QueueOverview>>> {
     app.call(app.client().list_queues()).await.map(Json)
 }
 
 /// Lists the namespaces by name
 #[utoipa::path(get, path = "/v1/namespaces", tag = "system",
     responses((status = 200, body = Vec<String>)), security(("key" = ["system:read"])))]
-pub async fn list_namespaces(State(app): State<App>) -> Result<Json<Vec<String>>> {
+pub async fn list_namespaces(app: App) -> Result<Json<Vec<String>>> {
     app.call(app.client().list_namespaces()).await.map(Json)
 }
 
@@ -41,7 +41,7 @@ pub struct NamespaceAt {
 #[utoipa::path(post, path = "/v1/namespaces/{namespace}/pause", tag = "system", params(NamespaceAt),
     request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
 pub async fn pause_namespace(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<NamespaceAt>,
     MaybeBody(act): MaybeBody<Act>,
@@ -55,7 +55,7 @@ pub async fn pause_namespace(
 #[utoipa::path(post, path = "/v1/namespaces/{namespace}/resume", tag = "system", params(NamespaceAt),
     request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
 pub async fn resume_namespace(
-    State(app): State<App>,
+    app: App,
     At(at): At<NamespaceAt>,
     MaybeBody(_): MaybeBody<Act>,
 ) -> Result<Json<Changed>> {
@@ -92,7 +92,7 @@ pub struct Limited {
 #[utoipa::path(put, path = "/v1/namespaces/{namespace}/limit", tag = "system", params(NamespaceAt),
     request_body = Limit, responses((status = 200, body = Limited)), security(("key" = ["queues:write"])))]
 pub async fn limit_namespace(
-    State(app): State<App>,
+    app: App,
     At(NamespaceAt { namespace }): At<NamespaceAt>,
     JsonBody(Limit { max_depth }): JsonBody<Limit>,
 ) -> Result<Json<Limited>> {
@@ -103,7 +103,7 @@ pub async fn limit_namespace(
 /// Lists the workers that have not said goodbye
 #[utoipa::path(get, path = "/v1/workers", tag = "system",
     responses((status = 200, body = Vec<WorkerOverview>)), security(("key" = ["system:read"])))]
-pub async fn list_workers(State(app): State<App>) -> Result<Json<Vec<WorkerOverview>>> {
+pub async fn list_workers(app: App) -> Result<Json<Vec<WorkerOverview>>> {
     app.call(app.client().list_workers()).await.map(Json)
 }
 
@@ -120,7 +120,7 @@ pub struct Prune {
 /// Removes one batch of what is older than its retention; call again until both are 0
 #[utoipa::path(post, path = "/v1/prune", tag = "system", request_body = Option<Prune>,
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
-pub async fn prune(State(app): State<App>, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
+pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
     let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(1000);
     app.call(app.client().prune(max)).await.map(Json)
 }
@@ -153,10 +153,7 @@ pub struct StalenessQuery {
 /// Lists unfinished tasks against their thresholds, the stalest first
 #[utoipa::path(get, path = "/v1/staleness", tag = "system", params(StalenessQuery),
     responses((status = 200, body = Vec<Staleness>)), security(("key" = ["system:read"])))]
-pub async fn list_staleness(
-    State(app): State<App>,
-    Params(query): Params<StalenessQuery>,
-) -> Result<Json<Vec<Staleness>>> {
+pub async fn list_staleness(app: App, Params(query): Params<StalenessQuery>) -> Result<Json<Vec<Staleness>>> {
     let staleness = query.staleness.map(|staleness| match staleness {
         HowStale::Healthy => "healthy",
         HowStale::Warning => "warning",
@@ -233,10 +230,7 @@ impl SampleQuery {
 /// Shows steps by what their handlers took, the slowest first
 #[utoipa::path(get, path = "/v1/analytics/slowest-steps", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
-pub async fn get_slowest_steps(
-    State(app): State<App>,
-    Params(query): Params<SampleQuery>,
-) -> Result<Json<Vec<SlowStep>>> {
+pub async fn get_slowest_steps(app: App, Params(query): Params<SampleQuery>) -> Result<Json<Vec<SlowStep>>> {
     let (sample, limit) = query.split();
     app.call(app.client().slowest_steps(&sample, limit)).await.map(Json)
 }
@@ -244,10 +238,7 @@ pub async fn get_slowest_steps(
 /// Shows tasks enqueued and ended by time, oldest first
 #[utoipa::path(get, path = "/v1/analytics/throughput", tag = "analytics", params(BucketQuery),
     responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
-pub async fn get_throughput(
-    State(app): State<App>,
-    Params(query): Params<BucketQuery>,
-) -> Result<Json<Vec<Throughput>>> {
+pub async fn get_throughput(app: App, Params(query): Params<BucketQuery>) -> Result<Json<Vec<Throughput>>> {
     let bucket = Duration::from_secs(query.bucket_seconds.unwrap_or(60).into());
     let sample = sample(query.namespace, query.name, query.since_seconds, query.max_tasks);
     app.call(app.client().throughput(&sample, bucket)).await.map(Json)
@@ -257,7 +248,7 @@ pub async fn get_throughput(
 #[utoipa::path(get, path = "/v1/analytics/failure-rates", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<FailureRate>)), security(("key" = ["system:read"])))]
 pub async fn get_failure_rates(
-    State(app): State<App>,
+    app: App,
     Params(query): Params<SampleQuery>,
 ) -> Result<Json<Vec<FailureRate>>> {
     let (sample, limit) = query.split();

@@ -10,7 +10,6 @@ use crate::{
 };
 use axum::{
     Extension, Json,
-    extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
 };
@@ -50,7 +49,7 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
     responses((status = 201, body = Enqueued, headers(("location" = String, description = "Of the task")))),
     security(("key" = ["tasks:create"])))]
 pub async fn create_task(
-    State(app): State<App>,
+    app: App,
     Extension(correlation): Extension<Correlation>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<impl IntoResponse> {
@@ -99,10 +98,7 @@ pub struct TaskQuery {
 /// Lists tasks, the newest first
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(TaskQuery),
     responses((status = 200, body = Listed<TaskOverview>)), security(("key" = ["tasks:read"])))]
-pub async fn list_tasks(
-    State(app): State<App>,
-    Params(query): Params<TaskQuery>,
-) -> Result<Json<Listed<TaskOverview>>> {
+pub async fn list_tasks(app: App, Params(query): Params<TaskQuery>) -> Result<Json<Listed<TaskOverview>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
     let which = TaskSelection {
         namespace: query.namespace,
@@ -121,14 +117,14 @@ pub async fn list_tasks(
 /// Shows a task
 #[utoipa::path(get, path = "/v1/tasks/{task_id}", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskOverview)), security(("key" = ["tasks:read"])))]
-pub async fn get_task(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
+pub async fn get_task(app: App, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
     app.call(app.client().task(at.task_id)).await.map(Json)
 }
 
 /// Shows a task in short, its steps counted by state
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/status", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskStatus)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_status(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<TaskStatus>> {
+pub async fn get_task_status(app: App, At(at): At<TaskAt>) -> Result<Json<TaskStatus>> {
     app.call(app.client().task_status(at.task_id)).await.map(Json)
 }
 
@@ -144,7 +140,7 @@ pub struct TaskResult {
 /// Shows the result of a task
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/result", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskResult)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_result(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<TaskResult>> {
+pub async fn get_task_result(app: App, At(at): At<TaskAt>) -> Result<Json<TaskResult>> {
     // The state first: complete, and the result is there.
     let state = app.call(app.client().task_status(at.task_id)).await?.state;
     let result = app.call(app.client().task_result(at.task_id)).await?;
@@ -180,7 +176,7 @@ fn instances<'de, D: Deserializer<'de>>(from: D) -> Result<Instances, D::Error> 
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/graph", tag = "tasks", params(TaskAt, GraphQuery),
     responses((status = 200, body = TaskGraph)), security(("key" = ["tasks:read"])))]
 pub async fn get_task_graph(
-    State(app): State<App>,
+    app: App,
     At(at): At<TaskAt>,
     Params(query): Params<GraphQuery>,
 ) -> Result<Json<TaskGraph>> {
@@ -192,17 +188,14 @@ pub async fn get_task_graph(
 /// Shows the audit of a task and its steps, oldest first
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/transitions", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Transitions)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_transitions(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<Transitions>> {
+pub async fn get_task_transitions(app: App, At(at): At<TaskAt>) -> Result<Json<Transitions>> {
     app.call(app.client().task_transitions(at.task_id)).await.map(Json)
 }
 
 /// Shows the batches of a task with their progress
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/batches", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Vec<BatchOverview>)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_batches(
-    State(app): State<App>,
-    At(at): At<TaskAt>,
-) -> Result<Json<Vec<BatchOverview>>> {
+pub async fn get_task_batches(app: App, At(at): At<TaskAt>) -> Result<Json<Vec<BatchOverview>>> {
     app.call(app.client().task_status(at.task_id)).await?;
     app.call(app.client().list_batches(at.task_id)).await.map(Json)
 }
@@ -225,7 +218,7 @@ async fn changed(app: &App, task_id: Uuid, changed: bool) -> Result<Json<TaskCha
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/cancel", tag = "tasks", params(TaskAt), request_body = Option<Act>,
     responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:cancel"])))]
 pub async fn cancel_task(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<TaskAt>,
     MaybeBody(act): MaybeBody<Act>,
@@ -256,7 +249,7 @@ pub struct Settle {
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", params(TaskAt), request_body = Option<Settle>,
     responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
 pub async fn resolve_task(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<TaskAt>,
     MaybeBody(settle): MaybeBody<Settle>,
@@ -271,7 +264,7 @@ pub async fn resolve_task(
 #[utoipa::path(post, path = "/v1/tasks/{task_id}/reset", tag = "tasks", params(TaskAt), request_body = Option<Act>,
     responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
 pub async fn reset_task(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(at): At<TaskAt>,
     MaybeBody(act): MaybeBody<Act>,
@@ -326,11 +319,7 @@ pub struct Tasks {
 /// Lets many failed tasks go on: what failed runs again; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/retry", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:write"])))]
-pub async fn retry_tasks(
-    State(app): State<App>,
-    caller: Caller,
-    JsonBody(bulk): JsonBody<Bulk>,
-) -> Result<Json<Tasks>> {
+pub async fn retry_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
     let tasks = app.call(app.client().retry_tasks(&bulk.filter, by, bulk.max())).await?;
@@ -340,11 +329,7 @@ pub async fn retry_tasks(
 /// Cancels many unfinished tasks; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/cancel", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:cancel"])))]
-pub async fn cancel_tasks(
-    State(app): State<App>,
-    caller: Caller,
-    JsonBody(bulk): JsonBody<Bulk>,
-) -> Result<Json<Tasks>> {
+pub async fn cancel_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
     let tasks = app.call(app.client().cancel_tasks(&bulk.filter, by, bulk.max())).await?;
@@ -354,7 +339,7 @@ pub async fn cancel_tasks(
 /// Counts tasks
 #[utoipa::path(post, path = "/v1/tasks/count", tag = "tasks", request_body = Which,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:read"])))]
-pub async fn count_tasks(State(app): State<App>, JsonBody(which): JsonBody<Which>) -> Result<Json<Tasks>> {
+pub async fn count_tasks(app: App, JsonBody(which): JsonBody<Which>) -> Result<Json<Tasks>> {
     let tasks = app.call(app.client().count_tasks(&which.filter)).await?;
     Ok(Json(Tasks { tasks }))
 }

@@ -5,7 +5,7 @@ use crate::{
     problem::{Problem, Result},
     state::App,
 };
-use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use axum::{Json, http::StatusCode, response::IntoResponse};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tasker_client::{Applied, Client, Report, Template, TemplateOverview};
@@ -24,7 +24,7 @@ pub struct TemplatesQuery {
 #[utoipa::path(get, path = "/v1/templates", tag = "templates", params(TemplatesQuery),
     responses((status = 200, body = Vec<TemplateOverview>)), security(("key" = ["templates:read"])))]
 pub async fn list_templates(
-    State(app): State<App>,
+    app: App,
     Params(query): Params<TemplatesQuery>,
 ) -> Result<Json<Vec<TemplateOverview>>> {
     app.call(app.client().list_templates(query.namespace.as_deref())).await.map(Json)
@@ -42,7 +42,7 @@ pub struct Definition(Map<String, Value>);
 #[utoipa::path(post, path = "/v1/templates", tag = "templates", request_body = Definition,
     responses((status = 201, body = Applied), (status = 200, body = Applied)), security(("key" = ["templates:write"])))]
 pub async fn apply_template(
-    State(app): State<App>,
+    app: App,
     JsonBody(Definition(definition)): JsonBody<Definition>,
 ) -> Result<impl IntoResponse> {
     let applied = app.check(app.client().apply_template(&Value::Object(definition))).await?;
@@ -54,7 +54,7 @@ pub async fn apply_template(
 #[utoipa::path(post, path = "/v1/templates/validate", tag = "templates", request_body = Definition,
     responses((status = 200, body = Report)), security(("key" = ["templates:read"])))]
 pub async fn validate_template(
-    State(app): State<App>,
+    app: App,
     JsonBody(Definition(definition)): JsonBody<Definition>,
 ) -> Result<Json<Report>> {
     app.check(app.client().validate_template(&Value::Object(definition))).await.map(Json)
@@ -83,7 +83,7 @@ pub struct UseVersion {
 #[utoipa::path(post, path = "/v1/templates/{namespace}/{name}/use", tag = "templates", params(TemplateAt),
     request_body = UseVersion, responses((status = 200, body = Applied)), security(("key" = ["templates:write"])))]
 pub async fn use_template(
-    State(app): State<App>,
+    app: App,
     At(at): At<TemplateAt>,
     JsonBody(UseVersion { version }): JsonBody<UseVersion>,
 ) -> Result<Json<Applied>> {
@@ -103,7 +103,7 @@ pub struct VersionQuery {
 #[utoipa::path(get, path = "/v1/templates/{namespace}/{name}", tag = "templates", params(TemplateAt, VersionQuery),
     responses((status = 200, body = Template)), security(("key" = ["templates:read"])))]
 pub async fn get_template(
-    State(app): State<App>,
+    app: App,
     At(at): At<TemplateAt>,
     Params(query): Params<VersionQuery>,
 ) -> Result<Json<Template>> {

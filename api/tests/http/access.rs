@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 async fn keyed(engine: &Engine, permissions: &[&str]) -> (Api, TestFile) {
     let permissions: Vec<String> = permissions.iter().map(|word| (*word).to_owned()).collect();
-    let made = new_key("ci", &permissions).unwrap();
+    let made = new_key("ci", &permissions, &[]).unwrap();
     let file = TestFile::new(&made.toml);
     let mut api = serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
     api.key = Some(made.key);
@@ -97,7 +97,7 @@ async fn each_operation_of_the_document_wants_the_permission_that_it_names() {
     let mut toml = String::new();
     for one in &all {
         let others: Vec<String> = all.iter().filter(|p| p != &one).map(|p| (*p).to_owned()).collect();
-        let made = new_key(one, &others).unwrap();
+        let made = new_key(one, &others, &[]).unwrap();
         toml.push_str(&made.toml);
         keys.insert(*one, made.key);
     }
@@ -132,8 +132,11 @@ async fn the_audit_names_the_key_and_whom_it_speaks_for() {
     engine.apply_flow(&[("a", &[])]).await;
     let (api, _file) = keyed(&engine, &["*"]).await;
     for (body, said) in [
-        (json!({"by": "ana", "reason": "not needed"}), "cancelled by ana (key ci): not needed"),
-        (json!({}), "cancelled by ci"),
+        (
+            json!({"by": "ana", "reason": "not needed"}),
+            "cancelled by ana (key:ci) (login postgres): not needed",
+        ),
+        (json!({}), "cancelled by key:ci (login postgres)"),
     ] {
         let id = engine.enqueue(json!({})).await;
         let answer = api.post(&format!("/v1/tasks/{id}/cancel"), body).await;
@@ -153,7 +156,7 @@ async fn a_changed_keys_file_takes_effect() {
     let engine = Engine::new().await;
     let (mut api, file) = keyed(&engine, &["*"]).await;
     let old = api.key.clone();
-    let new = new_key("other", &["system:read".to_owned()]).unwrap();
+    let new = new_key("other", &["system:read".to_owned()], &[]).unwrap();
     std::fs::write(&file.0, &new.toml).unwrap();
     api.key = Some(new.key.clone());
     eventually("the new key opens", Duration::from_secs(20), async || {
@@ -175,7 +178,7 @@ async fn an_address_that_others_reach_wants_keys() {
     let open = ApiSettings::new("0.0.0.0:0".parse().unwrap());
     let refused = bind(open.clone()).await.unwrap_err().to_string();
     assert!(refused.contains("--http-keys") && refused.contains("tasker key new"), "{refused}");
-    let file = TestFile::new(&new_key("ci", &["*".to_owned()]).unwrap().toml);
+    let file = TestFile::new(&new_key("ci", &["*".to_owned()], &[]).unwrap().toml);
     bind(ApiSettings { keys: Some(file.0.clone()), ..open }).await.unwrap();
     let missing = ApiSettings { keys: Some("/nowhere/keys.toml".into()), ..settings() };
     assert!(bind(missing).await.unwrap_err().to_string().contains("/nowhere/keys.toml"));

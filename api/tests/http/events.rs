@@ -224,7 +224,7 @@ async fn a_stream_ends_when_its_key_is_withdrawn() {
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
     let task = format!("/v1/tasks/{}/events", engine.start().await);
-    let made = new_key("ci", &["*".to_owned()]).unwrap();
+    let made = new_key("ci", &["*".to_owned()], &[]).unwrap();
     let file = TestFile::new(&made.toml);
     let mut api = serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
     api.key = Some(made.key);

@@ -5,6 +5,7 @@ mod access;
 mod contract;
 mod events;
 mod limits;
+mod namespaces;
 mod outage;
 mod problems;
 mod server;

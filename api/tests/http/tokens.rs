@@ -80,7 +80,7 @@ async fn who_brings_a_token_without_a_name_cannot_take_another_one_in_the_audit(
     api.key = Some(token(&key, Algorithm::EdDSA, "ed", &claims));
     assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), json!({"by": "ci"})).await.status, 200);
     let told = "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'";
-    assert_eq!(engine.text(told, id).await, "cancelled by ci (key token)");
+    assert_eq!(engine.text(told, id).await, "cancelled by ci (token) (login postgres)");
 }
 
 #[rstest]

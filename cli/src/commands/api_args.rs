@@ -7,7 +7,12 @@ use crate::{
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 use tasker_api::{ApiSettings, Server, TlsFiles};
 use tasker_core::breaker::Breaker;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +63,9 @@ pub struct ApiArgs {
     /// Let in who has a JWT (RS256 or EdDSA) signed by a key of this JWKS.
     #[arg(long, value_name = "URL|FILE")]
     pub http_jwks: Option<String>,
+    /// Without keys, serve everybody on this machine, whoever they are.
+    #[arg(long)]
+    pub http_open: bool,
     /// What `iss` of a JWT must be.
     #[arg(long, value_name = "TEXT", requires = "http_jwks")]
     pub http_jwt_issuer: Option<String>,
@@ -76,6 +84,11 @@ impl ApiArgs {
     /// Whether it is not wanted.
     pub fn is_off(&self) -> bool {
         self.http == Some(Listen::Off)
+    }
+
+    /// Whether it is wanted and nothing says who may use it.
+    pub fn wants_own_key(&self) -> bool {
+        !self.is_off() && self.http_keys.is_none() && self.http_jwks.is_none() && !self.http_open
     }
 
     /// The settings, and whether the address was asked for; none: off.
@@ -104,7 +117,8 @@ impl ApiArgs {
         Ok(Some((settings, self.http.is_some())))
     }
 
-    /// Takes the address; none where it is off, or where another process has the one that nobody asked for.
+    /// Takes the address; none where it is off, where nothing says who may use it, or where another process has the one
+    /// that nobody asked for. `own_keys`: a keys file to use where none is given.
     ///
     /// # Errors
     /// The address that was asked for is taken or open to others without keys; files that cannot be used.
@@ -115,8 +129,21 @@ impl ApiArgs {
         metrics: Option<PrometheusHandle>,
         pooled: bool,
         stop: &CancellationToken,
+        own_keys: Option<&Path>,
     ) -> Result<Option<Server>> {
-        let Some((settings, asked)) = self.settings(pooled)? else { return Ok(None) };
+        let Some((mut settings, asked)) = self.settings(pooled)? else { return Ok(None) };
+        if !settings.is_closed() && !self.http_open {
+            settings.keys = own_keys.map(Path::to_owned);
+        }
+        // What others can reach is refused below.
+        if !settings.is_closed() && !self.http_open && settings.listen.ip().is_loopback() {
+            tracing::warn!(
+                "the HTTP API is off, as nothing says who may use it: give --http-keys FILE (`tasker key new` makes a \
+                 key) or --http-jwks URL, or let in everybody on this machine by --http-open; --http off says that it \
+                 is not wanted"
+            );
+            return Ok(None);
+        }
         match Server::bind(&settings, pool, breaker.clone(), metrics, stop.clone()).await {
             Ok(server) => Ok(Some(server)),
             Err(error) if error.is_address_taken() && !asked => {

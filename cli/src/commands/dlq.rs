@@ -253,7 +253,7 @@ fn text(details: &DeadLetterDetails, look: Look) -> String {
         row("closed", format!("{} by {by}", local(at)));
     }
     let mut parts = vec![table.render()];
-    parts.extend(entry.notes.as_ref().map(|notes| format!("notes\n{notes}")));
+    parts.extend(entry.notes.as_ref().map(|notes| format!("notes\n{}", output::safe(notes))));
     for (name, kept) in [("snapshot", &details.snapshot), ("message", &details.message)] {
         parts.extend(kept.as_ref().map(|kept: &Value| format!("{name}\n{kept:#}")));
     }

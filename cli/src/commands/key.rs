@@ -24,6 +24,9 @@ pub struct NewArgs {
     /// What it allows, such as tasks:read; repeated, or a list with commas; * for everything.
     #[arg(long, value_name = "NAME", required = true, value_delimiter = ',')]
     permission: Vec<String>,
+    /// The namespaces it is limited to; repeated, or a list with commas [default: all].
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
+    namespace: Vec<String>,
 }
 
 /// Runs a subcommand.
@@ -31,8 +34,8 @@ pub struct NewArgs {
 /// # Errors
 /// A permission that there is not.
 pub fn run(command: KeyCommand, globals: &Globals) -> Result<ExitCode> {
-    let KeyCommand::New(NewArgs { name, permission }) = command;
-    let made = new_key(&name, &permission)?;
+    let KeyCommand::New(NewArgs { name, permission, namespace }) = command;
+    let made = new_key(&name, &permission, &namespace)?;
     if globals.json {
         output::print_json(&json!({"key": made.key, "toml": made.toml}))?;
     } else {

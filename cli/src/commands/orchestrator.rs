@@ -39,10 +39,11 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
     tasker_core::schema::check(&pool).await?;
+    crate::database::warn_of_rights(&pool).await;
     let breaker = Breaker::new(&pool, health);
     // A child, so that the end of the orchestrator ends the API too.
     let stop = shutdown.child_token();
-    let api = args.api.bind(&pool, &breaker, metrics, args.service.poll_only, &stop).await?;
+    let api = args.api.bind(&pool, &breaker, metrics, args.service.poll_only, &stop, None).await?;
     let orchestrator = build(&pool, breaker, &args.service, args.batch_size);
     if globals.json {
         let url = api.as_ref().map(Server::url);

@@ -11,7 +11,7 @@ use crate::{
     config::mask,
     database::{Database, FOLDER, Source, close},
     error::{Error, Result},
-    logging, output,
+    logging, output, own_key,
 };
 use clap::Args;
 use serde_json::json;
@@ -90,9 +90,15 @@ async fn serve(
     // A child, so that the end of one part can stop the others.
     let stop = shutdown.child_token();
     let breaker = Breaker::new(&pool, health);
-    let api = args.api.bind(&pool, &breaker, metrics, args.service.poll_only, &stop).await?;
+    let keys = if args.api.wants_own_key() { Some(own_key::keys_file()?) } else { None };
+    let pooled = args.service.poll_only;
+    let api = args.api.bind(&pool, &breaker, metrics, pooled, &stop, keys.as_deref()).await?;
     let url = api.as_ref().map(Server::url);
-    greet(globals, database, server.as_deref(), &report, args.no_worker, url.as_deref())?;
+    if let (Some(url), true) = (&url, keys.is_some()) {
+        own_key::is_at(url)?;
+    }
+    let key = keys.map(|_| own_key::place());
+    greet(globals, database, server.as_deref(), &report, args.no_worker, (url.as_deref(), key.as_deref()))?;
     let mut parts = JoinSet::new();
     if api.is_some() {
         parts.spawn(api_args::serve(api));
@@ -200,7 +206,7 @@ fn greet(
     server: Option<&Embedded>,
     report: &MigrationReport,
     no_worker: bool,
-    api: Option<&str>,
+    (api, key): (Option<&str>, Option<&Path>),
 ) -> Result<()> {
     let psql = server.map(psql_line);
     if globals.json {
@@ -211,6 +217,7 @@ fn greet(
             "schema": report.schema.version,
             "worker": !no_worker,
             "api": api,
+            "api_key_file": key.filter(|_| api.is_some()),
         }));
     }
     let place = match server {
@@ -222,6 +229,9 @@ fn greet(
     let mut text = format!("{place}\nschema tasker is {change}: {}\n{parts}\n", report.schema.version);
     if let Some(api) = api {
         text.push_str(&format!("the HTTP API is {api}, described at {api}/docs\n"));
+        if let Some(key) = key {
+            text.push_str(&format!("its key is in {}; commands in this folder bring it\n", key.display()));
+        }
     }
     text.push('\n');
     if let Some(psql) = psql {

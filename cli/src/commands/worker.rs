@@ -70,6 +70,7 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
     tasker_core::schema::check(&pool).await?;
+    crate::database::warn_of_rights(&pool).await;
     let worker = build(&pool, Breaker::new(&pool, health), &args.namespace, &args.limits, &args.service)?;
     if globals.json {
         output::print_json(&json!({

@@ -12,6 +12,7 @@ pub use settings::{SETTINGS, Setting};
 use crate::{
     args::{Cli, Globals},
     error::{Error, Result},
+    trust,
 };
 use clap::{
     ArgAction, Command, CommandFactory, FromArgMatches, builder::BoolishValueParser, error::ErrorKind,
@@ -55,6 +56,13 @@ impl Origin {
             Self::Variable(_) => 4,
             Self::Flag(_) => 6,
         }
+    }
+}
+
+impl Origin {
+    /// Whether it is the configuration file, and not what the user said of this call.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(..) | Self::Profile(..))
     }
 }
 
@@ -241,7 +249,8 @@ impl Config {
         let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
         let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
         for name in around.variables.keys().filter(|name| name.starts_with("TASKER_")) {
-            let other = OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with("TASKER_TEST_");
+            let other = OTHER_VARIABLES.contains(&name.as_str())
+                || ["TASKER_TEST_", "TASKER_SECRET_"].iter().any(|prefix| name.starts_with(prefix));
             if !other && !known.contains(name) {
                 let near = suggestion(name, known.iter().map(String::as_str));
                 warnings.push(format!("the variable {name} names no setting{near}"));
@@ -296,6 +305,8 @@ impl Config {
         let below = |key: &str| self.values.get(key).map(|(_, origin)| origin.clone());
         globals.database_origin = flag("database_url", "--database-url").or_else(|| below("database.url"));
         let api = flag("api", "--api").or_else(|| below("api"));
+        let key = flag("api_key", "--api-key").or_else(|| below("api_key"));
+        globals.api_origins = api.clone().zip(key);
         // A database named closer to the command than the API is what the command is for.
         if let (Some(database), Some(api)) = (&globals.database_origin, api)
             && database.rank() > api.rank()
@@ -346,7 +357,10 @@ impl Surroundings<'_> {
         let home = || Some(Path::new(self.variables.get("HOME")?).join(".config"));
         let folder = self.variables.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
         let places = [Some(PathBuf::from(HERE)), folder.map(|folder| folder.join("tasker/config.toml"))];
-        Ok(places.into_iter().flatten().find(|path| path.is_file()))
+        let found = places.into_iter().flatten().find(|path| path.is_file());
+        // What is named is meant, whoever wrote it.
+        found.as_deref().map_or(Ok(()), trust::check)?;
+        Ok(found)
     }
 }
 

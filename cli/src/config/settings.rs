@@ -67,6 +67,7 @@ pub const SETTINGS: &[Setting] = &[
         &[("orchestrator", "http_jwks"), ("up", "http_jwks")],
         "\"https://login.example.com/jwks.json\"",
     ),
+    text("http.open", &[("orchestrator", "http_open"), ("up", "http_open")], ""),
     text(
         "http.jwt_issuer",
         &[("orchestrator", "http_jwt_issuer"), ("up", "http_jwt_issuer")],
@@ -105,6 +106,9 @@ pub const OTHER_VARIABLES: &[&str] = &[
     "TASKER_CONFIG",
     "TASKER_PG_BIN",
     "TASKER_HTTP_ALLOW",
+    "TASKER_HTTP_PROXY",
+    "TASKER_SQL_ALLOW",
+    "TASKER_SECRETS_FOLDER",
     "TASKER_FAILPOINT",
     "TASKER_LATE",
     "TASKER_MODEL_CASES",

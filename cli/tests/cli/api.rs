@@ -71,7 +71,7 @@ async fn operators_need_no_database() {
     let retry = ["step", "retry", &task, "first", "--by", "ana", "--reason", "card was renewed"];
     assert_eq!(over(&api, &retry).await.ok(), "retried: the task is waiting_for_dependencies\n");
     let audit = over(&api, &["step", "audit", &task, "first"]).await.ok();
-    assert!(audit.contains("retried by ana: card was renewed"), "{audit}");
+    assert!(audit.contains("retried by ana (login postgres): card was renewed"), "{audit}");
     let resolve = ["step", "resolve", &task, "first", "--result", "{\"paid\": true}"];
     assert_eq!(over(&api, &resolve).await.ok(), "resolved: the task is waiting_for_dependencies\n");
     assert_eq!(over(&api, &["queue", "pause", "test"]).await.ok(), "test: paused\n");

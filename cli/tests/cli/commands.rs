@@ -230,7 +230,7 @@ async fn a_dead_letter_is_added_shown_and_closed() {
     let list = tasker(&db.url, &["dlq", "list"]).await.ok();
     assert!(list.contains("manual") && list.contains(&entry) && list.contains(&id), "{list}");
     let shown = tasker(&db.url, &["dlq", "show", &entry]).await.ok();
-    assert!(shown.contains("ana: slow today") && shown.contains("snapshot\n{"), "{shown}");
+    assert!(shown.contains("ana (login postgres): slow today") && shown.contains("snapshot\n{"), "{shown}");
     assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK042)\nhint: "));
 
     let update = [
@@ -246,7 +246,10 @@ async fn a_dead_letter_is_added_shown_and_closed() {
         "--json",
     ];
     let closed = tasker(&db.url, &update).await.json();
-    assert_eq!((&closed["status"], &closed["resolved_by"]), (&json!("permanent_failure"), &json!("ben")));
+    assert_eq!(
+        (&closed["status"], &closed["resolved_by"]),
+        (&json!("permanent_failure"), &json!("ben (login postgres)"))
+    );
     assert_eq!(tasker(&db.url, &["dlq", "list", "--json"]).await.json(), json!([]));
     let all = tasker(&db.url, &["dlq", "list", "--all", "--reason", "manual", "--json"]).await.json();
     assert_eq!(all[0]["entry_id"], entry.as_str());

@@ -83,7 +83,11 @@ async fn an_address_asked_for_must_be_free_and_closed_to_others() {
     let refused = async |args: &[&str]| {
         run(command(Some(&db.url), &folder.0, &[&["orchestrator"], args].concat())).await.failed()
     };
-    assert!(refused(&["--http", &address]).await.contains("cannot serve the HTTP API on 127.0.0.1"));
+    assert!(
+        refused(&["--http-open", "--http", &address])
+            .await
+            .contains("cannot serve the HTTP API on 127.0.0.1")
+    );
     assert!(refused(&["--http", "0.0.0.0:0"]).await.contains("tasker key new"));
     assert!(refused(&["--http", "127.0.0.1:0", "--http-keys", "none.toml"]).await.contains("none.toml"));
     let half = run(command(Some(&db.url), &folder.0, &["orchestrator", "--http-tls-cert", "cert.pem"])).await;
@@ -95,7 +99,8 @@ async fn the_usual_address_taken_by_another_is_no_reason_to_end() {
     let (db, folder) = (TestDb::new().await, Folder::new());
     // Whoever has it, this test or something else on the machine.
     let _taken = std::net::TcpListener::bind("127.0.0.1:8410");
-    let mut orchestrator = start(command(Some(&db.url), &folder.0, &["orchestrator", "--json"]));
+    let mut orchestrator =
+        start(command(Some(&db.url), &folder.0, &["orchestrator", "--json", "--http-open"]));
     let document = until_printed(&mut orchestrator, "}").await;
     assert!(document.contains("\"api\": null"), "{document}");
     let end = stop(orchestrator).await;

@@ -16,6 +16,7 @@ mod pooler;
 mod recovery;
 mod roles;
 mod secrets;
+mod security;
 mod support;
 mod tls;
 mod traces;

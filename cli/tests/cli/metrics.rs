@@ -203,7 +203,7 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     templates(&db, &folder).await;
     let (_, url) = db.login(&["tasker_orchestrator"]).await;
     let api = free_address().await;
-    let orchestrator = Process::start(&url, &["orchestrator", "--http", &api]).await;
+    let orchestrator = Process::start(&url, &["orchestrator", "--http", &api, "--http-open"]).await;
     eventually("the API", PATIENCE, async || get(&api, "/health").await.starts_with("HTTP/1.1 200")).await;
     for kind in ["queues", "tasks", "dead_letters"] {
         orchestrator.counts("tasker_gauges_read_timestamp_seconds", &[("kind", kind)], 1.0).await;

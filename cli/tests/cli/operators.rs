@@ -41,7 +41,7 @@ async fn a_step_is_retried_with_who_and_why() {
         tasker(&e.db.url, &retry).await.ok(),
         "the step waits or runs already: the task is waiting_for_dependencies\n"
     );
-    assert!(audit(&e, id).await.contains("retried by ana: card was renewed"));
+    assert!(audit(&e, id).await.contains("retried by ana (login postgres): card was renewed"));
     e.enqueue_ready().await;
     assert_eq!(e.drain().await, ["first", "second"]);
     let refused = tasker(&e.db.url, &retry).await.failed();
@@ -92,7 +92,7 @@ async fn a_step_and_a_task_are_resolved_with_a_result() {
     assert_eq!(tasker(&e.db.url, &whole).await.ok(), "resolved before: the task is resolved_manually\n");
     let shown = tasker(&e.db.url, &["task", "show", &task, "--json"]).await.json();
     assert_eq!(shown["result"], 7);
-    assert!(audit(&e, id).await.contains("resolved by ana: by telephone"));
+    assert!(audit(&e, id).await.contains("resolved by ana (login postgres): by telephone"));
     assert!(tasker(&e.db.url, &["task", "cancel", &task]).await.failed().contains("resolved_manually"));
 }
 
@@ -111,7 +111,7 @@ async fn a_task_in_error_is_reset_and_says_so_where_that_is_needed() {
     }
     let reset = ["task", "reset", &task, "--by", "ana", "--reason", "fixed"];
     assert_eq!(tasker(&e.db.url, &reset).await.ok(), "reset: the task is waiting_for_dependencies\n");
-    assert!(audit(&e, id).await.contains("reset by ana: fixed"));
+    assert!(audit(&e, id).await.contains("reset by ana (login postgres): fixed"));
     e.enqueue_ready().await;
     assert_eq!(e.drain().await, ["first", "second"]);
     assert!(tasker(&e.db.url, &reset).await.failed().contains("(TK031)"));

@@ -48,7 +48,7 @@ impl Shop {
         let processes = [&["orchestrator"] as &[&str], &["worker", "--namespace", "shop"]].map(|args| {
             let mut command =
                 command(Some(&db.url), &std::env::temp_dir(), &[args, &["--log", form]].concat());
-            command.env("TASKER_HTTP_ALLOW", "*").env("OTEL_BSP_SCHEDULE_DELAY", "100");
+            command.env("TASKER_HTTP_ALLOW", "*,127.0.0.1").env("OTEL_BSP_SCHEDULE_DELAY", "100");
             start({
                 command.envs(variables.iter().copied());
                 command

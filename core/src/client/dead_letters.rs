@@ -9,7 +9,7 @@ use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
 const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('snapshot', d.snapshot, 'message', d.message) \
-     from tasker.dlq_overview v join tasker.dlq_entries d using (entry_id) where v.entry_id = $1";
+     from tasker.dlq_overview v join tasker.dlq_details d using (entry_id) where v.entry_id = $1";
 const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
 
 /// A row of `tasker.dlq_overview`.

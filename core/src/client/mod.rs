@@ -275,7 +275,7 @@ pub async fn show_template(
 /// # Errors
 /// Database errors only.
 pub async fn list_namespaces(executor: impl PgExecutor<'_>) -> Result<Vec<String>> {
-    let names = sqlx::query_scalar("select namespace from tasker.namespaces order by namespace");
+    let names = sqlx::query_scalar("select namespace from tasker.namespace_overview order by namespace");
     Ok(names.fetch_all(executor).await?)
 }
 

@@ -55,11 +55,11 @@ pub(super) const FEW_DAG: &str = "select to_jsonb(v) from tasker.step_dag v wher
 pub(super) const BATCHES: &str =
     "select to_jsonb(v) from tasker.batch_overview v where v.task_id = $1 order by v.created_at, v.step";
 pub(super) const TASK_TRANSITIONS: &str =
-    "select to_jsonb(v) from tasker.task_transitions v where v.task_id = $1 order by v.transition_id";
-pub(super) const TRANSITIONS_OF_STEP: &str = "select to_jsonb(v) from tasker.step_transitions v \
+    "select to_jsonb(v) from tasker.task_audit v where v.task_id = $1 order by v.transition_id";
+pub(super) const TRANSITIONS_OF_STEP: &str = "select to_jsonb(v) from tasker.step_audit v \
      where v.task_id = $1 and v.name = $2 order by v.transition_id";
 pub(super) const STEP_TRANSITIONS: &str =
-    "select to_jsonb(v) from tasker.step_transitions v where v.task_id = $1 order by v.transition_id";
+    "select to_jsonb(v) from tasker.step_audit v where v.task_id = $1 order by v.transition_id";
 pub(super) const TEMPLATES: &str = "select to_jsonb(v) - 'definition' from tasker.template_overview v \
      where $1::text is null or v.namespace = $1 order by v.namespace, v.name, v.created_at desc";
 pub(super) const TEMPLATE: &str = "select to_jsonb(v) from tasker.template_overview v \

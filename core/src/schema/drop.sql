@@ -1,4 +1,4 @@
--- Drops what is made anew: our triggers on our tables, then all views and functions of the schema. Never by
+-- Drops what is made anew: our triggers and policies on our tables, then all views and functions of the schema. Never by
 -- cascade, which would take a user's own view along. What depends on what is found by trying: each round drops
 -- what nothing depends on any more.
 do $tasker$
@@ -20,6 +20,11 @@ begin
                       join pg_catalog.pg_proc p on p.oid = t.tgfoid
                      where not t.tgisinternal and t.tgparentid = 0
                        and c.relnamespace = v_schema and p.pronamespace = v_schema
+                    union all
+                    select 1, format('drop policy %I on %s', y.polname, y.polrelid::regclass)
+                      from pg_catalog.pg_policy y
+                      join pg_catalog.pg_class c on c.oid = y.polrelid
+                     where c.relnamespace = v_schema and y.polname = 'unlimited'
                     union all
                     select 2, format('drop %s %s', case c.relkind when 'v' then 'view' else 'materialized view' end, c.oid::regclass)
                       from pg_catalog.pg_class c

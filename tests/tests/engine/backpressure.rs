@@ -48,7 +48,7 @@ async fn a_paused_namespace_holds_new_tasks_until_it_is_resumed() {
             .fetch_one(e.pool())
             .await
             .unwrap();
-    assert_eq!((held, reason.as_str()), (1, "paused by ana: the bank is closed"));
+    assert_eq!((held, reason.as_str()), (1, "paused by ana (login postgres): the bank is closed"));
     assert_invariants(e.pool()).await;
     run(&e, "select tasker.resume_namespace('test')").await;
     assert_eq!(e.enqueue_ready().await, 1);

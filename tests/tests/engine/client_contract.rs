@@ -178,7 +178,7 @@ async fn one_task_is_cancelled_resolved_and_reset_with_who_and_why(#[case] way: 
         let audit = client.task_transitions(id).await.unwrap().task;
         let reasons: Vec<_> = audit.iter().filter_map(|t| t.reason.as_deref()).collect();
         assert!(
-            reasons.iter().any(|reason| *reason == format!("{what} by ana: by telephone")),
+            reasons.iter().any(|reason| *reason == format!("{what} by ana (login postgres): by telephone")),
             "{reasons:?}"
         );
     }
@@ -232,8 +232,8 @@ async fn a_step_is_listed_shown_retried_and_resolved(#[case] way: Way) {
     assert_eq!(client.step(id, "first").await.unwrap().result, Some(result));
     let audit = client.step_transitions(id, "first").await.unwrap();
     let reasons: Vec<_> = audit.iter().filter_map(|t| t.reason.as_deref()).collect();
-    assert!(reasons.contains(&"retried by ana: by telephone"), "{reasons:?}");
-    assert!(reasons.contains(&"resolved by ana: by telephone"), "{reasons:?}");
+    assert!(reasons.contains(&"retried by ana (login postgres): by telephone"), "{reasons:?}");
+    assert!(reasons.contains(&"resolved by ana (login postgres): by telephone"), "{reasons:?}");
 }
 
 #[rstest]
@@ -364,7 +364,7 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     assert!(notes.contains("look at this") && notes.contains("called the bank"), "{notes}");
     assert_eq!(
         (shown.overview.status.as_str(), shown.overview.resolved_by.as_deref()),
-        ("permanent_failure", Some("ana"))
+        ("permanent_failure", Some("ana (login postgres)"))
     );
     assert_eq!(shown.snapshot.unwrap()["state"], "blocked_by_failures");
 

@@ -360,8 +360,9 @@ async fn notes_and_who_are_kept() {
             .await
             .unwrap();
     let lines: Vec<&str> = notes.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
-    assert_eq!(lines, ["ana: slow today", "ben: asked the bank", "ben: card stolen"]);
-    assert_eq!((by.as_str(), closed), ("ben", true));
+    let note = |who: &str, what: &str| format!("{who} (login postgres): {what}");
+    assert_eq!(lines, [note("ana", "slow today"), note("ben", "asked the bank"), note("ben", "card stolen")]);
+    assert_eq!((by.as_str(), closed), ("ben (login postgres)", true));
     assert_eq!(e.task_state(id).await, "steps_in_process");
     assert_eq!(sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'cancelled')").await, "TK040");
     assert_eq!(sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'done')").await, "TK041");
@@ -422,7 +423,7 @@ async fn retrying_an_entry_replays_its_task_and_closes_it() {
     .fetch_one(e.pool())
     .await
     .unwrap();
-    assert_eq!(why, "retried by ana: card network is back");
+    assert_eq!(why, "retried by ana (login postgres): card network is back");
     e.enqueue_ready().await;
     assert_eq!(e.drain().await, ["a", "b"]);
     assert_eq!(e.task_state(id).await, "complete");

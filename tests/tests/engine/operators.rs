@@ -39,7 +39,7 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
     assert_invariants(e.pool()).await;
     complete_next(&e, "d").await;
     assert_eq!(e.task_state(id).await, "complete");
-    assert_eq!(reasons(&e, id).await, ["retried by ana: card network was down"]);
+    assert_eq!(reasons(&e, id).await, ["retried by ana (login postgres): card network was down"]);
     assert_eq!(
         e.text("select string_agg(from_state || ' ' || to_state, ',' order by transition_id) from tasker.task_transitions where task_id = $1 and reason like 'retried%'", id).await,
         "blocked_by_failures evaluating_results,evaluating_results waiting_for_dependencies"
@@ -71,7 +71,10 @@ async fn what_cannot_be_retried_is_refused_and_says_what_to_do() {
     assert_eq!(code(&e, "select tasker.resolve_step($1, 'b')", id).await, "TK031");
     assert_eq!(call(&e, "select tasker.cancel_task($1)", id).await, Ok(false));
     assert_eq!(call(&e, "select tasker.resolve_task($1)", id).await, Ok(false));
-    assert_eq!(reasons(&e, id).await, ["cancelled by ana: wrong order", "resolved by postgres"]);
+    assert_eq!(
+        reasons(&e, id).await,
+        ["cancelled by ana (login postgres): wrong order", "resolved by postgres"]
+    );
 }
 
 #[tokio::test]
@@ -108,7 +111,7 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     );
     e.expire_leases().await;
     assert_eq!((e.claim(10).await, e.depth("worker_test_queue").await), (vec![], 0));
-    assert!(reasons(&e, id).await.contains(&"resolved by ana: seen at the bank".to_owned()));
+    assert!(reasons(&e, id).await.contains(&"resolved by ana (login postgres): seen at the bank".to_owned()));
 }
 
 #[tokio::test]
@@ -153,7 +156,7 @@ async fn a_resolved_task_keeps_the_operators_result() {
     }
     e.expire_leases().await;
     assert_eq!((e.claim(10).await, e.enqueue_ready().await), (vec![], 0));
-    assert_eq!(reasons(&e, id).await, ["resolved by ana: done by hand"]);
+    assert_eq!(reasons(&e, id).await, ["resolved by ana (login postgres): done by hand"]);
 
     let pending = e.enqueue(json!({})).await;
     assert_eq!(call(&e, "select tasker.resolve_task($1)", pending).await, Ok(true));
@@ -203,7 +206,7 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
         e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
         "\"c\""
     );
-    assert_eq!(reasons(&e, id).await, ["reset by ana: network is back"]);
+    assert_eq!(reasons(&e, id).await, ["reset by ana (login postgres): network is back"]);
     let path = e.task_path(id).await;
     let at = path.iter().position(|s| s == "error").unwrap();
     assert_eq!(

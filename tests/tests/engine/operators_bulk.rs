@@ -58,7 +58,7 @@ async fn a_bulk_replay_runs_only_the_failed_part_and_keeps_results() {
             e.text("select claim_no::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
             "1"
         );
-        assert_eq!(reasons(&e, id).await, ["retried by ana: network is back"]);
+        assert_eq!(reasons(&e, id).await, ["retried by ana (login postgres): network is back"]);
     }
     assert_eq!(reasons(&e, untouched).await, Vec::<String>::new());
 }
@@ -87,7 +87,7 @@ async fn a_bulk_cancel_takes_what_matches_and_skips_what_is_held() {
         [ids[3]],
         "queued steps never start"
     );
-    assert_eq!(reasons(&e, ids[0]).await, ["cancelled by ana: wrong price"]);
+    assert_eq!(reasons(&e, ids[0]).await, ["cancelled by ana (login postgres): wrong price"]);
     assert_eq!((e.enqueue_ready().await, e.depth("worker_test_queue").await), (0, 1));
 }
 

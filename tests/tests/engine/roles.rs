@@ -63,6 +63,9 @@ const ORCHESTRATOR: &[&str] = &[
     "open_task_counts",
     "take_finished_counts",
     "live_worker_counts",
+    "limits",
+    "find_limits",
+    "may_see_entry",
 ];
 const CONSUMER: &[&str] = &["read_events", "finish_events"];
 const READONLY: &[&str] = &[
@@ -87,6 +90,11 @@ const READONLY: &[&str] = &[
     "slowest_steps",
     "throughput",
     "failure_rates",
+    // By these, views and the policies of tables know who is limited to namespaces.
+    "limits",
+    "find_limits",
+    "may_see_entry",
+    "refuse_limited",
 ];
 const OPERATOR: &[&str] = &[
     "create_queues",
@@ -106,6 +114,8 @@ const OPERATOR: &[&str] = &[
     "dlq_update",
     "dlq_retry",
     "prune",
+    "grant_namespace",
+    "revoke_namespace",
 ];
 
 fn functions(role: &str) -> Vec<&'static str> {
@@ -122,7 +132,7 @@ fn functions(role: &str) -> Vec<&'static str> {
     }
 }
 
-/// The tables and views that each role may read; None: all. Nobody may write any.
+/// The tables and views that each role may read; None: all but those of the engine itself. Nobody may write any.
 fn relations(role: &str) -> Option<Vec<&'static str>> {
     match role {
         "tasker_operator" | "tasker_readonly" => None,
@@ -152,7 +162,9 @@ const MAY_READ: &str = "select c.relname::text from pg_class c
     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_schema_privilege($1, 'tasker', 'usage')
       and has_any_column_privilege($1, c.oid, 'select')";
 const ALL_RELATIONS: &str = "select c.relname::text from pg_class c
-    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and $1 <> ''";
+    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and $1 <> ''
+      -- What tasker's own functions read, unfiltered.
+      and c.relname not in ('every_ready_step', 'every_gated_namespace')";
 /// What nobody may do, schema usage or not: writing, sequences, and everything of pgmq.
 const MAY_WRITE: &str = "select format('%s %s', x.verb, c.oid::regclass) from pg_class c
      cross join unnest('{insert,update,references}'::text[]) x(verb)

@@ -239,7 +239,12 @@ async fn operators_calls_say_who_and_why() {
     let refused = client::reset_task(e.pool(), id, by).await.unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("TK031"));
     let details = client::show_task(e.pool(), id).await.unwrap();
-    assert!(details.step_transitions.iter().any(|t| t.reason.as_deref() == Some("resolved by ana: seen")));
+    assert!(
+        details
+            .step_transitions
+            .iter()
+            .any(|t| t.reason.as_deref() == Some("resolved by ana (login postgres): seen"))
+    );
 
     let which = |states: &[TaskState]| TaskSelection {
         namespace: Some("test".to_owned()),

@@ -2,61 +2,40 @@
 //!
 //! Configuration: `url`; `method` (POST); `headers` (an object of strings); `timeout_seconds` for this
 //! one request, within the step's own timeout. Only hosts in TASKER_HTTP_ALLOW are called, and redirects
-//! are not followed. The call itself, and what its answer means, is that of [`crate::Api`].
+//! are not followed. A header's value may hold `{secret:NAME}`. The call itself, and what its answer means, is that of [`crate::Api`].
+
+pub(crate) mod allow;
+pub(crate) mod mask;
+mod secrets;
 
 use super::Envelope;
 use crate::{
     StepContext, StepError,
     capabilities::{Api, ApiRequest},
 };
-use reqwest::Url;
+use allow::AllowList;
+use mask::Mask;
+use reqwest::Client;
+use secrets::Secrets;
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tasker_core::StepOutcome;
+use tokio::sync::OnceCell;
 
-/// The hosts that may be called: `*`, or a list of `host` (any port) and `host:port`.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct AllowList {
-    any: bool,
-    entries: Vec<(String, Option<u16>)>,
-}
-
-impl AllowList {
-    /// Parses the comma-separated form; the error is the entry that is none.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut list = Self::default();
-        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-            if entry == "*" {
-                list.any = true;
-                continue;
-            }
-            // Read as a URL is, so that case, IPv6, and international names compare equal later.
-            let url = Url::parse(&format!("http://{entry}/")).map_err(|_| entry.to_owned())?;
-            let host = url.host_str().unwrap_or_default().to_owned();
-            let bare = url.path() == "/"
-                && url.username().is_empty()
-                && url.query().is_none()
-                && url.fragment().is_none();
-            // Not `url.port()`, which hides the scheme's own.
-            let port =
-                entry.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port.parse());
-            match port.transpose() {
-                Ok(port) if bare && !host.is_empty() => list.entries.push((host, port)),
-                _ => return Err(entry.to_owned()),
-            }
-        }
-        Ok(list)
-    }
-
-    fn allows(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default();
-        let listed = |(h, port): &(String, Option<u16>)| {
-            h == host && port.is_none_or(|p| url.port_or_known_default() == Some(p))
-        };
-        self.any || self.entries.iter().any(listed)
-    }
-}
+/// Headers by which a request would no longer be one that ends where it says, or go to whom it names: only we set them.
+const OURS: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+];
 
 /// Other keys are for the receiver, which gets the whole configuration.
 #[derive(Deserialize)]
@@ -71,17 +50,29 @@ struct Config {
 /// The handler.
 pub(crate) struct Http {
     allow: AllowList,
+    secrets: Secrets,
+    /// Made at the first use, since that loads the system's certificates.
+    client: OnceCell<Client>,
 }
 
 impl Http {
+    /// With the secrets below TASKER_SECRETS_FOLDER.
     pub(crate) fn new(allow: AllowList) -> Self {
-        Self { allow }
+        let folder = std::env::var_os("TASKER_SECRETS_FOLDER").filter(|folder| !folder.is_empty());
+        Self { allow, secrets: Secrets::new(folder.map(PathBuf::from)), client: OnceCell::new() }
     }
 
     pub(crate) async fn run(self: Arc<Self>, ctx: StepContext) -> Result<StepOutcome, StepError> {
         let config: Config = ctx.config()?;
-        let response = self.request(&config, &ctx)?.send().await?;
+        let request = self.request(&config, &ctx)?;
+        let response = request.through(self.client().await?).send().await?;
         result(&response.bytes().await?)
+    }
+
+    async fn client(&self) -> Result<Client, StepError> {
+        let proxy = std::env::var("TASKER_HTTP_PROXY").ok().filter(|proxy| !proxy.is_empty());
+        let client = self.client.get_or_try_init(|| async { allow::client(&self.allow, proxy.as_deref()) });
+        Ok(client.await?.clone())
     }
 
     fn request(&self, config: &Config, ctx: &StepContext) -> Result<ApiRequest, StepError> {
@@ -92,21 +83,34 @@ impl Http {
             let timeout = Duration::try_from_secs_f64(seconds);
             request = request.timeout(timeout.map_err(|error| refused(format!("timeout_seconds: {error}")))?);
         }
+        let url = request.url().map_err(|problem| refused(problem.to_owned()))?.clone();
+        if !self.allow.allows(&url) {
+            let host = url.host_str().unwrap_or_default();
+            let text = format!(
+                "host {host} is not allowed: add it to TASKER_HTTP_ALLOW of the worker (host, host:port, or *, which \
+                 names no loopback, private, or link-local address)"
+            );
+            return Err(StepError::permanent(text).code("host_not_allowed"));
+        }
+        let mut mask = Mask::default();
         for (name, value) in &config.headers {
-            request = request.header(name, value);
+            if OURS.contains(&name.trim().to_ascii_lowercase().as_str()) {
+                return Err(refused(format!("headers.{name}: this header is set by the handler alone")));
+            }
+            request = match value.contains("{secret:") {
+                false => request.header(name, value),
+                true => {
+                    let filled = self.secrets.fill(value, &url, &mut mask);
+                    let filled = filled.map_err(|problem| refused(format!("headers.{name}: {problem}")))?;
+                    request.secret_header(name, &filled)
+                }
+            };
         }
         if !matches!(method.as_str(), "GET" | "HEAD") {
             request = request.json(&Envelope::new(ctx));
         }
-        let url = request.url().map_err(|problem| refused(problem.to_owned()))?;
-        if !self.allow.allows(url) {
-            let host = url.host_str().unwrap_or_default();
-            let text = format!(
-                "host {host} is not allowed: add it to TASKER_HTTP_ALLOW of the worker (host, host:port, or *)"
-            );
-            return Err(StepError::permanent(text).code("host_not_allowed"));
-        }
-        Ok(request)
+        request.url().map_err(|problem| refused(problem.to_owned()))?;
+        Ok(request.masking(mask))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     StepContext,
     handler::{Callable, Callables},
 };
-use http::{AllowList, Http};
+use http::{Http, allow::AllowList};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;

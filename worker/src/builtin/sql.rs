@@ -37,9 +37,9 @@ macro_rules! submit {
 }
 
 /// Function and fence in one statement.
-const RUN: &str = submit!("tasker.run_sql_handler($6, $7)");
+const RUN: &str = submit!("tasker.run_sql_handler($6, $7, $8)");
 /// Where events tell of the outcome: the function first, its outcome with them in a second statement.
-const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2)::text";
+const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2, $3)::text";
 const SUBMIT: &str = submit!("$6::text::jsonb");
 
 type Submitted = (String, Option<Value>, Option<String>);
@@ -154,12 +154,12 @@ async fn submit(
             .bind(serde_json::to_value(events).unwrap_or_default())
     };
     if !ctx.declares_events() {
-        let run = fenced(RUN, &[]).bind(function).bind(envelope);
+        let run = fenced(RUN, &[]).bind(function).bind(envelope).bind(&shared.sql_allow);
         return Ok((run.fetch_one(connection).await?, Vec::new()));
     }
     // As text: the database knows numbers and depths that a Value does not.
-    let outcome: String =
-        sqlx::query_scalar(RUN_ONLY).bind(function).bind(envelope).fetch_one(&mut *connection).await?;
+    let run = sqlx::query_scalar(RUN_ONLY).bind(function).bind(envelope).bind(&shared.sql_allow);
+    let outcome: String = run.fetch_one(&mut *connection).await?;
     let events = match serde_json::from_str::<Value>(&outcome) {
         // One that is none is rejected, and nothing tells of it.
         Ok(value) => match serde_json::from_value(value) {

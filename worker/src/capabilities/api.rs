@@ -1,6 +1,10 @@
 //! `Api`: calls over HTTP that know of their step. The `http` handler makes its calls by the same code.
 
-use crate::{StepContext, StepError, fields::typed};
+use crate::{
+    StepContext, StepError,
+    builtin::http::{allow::Refused, mask::Mask},
+    fields::typed,
+};
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
@@ -78,7 +82,14 @@ pub trait Api {
 impl Api for StepContext {
     fn request(&self, method: &str, url: &str) -> ApiRequest {
         let parts = parts(self, method, url);
-        ApiRequest { ctx: self.clone(), parts, max_bytes: MAX_BODY, allowed: Vec::new() }
+        ApiRequest {
+            ctx: self.clone(),
+            parts,
+            max_bytes: MAX_BODY,
+            allowed: Vec::new(),
+            client: None,
+            mask: Mask::default(),
+        }
     }
 
     fn idempotency_key(&self) -> String {
@@ -108,13 +119,18 @@ impl HttpClient {
     }
 }
 
-fn client() -> Result<Client, StepError> {
+/// What every client of a worker has in common.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
     // Fails only where the process has one already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let builder = Client::builder()
+    Client::builder()
         .user_agent(concat!("tasker/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT);
+        .connect_timeout(CONNECT_TIMEOUT)
+}
+
+fn client() -> Result<Client, StepError> {
+    let builder = client_builder();
     // Tests talk to this machine, whatever proxy its environment names.
     #[cfg(test)]
     let builder = builder.no_proxy();
@@ -129,6 +145,10 @@ pub struct ApiRequest {
     parts: Result<Parts, String>,
     max_bytes: usize,
     allowed: Vec<u16>,
+    /// Another one than the worker's own.
+    client: Option<Client>,
+    /// What the answer must not tell.
+    mask: Mask,
 }
 
 struct Parts {
@@ -226,6 +246,29 @@ impl ApiRequest {
         self
     }
 
+    /// By this client.
+    pub(crate) fn through(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Takes this out of the answer, whatever it is.
+    pub(crate) fn masking(mut self, mask: Mask) -> Self {
+        self.mask = mask;
+        self
+    }
+
+    /// A header that no log shows.
+    pub(crate) fn secret_header(self, name: &str, value: &str) -> Self {
+        self.with(|parts| {
+            parts.header(name, value)?;
+            if let Some(value) = parts.headers.get_mut(name) {
+                value.set_sensitive(true);
+            }
+            Ok(())
+        })
+    }
+
     /// The URL, or what is wrong with the request.
     pub(crate) fn url(&self) -> Result<&Url, &str> {
         self.parts.as_ref().map(|parts| &parts.url).map_err(String::as_str)
@@ -240,7 +283,11 @@ impl ApiRequest {
         let invalid = |problem| StepError::permanent(problem).code("invalid_input");
         let Parts { method, url, headers, body, timeout } = self.parts.map_err(invalid)?;
         let name = format!("{method} {}", shown(&url));
-        let mut request = self.ctx.http.get().await?.request(method, url).headers(headers);
+        let client = match &self.client {
+            Some(client) => client,
+            None => self.ctx.http.get().await?,
+        };
+        let mut request = client.request(method, url).headers(headers);
         if !body.is_empty() {
             request = request.body(body);
         }
@@ -250,7 +297,7 @@ impl ApiRequest {
         let cancelled = self.ctx.cancelled.clone();
         let sent = unless_cancelled(&cancelled, &name, request.send()).await?;
         let response = sent.map_err(|error| unreachable(&name, error))?;
-        let answer = ApiResponse { name, response, max_bytes: self.max_bytes, cancelled };
+        let answer = ApiResponse { name, response, max_bytes: self.max_bytes, cancelled, mask: self.mask };
         let status = answer.response.status();
         if status.is_success() || self.allowed.contains(&status.as_u16()) {
             return Ok(answer);
@@ -273,6 +320,7 @@ pub struct ApiResponse {
     response: Response,
     max_bytes: usize,
     cancelled: CancellationToken,
+    mask: Mask,
 }
 
 impl ApiResponse {
@@ -294,7 +342,9 @@ impl ApiResponse {
         let mut body = Vec::new();
         loop {
             let chunk = unless_cancelled(&self.cancelled, &self.name, self.response.chunk()).await?;
-            let Some(chunk) = chunk.map_err(|error| unreachable(&self.name, error))? else { return Ok(body) };
+            let Some(chunk) = chunk.map_err(|error| unreachable(&self.name, error))? else {
+                return Ok(self.mask.apply(body, false));
+            };
             if body.len() + chunk.len() > self.max_bytes {
                 let text = format!(
                     "{}: the response is larger than {} bytes: let it be a reference instead",
@@ -350,9 +400,10 @@ impl ApiResponse {
     /// As much of the body as a failure quotes, where it comes soon: the status says enough without it.
     async fn beginning(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
+        // No character has more than four bytes.
+        let enough = 4 * MAX_QUOTE + self.mask.longest();
         let read = async {
-            // No character has more than four bytes.
-            while body.len() < 4 * MAX_QUOTE
+            while body.len() < enough
                 && let Ok(Some(chunk)) = self.response.chunk().await
             {
                 body.extend_from_slice(&chunk);
@@ -360,7 +411,7 @@ impl ApiResponse {
         };
         // None of the ways in which this ends changes what is known.
         timeout(QUOTE_WAIT, self.cancelled.run_until_cancelled(read)).await.ok();
-        body
+        self.mask.apply(body, true)
     }
 }
 
@@ -389,6 +440,9 @@ fn shown(url: &Url) -> String {
 }
 
 fn unreachable(name: &str, error: reqwest::Error) -> StepError {
+    if let Some(refused) = Refused::of(&error) {
+        return StepError::permanent(format!("{name}: {refused}")).code("host_not_allowed");
+    }
     let code = if error.is_timeout() { "timeout" } else { "connection" };
     // With its sources, which say why, and without the URL's query.
     let error = StepError::from(error.without_url());

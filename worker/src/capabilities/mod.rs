@@ -12,4 +12,4 @@ pub use api::{Api, ApiRequest, ApiResponse};
 pub use batchable::{Batch, BatchPages, Batchable, Checkpoint, Cursor, Instance};
 pub use decision::Decision;
 
-pub(crate) use api::HttpClient;
+pub(crate) use api::{HttpClient, client_builder};

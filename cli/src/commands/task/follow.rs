@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     labels,
-    output::Look,
+    output::{self, Look},
     progress,
     steps::{self, error_text},
     units::milliseconds,
@@ -70,7 +70,7 @@ async fn draw_until_settled(
             Err(error) if error.is_transient() && !is_over => {
                 let text = format!("cannot look at the moment: {}", Error::from(error).message());
                 let width = usize::from(look.width.unwrap_or(80));
-                bar.set_message(console::truncate_str(&text, width, "…").into_owned());
+                bar.set_message(console::truncate_str(&output::safe(&text), width, "…").into_owned());
             }
             Err(error) => return Err(error),
         }

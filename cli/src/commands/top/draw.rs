@@ -3,7 +3,7 @@
 use super::snapshot::{NEWEST, Rates, Snapshot, Tasks, View};
 use crate::{
     commands::worker,
-    output::Look,
+    output::{Look, safe},
     table::Table,
     units::{grouped, local, milliseconds, relative},
 };
@@ -43,7 +43,7 @@ pub fn page(view: &View, look: Look) -> String {
 pub fn screen(title: &Title, view: &View, width: usize, height: usize) -> Vec<String> {
     let mut lines = vec![head(title, view)];
     match (&title.trouble, view.latest()) {
-        (Some(trouble), _) => lines.push(style(format!("✗ {trouble}")).red().to_string()),
+        (Some(trouble), _) => lines.push(style(format!("✗ {}", safe(trouble))).red().to_string()),
         (None, None) => lines.push("looking …".to_owned()),
         (None, Some(_)) => {}
     }

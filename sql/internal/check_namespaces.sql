@@ -1,0 +1,9 @@
+create function tasker.check_namespaces(p_namespaces text[]) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if tasker.limits() is not null then
+        perform tasker.check_namespace(n) from unnest(p_namespaces) n;
+    end if;
+end
+$$;
+comment on function tasker.check_namespaces(text[]) is 'check_namespace for each. Error: TK053.';
