@@ -14,8 +14,8 @@ returns table (
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
--- Workers hold a task for milliseconds. For whoever holds it longer, nobody waits.
-set lock_timeout = '100ms' as $$
+-- Workers hold a task for milliseconds. For whoever holds it much longer, nobody waits.
+set lock_timeout = '500ms' as $$
 declare
     v_msg_ids   bigint[];
     v_messages  jsonb[];
