@@ -228,7 +228,7 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(orchestrator.run(shutdown.clone()));
     query("select pgmq.drop_queue('worker_test_queue')").execute(&there).await.unwrap();
-    eventually("the queue to be made again", Duration::from_secs(40), async || {
+    eventually("the queue to be made again", Duration::from_secs(120), async || {
         let left = problems(&there).await;
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
@@ -238,7 +238,7 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
         run(&there, tables.concat()).await;
     };
     set("enable row level security, force row level security").await;
-    let status = eventually("the health to say so", Duration::from_secs(40), async || {
+    let status = eventually("the health to say so", Duration::from_secs(120), async || {
         let status = health.status();
         if status.healthy { Err(status) } else { Ok(status) }
     })
@@ -330,7 +330,7 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
         let running = tokio::spawn(worker.run(shutdown.clone()));
         let orchestrator = Orchestrator::builder(there.clone()).poll_only(true).build();
         tokio::spawn(orchestrator.run(shutdown.clone()));
-        let states = eventually("both to end", Duration::from_secs(60), async || {
+        let states = eventually("both to end", Duration::from_secs(120), async || {
             let mut states = Vec::new();
             for id in [fine, odd] {
                 let state: String = query_scalar("select state::text from tasker.tasks where task_id = $1")
