@@ -40,6 +40,8 @@ comment on table tasker.slow_results is
 comment on column tasker.slow_results.tries is
     'How often it took longer than the statement_timeout of the orchestrator, alone; first_tried_at: since when.';
 
+insert into tasker.sweeps (name) values ('clock');
+
 create table tasker.held_requests (
     task_id    uuid primary key,
     namespace  text not null,

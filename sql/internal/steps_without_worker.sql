@@ -1,15 +1,30 @@
 create function tasker.steps_without_worker(p_task_ids uuid[], p_now timestamptz) returns table (task_id uuid, step text, detail text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    with served as materialized (
-        select distinct n.namespace, h.handler
-          from tasker.workers w cross join unnest(w.namespaces) n(namespace) cross join unnest(w.handlers) h(handler)
+    with needed as materialized (
+        select distinct v.namespace, p.handler
+          from (select distinct t.template_id from tasker.tasks t where t.task_id = any (p_task_ids)) i
+          join tasker.templates v on v.template_id = i.template_id
+          join tasker.template_steps p on p.template_id = i.template_id
+    ), offered as materialized (
+        -- Each worker's handlers once, however many namespaces it has.
+        select h.handler, w.namespaces
+          from tasker.workers w cross join unnest(w.handlers) h(handler)
          where w.last_seen > p_now - interval '30 s'
+           and (h.handler = '*' or h.handler in (select n.handler from needed n))
+    ), served as materialized (
+        select distinct n.namespace, n.handler
+          from needed n
+          join offered o on o.handler = n.handler and n.namespace = any (o.namespaces)
+        union
+        select n.namespace, n.handler
+          from needed n
+          join offered o on o.handler = '*' and n.namespace = any (o.namespaces)
     ), lacking as materialized (
         select p.template_id, p.name, p.handler, v.namespace
           from (select distinct t.template_id from tasker.tasks t where t.task_id = any (p_task_ids)) i
           join tasker.templates v on v.template_id = i.template_id
           join tasker.template_steps p on p.template_id = i.template_id
-         where not exists (select from served s where s.namespace = v.namespace and s.handler in (p.handler, '*'))
+         where not exists (select from served s where s.namespace = v.namespace and s.handler = p.handler)
     )
     -- Where every handler has its worker, no step is looked at. A step that is given back keeps the time it was first sent.
     select t.task_id, s.name, format('no live worker of namespace %s has the handler %s; the step waits since %s', s.namespace, s.handler, s.enqueued_at)

@@ -14,6 +14,7 @@ begin
     perform tasker.check_max(p_max);
     perform tasker.set_actor(p_orchestrator_id);
     resent := 0;
+    perform tasker.mind_clock(p_max, v_now);
     -- Asking a queue for its oldest message counts its messages, so it is asked only when something stands still.
     if exists (select from tasker.tasks t where t.completed_at is null and t.updated_at < v_now - interval '1 minute'
                   and (t.state = 'pending' or t.active > 0)) then
