@@ -14,7 +14,8 @@ begin
          cross join lateral (select * from tasker.tasks t where t.task_id = w.task_id offset 0) t
           join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
          cross join lateral (
-             select case when s.error is null then interval '0'
+             -- What is no retry has no limit, but is not to wait for longer than it was told to.
+             select case when s.error is null then s.available_at - s.updated_at
                          else make_interval(secs => least(coalesce((s.error ->> 'retry_after_ms')::numeric, p.max_backoff_ms), 1e10)::double precision / 1000)
                     end as longest) l
          -- A start time is no wait: it says when.
