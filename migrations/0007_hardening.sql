@@ -58,6 +58,55 @@ comment on column tasker.held_requests.next_at is
 
 -- Part: claims, handlers, and heartbeats ----------------------------------------------------------------------
 
+alter table tasker.settings
+    add column max_claim_bytes int not null default 16777216 check (max_claim_bytes between 65536 and 67108864);
+comment on column tasker.settings.max_claim_bytes is
+    'Bytes, as text, of what one claim hands out: contexts, inputs, checkpoints, and results of parents. What does not fit stays in the queue; a step whose own inputs do not fit fails, one whose parents'' results do not reads them by pages.';
+alter table tasker.tasks
+    add column context_bytes int,
+    add column largest_result int not null default 0;
+comment on column tasker.tasks.context_bytes is
+    'Bytes of the context as text; null: not measured.';
+comment on column tasker.tasks.largest_result is
+    'Bytes, as text, of the largest result that a step of the task has given: by it a claim knows without reading them what results of parents have at most.';
+alter table tasker.steps add column result_bytes int;
+comment on column tasker.steps.result_bytes is
+    'Bytes of the result as text; null: there is none, or it was not measured.';
+alter type tasker.settled_step add attribute bytes int;
+-- A claim that finds that a step cannot be handed out, whatever its worker.
+insert into tasker.step_moves (from_state, to_state, via) values ('enqueued', 'enqueued_for_orchestration', '{in_progress}');
+
+create table tasker.parked_handlers (
+    namespace  text not null,
+    handler    text not null,
+    parked_at  timestamptz not null
+);
+create index parked_handlers_by_name on tasker.parked_handlers (namespace, handler);
+comment on table tasker.parked_handlers is
+    'Handlers that some live worker of a namespace lacks: their steps are parked, and not sent into its queue. No unique key: whoever parks a step must wait for nobody.';
+
+create table tasker.parked_steps (
+    parked_no  bigint generated always as identity primary key,
+    namespace  text not null,
+    handler    text not null,
+    task_id    uuid not null,
+    step       text not null,
+    msg_id     bigint,
+    parked_at  timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0.05);
+create index parked_steps_in_turn on tasker.parked_steps (namespace, handler, parked_no);
+create index parked_steps_by_task on tasker.parked_steps (task_id);
+comment on table tasker.parked_steps is
+    'Steps that wait beside the queue of their namespace, first in, first out for each handler, so that workers without it need not read past them. They count as queued.';
+comment on column tasker.parked_steps.msg_id is
+    'The message of the claim whose lease ran out before; null: the step waits for its first claim, or was given back.';
+
+alter table tasker.held_steps add column place text not null default '';
+comment on column tasker.held_steps.place is
+    'Where it will wait: the queue, or beside it with the steps of this handler. A max_depth bounds each by itself.';
+drop index tasker.held_steps_in_turn;
+create index held_steps_in_turn on tasker.held_steps (namespace, place, priority desc, held_no);
+
 
 
 -- Part: attempts and lost leases ------------------------------------------------------------------------------

@@ -15,11 +15,16 @@ pub struct QueueDepth {
     pub visible: i64,
     /// Age of the oldest message in seconds; `None` when it is empty.
     pub oldest_age_seconds: Option<f64>,
+    /// Steps that wait beside the queue, as some live worker lacks their handler.
+    pub parked: i64,
     /// Ready steps that wait in tables for the queue, which is paused or limited.
     pub held: i64,
     /// Whether its namespace is paused.
     pub paused: bool,
 }
+
+/// The columns of [`QueueDepth`].
+type Row = (String, i64, i64, Option<f64>, i64, i64, bool);
 
 /// Says what the gauges of [`refresh_queue_gauges`] mean. Repeating it changes nothing.
 pub fn describe() {
@@ -31,6 +36,11 @@ pub fn describe() {
         "Age of the oldest message in the queue, 0 when it is empty"
     );
     describe_gauge!(
+        "tasker_queue_parked",
+        Unit::Count,
+        "Steps beside the queue, of handlers that some live worker lacks"
+    );
+    describe_gauge!(
         "tasker_queue_held",
         Unit::Count,
         "Ready steps held back: the namespace is paused or limited"
@@ -38,20 +48,20 @@ pub fn describe() {
     describe_gauge!("tasker_queue_paused", "1: the namespace is paused");
 }
 
-/// Reads all queues and sets the gauges `tasker_queue_depth`, `tasker_queue_visible`, `tasker_queue_held`,
-/// `tasker_queue_paused`, and `tasker_queue_oldest_age_seconds` (0 when empty), each with the label `queue`.
+/// Reads all queues and sets the gauges `tasker_queue_depth`, `tasker_queue_visible`, `tasker_queue_parked`,
+/// `tasker_queue_held`, `tasker_queue_paused`, and `tasker_queue_oldest_age_seconds` (0 when empty), each with the label `queue`.
 ///
 /// # Errors
 /// The view cannot be read.
 pub async fn refresh_queue_gauges(executor: impl PgExecutor<'_>) -> Result<Vec<QueueDepth>, sqlx::Error> {
-    let rows: Vec<(String, i64, i64, Option<f64>, i64, bool)> = sqlx::query_as(
-        "select queue::text, depth::bigint, visible::bigint, oldest_age_seconds::float8, held, paused_at is not null
+    let rows: Vec<Row> = sqlx::query_as(
+        "select queue::text, depth::bigint, visible::bigint, oldest_age_seconds::float8, parked, held, paused_at is not null
            from tasker.queue_overview",
     )
     .fetch_all(executor)
     .await?;
-    let queues = rows.into_iter().map(|(queue, depth, visible, oldest_age_seconds, held, paused)| {
-        QueueDepth { queue, depth, visible, oldest_age_seconds, held, paused }
+    let queues = rows.into_iter().map(|(queue, depth, visible, oldest_age_seconds, parked, held, paused)| {
+        QueueDepth { queue, depth, visible, oldest_age_seconds, parked, held, paused }
     });
     Ok(queues.inspect(set_gauges).collect())
 }
@@ -61,6 +71,7 @@ fn set_gauges(of: &QueueDepth) {
     gauge("tasker_queue_depth").set(of.depth as f64);
     gauge("tasker_queue_visible").set(of.visible as f64);
     gauge("tasker_queue_oldest_age_seconds").set(of.oldest_age_seconds.unwrap_or(0.0));
+    gauge("tasker_queue_parked").set(of.parked as f64);
     gauge("tasker_queue_held").set(of.held as f64);
     gauge("tasker_queue_paused").set(f64::from(u8::from(of.paused)));
 }

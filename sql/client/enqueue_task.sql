@@ -31,8 +31,8 @@ begin
     elsif pg_column_size(p_context) > 80 and tasker.json_bytes(p_context, v_limits.max_context_bytes) > v_limits.max_context_bytes then
         perform tasker.refuse_too_much('a context', tasker.json_bytes(p_context, v_limits.max_context_bytes), v_limits.max_context_bytes, 'bytes', 'max_context_bytes');
     end if;
-    insert into tasker.tasks (task_id, template_id, namespace, name, priority, run_at, correlation_id, traceparent, idempotency_key, context, created_at, updated_at)
-    values (v_task_id, v_template_id, p_namespace, p_name, coalesce(p_priority, 0), p_run_at, v_correlation, v_trace, p_idempotency_key, p_context, v_now, v_now)
+    insert into tasker.tasks (task_id, template_id, namespace, name, priority, run_at, correlation_id, traceparent, idempotency_key, context, context_bytes, created_at, updated_at)
+    values (v_task_id, v_template_id, p_namespace, p_name, coalesce(p_priority, 0), p_run_at, v_correlation, v_trace, p_idempotency_key, p_context, octet_length(p_context::text), v_now, v_now)
     on conflict (namespace, name, idempotency_key) where idempotency_key is not null do nothing;
     if not found then
         return tasker.find_same_task(p_namespace, p_name, p_version, p_idempotency_key, p_context);

@@ -29,8 +29,8 @@ begin
         perform tasker.refuse_too_much('the contexts of a call', v_all, v_limits.max_context_bytes * 64::bigint, 'bytes', '64 times max_context_bytes');
     end if;
     v_task_ids := array(select tasker.new_id() from generate_series(1, cardinality(p_contexts)));
-    insert into tasker.tasks (task_id, template_id, namespace, name, correlation_id, context, created_at, updated_at)
-    select i.task_id, v_template_id, p_namespace, p_name, i.task_id, i.context, v_now, v_now
+    insert into tasker.tasks (task_id, template_id, namespace, name, correlation_id, context, context_bytes, created_at, updated_at)
+    select i.task_id, v_template_id, p_namespace, p_name, i.task_id, i.context, octet_length(i.context::text), v_now, v_now
       from unnest(v_task_ids, p_contexts) i(task_id, context);
     perform pgmq.send_batch('orchestration_task_requests',
         array(select jsonb_build_object('task_id', i) from unnest(v_task_ids) i),

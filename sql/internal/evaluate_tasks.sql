@@ -5,13 +5,13 @@ declare
     v_finished int;
 begin
     with change as (
-        select s.task_id, count(*) filter (where s.satisfied) as done, count(*) as settled,
+        select s.task_id, count(*) filter (where s.satisfied) as done, max(s.bytes) as largest, count(*) as settled,
                count(*) filter (where s.state = 'pending') as retry, count(*) filter (where s.state = 'error' and not s.satisfied) as failed,
                (array_agg(jsonb_build_object('step', s.step) || s.error order by s.step) filter (where s.state = 'error' and not s.satisfied))[1] as error,
                s.task_id = any (p_failing) as failing
           from unnest(p_settled) s where s.state <> 'cancelled' group by s.task_id
     ), next as (
-        select c.task_id, coalesce(t.error, c.error) as error, coalesce(r.n, 0) as ready, t.remaining - c.done + coalesce(m.n, 0) as remaining, t.failed + c.failed as failed,
+        select c.task_id, coalesce(t.error, c.error) as error, greatest(t.largest_result, c.largest) as largest, coalesce(r.n, 0) as ready, t.remaining - c.done + coalesce(m.n, 0) as remaining, t.failed + c.failed as failed,
                case when c.failing then 0 else t.active - c.settled + coalesce(r.n, 0) end as active,
                case when c.failing then 0 else t.held + coalesce(r.held, 0) end as held,
                case when c.failing then 0 else t.waiting_retry + c.retry end as waiting_retry, c.failing
@@ -22,7 +22,7 @@ begin
           left join unnest(p_made_tasks, p_made_counts) m(task_id, n) on m.task_id = c.task_id
     ), moved as (
         update tasker.tasks t
-           set remaining = n.remaining, active = n.active, held = n.held, waiting_retry = n.waiting_retry, failed = n.failed, error = n.error,
+           set remaining = n.remaining, active = n.active, held = n.held, waiting_retry = n.waiting_retry, failed = n.failed, error = n.error, largest_result = n.largest,
                state = tasker.derive_task_state(n.remaining, n.active, n.held, n.waiting_retry, n.failed, n.failing),
                via = case when n.active > 0 and n.ready > 0 then '{evaluating_results,enqueuing_steps}' else '{evaluating_results}' end::tasker.task_state[],
                move_no = t.move_no + 1, updated_at = p_now,

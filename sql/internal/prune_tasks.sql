@@ -38,6 +38,7 @@ begin
     delete from tasker.tasks t where t.task_id = any (v_task_ids);
     delete from tasker.steps s where s.task_id = any (v_task_ids);
     delete from tasker.held_steps h where h.task_id = any (v_task_ids);
+    perform tasker.unpark_steps(v_task_ids);
     delete from tasker.step_transitions a where a.task_id = any (v_task_ids);
     delete from tasker.task_transitions a where a.task_id = any (v_task_ids);
     return cardinality(v_task_ids);

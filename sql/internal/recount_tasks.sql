@@ -5,7 +5,7 @@ declare
 begin
     with counted as (
         select t.task_id, t.state as from_state,
-               count(*) filter (where not s.satisfied) as remaining,
+               count(*) filter (where not s.satisfied) as remaining, coalesce(max(s.result_bytes), 0) as largest,
                count(*) filter (where s.state in ('enqueued', 'in_progress', 'enqueued_for_orchestration')) as active,
                -- A retry whose time has come in a gated namespace is held like the others: it has no time any more.
                count(*) filter (where s.state = 'pending' and s.waiting_on = 0 and (s.error is null or s.available_at is null)) as held,
@@ -24,7 +24,7 @@ begin
         select c.*, tasker.derive_task_state(c.remaining, c.active, c.held, c.waiting_retry, c.failed, false) as state from counted c
     )
     update tasker.tasks t
-       set remaining = n.remaining, active = n.active, held = n.held, waiting_retry = n.waiting_retry, failed = n.failed, error = n.error,
+       set remaining = n.remaining, active = n.active, held = n.held, waiting_retry = n.waiting_retry, failed = n.failed, error = n.error, largest_result = greatest(t.largest_result, n.largest),
            state = n.state, move_no = t.move_no + (n.state <> n.from_state)::int,
            via = case when n.from_state <> 'error' then '{evaluating_results}'
                       when n.state = 'steps_in_process' then '{enqueuing_steps}'

@@ -7,7 +7,7 @@ begin
        set state = 'pending', attempt = 0, waiting_on = i.waiting_on, available_at = case when i.waiting_on = 0 then v_now end,
            -- So that a result still on its way is stale and not taken for one that is stored.
            claim_no = s.claim_no + 1,
-           result = null, error = null, msg_id = null, worker_id = null, enqueued_at = null, started_at = null, completed_at = null, duration_ms = null,
+           result = null, result_bytes = null, error = null, msg_id = null, worker_id = null, enqueued_at = null, started_at = null, completed_at = null, duration_ms = null,
            updated_at = v_now
       from unnest(p_task_ids, p_steps, p_waiting_on) i(task_id, name, waiting_on)
      where s.task_id = i.task_id and s.name = i.name;

@@ -7,11 +7,17 @@ declare
     v_steps     text[];
     v_messages  jsonb[];
     v_headers   jsonb[];
+    v_ids       uuid[] := p_task_ids;
+    v_names     text[] := p_steps;
 begin
+    -- Where workers differ in their handlers. A message with a delay is a claim's, or waits for its time in the queue.
+    if p_delay <= interval '0' and exists (select from tasker.parked_handlers) then
+        select u.other_tasks, u.other_steps into v_ids, v_names from tasker.send_beside(p_task_ids, p_steps) u;
+    end if;
     for v_namespace, v_task_ids, v_steps, v_messages, v_headers in
         select t.namespace, array_agg(r.task_id), array_agg(r.step), array_agg(jsonb_build_object('task_id', r.task_id, 'step', r.step)),
                array_agg(jsonb_strip_nulls(jsonb_build_object('correlation_id', t.correlation_id, 'traceparent', t.traceparent)))
-          from unnest(p_task_ids, p_steps) r(task_id, step)
+          from unnest(v_ids, v_names) r(task_id, step)
          cross join lateral (select * from tasker.tasks t where t.task_id = r.task_id offset 0) t
          group by t.namespace
     loop
@@ -29,4 +35,4 @@ begin
     end loop;
 end
 $$;
-comment on function tasker.send_steps(uuid[], text[], interval) is 'Sends a reference to each step into the queue of its task''s namespace, and wakes its workers once, unless there is a delay. Returns those that were sent: none where the queue is gone.';
+comment on function tasker.send_steps(uuid[], text[], interval) is 'Sends a reference to each step into the queue of its task''s namespace, or beside it where some worker lacks its handler, and wakes its workers once, unless there is a delay. Returns those that were sent into queues: none where the queue is gone.';

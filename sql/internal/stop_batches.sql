@@ -30,7 +30,10 @@ begin
     ), unheld as (
         delete from tasker.held_steps h using cancelled c where h.task_id = c.task_id and h.step = c.name
     )
-    select array_agg(distinct c.task_id) into v_stopped from cancelled c;
+    select array_agg(distinct c.task_id), array_agg(c.name) into v_stopped, v_steps from cancelled c;
+    if v_stopped is not null then
+        perform tasker.unpark_steps(v_stopped, v_steps);
+    end if;
     return v_stopped;
 end
 $$;

@@ -27,9 +27,10 @@ begin
     perform tasker.set_actor(null, tasker.audit_reason('resolved', p_by, p_reason));
     -- Its message, and a result on its way, are dropped by whoever reads them next.
     update tasker.steps s
-       set state = 'resolved_manually', satisfied = true, result = coalesce(p_result, p_outcome -> 'result', 'null'), decided = p_outcome - '{type,result}'::text[], available_at = null, completed_at = v_now, updated_at = v_now
+       set state = 'resolved_manually', satisfied = true, result = coalesce(p_result, p_outcome -> 'result', 'null'), result_bytes = octet_length(coalesce(p_result, p_outcome -> 'result', 'null')::text), decided = p_outcome - '{type,result}'::text[], available_at = null, completed_at = v_now, updated_at = v_now
      where s.task_id = p_task_id and s.name = p_step;
     delete from tasker.held_steps h where h.task_id = p_task_id and h.step = p_step;
+    perform tasker.unpark_steps(array[p_task_id], array[p_step]);
     if v_task.state = 'error' then
         -- It stays in error until it is reset, which counts anew.
         update tasker.tasks t

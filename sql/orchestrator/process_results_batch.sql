@@ -61,6 +61,7 @@ begin
     if cardinality(v_failing) > 0 then
         perform tasker.cancel_steps(v_failing);
         delete from tasker.held_steps h where h.task_id = any (v_failing);
+        perform tasker.unpark_steps(v_failing);
     end if;
     -- 4 to 7.
     select a.enqueued, a.held, a.finished into enqueued, v_held, finished from tasker.advance_tasks(v_settled, v_now, v_failing) a;

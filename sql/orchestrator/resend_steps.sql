@@ -18,14 +18,16 @@ begin
       from (select t.task_id, q.oldest from tasker.tasks t join queues q on q.namespace = t.namespace
              where t.completed_at is null and t.active > 0 and t.updated_at < q.oldest
                and exists (select from tasker.steps s where s.task_id = t.task_id and s.state in ('enqueued', 'in_progress')
-                              and s.enqueued_at < q.oldest and s.updated_at < q.oldest)
+                              and s.enqueued_at < q.oldest and s.updated_at < q.oldest
+                              and not exists (select from tasker.parked_steps k where k.task_id = s.task_id and k.step = s.name))
              limit least(p_max, 100)) l;
     v_locked := tasker.lock_free_tasks(v_task_ids);
     with lost as materialized (
         select s.task_id, s.name
           from unnest(v_task_ids, v_oldest) t(task_id, oldest)
          cross join lateral (select * from tasker.steps s where s.task_id = t.task_id and s.state in ('enqueued', 'in_progress')
-                                and s.enqueued_at < t.oldest and s.updated_at < t.oldest limit p_max for no key update skip locked) s
+                                and s.enqueued_at < t.oldest and s.updated_at < t.oldest
+                                and not exists (select from tasker.parked_steps k where k.task_id = s.task_id and k.step = s.name) limit p_max for no key update skip locked) s
          where t.task_id = any (v_locked)
          limit p_max
     ), touched as (
@@ -39,4 +41,4 @@ begin
     return coalesce(cardinality(v_task_ids), 0);
 end
 $$;
-comment on function tasker.resend_steps(int, timestamptz) is 'Sends a new message for steps that are enqueued or in progress and whose message is gone. One in progress goes back to enqueued: its worker''s late result is fenced only by the next claim.';
+comment on function tasker.resend_steps(int, timestamptz) is 'Sends a new message for steps that are enqueued or in progress and whose message is gone; not those that are parked. One in progress goes back to enqueued: its worker''s late result is fenced only by the next claim.';

@@ -25,7 +25,7 @@ begin
           join tasker.template_steps p on p.template_id = r.template_id
          where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no
            and s.state = 'enqueued_for_orchestration' and p.name = s.template_step
-        returning s.task_id, r.template_id, s.name, s.template_step, s.state, s.available_at, s.error, s.satisfied, s.decides
+        returning s.task_id, r.template_id, s.name, s.template_step, s.state, s.available_at, s.error, s.satisfied, s.decides, s.result_bytes
     )
     select array_agg(row(m.*)::tasker.settled_step) into v_settled from moved m;
     return v_settled;

@@ -31,6 +31,8 @@ begin
     v_current := tasker.current_version(v_namespace, v_name);
     if not exists (select from pgmq.list_queues() q where q.queue_name = tasker.worker_queue(v_namespace)) then
         perform pgmq.create(tasker.worker_queue(v_namespace));
+        -- Workers of a namespace that does not exist yet wait for this.
+        perform tasker.notify_queue(tasker.worker_queue(v_namespace));
     end if;
     if p_definition @? '$.steps[*].publishes_events[*] ? (!exists(@.delivery) || @.delivery != "fast")' then
         update tasker.namespaces n set events = true where n.namespace = v_namespace and not n.events;

@@ -36,6 +36,7 @@ begin
                   from tasker.graph_levels(v_steps) l join jsonb_array_elements(v_steps) with ordinality e(s, n) on e.n = l.n where e.s ->> 'type' = 'decision') d
           join tasker.settings c on d.depth > c.max_decision_depth
          order by d.n;
+    return query select w.* from tasker.handler_warnings(p_definition) w;
 end
 $$;
-comment on function tasker.template_warnings(jsonb) is 'What is valid in a template and probably not meant, in the form of validate_template: a standard step whose parents may exist only in part, a deferred step without any, decisions nested too deep. Of a template that is not valid: none.';
+comment on function tasker.template_warnings(jsonb) is 'What is valid in a template and probably not meant, in the form of validate_template: a standard step whose parents may exist only in part, a deferred step without any, decisions nested too deep, handlers that no live worker of the namespace has though some are alive. Of a template that is not valid: none.';

@@ -10,7 +10,7 @@ select b.task_id, w.name as step, b.name as batchable, w.failure_strategy, i.ins
             count(*) filter (where s.state = 'cancelled') as cancelled, count(*) filter (where s.state = 'in_progress') as running,
             count(*) filter (where s.state in ('pending', 'enqueued', 'enqueued_for_orchestration')) as waiting,
             count(*) filter (where s.state in ('pending', 'enqueued', 'in_progress', 'enqueued_for_orchestration')) as open,
-            least(coalesce(sum(case when s.satisfied and s.state <> 'error' then n.items else least(coalesce((s.checkpoint ->> 'items_processed')::bigint, 0), n.items) end), 0), 9e18)::bigint as items_done,
+            least(coalesce(sum(case when s.satisfied and s.state <> 'error' then n.items else least(case when s.checkpoint ->> 'items_processed' ~ '^[0-9]{1,18}$' then (s.checkpoint ->> 'items_processed')::bigint else 0 end, n.items) end), 0), 9e18)::bigint as items_done,
             least(coalesce(sum(n.items), 0), 9e18)::bigint as items_total, max(s.completed_at) as completed_at
        from tasker.steps s
       cross join lateral (select tasker.cursor_items(s.inputs) as items offset 0) n

@@ -12,12 +12,12 @@ begin
     -- By name, which follows from the number: a page costs the same wherever it is.
     return query
         select p.instance, p.name, p.state::text, p.inputs, p.result, p.error
-          from (select s.*, n, sum(pg_column_size(s.result)) over (order by n) as bytes
+          from (select s.*, n, sum(coalesce(s.result_bytes, octet_length(s.result::text)) + coalesce(octet_length(s.inputs::text), 0)::bigint) over (order by n) as bytes
                   from generate_series(coalesce(p_after, 0)::bigint + 1, coalesce(p_after, 0)::bigint + p_max) n
                  cross join lateral (select * from tasker.steps s where s.task_id = p_task_id and s.name = tasker.instance_name(p_step, n) offset 0) s) p
          -- A page of large results is a short one.
-         where p.n = coalesce(p_after, 0)::bigint + 1 or coalesce(p.bytes, 0) <= (select c.max_result_bytes * 8::bigint from tasker.settings c)
+         where p.n = coalesce(p_after, 0)::bigint + 1 or coalesce(p.bytes, 0) <= (select c.max_claim_bytes from tasker.settings c)
          order by p.n;
 end
 $$;
-comment on function tasker.batch_results(uuid, text, int, int) is 'The instances of a batch, in pages: those after number p_after, p_max at most. p_step: the batch_worker''s name in the template. A page ends early where its results are large, over 8 times max_result_bytes as stored: go on after its last instance until a page is empty. Errors: TK032 no such batch_worker, TK008.';
+comment on function tasker.batch_results(uuid, text, int, int) is 'The instances of a batch, in pages: those after number p_after, p_max at most. p_step: the batch_worker''s name in the template. A page ends early where its results are large, over max_claim_bytes as text: go on after its last instance until a page is empty. Errors: TK032 no such batch_worker, TK008.';

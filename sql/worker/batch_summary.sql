@@ -5,7 +5,7 @@ declare
     v_limits  tasker.settings;
 begin
     select count(*) as instances, count(*) filter (where s.satisfied and s.state <> 'error') as complete, count(*) filter (where s.state = 'error') as failed,
-           sum(pg_column_size(s.result)) as bytes
+           sum(s.result_bytes) as bytes
       into v_counts
       from tasker.steps s where s.task_id = p_task_id and s.template_step = p_step;
     select * into v_limits from tasker.settings;
@@ -15,4 +15,4 @@ begin
                                 from tasker.steps s where s.task_id = p_task_id and s.template_step = p_step) end);
 end
 $$;
-comment on function tasker.batch_summary(uuid, text) is 'What the step after a batch sees of it: {"instances","complete","failed","results"}. results: null where there are more than max_inline_results, or more than max_result_bytes of them as stored: read them by batch_results.';
+comment on function tasker.batch_summary(uuid, text) is 'What the step after a batch sees of it: {"instances","complete","failed","results"}. results: null where there are more than max_inline_results, or more than max_result_bytes of them as text: read them by batch_results.';

@@ -1,65 +1,63 @@
-create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[], out task_ids uuid[], out steps text[], out msg_ids bigint[], out leases interval[],
-    out expired_tasks uuid[], out expired_steps text[])
+create function tasker.claim_batch(p_queue text, p_worker_id uuid, p_msg_ids bigint[], p_messages jsonb[],
+    p_handlers text[] default null, p_old_ids bigint[] default null, p_max int default null, p_room bigint default null,
+    out task_ids uuid[], out steps text[], out msg_ids bigint[], out leases interval[],
+    out expired_tasks uuid[], out expired_steps text[], out parked int, out bytes bigint, out is_full boolean)
 language plpgsql volatile as $$
 declare
     v_now      timestamptz := tasker.clock();
     v_held     bigint[];
+    v_back     bigint[];
     v_expired  jsonb[];
+    v_most     bigint := (select c.max_claim_bytes from tasker.settings c);
+    v_namespaces text[];  v_handlers text[];  v_park_tasks uuid[];  v_park_steps text[];  v_park_ids bigint[];
 begin
-    -- Queue rows are held already, so steps are taken skip locked: this never waits. The state decides:
-    -- enqueued is claimed; in progress under this very message is a lease that ran out.
-    with refs as (
-        select m.task_id, m.message ->> 'step' as name, m.msg_id
-          from unnest(p_msg_ids, p_messages, tasker.to_uuids(array(select m ->> 'task_id' from unnest(p_messages) m))) m(msg_id, message, task_id)
-    ), found as materialized (
-        select s.task_id, s.name, s.state, s.attempt, s.max_attempts, r.msg_id,
-               -- A message in the queue of another namespace claims nothing: a worker there would delete the wrong one.
-               (s.state = 'enqueued' or (s.state = 'in_progress' and s.msg_id = r.msg_id)) and t.queue = p_queue as live,
-               t.task_finished, t.lease
-          from refs r
-         cross join lateral (select * from tasker.steps s where s.task_id = r.task_id and s.name = r.name for no key update skip locked) s
-         cross join lateral (select t.completed_at is not null as task_finished, tasker.worker_queue(t.namespace) as queue, p.lease
-                               from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
-                              where t.task_id = s.task_id offset 0) t
-    ), finished as materialized (
-        -- A step of a finished task is cancelled, but not while somebody is about to let the task go on.
-        select t.task_id
-          from (select distinct f.task_id from found f where f.live and f.task_finished) f
-         cross join lateral (select * from tasker.tasks t where t.task_id = f.task_id and t.completed_at is not null for share skip locked) t
-    ), live as (
-        -- A step may have been sent twice: one message claims it, the others are dropped.
-        select distinct on (f.task_id, f.name) f.* from found f
-         where f.live and (not f.task_finished or f.task_id in (select n.task_id from finished n))
-         order by f.task_id, f.name, f.msg_id
+    with found as materialized (
+        select * from tasker.find_claims(p_queue, p_msg_ids, p_messages, p_handlers, p_old_ids, p_max, p_room)
     ), moved as (
         update tasker.steps s
-           set state = (case when f.task_finished then 'cancelled' when f.attempt >= f.max_attempts then 'enqueued_for_orchestration' else 'in_progress' end)::tasker.step_state,
+           set state = (case when f.task_finished then 'cancelled' when f.attempt >= f.max_attempts or f.too_large then 'enqueued_for_orchestration' else 'in_progress' end)::tasker.step_state,
                claim_no = s.claim_no + 1,
-               attempt = case when f.task_finished or f.attempt >= f.max_attempts then s.attempt else s.attempt + 1 end,
-               error = case when not f.task_finished and f.attempt >= f.max_attempts
+               attempt = case when f.task_finished or f.attempt >= f.max_attempts or f.too_large then s.attempt else s.attempt + 1 end,
+               error = case when f.too_large
+                            then jsonb_build_object('message', format('its context, inputs, and checkpoint have %s bytes; a claim has at most %s (max_claim_bytes in tasker.settings)', f.own, v_most),
+                                                    'code', 'input_too_large', 'retryable', false, 'attempt', s.attempt)
+                            when not f.task_finished and f.attempt >= f.max_attempts
                             then jsonb_build_object('message', 'lease expired', 'code', 'lease_expired', 'retryable', false, 'attempt', s.attempt) else s.error end,
                msg_id = f.msg_id, worker_id = p_worker_id, started_at = v_now, updated_at = v_now
-          from live f
-         where s.task_id = f.task_id and s.name = f.name
-        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, f.lease, f.state = 'in_progress' as expired
+          from found f
+         where s.task_id = f.task_id and s.name = f.name and f.verdict = 'claim'
+        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, f.lease, f.bytes, f.state = 'in_progress' as expired
+    ), others as (
+        select array_agg(f.msg_id order by f.msg_id) filter (where f.verdict = 'held') as held, array_agg(f.msg_id order by f.msg_id) filter (where f.verdict = 'back') as back,
+               array_agg(f.namespace order by f.msg_id) filter (where f.verdict = 'park') as namespaces, array_agg(f.handler order by f.msg_id) filter (where f.verdict = 'park') as handlers,
+               array_agg(f.task_id order by f.msg_id) filter (where f.verdict = 'park') as task_ids, array_agg(f.name order by f.msg_id) filter (where f.verdict = 'park') as steps,
+               array_agg(case when f.state = 'in_progress' then f.old_id end order by f.msg_id) filter (where f.verdict = 'park') as old_ids
+          from found f where f.verdict <> 'claim'
+    ), claimed as (
+        select array_agg(m.task_id) filter (where m.state = 'in_progress') as task_ids, array_agg(m.name) filter (where m.state = 'in_progress') as steps,
+               array_agg(m.msg_id) filter (where m.state = 'in_progress') as msg_ids, array_agg(m.lease) filter (where m.state = 'in_progress') as leases,
+               array_agg(m.task_id) filter (where m.state = 'in_progress' and m.expired) as expired_tasks, array_agg(m.name) filter (where m.state = 'in_progress' and m.expired) as expired_steps,
+               array_agg(tasker.result_message(m.task_id, m.name, m.claim_no)) filter (where m.state = 'enqueued_for_orchestration') as failed, coalesce(sum(m.bytes), 0) as bytes
+          from moved m
     )
-    select array_agg(m.task_id) filter (where m.state = 'in_progress'), array_agg(m.name) filter (where m.state = 'in_progress'),
-           array_agg(m.msg_id) filter (where m.state = 'in_progress'), array_agg(m.lease) filter (where m.state = 'in_progress'),
-           array_agg(m.task_id) filter (where m.state = 'in_progress' and m.expired), array_agg(m.name) filter (where m.state = 'in_progress' and m.expired),
-           array_agg(tasker.result_message(m.task_id, m.name, m.claim_no)) filter (where m.state = 'enqueued_for_orchestration'),
-           (select array_agg(r.msg_id) from refs r
-             where not exists (select from found f where f.msg_id = r.msg_id
-                                  and (not (f.live and f.task_finished) or f.task_id in (select n.task_id from finished n)))
-               and exists (select from tasker.steps s where s.task_id = r.task_id and s.name = r.name))
-      into task_ids, steps, msg_ids, leases, expired_tasks, expired_steps, v_expired, v_held
-      from moved m;
+    select c.task_ids, c.steps, c.msg_ids, c.leases, c.expired_tasks, c.expired_steps, c.failed, c.bytes, o.held, o.back, o.namespaces, o.handlers, o.task_ids, o.steps, o.old_ids
+      into task_ids, steps, msg_ids, leases, expired_tasks, expired_steps, v_expired, bytes, v_held, v_back, v_namespaces, v_handlers, v_park_tasks, v_park_steps, v_park_ids
+      from claimed c cross join others o;
     if v_expired is not null then
         perform pgmq.send_batch('orchestration_step_results', v_expired, null, clock_timestamp());
         perform tasker.notify_queue('orchestration_step_results');
     end if;
+    parked := coalesce(cardinality(v_park_tasks), 0);
+    if parked > 0 then
+        perform tasker.park_steps(v_namespaces, v_handlers, v_park_tasks, v_park_steps, v_park_ids);
+    end if;
+    is_full := v_back is not null;
+    if is_full then
+        perform pgmq.set_vt(p_queue, v_back, 0);
+    end if;
     if cardinality(msg_ids) is distinct from cardinality(p_msg_ids) then
-        perform tasker.drop_messages(p_queue, p_msg_ids, p_messages, msg_ids, v_held);
+        perform tasker.drop_messages(p_queue, p_msg_ids, p_messages, msg_ids || v_back, v_held);
     end if;
 end
 $$;
-comment on function tasker.claim_batch(text, uuid, bigint[], jsonb[]) is 'Claims the steps that messages just read refer to. leases: those of steps that have one of their own. expired: those whose last claim''s lease ran out. Null: none of them was of use.';
+comment on function tasker.claim_batch(text, uuid, bigint[], jsonb[], text[], bigint[], int, bigint) is 'Claims up to p_max, and p_room bytes (null: max_claim_bytes), of the steps that messages just read refer to, and parks those whose handler is not in p_handlers. p_old_ids: of messages in place of others, those others. leases: those of steps that have one of their own. expired: those whose last claim''s lease ran out. Null: none of them was of use.';

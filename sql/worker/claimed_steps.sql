@@ -11,17 +11,21 @@ language sql stable as $$
         select d.task_id, d.parent, tasker.batch_summary(d.task_id, d.parent) as summary from (select distinct b.task_id, b.parent from before b) d
     )
     select s.task_id, s.name, t.template_id, s.template_step, p.handler, s.attempt, s.claim_no, t.context, s.inputs,
-           coalesce(r.results, '{}') || coalesce(b.batches, '{}'), s.checkpoint, p.timeout, t.correlation_id, t.traceparent, p.lease, s.enqueued_at, s.started_at
+           case when not g.paged then
+               coalesce(case when p.parent_count > 0 then (
+                            select jsonb_object_agg(q.name, q.result)
+                              from tasker.template_edges e
+                              join tasker.steps q on q.task_id = c.task_id and q.name = e.parent
+                             where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) end, '{}')
+               || coalesce(b.batches, '{}') end, s.checkpoint, p.timeout, t.correlation_id, t.traceparent, p.lease, s.enqueued_at, s.started_at
       from unnest(p_task_ids, p_steps) c(task_id, step)
      cross join lateral (select * from tasker.steps s where s.task_id = c.task_id and s.name = c.step offset 0) s
      cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t
      cross join lateral (select * from tasker.template_steps p where p.template_id = t.template_id and p.name = s.template_step offset 0) p
-      left join lateral (select jsonb_object_agg(q.name, q.result) as results
-                           from tasker.template_edges e
-                           join tasker.steps q on q.task_id = c.task_id and q.name = e.parent
-                          where e.template_id = t.template_id and e.child = s.template_step and q.satisfied) r on p.parent_count > 0
+     -- Results over the limit are not even put together.
+     cross join lateral (select tasker.parents_paged(c.task_id, t.template_id, s.template_step, p.parent_count, t.largest_result) as paged offset 0) g
       left join lateral (select jsonb_object_agg(m.parent, m.summary) as batches
                            from before d join batches m on m.task_id = d.task_id and m.parent = d.parent
                           where d.task_id = c.task_id and d.child = s.template_step) b on p.after_batch
 $$;
-comment on function tasker.claimed_steps(uuid[], text[]) is 'What a worker is told about steps it has just claimed.';
+comment on function tasker.claimed_steps(uuid[], text[]) is 'What a worker is told about steps it has just claimed. parents is null where they are over max_claim_bytes: to be read by parent_results.';

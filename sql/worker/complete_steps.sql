@@ -35,7 +35,7 @@ begin
     select array_agg(f.task_id) into v_free from free f;
     with done as (
         update tasker.steps s
-           set state = 'complete', satisfied = true, result = r.result, decided = r.decided, error = null, completed_at = v_now, updated_at = v_now,
+           set state = 'complete', satisfied = true, result = r.result, result_bytes = octet_length(r.result::text), decided = r.decided, error = null, completed_at = v_now, updated_at = v_now,
                duration_ms = tasker.to_count(p_results #> array[(r.n - 1)::text, 'duration_ms'])
           from (select distinct on (i.task_id, i.step) i.*, t.template_id
                   from unnest(v_task_ids, v_steps, v_claims, v_results, v_decided) with ordinality i(task_id, step, claim_no, result, decided, n)
@@ -43,10 +43,10 @@ begin
                  where i.result is not null and i.task_id = any (v_free)
                  order by i.task_id, i.step, i.n) r
          where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' and s.decides = (r.decided is not null)
-        returning r.n::int, s.task_id, r.template_id, s.name, s.template_step, s.state, s.msg_id, s.decides
+        returning r.n::int, s.task_id, r.template_id, s.name, s.template_step, s.state, s.msg_id, s.decides, s.result_bytes
     )
     select array_agg(d.n), array_agg(d.task_id), array_agg(d.msg_id),
-           array_agg(row(d.task_id, d.template_id, d.name, d.template_step, d.state, null, null, true, d.decides)::tasker.settled_step)
+           array_agg(row(d.task_id, d.template_id, d.name, d.template_step, d.state, null, null, true, d.decides, d.result_bytes)::tasker.settled_step)
       into v_done, v_owners, v_msg_ids, v_settled from done d;
     if v_done is not null then
         select a.claimed_tasks, a.claimed_steps into v_claimed_tasks, v_claimed_steps

@@ -11,8 +11,7 @@ declare
     v_statuses   text[];
     v_stored     int[];
     v_owners     uuid[];
-    v_msg_ids    bigint[];
-    v_messages   jsonb[];
+    v_msg_ids    bigint[];  v_messages jsonb[];
     v_decides    boolean;  v_yields boolean;  v_saved int[];  v_n int;
 begin
     perform tasker.refuse_list(p_results, 'p_results') where jsonb_typeof(p_results) <> 'array';
@@ -42,6 +41,7 @@ begin
         update tasker.steps s
            set state = 'enqueued_for_orchestration', updated_at = v_now, duration_ms = r.duration,
                result = case when r.error is null then coalesce(r.outcome -> 'result', 'null') end,
+               result_bytes = case when r.error is null then coalesce(octet_length((r.outcome -> 'result')::text), 4) end,
                decided = case when s.decides and r.error is null then r.outcome - '{type,result}'::text[] end,
                error = r.error || jsonb_build_object('attempt', s.attempt)
           from (select distinct on (1, 2, 3) * from unnest(v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations)

@@ -163,6 +163,9 @@ fn messages(namespaces: &[String]) -> String {
         )
     };
     let none = "select null::text as task_id, null::text as step, null::bigint as msg_id, null::text as namespace where false".to_owned();
-    let all: Vec<String> = std::iter::once(none).chain(namespaces.iter().map(queue)).collect();
+    // What is parked has left its queue, and stands for its message.
+    let parked =
+        "select p.task_id::text, p.step, p.msg_id, p.namespace from tasker.parked_steps p".to_owned();
+    let all: Vec<String> = [none, parked].into_iter().chain(namespaces.iter().map(queue)).collect();
     format!("({}) as", all.join(" union all "))
 }

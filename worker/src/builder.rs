@@ -5,7 +5,7 @@ use crate::{
     builtin::{self, http::allow::AllowList},
     context::StateMap,
     events::{EventPublisher, Publishers},
-    handler::{Callable, Callables, Resolvers, is_callable, is_name},
+    handler::{Callable, Callables, Paged, Resolvers, is_callable, is_name},
     worker::Settings,
 };
 use sqlx::PgPool;
@@ -107,6 +107,17 @@ impl WorkerBuilder {
         Fut: Future<Output = Result<StepOutcome, StepError>> + Send + 'static,
     {
         self.shared_handler(name, Arc::new(handler))
+    }
+
+    /// Registers a handler as [`WorkerBuilder::handler`] does, one that reads the results of its parents by
+    /// [`StepContext::parent_pages`], or not at all: its steps may have parents with more results than a claim hands out
+    /// (`max_claim_bytes` of `tasker.settings`, 16 MiB). Those of other handlers fail then, with `input_too_large`.
+    pub fn paged_handler<F, Fut>(self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(StepContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<StepOutcome, StepError>> + Send + 'static,
+    {
+        self.shared_handler(name, Arc::new(Paged(handler)))
     }
 
     /// Registers a value that implements [`Handler`], for tables of handlers and types of their own.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use sqlx::{
-    Row,
+    Row, ValueRef,
     postgres::{PgRow, types::PgInterval},
     types::chrono::{DateTime, Utc},
 };
@@ -19,6 +19,9 @@ use uuid::Uuid;
 
 /// How long nothing is asked about the leases, at most.
 pub(crate) const LONGEST_ROUND: Duration = Duration::from_secs(1);
+/// Bytes of the documents of all steps held, beyond which no more are claimed: each claim brings up to `max_claim_bytes`
+/// of `tasker.settings` more.
+const MAX_BYTES: usize = 64 << 20;
 /// The template's default, for a step that has none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -36,6 +39,10 @@ pub(crate) struct Claim {
     pub(crate) context: Value,
     pub(crate) inputs: Value,
     pub(crate) parents: Map<String, Value>,
+    /// They are too large for a claim, and not in `parents`: to be read by pages.
+    pub(crate) paged: bool,
+    /// Of its four documents, as they came.
+    pub(crate) bytes: usize,
     /// What the step saved last, see [`crate::Checkpoint`]; null: nothing.
     pub(crate) checkpoint: Value,
     pub(crate) timeout: Duration,
@@ -51,10 +58,10 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims by namespace, worker, number, and lease; its columns are read by position.
+    /// Claims by namespace, worker, number, lease, and handlers; its columns are read by position.
     pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
          claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, \
-         enqueued_at, claimed_at, expired from tasker.claim_steps($1, $2, $3, $4)";
+         enqueued_at, claimed_at, expired from tasker.claim_steps($1, $2, $3, $4, $5)";
 
     /// The position of whether the lease of the claim before ran out, in a claim.
     pub(crate) const EXPIRED: usize = 17;
@@ -78,6 +85,9 @@ impl Claim {
         let (context, inputs) = (json(7, "context"), json(8, "inputs"));
         let (parents, checkpoint) = (json(9, "parents"), json(10, "checkpoint"));
         let timeout: Option<PgInterval> = row.try_get(11)?;
+        let document = |index: usize| row.try_get_raw(index);
+        let size =
+            |index: usize| document(index).and_then(|value| value.as_bytes().map(<[u8]>::len).or(Ok(0)));
         Ok(Self {
             task_id: row.try_get(0)?,
             step: row.try_get::<&str, _>(1)?.into(),
@@ -92,6 +102,8 @@ impl Claim {
                 Some(Value::Object(parents)) => parents,
                 _ => Map::new(),
             },
+            paged: document(9)?.is_null(),
+            bytes: (7..=10).map(size).sum::<sqlx::Result<usize>>()?,
             checkpoint: checkpoint.unwrap_or_default(),
             timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
             correlation_id: row.try_get(12)?,
@@ -128,6 +140,8 @@ struct Held {
     claim_no: i32,
     since: Instant,
     lease: Duration,
+    /// Of its documents.
+    bytes: usize,
     /// When the lease began to count: at the claim, or when it was extended last.
     extended: Instant,
     cancelled: CancellationToken,
@@ -139,6 +153,8 @@ pub(crate) struct Claims {
     held: Mutex<HashMap<StepKey, Held>>,
     /// A step was claimed whose lease may ask for shorter rounds.
     claimed: Notify,
+    /// A step is held no longer.
+    freed: Notify,
 }
 
 /// Holding one step. Dropping it lets go: the lease is extended no more, so that a step whose
@@ -164,8 +180,15 @@ impl Claims {
         lease: Duration,
     ) -> Ticket {
         let cancelled = CancellationToken::new();
-        let held =
-            Held { correlation_id, claim_no, since, lease, extended: since, cancelled: cancelled.clone() };
+        let held = Held {
+            correlation_id,
+            claim_no,
+            since,
+            lease,
+            bytes: 0,
+            extended: since,
+            cancelled: cancelled.clone(),
+        };
         if lease / 6 < LONGEST_ROUND {
             self.claimed.notify_one();
         }
@@ -173,6 +196,18 @@ impl Claims {
             earlier.cancelled.cancel();
         }
         Ticket { key, correlation_id, claim_no, cancelled, claims: Arc::clone(self) }
+    }
+
+    /// Whether the documents of all steps held leave room for more.
+    pub(crate) fn have_room(&self) -> bool {
+        self.lock().values().map(|held| held.bytes).sum::<usize>() < MAX_BYTES
+    }
+
+    /// Waits for that.
+    pub(crate) async fn room(&self) {
+        while !self.have_room() {
+            self.freed.notified().await;
+        }
     }
 
     /// How many steps are held.
@@ -233,7 +268,10 @@ impl Claims {
 
     fn remove(&self, key: &StepKey, claim_no: i32) -> Option<Held> {
         let mut all = self.lock();
-        if all.get(key).is_some_and(|held| held.claim_no == claim_no) { all.remove(key) } else { None }
+        let held =
+            if all.get(key).is_some_and(|held| held.claim_no == claim_no) { all.remove(key) } else { None };
+        self.freed.notify_one();
+        held
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StepKey, Held>> {
@@ -243,6 +281,14 @@ impl Claims {
 }
 
 impl Ticket {
+    /// The step holds so much of the memory for documents.
+    pub(crate) fn weigh(&self, bytes: usize) {
+        let mut all = self.claims.lock();
+        if let Some(held) = all.get_mut(&self.key).filter(|held| held.claim_no == self.claim_no) {
+            held.bytes = bytes;
+        }
+    }
+
     /// The task's correlation id, for the log.
     pub(crate) fn correlation(&self) -> Option<DisplayValue<Uuid>> {
         self.correlation_id.map(display)
@@ -273,6 +319,16 @@ mod tests {
         assert!(claims.older_than(Duration::from_secs(60)).is_empty());
         drop(ticket);
         assert_eq!(claims.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn large_documents_leave_no_room_until_their_steps_have_ended() {
+        let claims = Arc::new(Claims::default());
+        let tickets = ["a", "b"].map(|step| claims.hold(key(step), None, 1, Instant::now(), LEASE));
+        tickets.iter().for_each(|ticket| ticket.weigh(MAX_BYTES / 2));
+        assert!(!claims.have_room());
+        let ended = async { drop(tickets) };
+        tokio::join!(claims.room(), ended);
     }
 
     #[test]

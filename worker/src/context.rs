@@ -2,8 +2,8 @@
 //! token that says when to stop.
 
 use crate::{
-    Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed, template_cache::Template,
-    transaction::Own, worker::Shared,
+    ParentPages, Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed,
+    template_cache::Template, transaction::Own, worker::Shared,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -101,6 +101,11 @@ impl StepContext {
     /// A permanent one, when there is no such parent or its result does not fit `T`.
     pub fn parent<T: DeserializeOwned>(&self, name: &str) -> Result<T, StepError> {
         let Some(result) = self.claim.parents.get(name) else {
+            if self.claim.paged {
+                let text =
+                    format!("parents.{name}: too large for a claim: read it with StepContext::parent_pages");
+                return Err(StepError::permanent(text).code("input_too_large"));
+            }
             let known = self.claim.parents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let known = if known.is_empty() { "none".to_owned() } else { known };
             let text = format!("parents.{name}: not a parent of step {} (its parents: {known})", self.step());
@@ -109,7 +114,13 @@ impl StepContext {
         typed(&format!("parents.{name}"), result)
     }
 
-    /// The results of all parents, by step name.
+    /// The results of all parents by name, a page at a time, so that no more than a page is in memory; for handlers
+    /// registered by [`crate::WorkerBuilder::paged_handler`]. Results of a batch come by [`crate::Batchable`].
+    pub fn parent_pages(&self) -> ParentPages {
+        ParentPages::new(self)
+    }
+
+    /// The results of all parents, by step name; empty where they come by [`StepContext::parent_pages`] only.
     pub fn parents(&self) -> &Map<String, Value> {
         &self.claim.parents
     }

@@ -42,6 +42,7 @@ pub(crate) async fn start(
         let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
         let lease = claim.lease.unwrap_or(shared.settings.lease);
         let ticket = shared.claims.hold(key, claim.correlation_id, claim.claim_no, since, lease);
+        ticket.weigh(claim.bytes);
         match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.
@@ -71,7 +72,7 @@ pub(crate) struct FollowUp {
 impl FollowUp {
     /// Half of the free permits: the fetcher, which serves what others have sent, finds the rest.
     pub(crate) fn permits(&self) -> Option<OwnedSemaphorePermit> {
-        if self.shutdown.is_cancelled() {
+        if self.shutdown.is_cancelled() || !self.shared.claims.have_room() {
             return None;
         }
         let half = self.shared.permits.available_permits().div_ceil(2);

@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// Keeps one claim's transaction short; more free permits are filled by the next claim.
 const MAX_CLAIM: usize = 500;
 
+/// An answer of so many bytes may have been cut: more is asked for at once.
+const LARGE: usize = 1 << 20;
+
 /// Refused until the first template of a namespace is applied, which creates its queue: the engine's
 /// own code, and that of a queue's missing table.
 const UNKNOWN_NAMESPACE: [&str; 2] = ["TK001", "42P01"];
@@ -31,8 +34,8 @@ struct Namespace {
     name: String,
     waiter: Waiter,
     retry: Retry,
-    /// Said in the log that it does not exist yet.
-    unknown: bool,
+    /// How often in a row it did not exist.
+    unknown: u32,
 }
 
 /// See the module.
@@ -57,7 +60,7 @@ impl StepExecutorActor {
         let retry = || Retry::new(Duration::from_millis(100), Duration::from_secs(5));
         let namespaces = namespaces
             .into_iter()
-            .map(|(name, waiter)| Namespace { name, waiter, retry: retry(), unknown: false })
+            .map(|(name, waiter)| Namespace { name, waiter, retry: retry(), unknown: 0 })
             .collect();
         Self { shared, namespaces, dispatch, completions, connection, idle: FuturesUnordered::new() }
     }
@@ -78,12 +81,17 @@ impl StepExecutorActor {
                 }
                 continue;
             };
+            if shutdown.run_until_cancelled(self.shared.claims.room()).await.is_none() {
+                return;
+            }
             let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await else {
                 return;
             };
             let asked = permits.num_permits();
             match self.claim(index, permits, &shutdown).await {
-                Ok(claimed) if self.namespaces[index].waiter.may_wait_after(claimed, asked) => {
+                Ok((claimed, bytes))
+                    if bytes < LARGE && self.namespaces[index].waiter.may_wait_after(claimed, asked) =>
+                {
                     self.idle_until_woken(index)
                 }
                 // There may be more: again, after the others had their turn.
@@ -96,24 +104,27 @@ impl StepExecutorActor {
         }
     }
 
+    /// How many steps, and of how many bytes.
     async fn claim(
         &mut self,
         index: usize,
         mut permits: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
-    ) -> tasker_core::Result<usize> {
+    ) -> tasker_core::Result<(usize, usize)> {
         let namespace = &mut self.namespaces[index];
         let since = Instant::now();
         // Never cancelled on the way: steps claimed by a call that nobody waits for would wait for their
         // lease.
         let (name, max) = (namespace.name.as_str(), i32::try_from(permits.num_permits()).unwrap_or(i32::MAX));
         let (worker_id, lease) = (self.shared.worker_id, self.shared.settings.lease);
+        let handlers = self.shared.handlers.claimable();
         let claim = async |connection: &mut DbConnection<'_>| {
             sqlx::query(Claim::STATEMENT)
                 .bind(name)
                 .bind(worker_id)
                 .bind(max)
                 .bind(lease)
+                .bind(&*handlers)
                 .fetch_all(connection)
                 .await
         };
@@ -123,7 +134,7 @@ impl StepExecutorActor {
             failpoint::reach("worker.after_claim");
         }
         namespace.retry.over();
-        namespace.unknown = false;
+        namespace.unknown = 0;
         let meters = &self.shared.meters;
         meters.claim_seconds.record(since.elapsed());
         meters.claims.increment(1);
@@ -131,7 +142,7 @@ impl StepExecutorActor {
         let expired = rows.iter().filter(|row| matches!(row.try_get(Claim::EXPIRED), Ok(true)));
         meters.expired.increment(expired.count() as u64);
         let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
-        let count = claims.len();
+        let brought = (claims.len(), claims.iter().map(|claim| claim.bytes).sum());
         let left =
             dispatch::start(&self.shared, Some(&self.dispatch), claims, &mut permits, since, shutdown).await;
         for ticket in left {
@@ -144,7 +155,7 @@ impl StepExecutorActor {
                 );
             }
         }
-        Ok(count)
+        Ok(brought)
     }
 
     fn idle_until_woken(&self, index: usize) {
@@ -158,10 +169,17 @@ impl StepExecutorActor {
 
     fn wait_for_template(&mut self, index: usize) {
         let namespace = &mut self.namespaces[index];
-        if !std::mem::replace(&mut namespace.unknown, true) {
+        if namespace.unknown == 0 {
             tracing::warn!(namespace = %namespace.name, "this namespace does not exist yet: waiting for its first template");
         }
-        self.idle_until_woken(index);
+        // Its first template wakes those who listen.
+        let at_most = self.shared.settings.poll_interval * 2_u32.pow(namespace.unknown.min(4));
+        namespace.unknown = namespace.unknown.saturating_add(1);
+        let waiter = namespace.waiter.clone();
+        self.idle.push(Box::pin(async move {
+            waiter.wait(at_most).await;
+            index
+        }));
     }
 
     fn idle_after(&mut self, index: usize, error: &tasker_core::Error) {

@@ -6,7 +6,8 @@ use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 use tasker_core::StepOutcome;
 
@@ -16,6 +17,14 @@ const MAX_RESOLVED: usize = 1_000;
 const OTHER: &str = "(other)";
 /// Says in a heartbeat that no list of handlers is complete.
 const ANY: &str = "*";
+/// Says that one name is not among them.
+const NOT: &str = "!";
+/// How many names a heartbeat may have.
+const MAX_OFFERED: usize = 1_000;
+/// Bounds the names remembered as not found.
+const MAX_MISSING: usize = 500;
+/// When resolvers are asked again for a name they did not find: soon, then ever more rarely.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// What a handler's call becomes: a boxed future.
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<StepOutcome, StepError>> + Send>>;
@@ -28,6 +37,25 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<StepOutcome, StepErr
 pub trait Handler: Send + Sync + 'static {
     /// Runs the step.
     fn call(&self, ctx: StepContext) -> HandlerFuture;
+
+    /// Whether it can do without the results of its parents in its context, where they are too large for a claim. See
+    /// [`StepContext::parent_pages`].
+    fn reads_pages(&self) -> bool {
+        false
+    }
+}
+
+/// A handler that reads the results of its parents by pages, or not at all.
+pub(crate) struct Paged<H>(pub(crate) H);
+
+impl<H: Handler> Handler for Paged<H> {
+    fn call(&self, ctx: StepContext) -> HandlerFuture {
+        self.0.call(ctx)
+    }
+
+    fn reads_pages(&self) -> bool {
+        true
+    }
 }
 
 impl<F, Fut> Handler for F
@@ -49,6 +77,13 @@ pub(crate) enum Callable {
     Sql,
 }
 
+impl Callable {
+    /// See [`Handler::reads_pages`].
+    pub(crate) fn reads_pages(&self) -> bool {
+        matches!(self, Self::Function(handler) if handler.reads_pages())
+    }
+}
+
 /// Handlers by name.
 pub(crate) type Callables = HashMap<String, Callable>;
 
@@ -61,8 +96,9 @@ pub(crate) struct Registered {
 /// Finds handlers that were not registered by name, for example one per plug-in. Every
 /// `Fn(&str) -> Option<Arc<dyn Handler>>` is one.
 ///
-/// What it returned is kept, at least for the first 1,000 names, and not asked for again; None is. It is called while
-/// a step waits, and must not block its thread.
+/// What it returned is kept, at least for the first 1,000 names, and not asked for again; None is, after a second and
+/// then ever more rarely, up to a minute; meanwhile the worker takes no such steps. It is called while a step waits, and
+/// must not block its thread.
 pub trait Resolver: Send + Sync + 'static {
     /// The handler of this name, `callable` or `callable.method` in templates; None: not this resolver's.
     fn resolve(&self, handler: &str) -> Option<Arc<dyn Handler>>;
@@ -84,6 +120,14 @@ pub(crate) type Resolvers = Vec<Box<dyn Resolver>>;
 pub(crate) struct Handlers {
     resolvers: Resolvers,
     known: RwLock<Known>,
+    /// What no resolver has found.
+    missing: Mutex<HashMap<String, Missing>>,
+}
+
+/// When a name is to be asked for again.
+struct Missing {
+    at: Instant,
+    pause: Duration,
 }
 
 struct Known {
@@ -103,7 +147,8 @@ impl Handlers {
         };
         let handlers: HashMap<_, _> = callables.into_iter().map(attach).collect();
         let names = sorted(&handlers);
-        Self { resolvers, known: RwLock::new(Known { handlers, names, room: MAX_RESOLVED }) }
+        let known = RwLock::new(Known { handlers, names, room: MAX_RESOLVED });
+        Self { resolvers, known, missing: Mutex::default() }
     }
 
     /// The handler of this name; what a resolver panicked with, where it did.
@@ -114,7 +159,37 @@ impl Handlers {
         }
         let resolve = || self.resolvers.iter().find_map(|resolver| resolver.resolve(name));
         let resolved = catch_unwind(AssertUnwindSafe(resolve))?;
+        self.note(name, resolved.is_some());
         Ok(resolved.map(|handler| self.keep(name, handler)))
+    }
+
+    /// Remembers for how long a name that was not found is to be left alone.
+    fn note(&self, name: &str, found: bool) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        if found {
+            missing.remove(name);
+            return;
+        }
+        let pause = missing.get(name).map_or(ASK_AGAIN[0], |last| (last.pause * 2).min(ASK_AGAIN[1]));
+        if missing.len() < MAX_MISSING || missing.contains_key(name) {
+            missing.insert(name.to_owned(), Missing { at: Instant::now() + pause, pause });
+        }
+    }
+
+    /// What no resolver finds, each asked for again where it is time.
+    fn not_found(&self) -> Vec<String> {
+        let names = |due: bool| {
+            let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted = missing.iter().filter(|(_, missing)| !due || missing.at <= Instant::now());
+            wanted.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        for name in names(true) {
+            // One that panics is asked by a step, which then fails with the reason.
+            if self.find(&name).is_err() {
+                self.note(&name, true);
+            }
+        }
+        names(false)
     }
 
     fn keep(&self, name: &str, handler: Arc<dyn Handler>) -> Arc<Registered> {
@@ -138,10 +213,23 @@ impl Handlers {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).names)
     }
 
-    /// What this worker says that it has: the names, and `*` where there may be any other.
+    /// The handlers of the steps that this worker takes: the names, or any but those that no resolver finds.
+    pub(crate) fn claimable(&self) -> Arc<[String]> {
+        if self.resolvers.is_empty() {
+            return self.names();
+        }
+        let not = self.not_found().into_iter().map(|name| format!("{NOT}{name}"));
+        std::iter::once(ANY.to_owned()).chain(not).collect()
+    }
+
+    /// What this worker says that it has: what it takes, and the names known by now. Where it takes any, not all of
+    /// them need be named.
     pub(crate) fn offered(&self) -> Vec<String> {
-        let any = (!self.resolvers.is_empty()).then(|| ANY.to_owned());
-        any.into_iter().chain(self.names().iter().cloned()).collect()
+        if self.resolvers.is_empty() {
+            return self.names().to_vec();
+        }
+        let claimable = self.claimable();
+        claimable.iter().chain(self.names().iter()).take(MAX_OFFERED).cloned().collect()
     }
 }
 
@@ -228,6 +316,33 @@ mod tests {
         }
         assert_eq!(handlers.names().len(), MAX_RESOLVED + 1);
         assert_eq!(run(&handlers, "h5000").await, StepOutcome::success("any"));
+    }
+
+    #[test]
+    fn a_name_that_no_resolver_finds_is_not_taken_until_it_is_asked_for_again() {
+        let has = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let found = Arc::clone(&has);
+        let handlers = handlers(vec![Box::new(move |name: &str| {
+            (name == "late" && found.load(Ordering::Relaxed)).then(|| answers("late"))
+        })]);
+        assert!(handlers.find("late").is_ok_and(|found| found.is_none()));
+        assert_eq!(*handlers.claimable(), ["*", "!late"]);
+        assert_eq!(handlers.offered(), ["*", "!late", "known"]);
+        has.store(true, Ordering::Relaxed);
+        assert_eq!(*handlers.claimable(), ["*", "!late"], "not asked for again at once");
+        handlers.missing.lock().unwrap().get_mut("late").unwrap().at = Instant::now();
+        assert_eq!(*handlers.claimable(), ["*"]);
+        assert_eq!(*handlers.names(), ["known", "late"]);
+    }
+
+    #[test]
+    fn what_is_not_found_is_asked_for_ever_more_rarely() {
+        let handlers = handlers(vec![Box::new(|_: &str| None)]);
+        let pauses = (0..8).map(|_| {
+            assert!(handlers.find("x").is_ok_and(|found| found.is_none()));
+            handlers.missing.lock().unwrap()["x"].pause.as_secs()
+        });
+        assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod testing;
 pub use builder::{BuildError, WorkerBuilder};
 pub use capabilities::{
     Api, ApiRequest, ApiResponse, Batch, BatchPages, Batchable, Checkpoint, Cursor, Decision, Instance,
+    ParentPages,
 };
 pub use context::StepContext;
 pub use error::StepError;

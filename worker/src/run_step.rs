@@ -27,8 +27,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// How long a step is left to other workers when this one cannot run it.
-const RELEASE_DELAY: Duration = Duration::from_secs(1);
+/// How long a step is left to other workers when this one cannot run it: at first, and at most. It doubles for as long
+/// as nothing else comes between.
+const RELEASE_DELAY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// Bounds the names remembered as warned about.
 const MAX_WARNED: usize = 1_000;
 
@@ -48,6 +49,29 @@ pub(crate) struct Runner {
     abandon: CancellationToken,
     /// Handler names already warned about.
     missing: Mutex<HashSet<String>>,
+    back: Mutex<Back>,
+}
+
+/// For how long steps are given back: twice as long whenever that time has passed and it is still so.
+struct Back {
+    delay: Duration,
+    since: Option<Instant>,
+}
+
+impl Back {
+    const NONE: Self = Self { delay: RELEASE_DELAY[0], since: None };
+
+    fn next(&mut self, now: Instant) -> Duration {
+        match self.since {
+            Some(since) if now.saturating_duration_since(since) < self.delay => {}
+            Some(_) => {
+                self.delay = (self.delay * 2).min(RELEASE_DELAY[1]);
+                self.since = Some(now);
+            }
+            None => self.since = Some(now),
+        }
+        self.delay
+    }
 }
 
 impl Runner {
@@ -56,7 +80,13 @@ impl Runner {
         completions: mpsc::Sender<Completed>,
         abandon: CancellationToken,
     ) -> Self {
-        Self { shared, completions, abandon, missing: Mutex::default() }
+        Self { shared, completions, abandon, missing: Mutex::default(), back: Mutex::new(Back::NONE) }
+    }
+
+    /// Gives a step back that cannot be run here.
+    fn give_back(&self, reason: String) -> Report {
+        let mut back = self.back.lock().unwrap_or_else(PoisonError::into_inner);
+        Report::Release { delay: back.next(Instant::now()), reason }
     }
 
     pub(crate) fn meters(&self) -> &Meters {
@@ -99,6 +129,9 @@ impl Runner {
             Ok(handler) => handler,
             Err(report) => return Some(report),
         };
+        if claim.paged && !handler.callable.reads_pages() {
+            return Some(unrun(too_large()));
+        }
         let template = self.shared.templates.template(claim.template_id);
         let template = match self.abandon.run_until_cancelled(template).await {
             Some(Ok(template)) => template,
@@ -106,9 +139,10 @@ impl Runner {
             Some(Err(error)) => {
                 tracing::warn!(%error, "cannot read the handler's config");
                 let reason = format!("cannot read the handler's config: {error}");
-                return Some(Report::Release { delay: RELEASE_DELAY, reason });
+                return Some(self.give_back(reason));
             }
         };
+        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Back::NONE;
         trace.template(&template);
         let ctx = StepContext {
             config: self.shared.templates.config(&template, &claim.template_step),
@@ -164,7 +198,7 @@ impl Runner {
             Ok(None) => {
                 self.warn_missing(claim);
                 let reason = format!("no handler {} in this worker", claim.handler);
-                Err(Report::Release { delay: RELEASE_DELAY, reason })
+                Err(self.give_back(reason))
             }
             Err(panic) => {
                 let text = format!("the resolver panicked: {}", panic_text(panic.as_ref()));
@@ -189,6 +223,13 @@ impl Runner {
             );
         }
     }
+}
+
+/// The failure of a step whose parents have more results than its handler can be given.
+fn too_large() -> StepOutcome {
+    let text = "the results of its parents are too large for a claim (max_claim_bytes of tasker.settings): \
+                only a paged_handler, which reads them by pages, can run it";
+    StepOutcome::Failure(StepError::permanent(text).code("input_too_large").into())
 }
 
 /// The report of a step whose handler was not called.
@@ -275,6 +316,18 @@ mod tests {
         assert_eq!((failure.message.as_str(), failure.retryable), ("timed out after 20ms", true));
         assert_eq!(failure.code.as_deref(), Some("timeout"));
         assert!(token.is_cancelled());
+    }
+
+    #[test]
+    fn steps_are_given_back_for_ever_longer() {
+        let (mut back, mut now) = (Back::NONE, Instant::now());
+        assert_eq!(back.next(now), back.next(now), "those of one claim, for as long");
+        let seconds = (0..8).map(|_| {
+            let delay = back.next(now);
+            now += delay;
+            delay.as_secs()
+        });
+        assert_eq!(seconds.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[tokio::test]

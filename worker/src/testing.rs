@@ -30,6 +30,8 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         context,
         inputs: Value::Null,
         parents: parents.as_object().cloned().unwrap_or_default(),
+        paged: false,
+        bytes: 0,
         checkpoint: Value::Null,
         timeout: Duration::from_secs(5),
         correlation_id: None,

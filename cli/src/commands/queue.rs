@@ -104,8 +104,8 @@ pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
 }
 
 fn table(queues: &[QueueOverview], look: Look) -> String {
-    let head = ["QUEUE", "DEPTH", "VISIBLE", "OLDEST", "SENT", "HELD", "LIMIT", "PAUSED"];
-    let mut table = Table::new(look, &head).wrap_from(8).keep(3);
+    let head = ["QUEUE", "DEPTH", "VISIBLE", "OLDEST", "SENT", "PARKED", "HELD", "LIMIT", "PAUSED"];
+    let mut table = Table::new(look, &head).wrap_from(9).keep(3);
     for queue in queues {
         table.row([
             queue.queue.clone(),
@@ -113,6 +113,7 @@ fn table(queues: &[QueueOverview], look: Look) -> String {
             queue.visible.to_string(),
             queue.oldest_age_seconds.map(|s| milliseconds(s * 1000.0)).unwrap_or_default(),
             queue.total.to_string(),
+            queue.parked.to_string(),
             queue.held.to_string(),
             queue.max_depth.map(|limit| limit.to_string()).unwrap_or_default(),
             queue.pause_reason.clone().unwrap_or_default(),

@@ -185,7 +185,7 @@ fn table(steps: &[StepOverview], look: Look) -> String {
             step.handler.clone(),
             step.started_at.map(|at| relative(at, now)).unwrap_or_default(),
             step.duration_ms.map(milliseconds).unwrap_or_default(),
-            step.error.as_ref().map(error_text).unwrap_or_default(),
+            step.waiting_for.clone().or_else(|| step.error.as_ref().map(error_text)).unwrap_or_default(),
         ]);
     }
     table.render()
@@ -211,6 +211,9 @@ fn text(step: &StepOverview, look: Look) -> String {
     row("handler", step.handler.clone());
     row("state", state(step, look, now));
     row("attempts", format!("{} of {}", step.attempt, step.max_attempts));
+    if let Some(reason) = &step.waiting_for {
+        row("waits", reason.clone());
+    }
     if step.waiting_on > 0 {
         row("waits for", format!("{} steps", step.waiting_on));
     }

@@ -50,7 +50,7 @@ enum Row<'a> {
 /// wrapped, and for a batch, which has the longest lines, first told by symbols and then without some columns.
 pub fn draw(graph: &TaskGraph, look: Look, now: DateTime<Utc>) -> String {
     let mut shown = [true; HEADINGS.len()];
-    shown[ERROR] = graph.steps.iter().any(|step| step.error.is_some());
+    shown[ERROR] = graph.steps.iter().any(|step| step.error.is_some() || step.waiting_for.is_some());
     let checkpoints = graph.steps.iter().any(|step| checkpoint(step).is_some());
     shown[PROGRESS] = checkpoints || !graph.batches.is_empty();
     let mut rows = lines(graph, false, look, now);
@@ -168,7 +168,7 @@ fn of_step(name: String, step: &StepOverview, after: String, look: Look, now: Da
         if step.attempt > 0 { format!("{}/{}", step.attempt, step.max_attempts) } else { String::new() },
         step.duration_ms.map(milliseconds).unwrap_or_default(),
         after,
-        step.error.as_ref().map(error_text).unwrap_or_default(),
+        step.waiting_for.clone().or_else(|| step.error.as_ref().map(error_text)).unwrap_or_default(),
     ]
 }
 

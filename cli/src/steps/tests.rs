@@ -29,6 +29,7 @@ fn step(name: &str, state: StepState, attempt: i32, duration_ms: Option<f64>) ->
         started_at: None,
         completed_at: None,
         duration_ms,
+        waiting_for: None,
     }
 }
 

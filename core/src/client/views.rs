@@ -112,6 +112,9 @@ pub struct TaskOverview {
     pub completed_at: Option<DateTime<Utc>>,
     /// Milliseconds since it was enqueued, until it finished.
     pub duration_ms: Option<f64>,
+    /// Why it stands: a handler that no live worker has, where one of its steps waits for it.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
 }
 
 /// A row of `tasker.step_overview`.
@@ -164,6 +167,9 @@ pub struct StepOverview {
     pub completed_at: Option<DateTime<Utc>>,
     /// Milliseconds its handler took in the last attempt, as the worker measured it.
     pub duration_ms: Option<f64>,
+    /// Why it waits in its queue, where no live worker has its handler.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
 }
 
 impl StepOverview {
@@ -371,6 +377,9 @@ pub struct QueueOverview {
     pub oldest_age_seconds: Option<f64>,
     /// Messages sent so far.
     pub total: i64,
+    /// Steps that wait beside the queue, as some live worker lacks their handler.
+    #[serde(default)]
+    pub parked: i64,
     /// Ready steps that wait for the namespace to be resumed or for room in the queue.
     pub held: i64,
     /// How many steps may wait in the queue; none: any number.

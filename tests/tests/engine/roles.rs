@@ -40,6 +40,7 @@ const WORKER: &[&str] = &[
     "template_handlers",
     "run_sql_handler",
     "outcome_problem",
+    "parent_results",
     "batch_results",
 ];
 const ORCHESTRATOR: &[&str] = &[
@@ -82,6 +83,8 @@ const READONLY: &[&str] = &[
     "cursor_items",
     "open_task_counts",
     "live_worker_counts",
+    "missing_worker",
+    "task_waiting_for",
     "list_tasks",
     "list_steps",
     "show_step",

@@ -8,7 +8,7 @@ mod sleep;
 
 use crate::{
     StepContext,
-    handler::{Callable, Callables},
+    handler::{Callable, Callables, Paged},
 };
 use http::{Http, allow::AllowList};
 use serde::Serialize;
@@ -21,8 +21,8 @@ pub(crate) fn all(allow: AllowList) -> Callables {
     let http = Arc::new(Http::new(allow));
     let http = move |ctx| Arc::clone(&http).run(ctx);
     [
-        ("noop".to_owned(), Callable::Function(Arc::new(noop::run))),
-        ("sleep".to_owned(), Callable::Function(Arc::new(sleep::run))),
+        ("noop".to_owned(), Callable::Function(Arc::new(Paged(noop::run)))),
+        ("sleep".to_owned(), Callable::Function(Arc::new(Paged(sleep::run)))),
         ("http".to_owned(), Callable::Function(Arc::new(http))),
         ("sql".to_owned(), Callable::Sql),
     ]

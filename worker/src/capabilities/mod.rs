@@ -4,6 +4,7 @@
 mod api;
 mod batchable;
 mod decision;
+mod parents;
 
 #[cfg(test)]
 mod tests;
@@ -11,5 +12,6 @@ mod tests;
 pub use api::{Api, ApiRequest, ApiResponse};
 pub use batchable::{Batch, BatchPages, Batchable, Checkpoint, Cursor, Instance};
 pub use decision::Decision;
+pub use parents::ParentPages;
 
 pub(crate) use api::{HttpClient, client_builder};

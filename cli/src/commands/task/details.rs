@@ -133,6 +133,9 @@ fn head(task: &TaskOverview, look: Look) -> String {
     row("task", task.task_id.to_string());
     row("template", format!("{}.{} {}", task.namespace, task.name, task.version));
     row("state", labels::task(task.state, look));
+    if let Some(reason) = &task.waiting_for {
+        row("waits", reason.clone());
+    }
     if task.steps > 0 {
         row("done", format!("{} of {} steps", task.steps - task.remaining, task.steps));
     }

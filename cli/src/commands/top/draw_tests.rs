@@ -15,6 +15,7 @@ fn queue(name: &str, namespace: Option<&str>, depth: i64) -> QueueOverview {
         visible: depth,
         oldest_age_seconds: (depth > 0).then_some(2.5),
         total: 100,
+        parked: 0,
         held: 0,
         max_depth: None,
         paused_at: None,

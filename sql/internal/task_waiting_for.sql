@@ -1,0 +1,19 @@
+create function tasker.task_waiting_for(p_task_id uuid) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+declare
+    v_reason text;
+begin
+    -- The few handlers first, then their workers.
+    select tasker.missing_worker(h.namespace, h.handler) into v_reason
+      from (select distinct t.namespace, p.handler
+              from tasker.tasks t
+              join tasker.steps s on s.task_id = t.task_id and s.state = 'enqueued'
+              join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
+             where t.task_id = p_task_id and t.completed_at is null) h
+     where tasker.missing_worker(h.namespace, h.handler) is not null
+     order by h.handler limit 1;
+    return v_reason;
+end
+$$;
+comment on function tasker.task_waiting_for(uuid) is
+    'Why a task stands that nothing else holds up: of its steps in the queue, one whose handler no live worker has; null: none.';
