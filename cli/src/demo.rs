@@ -7,7 +7,7 @@ use crate::{
     database::{Database, FOLDER},
     error::{Error, Result},
     output::{self, Look},
-    progress, signals,
+    progress,
     table::Table,
     units::{grouped, milliseconds},
 };
@@ -52,7 +52,7 @@ pub struct DemoArgs {
 
 /// Runs the demo. The exit code is 1 when the reports do not agree with the file.
 pub async fn run(args: DemoArgs, globals: &Globals) -> Result<ExitCode> {
-    let shutdown = signals::shutdown()?;
+    let shutdown = tasker_core::signals::shutdown()?;
     let Some(started) = shutdown.run_until_cancelled(Database::resolve_or_start(globals)).await else {
         return Ok(ExitCode::from(INTERRUPTED));
     };

@@ -1,27 +1,7 @@
 //! Times and durations, as people write and read them.
 
 use chrono::{DateTime, Local, TimeDelta, Utc};
-use std::time::Duration;
-
-/// `500ms`, `30s`, `5m`, `2h`, `1d`; a bare number is seconds.
-///
-/// # Errors
-/// Anything else.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let refusal = || format!("{text:?} is not a duration: write it as 500ms, 30s, 5m, 2h, or 1d");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return Err(refusal()),
-    };
-    let number: f64 = number.parse().map_err(|_| refusal())?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| refusal())
-}
+pub use tasker_core::duration::parse as parse_duration;
 
 /// A moment: RFC 3339, or a duration from now.
 ///

@@ -26,12 +26,12 @@ impl fmt::Debug for DbOptions {
 }
 
 impl DbOptions {
-    /// Four connections, ten seconds to connect.
+    /// Ten connections, ten seconds to connect.
     pub fn new(url: impl Into<String>, application_name: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             application_name: application_name.into(),
-            max_connections: 4,
+            max_connections: 10,
             connect_timeout: Duration::from_secs(10),
         }
     }

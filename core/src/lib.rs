@@ -9,6 +9,7 @@ pub mod client;
 pub mod connection;
 pub mod database_url;
 pub mod db;
+pub mod duration;
 pub mod error;
 pub mod event;
 pub mod event_pattern;
@@ -19,6 +20,7 @@ pub mod meters;
 pub mod outcome;
 pub mod pooler;
 pub mod schema;
+pub mod signals;
 pub mod state;
 pub mod template;
 

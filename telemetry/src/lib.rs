@@ -1,4 +1,5 @@
-//! tasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables, and the JSON form of logs.
+//! tasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables; the log of a process; /metrics
+//! and /health.
 //!
 //! A task is one trace, to which every process adds its part. Nothing is stored for it: the trace is the caller's, else
 //! its id is the task's, and the ids of the spans that others refer to follow from the task's id.
@@ -15,8 +16,10 @@
 //! tasker_telemetry::shutdown();
 //! ```
 
+pub mod endpoint;
 mod export;
 mod json;
+pub mod log;
 mod sampling;
 mod settings;
 mod task_trace;

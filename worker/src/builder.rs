@@ -100,6 +100,12 @@ impl WorkerBuilder {
         names.into_iter().fold(self, Self::namespace)
     }
 
+    /// Replaces the namespaces given so far.
+    pub(crate) fn only_namespaces<'a>(mut self, names: impl Iterator<Item = &'a str>) -> Self {
+        self.namespaces.clear();
+        self.namespaces(names)
+    }
+
     /// Registers an async function or closure under the name templates use as `callable`.
     pub fn handler<F, Fut>(self, name: impl Into<String>, handler: F) -> Self
     where

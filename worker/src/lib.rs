@@ -2,7 +2,7 @@
 //! runs them, and submits their outcomes.
 //!
 //! ```no_run
-//! use tasker_worker::{CancellationToken, StepContext, StepError, StepOutcome, Worker};
+//! use tasker_worker::{StepContext, StepError, StepOutcome};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Reserved { amount: f64 }
@@ -15,13 +15,14 @@
 //!     Ok(StepOutcome::success(serde_json::json!({"charged": reserved.amount})))
 //! }
 //!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let pool = tasker_worker::connect(&tasker_worker::DbOptions::new("postgres://…", "my worker")).await?;
-//! let worker = Worker::builder(pool).namespace("orders").handler("charge_card", charge_card).build()?;
-//! worker.run(CancellationToken::new()).await?;
-//! # Ok(())
-//! # }
+//! #[tokio::main]
+//! async fn main() -> Result<(), tasker_worker::ServeError> {
+//!     tasker_worker::serve(|worker| worker.namespace("orders").handler("charge_card", charge_card)).await
+//! }
 //! ```
+//!
+//! [`serve`] makes a process of it, with signals, log, metrics, and configuration; [`Worker::run`] runs one within a
+//! program of yours.
 //!
 //! Inside: a fetcher claims as many steps as there are free permits and sends them into the dispatch
 //! channel; each runs on a task of its own; what comes of them goes into the completion channel, from
@@ -43,6 +44,7 @@ mod leases;
 mod meters;
 mod own_transaction;
 mod run_step;
+mod serve;
 mod status;
 mod step_trace;
 mod storable;
@@ -65,9 +67,13 @@ pub use events::{
     ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSubscription, Publication,
 };
 pub use handler::{Handler, HandlerFuture, Resolver};
+pub use serve::{ServeError, serve};
+/// The version of sqlx that [`StepTransaction`] is of, for handlers' own statements.
+pub use sqlx;
 pub use tasker_core::{
     DomainEvent, Failure, StepOutcome,
     db::{DbOptions, connect},
+    signals::shutdown as shutdown_signal,
     state::StepState,
 };
 pub use tokio_util::sync::CancellationToken;

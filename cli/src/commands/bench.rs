@@ -6,7 +6,6 @@ use crate::{
     database::Database,
     error::{Error, Result},
     output::{self, Look},
-    signals,
 };
 use std::{process::ExitCode, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +16,7 @@ const COUNTER: &str = "pg_stat_statements";
 /// Measures on the database given, else on a PostgreSQL of its own.
 pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
     args.check()?;
-    let shutdown = signals::shutdown()?;
+    let shutdown = tasker_core::signals::shutdown()?;
     let (url, server) =
         Database::resolve_or_start_with(globals, &[("shared_preload_libraries", COUNTER)]).await?;
     let result = measure(&args, &url, globals, &shutdown).await;

@@ -3,12 +3,14 @@
 use crate::{
     error::Result,
     logging::{self, LogFormat},
-    metrics, signals, units,
+    units,
 };
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{net::SocketAddr, time::Duration};
-use tasker_core::health::Health;
+use tasker_core::{health::Health, signals};
+use tasker_orchestrator::TASK_SECONDS;
+use tasker_telemetry::endpoint;
 use tokio_util::sync::CancellationToken;
 
 /// How long a process that may start before its database waits for it.
@@ -40,10 +42,12 @@ impl ServiceArgs {
     pub fn start(&self, log: &str, service: &'static str, counts: bool) -> Result<Started> {
         logging::start(self.log, log, Some(service))?;
         let shutdown = signals::shutdown()?;
-        let metrics = (counts || self.metrics.is_some()).then(metrics::install).transpose()?;
+        let metrics = (counts || self.metrics.is_some())
+            .then(|| endpoint::count(&[("tasker_task_seconds", TASK_SECONDS)]))
+            .transpose()?;
         let health = Health::new();
         if let (Some(address), Some(metrics)) = (self.metrics, &metrics) {
-            metrics::serve(address, metrics.clone(), health.clone())?;
+            endpoint::serve(address, metrics.clone(), health.clone())?;
         }
         Ok(Started { shutdown, health, metrics })
     }

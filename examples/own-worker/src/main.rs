@@ -1,6 +1,6 @@
-//! A worker of one's own: one handler, the database in DATABASE_URL, until ctrl-c.
+//! A worker of one's own: one handler, the database in DATABASE_URL, until SIGTERM or ctrl-c.
 use serde_json::json;
-use tasker_worker::{CancellationToken, DbOptions, StepContext, StepError, StepOutcome, Worker, connect};
+use tasker_worker::{ServeError, StepContext, StepError, StepOutcome, serve};
 
 #[derive(serde::Deserialize)]
 struct Order {
@@ -18,12 +18,6 @@ async fn charge_card(ctx: StepContext) -> Result<StepOutcome, StepError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::var("DATABASE_URL").map_err(|_| "set DATABASE_URL to the database of Tasker")?;
-    let pool = connect(&DbOptions::new(url, "own-worker")).await?;
-    let worker = Worker::builder(pool).namespace("shop").handler("charge_card", charge_card).build()?;
-    let shutdown = CancellationToken::new();
-    let stop = shutdown.clone();
-    tokio::spawn(async move { tokio::signal::ctrl_c().await.map(|()| stop.cancel()) });
-    Ok(worker.run(shutdown).await?)
+async fn main() -> Result<(), ServeError> {
+    serve(|worker| worker.namespace("shop").handler("charge_card", charge_card)).await
 }

@@ -7,7 +7,6 @@ use crate::{
     args::Globals,
     error::{Error, Result},
     output::{self, Look},
-    signals,
     units::milliseconds,
 };
 use clap::{Args, Subcommand};
@@ -69,7 +68,7 @@ pub struct TailArgs {
 pub async fn run(command: EventsCommand, globals: &Globals) -> Result<ExitCode> {
     let EventsCommand::Tail(args) = command;
     let client = globals.client().await?;
-    let shutdown = signals::shutdown()?;
+    let shutdown = tasker_core::signals::shutdown()?;
     let ends = args.no_follow;
     let mut tail = Tail::new(globals, client, args);
     let shown = async {

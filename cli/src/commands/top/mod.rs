@@ -8,7 +8,6 @@ use crate::{
     args::Globals,
     error::{Error, Result},
     output::{self, Look},
-    signals,
     units::{self, milliseconds},
 };
 use clap::Args;
@@ -78,7 +77,7 @@ struct Trouble {
 }
 
 async fn live(client: Arc<dyn Client>, interval: Duration, target: String) -> Result<ExitCode> {
-    let shutdown = signals::shutdown()?;
+    let shutdown = tasker_core::signals::shutdown()?;
     let mut resized = signal(SignalKind::window_change())?;
     let mut looks = looks(client, interval);
     let mut view = View::default();

@@ -1,7 +1,6 @@
 //! SIGTERM and ctrl-c: the first one asks for an orderly end, a second one ends at once.
 
-use crate::{error::Result, output};
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -11,11 +10,11 @@ const INTERRUPTED: i32 = 130;
 /// `timeout` and some supervisors send the first signal twice, to the process and to its group.
 const SAME: Duration = Duration::from_secs(1);
 
-/// A token that is cancelled by SIGTERM or ctrl-c.
+/// A token that is cancelled by SIGTERM or ctrl-c. Called within a runtime.
 ///
 /// # Errors
 /// The signals cannot be listened to.
-pub fn shutdown() -> Result<CancellationToken> {
+pub fn shutdown() -> std::io::Result<CancellationToken> {
     let first = Signals::listen()?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
@@ -28,7 +27,7 @@ pub fn shutdown() -> Result<CancellationToken> {
             Ok(second) => second.next().await,
             Err(error) => return tracing::warn!(%error, "a second signal will not be noticed"),
         }
-        output::note("stopped at once by a second signal");
+        writeln!(std::io::stderr(), "stopped at once by a second signal").ok();
         std::process::exit(INTERRUPTED);
     });
     Ok(token)

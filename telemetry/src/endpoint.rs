@@ -1,16 +1,14 @@
 //! What a process tells its watchers over HTTP: /metrics for Prometheus, /health for whoever restarts it or
 //! sends it work.
 
-use crate::error::{Error, Result};
 use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE, server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tasker_core::health::Health;
-use tasker_orchestrator::TASK_SECONDS;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -30,17 +28,20 @@ const CONNECTIONS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Counts everything in this process from here on, for whoever renders the handle. What began before is not
-/// counted, so this comes first; it works once in a process. Called within a runtime.
+/// counted, so this comes first; it works once in a process. Called within a runtime. `own`: the bounds of histograms
+/// that have others than their kind (`…_seconds`, `…_size`), by name.
 ///
 /// # Errors
 /// There is a recorder already.
-pub fn install() -> Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full("tasker_task_seconds".to_owned()), TASK_SECONDS)?
+pub fn count(own: &[(&str, &[f64])]) -> Result<PrometheusHandle, BuildError> {
+    let builder = own.iter().try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+        builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
+    })?;
+    let handle = builder
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
         .install_recorder()?;
-    tasker_telemetry::describe_metrics();
+    crate::describe_metrics();
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {
@@ -55,14 +56,14 @@ pub fn install() -> Result<PrometheusHandle> {
 ///
 /// # Errors
 /// The address is taken or not of this machine.
-pub fn serve(address: SocketAddr, handle: PrometheusHandle, health: Health) -> Result<()> {
+pub fn serve(address: SocketAddr, handle: PrometheusHandle, health: Health) -> std::io::Result<()> {
     let listen = || {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };
     let listener = listen().map_err(|error: std::io::Error| {
-        Error::from(error).context(format!("cannot serve metrics on {address}"))
+        std::io::Error::new(error.kind(), format!("cannot serve metrics on {address}: {error}"))
     })?;
     tokio::spawn(accept(listener, handle, health));
     tracing::info!("metrics on http://{address}/metrics, health on http://{address}/health");
