@@ -175,6 +175,17 @@ comment on table tasker.namespace_grants is
 
 
 
+-- Part: what operators are told ------------------------------------------------------------------------------
+
+alter table tasker.dlq_entries
+    drop constraint dlq_entries_reason_check,
+    add constraint dlq_entries_reason_check check (reason in (
+        'bad_message', 'staleness_timeout', 'max_retries_exceeded', 'permanent_failure', 'worker_unavailable',
+        'manual')),
+    drop constraint dlq_entries_status_check,
+    add constraint dlq_entries_status_check check (status in (
+        'pending', 'manually_resolved', 'permanent_failure', 'cancelled', 'ended_well'));
+
 -- Part: installations ------------------------------------------------------------------------------------------
 
 -- The audit has no key, and no index on every hop for one. Where a publication includes it (for all tables),

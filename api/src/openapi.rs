@@ -110,9 +110,13 @@ fn refine(document: &mut Value) {
         "SettleStep",
         "NewDeadLetter",
         "DeadLetterChange",
+        "BulkDeadLetters",
+        "DeadLetterSelection",
+        "NewValue",
     ] {
-        for property in schemas[name]["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for (key, property) in schemas[name]["properties"].as_object_mut().into_iter().flatten() {
             storable(property, STORABLE);
+            exemplary(key, property);
         }
     }
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -144,6 +148,28 @@ fn storable(schema: &mut Value, pattern: &str) {
     };
     if is_text && ["format", "enum", "pattern"].iter().all(|key| schema.get(key).is_none()) {
         schema["pattern"] = json!(pattern);
+    }
+}
+
+/// What a page of this document fills in to try it out: without an example it makes one up from the pattern.
+fn exemplary(key: &str, property: &mut Value) {
+    let example = match key {
+        "namespace" => "orders",
+        "name" => "fulfil",
+        "version" => "1.0.0",
+        "idempotency_key" => "order-7",
+        "traceparent" => "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "reason" => "the card network was down",
+        "by" => "ana",
+        "notes" => "asked the bank",
+        "error_code" => "card_network",
+        "id_prefix" => "0198f3c2",
+        "step" => "charge",
+        "queue" => "worker_orders_queue",
+        _ => return,
+    };
+    if property.get("pattern").is_some() && property.get("example").is_none() {
+        property["example"] = json!(example);
     }
 }
 

@@ -16,7 +16,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{HeaderValue, StatusCode, header},
     middleware,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use axum_server::{Handle, tls_rustls::RustlsConfig};
@@ -37,6 +37,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(20);
 /// How long requests may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Of the page that describes the API, in bytes.
+const LONGEST_PAGE: usize = 64 * 1024;
 /// How soon changed certificates take effect.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -156,7 +158,7 @@ fn router(
     let (routes, document) =
         OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(routes::all()).split_for_parts();
     let mut rules = openapi::rules(&document).map_err(Error::Routes)?;
-    rules.open_paths = ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"].into();
+    rules.open_paths = ["/", "/openapi.json", "/docs", "/docs/", "/docs/{*rest}"].into();
     rules.needs.insert(
         (axum::http::Method::GET, "/metrics".to_owned()),
         Some(crate::access::Permission::SystemRead),
@@ -170,12 +172,14 @@ fn router(
         places: Arc::new(Semaphore::new(settings.max_requests)),
         timeout: settings.request_timeout,
     };
-    let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none"));
+    let page: Router<App> = SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")).into();
     Ok(Router::new()
         .merge(routes)
         .route("/metrics", get(move || rendered(metrics.clone())))
+        // Who types the address finds the description.
+        .route("/", get(|| async { Redirect::temporary("/docs/") }))
         .route("/openapi.json", get(move || described(document.clone())))
-        .merge(page)
+        .merge(page.layer(middleware::map_response(titled)))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
         .layer(middleware::from_fn_with_state(gate, admit))
@@ -184,6 +188,21 @@ fn router(
         }))
         .layer(middleware::from_fn(observe))
         .with_state(app))
+}
+
+/// The page is of a library: its title would be the library's.
+async fn titled(response: Response) -> Response {
+    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !is_page {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let Ok(page) = axum::body::to_bytes(body, LONGEST_PAGE).await else {
+        return Problem::internal("the page could not be read").into_response();
+    };
+    let page = String::from_utf8_lossy(&page).replace("<title>Swagger UI</title>", "<title>Tasker API</title>");
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, page.into())
 }
 
 async fn rendered(metrics: Option<PrometheusHandle>) -> Response {

@@ -4,7 +4,7 @@ use crate::bench::BenchArgs;
 use crate::commands::{
     completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, events::EventsCommand,
     key::KeyCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs,
-    queue::QueueCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs,
+    queue::QueueCommand, settings::SettingsCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs,
     up::UpArgs, worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
@@ -114,6 +114,9 @@ pub enum Command {
     Health,
     /// Remove finished tasks and closed dead letters that are older than their retention.
     Prune(PruneArgs),
+    /// Look at and change what holds for the whole engine: limits, retention, thresholds.
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// What is configured, and what can be.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -20,6 +20,8 @@ pub const FOLDER: &str = ".tasker";
 /// How long a command for people tries to reach the database.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a start waits without a word.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long open connections may take to say goodbye at the end of a process.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -165,7 +167,19 @@ impl Database {
     pub async fn connect(&self, program: &str, connections: u32, patience: Duration) -> Result<PgPool> {
         let mut options = DbOptions::new(&self.url, program).max_connections(connections);
         options.connect_timeout = patience;
-        db::connect(&options).await.map_err(|error| {
+        let connect = db::connect(&options);
+        tokio::pin!(connect);
+        let connected = tokio::select! {
+            connected = &mut connect => connected,
+            // Who starts a service must not think that it hangs.
+            () = tokio::time::sleep(SILENCE) => {
+                if patience > SILENCE * 2 {
+                    tracing::warn!("the database ({}) does not answer: trying for {patience:?}", self.source);
+                }
+                connect.await
+            }
+        };
+        connected.map_err(|error| {
             let unreachable = matches!(error, tasker_core::Error::Unreachable { .. });
             let error = Error::from(error);
             match unreachable {

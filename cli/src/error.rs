@@ -157,7 +157,10 @@ fn of_sqlx(error: &sqlx::Error) -> Error {
             message: db.message().to_owned(),
             code: Some(db.code().to_owned()),
             detail: db.detail().map(str::to_owned),
-            hint: db.hint().or_else(|| remedy(db.code())).map(str::to_owned),
+            hint: (db.code() == "42501")
+                .then(|| tasker_core::schema::grant_for(db.message()))
+                .flatten()
+                .or_else(|| db.hint().or_else(|| remedy(db.code())).map(str::to_owned)),
             end: End::Failure,
         },
         None => match error {

@@ -14,6 +14,7 @@ mod logging;
 mod output;
 mod own_key;
 mod progress;
+mod short_id;
 mod steps;
 mod table;
 mod trust;

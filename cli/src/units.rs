@@ -48,6 +48,12 @@ pub fn milliseconds(ms: f64) -> String {
     }
 }
 
+/// A number of things: `1 task`, `1,200 tasks`.
+pub fn counted(number: i64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", grouped(number))
+}
+
 /// How long ago, or until when, in one unit: `12 s ago`, `in 5 min`.
 pub fn relative(moment: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (now - moment).num_seconds();

@@ -2,6 +2,7 @@
 
 use crate::{
     Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
+    DeadLetterSelection, DeadLettersChanged, EngineSetting,
     FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result,
     Sample, ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
     TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
@@ -111,6 +112,43 @@ impl Client for DatabaseClient {
 
     async fn task_result(&self, task_id: Uuid) -> Result<Option<Value>> {
         Ok(client::result(self.db(), task_id).await?)
+    }
+
+    async fn task_context(&self, task_id: Uuid) -> Result<Value> {
+        Ok(client::task_context(self.db(), task_id).await?)
+    }
+
+    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
+        Ok(client::count_matching_dead_letters(self.db(), which).await?)
+    }
+
+    async fn retry_dead_letters(
+        &self,
+        which: &DeadLetterSelection,
+        by: By<'_>,
+        max: i32,
+        after: Option<Uuid>,
+    ) -> Result<DeadLettersChanged> {
+        Ok(client::retry_dead_letters(self.db(), which, by, max, after).await?)
+    }
+
+    async fn update_dead_letters(
+        &self,
+        which: &DeadLetterSelection,
+        status: Option<&str>,
+        by: By<'_>,
+        max: i32,
+        after: Option<Uuid>,
+    ) -> Result<DeadLettersChanged> {
+        Ok(client::update_dead_letters(self.db(), which, status, by, max, after).await?)
+    }
+
+    async fn list_settings(&self) -> Result<Vec<EngineSetting>> {
+        Ok(client::list_settings(self.db()).await?)
+    }
+
+    async fn set_setting(&self, name: &str, value: &str, by: By<'_>) -> Result<()> {
+        Ok(client::set_setting(self.db(), name, value, by.who).await?)
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {

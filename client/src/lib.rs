@@ -28,7 +28,7 @@ pub use tasker_core::{
     DomainEvent, EventPattern, StepState, TaskState,
     client::{
         BatchOverview, By, DagRow, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-        FailureRate, Instances, Listed, NewTask, Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample,
+        DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask, Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample,
         SlowStep, Staleness, StepFilter, StepOverview, StepTransition, StepType, TaskGraph, TaskOverview,
         TaskSelection, TaskStatus, TaskTransition, Template, TemplateOverview, Throughput, WorkerOverview,
     },
@@ -88,6 +88,8 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn task_status(&self, task_id: Uuid) -> Result<TaskStatus>;
     /// The results of the leaf steps by name; none until the task is complete.
     async fn task_result(&self, task_id: Uuid) -> Result<Option<Value>>;
+    /// Its input, as it was enqueued.
+    async fn task_context(&self, task_id: Uuid) -> Result<Value>;
     /// Its steps, its graph, and its batches.
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph>;
     /// The audit of a task and its steps.
@@ -175,6 +177,29 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     ) -> Result<()>;
     /// Replays what failed, or sends the message again, and closes the entry.
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()>;
+    /// How many dead letters are selected.
+    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64>;
+    /// As [`Client::retry_dead_letter`], for up to `max` selected ones after `after`.
+    async fn retry_dead_letters(
+        &self,
+        which: &DeadLetterSelection,
+        by: By<'_>,
+        max: i32,
+        after: Option<Uuid>,
+    ) -> Result<DeadLettersChanged>;
+    /// As [`Client::update_dead_letter`], for up to `max` selected ones after `after`; the reason of `by` is the note.
+    async fn update_dead_letters(
+        &self,
+        which: &DeadLetterSelection,
+        status: Option<&str>,
+        by: By<'_>,
+        max: i32,
+        after: Option<Uuid>,
+    ) -> Result<DeadLettersChanged>;
+    /// The settings of the engine, by name.
+    async fn list_settings(&self) -> Result<Vec<EngineSetting>>;
+    /// Changes a setting of the engine.
+    async fn set_setting(&self, name: &str, value: &str, by: By<'_>) -> Result<()>;
     /// Removes one batch of what is older than its retention.
     async fn prune(&self, max: i32) -> Result<Pruned>;
 

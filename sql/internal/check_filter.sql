@@ -13,8 +13,11 @@ begin
         select left(string_agg(p.problem, '; ' order by f.key), 2000) into v_problem
           from jsonb_each(p_filter) f
          cross join lateral (select case
-                when f.key in ('namespace', 'name', 'version', 'error_code') then
+                when f.key in ('namespace', 'name', 'version', 'error_code', 'idempotency_key') then
                     case when jsonb_typeof(f.value) <> 'string' then format('"%s" must be a string', f.key) end
+                when f.key = 'id_prefix' then
+                    case when jsonb_typeof(f.value) <> 'string' or tasker.first_id(f.value #>> '{}', '0') is null
+                         then format('"%s" must be the beginning of a uuid', f.key) end
                 when f.key = 'correlation_id' then
                     case when tasker.to_uuid(f.value #>> '{}') is null then format('"%s" must be a uuid', f.key) end
                 when f.key in ('created_after', 'created_before') then
@@ -33,7 +36,7 @@ begin
     if v_problem is not null then
         raise exception '%', v_problem
             using errcode = 'TK030',
-                  hint = 'Name at least one of namespace, name, version, states, task_ids, correlation_id, created_after, created_before, error_code.';
+                  hint = 'Name at least one of namespace, name, version, states, task_ids, correlation_id, created_after, created_before, error_code, idempotency_key, id_prefix.';
     end if;
 end
 $$;

@@ -28,6 +28,8 @@ begin
            and ($10 is null or t.error ->> ''code'' = $10
                 or exists (select from tasker.steps s where s.task_id = t.task_id and s.state = ''error'' and s.error ->> ''code'' = $10))'
         || case when p_states && c_ended and coalesce(v_states && c_ended, true) then '' else ' and t.completed_at is null' end
+        || case when p_filter ? 'idempotency_key' then ' and t.idempotency_key = $14' else '' end
+        || case when p_filter ? 'id_prefix' then ' and t.task_id between $15 and $16' else '' end
         || case when p_before is null then '' else ' and t.task_id < $12' end
         || ' order by t.task_id' || case when p_newest then ' desc' else '' end || ' limit $11' || case when p_lock then ' for no key update skip locked' else '' end || ')
         select array_agg(f.task_id) from free f'
@@ -36,7 +38,8 @@ begin
             v_states,
             case when p_filter ? 'task_ids' then array(select jsonb_array_elements_text(p_filter -> 'task_ids')::uuid) end,
             (p_filter ->> 'correlation_id')::uuid, (p_filter ->> 'created_after')::timestamptz, (p_filter ->> 'created_before')::timestamptz,
-            p_filter ->> 'error_code', p_max, p_before, tasker.limits();
+            p_filter ->> 'error_code', p_max, p_before, tasker.limits(), p_filter ->> 'idempotency_key',
+            tasker.first_id(p_filter ->> 'id_prefix', '0'), tasker.first_id(p_filter ->> 'id_prefix', 'f');
     return coalesce(v_task_ids, '{}');
 end
 $$;

@@ -18,6 +18,7 @@ declare
     v_dead_tasks   uuid[];
     v_dead_steps   text[];
     v_details      text[];
+    v_reasons      text[];
     v_stopped      uuid[];
     v_free         uuid[];
 begin
@@ -50,13 +51,18 @@ begin
            from unnest(p_msg_ids, p_messages, v_task_ids, v_steps, v_claim_nos) m(msg_id, message, task_id, step, claim_no)
           where m.claim_no is null or not exists (select from tasker.steps s where s.task_id = m.task_id and s.name = m.step);
     end if;
-    -- on_failure: fail. What has not finished is cancelled before the task is counted. And those that ran out of attempts.
-    select coalesce(array_agg(distinct s.task_id) filter (where v.on_failure = 'fail'), '{}'), array_agg(s.task_id) filter (where e.exhausted),
-           array_agg(s.step) filter (where e.exhausted), array_agg(s.error ->> 'message') filter (where e.exhausted)
-      into v_failing, v_dead_tasks, v_dead_steps, v_details
+    -- on_failure: fail. What has not finished is cancelled before the task is counted. And what becomes a dead letter: a step
+    -- that ran out of attempts, and one that failed for good and blocks its task.
+    select coalesce(array_agg(distinct s.task_id) filter (where v.on_failure = 'fail'), '{}'), array_agg(s.task_id) filter (where e.reason is not null),
+           array_agg(s.step) filter (where e.reason is not null), array_agg(s.error ->> 'message') filter (where e.reason is not null),
+           array_agg(e.reason) filter (where e.reason is not null)
+      into v_failing, v_dead_tasks, v_dead_steps, v_details, v_reasons
       from unnest(v_settled) s
       join tasker.templates v on v.template_id = s.template_id
-     cross join lateral (select (s.error ->> 'retryable')::boolean or s.error ->> 'code' = 'lease_expired' as exhausted) e
+     cross join lateral (select case
+                when (s.error ->> 'retryable')::boolean or s.error ->> 'code' = 'lease_expired' then 'max_retries_exceeded'
+                when v.on_failure = 'block' then 'permanent_failure'
+            end as reason) e
      where s.state = 'error' and not s.satisfied;
     if cardinality(v_failing) > 0 then
         perform tasker.cancel_steps(v_failing);
@@ -72,7 +78,7 @@ begin
         end if;
     end if;
     if v_dead_tasks is not null then
-        perform tasker.add_dead_letters(v_dead_tasks, array_fill('max_retries_exceeded'::text, array[cardinality(v_dead_tasks)]), v_dead_steps, v_details);
+        perform tasker.add_dead_letters(v_dead_tasks, v_reasons, v_dead_steps, v_details);
     end if;
     -- What is held may have its turn at once.
     select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end,

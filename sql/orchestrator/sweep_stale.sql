@@ -22,6 +22,7 @@ begin
         return;
     end if;
     perform tasker.forget_parked_handlers(v_now);
+    perform tasker.close_dead_letters(100, v_now);
     select array_agg(t.task_id order by t.task_id) into v_slice
       from (select t.task_id from tasker.tasks t
              where t.completed_at is null and t.task_id > coalesce(v_after, '00000000-0000-0000-0000-000000000000') order by t.task_id limit p_max) t;

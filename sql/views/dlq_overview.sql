@@ -4,7 +4,7 @@ select d.entry_id, d.reason, d.status, r.priority, d.task_id, t.namespace, t.nam
   -- Asked once: of a hundred thousand entries most are sorted only.
   from (select tasker.now() as at offset 0) n
  cross join tasker.dlq_entries d
-  join (values ('worker_unavailable', 1), ('max_retries_exceeded', 2), ('manual', 3), ('staleness_timeout', 4), ('bad_message', 5)) r(reason, priority)
+  join (values ('worker_unavailable', 1), ('max_retries_exceeded', 2), ('permanent_failure', 3), ('manual', 4), ('staleness_timeout', 5), ('bad_message', 6)) r(reason, priority)
     on r.reason = d.reason
   left join tasker.tasks t on t.task_id = d.task_id
  where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id))

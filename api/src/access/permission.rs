@@ -49,7 +49,7 @@ permissions! {
     DlqWrite = "dlq:write",
     /// queues, namespaces, workers, staleness, analytics, health, metrics
     SystemRead = "system:read",
-    /// prune
+    /// prune, change settings
     SystemWrite = "system:write",
 }
 

@@ -3,7 +3,7 @@
 use super::{Act, words};
 use crate::{
     access::Caller,
-    extract::{At, JsonBody, MaybeBody, Params, page_size},
+    extract::{At, JsonBody, MaybeBody, Params, between, page_size},
     problem::Result,
     state::App,
 };
@@ -14,7 +14,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tasker_client::{
-    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Listed, Page,
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection,
+    DeadLettersChanged, Listed, Page,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -30,6 +31,9 @@ pub struct DeadLetterQuery {
     status: Option<String>,
     /// Only of this task.
     task_id: Option<Uuid>,
+    /// Only with an id that begins so.
+    #[param(pattern = "^[0-9a-fA-F-]{1,36}$")]
+    id_prefix: Option<String>,
     /// `next` of the page before.
     #[param(value_type = Option<Uuid>)]
     after: Option<String>,
@@ -47,7 +51,12 @@ pub async fn list_dead_letters(
     Params(query): Params<DeadLetterQuery>,
 ) -> Result<Json<Listed<DeadLetter>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
-    let filter = DeadLetterFilter { reason: query.reason, status: query.status, task_id: query.task_id };
+    let filter = DeadLetterFilter {
+        reason: query.reason,
+        status: query.status,
+        task_id: query.task_id,
+        id_prefix: query.id_prefix,
+    };
     app.call(app.client().list_dead_letters(&filter, &page)).await.map(Json)
 }
 
@@ -187,4 +196,89 @@ pub async fn retry_dead_letter(
     let who = caller.acts_as(act.by.as_deref());
     app.call(app.client().retry_dead_letter(at.entry_id, Caller::by(&who, &act.reason))).await?;
     show(&app, at.entry_id).await
+}
+
+/// Many dead letters, and what is said about it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkDeadLetters {
+    /// Which; without a status the pending ones.
+    filter: DeadLetterSelection,
+    /// For an update; none: as it is.
+    #[serde(default)]
+    status: Option<DeadLetterStatus>,
+    /// For the audit, and a line in the notes.
+    #[serde(default, deserialize_with = "words")]
+    #[schema(max_length = 10_000, example = "the card network is back")]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200, example = "ana")]
+    by: Option<String>,
+    /// In this call at most.
+    #[serde(default, deserialize_with = "between::<_, 1, 1000>")]
+    #[schema(value_type = u32, minimum = 1, maximum = 1000, default = 100)]
+    max: Option<u32>,
+    /// `last_entry` of the call before.
+    #[serde(default)]
+    after: Option<Uuid>,
+}
+
+impl BulkDeadLetters {
+    fn max(&self) -> i32 {
+        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(100)
+    }
+}
+
+/// Replays many dead letters; call again with `after` until there is no `last_entry`
+#[utoipa::path(post, path = "/v1/dead-letters/retry", tag = "dead letters", request_body = BulkDeadLetters,
+    responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
+pub async fn retry_dead_letters(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(bulk): JsonBody<BulkDeadLetters>,
+) -> Result<Json<DeadLettersChanged>> {
+    let who = caller.acts_as(bulk.by.as_deref());
+    let by = Caller::by(&who, &bulk.reason);
+    app.call(app.client().retry_dead_letters(&bulk.filter, by, bulk.max(), bulk.after)).await.map(Json)
+}
+
+/// Sets the status of many dead letters; call again with `after` until there is no `last_entry`
+#[utoipa::path(post, path = "/v1/dead-letters/update", tag = "dead letters", request_body = BulkDeadLetters,
+    responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
+pub async fn update_dead_letters(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(bulk): JsonBody<BulkDeadLetters>,
+) -> Result<Json<DeadLettersChanged>> {
+    let who = caller.acts_as(bulk.by.as_deref());
+    let by = Caller::by(&who, &bulk.reason);
+    let status = bulk.status.map(DeadLetterStatus::as_str);
+    app.call(app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after)).await.map(Json)
+}
+
+/// Which dead letters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhichDeadLetters {
+    /// Without a status the pending ones.
+    filter: DeadLetterSelection,
+}
+
+/// How many.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entries {
+    /// Dead letters.
+    entries: i64,
+}
+
+/// Counts the dead letters that match
+#[utoipa::path(post, path = "/v1/dead-letters/count", tag = "dead letters", request_body = WhichDeadLetters,
+    responses((status = 200, body = Entries)), security(("key" = ["dlq:read"])))]
+pub async fn count_matching_dead_letters(
+    State(app): State<App>,
+    JsonBody(which): JsonBody<WhichDeadLetters>,
+) -> Result<Json<Entries>> {
+    let entries = app.call(app.client().count_matching_dead_letters(&which.filter)).await?;
+    Ok(Json(Entries { entries }))
 }

@@ -4,6 +4,7 @@ pub mod dead_letters;
 pub mod domain_events;
 pub mod events;
 pub mod health;
+pub mod settings;
 pub mod steps;
 mod stream;
 pub mod system;
@@ -75,6 +76,7 @@ pub fn all() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(tasks::list_tasks, tasks::create_task))
         .routes(routes!(tasks::get_task))
+        .routes(routes!(tasks::get_task_context))
         .routes(routes!(tasks::get_task_status))
         .routes(routes!(tasks::get_task_result))
         .routes(routes!(tasks::get_task_graph))
@@ -99,6 +101,9 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(templates::use_template))
         .routes(routes!(dead_letters::list_dead_letters, dead_letters::add_dead_letter))
         .routes(routes!(dead_letters::count_dead_letters))
+        .routes(routes!(dead_letters::count_matching_dead_letters))
+        .routes(routes!(dead_letters::retry_dead_letters))
+        .routes(routes!(dead_letters::update_dead_letters))
         .routes(routes!(dead_letters::get_dead_letter, dead_letters::update_dead_letter))
         .routes(routes!(dead_letters::retry_dead_letter))
         .routes(routes!(system::list_queues))
@@ -109,6 +114,8 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(domain_events::list_events))
         .routes(routes!(system::list_workers))
         .routes(routes!(system::prune))
+        .routes(routes!(settings::list_settings))
+        .routes(routes!(settings::set_setting))
         .routes(routes!(system::list_staleness))
         .routes(routes!(system::get_slowest_steps))
         .routes(routes!(system::get_throughput))

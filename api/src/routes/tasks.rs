@@ -46,7 +46,9 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
 ///
 /// Without a correlation_id in the body, that of the request is the task's; the header traceparent too.
 #[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = NewTask,
-    responses((status = 201, body = Enqueued, headers(("location" = String, description = "Of the task")))),
+    responses((status = 201, body = Enqueued, headers(("location" = String, description = "Of the task"))),
+        (status = 200, body = Enqueued, description = "The idempotency key was used before: the task of then",
+            headers(("location" = String, description = "Of the task")))),
     security(("key" = ["tasks:create"])))]
 pub async fn create_task(
     app: App,
@@ -56,9 +58,25 @@ pub async fn create_task(
     let mut task = new_task(body)?;
     task.correlation_id.get_or_insert(correlation.id);
     task.traceparent = task.traceparent.or(correlation.traceparent);
+    let before = repeated(&app, &task).await?;
     let task_id = app.call(app.client().enqueue(&task)).await?;
+    let status = if before == Some(task_id) { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, format!("/v1/tasks/{task_id}"))];
-    Ok((StatusCode::CREATED, location, Json(Enqueued { task_id })))
+    Ok((status, location, Json(Enqueued { task_id })))
+}
+
+/// The task that has the idempotency key already.
+async fn repeated(app: &App, task: &NewTask) -> Result<Option<Uuid>> {
+    let Some(key) = &task.idempotency_key else { return Ok(None) };
+    let which = TaskSelection {
+        namespace: Some(task.namespace.clone()),
+        name: Some(task.name.clone()),
+        idempotency_key: Some(key.clone()),
+        ..TaskSelection::default()
+    };
+    let first = Page { after: None, limit: 1 };
+    let found = app.call(app.client().list_tasks(&which, &first)).await?;
+    Ok(found.items.first().map(|task| task.task_id))
 }
 
 /// Which tasks, and which page of them.
@@ -86,6 +104,11 @@ pub struct TaskQuery {
     created_before: Option<DateTime<Utc>>,
     /// With an error of this code.
     error_code: Option<String>,
+    /// With this idempotency key.
+    idempotency_key: Option<String>,
+    /// With an id that begins so.
+    #[param(pattern = "^[0-9a-fA-F-]{1,36}$")]
+    id_prefix: Option<String>,
     /// `next` of the page before.
     #[param(value_type = Option<Uuid>)]
     after: Option<String>,
@@ -110,6 +133,8 @@ pub async fn list_tasks(app: App, Params(query): Params<TaskQuery>) -> Result<Js
         created_after: query.created_after,
         created_before: query.created_before,
         error_code: query.error_code,
+        idempotency_key: query.idempotency_key,
+        id_prefix: query.id_prefix,
     };
     app.call(app.client().list_tasks(&which, &page)).await.map(Json)
 }
@@ -119,6 +144,13 @@ pub async fn list_tasks(app: App, Params(query): Params<TaskQuery>) -> Result<Js
     responses((status = 200, body = TaskOverview)), security(("key" = ["tasks:read"])))]
 pub async fn get_task(app: App, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
     app.call(app.client().task(at.task_id)).await.map(Json)
+}
+
+/// Shows the context of a task: its input
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/context", tag = "tasks", params(TaskAt),
+    responses((status = 200, body = Object)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_context(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<Value>> {
+    app.call(app.client().task_context(at.task_id)).await.map(Json)
 }
 
 /// Shows a task in short, its steps counted by state

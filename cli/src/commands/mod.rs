@@ -14,6 +14,7 @@ mod paging;
 pub mod prune;
 pub mod queue;
 mod service;
+pub mod settings;
 pub mod step;
 pub mod task;
 pub mod template;
@@ -52,6 +53,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Dlq(command) => dlq::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
+        Command::Settings(command) => settings::run(command, globals).await,
         Command::Config(command) => config::run(command, globals),
         Command::Bench(args) => bench::run(args, globals).await,
         Command::Key(command) => key::run(command, globals),

@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     labels,
     output::{self, Look},
+    short_id::TaskArg,
     steps::{error_text, state},
     table::Table,
     units::{local, milliseconds, relative},
@@ -41,7 +42,7 @@ pub enum StepCommand {
 pub struct ListArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     /// Only in one of these states, such as in_progress, error.
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     state: Vec<StepState>,
@@ -57,7 +58,7 @@ pub struct ListArgs {
 pub struct OneArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     /// The step's name; an instance of a batch has a number, such as count_001.
     #[arg(value_name = "STEP")]
     step: String,
@@ -115,12 +116,14 @@ pub async fn run(command: StepCommand, globals: &Globals) -> Result<ExitCode> {
         StepCommand::History(args) => history(args, globals).await?,
         StepCommand::Retry(RetryArgs { one, by }) => {
             let client = globals.client().await?;
-            return retry(&*client, one.task_id, &one.step, &by.named(), globals).await;
+            let task_id = one.task_id.find(&*client).await?;
+            return retry(&*client, task_id, &one.step, &by.named(), globals).await;
         }
         StepCommand::Resolve(ResolveArgs { one, result, by }) => {
             let with = result.read()?;
             let client = globals.client().await?;
-            return resolve(&*client, one.task_id, &one.step, with, &by.named(), globals).await;
+            let task_id = one.task_id.find(&*client).await?;
+            return resolve(&*client, task_id, &one.step, with, &by.named(), globals).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -153,10 +156,11 @@ pub async fn resolve(
 
 async fn list(args: ListArgs, globals: &Globals) -> Result<()> {
     let client = globals.client().await?;
+    let task_id = args.task_id.find(&*client).await?;
     let filter = StepFilter { states: args.state, template_step: args.template_step };
     let pages = |page| {
         let (client, filter) = (&client, &filter);
-        async move { client.list_steps(args.task_id, filter, &page).await }
+        async move { client.list_steps(task_id, filter, &page).await }
     };
     let steps = args.page.collect(pages).await?;
     match globals.json {
@@ -192,7 +196,9 @@ fn table(steps: &[StepOverview], look: Look) -> String {
 }
 
 async fn show(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Result<()> {
-    let step = globals.client().await?.step(task_id, &step).await?;
+    let client = globals.client().await?;
+    let task_id = task_id.find(&*client).await?;
+    let step = client.step(task_id, &step).await?;
     match globals.json {
         true => output::print_json(&step),
         false => output::print(&text(&step, Look::stdout())),
@@ -242,7 +248,9 @@ fn text(step: &StepOverview, look: Look) -> String {
 }
 
 async fn history(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Result<()> {
-    let steps = globals.client().await?.step_transitions(task_id, &step).await?;
+    let client = globals.client().await?;
+    let task_id = task_id.find(&*client).await?;
+    let steps = client.step_transitions(task_id, &step).await?;
     match globals.json {
         true => output::print_json(&steps),
         false if steps.is_empty() => {

@@ -46,6 +46,7 @@ pub struct UpArgs {
 pub async fn run(args: UpArgs, globals: &Globals) -> Result<ExitCode> {
     let process = args.service.start(logging::QUIET, "tasker", !args.api.is_off())?;
     let Some(started) = process.shutdown.run_until_cancelled(start(globals)).await else {
+        output::note("stopped before it had started");
         return Ok(ExitCode::SUCCESS);
     };
     let (database, mut server) = started?;

@@ -3,6 +3,7 @@
 use super::HttpClient;
 use crate::{
     Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
+    DeadLetterSelection, DeadLettersChanged, EngineSetting,
     Error, FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result,
     Sample, ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
     TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
@@ -28,6 +29,11 @@ struct TaskId {
 #[derive(Deserialize)]
 struct EntryId {
     entry_id: Uuid,
+}
+
+#[derive(Deserialize)]
+struct Entries {
+    entries: i64,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +123,8 @@ impl Client for HttpClient {
                 .query_time("created_after", which.created_after)
                 .query_time("created_before", which.created_before)
                 .query("error_code", which.error_code.as_deref())
+                .query("idempotency_key", which.idempotency_key.as_deref())
+                .query("id_prefix", which.id_prefix.as_deref())
         };
         self.page(page, request).await
     }
@@ -131,6 +139,10 @@ impl Client for HttpClient {
 
     async fn task_result(&self, task_id: Uuid) -> Result<Option<Value>> {
         Ok(self.get(&["tasks", &task_id.to_string(), "result"]).send::<Outcome>().await?.result)
+    }
+
+    async fn task_context(&self, task_id: Uuid) -> Result<Value> {
+        self.get(&["tasks", &task_id.to_string(), "context"]).send().await
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
@@ -279,6 +291,7 @@ impl Client for HttpClient {
                 .query("reason", filter.reason.as_deref())
                 .query("status", filter.status.as_deref())
                 .query("task_id", filter.task_id)
+                .query("id_prefix", filter.id_prefix.as_deref())
         };
         self.page(page, request).await
     }
@@ -313,6 +326,52 @@ impl Client for HttpClient {
 
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()> {
         self.post(&["dead-letters", &entry_id.to_string(), "retry"]).by(by, &[]).done().await
+    }
+
+    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
+        let request = self.post(&["dead-letters", "count"]).json(&json!({"filter": which}));
+        Ok(request.send::<Entries>().await?.entries)
+    }
+
+    async fn retry_dead_letters(
+        &self,
+        which: &DeadLetterSelection,
+        by: By<'_>,
+        max: i32,
+        after: Option<Uuid>,
+    ) -> Result<DeadLettersChanged> {
+        let more = [
+            ("filter", Some(json!(which))),
+            ("max", Some(json!(max))),
+            ("after", after.map(|after| json!(after))),
+        ];
+        self.post(&["dead-letters", "retry"]).by(by, &more).send().await
+    }
+
+    async fn update_dead_letters(
+        &self,
+        which: &DeadLetterSelection,
+        status: Option<&str>,
+        by: By<'_>,
+        max: i32,
+        after: Option<Uuid>,
+    ) -> Result<DeadLettersChanged> {
+        let more = [
+            ("filter", Some(json!(which))),
+            ("status", status.map(|status| json!(status))),
+            ("max", Some(json!(max))),
+            ("after", after.map(|after| json!(after))),
+        ];
+        self.post(&["dead-letters", "update"]).by(by, &more).send().await
+    }
+
+    async fn list_settings(&self) -> Result<Vec<EngineSetting>> {
+        self.get(&["settings"]).send().await
+    }
+
+    async fn set_setting(&self, name: &str, value: &str, by: By<'_>) -> Result<()> {
+        let request = self.request(Method::PUT, &["settings", name]);
+        request.by(By { reason: None, ..by }, &[("value", Some(json!(value)))]).done().await
     }
 
     async fn prune(&self, max: i32) -> Result<Pruned> {

@@ -1,6 +1,6 @@
 //! Dead letters and retention as typed calls.
 
-use super::unwrapped;
+use super::{By, unwrapped};
 use crate::{Error, Result, TaskState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,9 @@ const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.rea
 pub struct DeadLetter {
     /// The entry.
     pub entry_id: Uuid,
-    /// `staleness_timeout`, `max_retries_exceeded`, `worker_unavailable`, `bad_message`, or `manual`.
+    /// `staleness_timeout`, `max_retries_exceeded`, `permanent_failure`, `worker_unavailable`, `bad_message`, or `manual`.
     pub reason: String,
-    /// `pending`, `manually_resolved`, `permanent_failure`, or `cancelled`.
+    /// `pending`, `manually_resolved`, `permanent_failure`, `cancelled`, or `ended_well`: its task went on and ended well.
     pub status: String,
     /// Of the reason; 1 is looked at first.
     pub priority: i32,
@@ -84,6 +84,109 @@ pub struct DeadLetterFilter {
     pub status: Option<String>,
     /// Only of this task.
     pub task_id: Option<Uuid>,
+    /// Only with an id that begins so.
+    pub id_prefix: Option<String>,
+}
+
+/// Which dead letters [`retry_dead_letters`] and [`update_dead_letters`] take: those to which all that is set applies.
+/// At least something must be. Without a status: the pending ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterSelection {
+    /// For this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// With this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Of tasks of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Of tasks of templates with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Of this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Messages of this queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Found then or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_after: Option<DateTime<Utc>>,
+    /// Found before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_before: Option<DateTime<Utc>>,
+}
+
+/// What one call for many dead letters did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeadLettersChanged {
+    /// How many were changed.
+    pub done: i32,
+    /// How many could not be and stay as they are.
+    pub skipped: i32,
+    /// Where the next call goes on; none: there are no more.
+    pub last_entry: Option<Uuid>,
+}
+
+/// How many dead letters are selected.
+///
+/// # Errors
+/// `TK030` when nothing is selected by.
+pub async fn count_matching_dead_letters(
+    executor: impl PgExecutor<'_>,
+    which: &DeadLetterSelection,
+) -> Result<i64> {
+    let count = sqlx::query_scalar("select tasker.count_dead_letters($1)").bind(Json(which));
+    Ok(count.fetch_one(executor).await?)
+}
+
+/// As [`retry_dead_letter`], for up to `max` selected ones after `after`.
+///
+/// # Errors
+/// `TK030` when nothing is selected by, `TK008` when `max` is out of range.
+pub async fn retry_dead_letters(
+    executor: impl PgExecutor<'_>,
+    which: &DeadLetterSelection,
+    by: By<'_>,
+    max: i32,
+    after: Option<Uuid>,
+) -> Result<DeadLettersChanged> {
+    let changed = sqlx::query_as("select done, skipped, last_entry from tasker.dlq_retry_all($1, $2, $3, $4, $5)")
+        .bind(Json(which))
+        .bind(by.reason)
+        .bind(by.who)
+        .bind(max)
+        .bind(after)
+        .fetch_one(executor);
+    Ok(changed.await?)
+}
+
+/// As [`update_dead_letter`], for up to `max` selected ones after `after`; the reason of `by` is the note.
+///
+/// # Errors
+/// `TK030` when nothing is selected by, `TK041` no such status, `TK008` when `max` is out of range.
+pub async fn update_dead_letters(
+    executor: impl PgExecutor<'_>,
+    which: &DeadLetterSelection,
+    status: Option<&str>,
+    by: By<'_>,
+    max: i32,
+    after: Option<Uuid>,
+) -> Result<DeadLettersChanged> {
+    let changed =
+        sqlx::query_as("select done, skipped, last_entry from tasker.dlq_update_all($1, $2, $3, $4, $5, $6)")
+            .bind(Json(which))
+            .bind(status)
+            .bind(by.reason)
+            .bind(by.who)
+            .bind(max)
+            .bind(after)
+            .fetch_one(executor);
+    Ok(changed.await?)
 }
 
 /// A dead letter with its snapshot or message.

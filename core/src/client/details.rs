@@ -58,6 +58,15 @@ pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resu
     })
 }
 
+/// The context of a task: its input, as it was enqueued.
+///
+/// # Errors
+/// `TK004` when there is no such task.
+pub async fn task_context(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<serde_json::Value> {
+    let context = sqlx::query_scalar("select tasker.task_context($1)").bind(task_id).fetch_one(executor);
+    Ok(context.await?)
+}
+
 /// The audit of a task and of its steps, both oldest first.
 ///
 /// # Errors

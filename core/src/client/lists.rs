@@ -130,6 +130,7 @@ pub async fn list_dead_letters(
         .bind(filter.task_id)
         .bind(uuid_of(page.after.as_deref())?)
         .bind(page.asked())
+        .bind(&filter.id_prefix)
         .fetch_all(executor)
         .await?;
     Ok(Listed::new(unwrapped(rows), page, |entry: &DeadLetter| entry.entry_id.to_string()))

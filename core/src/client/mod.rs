@@ -8,15 +8,17 @@ mod events;
 mod lists;
 mod operator;
 mod queues;
+mod settings;
 mod views;
 
 pub use analytics::{FailureRate, Sample, SlowStep, Throughput, failure_rates, slowest_steps, throughput};
 pub use dead_letters::{
-    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, Pruned, add_dead_letter,
-    count_dead_letters, prune, retry_dead_letter, show_dead_letter, update_dead_letter,
+    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection, DeadLettersChanged,
+    Pruned, add_dead_letter, count_dead_letters, count_matching_dead_letters, prune, retry_dead_letter,
+    retry_dead_letters, show_dead_letter, update_dead_letter, update_dead_letters,
 };
 pub use details::{
-    Instances, TaskGraph, list_batches, show_task, step_transitions, task_graph, task_overview,
+    Instances, TaskGraph, list_batches, show_task, step_transitions, task_context, task_graph, task_overview,
     task_transitions,
 };
 pub use events::{QueuedEvent, list_events};
@@ -28,6 +30,7 @@ pub use operator::{
     retry_tasks,
 };
 pub use queues::{limit_namespace, pause_namespace, resume_namespace};
+pub use settings::{EngineSetting, list_settings, set_setting};
 pub use views::{
     BatchOverview, DagRow, Presence, QueueOverview, StepOverview, StepTransition, StepType, TaskDetails,
     TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,

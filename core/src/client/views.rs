@@ -25,7 +25,7 @@ pub(super) const LIST_STEPS: &str =
     "select to_jsonb(v) - 'duration' from tasker.list_steps($1, $2::tasker.step_state[], $3, $4, $5) v";
 pub(super) const SHOW_STEP: &str = "select to_jsonb(v) - 'duration' from tasker.show_step($1, $2) v";
 pub(super) const LIST_DEAD_LETTERS: &str =
-    "select to_jsonb(v) - 'age' from tasker.list_dead_letters($1, $2, $3, $4, $5) v";
+    "select to_jsonb(v) - 'age' from tasker.list_dead_letters($1, $2, $3, $4, $5, $6) v";
 pub(super) const STALENESS: &str = "select to_jsonb(v) from tasker.task_staleness v where $1::text is null or v.staleness = $1 \
      order by greatest(v.minutes_in_state / v.threshold_minutes, v.minutes / v.max_duration_minutes) desc, v.task_id limit $2";
 

@@ -5,11 +5,13 @@ mod bundle;
 mod check;
 mod migrate;
 mod order;
+mod roles;
 mod script;
 mod standing;
 
 pub use bundle::{Bundle, Migration, Object};
 pub use migrate::Report;
+pub use roles::{grant_for, roles_that_may};
 
 use crate::Result;
 use sqlx::PgPool;

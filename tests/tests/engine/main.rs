@@ -15,6 +15,7 @@ mod client_contract;
 mod client_same;
 mod dashboards;
 mod dead_letters;
+mod dead_letters_many;
 mod dynamic;
 mod end_to_end;
 mod events_consumer;

@@ -1,19 +1,18 @@
 //! `tasker task cancel`: one task, or all that match.
 
 use super::operate::{self, Action, ByArgs, ManyArgs};
-use crate::{args::Globals, error::Result, output};
+use crate::{args::Globals, error::Result, output, short_id::TaskArg};
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
 use tasker_client::TaskState;
-use uuid::Uuid;
 
 /// Options of `tasker task cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArgs {
     /// The task's id; or choose many by the options below.
     #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "all", "dry_run"], conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
-    task_id: Option<Uuid>,
+    task_id: Option<TaskArg>,
     #[command(flatten)]
     by: ByArgs,
     #[command(flatten)]
@@ -26,6 +25,7 @@ pub async fn run(args: CancelArgs, globals: &Globals) -> Result<ExitCode> {
     let Some(task_id) = args.task_id else {
         return operate::many(&*client, &args.many, Action::Cancel, by.by(), globals).await;
     };
+    let task_id = task_id.find(&*client).await?;
     let cancelled = client.cancel_task(task_id, by.by()).await?;
     let state = client.task_status(task_id).await?.state;
     if globals.json {

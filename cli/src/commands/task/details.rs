@@ -6,6 +6,7 @@ use crate::{
     error::Result,
     labels,
     output::{self, Look},
+    short_id::TaskArg,
     steps::{self, error_text},
     table::Table,
     units::{self, clock, local, milliseconds, relative},
@@ -26,7 +27,7 @@ use uuid::Uuid;
 pub struct ShowArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     /// Every transition of the task and its steps, too.
     #[arg(long)]
     audit: bool,
@@ -49,7 +50,7 @@ pub struct More {
 pub struct WatchArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     /// Give up waiting, not the task, after this time.
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
     timeout: Option<Duration>,
@@ -59,15 +60,17 @@ pub struct WatchArgs {
 pub async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let more = More { audit: args.audit, instances: args.instances };
-    print(&*client, args.task_id, more, globals).await?;
+    let task_id = args.task_id.find(&*client).await?;
+    print(&*client, task_id, more, globals).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Follows to the end, then shows.
 pub async fn watch(args: WatchArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
-    let status = follow::until_settled(&*client, args.task_id, args.timeout).await?;
-    print(&*client, args.task_id, More::default(), globals).await?;
+    let task_id = args.task_id.find(&*client).await?;
+    let status = follow::until_settled(&*client, task_id, args.timeout).await?;
+    print(&*client, task_id, More::default(), globals).await?;
     follow::verdict(&status)
 }
 
@@ -81,9 +84,11 @@ pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Glo
         false => None,
     };
     let result = client.task_result(task_id).await?;
+    let context = client.task_context(task_id).await?;
     match globals.json {
         true => output::print_json(&Document {
             task: &task,
+            context: &context,
             result: result.as_ref(),
             batches: &graph.batches,
             steps: &graph.steps,
@@ -91,7 +96,10 @@ pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Glo
             task_transitions: audit.as_ref().map(|audit| &audit.task),
             step_transitions: audit.as_ref().map(|audit| &audit.steps),
         }),
-        false => output::print(&text(&task, &graph, result.as_ref(), audit.as_ref(), Look::stdout())),
+        false => {
+            let values = Values { context: &context, result: result.as_ref() };
+            output::print(&text(&task, &graph, values, audit.as_ref(), Look::stdout()))
+        }
     }
 }
 
@@ -99,6 +107,7 @@ pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Glo
 #[derive(Serialize)]
 struct Document<'a> {
     task: &'a TaskOverview,
+    context: &'a Value,
     result: Option<&'a Value>,
     batches: &'a [BatchOverview],
     steps: &'a [StepOverview],
@@ -109,19 +118,41 @@ struct Document<'a> {
     step_transitions: Option<&'a Vec<StepTransition>>,
 }
 
+/// What went into a task, and what came out of it.
+#[derive(Clone, Copy)]
+struct Values<'a> {
+    context: &'a Value,
+    result: Option<&'a Value>,
+}
+
+/// Longer ones are for `--json`.
+const LONGEST: usize = 4_000;
+
+/// A document as it is read best, as far as it has room.
+fn shown(name: &str, value: &Value) -> String {
+    let text = format!("{value:#}");
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{name}\n{}\n… {} characters; --json shows all", &text[..end], text.chars().count()),
+        None => format!("{name}\n{text}"),
+    }
+}
+
 fn text(
     task: &TaskOverview,
     graph: &TaskGraph,
-    result: Option<&Value>,
+    Values { context, result }: Values<'_>,
     audit: Option<&Transitions>,
     look: Look,
 ) -> String {
     let mut parts = vec![head(task, look)];
+    if context.as_object().is_some_and(|context| !context.is_empty()) {
+        parts.push(shown("context", context));
+    }
     // Before its steps are made, a task has nothing but steps that do not exist.
     if !graph.steps.is_empty() {
         parts.push(steps::draw(graph, look, Utc::now()));
     }
-    parts.extend(result.map(|result| format!("result\n{result:#}")));
+    parts.extend(result.map(|result| shown("result", result)));
     parts.extend(audit.map(|audit| audit_table(audit, look)));
     parts.join("\n\n")
 }

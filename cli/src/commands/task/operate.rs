@@ -66,6 +66,9 @@ pub struct FilterArgs {
     /// With an error of this code.
     #[arg(long, value_name = "CODE")]
     error_code: Option<String>,
+    /// With this idempotency key.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 impl FilterArgs {
@@ -81,6 +84,8 @@ impl FilterArgs {
             created_after: self.created_after,
             created_before: self.created_before,
             error_code: self.error_code.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            id_prefix: None,
         }
     }
 }
@@ -160,7 +165,7 @@ pub async fn many(
     let which = args.selection(action)?;
     let matching = client.count_tasks(&which).await?;
     if !args.all && !args.dry_run && matching > 0 {
-        return Err(Error::new(format!("{matching} tasks match; none was {past}"))
+        return Err(Error::new(format!("{} match; none was {past}", tasks(matching)))
             .or_hint(format!("add --all to {verb} them")));
     }
     let mut done = 0;
@@ -174,14 +179,19 @@ pub async fn many(
     if globals.json {
         output::print_json(&json!({"matching": matching, past: done}))?;
     } else if args.dry_run {
-        output::print(&format!("{matching} tasks would be {past}"))?;
+        output::print(&format!("{} would be {past}", tasks(matching)))?;
     } else {
-        output::print(&format!("{past} {done} tasks"))?;
+        output::print(&format!("{past} {}", tasks(done)))?;
     }
     if args.all && done < matching {
         output::note(&format!("{} were held or moved on meanwhile: run it again", matching - done));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `1 task`, `2 tasks`.
+fn tasks(number: i64) -> String {
+    units::counted(number, "task")
 }
 
 /// Says what became of one task or step: `done`, or that there was nothing to do.

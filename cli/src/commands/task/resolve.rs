@@ -5,11 +5,11 @@ use crate::{
     args::Globals,
     commands::step::{self, ResultArgs},
     error::Result,
+    short_id::TaskArg,
 };
 use clap::Args;
 use std::process::ExitCode;
 use tasker_client::TaskState;
-use uuid::Uuid;
 
 /// Options of `tasker task resolve`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub struct ResolveArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     /// Only this step: what depends on it goes on.
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
@@ -32,6 +32,7 @@ pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
     let ResolveArgs { task_id, step, with, by } = args;
     let (result, outcome) = with.read()?;
     let (client, by) = (globals.client().await?, by.named());
+    let task_id = task_id.find(&*client).await?;
     if let Some(name) = step {
         return step::resolve(&*client, task_id, &name, (result, outcome), &by, globals).await;
     }

@@ -5,18 +5,18 @@ use crate::{
     args::Globals,
     commands::step,
     error::{Error, Result},
+    short_id::TaskArg,
 };
 use clap::Args;
 use std::process::ExitCode;
 use tasker_client::{TaskSelection, TaskState};
-use uuid::Uuid;
 
 /// Options of `tasker task retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The task's id; or choose many by the options below.
     #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "all", "dry_run"], conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
-    task_id: Option<Uuid>,
+    task_id: Option<TaskArg>,
     /// Only this step.
     #[arg(long, value_name = "STEP", conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
     step: Option<String>,
@@ -31,7 +31,7 @@ pub struct RetryArgs {
 pub struct ResetArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     #[command(flatten)]
     by: ByArgs,
 }
@@ -42,6 +42,7 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
     let Some(task_id) = args.task_id else {
         return operate::many(&*client, &args.many, Action::Retry, by.by(), globals).await;
     };
+    let task_id = task_id.find(&*client).await?;
     if let Some(name) = &args.step {
         return step::retry(&*client, task_id, name, &by, globals).await;
     }
@@ -65,6 +66,7 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
 /// Resets; a task that has not finished is no failure.
 pub async fn reset(args: ResetArgs, globals: &Globals) -> Result<ExitCode> {
     let (client, by) = (globals.client().await?, args.by.named());
-    let reset = client.reset_task(args.task_id, by.by()).await?;
-    operate::tell(&*client, args.task_id, "reset", reset, "it has not finished", globals).await
+    let task_id = args.task_id.find(&*client).await?;
+    let reset = client.reset_task(task_id, by.by()).await?;
+    operate::tell(&*client, task_id, "reset", reset, "it has not finished", globals).await
 }

@@ -1,17 +1,21 @@
 //! `tasker dlq`: what people should look at, and what they decided.
 
+mod many;
+
 use super::paging::PageArgs;
 use crate::{
     args::Globals,
     error::Result,
     labels,
     output::{self, Look},
+    short_id::{EntryArg, TaskArg},
     table::Table,
     units::{local, relative},
     who::who,
 };
 use chrono::Utc;
 use clap::{Args, Subcommand, ValueEnum};
+use many::{Action, ManyEntriesArgs};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tasker_client::{By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter};
@@ -28,9 +32,9 @@ pub enum DlqCommand {
     Show(ShowArgs),
     /// Put a task among them by hand; it goes on as it is.
     Add(AddArgs),
-    /// Set a status, add a note; the task is not touched.
+    /// Set a status, add a note, of one or of all that match; the tasks are not touched.
     Update(UpdateArgs),
-    /// Replay the failed part of the task, or send the message again, and close the entry.
+    /// Replay the failed part of the task, or send the message again, and close the entry; one, or all that match.
     Retry(RetryArgs),
 }
 
@@ -48,7 +52,7 @@ pub struct ListArgs {
     all: bool,
     /// Only of this task.
     #[arg(long, value_name = "ID")]
-    task: Option<Uuid>,
+    task: Option<TaskArg>,
     #[command(flatten)]
     page: PageArgs,
 }
@@ -58,7 +62,7 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The entry's id.
     #[arg(value_name = "ENTRY")]
-    entry_id: Uuid,
+    entry_id: EntryArg,
 }
 
 /// Options of `tasker dlq add`.
@@ -66,7 +70,7 @@ pub struct ShowArgs {
 pub struct AddArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
-    task_id: Uuid,
+    task_id: TaskArg,
     /// Why.
     #[arg(long, value_name = "TEXT")]
     notes: Option<String>,
@@ -78,9 +82,9 @@ pub struct AddArgs {
 /// Options of `tasker dlq update`.
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// The entry's id.
-    #[arg(value_name = "ENTRY")]
-    entry_id: Uuid,
+    /// The entry's id; or choose many by the options below.
+    #[arg(value_name = "ENTRY", conflicts_with_all = ["EntryFilterArgs", "all", "dry_run"])]
+    entry_id: Option<EntryArg>,
     /// What was decided.
     #[arg(long, value_enum)]
     status: Option<Status>,
@@ -90,20 +94,24 @@ pub struct UpdateArgs {
     /// Who [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    #[command(flatten)]
+    many: ManyEntriesArgs,
 }
 
 /// Options of `tasker dlq retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
-    /// The entry's id.
-    #[arg(value_name = "ENTRY")]
-    entry_id: Uuid,
+    /// The entry's id; or choose many by the options below.
+    #[arg(value_name = "ENTRY", conflicts_with_all = ["EntryFilterArgs", "all", "dry_run"])]
+    entry_id: Option<EntryArg>,
     /// Written into the audit and the notes.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Who [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    #[command(flatten)]
+    many: ManyEntriesArgs,
 }
 
 /// Why there is an entry.
@@ -112,6 +120,7 @@ pub struct RetryArgs {
 enum Reason {
     StalenessTimeout,
     MaxRetriesExceeded,
+    PermanentFailure,
     WorkerUnavailable,
     BadMessage,
     Manual,
@@ -125,6 +134,7 @@ enum Status {
     ManuallyResolved,
     PermanentFailure,
     Cancelled,
+    EndedWell,
 }
 
 /// The name that the database knows it by.
@@ -145,27 +155,40 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
                 false => output::print(&counts_table(&counts, Look::stdout()))?,
             }
         }
-        DlqCommand::Show(ShowArgs { entry_id }) => show(&*client, entry_id, globals).await?,
+        DlqCommand::Show(ShowArgs { entry_id }) => {
+            show(&*client, entry_id.find(&*client).await?, globals).await?;
+        }
         DlqCommand::Add(AddArgs { task_id, notes, by }) => {
             let by = who(by);
             let by = By { who: by.as_deref(), reason: None };
+            let task_id = task_id.find(&*client).await?;
             let entry_id = client.add_dead_letter(task_id, notes.as_deref(), by).await?;
             match globals.json {
                 true => output::print_json(&json!({"entry_id": entry_id}))?,
                 false => output::print(&entry_id.to_string())?,
             }
         }
-        DlqCommand::Update(UpdateArgs { entry_id, status, notes, by }) => {
+        DlqCommand::Update(UpdateArgs { entry_id, status, notes, by, many }) => {
             let (status, by) = (status.and_then(name), who(by));
+            let Some(entry) = entry_id else {
+                let by = By { who: by.as_deref(), reason: notes.as_deref() };
+                let update = Action::Update { status: status.as_deref() };
+                return many::run(&*client, &many, update, by, globals).await;
+            };
+            let entry_id = entry.find(&*client).await?;
             let by = By { who: by.as_deref(), reason: None };
             client.update_dead_letter(entry_id, status.as_deref(), notes.as_deref(), by).await?;
-            show(&*client, entry_id, globals).await?;
+            tell(&*client, "updated", entry_id, globals).await?;
         }
-        DlqCommand::Retry(RetryArgs { entry_id, reason, by }) => {
+        DlqCommand::Retry(RetryArgs { entry_id, reason, by, many }) => {
             let by = who(by);
             let by = By { who: by.as_deref(), reason: reason.as_deref() };
+            let Some(entry) = entry_id else {
+                return many::run(&*client, &many, Action::Retry, by, globals).await;
+            };
+            let entry_id = entry.find(&*client).await?;
             client.retry_dead_letter(entry_id, by).await?;
-            show(&*client, entry_id, globals).await?;
+            tell(&*client, "retried", entry_id, globals).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -173,18 +196,39 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
 
 async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<()> {
     let status = if args.all { None } else { name(args.status.unwrap_or(Status::Pending)) };
-    let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id: args.task };
+    let task_id = match args.task {
+        Some(task) => Some(task.find(client).await?),
+        None => None,
+    };
+    let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id, id_prefix: None };
     let filter = &filter;
     let pages = |page| async move { client.list_dead_letters(filter, &page).await };
     let entries = args.page.collect(pages).await?;
     match globals.json {
         true => output::print_json(&entries),
         false if entries.is_empty() => {
-            output::note("no such dead letters");
+            output::note(match args.all || args.status.is_some() || filter.reason.is_some() || task_id.is_some() {
+                true => "no such dead letters",
+                false => "no pending dead letters",
+            });
             Ok(())
         }
         false => output::print(&table(&entries, Look::stdout())),
     }
+}
+
+/// What was done, in a line.
+async fn tell(client: &dyn Client, past: &str, entry_id: Uuid, globals: &Globals) -> Result<()> {
+    let details = client.dead_letter(entry_id).await?;
+    if globals.json {
+        return output::print_json(&details);
+    }
+    let entry = &details.overview;
+    let task = match (entry.task_id, entry.task_state) {
+        (Some(task_id), Some(state)) => format!(", task {task_id} is {state}"),
+        _ => String::new(),
+    };
+    output::print(&format!("{past}: the entry is {}{task}", entry.status))
 }
 
 async fn show(client: &dyn Client, entry_id: Uuid, globals: &Globals) -> Result<()> {

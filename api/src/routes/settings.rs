@@ -1,0 +1,64 @@
+//! The settings of the engine.
+
+use crate::{
+    access::Caller,
+    extract::{At, JsonBody},
+    problem::Result,
+    state::App,
+};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use tasker_client::{By, Client, EngineSetting};
+use utoipa::{IntoParams, ToSchema};
+
+/// Lists the settings of the engine by name
+#[utoipa::path(get, path = "/v1/settings", tag = "system",
+    responses((status = 200, body = Vec<EngineSetting>)), security(("key" = ["system:read"])))]
+pub async fn list_settings(State(app): State<App>) -> Result<Json<Vec<EngineSetting>>> {
+    app.call(app.client().list_settings()).await.map(Json)
+}
+
+/// A setting in the path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct SettingAt {
+    /// Its name.
+    #[param(example = "retention_days")]
+    name: String,
+}
+
+/// What a setting becomes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewValue {
+    /// As text.
+    #[schema(max_length = 1_000, example = "90")]
+    value: String,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200, example = "ana")]
+    by: Option<String>,
+}
+
+/// A setting and its value.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SettingSet {
+    /// Which.
+    name: String,
+    /// As text.
+    value: String,
+}
+
+/// Changes a setting of the engine, at once and for every process
+#[utoipa::path(put, path = "/v1/settings/{name}", tag = "system", params(SettingAt), request_body = NewValue,
+    responses((status = 200, body = SettingSet)), security(("key" = ["system:write"])))]
+pub async fn set_setting(
+    State(app): State<App>,
+    caller: Caller,
+    At(SettingAt { name }): At<SettingAt>,
+    JsonBody(NewValue { value, by }): JsonBody<NewValue>,
+) -> Result<Json<SettingSet>> {
+    let who = caller.acts_as(by.as_deref());
+    app.call(app.client().set_setting(&name, &value, By { who: who.as_deref(), reason: None })).await?;
+    Ok(Json(SettingSet { name, value }))
+}

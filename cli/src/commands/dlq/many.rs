@@ -1,0 +1,135 @@
+//! Many dead letters at once: all that match.
+
+use super::{Reason, Status, name};
+use crate::{
+    args::Globals,
+    error::{Error, Result},
+    output, units,
+};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+use std::process::ExitCode;
+use tasker_client::{By, Client, DeadLetterSelection};
+
+/// Entries of one call, which is one transaction.
+const BATCH: i32 = 100;
+
+/// Which dead letters: those to which all that is said applies.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EntryFilterArgs {
+    /// Made for this reason.
+    #[arg(long, value_enum, value_name = "REASON")]
+    entry_reason: Option<Reason>,
+    /// With this status [default: pending].
+    #[arg(long, value_enum, value_name = "STATUS")]
+    entry_status: Option<Status>,
+    /// Of tasks of this namespace.
+    #[arg(long)]
+    namespace: Option<String>,
+    /// Of tasks of templates with this name.
+    #[arg(long)]
+    name: Option<String>,
+    /// Of this step.
+    #[arg(long)]
+    step: Option<String>,
+    /// Found then or later: 2026-01-31T09:00:00Z, or an age such as 2h.
+    #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
+    created_after: Option<DateTime<Utc>>,
+    /// Found before.
+    #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
+    created_before: Option<DateTime<Utc>>,
+}
+
+/// Many dead letters, where it is not one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many dead letters: all that match")]
+pub struct ManyEntriesArgs {
+    #[command(flatten)]
+    filter: EntryFilterArgs,
+    /// Only say how many there are.
+    #[arg(long, conflicts_with = "all")]
+    dry_run: bool,
+    /// Do it to every dead letter that matches.
+    #[arg(long)]
+    all: bool,
+}
+
+/// What is done to many dead letters.
+#[derive(Debug, Clone, Copy)]
+pub enum Action<'a> {
+    Retry,
+    Update { status: Option<&'a str> },
+}
+
+impl EntryFilterArgs {
+    fn selection(&self) -> DeadLetterSelection {
+        DeadLetterSelection {
+            reason: self.entry_reason.and_then(name),
+            status: self.entry_status.and_then(name),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            step: self.step.clone(),
+            queue: None,
+            created_after: self.created_after,
+            created_before: self.created_before,
+        }
+    }
+}
+
+/// Does it to all that match; only counts them for a dry run, and where nobody said `--all`.
+pub async fn run(
+    client: &dyn Client,
+    args: &ManyEntriesArgs,
+    action: Action<'_>,
+    by: By<'_>,
+    globals: &Globals,
+) -> Result<ExitCode> {
+    let (verb, past) = match action {
+        Action::Retry => ("retry", "retried"),
+        Action::Update { .. } => ("update", "updated"),
+    };
+    let mut which = args.filter.selection();
+    if which == DeadLetterSelection::default() {
+        if !args.all && !args.dry_run {
+            return Err(Error::new(format!("nothing says which dead letters to {verb}"))
+                .or_hint("give an entry's id, or narrow them down: --entry-reason, --namespace, --created-after, …"));
+        }
+        which.status = Some("pending".to_owned());
+    }
+    let matching = client.count_matching_dead_letters(&which).await?;
+    if !args.all && !args.dry_run && matching > 0 {
+        return Err(Error::new(format!("{} match; none was {past}", entries(matching)))
+            .or_hint(format!("add --all to {verb} them")));
+    }
+    let (mut done, mut skipped, mut after) = (0_i64, 0_i64, None);
+    while args.all {
+        let changed = match action {
+            Action::Retry => client.retry_dead_letters(&which, by, BATCH, after).await?,
+            Action::Update { status } => client.update_dead_letters(&which, status, by, BATCH, after).await?,
+        };
+        (done, skipped) = (done + i64::from(changed.done), skipped + i64::from(changed.skipped));
+        after = changed.last_entry;
+        if after.is_none() {
+            break;
+        }
+    }
+    if globals.json {
+        output::print_json(&json!({"matching": matching, past: done, "skipped": skipped}))?;
+    } else if args.dry_run {
+        output::print(&format!("{} would be {past}", entries(matching)))?;
+    } else {
+        output::print(&format!("{past} {}", entries(done)))?;
+    }
+    if skipped > 0 {
+        output::note(&format!(
+            "{} could not be {past}, and stay as they are: nothing to replay, or held by another transaction",
+            entries(skipped)
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn entries(number: i64) -> String {
+    units::counted(number, "dead letter")
+}
