@@ -172,7 +172,8 @@ fn router(
         places: Arc::new(Semaphore::new(settings.max_requests)),
         timeout: settings.request_timeout,
     };
-    let page: Router<App> = SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")).into();
+    let page: Router<App> =
+        SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")).into();
     Ok(Router::new()
         .merge(routes)
         .route("/metrics", get(move || rendered(metrics.clone())))
@@ -192,7 +193,10 @@ fn router(
 
 /// The page is of a library: its title would be the library's.
 async fn titled(response: Response) -> Response {
-    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_page = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if !is_page {
         return response;
     }
@@ -200,7 +204,8 @@ async fn titled(response: Response) -> Response {
     let Ok(page) = axum::body::to_bytes(body, LONGEST_PAGE).await else {
         return Problem::internal("the page could not be read").into_response();
     };
-    let page = String::from_utf8_lossy(&page).replace("<title>Swagger UI</title>", "<title>Tasker API</title>");
+    let page =
+        String::from_utf8_lossy(&page).replace("<title>Swagger UI</title>", "<title>Tasker API</title>");
     head.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(head, page.into())
 }

@@ -4,8 +4,8 @@ use crate::bench::BenchArgs;
 use crate::commands::{
     completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, events::EventsCommand,
     key::KeyCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs,
-    queue::QueueCommand, settings::SettingsCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand, top::TopArgs,
-    up::UpArgs, worker::WorkerArgs,
+    queue::QueueCommand, settings::SettingsCommand, step::StepCommand, task::TaskCommand,
+    template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};

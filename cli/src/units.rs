@@ -93,6 +93,7 @@ pub fn clock(moment: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn durations_have_units() {

@@ -2,11 +2,10 @@
 
 use crate::{
     Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    DeadLetterSelection, DeadLettersChanged, EngineSetting,
-    FailureRate, Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result,
-    Sample, ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
-    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
-    WorkerOverview,
+    DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask, Page,
+    Pruned, QueueOverview, QueuedEvent, Report, Result, Sample, ServerHealth, SlowStep, Staleness,
+    StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview, TaskSelection, TaskStatus, Template,
+    TemplateOverview, Throughput, Transitions, WorkerOverview,
 };
 use async_trait::async_trait;
 use serde_json::Value;

@@ -28,9 +28,10 @@ pub use tasker_core::{
     DomainEvent, EventPattern, StepState, TaskState,
     client::{
         BatchOverview, By, DagRow, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-        DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask, Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample,
-        SlowStep, Staleness, StepFilter, StepOverview, StepTransition, StepType, TaskGraph, TaskOverview,
-        TaskSelection, TaskStatus, TaskTransition, Template, TemplateOverview, Throughput, WorkerOverview,
+        DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask,
+        Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample, SlowStep, Staleness, StepFilter,
+        StepOverview, StepTransition, StepType, TaskGraph, TaskOverview, TaskSelection, TaskStatus,
+        TaskTransition, Template, TemplateOverview, Throughput, WorkerOverview,
     },
     template::{Applied, Problem, Report},
 };

@@ -3,7 +3,10 @@
 use crate::{JsonLines, try_start};
 use std::{io::IsTerminal, str::FromStr};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::ParseError, fmt::format::JsonFields, layer::SubscriberExt,
+    EnvFilter, Layer,
+    filter::ParseError,
+    fmt::format::JsonFields,
+    layer::SubscriberExt,
     util::{SubscriberInitExt, TryInitError},
 };
 
@@ -51,11 +54,7 @@ pub enum LogError {
 ///
 /// # Errors
 /// RUST_LOG is not a filter, or there is a log already.
-pub fn start_log(
-    format: LogFormat,
-    default: &str,
-    service: Option<&'static str>,
-) -> Result<(), LogError> {
+pub fn start_log(format: LogFormat, default: &str, service: Option<&'static str>) -> Result<(), LogError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(&filter)?,
         _ => EnvFilter::new(default),

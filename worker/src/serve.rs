@@ -24,7 +24,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum ServeError {
     /// DATABASE_URL is not set.
-    #[error("DATABASE_URL is not set: give the database of Tasker, postgres://user:password@host:port/database")]
+    #[error(
+        "DATABASE_URL is not set: give the database of Tasker, postgres://user:password@host:port/database"
+    )]
     NoDatabase,
     /// A variable whose value cannot be used.
     #[error("{name}: {reason}")]
@@ -101,7 +103,8 @@ async fn run(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(
         None => variable("DATABASE_URL")?.ok_or(ServeError::NoDatabase)?,
     };
     let mut options = DbOptions::new(url, "tasker-worker");
-    options.max_connections = ranged("TASKER_WORKER_CONNECTIONS", 2..=1_000)?.unwrap_or(options.max_connections);
+    options.max_connections =
+        ranged("TASKER_WORKER_CONNECTIONS", 2..=1_000)?.unwrap_or(options.max_connections);
     options.connect_timeout = PATIENCE;
     tracing::info!("connecting to the database");
     let Some(pool) = shutdown.run_until_cancelled(db::connect(&options)).await else { return Ok(()) };
@@ -186,8 +189,7 @@ where
     match text.parse() {
         Ok(number) if range.contains(&number) => Ok(Some(number)),
         _ => {
-            let reason =
-                format!("{text:?} is not a whole number from {} to {}", range.start(), range.end());
+            let reason = format!("{text:?} is not a whole number from {} to {}", range.start(), range.end());
             Err(ServeError::Variable { name, reason })
         }
     }

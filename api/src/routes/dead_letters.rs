@@ -254,7 +254,9 @@ pub async fn update_dead_letters(
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
     let status = bulk.status.map(DeadLetterStatus::as_str);
-    app.call(app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after)).await.map(Json)
+    app.call(app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after))
+        .await
+        .map(Json)
 }
 
 /// Which dead letters.

@@ -211,7 +211,9 @@ pub fn check(option: &Arg, texts: &[String]) -> Result<(), String> {
             let text = mask::url(text);
             // Clap's own text names an option that is not there.
             let reason = match std::error::Error::source(&error) {
-                Some(reason) if reason.is::<std::num::ParseIntError>() => "it must be a whole number".to_owned(),
+                Some(reason) if reason.is::<std::num::ParseIntError>() => {
+                    "it must be a whole number".to_owned()
+                }
                 Some(reason) => reason.to_string(),
                 None => one_of(option).unwrap_or_else(|| "it cannot be this".to_owned()),
             };

@@ -116,7 +116,10 @@ fn wrong_values_are_refused_with_their_line_and_what_they_must_be() {
     let two = refusal("tasker task list", &[], "[worker]\nlease = 1\ngrace = 2\n");
     assert!(two.contains("c.toml:2") && two.contains("c.toml:3"), "{two}");
     let variable = refusal("tasker worker", &[("TASKER_WORKER_CONCURRENCY", "many")], "");
-    assert!(variable.contains("TASKER_WORKER_CONCURRENCY: \"many\": it must be a whole number"), "{variable}");
+    assert!(
+        variable.contains("TASKER_WORKER_CONCURRENCY: \"many\": it must be a whole number"),
+        "{variable}"
+    );
     let missing = refusal("tasker task list --config /nowhere/c.toml", &[], "");
     assert!(missing.contains("cannot read /nowhere/c.toml"), "{missing}");
 }

@@ -224,7 +224,7 @@ async fn without_a_database_the_error_says_where_one_could_come_from() {
 async fn a_dead_letter_is_added_shown_and_closed() {
     let db = shop().await;
     let id = tasker(&db.url, &["task", "enqueue", "shop.order"]).await.ok().trim().to_owned();
-    assert!(tasker(&db.url, &["dlq", "list"]).await.stderr.contains("no such dead letters"));
+    assert!(tasker(&db.url, &["dlq", "list"]).await.stderr.contains("no pending dead letters"));
     let add = ["dlq", "add", &id, "--notes", "slow today", "--by", "ana"];
     let entry = tasker(&db.url, &add).await.ok().trim().to_owned();
     let list = tasker(&db.url, &["dlq", "list"]).await.ok();

@@ -155,13 +155,14 @@ pub async fn retry_dead_letters(
     max: i32,
     after: Option<Uuid>,
 ) -> Result<DeadLettersChanged> {
-    let changed = sqlx::query_as("select done, skipped, last_entry from tasker.dlq_retry_all($1, $2, $3, $4, $5)")
-        .bind(Json(which))
-        .bind(by.reason)
-        .bind(by.who)
-        .bind(max)
-        .bind(after)
-        .fetch_one(executor);
+    let changed =
+        sqlx::query_as("select done, skipped, last_entry from tasker.dlq_retry_all($1, $2, $3, $4, $5)")
+            .bind(Json(which))
+            .bind(by.reason)
+            .bind(by.who)
+            .bind(max)
+            .bind(after)
+            .fetch_one(executor);
     Ok(changed.await?)
 }
 

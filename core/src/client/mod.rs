@@ -13,9 +13,9 @@ mod views;
 
 pub use analytics::{FailureRate, Sample, SlowStep, Throughput, failure_rates, slowest_steps, throughput};
 pub use dead_letters::{
-    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection, DeadLettersChanged,
-    Pruned, add_dead_letter, count_dead_letters, count_matching_dead_letters, prune, retry_dead_letter,
-    retry_dead_letters, show_dead_letter, update_dead_letter, update_dead_letters,
+    DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection,
+    DeadLettersChanged, Pruned, add_dead_letter, count_dead_letters, count_matching_dead_letters, prune,
+    retry_dead_letter, retry_dead_letters, show_dead_letter, update_dead_letter, update_dead_letters,
 };
 pub use details::{
     Instances, TaskGraph, list_batches, show_task, step_transitions, task_context, task_graph, task_overview,

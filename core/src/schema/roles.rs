@@ -5,7 +5,10 @@ use serde_json::Value;
 
 /// The roles of Tasker that may execute a function, by name; none where it is not one of Tasker's.
 pub fn roles_that_may(function: &str) -> Vec<String> {
-    let Some(grants) = Bundle::embedded().ok().and_then(|bundle| bundle.grants) else { return Vec::new() };
+    let Ok(bundle) = Bundle::embedded() else { return Vec::new() };
+    let Some(grants) = bundle.last.iter().find(|object| object.path == "grants.sql") else {
+        return Vec::new();
+    };
     let list = grants.sql.split_once("'{").and_then(|(_, rest)| rest.split_once("}'"));
     let Some((list, _)) = list else { return Vec::new() };
     let Ok(Value::Object(roles)) = serde_json::from_str(&format!("{{{list}}}")) else { return Vec::new() };

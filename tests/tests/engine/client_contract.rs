@@ -4,8 +4,8 @@ use rstest::rstest;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tasker_client::{
-    By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, NewTask, Page, StepFilter, StepState,
-    TaskSelection, TaskState,
+    By, Client, DatabaseClient, DeadLetterFilter, DeadLetterSelection, Error, HttpClient, NewTask, Page,
+    StepFilter, StepState, TaskSelection, TaskState,
 };
 use tasker_tests::{
     ApiServer,
@@ -88,6 +88,7 @@ async fn a_task_is_enqueued_once_for_a_key_followed_and_gives_its_result(#[case]
     let id = client.enqueue(&task).await.unwrap();
     assert_eq!(client.enqueue(&task).await.unwrap(), id);
     assert_eq!(client.task_result(id).await.unwrap(), None);
+    assert_eq!(client.task_context(id).await.unwrap(), task.context);
     let overview = client.task(id).await.unwrap();
     assert_eq!((overview.priority, overview.correlation_id), (-3, Some(correlation)));
     assert_eq!((overview.idempotency_key.as_deref(), overview.state), (Some("order-7"), TaskState::Pending));
@@ -348,13 +349,15 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     let first = client.list_dead_letters(&all, &Page::first(1)).await.unwrap();
     let rest = client.list_dead_letters(&all, &Page { after: first.next.clone(), limit: 9 }).await.unwrap();
     assert_eq!((first.items.len(), first.next.is_some(), rest.items.len(), rest.next), (1, true, 1, None));
-    let manual = |task_id, status: &str| DeadLetterFilter {
-        reason: Some("manual".to_owned()),
+    // They failed for good, and so they had one each.
+    let pending = |task_id, status: &str| DeadLetterFilter {
+        reason: Some("permanent_failure".to_owned()),
         status: Some(status.to_owned()),
         task_id,
+        id_prefix: None,
     };
-    let pending = client.list_dead_letters(&manual(Some(task), "pending"), &Page::first(9)).await.unwrap();
-    assert_eq!(pending.items.iter().map(|e| e.entry_id).collect::<Vec<_>>(), [entry]);
+    let found = client.list_dead_letters(&pending(Some(task), "pending"), &Page::first(9)).await.unwrap();
+    assert_eq!(found.items.iter().map(|e| e.entry_id).collect::<Vec<_>>(), [entry]);
     assert_eq!(client.count_dead_letters().await.unwrap()[0].entries, 2);
 
     client.update_dead_letter(entry, None, Some("called the bank"), ANA).await.unwrap();
@@ -368,11 +371,48 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     );
     assert_eq!(shown.snapshot.unwrap()["state"], "blocked_by_failures");
 
-    let second = client.list_dead_letters(&manual(Some(other), "pending"), &Page::first(9)).await.unwrap();
+    let second = client.list_dead_letters(&pending(Some(other), "pending"), &Page::first(9)).await.unwrap();
     client.retry_dead_letter(second.items[0].entry_id, ANA).await.unwrap();
     let closed = client.dead_letter(second.items[0].entry_id).await.unwrap().overview;
     assert_eq!(closed.status, "manually_resolved");
     assert_eq!(client.step(other, "first").await.unwrap().state, StepState::Pending);
+    let beginning = DeadLetterFilter { id_prefix: Some(entry.to_string()), ..DeadLetterFilter::default() };
+    assert_eq!(client.list_dead_letters(&beginning, &Page::first(9)).await.unwrap().items.len(), 1);
+}
+
+#[rstest]
+#[case::database(Way::Database)]
+#[case::http(Way::Http)]
+#[tokio::test]
+async fn many_dead_letters_are_counted_updated_and_retried(#[case] way: Way) {
+    let world = World::with_flow(way).await;
+    let client = &world.client;
+    for _ in 0..3 {
+        world.blocked().await;
+    }
+    let which = DeadLetterSelection { step: Some("first".to_owned()), ..DeadLetterSelection::default() };
+    assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 3);
+    let some = client.update_dead_letters(&which, None, ANA, 2, None).await.unwrap();
+    assert_eq!((some.done, some.skipped, some.last_entry.is_some()), (2, 0, true));
+    let rest = client.retry_dead_letters(&which, ANA, 100, some.last_entry).await.unwrap();
+    assert_eq!((rest.done, rest.skipped), (1, 0));
+    assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 2);
+    let nothing = client.count_matching_dead_letters(&DeadLetterSelection::default()).await;
+    assert_eq!(refusal(nothing).0, "TK030");
+}
+
+#[rstest]
+#[case::database(Way::Database)]
+#[case::http(Way::Http)]
+#[tokio::test]
+async fn settings_are_listed_and_changed(#[case] way: Way) {
+    let World { client, .. } = &World::new(way).await;
+    client.set_setting("retention_days", "7", ANA).await.unwrap();
+    let settings = client.list_settings().await.unwrap();
+    let days = settings.iter().find(|setting| setting.name == "retention_days").unwrap();
+    assert_eq!((days.value.as_deref(), days.default_value.as_deref()), (Some("7"), Some("30")));
+    assert_eq!(refusal(client.set_setting("retention_days", "-7", ANA).await).0, "TK058");
+    assert_eq!(refusal(client.set_setting("colour", "red", ANA).await).0, "TK058");
 }
 
 #[rstest]

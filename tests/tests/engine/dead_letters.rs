@@ -96,7 +96,7 @@ async fn a_step_out_of_attempts_is_one_with_a_snapshot_of_its_task() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_on_the_last_attempt_is_one_and_a_permanent_failure_is_none() {
+async fn a_lease_that_ran_out_on_the_last_attempt_is_one_and_so_is_a_permanent_failure() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
     template["steps"][0]["retry"]["max_attempts"] = json!(1);
@@ -112,7 +112,7 @@ async fn a_lease_that_ran_out_on_the_last_attempt_is_one_and_a_permanent_failure
     e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "no", "retryable": false})).await;
     e.process().await;
     assert_eq!(e.task_state(refused).await, "blocked_by_failures");
-    assert_eq!(entries(e.pool(), refused).await, []);
+    assert_eq!(entries(e.pool(), refused).await, [pair("permanent_failure", "pending")]);
 }
 
 #[tokio::test]
@@ -213,10 +213,15 @@ async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     assert_eq!((state.as_str(), healthy.as_str(), threshold), ("blocked_by_failures", "healthy", None));
     assert_eq!(seen(41 * MINUTE).await, "warning");
     assert_eq!(seen(51 * MINUTE).await, "stale");
+    assert_eq!(sweep(e.pool()).await, (0, 0), "it has an entry since it failed for good");
+    update(e.pool(), pending(e.pool(), id).await, Some("permanent_failure"), "", "ana").await;
+    assert_eq!(seen(52 * MINUTE).await, "stale");
     assert_eq!(sweep(e.pool()).await, (1, 0));
-    let detail: String =
-        sqlx::query_scalar("select detail from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
-    assert!(detail.starts_with("not finished after 51"), "{detail}");
+    let detail: String = sqlx::query_scalar("select detail from tasker.dlq_entries where status = 'pending'")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
+    assert!(detail.starts_with("not finished after 52"), "{detail}");
 }
 
 #[tokio::test]

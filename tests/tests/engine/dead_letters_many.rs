@@ -1,7 +1,7 @@
 //! Dead letters by many: retried and updated by a filter, closed by themselves, made for what fails for good; settings.
 
 use serde_json::{Value, json};
-use tasker_tests::engine::{Engine, flow, sqlstate};
+use tasker_tests::engine::{Engine, flow};
 use uuid::Uuid;
 
 /// A task of one step that failed, and blocks it.
@@ -10,7 +10,8 @@ async fn failed(e: &Engine, retryable: bool) -> Uuid {
     loop {
         let claims = e.claim(10).await;
         let Some(claim) = claims.iter().find(|claim| claim.task_id == id) else { return id };
-        let outcome = json!({"type": "failure", "message": "no card", "code": "card", "retryable": retryable});
+        let outcome =
+            json!({"type": "failure", "message": "no card", "code": "card", "retryable": retryable});
         assert_eq!(e.submit(claim, outcome).await, "accepted");
         e.process().await;
         e.enqueue_ready().await;
@@ -22,6 +23,11 @@ async fn entries(e: &Engine) -> Vec<(String, String)> {
         .fetch_all(e.pool())
         .await
         .unwrap()
+}
+
+/// The code that a call was refused with.
+fn sqlstate(error: &sqlx::Error) -> String {
+    error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -55,7 +61,7 @@ async fn a_step_that_fails_for_good_and_blocks_its_task_is_a_dead_letter() {
 async fn a_task_that_is_to_fail_is_no_dead_letter_when_it_does() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
-    template["lifecycle"] = json!({"on_failure": "fail"});
+    template["on_failure"] = json!("fail");
     e.apply(template).await;
     let id = failed(&e, false).await;
     assert_eq!(e.task_state(id).await, "error");
@@ -86,7 +92,9 @@ async fn dead_letters_are_retried_by_a_filter_and_what_cannot_be_costs_only_itse
     assert_eq!(retry_all(&e, filter, 3, last).await, (0, 0, None));
     e.enqueue_ready().await;
     assert_eq!(e.drain().await.len(), 3);
-    for bad in [json!({}), json!([]), json!({"color": 1}), json!({"reason": 1}), json!({"created_after": "soon"})] {
+    for bad in
+        [json!({}), json!([]), json!({"color": 1}), json!({"reason": 1}), json!({"created_after": "soon"})]
+    {
         let refused = sqlx::query("select * from tasker.dlq_retry_all($1)").bind(bad).execute(e.pool()).await;
         assert_eq!(sqlstate(&refused.unwrap_err()), "TK030");
     }
@@ -141,10 +149,11 @@ async fn tasks_are_found_by_the_beginning_of_their_id_and_by_their_key() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let first = e.enqueue(json!({"n": 1})).await;
-    let second: Uuid = sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', '{}', p_idempotency_key => 'k-1')")
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
+    let second: Uuid =
+        sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', '{}', p_idempotency_key => 'k-1')")
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     let found = async |filter: Value| -> Vec<Uuid> {
         sqlx::query_scalar("select task_id from tasker.list_tasks($1)")
             .bind(filter)
@@ -155,13 +164,18 @@ async fn tasks_are_found_by_the_beginning_of_their_id_and_by_their_key() {
     for length in [1, 8, 13, 36] {
         let prefix = &second.to_string()[..length];
         let both = length < 14;
-        assert_eq!(found(json!({"id_prefix": prefix})).await.contains(&first), both && first.to_string().starts_with(prefix));
+        assert_eq!(
+            found(json!({"id_prefix": prefix})).await.contains(&first),
+            both && first.to_string().starts_with(prefix)
+        );
         assert!(found(json!({"id_prefix": prefix.to_uppercase()})).await.contains(&second));
     }
     assert_eq!(found(json!({"idempotency_key": "k-1"})).await, [second]);
     assert!(found(json!({"idempotency_key": "k"})).await.is_empty());
     for bad in [json!(""), json!("xyz"), json!(7), json!("0".repeat(37))] {
-        let refused = sqlx::query("select * from tasker.list_tasks($1)").bind(json!({"id_prefix": bad})).execute(e.pool());
+        let refused = sqlx::query("select * from tasker.list_tasks($1)")
+            .bind(json!({"id_prefix": bad}))
+            .execute(e.pool());
         assert_eq!(sqlstate(&refused.await.unwrap_err()), "TK030");
     }
     assert_eq!(e.text("select tasker.task_context($1)::text", first).await, "{\"n\": 1}");
@@ -186,10 +200,11 @@ async fn settings_are_listed_with_what_they_do_and_changed_by_name() {
     };
     set("retention_days", Some("90")).await.unwrap();
     set("notify_on_enqueue", Some("off")).await.unwrap();
-    let now: (String, bool) = sqlx::query_as("select retention_days::text, notify_on_enqueue from tasker.settings")
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
+    let now: (String, bool) =
+        sqlx::query_as("select retention_days::text, notify_on_enqueue from tasker.settings")
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     assert_eq!(now, ("90".to_owned(), false));
     for (name, value) in [
         ("retention_day", Some("1")),

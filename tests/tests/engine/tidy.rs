@@ -44,15 +44,15 @@ fn no_file_has_more_than_500_lines() {
 }
 
 #[test]
-fn no_sql_function_has_more_than_70_lines() {
+fn no_sql_function_has_more_than_100_lines() {
     let long = files(&[".sql"])
         .into_iter()
-        .filter(|(path, text)| path.starts_with(root().join("sql")) && text.lines().count() > 75)
+        .filter(|(path, text)| path.starts_with(root().join("sql")) && text.lines().count() > 100)
         // Lists: one grant a line, and rows.
         .filter(|(path, _)| !path.ends_with("grants.sql") && !path.ends_with("seeds.sql"))
         .map(|(path, text)| format!("{}: {}", path.display(), text.lines().count()))
         .collect();
-    assert_none("one object a file, under 70 lines", long);
+    assert_none("one object a file, at most 100 lines", long);
 }
 
 #[test]

@@ -92,8 +92,9 @@ pub async fn run(
     let mut which = args.filter.selection();
     if which == DeadLetterSelection::default() {
         if !args.all && !args.dry_run {
-            return Err(Error::new(format!("nothing says which dead letters to {verb}"))
-                .or_hint("give an entry's id, or narrow them down: --entry-reason, --namespace, --created-after, …"));
+            return Err(Error::new(format!("nothing says which dead letters to {verb}")).or_hint(
+                "give an entry's id, or narrow them down: --entry-reason, --namespace, --created-after, …",
+            ));
         }
         which.status = Some("pending".to_owned());
     }

@@ -207,10 +207,12 @@ async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<
     match globals.json {
         true => output::print_json(&entries),
         false if entries.is_empty() => {
-            output::note(match args.all || args.status.is_some() || filter.reason.is_some() || task_id.is_some() {
-                true => "no such dead letters",
-                false => "no pending dead letters",
-            });
+            output::note(
+                match args.all || args.status.is_some() || filter.reason.is_some() || task_id.is_some() {
+                    true => "no such dead letters",
+                    false => "no pending dead letters",
+                },
+            );
             Ok(())
         }
         false => output::print(&table(&entries, Look::stdout())),

@@ -132,7 +132,9 @@ const LONGEST: usize = 4_000;
 fn shown(name: &str, value: &Value) -> String {
     let text = format!("{value:#}");
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{name}\n{}\n… {} characters; --json shows all", &text[..end], text.chars().count()),
+        Some((end, _)) => {
+            format!("{name}\n{}\n… {} characters; --json shows all", &text[..end], text.chars().count())
+        }
         None => format!("{name}\n{text}"),
     }
 }
