@@ -154,7 +154,7 @@ comment on column tasker.settings.max_template_width is
 create table tasker.operations (
     operation_id  bigint generated always as identity primary key,
     at            timestamptz not null,
-    operation     text not null check (operation in ('apply', 'pause', 'resume', 'limit', 'prune', 'grant', 'revoke')),
+    operation     text not null check (operation in ('apply', 'pause', 'resume', 'limit', 'prune', 'grant', 'revoke', 'set_setting')),
     namespace     text,
     said_by       text not null,
     reason        text,

@@ -14,6 +14,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                     or d.created_at >= (p_filter ->> 'created_after')::timestamptz)
                and (not p_filter ? 'created_before'
                     or d.created_at < (p_filter ->> 'created_before')::timestamptz)
+               and (tasker.limits() is null or tasker.may_see_entry(d.queue, d.task_id))
                and (p_after is null or d.entry_id > p_after)
              order by d.entry_id
              limit p_max) m

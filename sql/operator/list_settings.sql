@@ -10,11 +10,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       from pg_attribute a
       left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
      cross join tasker.settings s
-     where a.attrelid = 'tasker.settings'::regclass
+     where (select tasker.refuse_limited())
+       and a.attrelid = 'tasker.settings'::regclass
        and a.attnum > 0
        and not a.attisdropped
        and a.attname <> 'singleton'
      order by a.attname
 $$;
 comment on function tasker.list_settings() is
-    'Every setting of the engine: its value and default (null: none), its type, and what it does.';
+    'Every setting of the engine: its value and default (null: none), its type, and what it does. Error: TK053.';

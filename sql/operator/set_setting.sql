@@ -4,6 +4,7 @@ declare
     v_type      text;
     v_problem   text;
 begin
+    perform tasker.refuse_limited();
     select l.type into v_type from tasker.list_settings() l where l.name = p_name;
     if not found then
         raise exception 'there is no setting "%"', left(p_name, 100)
@@ -20,7 +21,9 @@ begin
                 using errcode = 'TK058', detail = v_problem,
                       hint = (select l.description from tasker.list_settings() l where l.name = p_name);
     end;
+    perform tasker.log_operation(
+        'set_setting', null, p_by, null, jsonb_build_object('name', p_name, 'value', p_value));
 end
 $$;
 comment on function tasker.set_setting(text, text, text) is
-    'Changes a setting of the engine, at once and for every process; p_value as text. Error: TK058 no such setting, or a value it cannot have.';
+    'Changes a setting of the engine, at once and for every process; p_value as text. Errors: TK058 no such setting, or a value it cannot have, TK053.';

@@ -234,7 +234,7 @@ impl BulkDeadLetters {
 #[utoipa::path(post, path = "/v1/dead-letters/retry", tag = "dead letters", request_body = BulkDeadLetters,
     responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
 pub async fn retry_dead_letters(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
@@ -247,7 +247,7 @@ pub async fn retry_dead_letters(
 #[utoipa::path(post, path = "/v1/dead-letters/update", tag = "dead letters", request_body = BulkDeadLetters,
     responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
 pub async fn update_dead_letters(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
@@ -278,7 +278,7 @@ pub struct Entries {
 #[utoipa::path(post, path = "/v1/dead-letters/count", tag = "dead letters", request_body = WhichDeadLetters,
     responses((status = 200, body = Entries)), security(("key" = ["dlq:read"])))]
 pub async fn count_matching_dead_letters(
-    State(app): State<App>,
+    app: App,
     JsonBody(which): JsonBody<WhichDeadLetters>,
 ) -> Result<Json<Entries>> {
     let entries = app.call(app.client().count_matching_dead_letters(&which.filter)).await?;

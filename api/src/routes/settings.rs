@@ -6,7 +6,7 @@ use crate::{
     problem::Result,
     state::App,
 };
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::{Deserialize, Serialize};
 use tasker_client::{By, Client, EngineSetting};
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 /// Lists the settings of the engine by name
 #[utoipa::path(get, path = "/v1/settings", tag = "system",
     responses((status = 200, body = Vec<EngineSetting>)), security(("key" = ["system:read"])))]
-pub async fn list_settings(State(app): State<App>) -> Result<Json<Vec<EngineSetting>>> {
+pub async fn list_settings(app: App) -> Result<Json<Vec<EngineSetting>>> {
     app.call(app.client().list_settings()).await.map(Json)
 }
 
@@ -53,7 +53,7 @@ pub struct SettingSet {
 #[utoipa::path(put, path = "/v1/settings/{name}", tag = "system", params(SettingAt), request_body = NewValue,
     responses((status = 200, body = SettingSet)), security(("key" = ["system:write"])))]
 pub async fn set_setting(
-    State(app): State<App>,
+    app: App,
     caller: Caller,
     At(SettingAt { name }): At<SettingAt>,
     JsonBody(NewValue { value, by }): JsonBody<NewValue>,

@@ -149,7 +149,7 @@ pub async fn get_task(app: App, At(at): At<TaskAt>) -> Result<Json<TaskOverview>
 /// Shows the context of a task: its input
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/context", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Object)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_context(State(app): State<App>, At(at): At<TaskAt>) -> Result<Json<Value>> {
+pub async fn get_task_context(app: App, At(at): At<TaskAt>) -> Result<Json<Value>> {
     app.call(app.client().task_context(at.task_id)).await.map(Json)
 }
 

@@ -18,6 +18,10 @@ const BODIES: &[(&str, &str)] = &[
     ("post /v1/tasks/{task_id}/steps/{step}/resolve", r#"{"result": 1}"#),
     ("post /v1/dead-letters", r#"{"task_id": "$task"}"#),
     ("patch /v1/dead-letters/{entry_id}", r#"{"status": "cancelled"}"#),
+    ("post /v1/dead-letters/count", r#"{"filter": {"namespace": "hidden"}}"#),
+    ("post /v1/dead-letters/retry", r#"{"filter": {"namespace": "hidden"}}"#),
+    ("post /v1/dead-letters/update", r#"{"filter": {"namespace": "hidden"}, "status": "cancelled"}"#),
+    ("put /v1/settings/{name}", r#"{"value": "1"}"#),
     ("put /v1/namespaces/{namespace}/limit", r#"{"max_depth": 5}"#),
     (
         "post /v1/templates",

@@ -103,18 +103,7 @@ pub async fn run(
         return Err(Error::new(format!("{} match; none was {past}", entries(matching)))
             .or_hint(format!("add --all to {verb} them")));
     }
-    let (mut done, mut skipped, mut after) = (0_i64, 0_i64, None);
-    while args.all {
-        let changed = match action {
-            Action::Retry => client.retry_dead_letters(&which, by, BATCH, after).await?,
-            Action::Update { status } => client.update_dead_letters(&which, status, by, BATCH, after).await?,
-        };
-        (done, skipped) = (done + i64::from(changed.done), skipped + i64::from(changed.skipped));
-        after = changed.last_entry;
-        if after.is_none() {
-            break;
-        }
-    }
+    let (done, skipped) = if args.all { change_all(client, &which, action, by).await? } else { (0, 0) };
     if globals.json {
         output::print_json(&json!({"matching": matching, past: done, "skipped": skipped}))?;
     } else if args.dry_run {
@@ -129,6 +118,28 @@ pub async fn run(
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many were changed, and how many could not be.
+async fn change_all(
+    client: &dyn Client,
+    which: &DeadLetterSelection,
+    action: Action<'_>,
+    by: By<'_>,
+) -> Result<(i64, i64)> {
+    let (mut done, mut skipped, mut after) = (0, 0, None);
+    loop {
+        let changed = match action {
+            Action::Retry => client.retry_dead_letters(which, by, BATCH, after).await?,
+            Action::Update { status } => client.update_dead_letters(which, status, by, BATCH, after).await?,
+        };
+        done += i64::from(changed.done);
+        skipped += i64::from(changed.skipped);
+        after = changed.last_entry;
+        if after.is_none() {
+            return Ok((done, skipped));
+        }
+    }
 }
 
 fn entries(number: i64) -> String {
