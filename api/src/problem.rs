@@ -210,15 +210,17 @@ impl From<tasker_client::Error> for Box<Problem> {
 /// A refusal of the engine: its words are for the caller.
 fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> {
     let (status, title) = match code.as_str() {
-        "TK001" | "TK002" | "TK003" | "TK004" | "TK032" | "TK040" => {
+        "TK001" | "TK002" | "TK003" | "TK004" | "TK032" | "TK040" | "TK050" => {
             (StatusCode::NOT_FOUND, "It is not there")
         }
-        "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" => {
+        "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" | "TK012" => {
             (StatusCode::CONFLICT, "It cannot be done as things stand")
         }
-        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" => {
+        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" | "TK013" | "TK014"
+        | "TK015" | "TK016" | "TK051" | "TK052" | "TK054" | "TK058" => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used")
         }
+        "TK053" => (StatusCode::FORBIDDEN, "This key, or the server's login, is limited to namespaces"),
         // The engine contradicts itself, or the server calls it in a wrong way.
         _ => return Problem::internal(format!("{message} ({code})")),
     };

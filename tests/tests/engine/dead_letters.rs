@@ -217,10 +217,8 @@ async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     update(e.pool(), pending(e.pool(), id).await, Some("permanent_failure"), "", "ana").await;
     assert_eq!(seen(52 * MINUTE).await, "stale");
     assert_eq!(sweep(e.pool()).await, (1, 0));
-    let detail: String = sqlx::query_scalar("select detail from tasker.dlq_entries where status = 'pending'")
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
+    let detail =
+        e.text("select detail from tasker.dlq_entries where task_id = $1 and status = 'pending'", id).await;
     assert!(detail.starts_with("not finished after 52"), "{detail}");
 }
 

@@ -105,6 +105,7 @@ const CALLS: &[(&str, &[&str])] = &[
             "select tasker.may_see_entry(null, '$task')",
         ],
     ),
+    ("missing_worker", &["select tasker.missing_worker('hidden', 'hidden_handler')"]),
     ("now", &[]),
     ("open_task_counts", &["select tasker.open_task_counts()"]),
     ("outcome_problem", &[]),
