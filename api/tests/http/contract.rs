@@ -83,6 +83,9 @@ async fn every_answer_of_a_workflow_is_as_the_document_says() {
     let template = tasker_tests::engine::flow(&[("a", &[]), ("b", &["a"])]);
     c.ask("POST", "/v1/templates", &[], "", Some(template.clone()), 201).await;
     c.ask("POST", "/v1/templates", &[], "", Some(template.clone()), 200).await;
+    let version = Some(json!({"version": template["version"]}));
+    let at = [template["namespace"].as_str().unwrap(), template["name"].as_str().unwrap()];
+    c.ask("POST", "/v1/templates/{namespace}/{name}/use", &at, "", version, 200).await;
     assert_eq!(c.post("/v1/templates/validate", &[], template).await["problems"], json!([]));
     assert_eq!(c.get("/v1/templates", &[], "?namespace=test").await.as_array().unwrap().len(), 1);
     assert_eq!(
@@ -101,6 +104,7 @@ async fn every_answer_of_a_workflow_is_as_the_document_says() {
     tasks(&mut c, &engine, &id).await;
     steps(&mut c, &engine, &id).await;
     dead_letters(&mut c, &id).await;
+    many_dead_letters_and_settings(&mut c, &id).await;
     ends(&mut c, &engine, &id).await;
     system(&mut c).await;
     domain_events(&mut c, &engine).await;
@@ -156,6 +160,21 @@ async fn steps(c: &mut Contract, engine: &Engine, id: &str) {
     );
 }
 
+async fn many_dead_letters_and_settings(c: &mut Contract, id: &str) {
+    assert!(c.get("/v1/tasks/{task_id}/context", &[id], "").await.is_object());
+    let which = json!({"filter": {"step": "nothing"}});
+    assert_eq!(c.post("/v1/dead-letters/count", &[], which.clone()).await, json!({"entries": 0}));
+    for action in ["/v1/dead-letters/retry", "/v1/dead-letters/update"] {
+        assert_eq!(c.post(action, &[], which.clone()).await["done"], 0);
+    }
+    let path = "/v1/settings/{name}";
+    let days = Some(json!({"value": "90", "by": "ana"}));
+    assert_eq!(c.ask("PUT", path, &["retention_days"], "", days, 200).await.json()["value"], "90");
+    let refused = c.ask("PUT", path, &["colour"], "", Some(json!({"value": "red"})), 422).await;
+    assert_eq!(refused.json()["code"], "TK058");
+    assert!(c.get("/v1/settings", &[], "").await.as_array().unwrap().len() > 10);
+}
+
 async fn dead_letters(c: &mut Contract, id: &str) {
     let new = json!({"task_id": id, "notes": "look", "by": "ana"});
     let entry = c.ask("POST", "/v1/dead-letters", &[], "", Some(new), 201).await.json()["entry_id"]
@@ -163,7 +182,7 @@ async fn dead_letters(c: &mut Contract, id: &str) {
         .unwrap()
         .to_owned();
     assert_eq!(
-        c.get("/v1/dead-letters", &[], "?reason=manual").await["items"][0]["entry_id"],
+        c.get("/v1/dead-letters", &[], "?reason=permanent_failure").await["items"][0]["entry_id"],
         entry.as_str()
     );
     assert!(
@@ -172,7 +191,7 @@ async fn dead_letters(c: &mut Contract, id: &str) {
             .as_array()
             .unwrap()
             .iter()
-            .any(|count| count["reason"] == "manual")
+            .any(|count| count["reason"] == "permanent_failure")
     );
     assert_eq!(c.get("/v1/dead-letters/{entry_id}", &[&entry], "").await["status"], "pending");
     let refused = c.ask("POST", "/v1/dead-letters/{entry_id}/retry", &[&entry], "", None, 409).await;

@@ -186,14 +186,10 @@ async fn tasks_are_found_by_the_beginning_of_their_id_and_by_their_key() {
 #[tokio::test]
 async fn settings_are_listed_with_what_they_do_and_changed_by_name() {
     let e = Engine::new().await;
-    let settings: Vec<(String, Option<String>, Option<String>, Option<String>)> =
-        sqlx::query_as("select name, value, default_value, description from tasker.list_settings()")
-            .fetch_all(e.pool())
-            .await
-            .unwrap();
-    let silent: Vec<_> = settings.iter().filter(|setting| setting.3.is_none()).collect();
+    let settings = tasker_core::client::list_settings(e.pool()).await.unwrap();
+    let silent: Vec<_> = settings.iter().filter(|setting| setting.description.is_none()).collect();
     assert!(silent.is_empty(), "comment on column tasker.settings.…: {silent:?}");
-    let changed: Vec<_> = settings.iter().filter(|setting| setting.1 != setting.2).collect();
+    let changed: Vec<_> = settings.iter().filter(|setting| setting.value != setting.default_value).collect();
     assert!(changed.is_empty(), "the default is not read as it is set: {changed:?}");
     let set = async |name: &str, value: Option<&str>| {
         sqlx::query("select tasker.set_setting($1, $2, 'ana')").bind(name).bind(value).execute(e.pool()).await

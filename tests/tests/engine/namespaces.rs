@@ -109,6 +109,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("now", &[]),
     ("open_task_counts", &["select tasker.open_task_counts()"]),
     ("outcome_problem", &[]),
+    ("parent_results", &["select tasker.parent_results('$task', 'hidden_step')"]),
     ("pause_namespace", &["select tasker.pause_namespace('hidden')"]),
     ("process_step_results", &["select tasker.process_step_results(10)"]),
     ("process_slow_result", &["select tasker.process_slow_result()"]),
@@ -156,6 +157,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("task_context", &["select tasker.task_context('$task')"]),
     ("task_result", &["select tasker.task_result('$task')"]),
     ("task_status", &["select tasker.task_status('$task')"]),
+    ("task_waiting_for", &["select tasker.task_waiting_for('$task')"]),
     ("template_handlers", &["select tasker.template_handlers('$template')"]),
     ("template_input_schema", &["select tasker.template_input_schema('$template')"]),
     ("template_warnings", &[]),
@@ -218,6 +220,8 @@ async fn world() -> World {
         .await
         .unwrap();
     query("select tasker.pause_namespace('hidden', 'hidden'); ").execute(e.pool()).await.unwrap();
+    // Ages stand still, so that two answers can be compared.
+    e.clock(0).await;
     let one = |sql: &'static str| query_scalar::<_, Uuid>(sql).fetch_one(e.pool());
     let entry = one("select entry_id from tasker.dlq_entries where notes like '%hidden%'").await.unwrap();
     let message = one("select entry_id from tasker.dlq_entries where reason = 'bad_message'").await.unwrap();
