@@ -20,8 +20,8 @@ language sql stable as $$
                -- What it is handed at most.
                case when p_claim > 0 then (
                    select coalesce(t.context_bytes, octet_length(t.context::text))
-                          + p.parent_count::bigint * greatest(t.largest_result, (select l.bytes from largest l),
-                                                              case when p.after_batch then (select g.max_result_bytes from tasker.settings g) end)
+                          + p.parent_count * (1 + case when p.after_batch then (select g.max_inline_results from tasker.settings g) else 0 end)::bigint
+                            * greatest(t.largest_result, (select l.bytes from largest l))
                      from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = c.template_step
                     where t.task_id = s.task_id) end as bytes
           from satisfied s

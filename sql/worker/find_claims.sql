@@ -4,10 +4,11 @@ returns table (msg_id bigint, old_id bigint, task_id uuid, name text, state task
 -- Few by the plan of whoever calls this, as arrays are.
 language plpgsql volatile rows 10 as $$
 declare
-    v_most  bigint;
-    v_batch int;
+    v_most    bigint;
+    v_batch   int;
+    v_inline  int;
 begin
-    select c.max_claim_bytes, c.max_result_bytes into v_most, v_batch from tasker.settings c;
+    select c.max_claim_bytes, c.max_result_bytes, c.max_inline_results into v_most, v_batch, v_inline from tasker.settings c;
     -- Queue rows are held already, so steps are taken skip locked: this never waits. The state decides:
     -- enqueued is claimed; in progress under this very message is a lease that ran out.
     return query
@@ -19,7 +20,7 @@ begin
         select r.msg_id, r.old_id, s.task_id, s.name, s.state, s.attempt, s.max_attempts, s.template_step,
                -- A message in the queue of another namespace claims nothing: a worker there would delete the wrong one.
                (s.state = 'enqueued' or (s.state = 'in_progress' and s.msg_id = r.old_id)) and t.queue = p_queue as live,
-               t.task_finished, t.lease, t.namespace, t.handler, t.template_id, t.parents,
+               t.task_finished, t.lease, t.namespace, t.handler, t.template_id, t.parents, t.summaries,
                t.context_bytes + coalesce(octet_length(s.inputs::text), 0)::bigint + coalesce(octet_length(s.checkpoint::text), 0) as own,
                -- What is only to be ended needs no handler.
                t.task_finished or s.attempt >= s.max_attempts or tasker.has_handler(p_handlers, t.handler) as fits
@@ -27,7 +28,9 @@ begin
          cross join lateral (select * from tasker.steps s where s.task_id = r.task_id and s.name = r.name for no key update skip locked) s
          cross join lateral (select t.completed_at is not null as task_finished, tasker.worker_queue(t.namespace) as queue, t.namespace, t.template_id,
                                     coalesce(t.context_bytes, octet_length(t.context::text)) as context_bytes, p.lease, p.handler,
-                                    p.parent_count::bigint * greatest(t.largest_result, case when p.after_batch then v_batch end) as parents
+                                    p.parent_count::bigint * t.largest_result as parents,
+                                    -- Of batches, whose few and small results are among it.
+                                    case when p.after_batch then p.parent_count * (least(v_batch, v_inline::bigint * t.largest_result) + 200) else 0 end as summaries
                                from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = s.template_step
                               where t.task_id = s.task_id offset 0) t
     ), finished as materialized (
@@ -43,8 +46,8 @@ begin
     ), sized as (
         -- What the results of parents have at most, and only where that is too much what they have. Those over the limit come by pages.
         select o.*, case when o.task_finished or o.too_large then 0
-                         when sum(o.own + o.parents) over () <= coalesce(p_room, v_most) then o.own + o.parents
-                         else o.own + (select case when o.own + b.bytes <= v_most then b.bytes else 0 end
+                         when sum(o.own + o.parents + o.summaries) over () <= coalesce(p_room, v_most) then o.own + o.parents + o.summaries
+                         else o.own + o.summaries + (select case when o.own + b.bytes <= v_most then b.bytes else 0 end
                                          from tasker.parent_bytes(o.task_id, o.template_id, o.template_step) b(bytes)) end as bytes
           from once o where o.fits
     )
