@@ -40,7 +40,6 @@ comment on table tasker.slow_results is
 comment on column tasker.slow_results.tries is
     'How often it took longer than the statement_timeout of the orchestrator, alone; first_tried_at: since when.';
 
-insert into tasker.sweeps (name) values ('clock');
 
 create table tasker.held_requests (
     task_id    uuid primary key,
@@ -73,8 +72,6 @@ alter table tasker.steps add column result_bytes int;
 comment on column tasker.steps.result_bytes is
     'Bytes of the result as text; null: there is none, or it was not measured.';
 alter type tasker.settled_step add attribute bytes int;
--- A claim that finds that a step cannot be handed out, whatever its worker.
-insert into tasker.step_moves (from_state, to_state, via) values ('enqueued', 'enqueued_for_orchestration', '{in_progress}');
 
 create table tasker.parked_handlers (
     namespace  text not null,
@@ -117,7 +114,7 @@ create index held_steps_in_turn on tasker.held_steps (namespace, place, priority
 
 alter table tasker.settings
     add column max_context_bytes          int not null default 1048576 check (max_context_bytes between 1024 and 104857600),
-    add column max_contexts               int not null default 10000 check (max_contexts between 1 and 100000),
+    add column max_contexts               int not null default 100000 check (max_contexts between 1 and 100000),
     add column max_reason_characters      int not null default 10000 check (max_reason_characters between 100 and 1000000),
     add column max_by_characters          int not null default 200 check (max_by_characters between 20 and 10000),
     add column max_idempotency_key_bytes  int not null default 500 check (max_idempotency_key_bytes between 36 and 2000),
@@ -197,6 +194,9 @@ alter table tasker.step_transitions replica identity full;
 alter table tasker.settings add column max_cursors_bytes int not null default 134217728
     check (max_cursors_bytes between 1024 and 200000000);
 comment on column tasker.settings.max_cursors_bytes is 'Bytes of all cursors of one batch together, as text.';
+
+-- It has no unique key, so that nobody who parks a step waits for another.
+alter table tasker.parked_handlers replica identity full;
 
 -- Last ---------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ insert into tasker.settings default values on conflict do nothing;
 
 -- staleness, retention: over the unfinished and the finished tasks. finished: up to when finished tasks have been
 -- counted for metrics. traces: up to when ended tasks have been handed out for their spans.
-insert into tasker.sweeps (name) values ('staleness'), ('retention'), ('finished'), ('traces') on conflict do nothing;
+insert into tasker.sweeps (name) values ('staleness'), ('retention'), ('finished'), ('traces'), ('clock') on conflict do nothing;
 
 insert into tasker.step_moves (from_state, to_state) values
     ('pending', 'enqueued'),
@@ -26,7 +26,9 @@ on conflict do nothing;
 insert into tasker.step_moves (from_state, to_state, via) values
     ('pending', 'in_progress', '{enqueued}'),
     ('in_progress', 'enqueued', '{pending}'),
-    ('in_progress', 'complete', '{enqueued_for_orchestration}')
+    ('in_progress', 'complete', '{enqueued_for_orchestration}'),
+    -- A claim that finds that a step cannot be handed out, whatever its worker.
+    ('enqueued', 'enqueued_for_orchestration', '{in_progress}')
 on conflict do nothing;
 
 insert into tasker.task_moves (from_state, to_state) values

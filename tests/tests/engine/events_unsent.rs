@@ -83,7 +83,7 @@ async fn metadata_counts_for_the_size_of_an_event() {
     raw_sql("update tasker.settings set max_result_bytes = 10000").execute(e.pool()).await.unwrap();
     announce(&e, json!([{"name": "paid", "payload": 1, "metadata": "x".repeat(500_000)}])).await;
     assert_eq!(e.depth(QUEUE).await, 0);
-    assert!(dead(&e).await[0].1.contains("the event has 500"), "{:?}", dead(&e).await);
+    assert!(dead(&e).await[0].1.contains("the limit is 10000"), "{:?}", dead(&e).await);
 }
 
 #[tokio::test]

@@ -231,12 +231,19 @@ async fn whatever_a_process_dies_at_another_one_finishes_its_work_once() {
 
 async fn failures() -> Vec<String> {
     let (places, mut running) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
-    for points in POINTS.chunks(CHAIN) {
+    // A claim takes only what its worker can run, so that these shapes give nothing back: that is for a worker's stop.
+    let points: Vec<&str> = POINTS.iter().copied().filter(|point| !point.ends_with("_release")).collect();
+    for points in points.chunks(CHAIN) {
+        let points = points.to_vec();
         let places = Arc::clone(&places);
         running.spawn_local(async move {
             let _place = places.acquire().await.unwrap();
             // A task of its own, so that a panic is one of these points.
-            (points, spawn_local(survives(points)).await)
+            let ended = spawn_local({
+                let points = points.clone();
+                async move { survives(&points).await }
+            });
+            (points, ended.await)
         });
     }
     let mut failed = Vec::new();

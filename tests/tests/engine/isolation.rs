@@ -67,6 +67,7 @@ async fn at_once(e: &Engine, sql: &str) {
 #[tokio::test]
 async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
     let e = two_namespaces().await;
+    query("update tasker.settings set max_context_bytes = 10000000").execute(e.pool()).await.unwrap();
     // 60 of 600,000 characters, which are stored in a hundredth; 30 of 2.6 MB, which are stored in 300 bytes.
     for (times, document) in [
         (60, "to_jsonb(repeat('x', 600000))"),
