@@ -14,6 +14,7 @@ declare
             "enqueue_tasks",
             "installation_problems",
             "task_result",
+            "task_results",
             "task_status",
             "template_warnings",
             "validate_template"
@@ -103,6 +104,7 @@ declare
             "show_step",
             "slowest_steps",
             "task_result",
+            "task_results",
             "task_status",
             "task_waiting_for",
             "template_warnings",
@@ -134,6 +136,7 @@ declare
             "show_step",
             "slowest_steps",
             "task_result",
+            "task_results",
             "task_status",
             "task_waiting_for",
             "template_warnings",

@@ -213,22 +213,25 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
         "TK001" | "TK002" | "TK003" | "TK004" | "TK032" | "TK040" => {
             (StatusCode::NOT_FOUND, "It is not there")
         }
-        "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" => {
+        "TK006" | "TK011" | "TK012" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" => {
             (StatusCode::CONFLICT, "It cannot be done as things stand")
         }
-        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" => {
+        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK013" | "TK019" | "TK030" | "TK035" => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used")
         }
         // The engine contradicts itself, or the server calls it in a wrong way.
         _ => return Problem::internal(format!("{message} ({code})")),
     };
     let mut problem = Problem::new(status, code, title).detail(message);
-    if problem.code == "TK034" {
+    if ["TK012", "TK034"].contains(&&*problem.code) {
         problem = problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     match hint {
         // The engine's own is about SQL.
         _ if problem.code == "TK010" => problem.hint("POST /v1/templates/validate lists every problem."),
+        _ if problem.code == "TK013" => {
+            problem.hint("GET /v1/tasks/{task_id}/steps/{step} gives the result of one step.")
+        }
         Some(hint) => problem.hint(hint),
         None => problem,
     }

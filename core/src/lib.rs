@@ -18,6 +18,7 @@ pub mod json_schema;
 pub mod meters;
 pub mod outcome;
 pub mod pooler;
+pub mod progress;
 pub mod schema;
 pub mod state;
 pub mod template;

@@ -23,6 +23,9 @@ pub struct ServiceArgs {
     /// How often to look for work when no notification comes.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::parse_duration)]
     pub poll_interval: Duration,
+    /// How long an actor that has work may be without success before /health says that it does not get on.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_duration)]
+    pub stalled_after: Duration,
     /// Serve /metrics for Prometheus and /health, such as on 127.0.0.1:9187 [default: off].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -42,6 +45,7 @@ impl ServiceArgs {
         let shutdown = signals::shutdown()?;
         let metrics = (counts || self.metrics.is_some()).then(metrics::install).transpose()?;
         let health = Health::new();
+        health.set_stalled_after(self.stalled_after);
         if let (Some(address), Some(metrics)) = (self.metrics, &metrics) {
             metrics::serve(address, metrics.clone(), health.clone())?;
         }

@@ -67,10 +67,10 @@ async fn at_once(e: &Engine, sql: &str) {
 #[tokio::test]
 async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
     let e = two_namespaces().await;
-    // 60 of 600,000 characters, which are stored in a hundredth; 30 of 2.6 MB, which are stored in 300 bytes.
+    // 40 of 600,000 characters, which are stored in a hundredth; 10 of 2.6 MB, which are stored in 300 bytes.
     for (times, document) in [
-        (60, "to_jsonb(repeat('x', 600000))"),
-        (30, "to_jsonb(array(select 1e131071 from generate_series(1, 20)))"),
+        (40, "to_jsonb(repeat('x', 600000))"),
+        (10, "to_jsonb(array(select 1e131071 from generate_series(1, 20)))"),
     ] {
         let sql = format!(
             "select count(tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', {document}))) from generate_series(1, {times})"
@@ -80,7 +80,7 @@ async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
     let last = enqueue_other(&e).await;
     let mut taken = 0;
     let mut calls = 0;
-    while taken < 91 {
+    while taken < 51 {
         let (now, bytes) = start_batch(&e, 500).await;
         assert!(bytes <= 17 << 20, "{bytes}");
         taken += now;
@@ -92,9 +92,9 @@ async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
                 "the other namespace does not wait for all of them"
             );
         }
-        assert!(calls < 30, "{taken} of 91 after {calls} calls");
+        assert!(calls < 30, "{taken} of 51 after {calls} calls");
     }
-    assert_eq!(count(&e, "select count(*) from tasker.tasks where state = 'steps_in_process'").await, 91);
+    assert_eq!(count(&e, "select count(*) from tasker.tasks where state = 'steps_in_process'").await, 51);
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
     assert_eq!(count(&e, "select count(*) from tasker.held_requests").await, 0);
 }
@@ -403,4 +403,34 @@ async fn a_lock_that_anybody_may_take_does_not_stop_an_applier() {
     let _anybody = holding(&e, "select pg_advisory_lock(hashtextextended('tasker.apply_template', 0))").await;
     let template = flow(&[("a", &[])]).to_string();
     at_once(&e, &format!("select tasker.apply_template('{template}')")).await;
+}
+
+#[tokio::test]
+async fn results_over_the_limit_of_an_answer_are_an_error_that_says_so_and_come_by_pages() {
+    let e = Engine::new().await;
+    let names: Vec<String> = (0..20).map(|n| format!("s{n:02}")).collect();
+    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[] as &[&str])).collect();
+    e.apply_flow(&steps).await;
+    let id = e.start().await;
+    for claim in e.claim(100).await {
+        e.succeed(&claim, json!("x".repeat(1_000_000))).await;
+    }
+    e.process().await;
+    let call = "select tasker.task_result(task_id) from tasker.tasks";
+    let error = query(call).execute(e.pool()).await.unwrap_err();
+    let error = tasker_core::Error::from(error).to_string();
+    assert!(error.contains("TK013") && error.contains("task_results"), "{error}");
+    let mut read = Vec::new();
+    for expected in [17, 3, 0] {
+        let after: Option<&String> = read.last();
+        let page: Vec<String> = query_scalar("select step from tasker.task_results($1, $2)")
+            .bind(id)
+            .bind(after)
+            .fetch_all(e.pool())
+            .await
+            .unwrap();
+        assert_eq!(page.len(), expected);
+        read.extend(page);
+    }
+    assert_eq!(read, names);
 }

@@ -24,6 +24,7 @@ const CLIENT: &[&str] = &[
     "enqueue_tasks",
     "task_status",
     "task_result",
+    "task_results",
     "cancel_task",
     "validate_template",
     "template_warnings",
@@ -72,6 +73,7 @@ const CONSUMER: &[&str] = &["read_events", "finish_events"];
 const READONLY: &[&str] = &[
     "task_status",
     "task_result",
+    "task_results",
     "validate_template",
     "template_warnings",
     "now",
