@@ -56,7 +56,7 @@ begin
       into v_failing, v_dead_tasks, v_dead_steps, v_details
       from unnest(v_settled) s
       join tasker.templates v on v.template_id = s.template_id
-     cross join lateral (select (s.error ->> 'retryable')::boolean or s.error ->> 'code' = 'lease_expired' as exhausted) e
+     cross join lateral (select (s.error ->> 'retryable')::boolean or s.error ->> 'code' in ('lease_expired', 'worker_lost') as exhausted) e
      where s.state = 'error' and not s.satisfied;
     if cardinality(v_failing) > 0 then
         perform tasker.cancel_steps(v_failing);
@@ -77,10 +77,10 @@ begin
     -- What is held may have its turn at once.
     select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end,
            count(*) filter (where s.state = 'pending'), count(*) filter (where s.state = 'error'),
-           count(*) filter (where s.state = 'error' and s.error ->> 'code' = 'lease_expired')
+           count(*) filter (where s.state = 'error' and s.error ->> 'code' in ('lease_expired', 'worker_lost'))
       into next_due_ms, retried, failed, expired
       from unnest(v_settled) s;
     return next;
 end
 $$;
-comment on function tasker.process_results_batch(bigint[], jsonb[], boolean, boolean) is 'The work of process_step_results for one batch, all or nothing. p_wait: for tasks that somebody holds, else their messages come again later; p_large: also a result that is to be processed alone, else such a batch is refused (54000). expired: of the failed, those whose last lease ran out.';
+comment on function tasker.process_results_batch(bigint[], jsonb[], boolean, boolean) is 'The work of process_step_results for one batch, all or nothing. p_wait: for tasks that somebody holds, else their messages come again later; p_large: also a result that is to be processed alone, else such a batch is refused (54000). expired: of the failed, those that lost too many claims.';
