@@ -1,8 +1,7 @@
 create function tasker.submit_results(p_worker_id uuid, p_results jsonb, p_wait interval default '0') returns table (task_id uuid, step text, status text, claim_no int)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
-    v_now        timestamptz := tasker.clock();
-    v_task_ids   uuid[];  v_steps text[];  v_claim_nos int[];  v_outcomes jsonb[];  v_errors jsonb[];  v_durations int[];
+    v_now        timestamptz := tasker.clock();  v_task_ids uuid[];  v_steps text[];  v_claim_nos int[];  v_outcomes jsonb[];  v_errors jsonb[];  v_durations int[];
     v_held       int[];  v_stored int[];  v_saved int[];  v_owners uuid[];  v_msg_ids bigint[];  v_messages jsonb[];
     v_decides    boolean;  v_yields boolean;  v_statuses text[];  v_n int;
 begin
