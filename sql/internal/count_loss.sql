@@ -6,10 +6,11 @@ begin
     deaths := p_deaths;
     -- A server that has started since took the lease from workers that may live. One that lives extends its leases and is
     -- seen every ten seconds, or every third of a lease; one that died was last seen two thirds of a lease ago.
-    if pg_postmaster_start_time() < p_since
+    -- The third death and those after it count only where no other step can be to blame.
+    if pg_postmaster_start_time() < p_since and (p_alone or p_deaths < 2)
        and not exists (select from tasker.workers w where w.worker_id = p_worker_id and w.last_seen > tasker.clock() - p_lease / 2) then
         deaths := deaths + 1;
-        if p_alone and deaths > 2 then
+        if deaths >= (select g.max_worker_losses from tasker.settings g) then
             failure := 'worker_lost';
             return;
         end if;

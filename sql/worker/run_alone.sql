@@ -16,4 +16,4 @@ begin
                                   and s.claim_no = v_claim_no and s.state = 'in_progress'), 'stale');
 end
 $$;
-comment on function tasker.run_alone(uuid, jsonb) is 'Says that a claim which claim_steps marked run_alone begins to run now with no other step beside it: {"task_id","step","claim_no"}. If this worker dies too, the step fails as worker_lost. Answers alone; busy (somebody holds the step: try again); stale.';
+comment on function tasker.run_alone(uuid, jsonb) is 'Says that a claim which claim_steps marked run_alone begins to run now with no other step beside it: {"task_id","step","claim_no"}. If this worker dies too, that counts against max_worker_losses; at that number the step fails as worker_lost. Answers alone; busy (somebody holds the step: try again); stale.';

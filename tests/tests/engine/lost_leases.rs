@@ -71,7 +71,7 @@ async fn a_lost_lease_is_no_attempt_and_the_bound_of_losses_ends_the_step() {
     set_max_losses(&e, 5).await;
     for lost in 0..5 {
         assert_eq!(e.claim(1).await[0].attempt, 1);
-        assert_eq!(losses(&e).await, (lost, lost));
+        assert_eq!(losses(&e).await, (lost, lost.min(2)), "from then on only those that it had alone");
         e.expire_leases().await;
     }
     assert_eq!(e.claim(1).await, [], "the claim ends it in place of handing it out");
@@ -138,7 +138,7 @@ async fn what_a_handler_says_ends_the_row_of_losses() {
 
 /// Sixty-three of sixty-four steps ended with the one that killed their worker.
 #[tokio::test]
-async fn a_step_that_lost_two_workers_runs_alone_and_with_the_third_it_ends() {
+async fn a_step_that_lost_two_workers_runs_alone_and_ends_with_the_second_that_dies_then() {
     let (mut e, id) = one_attempt().await;
     assert_eq!(claim_as_another(&mut e).await, (0, false));
     e.expire_leases().await;
@@ -159,6 +159,11 @@ async fn a_step_that_lost_two_workers_runs_alone_and_with_the_third_it_ends() {
     };
     assert_eq!(call(&e, RUN_ALONE, &Claim { claim_no: 3, ..claim.clone() }).await, "stale");
     assert_eq!(call(&e, RUN_ALONE, &claim).await, "alone");
+    e.expire_leases().await;
+    // One death alone may be chance: a machine that failed, or a kill.
+    assert_eq!(claim_as_another(&mut e).await, (4, true));
+    assert_eq!(losses(&e).await, (4, 3));
+    assert_eq!(call(&e, RUN_ALONE, &Claim { claim_no: 5, ..claim }).await, "alone");
     e.expire_leases().await;
     let killed = e.worker;
     assert_eq!(e.claim(1).await, []);
@@ -217,7 +222,9 @@ async fn the_audit_says_whose_lease_ended_and_why() {
         reasons,
         [
             format!("the lease of worker {gone} ran out: it is gone"),
-            format!("the lease of worker {lives} ran out: it lives, or the server was restarted"),
+            format!(
+                "the lease of worker {lives} ran out: it lives, the server was restarted, or other steps may be to blame"
+            ),
         ]
     );
 }

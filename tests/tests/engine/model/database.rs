@@ -4,7 +4,7 @@ use super::{
     actions::{Action, Case, Outcome},
     graph::{EVENT, MAX_DECISION_DEPTH},
     machine::{Held, Machine},
-    workers::MAX_LOSSES,
+    workers::{MAX_DEATHS, MAX_LOSSES},
 };
 use serde_json::{Value, json};
 use sqlx::{
@@ -33,9 +33,10 @@ impl Database {
             .execute(engine.pool())
             .await
             .unwrap();
-        sqlx::query("update tasker.settings set max_decision_depth = $1, max_lease_losses = $2")
+        sqlx::query("update tasker.settings set max_decision_depth = $1, max_lease_losses = $2, max_worker_losses = $3")
             .bind(MAX_DECISION_DEPTH as i32)
             .bind(MAX_LOSSES)
+            .bind(MAX_DEATHS)
             .execute(engine.pool())
             .await
             .unwrap();

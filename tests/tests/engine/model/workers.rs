@@ -8,6 +8,8 @@ use super::{
 
 /// As in the settings of the model's database.
 pub const MAX_LOSSES: i32 = 4;
+/// The same.
+pub const MAX_DEATHS: i32 = 3;
 
 impl Machine {
     /// One of all claims ever made.
@@ -98,9 +100,9 @@ impl Machine {
             if lost {
                 row.attempt -= 1;
                 row.losses += 1;
-                row.deaths += 1;
+                row.deaths += i32::from(row.alone || row.deaths < 2);
             }
-            if lost && (row.losses >= MAX_LOSSES || row.alone && row.deaths > 2) {
+            if lost && (row.losses >= MAX_LOSSES || row.deaths >= MAX_DEATHS) {
                 row.state = State::Submitted(Said::Permanent);
                 row.claim_no += 1;
             } else {
