@@ -245,7 +245,7 @@ async fn a_late_submit_and_a_new_claim_do_not_wait_for_each_other() {
 /// And where the new claim has the step already, the late submit is busy, and stale when it comes again.
 #[tokio::test]
 async fn a_late_submit_does_not_wait_for_a_new_claim() {
-    let e = engine().await;
+    let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     e.start().await;
     let late = e.claim(1).await.remove(0);
@@ -345,7 +345,9 @@ async fn a_result_does_not_wait_for_a_message_that_somebody_holds() {
         format!("select from pgmq.q_worker_test_queue where message ->> 'task_id' = '{held}' for update");
     let holder = holding(&e, &message).await;
     let sql = format!("complete_steps(gen_random_uuid(), {})", successes(both));
-    assert_eq!(statuses(&mut *impatient(&e).await, &sql).await, ["accepted", "accepted"]);
+    let mut call = impatient(&e).await;
+    assert_eq!(statuses(&mut call, &sql).await, ["accepted", "accepted"]);
+    call.commit().await.unwrap();
     let left = e.depth("worker_test_queue").await;
     holder.rollback().await.unwrap();
     e.expire_leases().await;
