@@ -1,4 +1,4 @@
-//! SIGTERM and ctrl-c: the first one asks for an orderly end, a second one ends at once.
+//! SIGTERM, SIGHUP, and ctrl-c: the first one asks for an orderly end, a second one ends at once.
 
 use crate::{error::Result, output};
 use std::time::Duration;
@@ -11,7 +11,7 @@ const INTERRUPTED: i32 = 130;
 /// `timeout` and some supervisors send the first signal twice, to the process and to its group.
 const SAME: Duration = Duration::from_secs(1);
 
-/// A token that is cancelled by SIGTERM or ctrl-c.
+/// A token that is cancelled by SIGTERM, SIGHUP, or ctrl-c.
 ///
 /// # Errors
 /// The signals cannot be listened to.
@@ -37,6 +37,8 @@ pub fn shutdown() -> Result<CancellationToken> {
 struct Signals {
     interrupts: Signal,
     terminations: Signal,
+    /// The terminal is gone.
+    hangups: Signal,
 }
 
 impl Signals {
@@ -44,6 +46,7 @@ impl Signals {
         Ok(Self {
             interrupts: signal(SignalKind::interrupt())?,
             terminations: signal(SignalKind::terminate())?,
+            hangups: signal(SignalKind::hangup())?,
         })
     }
 
@@ -51,6 +54,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupts.recv() => {}
             _ = self.terminations.recv() => {}
+            _ = self.hangups.recv() => {}
         }
     }
 }

@@ -4,8 +4,14 @@ use super::{
     Bundle,
     standing::{Installed, Standing},
 };
-use crate::{Error, Result, pooler};
+use crate::{
+    Error, Result,
+    limited::{self, Lent},
+    pooler,
+    session::Session,
+};
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 
 impl Bundle {
     /// Compares the installed schema with this bundle.
@@ -14,9 +20,15 @@ impl Bundle {
     /// [`Error::Schema`] that says to run `tasker migrate` (not installed, or older), to upgrade tasker
     /// (newer), or which right is missing.
     pub async fn check(&self, pool: &PgPool) -> Result<()> {
-        let mut transaction = pool.begin().await?;
-        pooler::forget(&mut transaction).await?;
-        let installed = match installed(&mut transaction).await {
+        let mut transaction = Lent::from(pool).await?;
+        let session = Session::default();
+        pooler::begin(&mut transaction, &session).await?;
+        let found = timeout(session.patience(), installed(&mut transaction)).await;
+        let found = found.unwrap_or_else(|_| Err(limited::silent().into()));
+        if limited::rollback(&mut transaction, limited::PING).await.is_ok() {
+            transaction.give_back();
+        }
+        let installed = match found {
             Err(error) if error.sqlstate().as_deref() == Some("42501") => {
                 return Err(Error::Schema(format!(
                     "this database role has no rights in schema tasker ({error}): grant it one of the roles \

@@ -5,7 +5,13 @@ use super::{
     BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, check,
     standing::Standing,
 };
-use crate::{Error, Result, error::is_transient, pooler};
+use crate::{
+    Error, Result,
+    error::is_transient,
+    limited::{self, Lent},
+    pooler,
+    session::Session,
+};
 use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool,
@@ -78,8 +84,9 @@ impl Bundle {
 
     async fn try_migrate(&self, pool: &PgPool) -> Result<Report> {
         // Read committed whatever the default is: what another installer committed must be seen after the lock.
-        let mut transaction = pool.begin_with("begin isolation level read committed").await?;
-        pooler::forget(&mut transaction).await?;
+        let mut transaction = Lent::from(pool).await?;
+        let session = Session::unlimited();
+        pooler::begin(&mut transaction, &session).await?;
         run(&mut transaction, SESSION, "").await?;
         sqlx::query("select pg_catalog.pg_advisory_xact_lock($1)")
             .persistent(false)
@@ -89,7 +96,8 @@ impl Bundle {
         run(&mut transaction, BOOTSTRAP, "").await?;
         let report = self.install(&mut transaction).await?;
         check::refuse_problems(&mut transaction).await?;
-        transaction.commit().await?;
+        limited::commit(&mut transaction, session.patience()).await?;
+        transaction.give_back();
         Ok(report)
     }
 

@@ -53,6 +53,8 @@ mod roles;
 mod roles_sql_handler;
 mod schema;
 mod security;
+mod sessions;
+mod silence;
 mod state_machines;
 mod support;
 mod templates;
