@@ -118,12 +118,12 @@ impl<'u> Query<'u> {
             match name {
                 "target_session_attrs" if ["any", "read-write", "primary"].contains(&value) => {}
                 "target_session_attrs" => {
-                    return refuse("target_session_attrs has to be any, read-write, or primary: Tasker writes");
+                    return refuse(
+                        "target_session_attrs has to be any, read-write, or primary: Tasker writes",
+                    );
                 }
                 name if IGNORED.contains(&name) => {}
-                name if PARAMETERS.contains(&name)
-                    || name.starts_with("options[") && name.ends_with(']') =>
-                {
+                name if PARAMETERS.contains(&name) || name.starts_with("options[") && name.ends_with(']') => {
                     read.kept.push(parameter);
                 }
                 name => return refuse(&unknown(name)),

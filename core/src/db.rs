@@ -83,7 +83,8 @@ pub async fn connect(options: &DbOptions) -> Result<PgPool> {
     let hosts: Vec<_> = database_url::parse_all(&options.url)?.into_iter().map(prepared).collect();
     hosts::register(&hosts);
     let connect = &hosts[0];
-    let places: Vec<_> = hosts.iter().map(|host| format!("{}:{}", host.get_host(), host.get_port())).collect();
+    let places: Vec<_> =
+        hosts.iter().map(|host| format!("{}:{}", host.get_host(), host.get_port())).collect();
     let database = connect.get_database().unwrap_or(connect.get_username());
     let target = format!("{}/{database}", places.join(","));
     let mut delays = Delays::new(Duration::from_millis(50), Duration::from_secs(1));

@@ -105,9 +105,9 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             true
         }
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-            ["08", "25006", "57P", "58"].iter().any(|class| code.starts_with(class))
-        }),
+        sqlx::Error::Database(e) => e
+            .code()
+            .is_some_and(|code| ["08", "25006", "57P", "58"].iter().any(|class| code.starts_with(class))),
         _ => false,
     }
 }

@@ -42,7 +42,8 @@ pub(crate) fn count(options: &PgConnectOptions) -> usize {
 pub(crate) async fn find(options: &PgConnectOptions) -> sqlx::Result<PgConnectOptions> {
     let (hosts, first) = {
         let clusters = lock();
-        let known = clusters.iter().find_map(|cluster| Some((cluster.hosts.clone(), cluster.position(options)?)));
+        let known =
+            clusters.iter().find_map(|cluster| Some((cluster.hosts.clone(), cluster.position(options)?)));
         known.unwrap_or_else(|| (vec![options.clone()], 0))
     };
     let limit = if hosts.len() == 1 { limited::CONNECT } else { EACH };
@@ -123,7 +124,11 @@ fn found(host: &PgConnectOptions) {
         if let Some(position) = cluster.position(host) {
             let moved = cluster.primary.send_if_modified(|now| std::mem::replace(now, position) != position);
             if moved {
-                tracing::info!(host = host.get_host(), port = host.get_port(), "this host takes the writes now");
+                tracing::info!(
+                    host = host.get_host(),
+                    port = host.get_port(),
+                    "this host takes the writes now"
+                );
             }
         }
     }
@@ -151,7 +156,13 @@ fn same(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
     let place = |options: &PgConnectOptions| {
         let socket = options.get_socket().cloned();
         let database = options.get_database().map(str::to_owned);
-        (options.get_host().to_owned(), options.get_port(), socket, database, options.get_username().to_owned())
+        (
+            options.get_host().to_owned(),
+            options.get_port(),
+            socket,
+            database,
+            options.get_username().to_owned(),
+        )
     };
     place(one) == place(other)
 }

@@ -6,8 +6,7 @@
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Database, PgConnection, PgPool, Postgres, SqlSafeStr,
-    pool::PoolConnection,
-    postgres::PgConnectOptions,
+    pool::PoolConnection, postgres::PgConnectOptions,
 };
 use sqlx_core::transaction::TransactionManager;
 use std::{

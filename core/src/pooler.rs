@@ -116,8 +116,8 @@ pub async fn end<T>(
         }
         // Where the rollback fails too, the first error says why.
         Err(error) => {
-            let clean = error.as_database_error().is_some()
-                && limited::rollback(connection, PING).await.is_ok();
+            let clean =
+                error.as_database_error().is_some() && limited::rollback(connection, PING).await.is_ok();
             (Err(error), clean)
         }
     }

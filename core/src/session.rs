@@ -77,7 +77,9 @@ impl Session {
 
     /// Sets a connection of ours alone, in one round trip.
     pub fn set(&self) -> String {
-        let mut sql = String::from("set default_transaction_isolation = 'read committed'; set idle_session_timeout = 0");
+        let mut sql = String::from(
+            "set default_transaction_isolation = 'read committed'; set idle_session_timeout = 0",
+        );
         self.limits("set", &mut sql);
         // The server's own end: a client that vanished, and its transaction, are gone after about the lease.
         let third = (self.lease / 3).as_secs().clamp(1, 20);

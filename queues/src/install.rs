@@ -195,9 +195,7 @@ async fn create_extension(connection: &mut PgConnection) -> Result<Option<Pgmq>>
     sqlx::raw_sql("savepoint create_extension").execute(&mut *connection).await?;
     let create = format!("create extension pgmq version '{version}'");
     match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await {
-        Ok(_) => {
-            Ok(Some(Pgmq::CreatedExtension(version)))
-        }
+        Ok(_) => Ok(Some(Pgmq::CreatedExtension(version))),
         Err(error @ sqlx::Error::Database(_)) => {
             sqlx::raw_sql("rollback to savepoint create_extension").execute(&mut *connection).await?;
             tracing::info!(%error, "the extension pgmq cannot be created here; installing its SQL instead");

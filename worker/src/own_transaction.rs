@@ -248,7 +248,8 @@ async fn is_running(pool: &PgPool, name: &str) -> sqlx::Result<bool> {
 
 /// Whether there is no such backend any more.
 async fn terminate(pool: &PgPool, name: &str) -> sqlx::Result<bool> {
-    let sql = format!("select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{name}'");
+    let sql =
+        format!("select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{name}'");
     ask(pool, sql).await.map(|there| !there)
 }
 

@@ -3,10 +3,10 @@
 
 use crate::{
     Publication, StepContext, StepError,
+    claims::StepKey,
     events::{StepEvent, outgoing},
     own_transaction::OwnTransaction,
     storable,
-    claims::StepKey,
     submit::{SubmitElement, is_ours},
     worker::Shared,
 };
@@ -131,8 +131,7 @@ impl StepContext {
         let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
         // How long the handler pauses is its own affair, up to its timeout.
         let limits = (self.claim.timeout, self.claim.timeout);
-        let inner =
-            OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;
+        let inner = OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;
         let inner = inner.map_err(|error| failure(&error))?;
         Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
     }

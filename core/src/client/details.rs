@@ -68,10 +68,8 @@ pub async fn task_transitions(
     task_id: Uuid,
 ) -> Result<(Vec<TaskTransition>, Vec<StepTransition>)> {
     let db = db.into();
-    let of_task =
-        sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(db).await?;
-    let of_steps =
-        sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(db).await?;
+    let of_task = sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(db).await?;
+    let of_steps = sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(db).await?;
     Ok((unwrapped(of_task), unwrapped(of_steps)))
 }
 
@@ -100,7 +98,11 @@ pub async fn list_batches(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resul
 ///
 /// # Errors
 /// Database errors only.
-pub async fn task_graph(db: impl Into<Limited<'_>>, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
+pub async fn task_graph(
+    db: impl Into<Limited<'_>>,
+    task_id: Uuid,
+    instances: Instances,
+) -> Result<TaskGraph> {
     let db = db.into();
     let batches = list_batches(db, task_id).await?;
     let Instances::Few(few) = instances else {
@@ -112,26 +114,15 @@ pub async fn task_graph(db: impl Into<Limited<'_>>, task_id: Uuid, instances: In
     let small: Vec<&str> = batches.iter().filter(is_small).map(|batch| batch.step.as_str()).collect();
     let failing = batches.iter().any(|batch| !is_small(&batch) && batch.failed > 0);
     let failed: Vec<String> = match failing {
-        true => {
-            sqlx::query_scalar(views::FAILED)
-                .bind(task_id)
-                .bind(i64::from(few))
-                .fetch_all(db)
-                .await?
-        }
+        true => sqlx::query_scalar(views::FAILED).bind(task_id).bind(i64::from(few)).fetch_all(db).await?,
         false => Vec::new(),
     };
-    let steps: Vec<Json<StepOverview>> = sqlx::query_scalar(views::FEW_STEPS)
-        .bind(task_id)
-        .bind(&small)
-        .bind(&failed)
-        .fetch_all(db)
-        .await?;
+    let steps: Vec<Json<StepOverview>> =
+        sqlx::query_scalar(views::FEW_STEPS).bind(task_id).bind(&small).bind(&failed).fetch_all(db).await?;
     let steps = unwrapped(steps);
     let one_of_each = batches.iter().map(|batch| format!("{}_001", batch.step));
     let instances = steps.iter().filter(|step| step.instance.is_some()).map(|step| step.step.clone());
     let wanted: Vec<String> = instances.chain(one_of_each).collect();
-    let dag =
-        sqlx::query_scalar(views::FEW_DAG).bind(task_id).bind(&wanted).fetch_all(db).await?;
+    let dag = sqlx::query_scalar(views::FEW_DAG).bind(task_id).bind(&wanted).fetch_all(db).await?;
     Ok(TaskGraph { steps, dag: unwrapped(dag), batches })
 }

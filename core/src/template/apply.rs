@@ -79,8 +79,7 @@ pub async fn validate(db: impl Into<Limited<'_>>, definition: &Value) -> Result<
 }
 
 async fn found(db: Limited<'_>, definition: &Value, sql: &'static str) -> Result<Vec<Problem>> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as(sql).bind(definition).fetch_all(db).await?;
+    let rows: Vec<(String, String, String)> = sqlx::query_as(sql).bind(definition).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(path, code, message)| Problem { path, code, message }).collect())
 }
 

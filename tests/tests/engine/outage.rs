@@ -312,7 +312,8 @@ async fn of_several_hosts_the_one_that_takes_writes_is_found_at_the_start_and_af
     let port = |url: &str| url.rsplit_once('@').unwrap().1.split('/').next().unwrap().to_owned();
     let (user, rest) = world.db.url.rsplit_once('@').unwrap();
     let database = rest.split_once('/').unwrap().1;
-    let hosts = [port(&standby.admin_url()), port(&one.url(&world.db.url)), port(&other.url(&world.db.url))].join(",");
+    let hosts = [port(&standby.admin_url()), port(&one.url(&world.db.url)), port(&other.url(&world.db.url))]
+        .join(",");
     let url = format!("{user}@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=5");
     let worker = Observed::worker(&url, |w| w).await;
     let orchestrator = Observed::orchestrator(&url).await;

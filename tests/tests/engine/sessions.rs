@@ -45,8 +45,12 @@ const ODD: &[&str] = &[
 #[tokio::test]
 async fn tasks_complete_whatever_the_defaults_of_the_database_are() {
     let mut world = World::new().await;
-    run(&world, "create function public.slow(jsonb) returns jsonb language plpgsql as $$ begin
-                     perform pg_sleep(1.2); return jsonb_build_object('third', 1.0::float8 / 3); end $$").await;
+    run(
+        &world,
+        "create function public.slow(jsonb) returns jsonb language plpgsql as $$ begin
+                     perform pg_sleep(1.2); return jsonb_build_object('third', 1.0::float8 / 3); end $$",
+    )
+    .await;
     world.apply(flow(&["slow"])).await;
     for setting in ODD {
         run(&world, format!("alter database {} set {setting}", world.db.name())).await;
@@ -58,20 +62,22 @@ async fn tasks_complete_whatever_the_defaults_of_the_database_are() {
     for n in 0..4 {
         // A client of its own, as the database makes it.
         let mut client = PgConnection::connect(&world.db.url).await.unwrap();
-        let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', $1, p_idempotency_key => $2)")
-            .bind(json!({"n": n}))
-            .bind(format!("key\\{n}"))
-            .fetch_one(&mut client)
-            .await
-            .unwrap();
-        // The function has the database's own defaults, and its step's timeout.
-        assert_eq!(world.result(id).await["slow"]["third"].to_string(), "0.3");
-        let done: bool =
-            sqlx::query_scalar("select done from tasker.task_status($1) s, lateral (select s.state = 'complete') d(done)")
-                .bind(id)
+        let id: Uuid =
+            sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', $1, p_idempotency_key => $2)")
+                .bind(json!({"n": n}))
+                .bind(format!("key\\{n}"))
                 .fetch_one(&mut client)
                 .await
                 .unwrap();
+        // The function has the database's own defaults, and its step's timeout.
+        assert_eq!(world.result(id).await["slow"]["third"].to_string(), "0.3");
+        let done: bool = sqlx::query_scalar(
+            "select done from tasker.task_status($1) s, lateral (select s.state = 'complete') d(done)",
+        )
+        .bind(id)
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
         assert!(done);
     }
 }
@@ -122,8 +128,10 @@ async fn sees_a_new_session(poll_only: bool) {
     for (name, leaving) in names.iter().zip(LEAVINGS) {
         run(
             &world,
-            format!("create function public.{name}(jsonb) returns jsonb language plpgsql as
-                     $$ begin {leaving}; return 'null'; end $$"),
+            format!(
+                "create function public.{name}(jsonb) returns jsonb language plpgsql as
+                     $$ begin {leaving}; return 'null'; end $$"
+            ),
         )
         .await;
     }
@@ -147,7 +155,10 @@ async fn sees_a_new_session(poll_only: bool) {
     let look = task("look").await;
     let new = world.result(look).await;
     assert_eq!(new["look"]["isolation"], "read committed");
-    assert_eq!(new["look"]["pause"], "20s", "a frozen worker's locks are free before its step's time is over");
+    assert_eq!(
+        new["look"]["pause"], "20s",
+        "a frozen worker's locks are free before its step's time is over"
+    );
     for (name, leaving) in names.iter().zip(LEAVINGS) {
         if poll_only && leaving.contains("prepare") {
             // A pooler's own are among them.
@@ -191,9 +202,11 @@ async fn a_function_that_ends_its_own_step_fails_it_with_a_text_that_says_so() {
         ENDINGS.iter().enumerate().map(|(n, ending)| format!("when {n} then {ending};\n")).collect();
     run(
         &world,
-        format!("create function public.end(p jsonb) returns jsonb language plpgsql as $$
+        format!(
+            "create function public.end(p jsonb) returns jsonb language plpgsql as $$
                  declare v_task uuid := (p ->> 'task_id')::uuid;
-                 begin case (p -> 'context' ->> 'n')::int {cases} end case; return 'null'; end $$"),
+                 begin case (p -> 'context' ->> 'n')::int {cases} end case; return 'null'; end $$"
+        ),
     )
     .await;
     world.worker(|w| w).await;

@@ -27,7 +27,10 @@ async fn complete(world: &World) -> i64 {
         .unwrap()
 }
 
-async fn worker(url: &str, connections: u32) -> (tokio::task::JoinHandle<tasker_core::Result<()>>, CancellationToken) {
+async fn worker(
+    url: &str,
+    connections: u32,
+) -> (tokio::task::JoinHandle<tasker_core::Result<()>>, CancellationToken) {
     let options = DbOptions::new(url, "worker").max_connections(connections);
     let pool = connect(&options.session(Session::default().lease(LEASE))).await.unwrap();
     let worker = Worker::builder(pool).namespace("test").lease(LEASE).handler("own", own).build().unwrap();
