@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// So long is an answer waited for at first. Each time in a row that there is none it is twice as long, up to
 /// [`CALL_TIMEOUT`]: a connection that is dead must be given up soon, and a server that is slow must get there.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
+/// However long the lease.
+const LONGEST_FIRST: Duration = Duration::from_secs(10);
 /// Who waits longer for a connection shares: the server, or this role, may have no more to give, and no actor must starve
 /// beside others that keep theirs.
 const SCARCE: Duration = Duration::from_millis(500);
@@ -50,6 +52,8 @@ pub struct OwnConnection {
     /// How long the next answer may take.
     patience: Duration,
     first_patience: Duration,
+    /// How long the last answer took.
+    took: Duration,
     stop: CancellationToken,
     wait: PoolWait,
 }
@@ -70,6 +74,7 @@ impl OwnConnection {
             used: Instant::now(),
             patience: FIRST_TIMEOUT,
             first_patience: FIRST_TIMEOUT,
+            took: Duration::ZERO,
             stop,
             wait,
         }
@@ -78,7 +83,7 @@ impl OwnConnection {
     /// For work under leases of this length: who does not answer within it is given up.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.session = self.session.lease(lease);
-        self.first_patience = lease.clamp(SHORTEST_TIMEOUT, FIRST_TIMEOUT);
+        self.first_patience = lease.clamp(SHORTEST_TIMEOUT, LONGEST_FIRST);
         self.patience = self.first_patience;
         self
     }
@@ -103,7 +108,8 @@ impl OwnConnection {
             Err(Error::Database(sqlx::Error::Io(error))) if error.kind() == std::io::ErrorKind::TimedOut => {
                 (limit * 2).min(CALL_TIMEOUT)
             }
-            _ => self.first_patience,
+            // A server that is slow now is so the next time.
+            _ => self.first_patience.max(self.took * 2).min(CALL_TIMEOUT),
         };
         result
     }
@@ -118,6 +124,7 @@ impl OwnConnection {
         call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
         let mut connection = self.take().await?;
+        let since = Instant::now();
         let silence = async {
             let after_an_outage = async {
                 self.breaker.opened().await;
@@ -135,6 +142,7 @@ impl OwnConnection {
             result = run(&mut connection, session, call) => result,
             () = silence => (Err(limited::silent()), false),
         };
+        self.took = since.elapsed();
         self.breaker.record(&result);
         let result = result.map_err(Error::from);
         // A refusal leaves it as it was; a server that stops or is out of something does not.

@@ -4,7 +4,8 @@
 use crate::world::World;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use tasker_worker::{StepError, StepOutcome};
+use tasker_core::db::{DbOptions, connect};
+use tasker_worker::{CancellationToken, StepError, StepOutcome, Worker};
 use uuid::Uuid;
 
 /// Each step a `sql` function of schema public.
@@ -242,4 +243,25 @@ async fn so_does_a_handler_that_ends_it_in_its_own_transaction() {
     assert_eq!(world.ended(id).await, "blocked_by_failures");
     let (state, attempt, _, error) = world.step(id, "only").await;
     assert_eq!((state.as_str(), attempt, &error.unwrap()["code"]), ("error", 1, &json!("own_step")));
+}
+
+#[tokio::test]
+async fn a_role_with_few_connections_shares_them_among_the_actors() {
+    let world = World::with(json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
+        {"name": "a", "handler": {"callable": "noop"}},
+        {"name": "b", "handler": {"callable": "noop"}, "dependencies": ["a"]}]}))
+    .await;
+    let (name, url) = world.db.login(&["tasker_worker"]).await;
+    run(&world, format!("alter role {name} connection limit 3")).await;
+    let pool = connect(&DbOptions::new(&url, "worker").max_connections(10)).await.unwrap();
+    let worker = Worker::builder(pool).namespace("test").build().unwrap();
+    tokio::spawn(worker.run(CancellationToken::new()));
+    let mut tasks = Vec::new();
+    for _ in 0..50 {
+        tasks.push(world.enqueue(json!({})).await);
+    }
+    // One actor or another waited for a connection for half a minute, and gave up.
+    for id in tasks {
+        assert_eq!(world.ended(id).await, "complete");
+    }
 }
