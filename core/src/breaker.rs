@@ -153,6 +153,11 @@ impl Breaker {
         self.0.changes.subscribe().wait_for(|circuit| is(*circuit)).await.ok();
     }
 
+    /// A call was not answered in time: a probe finds out whether the database is away, or slow, or only the connection dead.
+    pub fn suspect(&self) {
+        self.0.suspected.notify_one();
+    }
+
     /// To be told of what came of each call. An error that is the call's own fault is an answer as well.
     pub fn record<T>(&self, result: &Result<T, sqlx::Error>) {
         match result {

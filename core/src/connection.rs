@@ -143,7 +143,12 @@ impl OwnConnection {
             () = silence => (Err(limited::silent()), false),
         };
         self.took = since.elapsed();
-        self.breaker.record(&result);
+        match &result {
+            Err(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                self.breaker.suspect()
+            }
+            result => self.breaker.record(result),
+        }
         let result = result.map_err(Error::from);
         // A refusal leaves it as it was; a server that stops or is out of something does not.
         let clean = clean && !result.as_ref().is_err_and(Error::is_transient);

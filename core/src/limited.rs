@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// For a question that costs the server nothing.
 pub const PING: Duration = Duration::from_secs(2);
 /// For opening a connection outside of a pool.
-pub const CONNECT: Duration = Duration::from_secs(5);
+pub const CONNECT: Duration = Duration::from_secs(10);
 /// How often the pool is looked into while a connection is opened.
 const AGAIN: Duration = Duration::from_millis(50);
 /// It is taken only by what ends the value.

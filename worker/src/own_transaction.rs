@@ -221,7 +221,8 @@ impl Inner {
             done
         };
         match rolled_back {
-            Some(Ok(())) => self.recycle().await,
+            // Nobody need wait for it.
+            Some(Ok(())) => drop(tokio::spawn(self.recycle())),
             _ => {}
         }
     }
@@ -258,6 +259,6 @@ async fn ask(pool: &PgPool, sql: String) -> sqlx::Result<bool> {
     let mut connection = limited::open(&pool.connect_options()).await?;
     let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection);
     let rows = limited::within(limited::PING, rows).await?;
-    limited::close(connection).await?;
+    limited::close(connection).await.ok();
     Ok(!rows.is_empty())
 }
