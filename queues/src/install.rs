@@ -223,15 +223,17 @@ async fn install_sql(pool: &PgPool, locked: &mut PgConnection) -> Result<Pgmq> {
 
 /// Creates the queues of namespaces that are missing: a dump of schema `tasker` alone has none.
 async fn create_namespaces_queues(pool: &PgPool) -> Result<Vec<String>> {
-    let mut transaction = pool.begin_with("begin isolation level read committed").await?;
-    pooler::forget(&mut transaction).await?;
+    let mut transaction = Lent::from(pool).await?;
+    let session = Session::unlimited();
+    pooler::begin(&mut transaction, &session).await?;
     let created = sqlx::query_scalar(
         "select tasker.create_queues() where has_function_privilege('tasker.create_queues()', 'execute')",
     )
     .persistent(false)
     .fetch_all(&mut *transaction)
     .await?;
-    transaction.commit().await?;
+    limited::commit(&mut transaction, session.patience()).await?;
+    transaction.give_back();
     Ok(created)
 }
 
