@@ -268,7 +268,10 @@ fn gauge(circuit: Circuit) {
 /// would hide the reason behind a timeout.
 async fn probe(pool: PgPool) -> Result<(), sqlx::Error> {
     // Of several hosts each may have to be asked.
-    let limit = PROBE * u32::try_from(hosts::count(&pool.connect_options())).unwrap_or(1);
+    let limit = match hosts::count(&pool.connect_options()) {
+        0 | 1 => PROBE,
+        several => PROBE + hosts::EACH * u32::try_from(several).unwrap_or(1),
+    };
     let answer = timeout(limit, async {
         if let Some(mut idle) = Lent::idle(&pool) {
             // A dead one must not use up the time for a new one, nor go back to the pool.

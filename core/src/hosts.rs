@@ -9,8 +9,8 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long one of several may take to answer.
-const EACH: Duration = Duration::from_secs(2);
+/// How long one of several may take to answer. Not less: a busy host must not be taken for one that is gone.
+pub(crate) const EACH: Duration = Duration::from_secs(5);
 
 /// The hosts of the URLs that this process has connected by, where one names several.
 static CLUSTERS: Mutex<Vec<Cluster>> = Mutex::new(Vec::new());

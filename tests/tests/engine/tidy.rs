@@ -237,17 +237,3 @@ async fn every_function_that_others_run_has_a_search_path_or_was_parsed_before()
     .unwrap();
     assert_none("run by others without a search_path", open);
 }
-
-/// pgmq's functions, which they call, have regular expressions with backslashes; a caller's session may read those otherwise.
-#[tokio::test]
-async fn every_definers_function_reads_a_backslash_as_one() {
-    let db = TestDb::new().await;
-    let open: Vec<String> = sqlx::query_scalar(
-        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'tasker'::regnamespace and p.prosecdef
-            and not coalesce(p.proconfig @> array['standard_conforming_strings=on'], false)",
-    )
-    .fetch_all(&db.pool)
-    .await
-    .unwrap();
-    assert_none("security definer without standard_conforming_strings", open);
-}
