@@ -215,25 +215,3 @@ async fn every_function_that_others_run_has_a_search_path_or_was_parsed_before()
     .unwrap();
     assert_none("run by others without a search_path", open);
 }
-
-/// What runs in the session of whoever reads a view, writes a table, or calls a function has a search_path of its own, or was
-/// parsed when it was made: else it finds operators that its caller, or anybody who may create in public, has put there.
-#[tokio::test]
-async fn every_function_that_others_run_has_a_search_path_or_was_parsed_before() {
-    let db = TestDb::new().await;
-    let open: Vec<String> = sqlx::query_scalar(
-        "select p.oid::regprocedure::text from pg_proc p
-          where p.pronamespace = 'tasker'::regnamespace and p.prosqlbody is null
-            and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)
-            and (p.prorettype = 'trigger'::regtype
-                 or exists (select from pg_roles r where r.rolname in ('tasker_client', 'tasker_worker', 'tasker_orchestrator', 'tasker_consumer', 'tasker_operator', 'tasker_readonly')
-                                                     and has_function_privilege(r.oid, p.oid, 'execute'))
-                 or exists (select from pg_depend d where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid))
-            -- It calls others' functions, in its caller's own name and place.
-            and p.proname <> 'run_sql_handler'",
-    )
-    .fetch_all(&db.pool)
-    .await
-    .unwrap();
-    assert_none("run by others without a search_path", open);
-}
