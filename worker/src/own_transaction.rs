@@ -220,10 +220,9 @@ impl Inner {
             }
             done
         };
-        match rolled_back {
+        if let Some(Ok(())) = rolled_back {
             // Nobody need wait for it.
-            Some(Ok(())) => drop(tokio::spawn(self.recycle())),
-            _ => {}
+            tokio::spawn(self.recycle());
         }
     }
 }
