@@ -14,6 +14,7 @@ pub mod event;
 pub mod event_pattern;
 pub mod failpoint;
 pub mod health;
+pub mod json;
 pub mod json_schema;
 pub mod meters;
 pub mod outcome;

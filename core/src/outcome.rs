@@ -1,7 +1,7 @@
 //! What a step's handler returns, in the one JSON form every language shares.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value};
 
 /// The outcome of one execution of a step: `{"type":"success","result":…}`,
 /// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`, or one of the forms of dynamic
@@ -60,9 +60,21 @@ pub struct Failure {
     /// For programs: a short stable word of the handler's choice, or an SQLSTATE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Milliseconds to wait before the next attempt, instead of the template's backoff.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Milliseconds to wait before the next attempt, instead of the template's backoff. Read from any number: a failure
+    /// that asks for an odd wait may still be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "any_number")]
     pub retry_after_ms: Option<u64>,
+}
+
+/// A negative number is zero, one too large the largest, and a fraction is cut.
+fn any_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<Number>::deserialize(from)?;
+    let whole = |number: Number| {
+        let beyond = if number.as_str().starts_with('-') { 0.0 } else { f64::INFINITY };
+        // `as` saturates.
+        number.as_u64().unwrap_or_else(|| number.as_f64().unwrap_or(beyond) as u64)
+    };
+    Ok(number.map(whole))
 }
 
 fn yes() -> bool {
@@ -70,6 +82,14 @@ fn yes() -> bool {
 }
 
 impl StepOutcome {
+    /// Reads the JSON form. By way of its text: serde's tagged enums take no integer of more than 64 bits from a value.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn from_json(outcome: &Value) -> serde_json::Result<Self> {
+        serde_json::from_str(&outcome.to_string())
+    }
+
     /// A success that carries `result`.
     pub fn success(result: impl Into<Value>) -> Self {
         Self::Success { result: result.into() }

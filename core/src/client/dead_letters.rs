@@ -1,11 +1,11 @@
 //! Dead letters and retention as typed calls.
 
 use super::unwrapped;
-use crate::{Error, Result, TaskState};
+use crate::{Error, Result, TaskState, json::Document};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{PgExecutor, types::Json};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('snapshot', d.snapshot, 'message', d.message) \
@@ -91,9 +91,9 @@ pub struct DeadLetterFilter {
 /// # Errors
 /// `TK040` when there is no such entry.
 pub async fn show_dead_letter(executor: impl PgExecutor<'_>, entry_id: Uuid) -> Result<DeadLetterDetails> {
-    let row: Option<Json<DeadLetterDetails>> =
+    let row: Option<Document<DeadLetterDetails>> =
         sqlx::query_scalar(SHOW).bind(entry_id).fetch_optional(executor).await?;
-    row.map(|Json(entry)| entry).ok_or_else(|| Error::Refused {
+    row.map(|Document(entry)| entry).ok_or_else(|| Error::Refused {
         code: "TK040".to_owned(),
         message: format!("there is no dead letter {entry_id}"),
         hint: Some("tasker dlq list shows them".to_owned()),

@@ -7,9 +7,9 @@ use super::{
         self, BatchOverview, DagRow, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition,
     },
 };
-use crate::{Error, Result, pooler::InTransaction};
+use crate::{Error, Result, json::Document, pooler::InTransaction};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgExecutor, PgPool, types::Json};
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 /// Which instances of batches [`task_graph`] gives.
@@ -49,9 +49,9 @@ pub async fn show_task(pool: &PgPool, task_id: Uuid) -> Result<TaskDetails> {
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskOverview> {
-    let task: Option<Json<TaskOverview>> =
+    let task: Option<Document<TaskOverview>> =
         sqlx::query_scalar(views::TASK).bind(task_id).fetch_optional(executor).await?;
-    task.map(|Json(task)| task).ok_or_else(|| Error::Refused {
+    task.map(|Document(task)| task).ok_or_else(|| Error::Refused {
         code: "TK004".to_owned(),
         message: format!("there is no task {task_id}"),
         hint: Some("tasker task list shows the newest tasks".to_owned()),
@@ -118,7 +118,7 @@ pub async fn task_graph(pool: &PgPool, task_id: Uuid, instances: Instances) -> R
         }
         false => Vec::new(),
     };
-    let steps: Vec<Json<StepOverview>> = sqlx::query_scalar(views::FEW_STEPS)
+    let steps: Vec<Document<StepOverview>> = sqlx::query_scalar(views::FEW_STEPS)
         .bind(task_id)
         .bind(&small)
         .bind(&failed)

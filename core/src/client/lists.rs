@@ -4,9 +4,9 @@ use super::{
     DeadLetter, DeadLetterFilter, StepOverview, TaskOverview, TaskSelection, operator::filter_of, unwrapped,
     views,
 };
-use crate::{Result, StepState};
+use crate::{Result, StepState, json::Document};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgExecutor, types::Json};
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 /// Which part of a list.
@@ -110,7 +110,7 @@ pub async fn list_steps(
 /// # Errors
 /// `TK004` task, `TK032` step.
 pub async fn show_step(executor: impl PgExecutor<'_>, task_id: Uuid, step: &str) -> Result<StepOverview> {
-    let Json(step) =
+    let Document(step) =
         sqlx::query_scalar(views::SHOW_STEP).bind(task_id).bind(step).fetch_one(executor).await?;
     Ok(step)
 }

@@ -33,11 +33,11 @@ pub use views::{
     TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
-use crate::{Error, Result, TaskState, pooler::InTransaction};
+use crate::{Error, Result, TaskState, json::Document, pooler::InTransaction};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::{PgExecutor, PgPool, types::Json};
+use sqlx::{PgExecutor, PgPool};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -190,7 +190,7 @@ impl TaskStatus {
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskStatus> {
-    let Json(status) =
+    let Document(status) =
         sqlx::query_scalar("select tasker.task_status($1)").bind(task_id).fetch_one(executor).await?;
     Ok(status)
 }
@@ -200,9 +200,9 @@ pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Task
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Value>> {
-    let result =
+    let result: Option<Document<Value>> =
         sqlx::query_scalar("select tasker.task_result($1)").bind(task_id).fetch_one(executor).await?;
-    Ok(result)
+    Ok(result.map(|Document(result)| result))
 }
 
 /// Cancels a task; false when it had already finished.
@@ -261,13 +261,13 @@ pub async fn show_template(
     name: &str,
     version: Option<&str>,
 ) -> Result<Option<Template>> {
-    let row: Option<Json<Template>> = sqlx::query_scalar(views::TEMPLATE)
+    let row: Option<Document<Template>> = sqlx::query_scalar(views::TEMPLATE)
         .bind(namespace)
         .bind(name)
         .bind(version)
         .fetch_optional(executor)
         .await?;
-    Ok(row.map(|Json(template)| template))
+    Ok(row.map(|Document(template)| template))
 }
 
 /// Every namespace, by name.
@@ -304,6 +304,6 @@ fn refused_cursor(text: &str) -> Error {
     }
 }
 
-fn unwrapped<T>(rows: Vec<Json<T>>) -> Vec<T> {
-    rows.into_iter().map(|Json(row)| row).collect()
+fn unwrapped<T>(rows: Vec<Document<T>>) -> Vec<T> {
+    rows.into_iter().map(|Document(row)| row).collect()
 }

@@ -39,6 +39,7 @@ mod lock_order;
 mod locks;
 mod model;
 mod namespaces;
+mod numbers;
 mod operations;
 mod operators;
 mod operators_bulk;
