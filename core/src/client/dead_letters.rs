@@ -8,7 +8,9 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('snapshot', d.snapshot, 'message', d.message) \
+const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', d.message, 'snapshot', \
+       case when octet_length(d.snapshot::text) > 16777216 \
+            then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dlq_entries\"}' else d.snapshot end) \
      from tasker.dlq_overview v join tasker.dlq_details d using (entry_id) where v.entry_id = $1";
 const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
 

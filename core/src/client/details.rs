@@ -73,6 +73,34 @@ pub async fn task_transitions(
     Ok((unwrapped(of_task), unwrapped(of_steps)))
 }
 
+/// Of the audit of a task's steps the page after the transition `after`, oldest first, and where the next page begins; of
+/// that of the task itself all, with the first page.
+///
+/// # Errors
+/// Database errors only; of a task that is not there it is empty.
+pub async fn task_transitions_page(
+    pool: &PgPool,
+    task_id: Uuid,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<TaskTransition>, Vec<StepTransition>, Option<i64>)> {
+    let of_task = match after {
+        None => {
+            sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(InTransaction(pool)).await?
+        }
+        Some(_) => Vec::new(),
+    };
+    let rows: Vec<(i64, Document<StepTransition>)> = sqlx::query_as(views::STEP_TRANSITIONS_PAGE)
+        .bind(task_id)
+        .bind(after.unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(InTransaction(pool))
+        .await?;
+    let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = rows.last().filter(|_| full).map(|(id, _)| *id);
+    Ok((unwrapped(of_task), rows.into_iter().map(|(_, Document(row))| row).collect(), next))
+}
+
 /// The audit of one step, oldest first.
 ///
 /// # Errors

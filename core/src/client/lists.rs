@@ -94,7 +94,7 @@ pub async fn list_steps(
     page: &Page,
 ) -> Result<Listed<StepOverview>> {
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-    let rows = sqlx::query_scalar(views::LIST_STEPS)
+    let rows: Vec<(Document<StepOverview>, bool)> = sqlx::query_as(views::LIST_STEPS)
         .bind(task_id)
         .bind(Some(states).filter(|states| !states.is_empty()))
         .bind(&filter.template_step)
@@ -102,7 +102,11 @@ pub async fn list_steps(
         .bind(page.asked())
         .fetch_all(executor)
         .await?;
-    Ok(Listed::new(unwrapped(rows), page, |step: &StepOverview| step.step.clone()))
+    let more = rows.iter().any(|(_, more)| *more);
+    let steps = rows.into_iter().map(|(Document(step), _)| step).collect();
+    let mut listed = Listed::new(steps, page, |step: &StepOverview| step.step.clone());
+    listed.next = listed.next.or_else(|| listed.items.last().filter(|_| more).map(|step| step.step.clone()));
+    Ok(listed)
 }
 
 /// One step.

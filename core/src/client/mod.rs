@@ -17,7 +17,7 @@ pub use dead_letters::{
 };
 pub use details::{
     Instances, TaskGraph, list_batches, show_task, step_transitions, task_graph, task_overview,
-    task_transitions,
+    task_transitions, task_transitions_page,
 };
 pub use events::{QueuedEvent, list_events};
 pub use lists::{

@@ -3,7 +3,7 @@
 use crate::world::World;
 use serde_json::{Value, json};
 use sqlx::{query_scalar, raw_sql};
-use tasker_client::{By, Client, DatabaseClient, HttpClient, Instances, NewTask};
+use tasker_client::{By, Client, DatabaseClient, HttpClient, Instances, NewTask, Page, StepFilter};
 use tasker_core::template::TemplateFile;
 use tasker_tests::{ApiServer, engine::Engine};
 use tasker_worker::{Batchable, StepContext, StepError, StepOutcome};
@@ -122,4 +122,44 @@ async fn what_is_nested_too_deep_is_hidden_and_the_rest_of_the_task_is_shown() {
         let snapshot = client.dead_letter(entry).await.unwrap().snapshot.unwrap();
         assert!(snapshot.to_string().contains("$hidden"));
     }
+}
+
+#[tokio::test]
+async fn a_page_of_steps_ends_with_its_bytes_and_the_next_goes_on() {
+    let e = Engine::new().await;
+    let names: Vec<String> = (0..6).map(|n| format!("s{n}")).collect();
+    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    e.apply_flow(&steps).await;
+    let id: Uuid = e.start().await;
+    raw_sql("update tasker.settings set max_answer_bytes = 65536").execute(e.pool()).await.unwrap();
+    for claim in e.claim(6).await {
+        // 1e20000 is stored in a few bytes.
+        let result = match claim.step.as_str() {
+            "s3" => json!("x".repeat(40_000)),
+            _ => serde_json::from_str(&format!("[1e{}]", 30_000)).unwrap(),
+        };
+        e.succeed(&claim, result).await;
+    }
+    e.process().await;
+    let api = ApiServer::start(e.pool()).await;
+    let http = HttpClient::new(&api.url, None).unwrap();
+    for client in [&DatabaseClient::new(e.pool().clone()) as &dyn Client, &http] {
+        let (mut seen, mut page, mut pages) = (Vec::new(), Page::first(4), 0);
+        loop {
+            let listed = client.list_steps(id, &StepFilter::default(), &page).await.unwrap();
+            seen.extend(listed.items);
+            pages += 1;
+            let Some(next) = listed.next else { break };
+            page.after = Some(next);
+        }
+        assert_eq!(seen.iter().map(|step| &step.step).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        assert!((2..=3).contains(&pages), "{pages}");
+        let result = |n: usize| seen[n].result.as_ref().unwrap().to_string();
+        assert!(result(3).contains("$hidden") && result(2).len() > 30_000, "{}", result(3));
+    }
+    assert_eq!(http.step(id, "s3").await.unwrap().result, Some(json!("x".repeat(40_000))));
+    let graph = http.task_graph(id, Instances::All).await.unwrap();
+    assert_eq!(graph.steps.len(), 6);
+    let audit = http.task_transitions(id).await.unwrap();
+    assert_eq!(audit, DatabaseClient::new(e.pool().clone()).task_transitions(id).await.unwrap());
 }
