@@ -69,7 +69,7 @@ pub(super) const TASK_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.task_audit v where v.task_id = $1 order by v.transition_id";
 pub(super) const TRANSITIONS_OF_STEP: &str = "select to_jsonb(v) from tasker.step_audit v \
      where v.task_id = $1 and v.name = $2 order by v.transition_id";
-pub(super) const STEP_TRANSITIONS_PAGE: &str = "select v.transition_id, to_jsonb(v) from tasker.step_transitions v \
+pub(super) const STEP_TRANSITIONS_PAGE: &str = "select v.transition_id, to_jsonb(v) from tasker.step_audit v \
      where v.task_id = $1 and v.transition_id > $2 order by v.transition_id limit $3";
 pub(super) const STEP_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.step_audit v where v.task_id = $1 order by v.transition_id";
