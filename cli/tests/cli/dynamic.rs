@@ -77,7 +77,11 @@ async fn what_a_decision_has_not_chosen_is_shown_as_not_there() {
     submit(&e, &route, json!({"type": "decision", "create_steps": ["manager"]})).await;
     let after = shown(&e, id, &[]).await;
     assert_eq!(line(&after, "auto").unwrap(), "└ auto not chosen route", "{after}");
-    assert_eq!(line(&after, "manager").unwrap(), "├ manager enqueued route", "{after}");
+    assert_eq!(
+        line(&after, "manager").unwrap(),
+        "├ manager enqueued route no live worker has the handler noop",
+        "{after}"
+    );
     assert_eq!(line(&after, "finalize").unwrap(), "└ finalize pending auto, manager", "{after}");
     let json = tasker(&e.db.url, &["task", "show", &id.to_string(), "--json"]).await.json();
     let auto = json["dag"].as_array().unwrap().iter().find(|node| node["step"] == "auto").unwrap();
@@ -138,7 +142,11 @@ async fn a_small_batch_is_shown_with_its_instances_and_an_empty_one_says_so() {
     let empty = started_batch(&e, 0).await;
     let text = shown(&e, empty, &[]).await;
     assert!(text.contains("no instances"), "{text}");
-    assert_eq!(line(&text, "total").unwrap(), "└ total enqueued count", "{text}");
+    assert_eq!(
+        line(&text, "total").unwrap(),
+        "└ total enqueued count no live worker has the handler noop",
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -72,7 +72,11 @@ async fn an_orchestrator_serves_who_has_a_key_and_tells_it_nowhere() {
         assert!(!text.contains(key) && !text.contains("of_somebody_else"), "a key is told: {text}");
         assert!(password.len() < 8 || !text.contains(&password), "the password is told: {text}");
     }
-    assert!(end.stderr.contains("key=\"ci\"") && end.stderr.contains("correlation_id="), "{}", end.stderr);
+    assert!(
+        end.stderr.contains("key=\"key:ci\"") && end.stderr.contains("correlation_id="),
+        "{}",
+        end.stderr
+    );
 }
 
 #[tokio::test]
