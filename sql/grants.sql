@@ -15,6 +15,7 @@ declare
             "installation_problems",
             "task_context",
             "task_result",
+            "task_results",
             "task_status",
             "template_warnings",
             "validate_template"
@@ -110,6 +111,7 @@ declare
             "slowest_steps",
             "task_context",
             "task_result",
+            "task_results",
             "task_status",
             "task_waiting_for",
             "template_warnings",
@@ -144,6 +146,7 @@ declare
             "slowest_steps",
             "task_context",
             "task_result",
+            "task_results",
             "task_status",
             "task_waiting_for",
             "template_warnings",

@@ -225,12 +225,15 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
         _ => return Problem::internal(format!("{message} ({code})")),
     };
     let mut problem = Problem::new(status, code, title).detail(message);
-    if problem.code == "TK034" {
+    if ["TK012", "TK034"].contains(&&*problem.code) {
         problem = problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     match hint {
         // The engine's own is about SQL.
         _ if problem.code == "TK010" => problem.hint("POST /v1/templates/validate lists every problem."),
+        _ if problem.code == "TK013" => {
+            problem.hint("GET /v1/tasks/{task_id}/steps/{step} gives the result of one step.")
+        }
         Some(hint) => problem.hint(hint),
         None => problem,
     }

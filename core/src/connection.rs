@@ -7,6 +7,7 @@ use crate::{
     error::is_outage,
     meters::PoolWait,
     pooler::{self, DbConnection},
+    progress::Progress,
 };
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::time::Duration;
@@ -37,13 +38,31 @@ pub struct OwnConnection {
     times_opened: u32,
     stop: CancellationToken,
     wait: PoolWait,
+    progress: Option<Progress>,
 }
 
 impl OwnConnection {
     /// Waiting for the database or a connection ends with `stop`; a call that has begun does not.
     pub fn new(pool: PgPool, breaker: Breaker, keep: bool, stop: CancellationToken) -> Self {
         let wait = PoolWait::new(&pool);
-        Self { pool, breaker, held: None, keep, pooled: false, doubtful: true, times_opened: 0, stop, wait }
+        Self {
+            pool,
+            breaker,
+            held: None,
+            keep,
+            pooled: false,
+            doubtful: true,
+            times_opened: 0,
+            stop,
+            wait,
+            progress: None,
+        }
+    }
+
+    /// Whether this actor's calls succeed is a matter of its process's health: for one that tries until they do.
+    pub fn watched(mut self, actor: &'static str) -> Self {
+        self.progress = Some(Progress::new(actor, self.breaker.health()));
+        self
     }
 
     /// Whether a pooler in transaction mode may be between it and the server; see [`crate::pooler`].
@@ -68,6 +87,23 @@ impl OwnConnection {
     /// # Errors
     /// As [`OwnConnection::call`].
     pub async fn call_within<T>(
+        &mut self,
+        limit: Duration,
+        call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
+    ) -> Result<T> {
+        if let Some(progress) = &self.progress {
+            progress.begin();
+        }
+        let result = self.try_call(limit, call).await;
+        match (&self.progress, &result) {
+            (Some(progress), Ok(_)) => progress.succeeded(),
+            (Some(progress), Err(error)) => progress.failed(error),
+            (None, _) => {}
+        }
+        result
+    }
+
+    async fn try_call<T>(
         &mut self,
         limit: Duration,
         call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,

@@ -4,10 +4,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
+
+/// How long an actor that has work may be without success before its process is unhealthy, unless set otherwise.
+pub const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// The health of a process; clones tell and see the same.
 #[derive(Debug, Clone)]
@@ -46,12 +53,15 @@ pub enum Problem {
     Installation,
     /// The leases of this worker's steps are running out.
     Leases(Uuid),
+    /// One of its actors does not get on, see [`crate::progress`].
+    Stalled(u32),
 }
 
 #[derive(Debug)]
 struct Inner {
     problems: Mutex<BTreeMap<Problem, String>>,
     status: watch::Sender<HealthStatus>,
+    stalled_after_ms: AtomicU64,
 }
 
 impl Health {
@@ -62,7 +72,24 @@ impl Health {
         crate::meters::describe();
         metrics::gauge!("tasker_healthy").set(0.0);
         let problems = Mutex::new(BTreeMap::from([(Problem::NotRunning, reason)]));
-        Self(Arc::new(Inner { problems, status: watch::Sender::new(status) }))
+        let health = Self(Arc::new(Inner {
+            problems,
+            status: watch::Sender::new(status),
+            stalled_after_ms: AtomicU64::default(),
+        }));
+        health.set_stalled_after(STALLED_AFTER);
+        health
+    }
+
+    /// How long an actor that has work may be without success, see [`crate::progress`].
+    pub fn stalled_after(&self) -> Duration {
+        Duration::from_millis(self.0.stalled_after_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets [`Health::stalled_after`], which is [`STALLED_AFTER`] otherwise.
+    pub fn set_stalled_after(&self, limit: Duration) {
+        let limit = limit.as_millis().try_into().unwrap_or(u64::MAX);
+        self.0.stalled_after_ms.store(limit, Ordering::Relaxed);
     }
 
     /// Whether the process can do its work.

@@ -19,6 +19,7 @@ pub mod json_schema;
 pub mod meters;
 pub mod outcome;
 pub mod pooler;
+pub mod progress;
 pub mod schema;
 pub mod signals;
 pub mod state;

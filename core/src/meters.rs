@@ -14,6 +14,10 @@ pub const SAMPLE: Duration = Duration::from_secs(1);
 pub(crate) fn describe() {
     describe_gauge!("tasker_healthy", "1: the process can do its work; 0: not, /health says why");
     describe_gauge!("tasker_database_circuit", "The circuit breaker: 0 closed, 1 half-open, 2 open");
+    describe_gauge!(
+        "tasker_actor_stalled",
+        "1 while the actor has work and has not succeeded for long: /health says why"
+    );
     describe_counter!("tasker_database_circuit_opened_total", Unit::Count, "Times the circuit has opened");
 }
 

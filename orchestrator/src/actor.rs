@@ -45,6 +45,43 @@ impl Called {
     }
 }
 
+/// How many messages to ask for: half as many each time that was too much for PostgreSQL's limits, twice as many after
+/// each success, up to the batch size.
+#[derive(Debug)]
+pub(crate) struct BatchSize {
+    most: i32,
+    now: i32,
+}
+
+impl BatchSize {
+    pub(crate) fn new(most: i32) -> Self {
+        Self { most, now: most }
+    }
+
+    pub(crate) fn now(&self) -> i32 {
+        self.now
+    }
+
+    /// What came of a call with this size.
+    pub(crate) fn adapt<T>(&mut self, result: &Result<T>) {
+        self.now = match result {
+            Ok(_) => self.now.saturating_mul(2).min(self.most),
+            Err(error) if is_too_much(error) || is_silence(error) => (self.now / 2).max(1),
+            Err(_) => self.now,
+        };
+    }
+}
+
+/// Whether a smaller batch may succeed: it took longer than statement_timeout, or is over a limit of PostgreSQL.
+pub(crate) fn is_too_much(error: &Error) -> bool {
+    error.sqlstate().is_some_and(|code| code == "57014" || code.starts_with("54"))
+}
+
+/// Whether there was no answer in time, as when a batch takes long on a slow server.
+fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::Database(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// Runs `actor` until `stop`; a call that has begun is finished. Errors never end it.
 pub(crate) async fn drive<A: Actor>(mut actor: A, stop: CancellationToken) {
     register_actor(A::NAME);
@@ -180,6 +217,26 @@ mod tests {
         let took = started.elapsed();
         assert!(took >= Duration::from_millis(75), "three errors were followed by waits, took {took:?}");
         assert!(took < Duration::from_secs(3), "short ones at first, took {took:?}");
+    }
+
+    #[test]
+    fn a_batch_that_is_too_much_is_halved_and_grows_again() {
+        let mut size = BatchSize::new(500);
+        let too_much = Err(Error::Refused { code: "57014".into(), message: String::new(), hint: None });
+        for expected in [250, 125, 62, 31, 15, 7, 3, 1, 1] {
+            size.adapt::<()>(&too_much);
+            assert_eq!(size.now(), expected);
+        }
+        for expected in [2, 4, 8] {
+            size.adapt(&Ok(()));
+            assert_eq!(size.now(), expected);
+        }
+        size.adapt::<()>(&failure(true).map(drop));
+        assert_eq!(size.now(), 8, "an outage says nothing about the size");
+        for _ in 0..10 {
+            size.adapt(&Ok(()));
+        }
+        assert_eq!(size.now(), 500);
     }
 
     #[tokio::test]

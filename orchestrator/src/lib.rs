@@ -23,6 +23,7 @@ mod orchestrator;
 mod pruner;
 mod queue_gauges;
 mod results;
+mod slow_results;
 mod staleness;
 mod stats;
 mod step_enqueuer;

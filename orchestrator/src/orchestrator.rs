@@ -1,9 +1,20 @@
 //! One orchestrator process: its settings, what its actors share, and their start and stop.
 
 use crate::{
-    actor::drive, due::DueTimes, finalizer::TaskFinalizer, installation::Installation, meters,
-    pruner::Pruner, queue_gauges::QueueGauges, results::ResultProcessor, stats::Stats,
-    step_enqueuer::StepEnqueuer, task_gauges::TaskGauges, task_requests::TaskRequestActor, traces::Traces,
+    actor::{Actor, drive},
+    due::DueTimes,
+    finalizer::TaskFinalizer,
+    installation::Installation,
+    meters,
+    pruner::Pruner,
+    queue_gauges::QueueGauges,
+    results::{Beside, ResultProcessor},
+    slow_results::SlowResults,
+    stats::Stats,
+    step_enqueuer::StepEnqueuer,
+    task_gauges::TaskGauges,
+    task_requests::TaskRequestActor,
+    traces::Traces,
 };
 use sqlx::PgPool;
 use std::time::Duration;
@@ -174,8 +185,9 @@ impl Orchestrator {
         let connection = |keep| {
             OwnConnection::new(self.settings.pool.clone(), breaker.clone(), keep, stop.clone()).pooled(pooled)
         };
-        let context = |waiter| Context {
-            connection: connection(keep),
+        let watched = |actor, keep| connection(keep).watched(actor);
+        let context = |actor, waiter| Context {
+            connection: watched(actor, keep),
             waiter,
             due: due.clone(),
             stats: self.stats.clone(),
@@ -183,23 +195,38 @@ impl Orchestrator {
             batch_size: i32::try_from(self.settings.batch_size).unwrap_or(i32::MAX),
             poll_interval: self.settings.poll_interval,
         };
-        let requests = TaskRequestActor::new(context(wakeups.waiter(TASK_REQUESTS)));
-        let results = ResultProcessor(context(wakeups.waiter(STEP_RESULTS)));
-        let enqueuer = StepEnqueuer::new(context(Waiter::polling()));
-        let finalizer =
-            TaskFinalizer { context: context(Waiter::polling()), interval: self.settings.sweep_interval };
+        let requests = TaskRequestActor::new(context(TaskRequestActor::NAME, wakeups.waiter(TASK_REQUESTS)));
+        let beside = Beside::default();
+        let waiter = wakeups.waiter(STEP_RESULTS);
+        let results = ResultProcessor::new(context(ResultProcessor::NAME, waiter), beside.clone());
+        let enqueuer = StepEnqueuer::new(context(StepEnqueuer::NAME, Waiter::polling()));
+        let finalizer = TaskFinalizer {
+            context: context(TaskFinalizer::NAME, Waiter::polling()),
+            interval: self.settings.sweep_interval,
+        };
+        let slow = SlowResults {
+            connection: watched(SlowResults::NAME, false),
+            beside,
+            stats: self.stats.clone(),
+            due: due.clone(),
+            id: self.id,
+            interval: self.settings.sweep_interval,
+            calls_then: 0,
+        };
         let mut actors = JoinSet::new();
         actors.spawn(drive(requests, stop.clone()));
         actors.spawn(drive(results, stop.clone()));
         actors.spawn(drive(enqueuer, stop.clone()));
         actors.spawn(drive(finalizer, stop.clone()));
-        actors.spawn(drive(QueueGauges(connection(false)), stop.clone()));
-        actors.spawn(drive(TaskGauges::new(connection(false)), stop.clone()));
-        actors.spawn(drive(Pruner::new(connection(false)), stop.clone()));
-        actors.spawn(drive(Installation::new(connection(false), self.health.clone()), stop.clone()));
+        actors.spawn(drive(slow, stop.clone()));
+        actors.spawn(drive(QueueGauges(watched(QueueGauges::NAME, false)), stop.clone()));
+        actors.spawn(drive(TaskGauges::new(watched(TaskGauges::NAME, false)), stop.clone()));
+        actors.spawn(drive(Pruner::new(watched(Pruner::NAME, false)), stop.clone()));
+        let installation = watched(Installation::NAME, false);
+        actors.spawn(drive(Installation::new(installation, self.health.clone()), stop.clone()));
         actors.spawn(meters::sample(PoolMeters::new(&self.settings.pool), stop.clone()));
         if let Some(tracing) = tasker_telemetry::active() {
-            actors.spawn(drive(Traces::new(connection(false), tracing), stop.clone()));
+            actors.spawn(drive(Traces::new(watched(Traces::NAME, false), tracing), stop.clone()));
         }
         actors
     }

@@ -12,6 +12,9 @@ use tasker_core::{Result, failpoint};
 /// The shortest wait for a due time: the database's clock and ours differ by this much easily.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
+/// Nothing announces that a queue has room again: after this time it is looked at.
+const ROOM: Duration = Duration::from_millis(100);
+
 /// The actor that sweeps the view of ready steps.
 pub(crate) struct StepEnqueuer {
     context: Context,
@@ -60,7 +63,9 @@ impl Actor for StepEnqueuer {
 /// Doubles while calls send nothing although something is due.
 fn least_wait(last: Duration, enqueued: i32, next_due: Option<i64>, poll_interval: Duration) -> Duration {
     match next_due {
-        Some(next_due) if enqueued == 0 && due::delay(next_due) <= last => (last * 2).min(poll_interval),
+        Some(next_due) if enqueued == 0 && due::delay(next_due) <= last.max(ROOM) => {
+            (last * 2).min(poll_interval)
+        }
         _ => LEAST_WAIT,
     }
 }
@@ -77,6 +82,11 @@ mod tests {
             wait = least_wait(wait, 0, Some(0), poll);
         }
         assert_eq!(wait, poll);
+        let mut full = LEAST_WAIT;
+        for _ in 0..20 {
+            full = least_wait(full, 0, Some(100), poll);
+        }
+        assert_eq!(full, poll, "a queue that stays full");
         assert_eq!(least_wait(wait, 3, Some(0), poll), LEAST_WAIT, "something was sent");
         assert_eq!(least_wait(wait, 0, None, poll), LEAST_WAIT, "nothing is due any more");
         assert_eq!(least_wait(wait, 0, Some(5_000), poll), LEAST_WAIT, "only later");

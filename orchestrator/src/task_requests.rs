@@ -2,7 +2,7 @@
 //! (which PostgreSQL cannot), and creates their steps.
 
 use crate::{
-    actor::{Actor, Called},
+    actor::{Actor, BatchSize, Called},
     input_schemas::{InputSchemas, Refusal},
     orchestrator::Context,
 };
@@ -32,10 +32,11 @@ pub(crate) struct TaskRequestActor {
     /// Taken and not yet initialized. Kept over an error that may pass, so that they need not wait for
     /// their lease; if this process ends, the lease brings them back. Initializing twice changes nothing.
     taken: Vec<Request>,
+    size: BatchSize,
 }
 
 /// What start_tasks returns; counts are null where nothing was initialized.
-type Started = (i32, Option<i32>, Option<i32>, Option<i32>, Option<i64>, Json<Vec<Request>>);
+type Started = (i32, Option<i32>, Option<i32>, Option<i32>, Option<i64>, Json<Vec<Request>>, Option<bool>);
 
 /// An element of initialize_tasks' argument.
 #[derive(Serialize)]
@@ -48,32 +49,37 @@ struct Verdict {
 
 impl TaskRequestActor {
     pub(crate) fn new(context: Context) -> Self {
-        Self { context, schemas: InputSchemas::default(), taken: Vec::new() }
+        let size = BatchSize::new(context.batch_size);
+        Self { context, schemas: InputSchemas::default(), taken: Vec::new(), size }
     }
 
-    /// Takes a batch and starts those of it that need no check; keeps the others. Returns how many were taken.
-    async fn start(&mut self) -> Result<u64> {
+    /// Takes a batch and starts those of it that need no check; keeps the others. Returns how many were taken, and
+    /// whether others wait.
+    async fn start(&mut self) -> Result<(u64, bool)> {
         failpoint::reach("task_requests.before_start");
-        let (max, id) = (self.context.batch_size, self.context.id);
-        let (taken, initialized, failed, enqueued, next_due, to_check): Started = self
+        let (max, id) = (self.size.now(), self.context.id);
+        let started: Result<Started> = self
             .context
             .connection
             .call(async |connection| {
                 sqlx::query_as(
-                    "select taken, initialized, failed, enqueued, next_due_ms, to_check from tasker.start_tasks($1, $2)",
+                    "select taken, initialized, failed, enqueued, next_due_ms, to_check, more
+                       from tasker.start_tasks($1, $2)",
                 )
                 .bind(max)
                 .bind(id)
                 .fetch_one(connection)
                 .await
             })
-            .await?;
+            .await;
+        self.size.adapt(&started);
+        let (taken, initialized, failed, enqueued, next_due, to_check, more) = started?;
         if taken > 0 {
             failpoint::reach("task_requests.after_start");
         }
         self.taken = to_check.0;
         self.count(initialized.unwrap_or(0), failed.unwrap_or(0), enqueued.unwrap_or(0), next_due);
-        Ok(taken.try_into().unwrap_or(0))
+        Ok((taken.try_into().unwrap_or(0), more.unwrap_or(false)))
     }
 
     fn count(&self, initialized: i32, failed: i32, enqueued: i32, next_due: Option<i64>) {
@@ -138,11 +144,12 @@ impl Actor for TaskRequestActor {
     const NAME: &'static str = "task_requests";
 
     async fn call(&mut self) -> Result<Called> {
-        let mut handled = self.taken.len() as u64;
+        let (mut handled, mut more) = (self.taken.len() as u64, true);
         if self.taken.is_empty() {
-            handled = self.start().await?;
+            (handled, more) = self.start().await?;
         }
-        let called = Called::of_queue(handled, self.context.batch_size, &self.context.waiter);
+        let mut called = Called::of_queue(handled, self.context.batch_size, &self.context.waiter);
+        called.more |= more;
         if self.taken.is_empty() {
             return Ok(called);
         }

@@ -10,9 +10,8 @@ use tasker_core::{Error, Result, pooler, schema};
 /// The oldest pgmq that has what the engine calls.
 pub const OLDEST_PGMQ: &str = "1.8.0";
 
-/// Held while pgmq is looked for and installed, since several processes may start at once. No meaning
-/// but to be unlike other locks.
-const LOCK_KEY: i64 = 0x7461_736b_6572_0001;
+/// Tries where another process makes the same things at the same time.
+const TRIES: u32 = 5;
 
 /// What the engine calls; decides where no version is recorded.
 const NEEDED_FUNCTIONS: &[&str] = &[
@@ -80,7 +79,19 @@ impl fmt::Display for Pgmq {
 /// [`Error::Schema`] with what to do: pgmq is older than [`OLDEST_PGMQ`], a right is missing, the schema
 /// is newer than this program. [`Error::Database`] for anything else.
 pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
-    let (pgmq, queues_created) = install_pgmq(pool).await.map_err(with_remedy)?;
+    let mut tries = 1;
+    let (pgmq, queues_created) = loop {
+        match install_pgmq(pool).await {
+            Err(error) if tries < TRIES && another_was_faster(&error) => tries += 1,
+            Err(error) if error.sqlstate().as_deref() == Some("55P03") => {
+                let holders = schema::old_transactions(pool).await?;
+                return Err(Error::Schema(format!(
+                    "{error}: another installer, or a transaction that stays open, is in the way. {holders}. End it, or wait for it"
+                )));
+            }
+            done => break done.map_err(with_remedy)?,
+        }
+    };
     tracing::debug!(%pgmq, ?queues_created, "pgmq is there");
     let schema = schema::migrate(pool).await?;
     let mut queues_created = queues_created;
@@ -93,11 +104,9 @@ async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
     // Read committed whatever the default is: what another process installed must be seen after the lock.
     let mut transaction = pool.begin_with("begin isolation level read committed").await?;
     pooler::forget(&mut transaction).await?;
-    sqlx::query("select pg_advisory_xact_lock($1)")
-        .persistent(false)
-        .bind(LOCK_KEY)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query("set local lock_timeout = '10s'").persistent(false).execute(&mut *transaction).await?;
+    // Held while pgmq is looked for and installed, since several processes may start at once.
+    schema::lock(&mut transaction).await?;
     let pgmq = match find(&mut transaction).await? {
         Some(found) => found,
         None => match create_extension(&mut transaction).await? {
@@ -269,6 +278,13 @@ const SQL_REMEDY: &str = "upgrade it the way it was installed (the pgmq crate's 
 
 fn too_old(found: &str, remedy: &str) -> Error {
     Error::Schema(format!("this database has {found}, tasker needs pgmq {OLDEST_PGMQ} or newer: {remedy}"))
+}
+
+/// Whether another process has just made what this one was about to make.
+fn another_was_faster(error: &Error) -> bool {
+    error
+        .sqlstate()
+        .is_some_and(|code| ["23505", "42P06", "42P07", "42710", "42723", "55P03"].contains(&&*code))
 }
 
 /// A missing right gets a hint; anything else stays as it is.

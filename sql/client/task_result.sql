@@ -3,29 +3,24 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 declare
     v_done    boolean;
     v_result  jsonb;
+    v_bytes   bigint;
+    v_limit   bigint := (select greatest(16 * 1024 * 1024, c.max_result_bytes) from tasker.settings c);
 begin
     perform tasker.check_task(p_task_id);
     select t.state in ('complete', 'resolved_manually'), t.result into v_done, v_result from tasker.tasks t where t.task_id = p_task_id;
     if not found then
         perform tasker.refuse_unknown_task(p_task_id);
     elsif v_done and v_result is null then
-        select coalesce(jsonb_object_agg(p.name, case when p.type = 'batch_worker' then tasker.batch_summary(t.task_id, p.name) else s.result end), '{}') into v_result
-          from tasker.tasks t
-          join tasker.templates v on v.template_id = t.template_id
-          join tasker.template_steps p on p.template_id = t.template_id
-         -- Where steps may not exist, a leaf is what has none that depends on it in this task. A batch is there if
-         -- its first instance is; one without instances is there too, below its batchable.
-         cross join lateral (select case when v.dynamic then p.type <> 'batchable' and not exists (
-                                        select from tasker.template_edges e
-                                          join tasker.steps c on c.task_id = t.task_id and c.name in (e.child, tasker.instance_name(e.child, 1))
-                                         where e.template_id = t.template_id and e.parent = p.name)
-                                    else p.is_leaf end as is_leaf offset 0) l
-          left join tasker.steps s on s.task_id = t.task_id and s.name = p.name
-         where t.task_id = p_task_id and l.is_leaf
-           and (s.satisfied or p.type = 'batch_worker' and exists (select from tasker.template_edges e join tasker.steps b on b.task_id = t.task_id and b.name = e.parent
-                                                                     where e.template_id = t.template_id and e.child = p.name and b.satisfied));
+        -- It ends with the first result that is too much, before there is too much to hold.
+        select coalesce(jsonb_object_agg(r.step, r.result), '{}'), sum(octet_length(r.result::text)) into v_result, v_bytes
+          from tasker.task_results(p_task_id) r;
+        if v_bytes > v_limit then
+            raise exception 'the results of task % have more than % bytes', p_task_id, v_limit
+                using errcode = 'TK013',
+                      hint = 'Read them by pages: select * from tasker.task_results(task_id, after_step). Large results are better kept elsewhere, with a reference in the result.';
+        end if;
     end if;
     return v_result;
 end
 $$;
-comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name, of a batch its summary, or what an operator gave who resolved it; null while it is not complete. Error: TK004 no such task.';
+comment on function tasker.task_result(uuid) is 'The results of a finished task''s leaf steps (those nothing depends on) by name, of a batch its summary, or what an operator gave who resolved it; null while it is not complete. Errors: TK004 no such task, TK013 they have more than 16 MiB: read them by task_results.';

@@ -10,7 +10,8 @@ returns table (
     next_due_ms  bigint,
     retried      int,
     failed       int,
-    expired      int
+    expired      int,
+    set_aside    int
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
@@ -30,16 +31,16 @@ begin
       from pgmq.pop('orchestration_step_results', p_max) m;
     if v_msg_ids is null and p_large then
         return query
-            select s.processed, s.enqueued, s.finished, s.next_due_ms, s.retried, s.failed, s.expired
+            select s.processed, s.enqueued, s.finished, s.next_due_ms, s.retried, s.failed, s.expired, 0
               from tasker.process_slow_result(p_orchestrator_id) s;
         return;
     elsif v_msg_ids is null then
-        return query select 0, 0, 0, null::bigint, 0, 0, 0;
+        return query select 0, 0, 0, null::bigint, 0, 0, 0, 0;
         return;
     end if;
     begin
         return query
-            select cardinality(v_msg_ids), b.*
+            select cardinality(v_msg_ids), b.*, 0
               from tasker.process_results_batch(v_msg_ids, v_messages, true, p_large and cardinality(v_msg_ids) = 1) b;
         return;
     exception when others then
@@ -47,9 +48,12 @@ begin
             raise;
         end if;
     end;
-    return query
-        select cardinality(v_msg_ids), b.* from tasker.process_results_apart(v_msg_ids, v_messages) b;
+    select cardinality(v_msg_ids), b.*
+      into processed, enqueued, finished, next_due_ms, retried, failed, expired
+      from tasker.process_results_apart(v_msg_ids, v_messages) b;
+    set_aside := (select count(*) from tasker.slow_results);
+    return next;
 end
 $$;
 comment on function tasker.process_step_results(int, uuid, boolean) is
-    'Takes up to p_max results and does all that follows from them: steps settled, children counted down and sent, tasks evaluated. One call, one commit. Waits for nobody: a result whose task somebody holds comes again in a moment. A result that brings many instances into being is set aside, for process_slow_result; p_large: one such is processed here when nothing else waits. processed = 0: the queue is empty; retried, failed: steps that wait for another attempt, or have none left; expired: of the failed, by a lease that ran out.';
+    'Takes up to p_max results and does all that follows from them: steps settled, children counted down and sent, tasks evaluated. One call, one commit. Waits for nobody: a result whose task somebody holds comes again in a moment. A result that brings many instances into being is set aside, for process_slow_result; p_large: one such is processed here when nothing else waits. processed = 0: the queue is empty; retried, failed: steps that wait for another attempt, or have none left; expired: of the failed, by a lease that ran out; set_aside: results that wait for process_slow_result, where this call set any aside.';

@@ -236,6 +236,14 @@ impl Engine {
             .unwrap();
     }
 
+    /// Orchestrators wait for a task that another holds for as long as a test needs, not for 100 ms.
+    pub async fn let_results_wait(&self) {
+        sqlx::query("alter function tasker.process_step_results set lock_timeout = '20s'")
+            .execute(self.pool())
+            .await
+            .unwrap();
+    }
+
     /// See [`break_function`].
     pub async fn break_function(&self, function: &str, from: &str, to: &str) {
         break_function(self.pool(), function, from, to).await;

@@ -75,7 +75,7 @@ pub(crate) struct PgSubmitter {
 impl PgSubmitter {
     /// Ends with `stop` only while it waits for a connection.
     pub(crate) fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
-        Self { connection: Mutex::new(shared.connection(true, &stop)), shared }
+        Self { connection: Mutex::new(shared.connection(true, &stop).watched("worker_results")), shared }
     }
 }
 

@@ -260,7 +260,7 @@ impl Worker {
             shutdown: shutdown.clone(),
         };
         let mut front = JoinSet::new();
-        let connection = shared.connection(true, shutdown);
+        let connection = shared.connection(true, shutdown).watched("worker_claims");
         front.spawn(
             StepExecutorActor::new(Arc::clone(&shared), waiters, dispatch, completions, connection)
                 .run(shutdown.clone()),

@@ -25,6 +25,9 @@ pub struct ServiceArgs {
     /// How often to look for work when no notification comes.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::parse_duration)]
     pub poll_interval: Duration,
+    /// How long an actor that has work may be without success before /health says that it does not get on.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_duration)]
+    pub stalled_after: Duration,
     /// Serve /metrics for Prometheus and /health, such as on 127.0.0.1:9187 [default: off].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -46,6 +49,7 @@ impl ServiceArgs {
             .then(|| endpoint::count(&[("tasker_task_seconds", TASK_SECONDS)]))
             .transpose()?;
         let health = Health::new();
+        health.set_stalled_after(self.stalled_after);
         if let (Some(address), Some(metrics)) = (self.metrics, &metrics) {
             endpoint::serve(address, metrics.clone(), health.clone())?;
         }

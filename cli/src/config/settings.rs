@@ -48,6 +48,11 @@ pub const SETTINGS: &[Setting] = &[
         &[("orchestrator", "poll_interval"), ("worker", "poll_interval"), ("up", "poll_interval")],
         "",
     ),
+    text(
+        "database.stalled_after",
+        &[("orchestrator", "stalled_after"), ("worker", "stalled_after"), ("up", "stalled_after")],
+        "",
+    ),
     text("orchestrator.batch_size", &[("orchestrator", "batch_size")], ""),
     text("orchestrator.metrics", &[("orchestrator", "metrics"), ("up", "metrics")], "\"127.0.0.1:9187\""),
     text("http.listen", &[("orchestrator", "http"), ("up", "http")], "\"127.0.0.1:8410\""),

@@ -2,7 +2,7 @@
 //! at once and a failure leaves the database as it was.
 
 use super::{
-    BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, check,
+    BOOTSTRAP, Bundle, DROP, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, check, lock,
     standing::Standing,
 };
 use crate::{Error, Result, error::is_transient, pooler};
@@ -11,11 +11,17 @@ use sqlx::{
     AssertSqlSafe, PgConnection, PgPool,
     postgres::{PgDatabaseError, PgErrorPosition},
 };
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Tries when the running engine and the installer wait for each other's locks.
 const TRIES: u32 = 5;
 const NO_RIGHT: &str = "42501";
+const DEADLOCK: &str = "40P01";
+const LOCKED: &str = "55P03";
+/// What a concurrent creator of the same schema or table leaves behind.
+const NAME_TAKEN: &str = "23505";
+const SCHEMA_THERE: &str = "42P06";
+const TABLE_THERE: &str = "42P07";
 const AS_OWNER: &str = "Run tasker migrate as the role that owns schema tasker, or as a superuser";
 
 /// What an installation did.
@@ -58,34 +64,47 @@ impl Bundle {
     /// program, an applied migration was changed, something outside schema `tasker` depends on what has to be
     /// replaced, or a statement failed (with its file and line). Nothing was changed then.
     pub async fn migrate(&self, pool: &PgPool) -> Result<Report> {
+        self.migrate_within(pool, lock::PATIENCE).await
+    }
+
+    /// The same; waits for another installer no longer than `patience`.
+    ///
+    /// # Errors
+    /// As [`Bundle::migrate`].
+    pub async fn migrate_within(&self, pool: &PgPool, patience: Duration) -> Result<Report> {
         let mut tries = 1;
         loop {
-            match self.try_migrate(pool).await {
-                Err(error) if tries < TRIES && error.sqlstate().as_deref() == Some("40P01") => {
-                    tracing::info!(
-                        tries,
-                        "the running engine and the installer waited for each other, trying again"
-                    );
+            let result = self.try_migrate(pool, patience).await;
+            let sqlstate = result.as_ref().err().and_then(Error::sqlstate);
+            match (sqlstate.as_deref(), result) {
+                (Some(DEADLOCK | NAME_TAKEN | SCHEMA_THERE | TABLE_THERE), Err(error)) if tries < TRIES => {
+                    tracing::info!(tries, %error, "another process was faster, or waited for the installer: trying again");
                     tries += 1;
                 }
-                Err(Error::Database(error)) if code(&error) == NO_RIGHT => {
+                (Some(LOCKED), Err(error)) => {
+                    let holders = lock::old_transactions(pool).await?;
+                    if tries == TRIES {
+                        return Err(Error::Schema(format!(
+                            "{error}: tables of Tasker are held by a transaction that stays open. {holders}. End it, or wait for it"
+                        )));
+                    }
+                    tracing::warn!(tries, %holders, "a transaction that stays open holds tables of Tasker: trying again");
+                    tries += 1;
+                }
+                (_, Err(Error::Database(error))) if code(&error) == NO_RIGHT => {
                     return Err(Error::Schema(format!("{error}. {AS_OWNER}")));
                 }
-                other => return other,
+                (_, other) => return other,
             }
         }
     }
 
-    async fn try_migrate(&self, pool: &PgPool) -> Result<Report> {
+    async fn try_migrate(&self, pool: &PgPool, patience: Duration) -> Result<Report> {
         // Read committed whatever the default is: what another installer committed must be seen after the lock.
         let mut transaction = pool.begin_with("begin isolation level read committed").await?;
         pooler::forget(&mut transaction).await?;
         run(&mut transaction, SESSION, "").await?;
-        sqlx::query("select pg_catalog.pg_advisory_xact_lock($1)")
-            .persistent(false)
-            .bind(LOCK_KEY)
-            .execute(&mut *transaction)
-            .await?;
+        lock::lock_within(&mut transaction, patience).await?;
         run(&mut transaction, BOOTSTRAP, "").await?;
         let report = self.install(&mut transaction).await?;
         check::refuse_problems(&mut transaction).await?;

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod check;
+mod lock;
 mod migrate;
 mod order;
 mod roles;
@@ -10,17 +11,17 @@ mod script;
 mod standing;
 
 pub use bundle::{Bundle, Migration, Object};
+pub use lock::{lock, old_transactions};
 pub use migrate::Report;
 pub use roles::{grant_for, roles_that_may};
 
 use crate::Result;
 use sqlx::PgPool;
 
-/// Held by an installer for its transaction. No meaning but to be unlike other locks.
-const LOCK_KEY: i64 = 0x7461_736b_6572_0002;
 /// Names resolve the same way for everybody, and a limit meant for queries does not stop a migration.
 const SESSION: &str = "set local search_path = '';\nset local statement_timeout = 0;\n\
-                       set local standard_conforming_strings = on;\nset local row_security = off;";
+                       set local standard_conforming_strings = on;\nset local row_security = off;\n\
+                       set local lock_timeout = '10s';";
 const BOOTSTRAP: &str = include_str!("bootstrap.sql");
 const DROP: &str = include_str!("drop.sql");
 const RECORD: &str = include_str!("record.sql");

@@ -1,6 +1,6 @@
 //! The installer as one SQL script for a DBA: `tasker migrate --print`. Plain SQL, for any client.
 
-use super::{BOOTSTRAP, Bundle, DROP, LOCK_KEY, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE};
+use super::{BOOTSTRAP, Bundle, DROP, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, lock};
 
 impl Bundle {
     /// One transaction that does what [`Bundle::migrate`] does, on an empty database or one already
@@ -9,10 +9,7 @@ impl Bundle {
         let mut script = self.header();
         script.push_str("begin isolation level read committed;\nset local client_encoding = 'UTF8';\n");
         push_block(&mut script, SESSION);
-        push_block(
-            &mut script,
-            &format!("do $$ begin perform pg_catalog.pg_advisory_xact_lock({LOCK_KEY}); end $$;"),
-        );
+        push_block(&mut script, lock::BY_ROW);
         push_block(&mut script, BOOTSTRAP);
         push_block(&mut script, &self.refuse_newer());
         push_block(&mut script, DROP);

@@ -405,6 +405,7 @@ async fn two_orchestrators_with_a_decision_each_create_the_step_below_both_once(
     for claim in e.claim(9).await {
         assert_eq!(e.decide(&claim, &["x"]).await, "accepted");
     }
+    e.let_results_wait().await;
     let mut first = e.pool().begin().await.unwrap();
     sqlx::query("select * from tasker.process_step_results(1)").execute(&mut *first).await.unwrap();
     let pool = e.pool().clone();

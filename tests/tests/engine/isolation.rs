@@ -405,3 +405,33 @@ async fn a_lock_that_anybody_may_take_does_not_stop_an_applier() {
     let template = flow(&[("a", &[])]).to_string();
     at_once(&e, &format!("select tasker.apply_template('{template}')")).await;
 }
+
+#[tokio::test]
+async fn results_over_the_limit_of_an_answer_are_an_error_that_says_so_and_come_by_pages() {
+    let e = Engine::new().await;
+    let names: Vec<String> = (0..20).map(|n| format!("s{n:02}")).collect();
+    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[] as &[&str])).collect();
+    e.apply_flow(&steps).await;
+    let id = e.start().await;
+    for claim in e.claim(100).await {
+        e.succeed(&claim, json!("x".repeat(1_000_000))).await;
+    }
+    e.process().await;
+    let call = "select tasker.task_result(task_id) from tasker.tasks";
+    let error = query(call).execute(e.pool()).await.unwrap_err();
+    let error = tasker_core::Error::from(error).to_string();
+    assert!(error.contains("TK013") && error.contains("task_results"), "{error}");
+    let mut read = Vec::new();
+    for expected in [17, 3, 0] {
+        let after: Option<&String> = read.last();
+        let page: Vec<String> = query_scalar("select step from tasker.task_results($1, $2)")
+            .bind(id)
+            .bind(after)
+            .fetch_all(e.pool())
+            .await
+            .unwrap();
+        assert_eq!(page.len(), expected);
+        read.extend(page);
+    }
+    assert_eq!(read, names);
+}

@@ -25,6 +25,7 @@ async fn a_child_starts_when_its_last_parent_is_done() {
 async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_once() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
+    e.let_results_wait().await;
     for _ in 0..20 {
         let id = e.start().await;
         for claim in e.claim(2).await {
