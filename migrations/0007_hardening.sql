@@ -108,6 +108,26 @@ create index held_steps_in_turn on tasker.held_steps (namespace, place, priority
 
 -- Part: attempts and lost leases ------------------------------------------------------------------------------
 
+alter table tasker.settings
+    add column max_lease_losses int not null default 20 check (max_lease_losses between 1 and 10000),
+    add column max_worker_losses int not null default 4 check (max_worker_losses between 3 and 10000);
+comment on column tasker.settings.max_lease_losses is
+    'How many claims of a step may be lost in a row, none of them counted as an attempt, before the step fails.';
+
+comment on column tasker.settings.max_worker_losses is
+    'How many workers may die with a step before it fails: the first two whatever ran beside it, the others while it ran alone.';
+
+alter table tasker.steps
+    add column lease_losses int not null default 0,
+    add column worker_losses int not null default 0,
+    add column alone boolean not null default false;
+comment on column tasker.steps.lease_losses is
+    'Claims lost since the step last said anything or was restarted: leases that ran out, and what an outage took. Not attempts.';
+comment on column tasker.steps.worker_losses is
+    'How many of the lease_losses were, as far as can be told, the death of the worker. From two on it is run alone, and only deaths while it does are counted.';
+comment on column tasker.steps.alone is
+    'Whether its worker said that the present claim is run with no other step beside it.';
+
 
 
 -- Part: limits of what clients and templates give -------------------------------------------------------------

@@ -32,6 +32,7 @@ declare
             "parent_results",
             "release_steps",
             "remove_worker",
+            "run_alone",
             "run_sql_handler",
             "submit_results",
             "template_handlers"

@@ -1,6 +1,6 @@
 //! What a step's handler returns, in the one JSON form every language shares.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
 
 /// The outcome of one execution of a step: `{"type":"success","result":…}`,
@@ -53,20 +53,58 @@ pub enum StepOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// For people; shown on the step, on the task, and in the audit.
+    #[serde(default = "no_message", deserialize_with = "text")]
     pub message: String,
     /// False: the step goes to `error` at once, whatever its attempts.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "yes_or")]
     pub retryable: bool,
     /// For programs: a short stable word of the handler's choice, or an SQLSTATE.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
     pub code: Option<String>,
     /// Milliseconds to wait before the next attempt, instead of the template's backoff.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "millis")]
     pub retry_after_ms: Option<u64>,
 }
 
+/// As the database takes it: the longest delay, 11 days.
+const MAX_DELAY_MS: f64 = 999_999_999.0;
+
 fn yes() -> bool {
     true
+}
+
+fn no_message() -> String {
+    "the handler gave no message".to_owned()
+}
+
+fn yes_or<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(true))
+}
+
+/// A failure is no other failure for what it says beside: whatever stands for its message is one.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(word(deserializer)?.filter(|text| !text.is_empty()).unwrap_or_else(no_message))
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    })
+}
+
+/// Rounded, and cut at both ends.
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| !number.is_nan());
+    let number = number.ok_or_else(|| D::Error::custom("retry_after_ms must be a number of milliseconds"))?;
+    Ok(Some(number.round().clamp(0.0, MAX_DELAY_MS) as u64))
 }
 
 impl StepOutcome {
@@ -190,6 +228,30 @@ mod tests {
         let checkpoint = StepOutcome::checkpoint(json!(1), 2, json!(3));
         assert_eq!(checkpoint.clone().with_result(1), checkpoint);
         assert_eq!(checkpoint.clone().for_worker("w"), checkpoint);
+    }
+
+    #[test]
+    fn a_failure_stays_the_one_it_is_whatever_stands_in_its_other_fields() {
+        let read = |form: Value| match serde_json::from_value(form).unwrap() {
+            StepOutcome::Failure(failure) => failure,
+            other => panic!("no failure: {other:?}"),
+        };
+        for (given, taken) in [
+            (json!(1500.0), Some(1_500)),
+            (json!(-1), Some(0)),
+            (json!(2_592_000_000_u64), Some(999_999_999)),
+            (json!("20"), Some(20)),
+            (json!(null), None),
+        ] {
+            let failure = read(json!({"type": "failure", "message": "x", "retry_after_ms": given}));
+            assert_eq!((failure.retryable, failure.retry_after_ms), (true, taken));
+        }
+        let failure = read(json!({"type": "failure", "code": 503, "retryable": null}));
+        assert_eq!(
+            (failure.code.as_deref(), failure.message.as_str()),
+            (Some("503"), "the handler gave no message")
+        );
+        assert!(failure.retryable);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 create function tasker.delete_messages(p_task_ids uuid[], p_msg_ids bigint[]) returns void
-language plpgsql volatile as $$
+language plpgsql volatile set lock_timeout = '100ms' as $$
 declare
     v_namespace  text;
     v_msg_ids    bigint[];
@@ -13,8 +13,13 @@ begin
          group by t.namespace order by t.namespace
     loop
         continue when not tasker.has_queue(tasker.worker_queue(v_namespace));
-        perform pgmq.delete(tasker.worker_queue(v_namespace), v_msg_ids);
+        begin
+            perform pgmq.delete(tasker.worker_queue(v_namespace), v_msg_ids);
+        exception when lock_not_available or deadlock_detected then
+            -- One that somebody holds may stay: its step is not enqueued, or under another message, so that whoever reads it drops it.
+            perform pgmq.delete(tasker.worker_queue(v_namespace), tasker.free_messages(tasker.worker_queue(v_namespace), v_msg_ids));
+        end;
     end loop;
 end
 $$;
-comment on function tasker.delete_messages(uuid[], bigint[]) is 'Deletes messages from the worker queues of the tasks they belong to.';
+comment on function tasker.delete_messages(uuid[], bigint[]) is 'Deletes messages from the worker queues of the tasks they belong to. One that somebody holds is waited for at most a moment, and then left to whoever reads it; so are those of a queue that is locked.';

@@ -4,7 +4,7 @@ declare
     v_now  timestamptz := tasker.clock();
 begin
     update tasker.steps s
-       set state = 'pending', attempt = 0, waiting_on = i.waiting_on, available_at = case when i.waiting_on = 0 then v_now end,
+       set state = 'pending', attempt = 0, lease_losses = 0, worker_losses = 0, waiting_on = i.waiting_on, available_at = case when i.waiting_on = 0 then v_now end,
            -- So that a result still on its way is stale and not taken for one that is stored.
            claim_no = s.claim_no + 1,
            result = null, result_bytes = null, error = null, msg_id = null, worker_id = null, enqueued_at = null, started_at = null, completed_at = null, duration_ms = null,

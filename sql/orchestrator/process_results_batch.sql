@@ -60,7 +60,8 @@ begin
       from unnest(v_settled) s
       join tasker.templates v on v.template_id = s.template_id
      cross join lateral (select case
-                when (s.error ->> 'retryable')::boolean or s.error ->> 'code' = 'lease_expired' then 'max_retries_exceeded'
+                when (s.error ->> 'retryable')::boolean or s.error ->> 'code' in ('lease_expired', 'worker_lost')
+                    then 'max_retries_exceeded'
                 when v.on_failure = 'block' then 'permanent_failure'
             end as reason) e
      where s.state = 'error' and not s.satisfied;
@@ -83,10 +84,10 @@ begin
     -- What is held may have its turn at once.
     select case when v_held > 0 then 0 else tasker.ms_until(min(s.available_at)) end,
            count(*) filter (where s.state = 'pending'), count(*) filter (where s.state = 'error'),
-           count(*) filter (where s.state = 'error' and s.error ->> 'code' = 'lease_expired')
+           count(*) filter (where s.state = 'error' and s.error ->> 'code' in ('lease_expired', 'worker_lost'))
       into next_due_ms, retried, failed, expired
       from unnest(v_settled) s;
     return next;
 end
 $$;
-comment on function tasker.process_results_batch(bigint[], jsonb[], boolean, boolean) is 'The work of process_step_results for one batch, all or nothing. p_wait: for tasks that somebody holds, else their messages come again later; p_large: also a result that is to be processed alone, else such a batch is refused (54000). expired: of the failed, those whose last lease ran out.';
+comment on function tasker.process_results_batch(bigint[], jsonb[], boolean, boolean) is 'The work of process_step_results for one batch, all or nothing. p_wait: for tasks that somebody holds, else their messages come again later; p_large: also a result that is to be processed alone, else such a batch is refused (54000). expired: of the failed, those that lost too many claims.';

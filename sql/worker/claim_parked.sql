@@ -1,5 +1,5 @@
 create function tasker.claim_parked(p_namespace text, p_worker_id uuid, p_max int, p_lease int, p_handlers text[], p_room bigint,
-    out task_ids uuid[], out steps text[], out expired_tasks uuid[], out expired_steps text[], out bytes bigint, out is_full boolean)
+    out task_ids uuid[], out steps text[], out losses jsonb, out bytes bigint, out is_full boolean)
 language plpgsql volatile as $$
 declare
     v_queue     text := tasker.worker_queue(p_namespace);
@@ -36,14 +36,13 @@ begin
         select array_agg(jsonb_build_object('task_id', i.task_id, 'step', i.step) order by i.n) into v_messages
           from unnest(v_task_ids, v_steps) with ordinality i(task_id, step, n);
         v_msg_ids := array(select pgmq.send_batch(v_queue, v_messages, clock_timestamp() + make_interval(secs => p_lease)));
-        v_claimed := tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages, p_handlers, v_old_ids, null, case when p_room is not null or bytes > 0 then coalesce(p_room, v_most) - bytes end);
+        v_claimed := tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages, make_interval(secs => p_lease), p_handlers, v_old_ids, null, case when p_room is not null or bytes > 0 then coalesce(p_room, v_most) - bytes end);
         bytes := bytes + v_claimed.bytes;
         is_full := v_claimed.is_full;
         perform tasker.set_own_leases(v_queue, v_claimed.msg_ids, v_claimed.leases);
         task_ids := task_ids || v_claimed.task_ids;
         steps := steps || v_claimed.steps;
-        expired_tasks := expired_tasks || v_claimed.expired_tasks;
-        expired_steps := expired_steps || v_claimed.expired_steps;
+        losses := coalesce(losses || v_claimed.losses, v_claimed.losses, losses);
     end loop;
 end
 $$;

@@ -1,6 +1,6 @@
 create function tasker.claim_steps(p_namespace text, p_worker_id uuid, p_max int, p_lease interval default '30 s', p_handlers text[] default null)
 returns table (task_id uuid, step text, template_id uuid, template_step text, handler text, attempt int, claim_no int, context jsonb,
-               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz, expired boolean)
+               inputs jsonb, parents jsonb, checkpoint jsonb, timeout interval, correlation_id uuid, traceparent text, lease interval, enqueued_at timestamptz, claimed_at timestamptz, expired boolean, lease_losses int, run_alone boolean)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     v_queue     text := tasker.worker_queue(p_namespace);
@@ -10,8 +10,7 @@ declare
     v_task_ids  uuid[] := '{}';
     v_steps     text[] := '{}';
     v_claimed   record;
-    v_expired_tasks  uuid[];
-    v_expired_steps  text[];
+    v_losses    jsonb;
     v_beside    boolean;
     v_parked    int := 0;
     v_want      int;
@@ -41,13 +40,13 @@ begin
             v_done := v_empty and not v_beside;
             continue when v_msg_ids is null and not v_done;
             exit when v_msg_ids is null;
-            v_claimed := tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages, p_handlers, null, v_want,
+            v_claimed := tasker.claim_batch(v_queue, p_worker_id, v_msg_ids, v_messages, p_lease, p_handlers, null, v_want,
                                             case when v_bytes > 0 then v_most - v_bytes end);
             v_parked := v_parked + v_claimed.parked;
             perform tasker.set_own_leases(v_queue, v_claimed.msg_ids, v_claimed.leases);
         end if;
         v_task_ids := v_task_ids || v_claimed.task_ids;  v_steps := v_steps || v_claimed.steps;
-        v_expired_tasks := v_expired_tasks || v_claimed.expired_tasks;  v_expired_steps := v_expired_steps || v_claimed.expired_steps;
+        v_losses := coalesce(v_losses || v_claimed.losses, v_claimed.losses, v_losses);
         v_bytes := v_bytes + v_claimed.bytes;
         v_full := v_claimed.is_full and cardinality(v_task_ids) < p_max;
         exit when v_done or v_full;
@@ -57,8 +56,10 @@ begin
         perform tasker.notify_queue(v_queue);
     end if;
     return query
-        select c.*, exists (select from unnest(v_expired_tasks, v_expired_steps) x(task_id, step) where x.task_id = c.task_id and x.step = c.step)
-          from tasker.claimed_steps(v_task_ids, v_steps) c;
+        select c.*, coalesce(l.expired, false), coalesce(l.losses, 0), coalesce(l.deaths >= 2, false)
+          from tasker.claimed_steps(v_task_ids, v_steps) c
+          left join jsonb_to_recordset(coalesce(v_losses, '[]')) l(task_id uuid, step text, losses int, deaths int, expired boolean)
+            on l.task_id = c.task_id and l.step = c.step;
 end
 $$;
-comment on function tasker.claim_steps(text, uuid, int, interval, text[]) is 'Claims up to p_max steps of a namespace for a worker, with all their handlers need. p_handlers: only steps of these (* any, but for !name; null: any); others are parked on the way for workers that have theirs. A claim holds for p_lease, or for the step''s own lease where its template gives one: submit, extend, or release it before. expired: the lease of the claim before ran out. At most max_claim_bytes of contexts, inputs, checkpoints, and results of parents, as text: more stays in the queue; parents is null where a step''s alone are over it: read them by parent_results. Every claim has a new claim_no, which all later calls carry. Errors: TK007 lease, TK001 namespace.';
+comment on function tasker.claim_steps(text, uuid, int, interval, text[]) is 'Claims up to p_max steps of a namespace for a worker, with all their handlers need. p_handlers: only steps of these (* any, but for !name; null: any); others are parked on the way for workers that have theirs. A claim holds for p_lease, or for the step''s own lease where its template gives one: submit, extend, or release it before. expired: the lease of the claim before ran out. lease_losses: how many claims in a row were lost. run_alone: two workers died with it; run it with no other step beside it, after tasker.run_alone. At most max_claim_bytes of contexts, inputs, checkpoints, and results of parents, as text: more stays in the queue; parents is null where a step''s alone are over it: read them by parent_results. Every claim has a new claim_no, which all later calls carry. Errors: TK007 lease, TK001 namespace.';

@@ -4,13 +4,12 @@ returns table (task_id uuid, step text, status text, template_id uuid, template_
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
     v_now       timestamptz := tasker.clock();
-    v_task_ids  uuid[];
-    v_steps     text[];
+    v_task_ids  uuid[];  v_steps text[];
     v_claims    int[];
     v_results   jsonb[];  v_decided jsonb[];
     v_free      uuid[];
-    v_done      int[];  v_owners uuid[];
-    v_msg_ids   bigint[];
+    v_done      int[];  v_rest int[];  v_answers text[];
+    v_owners    uuid[];  v_msg_ids bigint[];
     v_settled   tasker.settled_step[];
     v_claimed_tasks  uuid[];  v_claimed_steps text[];
 begin
@@ -33,15 +32,18 @@ begin
          order by t.task_id for no key update skip locked
     )
     select array_agg(f.task_id) into v_free from free f;
-    with done as (
+    -- Of their steps those that nobody holds either: a transaction that has submitted one holds it.
+    with held as materialized (
+        select r.*, t.template_id from (select distinct on (i.task_id, i.step) * from unnest(v_task_ids, v_steps, v_claims, v_results, v_decided) with ordinality i(task_id, step, claim_no, result, decided, n)
+                                         where i.result is not null and i.task_id = any (v_free)
+                                         order by i.task_id, i.step, i.n) r
+         cross join lateral (select t.template_id from tasker.tasks t where t.task_id = r.task_id offset 0) t
+         cross join lateral (select from tasker.steps s where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' for no key update skip locked) s
+    ), done as (
         update tasker.steps s
            set state = 'complete', satisfied = true, result = r.result, result_bytes = octet_length(r.result::text), decided = r.decided, error = null, completed_at = v_now, updated_at = v_now,
                duration_ms = tasker.to_count(p_results #> array[(r.n - 1)::text, 'duration_ms'])
-          from (select distinct on (i.task_id, i.step) i.*, t.template_id
-                  from unnest(v_task_ids, v_steps, v_claims, v_results, v_decided) with ordinality i(task_id, step, claim_no, result, decided, n)
-                 cross join lateral (select t.template_id from tasker.tasks t where t.task_id = i.task_id offset 0) t
-                 where i.result is not null and i.task_id = any (v_free)
-                 order by i.task_id, i.step, i.n) r
+          from held r
          where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' and s.decides = (r.decided is not null)
         returning r.n::int, s.task_id, r.template_id, s.name, s.template_step, s.state, s.msg_id, s.decides, s.result_bytes
     )
@@ -53,23 +55,21 @@ begin
           from tasker.advance_tasks(v_settled, v_now, '{}', p_claim, p_handlers, p_worker_id, tasker.lease_seconds(p_lease)) a;
         perform tasker.delete_messages(v_owners, v_msg_ids);
         perform tasker.send_events(p_results, v_done);
-        return query
-            select v_task_ids[d.n], v_steps[d.n], 'accepted', null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval, null::timestamptz, null::timestamptz
-              from unnest(v_done) d(n);
-        if v_claimed_tasks is not null then
-            return query
-                select c.task_id, c.step, 'claimed', c.template_id, c.template_step, c.handler, c.attempt, c.claim_no, c.context, c.inputs, c.parents, c.checkpoint,
-                       c.timeout, c.correlation_id, c.traceparent, c.lease, c.enqueued_at, c.claimed_at
-                  from tasker.claimed_steps(v_claimed_tasks, v_claimed_steps) c;
-        end if;
     end if;
     if cardinality(v_done) is distinct from cardinality(v_task_ids) then
+        v_rest := array(select n from generate_subscripts(v_task_ids, 1) n where n <> all (coalesce(v_done, '{}')) order by n);
+        v_answers := array(select r.status from tasker.submit_results(p_worker_id, (
+            select coalesce(jsonb_agg(p_results -> (r.n - 1) order by r.n), '[]') from unnest(v_rest) r(n))) r);
+    end if;
+    return query
+        select v_task_ids[r.n], v_steps[r.n], r.status, null::uuid, null, null, null::int, v_claims[r.n], null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval, null::timestamptz, null::timestamptz
+          from (select d.n, 'accepted' as status from unnest(v_done) d(n) union all select * from unnest(v_rest, v_answers)) r order by r.n;
+    if v_claimed_tasks is not null then
         return query
-            select r.task_id, r.step, r.status, null::uuid, null, null, null::int, null::int, null::jsonb, null::jsonb, null::jsonb, null::jsonb, null::interval, null::uuid, null, null::interval, null::timestamptz, null::timestamptz
-              from tasker.submit_results(p_worker_id, (
-                select coalesce(jsonb_agg(e.r order by e.n), '[]') from jsonb_array_elements(p_results) with ordinality e(r, n)
-                 where e.n <> all (coalesce(v_done, '{}')))) r;
+            select c.task_id, c.step, 'claimed', c.template_id, c.template_step, c.handler, c.attempt, c.claim_no, c.context, c.inputs, c.parents, c.checkpoint,
+                   c.timeout, c.correlation_id, c.traceparent, c.lease, c.enqueued_at, c.claimed_at
+              from tasker.claimed_steps(v_claimed_tasks, v_claimed_steps) c;
     end if;
 end
 $$;
-comment on function tasker.complete_steps(uuid, jsonb, int, text[], interval) is 'submit_results, and for successes and decisions in tasks that nobody holds at this moment also what an orchestrator would do next, in the same commit: the children are counted down or made, sent, and up to p_claim of them with a handler in p_handlers claimed for this worker, the task evaluated. The rest takes the way by the queue. Same elements and answers, not in order; and a row with status claimed and the columns of claim_steps for each claim.';
+comment on function tasker.complete_steps(uuid, jsonb, int, text[], interval) is 'submit_results, and for successes and decisions in tasks that nobody holds at this moment also what an orchestrator would do next, in the same commit: the children are counted down or made, sent, and up to p_claim of them with a handler in p_handlers claimed for this worker, the task evaluated. The rest takes the way by the queue. Same elements and answers, in order, with their claim_no; then a row with status claimed and the columns of claim_steps for each claim.';

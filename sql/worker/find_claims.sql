@@ -1,5 +1,6 @@
 create function tasker.find_claims(p_queue text, p_msg_ids bigint[], p_messages jsonb[], p_handlers text[], p_old_ids bigint[], p_max int, p_room bigint)
-returns table (msg_id bigint, old_id bigint, task_id uuid, name text, state tasker.step_state, attempt int, max_attempts int, task_finished boolean,
+returns table (msg_id bigint, old_id bigint, task_id uuid, name text, state tasker.step_state, alone boolean, lease_losses int, worker_losses int,
+               worker_id uuid, started_at timestamptz, task_finished boolean,
                namespace text, handler text, lease interval, own bigint, bytes bigint, too_large boolean, verdict text)
 -- Few by the plan of whoever calls this, as arrays are.
 language plpgsql volatile rows 10 as $$
@@ -17,13 +18,13 @@ begin
           from unnest(p_msg_ids, p_messages, tasker.to_uuids(array(select m ->> 'task_id' from unnest(p_messages) m)), p_old_ids)
                m(msg_id, message, task_id, old_id)
     ), found as materialized (
-        select r.msg_id, r.old_id, s.task_id, s.name, s.state, s.attempt, s.max_attempts, s.template_step,
+        select r.msg_id, r.old_id, s.task_id, s.name, s.state, s.alone, s.lease_losses, s.worker_losses, s.worker_id, s.started_at, s.template_step,
                -- A message in the queue of another namespace claims nothing: a worker there would delete the wrong one.
                (s.state = 'enqueued' or (s.state = 'in_progress' and s.msg_id = r.old_id)) and t.queue = p_queue as live,
                t.task_finished, t.lease, t.namespace, t.handler, t.template_id, t.parents, t.summaries,
                t.context_bytes + coalesce(octet_length(s.inputs::text), 0)::bigint + coalesce(octet_length(s.checkpoint::text), 0) as own,
                -- What is only to be ended needs no handler.
-               t.task_finished or s.attempt >= s.max_attempts or tasker.has_handler(p_handlers, t.handler) as fits
+               t.task_finished or tasker.has_handler(p_handlers, t.handler) as fits
           from refs r
          cross join lateral (select * from tasker.steps s where s.task_id = r.task_id and s.name = r.name for no key update skip locked) s
          cross join lateral (select t.completed_at is not null as task_finished, tasker.worker_queue(t.namespace) as queue, t.namespace, t.template_id,
@@ -51,14 +52,14 @@ begin
                                          from tasker.parent_bytes(o.task_id, o.template_id, o.template_step) b(bytes)) end as bytes
           from once o where o.fits
     )
-    select z.msg_id, z.old_id, z.task_id, z.name, z.state, z.attempt, z.max_attempts, z.task_finished, z.namespace, z.handler, z.lease, z.own, z.bytes, z.too_large,
+    select z.msg_id, z.old_id, z.task_id, z.name, z.state, z.alone, z.lease_losses, z.worker_losses, z.worker_id, z.started_at, z.task_finished, z.namespace, z.handler, z.lease, z.own, z.bytes, z.too_large,
            case when (p_max is null or row_number() over w <= p_max)
                      and (sum(z.bytes) over w <= coalesce(p_room, v_most) or p_room is null and row_number() over w = 1) then 'claim' else 'back' end
       from sized z window w as (order by z.msg_id)
     union all
-    select o.msg_id, o.old_id, o.task_id, o.name, o.state, null, null, null, o.namespace, o.handler, null, null, null, null, 'park' from once o where not o.fits
+    select o.msg_id, o.old_id, o.task_id, o.name, o.state, null, null, null, null, null, null, o.namespace, o.handler, null, null, null, null, 'park' from once o where not o.fits
     union all
-    select r.msg_id, null, r.task_id, r.name, null, null, null, null, null, null, null, null, null, null, 'held' from refs r
+    select r.msg_id, null, r.task_id, r.name, null, null, null, null, null, null, null, null, null, null, null, null, null, 'held' from refs r
      where not exists (select from found f where f.msg_id = r.msg_id
                           and (not (f.live and f.task_finished) or f.task_id in (select n.task_id from finished n)))
        and exists (select from tasker.steps s where s.task_id = r.task_id and s.name = r.name);

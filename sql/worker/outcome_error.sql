@@ -26,8 +26,9 @@ begin
         v_problem := tasker.result_too_large(case v_type when 'checkpoint' then p_outcome else p_outcome -> 'result' end, case v_type when 'checkpoint' then 'checkpoint' else 'result' end);
         return case when v_problem is not null then jsonb_build_object('message', v_problem, 'code', v_code, 'retryable', false) end;
     end if;
-    return jsonb_build_object('message', left(p_outcome ->> 'message', 10000), 'retryable', coalesce(nullif(p_outcome -> 'retryable', 'null'), 'true'))
-        || jsonb_strip_nulls(jsonb_build_object('code', left(p_outcome ->> 'code', 200), 'retry_after_ms', p_outcome -> 'retry_after_ms'));
+    return jsonb_build_object('message', left(coalesce(nullif(p_outcome ->> 'message', ''), 'the handler gave no message'), 10000),
+                              'retryable', coalesce(nullif(p_outcome -> 'retryable', 'null'), 'true'))
+        || jsonb_strip_nulls(jsonb_build_object('code', left(p_outcome ->> 'code', 200), 'retry_after_ms', tasker.to_count(p_outcome -> 'retry_after_ms')));
 end
 $$;
 comment on function tasker.outcome_error(text, text, jsonb) is 'The error a step keeps of an outcome: null for a success, a choice that can be made, a checkpoint; for an outcome of the wrong form, or a result over the limit, what is wrong with it. Long messages and codes are cut.';

@@ -22,11 +22,10 @@ begin
     end if;
     return case p_outcome ->> 'type'
         when 'failure' then case
-            when coalesce(jsonb_typeof(p_outcome -> 'message'), 'null') <> 'string' then 'a failure must have a "message", a string'
-            when coalesce(jsonb_typeof(p_outcome -> 'retryable'), 'boolean') not in ('boolean', 'null') then 'retryable must be true or false'
-            when coalesce(jsonb_typeof(p_outcome -> 'code'), 'string') not in ('string', 'null') then 'code must be a string'
+            -- A failure is no other failure for what it says beside: its fields are taken as well as they can be.
+            when coalesce(jsonb_typeof(p_outcome -> 'retryable'), 'null') not in ('boolean', 'null') then 'retryable must be true or false'
             when coalesce(jsonb_typeof(p_outcome -> 'retry_after_ms'), 'null') <> 'null' and tasker.to_count(p_outcome -> 'retry_after_ms') is null then
-                'retry_after_ms must be a whole number of milliseconds below 1,000,000,000' end
+                'retry_after_ms must be a number of milliseconds' end
         when 'decision' then case
             when coalesce(jsonb_typeof(p_outcome -> 'create_steps'), 'null') <> 'array' or jsonb_path_exists(p_outcome, 'strict $.create_steps[*] ? (@.type() != "string")')
                 then 'a decision must have "create_steps", an array of the names of the steps that are to exist; it may be empty' end

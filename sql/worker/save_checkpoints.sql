@@ -1,4 +1,4 @@
-create function tasker.save_checkpoints(p_worker_id uuid, p_task_ids uuid[], p_steps text[], p_claim_nos int[], p_outcomes jsonb[], p_errors jsonb[], p_now timestamptz) returns int[]
+create function tasker.save_checkpoints(p_worker_id uuid, p_held int[], p_task_ids uuid[], p_steps text[], p_claim_nos int[], p_outcomes jsonb[], p_errors jsonb[], p_now timestamptz) returns int[]
 language plpgsql volatile as $$
 declare
     v_saved     int[];
@@ -8,17 +8,17 @@ declare
 begin
     perform tasker.set_actor(p_worker_id, 'checkpoint');
     with held as materialized (
-        -- Locked by the caller.
         select i.n, s.task_id, s.name, s.msg_id,
                jsonb_build_object('cursor', i.outcome -> 'cursor', 'items_processed', tasker.to_items(i.outcome -> 'items_processed'),
                                   'accumulated', coalesce(i.outcome -> 'accumulated', 'null')) as checkpoint
-          from (select distinct on (1, 2, 3) * from unnest(p_task_ids, p_steps, p_claim_nos, p_outcomes, p_errors) with ordinality i(task_id, step, claim_no, outcome, error, n)
-                 where i.outcome ->> 'type' = 'checkpoint' and i.error is null order by 1, 2, 3, i.n) i
+          from (select i.* from unnest(p_held) h(n)
+                  join unnest(p_task_ids, p_steps, p_claim_nos, p_outcomes, p_errors) with ordinality i(task_id, step, claim_no, outcome, error, n) on i.n = h.n
+                 where i.outcome ->> 'type' = 'checkpoint' and i.error is null) i
          cross join lateral (select * from tasker.steps s where s.task_id = i.task_id and s.name = i.step and s.claim_no = i.claim_no and s.state = 'in_progress' offset 0) s
     ), moved as (
         -- The way of a release. Attempts count from the last progress: a long step outlives more crashes than it has attempts.
         update tasker.steps s
-           set state = 'enqueued', attempt = 0, checkpoint = h.checkpoint, error = null, msg_id = null, worker_id = null, enqueued_at = p_now, updated_at = p_now
+           set state = 'enqueued', attempt = 0, lease_losses = 0, worker_losses = 0, checkpoint = h.checkpoint, error = null, msg_id = null, worker_id = null, enqueued_at = p_now, updated_at = p_now
           from held h
          where s.task_id = h.task_id and s.name = h.name
         returning h.n, s.task_id, s.name, h.msg_id
@@ -33,4 +33,4 @@ begin
     return v_saved;
 end
 $$;
-comment on function tasker.save_checkpoints(uuid, uuid[], text[], int[], jsonb[], jsonb[], timestamptz) is 'Stores the checkpoints among outcomes and sends their steps again, their attempts counted anew. Returns the places of those stored. The caller holds the steps.';
+comment on function tasker.save_checkpoints(uuid, int[], uuid[], text[], int[], jsonb[], jsonb[], timestamptz) is 'Stores the checkpoints among outcomes and sends their steps again, their attempts counted anew. Returns the places of those stored. p_held: the places of those whose steps the caller holds.';

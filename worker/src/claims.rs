@@ -1,6 +1,7 @@
 //! The steps this process holds, from the claim until the database has the result. Leases are
 //! extended for exactly these.
 
+use crate::polls::Polls;
 use serde_json::{Map, Value};
 use sqlx::{
     Row, ValueRef,
@@ -52,6 +53,10 @@ pub(crate) struct Claim {
     pub(crate) lease: Option<Duration>,
     /// When it began to wait in its queue, and when that ended, by the database's clock.
     pub(crate) waited: Option<(SystemTime, SystemTime)>,
+    /// How many claims of it were lost in a row before this one.
+    pub(crate) lease_losses: i32,
+    /// Two workers died with it: nothing runs beside it.
+    pub(crate) run_alone: bool,
     /// Why its data cannot be read: jsonb holds numbers and depths that serde_json does not. The step fails, and no
     /// other of its batch.
     pub(crate) unreadable: Option<String>,
@@ -61,7 +66,7 @@ impl Claim {
     /// Claims by namespace, worker, number, lease, and handlers; its columns are read by position.
     pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
          claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, \
-         enqueued_at, claimed_at, expired from tasker.claim_steps($1, $2, $3, $4, $5)";
+         enqueued_at, claimed_at, expired, lease_losses, run_alone from tasker.claim_steps($1, $2, $3, $4, $5)";
 
     /// The position of whether the lease of the claim before ran out, in a claim.
     pub(crate) const EXPIRED: usize = 17;
@@ -110,6 +115,9 @@ impl Claim {
             traceparent: row.try_get(13)?,
             lease: row.try_get::<Option<PgInterval>, _>(14)?.map(duration),
             waited: time(row, 15)?.zip(time(row, 16)?),
+            // Only `claim_steps` has them: what follows from a result has not been claimed before.
+            lease_losses: row.try_get("lease_losses").unwrap_or_default(),
+            run_alone: row.try_get("run_alone").unwrap_or_default(),
             unreadable,
         })
     }
@@ -145,6 +153,7 @@ struct Held {
     /// When the lease began to count: at the claim, or when it was extended last.
     extended: Instant,
     cancelled: CancellationToken,
+    polls: Arc<Polls>,
 }
 
 /// All steps held by this process, by name.
@@ -165,6 +174,9 @@ pub(crate) struct Ticket {
     correlation_id: Option<Uuid>,
     pub(crate) claim_no: i32,
     pub(crate) cancelled: CancellationToken,
+    pub(crate) polls: Arc<Polls>,
+    /// How often the database has answered `busy` for it.
+    pub(crate) busy: u32,
     claims: Arc<Claims>,
 }
 
@@ -180,6 +192,7 @@ impl Claims {
         lease: Duration,
     ) -> Ticket {
         let cancelled = CancellationToken::new();
+        let polls = Arc::<Polls>::default();
         let held = Held {
             correlation_id,
             claim_no,
@@ -188,6 +201,7 @@ impl Claims {
             bytes: 0,
             extended: since,
             cancelled: cancelled.clone(),
+            polls: Arc::clone(&polls),
         };
         if lease / 6 < LONGEST_ROUND {
             self.claimed.notify_one();
@@ -195,7 +209,16 @@ impl Claims {
         if let Some(earlier) = self.lock().insert(key.clone(), held) {
             earlier.cancelled.cancel();
         }
-        Ticket { key, correlation_id, claim_no, cancelled, claims: Arc::clone(self) }
+        Ticket { key, correlation_id, claim_no, cancelled, polls, busy: 0, claims: Arc::clone(self) }
+    }
+
+    /// The handlers that have kept their thread for at least `age`, each time they do so once, and for how long.
+    pub(crate) fn blocking(&self, age: Duration) -> Vec<(StepKey, String, Duration)> {
+        let all = self.lock();
+        let blocks = all.iter().filter_map(|(key, held)| {
+            held.polls.blocks(age).map(|(handler, time)| (key.clone(), handler, time))
+        });
+        blocks.collect()
     }
 
     /// Whether the documents of all steps held leave room for more.

@@ -12,12 +12,15 @@ use crate::{
 };
 use serde::{Serialize, Serializer};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tasker_core::{Error, StepOutcome, db::Retry, failpoint};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant as TokioInstant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Keeps one submit's transaction short.
@@ -26,6 +29,8 @@ const MAX_BATCH: usize = 500;
 const MAX_BYTES: usize = 16 << 20;
 /// The SQLSTATE of a document over that limit, or of another limit of the server: it will not pass.
 const OVER_LIMIT: &str = "54000";
+/// How long what the database answers `busy` for waits: the first time, doubled each time, and at most.
+const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Places of the channel: room for the results of a second round of steps while those of the first are submitted.
 pub(crate) fn capacity(concurrency: usize) -> usize {
     concurrency.max(64)
@@ -44,8 +49,16 @@ pub(crate) struct Completed {
 pub(crate) enum Report {
     /// The handler ended.
     Result { outcome: StepOutcome, events: Vec<StepEvent>, duration_ms: u64 },
-    /// The step was not run, or not to its end: it goes back to its queue, attempt not counted.
-    Release { delay: Duration, reason: String },
+    /// The step was not run, or not to its end: it goes back to its queue, attempt not counted. `lost`: an outage took
+    /// it, which the database counts.
+    Release { delay: Duration, reason: String, lost: bool },
+}
+
+impl Report {
+    /// A step that this worker does not run.
+    pub(crate) fn give_back(delay: Duration, reason: impl Into<String>) -> Self {
+        Self::Release { delay, reason: reason.into(), lost: false }
+    }
 }
 
 /// A result on its way. The ticket keeps the lease extended until the database has it.
@@ -78,6 +91,8 @@ pub(crate) struct CompletionActor<S> {
     follow_up: Option<FollowUp>,
     meters: Arc<Meters>,
     retry: Retry,
+    /// What the database answered `busy` for, and when it is told again; the leases are extended meanwhile.
+    put_off: Vec<(TokioInstant, Completed)>,
 }
 
 impl<S: Submitter> CompletionActor<S> {
@@ -88,23 +103,29 @@ impl<S: Submitter> CompletionActor<S> {
         meters: Arc<Meters>,
     ) -> Self {
         let retry = Retry::new(Duration::from_millis(50), Duration::from_secs(5));
-        Self { submitter, reports, follow_up, meters, retry }
+        Self { submitter, reports, follow_up, meters, retry, put_off: Vec::new() }
     }
 
     /// Runs until every sender is gone, or after `finish` until the channel is empty.
     pub(crate) async fn run(mut self, finish: CancellationToken) {
         let mut batch = Vec::new();
         loop {
-            let received = tokio::select! {
+            let (due, open) = (self.due(), !self.reports.is_closed() || !self.reports.is_empty());
+            tokio::select! {
                 biased;
-                n = self.reports.recv_many(&mut batch, MAX_BATCH) => n,
+                n = self.reports.recv_many(&mut batch, MAX_BATCH), if open => if n == 0 && due.is_none() {
+                    return;
+                },
                 () = finish.cancelled(), if !self.reports.is_closed() => {
                     self.reports.close();
                     continue;
                 }
-            };
-            if received == 0 {
-                return;
+                () = until(due), if due.is_some() => {}
+                else => return,
+            }
+            self.take_due(&mut batch);
+            if batch.is_empty() {
+                continue;
             }
             // Handlers that are ready to end do so first: else a batch of one would precede every large one.
             tokio::task::yield_now().await;
@@ -119,24 +140,41 @@ impl<S: Submitter> CompletionActor<S> {
         }
     }
 
+    /// When something that was put off is due.
+    fn due(&self) -> Option<TokioInstant> {
+        self.put_off.iter().map(|(at, _)| *at).min()
+    }
+
+    fn take_due(&mut self, batch: &mut Vec<Completed>) {
+        let now = TokioInstant::now();
+        batch.extend(self.put_off.extract_if(.., |(at, _)| *at <= now).map(|(_, completed)| completed));
+    }
+
+    /// Somebody holds the step: the others go on, and this one is told again, later each time.
+    fn put_off(&mut self, mut ticket: Ticket, report: Report) {
+        let delay = BUSY.0.saturating_mul(1 << ticket.busy.min(16)).min(BUSY.1);
+        ticket.busy += 1;
+        self.put_off.push((TokioInstant::now() + delay, Completed { ticket, report }));
+    }
+
     async fn deliver(&mut self, batch: &mut Vec<Completed>) {
         let mut results = Vec::with_capacity(batch.len());
-        let mut releases: HashMap<(Duration, String), Vec<Ticket>> = HashMap::new();
+        let mut releases: HashMap<(Duration, String, bool), Vec<Ticket>> = HashMap::new();
         for Completed { ticket, report } in batch.drain(..) {
             match report {
                 Report::Result { outcome, events, duration_ms } => {
                     results.push(Finished { ticket, outcome, events, duration_ms })
                 }
-                Report::Release { delay, reason } => {
-                    releases.entry((delay, reason)).or_default().push(ticket)
+                Report::Release { delay, reason, lost } => {
+                    releases.entry((delay, reason, lost)).or_default().push(ticket)
                 }
             }
         }
         for results in by_size(results, MAX_BYTES) {
             self.submit(results).await;
         }
-        for ((delay, reason), tickets) in releases {
-            self.release(&tickets, delay, &reason).await;
+        for ((delay, reason, lost), tickets) in releases {
+            self.release(tickets, delay, &reason, lost).await;
         }
     }
 
@@ -145,7 +183,7 @@ impl<S: Submitter> CompletionActor<S> {
         let mut again = false;
         loop {
             match self.try_submit(&results, again).await {
-                Ok(()) => return,
+                Ok(busy) => return self.put_off_busy(results, &busy),
                 Err(error) if passes(&error) => self.pause("submit results", &error).await,
                 Err(error) => {
                     tracing::warn!(%error, results = results.len(), "a batch of results was refused: submitting one by one");
@@ -165,7 +203,7 @@ impl<S: Submitter> CompletionActor<S> {
         let (mut again, mut is_stripped) = (false, false);
         loop {
             let error = match self.try_submit(std::slice::from_ref(&result), again).await {
-                Ok(()) => return,
+                Ok(busy) => return self.put_off_busy(vec![result], &busy),
                 Err(error) => error,
             };
             again = true;
@@ -183,7 +221,8 @@ impl<S: Submitter> CompletionActor<S> {
             // They tell of the result that was refused.
             let events = std::mem::take(&mut result.events);
             match self.try_submit(std::slice::from_ref(&result), again).await {
-                Ok(()) => {
+                Ok(busy) if !busy.is_empty() => return self.put_off_busy(vec![result], &busy),
+                Ok(_) => {
                     let StepKey { task_id, step } = &result.ticket.key;
                     let correlation_id = result.ticket.correlation();
                     tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
@@ -195,8 +234,24 @@ impl<S: Submitter> CompletionActor<S> {
         }
     }
 
-    /// `again`: an earlier call with these results may have been committed, its answer not heard.
-    async fn try_submit(&mut self, results: &[Finished], again: bool) -> tasker_core::Result<()> {
+    fn put_off_busy(&mut self, results: Vec<Finished>, busy: &HashSet<(StepKey, i32)>) {
+        if busy.is_empty() {
+            return;
+        }
+        for Finished { ticket, outcome, events, duration_ms } in results {
+            if busy.contains(&(ticket.key.clone(), ticket.claim_no)) {
+                self.put_off(ticket, Report::Result { outcome, events, duration_ms });
+            }
+        }
+    }
+
+    /// The claims whose steps somebody holds: their results are not stored. `again`: an earlier call with these results may
+    /// have been committed, its answer not heard.
+    async fn try_submit(
+        &mut self,
+        results: &[Finished],
+        again: bool,
+    ) -> tasker_core::Result<HashSet<(StepKey, i32)>> {
         let permits = self.follow_up.as_ref().and_then(FollowUp::permits);
         let max_claims = permits.as_ref().map_or(0, |permits| permits.num_permits());
         let since = Instant::now();
@@ -216,10 +271,15 @@ impl<S: Submitter> CompletionActor<S> {
             left = follow_up.start(submitted.claims, permits, since).await;
         }
         let announces = results.iter().any(|result| !result.events.is_empty());
+        let mut busy = HashSet::new();
         for answer in submitted.answers {
             self.meters.result(&answer.status);
             let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
             let of = |key: &StepKey| key.task_id == task_id && *key.step == *step;
+            if status == "busy" {
+                busy.insert((StepKey { task_id, step: step.into() }, answer.claim_no));
+                continue;
+            }
             if status != "accepted" {
                 let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
@@ -235,20 +295,26 @@ impl<S: Submitter> CompletionActor<S> {
         }
         self.retry.over();
         if !left.is_empty() {
-            self.release(&left, Duration::ZERO, SHUT_DOWN).await;
+            self.release(left, Duration::ZERO, SHUT_DOWN, false).await;
         }
-        Ok(())
+        Ok(busy)
     }
 
-    async fn release(&mut self, tickets: &[Ticket], delay: Duration, reason: &str) {
+    async fn release(&mut self, tickets: Vec<Ticket>, delay: Duration, reason: &str, lost: bool) {
         let claims: Vec<_> = tickets.iter().map(|ticket| (&ticket.key, ticket.claim_no)).collect();
         loop {
             failpoint::reach("worker.before_release");
-            match self.submitter.release(&claims, delay, reason).await {
-                Ok(()) => {
+            match self.submitter.release(&claims, delay, reason, lost).await {
+                Ok(statuses) => {
                     failpoint::reach("worker.after_release");
-                    self.meters.released.increment(claims.len() as u64);
                     self.retry.over();
+                    for (ticket, status) in tickets.into_iter().zip(statuses) {
+                        match status.as_str() {
+                            "busy" => self
+                                .put_off(ticket, Report::Release { delay, reason: reason.to_owned(), lost }),
+                            _ => self.meters.released.increment(1),
+                        }
+                    }
                     return;
                 }
                 Err(error) if error.is_transient() => self.pause("release steps", &error).await,
@@ -266,6 +332,12 @@ impl<S: Submitter> CompletionActor<S> {
             tracing::warn!(%error, ?delay, "cannot {what}; nothing is lost, will try again");
         }
         tokio::time::sleep(delay).await;
+    }
+}
+
+async fn until(due: Option<TokioInstant>) {
+    if let Some(due) = due {
+        sleep_until(due).await;
     }
 }
 

@@ -2,7 +2,7 @@
 //! token that says when to stop.
 
 use crate::{
-    ParentPages, Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed,
+    ParentPages, Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed, storable,
     template_cache::Template, transaction::Own, worker::Shared,
 };
 use serde::de::DeserializeOwned;
@@ -150,7 +150,9 @@ impl StepContext {
     /// It never fails the step: an event that the step does not declare under `publishes_events`, or whose payload breaks its
     /// schema, becomes a dead letter.
     pub fn publish(&self, name: &str, payload: impl Into<Value>) {
-        self.own.publish(Publication::new(name, payload.into()));
+        let mut payload = payload.into();
+        storable::trim(&mut payload);
+        self.own.publish(Publication::new(name, payload));
     }
 
     /// Fires when working on is pointless: the task was cancelled, the lease was lost, the timeout is

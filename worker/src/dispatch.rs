@@ -39,10 +39,7 @@ pub(crate) async fn start(
 ) -> Vec<Ticket> {
     let (mut left, claimed) = (Vec::new(), Instant::now());
     for claim in claims {
-        let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
-        let lease = claim.lease.unwrap_or(shared.settings.lease);
-        let ticket = shared.claims.hold(key, claim.correlation_id, claim.claim_no, since, lease);
-        ticket.weigh(claim.bytes);
+        let ticket = hold(shared, &claim, since);
         match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.
@@ -58,6 +55,15 @@ pub(crate) async fn start(
         shared.meters.dispatch_depth.set(dispatch.max_capacity() - dispatch.capacity());
     }
     left
+}
+
+/// Holds a step claimed by a call made at `since`.
+pub(crate) fn hold(shared: &Shared, claim: &Claim, since: Instant) -> Ticket {
+    let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
+    let lease = claim.lease.unwrap_or(shared.settings.lease);
+    let ticket = shared.claims.hold(key, claim.correlation_id, claim.claim_no, since, lease);
+    ticket.weigh(claim.bytes);
+    ticket
 }
 
 /// Lets the completion side claim what follows from the results it submits: a chain of steps then takes

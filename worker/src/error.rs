@@ -1,6 +1,7 @@
 //! What a handler returns when its step could not be done: whether trying again makes sense, and when.
 //! Every `std::error::Error` becomes a retryable one, so that `?` works in handlers.
 
+use crate::lost_claims;
 use std::{fmt, time::Duration};
 use tasker_core::Failure;
 
@@ -13,12 +14,14 @@ pub struct StepError {
     retryable: bool,
     code: Option<String>,
     retry_after: Option<Duration>,
+    /// The connection to the database or the server itself was lost.
+    pub(crate) is_outage: bool,
 }
 
 impl StepError {
     /// A failure that may pass: the step is tried again while it has attempts left.
     pub fn retryable(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retryable: true, code: None, retry_after: None }
+        Self { message: message.into(), retryable: true, code: None, retry_after: None, is_outage: false }
     }
 
     /// A failure that stays: the step goes to `error` at once, whatever its attempts.
@@ -36,6 +39,12 @@ impl StepError {
     /// backoff. Says nothing on a permanent failure.
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
+        self
+    }
+
+    /// Whether an outage took the step from its handler.
+    pub(crate) fn outage(mut self, is_outage: bool) -> Self {
+        self.is_outage = is_outage;
         self
     }
 
@@ -59,6 +68,8 @@ impl fmt::Display for StepError {
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
     /// Retryable, with the messages of the error and of its sources.
     fn from(error: E) -> Self {
+        let database = (&error as &dyn std::any::Any).downcast_ref::<sqlx::Error>();
+        let is_outage = database.is_some_and(lost_claims::is_outage);
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -70,7 +81,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
             }
             source = cause.source();
         }
-        Self::retryable(message)
+        Self { is_outage, ..Self::retryable(message) }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     claims::Claim,
     completion::{Completed, Report, SHUT_DOWN},
     dispatch::{self, Dispatched},
+    run_alone,
     worker::Shared,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -143,10 +144,18 @@ impl StepExecutorActor {
         meters.expired.increment(expired.count() as u64);
         let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let brought = (claims.len(), claims.iter().map(|claim| claim.bytes).sum());
-        let left =
+        let (suspects, claims) = claims.into_iter().partition::<Vec<_>, _>(|claim| claim.run_alone);
+        let mut left =
             dispatch::start(&self.shared, Some(&self.dispatch), claims, &mut permits, since, shutdown).await;
+        if !suspects.is_empty() {
+            drop(permits);
+            left.extend(
+                run_alone::all(&self.shared, &mut self.connection, &self.dispatch, suspects, since, shutdown)
+                    .await,
+            );
+        }
         for ticket in left {
-            let report = Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() };
+            let report = Report::give_back(Duration::ZERO, SHUT_DOWN);
             if let Err(lost) = self.completions.send(Completed { ticket, report }).await {
                 let ticket = &lost.0.ticket;
                 tracing::error!(

@@ -6,6 +6,7 @@ use crate::{
     submit::claims_json,
     worker::Shared,
 };
+use sqlx::PgPool;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tasker_core::{
     connection::OwnConnection,
@@ -24,10 +25,10 @@ const LOOK: Duration = LONGEST_ROUND;
 /// Runs until `stop`. In each round, a second or less, one statement extends the claims of which a third of
 /// the lease has passed: each is extended twice before it could run out, and short steps never are. Another
 /// looks whether the others still count.
-pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn run(shared: Arc<Shared>, pool: &PgPool, stop: CancellationToken) {
     let lease = shared.settings.lease;
     let mut retry = Retry::new(Duration::from_millis(100), (lease / 3).max(Duration::from_millis(200)));
-    let mut connection = shared.connection(false, &stop);
+    let mut connection = shared.connection_of(pool, false, &stop);
     let mut watch = Watch {
         health: shared.breaker.health().clone(),
         worker: shared.worker_id,
@@ -120,6 +121,31 @@ impl Watch {
     }
 }
 
+/// How long a handler may keep its thread before people are told.
+const BLOCKS: Duration = Duration::from_secs(1);
+/// Bounds the names remembered.
+const MAX_TOLD: usize = 1_000;
+/// How often of the same handler.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// Names the handlers that block their threads, until `stop`: nothing else runs there meanwhile, no other handler, no
+/// claim, and no result.
+pub(crate) async fn watch_threads(shared: &Shared, stop: &CancellationToken) {
+    let mut told: HashMap<String, Instant> = HashMap::new();
+    while stop.run_until_cancelled(sleep(BLOCKS / 2)).await.is_some() {
+        for (key, handler, time) in shared.claims.blocking(BLOCKS) {
+            if told.get(&handler).is_some_and(|at| at.elapsed() < TOLD) || told.len() > MAX_TOLD {
+                continue;
+            }
+            tracing::warn!(
+                task_id = %key.task_id, step = %key.step, handler, ?time,
+                "this handler blocks its thread: other steps wait for it. Let it await, or move the work to tokio::task::spawn_blocking"
+            );
+            told.insert(handler, Instant::now());
+        }
+    }
+}
+
 /// How long an answer may take: a dead connection is given up while there is time for another.
 fn limit(shared: &Shared) -> Duration {
     (shared.settings.lease / 6).max(LOOK)
@@ -133,7 +159,7 @@ async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core:
     failpoint::reach("worker.before_extend");
     let since = std::time::Instant::now();
     let extend = async |connection: &mut DbConnection<'_>| {
-        sqlx::query_as("select task_id, step, status from tasker.extend_leases($1, $2, $3)")
+        sqlx::query_as("select task_id, step, claim_no, status from tasker.extend_leases($1, $2, $3)")
             .bind(shared.worker_id)
             .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
             .bind(shared.settings.lease)
@@ -143,7 +169,7 @@ async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core:
     let rows: Vec<Answer> = connection.call_within(limit(shared), extend).await?;
     failpoint::reach("worker.after_extend");
     shared.claims.extended(&held, since);
-    tell(shared, held, rows);
+    tell(shared, rows);
     Ok(Round::Extended)
 }
 
@@ -161,28 +187,24 @@ async fn look(
         return Ok(());
     }
     let look = async |connection: &mut DbConnection<'_>| {
-        sqlx::query_as("select task_id, step, status from tasker.lost_claims($1)")
+        sqlx::query_as("select task_id, step, claim_no, status from tasker.lost_claims($1)")
             .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
             .fetch_all(connection)
             .await
     };
     let rows: Vec<Answer> = connection.call_within(limit(shared), look).await?;
-    tell(shared, held, rows);
+    tell(shared, rows);
     Ok(())
 }
 
-/// Task, step, and what became of the claim.
-type Answer = (Uuid, String, String);
+/// Task, step, claim number, and what became of the claim.
+type Answer = (Uuid, String, i32, String);
 
 /// Tells the handlers of claims that are lost.
-fn tell(shared: &Shared, held: Vec<(StepKey, i32)>, rows: Vec<Answer>) {
-    // Answers carry no claim number; a step is held once, so that its name is enough.
-    let held: HashMap<StepKey, i32> = held.into_iter().collect();
-    for (task_id, step, status) in rows.into_iter().filter(|(_, _, status)| status != "extended") {
+fn tell(shared: &Shared, rows: Vec<Answer>) {
+    for (task_id, step, claim_no, status) in rows.into_iter().filter(|(.., status)| status != "extended") {
         let key = StepKey { task_id, step: step.into() };
-        if let Some(claim_no) = held.get(&key)
-            && let Some(correlation_id) = shared.claims.lose(&key, *claim_no)
-        {
+        if let Some(correlation_id) = shared.claims.lose(&key, claim_no) {
             shared.meters.lost(&status);
             let correlation_id = correlation_id.map(tracing::field::display);
             tracing::info!(%task_id, correlation_id, step = %key.step, %status, "the step is no longer this worker's: told its handler to stop");

@@ -28,6 +28,7 @@
 //! channel; each runs on a task of its own; what comes of them goes into the completion channel, from
 //! which everything that has gathered is submitted at once. Both channels are bounded.
 
+mod apart;
 mod builder;
 mod builtin;
 mod capabilities;
@@ -41,8 +42,11 @@ mod executor;
 mod fields;
 mod handler;
 mod leases;
+mod lost_claims;
 mod meters;
 mod own_transaction;
+mod polls;
+mod run_alone;
 mod run_step;
 mod serve;
 mod status;

@@ -183,7 +183,7 @@ pub(crate) struct HandlerMeters {
 }
 
 /// What came of a handler's call. The last: its own transaction has completed the step, or found it lost.
-const OUTCOMES: [&str; 9] = [
+const OUTCOMES: [&str; 10] = [
     "success",
     "decision",
     "batches",
@@ -193,6 +193,7 @@ const OUTCOMES: [&str; 9] = [
     "timeout",
     "panic",
     "own_transaction",
+    "lost",
 ];
 
 impl HandlerMeters {
@@ -225,6 +226,7 @@ impl HandlerMeters {
 fn outcome(ran: &Ran) -> &'static str {
     match ran {
         Ran::Submitted => "own_transaction",
+        Ran::Lost(_) => "lost",
         Ran::Outcome(StepOutcome::Success { .. }) => "success",
         Ran::Outcome(StepOutcome::Decision { .. }) => "decision",
         Ran::Outcome(StepOutcome::Batches { .. }) => "batches",

@@ -9,9 +9,10 @@ use crate::{
     dispatch::Dispatched,
     events::outgoing,
     handler::{Callable, Handler, Registered},
+    lost_claims,
     meters::Meters,
     step_trace::StepTrace,
-    storable::storable,
+    storable::{storable, trimmed},
     worker::Shared,
 };
 use futures_util::FutureExt;
@@ -39,6 +40,8 @@ pub(crate) enum Ran {
     Outcome(StepOutcome),
     /// The handler's own transaction has submitted it, or found that it no longer counts.
     Submitted,
+    /// The connection or the server was lost, and with it what the handler did: no attempt.
+    Lost(String),
 }
 
 /// What every step's task needs.
@@ -86,7 +89,7 @@ impl Runner {
     /// Gives a step back that cannot be run here.
     fn give_back(&self, reason: String) -> Report {
         let mut back = self.back.lock().unwrap_or_else(PoisonError::into_inner);
-        Report::Release { delay: back.next(Instant::now()), reason }
+        Report::give_back(back.next(Instant::now()), reason)
     }
 
     pub(crate) fn meters(&self) -> &Meters {
@@ -125,6 +128,7 @@ impl Runner {
             let error = StepError::permanent(problem).code("invalid_input");
             return Some(unrun(StepOutcome::Failure(error.into())));
         }
+        let losses = claim.lease_losses;
         let handler = match self.handler(&claim) {
             Ok(handler) => handler,
             Err(report) => return Some(report),
@@ -135,7 +139,7 @@ impl Runner {
         let template = self.shared.templates.template(claim.template_id);
         let template = match self.abandon.run_until_cancelled(template).await {
             Some(Ok(template)) => template,
-            None => return Some(Report::Release { delay: Duration::ZERO, reason: SHUT_DOWN.to_owned() }),
+            None => return Some(Report::give_back(Duration::ZERO, SHUT_DOWN)),
             Some(Err(error)) => {
                 tracing::warn!(%error, "cannot read the handler's config");
                 let reason = format!("cannot read the handler's config: {error}");
@@ -174,11 +178,15 @@ impl Runner {
         handler.meters.ran(took, ran.as_ref());
         let Some(ran) = ran else {
             ticket.cancelled.cancel();
-            let reason = "the worker was shut down before the handler ended".to_owned();
-            return Some(Report::Release { delay: Duration::ZERO, reason });
+            let reason = "the worker was shut down before the handler ended";
+            return Some(Report::give_back(Duration::ZERO, reason));
         };
         match ran {
             Ran::Submitted => None,
+            Ran::Lost(reason) => {
+                tracing::warn!(%reason, "the database was lost: the step goes back, and this is no attempt");
+                Some(lost_claims::report(reason, losses))
+            }
             Ran::Outcome(outcome) => {
                 let outcome = storable(own.refused(outcome));
                 if let StepOutcome::Failure(failure) = &outcome {
@@ -209,7 +217,11 @@ impl Runner {
 
     async fn call(&self, callable: &Callable, ctx: StepContext, ticket: &Ticket) -> Ran {
         match callable {
-            Callable::Function(handler) => Ran::Outcome(call_function(handler.as_ref(), ctx).await),
+            Callable::Function(handler) => {
+                let name = ctx.claim.handler.clone();
+                let call = call_function(handler.as_ref(), ctx);
+                ticket.polls.watch(&name, call).await
+            }
             Callable::Sql => sql::run(&self.shared, &ctx, ticket).await,
         }
     }
@@ -237,25 +249,30 @@ fn unrun(outcome: StepOutcome) -> Report {
     Report::Result { outcome, events: Vec::new(), duration_ms: 0 }
 }
 
-/// The outcome of a function: its own, or a retryable failure when it takes too long or panics.
-async fn call_function(handler: &dyn Handler, ctx: StepContext) -> StepOutcome {
+/// What came of a function: its own outcome, or a retryable failure when it takes too long or panics; or nothing, where
+/// the connection of its own transaction was lost.
+async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
+    let own = Arc::clone(&ctx.own);
     let timeout = ctx.claim.timeout;
     let cancelled = ctx.cancelled.clone();
     // The call itself runs inside as well: a plain function that returns a future may panic before it does.
     let call = AssertUnwindSafe(async move { handler.call(ctx).await }).catch_unwind();
-    match tokio::time::timeout(timeout, call).await {
-        Ok(Ok(Ok(outcome))) => outcome,
+    Ran::Outcome(match tokio::time::timeout(timeout, call).await {
+        Ok(Ok(Ok(outcome))) => trimmed(outcome),
+        Ok(Ok(Err(error))) if error.is_outage && own.has_begun() => {
+            return Ran::Lost(error.message().to_owned());
+        }
         Ok(Ok(Err(error))) => StepOutcome::Failure(error.into()),
         Ok(Err(panic)) => failure(format!("handler panicked: {}", panic_text(panic.as_ref())), "panic"),
         Err(_) => {
             cancelled.cancel();
             timed_out(timeout)
         }
-    }
+    })
 }
 
 /// The failure of a step that took longer than its template allows.
-pub(crate) fn timed_out(timeout: Duration) -> StepOutcome {
+fn timed_out(timeout: Duration) -> StepOutcome {
     failure(format!("timed out after {timeout:?}"), "timeout")
 }
 
@@ -287,8 +304,8 @@ mod tests {
 
     async fn run(ctx: StepContext, handler: impl Handler) -> Failure {
         match call_function(&handler, ctx).await {
-            StepOutcome::Failure(failure) => failure,
-            other => panic!("no failure: {other:?}"),
+            Ran::Outcome(StepOutcome::Failure(failure)) => failure,
+            _ => panic!("no failure"),
         }
     }
 

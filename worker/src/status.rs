@@ -2,6 +2,7 @@
 
 use crate::worker::Shared;
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
 use tasker_queues::Wakeups;
@@ -27,6 +28,12 @@ impl WorkerStatusActor {
     ) -> Self {
         let connection = shared.connection(false, stop);
         Self { shared, connection, wakeups, namespaces, host: host().await }
+    }
+
+    /// The same on connections of this pool.
+    pub(crate) fn on(mut self, pool: &PgPool, stop: &CancellationToken) -> Self {
+        self.connection = self.shared.connection_of(pool, false, stop);
+        self
     }
 
     /// Sends one heartbeat.
@@ -57,16 +64,18 @@ impl WorkerStatusActor {
         })
     }
 
-    /// A heartbeat every ten seconds until `stop`; the first was sent at start.
+    /// A heartbeat every ten seconds, or every third of a shorter lease, until `stop`; the first was sent at start.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut retry = Retry::new(Duration::from_millis(200), EVERY);
-        let mut pause = EVERY;
+        // So that one who finds a lease that ran out can tell whether the worker lives.
+        let every = EVERY.min(self.shared.settings.lease / 3);
+        let mut retry = Retry::new(Duration::from_millis(200), every.max(Duration::from_millis(300)));
+        let mut pause = every;
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let Some(beat) = stop.run_until_cancelled(self.beat()).await else { return };
             pause = match beat {
                 Ok(()) => {
                     retry.over();
-                    EVERY
+                    every
                 }
                 Err(error) => {
                     let (delay, tell) = retry.failed(&error);

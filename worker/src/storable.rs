@@ -37,7 +37,8 @@ pub(crate) fn storable(outcome: StepOutcome) -> StepOutcome {
 
 /// The outcome, or why it cannot be stored. A failure's own texts are only cleaned, so that the failure is
 /// not lost.
-pub(crate) fn checked(mut outcome: StepOutcome) -> Result<StepOutcome, StepError> {
+pub(crate) fn checked(outcome: StepOutcome) -> Result<StepOutcome, StepError> {
+    let mut outcome = trimmed(outcome);
     let refused = match &mut outcome {
         StepOutcome::Failure(failure) => {
             for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
@@ -62,6 +63,49 @@ pub(crate) fn checked(mut outcome: StepOutcome) -> Result<StepOutcome, StepError
         }
     };
     refused.map_or(Ok(outcome), Err)
+}
+
+/// Cuts off what is nested so deep that it is refused anyway. Dropped as it is, or gone through by recursion, such a
+/// value would overflow the stack, which ends the process and every other step in it.
+pub(crate) fn trim(value: &mut Value) {
+    let mut rest = vec![(value, 0)];
+    while let Some((value, depth)) = rest.pop() {
+        match value {
+            Value::Array(_) | Value::Object(_) if depth > MAX_DEPTH + 1 => dismantle(value.take()),
+            Value::Array(items) => rest.extend(items.iter_mut().map(|item| (item, depth + 1))),
+            Value::Object(members) => rest.extend(members.values_mut().map(|member| (member, depth + 1))),
+            _ => {}
+        }
+    }
+}
+
+/// The same for every part of an outcome.
+pub(crate) fn trimmed(mut outcome: StepOutcome) -> StepOutcome {
+    match &mut outcome {
+        StepOutcome::Failure(_) => {}
+        StepOutcome::Success { result } | StepOutcome::Decision { result, .. } => trim(result),
+        StepOutcome::Batches { cursors, result, .. } => {
+            cursors.iter_mut().for_each(trim);
+            trim(result);
+        }
+        StepOutcome::Checkpoint { cursor, accumulated, .. } => {
+            trim(cursor);
+            trim(accumulated);
+        }
+    }
+    outcome
+}
+
+/// Drops a value level by level.
+fn dismantle(value: Value) {
+    let mut rest = vec![value];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::Array(items) => rest.extend(items),
+            Value::Object(members) => rest.extend(members.into_iter().map(|(_, member)| member)),
+            _ => {}
+        }
+    }
 }
 
 /// Why a name of a step is none.
@@ -105,6 +149,7 @@ impl Key<'_> {
 /// The first problem; `path` leads to it.
 fn problem<'a>(value: &'a Value, path: &mut Vec<Key<'a>>) -> Option<&'static str> {
     if path.len() > MAX_DEPTH {
+        // Also what `trim` has left of it.
         return Some("it is nested more than 100 levels deep");
     }
     match value {
@@ -172,6 +217,18 @@ mod tests {
             failure.message.contains("more than 100 levels deep, at /0/0/0/0/0/0/0/0/0/0/…"),
             "{failure:?}"
         );
+    }
+
+    /// A million levels overflow any stack.
+    #[test]
+    fn what_is_nested_beyond_any_stack_is_refused_and_dropped_level_by_level() {
+        let nested = |inner: &dyn Fn(Value) -> Value| (0..1_000_000).fold(json!(1), |value, _| inner(value));
+        let array = nested(&|value| Value::Array(vec![value]));
+        let object = nested(&|value| Value::Object([("a".to_owned(), value)].into_iter().collect()));
+        let message = failure(StepOutcome::success(array)).message;
+        assert!(message.contains("more than 100 levels deep"), "{message}");
+        let message = failure(StepOutcome::checkpoint(json!(1), 0, object)).message;
+        assert!(message.contains("accumulated cannot be stored: it is nested"), "{message}");
     }
 
     #[test]

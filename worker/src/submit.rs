@@ -32,7 +32,8 @@ pub(crate) struct SubmitElement<'a> {
 pub(crate) struct Answer {
     pub(crate) task_id: Uuid,
     pub(crate) step: String,
-    /// `accepted`, `duplicate`, `stale`, or `rejected`.
+    pub(crate) claim_no: i32,
+    /// `accepted`, `duplicate`, `stale`, `busy`, or `rejected`.
     pub(crate) status: String,
 }
 
@@ -53,13 +54,15 @@ pub(crate) trait Submitter: Send + 'static {
         max_claims: usize,
     ) -> impl Future<Output = Result<Submitted>> + Send;
 
-    /// Gives steps back to their queue, to be claimed again after `delay`.
+    /// Gives steps back to their queue, to be claimed again after `delay`. `lost`: an outage took them. The answers, in
+    /// order: `released`, `stale`, or `busy`.
     fn release(
         &self,
         claims: &[(&StepKey, i32)],
         delay: Duration,
         reason: &str,
-    ) -> impl Future<Output = Result<()>> + Send;
+        lost: bool,
+    ) -> impl Future<Output = Result<Vec<String>>> + Send;
 
     /// The result that had these events was accepted. Never waits.
     fn announce(&self, events: &[StepEvent]);
@@ -101,6 +104,7 @@ impl Submitter for PgSubmitter {
                 status => submitted.answers.push(Answer {
                     task_id: row.try_get::<Option<Uuid>, _>(0)?.unwrap_or_default(),
                     step: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+                    claim_no: row.try_get::<Option<i32>, _>(6)?.unwrap_or_default(),
                     status: status.to_owned(),
                 }),
             }
@@ -108,17 +112,24 @@ impl Submitter for PgSubmitter {
         Ok(submitted)
     }
 
-    async fn release(&self, claims: &[(&StepKey, i32)], delay: Duration, reason: &str) -> Result<()> {
+    async fn release(
+        &self,
+        claims: &[(&StepKey, i32)],
+        delay: Duration,
+        reason: &str,
+        lost: bool,
+    ) -> Result<Vec<String>> {
         let release = async |connection: &mut DbConnection<'_>| {
-            sqlx::query("select 1 from tasker.release_steps($1, $2, $3, $4)")
+            sqlx::query_scalar("select status from tasker.release_steps($1, $2, $3, $4, $5)")
                 .bind(self.shared.worker_id)
                 .bind(claims_json(claims.iter().copied()))
                 .bind(delay)
                 .bind(reason)
-                .execute(connection)
+                .bind(lost)
+                .fetch_all(connection)
                 .await
         };
-        self.connection.lock().await.call(release).await.map(|_| ())
+        self.connection.lock().await.call(release).await
     }
 
     fn announce(&self, events: &[StepEvent]) {

@@ -38,6 +38,8 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         traceparent: None,
         lease: None,
         waited: None,
+        lease_losses: 0,
+        run_alone: false,
         unreadable: None,
     };
     StepContext {

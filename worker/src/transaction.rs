@@ -4,6 +4,7 @@
 use crate::{
     Publication, StepContext, StepError,
     events::{StepEvent, outgoing},
+    lost_claims,
     own_transaction::OwnTransaction,
     storable,
     submit::SubmitElement,
@@ -17,18 +18,25 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tasker_core::{Failure, StepOutcome, failpoint};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
+/// How long the end of a handler's own transaction waits for its step where somebody else holds that.
+pub(crate) const OWN_WAIT: Duration = Duration::from_secs(2);
+/// And what is said when it was held for longer.
+pub(crate) const BUSY: &str =
+    "another transaction holds the step: its writes were rolled back, and it runs again";
 
 /// What a step's execution and its own transaction tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
     /// One at a time: two of one handler could wait for each other.
     open: AtomicBool,
+    /// One has been begun, or was to be.
+    begun: AtomicBool,
     /// The database has the result, or does not want it any more: nothing is left to be submitted.
     submitted: AtomicBool,
     /// Events that the handler has published, to go with its result.
@@ -61,6 +69,11 @@ impl Own {
     /// Those there are so far.
     pub(crate) fn published(&self) -> Vec<Publication> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a loss of this database's connection has taken what the handler did.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_submitted(&self) -> bool {
@@ -121,6 +134,7 @@ impl StepContext {
             let text = "this step's transaction is open already: complete it or drop it first";
             return Err(StepError::permanent(text).code("transaction_open"));
         }
+        self.own.begun.store(true, Ordering::Release);
         let open = Open(Arc::clone(&self.own));
         let slot = Arc::clone(&worker.sql_slots).acquire_owned().await;
         let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
@@ -179,6 +193,11 @@ impl StepTransaction {
                 self.ctx.own.refuse(outcome, &error);
                 Err(error)
             }
+            // Somebody else holds the step: it is run again, later.
+            "busy" => {
+                self.inner.rollback().await;
+                Err(StepError::retryable(BUSY).code("busy").outage(true))
+            }
             status => {
                 self.inner.rollback().await;
                 self.ctx.own.submitted.store(true, Ordering::Release);
@@ -207,9 +226,10 @@ impl StepTransaction {
             events,
             duration_ms: self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         };
-        sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
+        sqlx::query_scalar("select status from tasker.submit_results($1, $2, $3)")
             .bind(self.worker.worker_id)
             .bind(Json([element]))
+            .bind(OWN_WAIT)
             .fetch_one(self.inner.connection())
             .await
             .map_err(|error| failure(&error))
@@ -241,10 +261,13 @@ impl std::fmt::Debug for StepTransaction {
 /// function. Everything else may pass.
 pub(crate) fn failure(error: &sqlx::Error) -> StepError {
     let Some(database) = error.as_database_error() else {
-        return StepError::retryable(format!("database: {error}")).code("connection");
+        let is_outage = lost_claims::is_outage(error);
+        let error = StepError::retryable(format!("database: {error}")).code("connection");
+        return error.outage(is_outage);
     };
+    let is_outage = lost_claims::is_outage(error);
     let code = database.code().unwrap_or_default();
     let message = database.message();
     let error = if code == PERMANENT { StepError::permanent(message) } else { StepError::retryable(message) };
-    error.code(code)
+    error.code(code).outage(is_outage)
 }

@@ -1,6 +1,7 @@
 //! A worker: its actors, started together, and their orderly end.
 
 use crate::{
+    apart,
     builder::{BuildError, WorkerBuilder},
     capabilities::HttpClient,
     claims::Claims,
@@ -10,7 +11,6 @@ use crate::{
     events::{Delivery, DomainEventActor, EventSubscription, Publishers, StepEvent},
     executor::StepExecutorActor,
     handler::{Callables, Handlers, Resolvers},
-    leases,
     meters::Meters,
     run_step::Runner,
     status::WorkerStatusActor,
@@ -272,8 +272,7 @@ impl Worker {
                 .run(finish.clone()),
         );
         let mut back = JoinSet::new();
-        back.spawn(leases::run(Arc::clone(&shared), stop.clone()));
-        back.spawn(status.run(stop.clone()));
+        back.spawn(apart::run(Arc::clone(&shared), status, stop.clone()));
         back.spawn(sample(Arc::clone(&shared), stop.clone()));
         unless_started.disarm();
         Ok(Running { shared, front, steps, abandon, completion, finish, back, stop })
@@ -347,7 +346,12 @@ impl Shared {
 
     /// A connection for one actor, kept or lent per call.
     pub(crate) fn connection(&self, keep: bool, stop: &CancellationToken) -> OwnConnection {
-        OwnConnection::new(self.pool.clone(), self.breaker.clone(), keep, stop.clone())
+        self.connection_of(&self.pool, keep, stop)
+    }
+
+    /// The same, of another pool.
+    pub(crate) fn connection_of(&self, pool: &PgPool, keep: bool, stop: &CancellationToken) -> OwnConnection {
+        OwnConnection::new(pool.clone(), self.breaker.clone(), keep, stop.clone())
             .pooled(self.settings.poll_only)
     }
 }
@@ -395,9 +399,16 @@ impl Running {
         if !held.is_empty() {
             let held: Vec<_> = held.iter().map(|(key, claim_no)| (key, *claim_no)).collect();
             let submitter = PgSubmitter::new(Arc::clone(&self.shared), self.stop.clone());
-            let release =
-                submitter.release(&held, Duration::ZERO, "the worker was shut down before the handler ended");
-            log_farewell("release the last steps", timeout(FAREWELL, release).await);
+            let release = submitter.release(
+                &held,
+                Duration::ZERO,
+                "the worker was shut down before the handler ended",
+                false,
+            );
+            log_farewell(
+                "release the last steps",
+                timeout(FAREWELL, release).await.map(|done| done.map(drop)),
+            );
         }
         let mut connection = self.shared.connection(false, &self.stop);
         let remove = connection.call(async |connection| {

@@ -96,11 +96,10 @@ async fn a_step_out_of_attempts_is_one_with_a_snapshot_of_its_task() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_on_the_last_attempt_is_one_and_so_is_a_permanent_failure() {
+async fn a_step_that_lost_too_many_leases_is_one_and_so_is_a_permanent_failure() {
     let e = Engine::new().await;
-    let mut template = flow(&[("a", &[])]);
-    template["steps"][0]["retry"]["max_attempts"] = json!(1);
-    e.apply(template).await;
+    sqlx::query("update tasker.settings set max_lease_losses = 1").execute(e.pool()).await.unwrap();
+    e.apply_flow(&[("a", &[])]).await;
     let lost = e.start().await;
     assert_eq!(e.claim(1).await.len(), 1);
     e.expire_leases().await;

@@ -227,7 +227,7 @@ async fn the_step_of_a_worker_that_vanished_is_run_after_its_lease() {
     })
     .await;
     let worker = world.worker(|w| w.handler("work", done)).await;
-    assert_eq!(world.result(id).await, json!({"only": 2}), "a lost attempt counts");
+    assert_eq!(world.result(id).await, json!({"only": 1}), "a lost lease is no attempt");
     worker.stop().await;
 }
 

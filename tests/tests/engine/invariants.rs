@@ -55,7 +55,7 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     ("the audit of a step", "audit_steps", "p.hops[h.n], h.to_state", "h.to_state, h.to_state"),
     ("the audit of a task", "audit_tasks", "p.hops[h.n], h.to_state", "h.to_state, h.to_state"),
-    ("no step has more attempts", "claim_batch", "f.attempt >= f.max_attempts", "false"),
+    ("no step has more attempts", "claim_batch", "attempt = s.attempt - f.lost::int", "attempt = s.attempt"),
     (
         "a step that is enqueued or in progress",
         "send_or_hold",

@@ -28,6 +28,8 @@ async fn free(connection: &mut PgConnection) -> Vec<i64> {
 async fn messages_are_locked_in_the_order_of_their_ids() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
+    // So that it is seen to wait.
+    e.break_function("delete_messages", "100ms", "20s").await;
     sqlx::query("select tasker.enqueue_task('test', 'flow') from generate_series(1, $1)")
         .bind(STEPS)
         .execute(e.pool())

@@ -226,36 +226,35 @@ async fn a_late_submit_and_a_new_claim_do_not_wait_for_each_other() {
             .fetch_one(&mut *claim)
             .await
             .unwrap();
-    let submit =
-        format!("select status from tasker.submit_results(gen_random_uuid(), {})", successes([&late]));
-    let submit = waiting(&e, &submit).await;
-    query("select tasker.claim_batch('worker_test_queue', gen_random_uuid(), $1, $2)")
+    let submit = format!("submit_results(gen_random_uuid(), {})", successes([&late]));
+    let mut late = impatient(&e).await;
+    assert_eq!(statuses(&mut late, &submit).await, ["accepted"], "nobody had claimed the step yet");
+    late.commit().await.unwrap();
+    query("select tasker.claim_batch('worker_test_queue', gen_random_uuid(), $1, $2, '30 s')")
         .bind([msg_id])
         .bind([message])
         .execute(&mut *claim)
         .await
         .unwrap();
     claim.commit().await.unwrap();
-    assert_eq!(end(submit).await, ["accepted"], "nobody had claimed the step yet");
     e.process().await;
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(e.depth("worker_test_queue").await, 0);
 }
 
-/// And where the new claim has the step already, the late submit waits for it and is stale.
+/// And where the new claim has the step already, the late submit is busy, and stale when it comes again.
 #[tokio::test]
-async fn a_late_submit_waits_for_a_new_claim_and_is_stale() {
+async fn a_late_submit_does_not_wait_for_a_new_claim() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     e.start().await;
     let late = e.claim(1).await.remove(0);
     e.expire_leases().await;
     let claim = holding(&e, "select from tasker.claim_steps('test', gen_random_uuid(), 1)").await;
-    let submit =
-        format!("select status from tasker.submit_results(gen_random_uuid(), {})", successes([&late]));
-    let submit = waiting(&e, &submit).await;
+    let submit = format!("submit_results(gen_random_uuid(), {})", successes([&late]));
+    assert_eq!(statuses(&mut *impatient(&e).await, &submit).await, ["busy"]);
     claim.commit().await.unwrap();
-    assert_eq!(end(submit).await, ["stale"]);
+    assert_eq!(statuses(&mut *impatient(&e).await, &submit).await, ["stale"]);
     assert_eq!(e.depth("worker_test_queue").await, 1, "the new claim's message is left alone");
 }
 
@@ -288,28 +287,87 @@ async fn batches_of_results_lock_their_tasks_in_one_order() {
     );
 }
 
-/// The same for steps, in the calls that take them without their tasks.
+/// A client, an operator, or a handler may hold a step for as long as it likes: what a worker says of it is answered
+/// `busy`, and the rest of the batch goes on.
 #[rstest]
-#[case("submit_results", "accepted")]
-#[case("release_steps", "released")]
+#[case::results("submit_results", "accepted", "select from tasker.steps where task_id = '{}' for update")]
+#[case::releases("release_steps", "released", "select from tasker.steps where task_id = '{}' for update")]
+#[case::completions("complete_steps", "accepted", "select from tasker.steps where task_id = '{}' for update")]
+#[case::a_cancel("complete_steps", "accepted", "select tasker.cancel_task('{}')")]
 #[tokio::test]
-async fn workers_calls_lock_their_steps_in_one_order(#[case] call: &str, #[case] status: &str) {
+async fn a_workers_call_waits_for_no_step_that_somebody_holds(
+    #[case] call: &str,
+    #[case] status: &str,
+    #[case] hold: &str,
+) {
     let e = engine().await;
-    let [low, high] = two_tasks(&e).await;
+    let [held, free] = two_tasks(&e).await;
     let claims = e.claim(4).await;
-    let (first, last) = (of(&claims, low, "a"), of(&claims, high, "b"));
-    let holder =
-        holding(&e, &format!("select from tasker.steps where task_id = '{low}' and name = 'a' for update"))
-            .await;
-    let sql = format!("select status from tasker.{call}(gen_random_uuid(), {})", successes([last, first]));
-    let call = waiting(&e, &sql).await;
-    at_once(
-        &e,
-        &format!("select from tasker.steps where task_id = '{high}' and name = 'b' for update nowait"),
-    )
-    .await;
+    let (held_a, free_a) = (of(&claims, held, "a"), of(&claims, free, "a"));
+    let holder = holding(&e, &hold.replace("{}", &held.to_string())).await;
+    let sql = format!("{call}(gen_random_uuid(), {})", successes([held_a, free_a]));
+    assert_eq!(statuses(&mut *impatient(&e).await, &sql).await, ["busy", status]);
     holder.rollback().await.unwrap();
-    assert_eq!(end(call).await, [status, status]);
+    let sql = format!("{call}(gen_random_uuid(), {})", successes([held_a]));
+    assert_eq!(statuses(&mut *impatient(&e).await, &sql).await, [status]);
+}
+
+/// Whoever submits as the last statement of a transaction may wait, a short time.
+#[tokio::test]
+async fn a_submit_in_a_transaction_of_its_own_waits_a_short_time() {
+    let e = engine().await;
+    let [held, _] = two_tasks(&e).await;
+    let claims = e.claim(4).await;
+    let submit = |wait: &str| {
+        let results = successes([of(&claims, held, "a")]);
+        format!("submit_results(gen_random_uuid(), {results}, '{wait}')")
+    };
+    let hold = format!("select from tasker.steps where task_id = '{held}' for update");
+    let holder = holding(&e, &hold).await;
+    let mut own = e.pool().begin().await.unwrap();
+    assert_eq!(statuses(&mut own, &submit("50 ms")).await, ["busy"]);
+    let lock_timeout: String = query_scalar("show lock_timeout").fetch_one(&mut *own).await.unwrap();
+    assert_eq!(lock_timeout, "0", "as before");
+    drop(own);
+    let patient = waiting(&e, &format!("select status from tasker.{}", submit("10 s"))).await;
+    holder.rollback().await.unwrap();
+    assert_eq!(end(patient).await, ["accepted"]);
+}
+
+/// A message that somebody holds stays, and is dropped by whoever reads it later.
+#[tokio::test]
+async fn a_result_does_not_wait_for_a_message_that_somebody_holds() {
+    let e = engine().await;
+    let [held, free] = two_tasks(&e).await;
+    let claims = e.claim(4).await;
+    let both = [of(&claims, held, "a"), of(&claims, free, "a")];
+    let message =
+        format!("select from pgmq.q_worker_test_queue where message ->> 'task_id' = '{held}' for update");
+    let holder = holding(&e, &message).await;
+    let sql = format!("complete_steps(gen_random_uuid(), {})", successes(both));
+    let mut call = impatient(&e).await;
+    assert_eq!(statuses(&mut call, &sql).await, ["accepted", "accepted"]);
+    call.commit().await.unwrap();
+    let left = e.depth("worker_test_queue").await;
+    holder.rollback().await.unwrap();
+    e.expire_leases().await;
+    assert_eq!(left, 3, "those of two steps in progress, and the one that was held");
+    e.claim(9).await;
+    assert_eq!(e.depth("worker_test_queue").await, 2);
+}
+
+/// A queue that is gone or locked is no matter of the other namespaces.
+#[tokio::test]
+async fn leases_and_results_do_without_a_queue_that_is_gone() {
+    let e = engine().await;
+    let [one, other] = two_tasks(&e).await;
+    let claims = e.claim(4).await;
+    query("select pgmq.drop_queue('worker_test_queue')").execute(e.pool()).await.unwrap();
+    let held = successes([of(&claims, one, "a"), of(&claims, other, "a")]);
+    let extend = format!("extend_leases(gen_random_uuid(), {held})");
+    assert_eq!(statuses(&mut *impatient(&e).await, &extend).await, ["extended", "extended"]);
+    let submit = format!("submit_results(gen_random_uuid(), {held})");
+    assert_eq!(statuses(&mut *impatient(&e).await, &submit).await, ["accepted", "accepted"]);
 }
 
 #[tokio::test]

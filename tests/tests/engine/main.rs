@@ -40,6 +40,7 @@ mod limits;
 mod lists;
 mod lock_order;
 mod locks;
+mod lost_leases;
 mod model;
 mod namespaces;
 mod operations;

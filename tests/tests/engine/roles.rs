@@ -39,6 +39,7 @@ const WORKER: &[&str] = &[
     "release_steps",
     "heartbeat",
     "remove_worker",
+    "run_alone",
     "template_handlers",
     "run_sql_handler",
     "outcome_problem",

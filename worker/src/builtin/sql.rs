@@ -6,9 +6,10 @@ use crate::{
     StepContext, StepError,
     claims::Ticket,
     events::{StepEvent, outgoing},
+    lost_claims,
     own_transaction::OwnTransaction,
-    run_step::{Ran, timed_out},
-    transaction::failure,
+    run_step::Ran,
+    transaction::{BUSY, failure},
     worker::Shared,
 };
 use serde::Deserialize;
@@ -31,7 +32,7 @@ macro_rules! submit {
      select s.status, case s.status when 'rejected' then o.outcome end, \
             case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
          'task_id', $2::uuid, 'step', $3::text, 'claim_no', $4::int, 'outcome', o.outcome, 'events', $5::jsonb, \
-         'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint))) s"
+         'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint)), '2 s') s"
         )
     };
 }
@@ -70,6 +71,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
             shared.meters.result("rejected");
             Ran::Outcome(rejected(&config.function, outcome, problem))
         }
+        Ok(Answer::Status(status)) if status == "busy" => Ran::Lost(BUSY.to_owned()),
         Ok(Answer::Status(status)) => {
             shared.meters.result(&status);
             if status != "accepted" {
@@ -79,12 +81,17 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         }
         Ok(Answer::Silence) => {
             ticket.cancelled.cancel();
-            Ran::Outcome(timed_out(ctx.claim.timeout))
+            Ran::Lost(
+                "the database has not answered, though it ends a statement that takes too long".to_owned(),
+            )
         }
-        // Also when the fate of a commit is unknown: if it took place, the failure is answered as a
-        // duplicate, or as stale after a checkpoint.
+        // Also when the fate of a commit is unknown: if it took place, the release is answered as stale.
         Err(error) => {
-            let ran = failed(&error);
+            let ran = if lost_claims::is_outage(&error) {
+                Ran::Lost(format!("database: {error}"))
+            } else {
+                failed(&error)
+            };
             // What the server says may be the function's own words, of a foreign server for instance.
             if error.as_database_error().is_none() {
                 shared.breaker.record::<()>(&Err(error));

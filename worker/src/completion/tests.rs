@@ -47,6 +47,8 @@ struct Inner {
     replies: Mutex<VecDeque<Reply>>,
     /// What is answered for a result that counts; none: accepted.
     answer: Mutex<Option<&'static str>>,
+    /// The step that somebody holds.
+    held: Mutex<Option<String>>,
     /// The claims of the events that were announced.
     announced: Mutex<Vec<i32>>,
     /// Each submit takes one.
@@ -61,6 +63,7 @@ impl Default for Inner {
             released: Mutex::default(),
             replies: Mutex::default(),
             answer: Mutex::default(),
+            held: Mutex::default(),
             announced: Mutex::default(),
             gate,
         }
@@ -104,10 +107,17 @@ impl Submitter for Fake {
                 .all(|other| other.ticket.key != r.ticket.key || other.ticket.claim_no <= r.ticket.claim_no)
         };
         let counts = self.0.answer.lock().unwrap().unwrap_or("accepted");
+        let held = self.0.held.lock().unwrap().clone();
         let answer = |r: &Finished| Answer {
             task_id: r.ticket.key.task_id,
             step: r.ticket.key.step.to_string(),
-            status: if newest(r) { counts } else { "stale" }.to_owned(),
+            claim_no: r.ticket.claim_no,
+            status: match () {
+                () if held.as_deref() == Some(&*r.ticket.key.step) => "busy",
+                () if newest(r) => counts,
+                () => "stale",
+            }
+            .to_owned(),
         };
         Ok(Submitted { answers: results.iter().map(answer).collect(), claims: Vec::new() })
     }
@@ -117,10 +127,11 @@ impl Submitter for Fake {
         claims: &[(&StepKey, i32)],
         delay: Duration,
         reason: &str,
-    ) -> tasker_core::Result<()> {
+        _lost: bool,
+    ) -> tasker_core::Result<Vec<String>> {
         let row = |(key, _): &(&StepKey, i32)| (key.step.to_string(), delay, reason.to_owned());
         self.0.released.lock().unwrap().extend(claims.iter().map(row));
-        Ok(())
+        Ok(vec!["released".to_owned(); claims.len()])
     }
 
     fn announce(&self, events: &[StepEvent]) {
@@ -248,7 +259,7 @@ async fn a_refusal_of_everything_keeps_the_result() {
 async fn releases_go_with_their_reasons_and_finish_drains_the_channel() {
     let setup = setup();
     let second = Duration::from_secs(1);
-    setup.send("x", Report::Release { delay: second, reason: "no handler".to_owned() }).await;
+    setup.send("x", Report::give_back(second, "no handler")).await;
     setup.result("a").await;
     let Setup { fake, claims, sender, actor } = setup;
     let finish = CancellationToken::new();
@@ -258,6 +269,29 @@ async fn releases_go_with_their_reasons_and_finish_drains_the_channel() {
     drop(sender);
     assert_eq!(fake.sizes(), [1]);
     assert_eq!(*fake.0.released.lock().unwrap(), [("x".to_owned(), second, "no handler".to_owned())]);
+    assert_eq!(claims.len(), 0);
+}
+
+/// It is told again by itself, its lease extended meanwhile, and the others go on.
+#[tokio::test]
+async fn what_somebody_holds_is_told_again_until_it_is_free() {
+    let setup = setup();
+    *setup.fake.0.held.lock().unwrap() = Some("a".to_owned());
+    setup.result("a").await;
+    setup.result("b").await;
+    let Setup { fake, claims, sender, actor } = setup;
+    let actor = tokio::spawn(actor.run(CancellationToken::new()));
+    while fake.calls().len() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(claims.len(), 1, "that of a");
+    *fake.0.held.lock().unwrap() = None;
+    // The channel is closed and empty, and yet it is not the end.
+    drop(sender);
+    actor.await.unwrap();
+    let calls = fake.calls();
+    assert_eq!((calls[0].len(), calls.last().unwrap()[0].0.as_str()), (2, "a"));
+    assert!(calls[1..].iter().all(|call| call.len() == 1 && call[0].0 == "a"), "{calls:?}");
     assert_eq!(claims.len(), 0);
 }
 

@@ -16,6 +16,10 @@ pub enum Action {
     CompleteAll(u16),
     /// It gives a claim back.
     Release(usize),
+    /// It gives a claim back that an outage took from it.
+    Lose(usize),
+    /// It says that a claim runs alone.
+    RunAlone(usize),
     /// Every lease runs out.
     Expire,
     /// The orchestrator takes all results.
@@ -99,7 +103,9 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (vec((which.clone(), outcome()), 1..4), 0..4_usize).prop_map(|(results, claim)| Action::Complete(results, claim)),
         3 => any::<u16>().prop_map(Action::CompleteAll),
         2 => which.clone().prop_map(Action::Release),
-        2 => Just(Action::Expire),
+        1 => which.clone().prop_map(Action::Lose),
+        1 => which.clone().prop_map(Action::RunAlone),
+        4 => Just(Action::Expire),
         8 => Just(Action::Process),
         5 => Just(Action::Sweep),
         1 => Just(Action::Pause),

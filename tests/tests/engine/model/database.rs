@@ -4,6 +4,7 @@ use super::{
     actions::{Action, Case, Outcome},
     graph::{EVENT, MAX_DECISION_DEPTH},
     machine::{Held, Machine},
+    workers::{MAX_DEATHS, MAX_LOSSES},
 };
 use serde_json::{Value, json};
 use sqlx::{
@@ -32,8 +33,10 @@ impl Database {
             .execute(engine.pool())
             .await
             .unwrap();
-        sqlx::query("update tasker.settings set max_decision_depth = $1")
+        sqlx::query("update tasker.settings set max_decision_depth = $1, max_lease_losses = $2, max_worker_losses = $3")
             .bind(MAX_DECISION_DEPTH as i32)
+            .bind(MAX_LOSSES)
+            .bind(MAX_DEATHS)
             .execute(engine.pool())
             .await
             .unwrap();
@@ -68,7 +71,7 @@ impl Database {
             "select line from (
                 select 1 as n, '' as name, format('task %s', state) as line from tasker.tasks where task_id = $1
                 union all
-                select 2, name, format('%s %s attempt %s claim_no %s waiting_on %s cursor %s checkpoint %s', name, state, attempt, claim_no, waiting_on,
+                select 2, name, format('%s %s attempt %s claim_no %s losses %s %s waiting_on %s cursor %s checkpoint %s', name, state, attempt, claim_no, lease_losses, worker_losses, waiting_on,
                                        coalesce(inputs::text, '-'), coalesce(checkpoint ->> 'cursor', '-'))
                   from tasker.steps where task_id = $1) x
               order by n, name",
@@ -111,13 +114,21 @@ impl Database {
             Action::CompleteAll(number) => {
                 self.submit("complete_steps($1, $2, 0)", &machine.all(*number), machine).await
             }
-            Action::Release(which) => match machine.held(*which) {
-                Some(held) => {
-                    let claims = json!([self.claim_json(&held)]);
-                    self.rows("select status from tasker.release_steps($1, $2)", claims).await
-                }
-                None => Vec::new(),
-            },
+            Action::Release(which) => {
+                self.claim_call(
+                    "select status from tasker.release_steps($1, jsonb_build_array($2))",
+                    machine.held(*which),
+                )
+                .await
+            }
+            Action::Lose(which) => {
+                let call =
+                    "select status from tasker.release_steps($1, jsonb_build_array($2), p_lost => true)";
+                self.claim_call(call, machine.held(*which)).await
+            }
+            Action::RunAlone(which) => {
+                self.claim_call("select tasker.run_alone($1, $2)", machine.held(*which)).await
+            }
             Action::Expire => {
                 self.engine.expire_leases().await;
                 Vec::new()
@@ -169,10 +180,12 @@ impl Database {
         rows.iter().map(claimed).collect()
     }
 
-    async fn rows(&self, query: &'static str, argument: Value) -> Vec<String> {
+    /// What a call about one claim answers.
+    async fn claim_call(&self, query: &'static str, held: Option<Held>) -> Vec<String> {
+        let Some(held) = held else { return Vec::new() };
         sqlx::query_scalar(query)
             .bind(self.engine.worker)
-            .bind(argument)
+            .bind(self.claim_json(&held))
             .fetch_all(self.engine.pool())
             .await
             .unwrap()

@@ -40,6 +40,12 @@ pub struct Row {
     pub state: State,
     pub attempt: i32,
     pub claim_no: i32,
+    /// Claims lost in a row.
+    pub losses: i32,
+    /// Those of them whose lease ran out, each with its worker as far as the engine can tell here.
+    pub deaths: i32,
+    /// Its worker says that nothing runs beside it.
+    pub alone: bool,
     pub waiting_on: usize,
     /// Waits for its time, and not for its turn in a paused namespace.
     pub timed: bool,
@@ -110,11 +116,11 @@ impl Machine {
                 State::Cancelled => "cancelled",
                 State::Resolved => "resolved_manually",
             };
-            let Row { attempt, claim_no, waiting_on, .. } = row;
+            let Row { attempt, claim_no, losses, deaths, waiting_on, .. } = row;
             let cursor = if key.instance == 0 { "-".to_owned() } else { key.instance.to_string() };
             let checkpoint = row.checkpoint.map_or("-".to_owned(), |cursor| cursor.to_string());
             format!(
-                "{key} {state} attempt {attempt} claim_no {claim_no} waiting_on {waiting_on} cursor {cursor} checkpoint {checkpoint}"
+                "{key} {state} attempt {attempt} claim_no {claim_no} losses {losses} {deaths} waiting_on {waiting_on} cursor {cursor} checkpoint {checkpoint}"
             )
         };
         let task = std::iter::once(format!("task {}", self.task_state()));
@@ -199,6 +205,22 @@ impl Machine {
                 Some(held) if self.counts(&held) => {
                     self.give_back(held.key);
                     vec!["released".to_owned()]
+                }
+                Some(_) => vec!["stale".to_owned()],
+                None => Vec::new(),
+            },
+            Action::Lose(which) => match self.held(*which) {
+                Some(held) if self.counts(&held) => {
+                    self.lose(held.key);
+                    vec!["released".to_owned()]
+                }
+                Some(_) => vec!["stale".to_owned()],
+                None => Vec::new(),
+            },
+            Action::RunAlone(which) => match self.held(*which) {
+                Some(held) if self.counts(&held) => {
+                    self.row(held.key).alone = true;
+                    vec!["alone".to_owned()]
                 }
                 Some(_) => vec!["stale".to_owned()],
                 None => Vec::new(),
@@ -299,6 +321,9 @@ impl Machine {
                 state: State::Pending,
                 attempt: 0,
                 claim_no: 0,
+                losses: 0,
+                deaths: 0,
+                alone: false,
                 waiting_on: 0,
                 timed: false,
                 failed_before: false,

@@ -6,6 +6,11 @@ use super::{
     machine::{Held, Machine, Row, Said, State},
 };
 
+/// As in the settings of the model's database.
+pub const MAX_LOSSES: i32 = 4;
+/// The same.
+pub const MAX_DEATHS: i32 = 3;
+
 impl Machine {
     /// One of all claims ever made.
     pub fn held(&self, which: usize) -> Option<Held> {
@@ -62,10 +67,21 @@ impl Machine {
         row.expired = false;
     }
 
+    /// Taken back by an outage: counted, and not as an attempt.
+    pub fn lose(&mut self, key: Key) {
+        self.give_back(key);
+        let row = self.row(key);
+        row.losses += 1;
+        if row.losses >= MAX_LOSSES {
+            row.state = State::Submitted(Said::Permanent);
+        }
+    }
+
     fn take(&mut self, key: Key) -> String {
         let row = self.row(key);
         row.state = State::InProgress;
         row.expired = false;
+        row.alone = false;
         row.claim_no += 1;
         row.attempt += 1;
         let Row { claim_no, attempt, .. } = *row;
@@ -76,13 +92,17 @@ impl Machine {
     pub fn claim(&mut self) -> Vec<String> {
         let mut answers = Vec::new();
         for key in self.keys() {
-            let max_attempts = self.graph.0[key.node].max_attempts;
             let row = self.row(key);
             let lost = row.state == State::InProgress && row.expired;
             if row.state != State::Enqueued && !lost {
                 continue;
             }
-            if row.attempt >= max_attempts {
+            if lost {
+                row.attempt -= 1;
+                row.losses += 1;
+                row.deaths += i32::from(row.alone || row.deaths < 2);
+            }
+            if lost && (row.losses >= MAX_LOSSES || row.deaths >= MAX_DEATHS) {
                 row.state = State::Submitted(Said::Permanent);
                 row.claim_no += 1;
             } else {
@@ -99,7 +119,7 @@ impl Machine {
             _ if !self.counts(&held) => self.refusal(&held, &said),
             // The one before: no progress.
             Said::Checkpoint(cursor) if self.rows[&key].checkpoint == Some(cursor) => {
-                self.row(key).state = State::Submitted(Said::Refused);
+                self.fail(key, Said::Refused);
                 "rejected"
             }
             Said::Checkpoint(cursor) => {
@@ -107,18 +127,30 @@ impl Machine {
                 row.state = State::Enqueued;
                 // Attempts count from the last progress.
                 row.attempt = 0;
+                (row.losses, row.deaths) = (0, 0);
                 row.expired = false;
                 row.failed_before = false;
                 row.checkpoint = Some(cursor);
                 "accepted"
             }
-            said => {
+            said @ (Said::Refused | Said::Permanent | Said::Retryable) => {
                 let status = if said == Said::Refused { "rejected" } else { "accepted" };
-                self.row(key).state = State::Submitted(said);
+                self.fail(key, said);
                 status
+            }
+            said => {
+                self.row(key).state = State::Submitted(said);
+                "accepted"
             }
         };
         format!("{key} {status}")
+    }
+
+    /// Its handler said so: its worker lived.
+    fn fail(&mut self, key: Key, said: Said) {
+        let row = self.row(key);
+        row.state = State::Submitted(said);
+        (row.losses, row.deaths) = (0, 0);
     }
 
     /// A claim that no longer counts: has it been heard before?

@@ -1,0 +1,92 @@
+//! Steps that two workers died with: each runs when all others of this worker have ended, and nothing is claimed
+//! meanwhile. So the third death tells who was to blame, and takes no neighbour along.
+
+use crate::{
+    claims::{Claim, StepKey, Ticket},
+    dispatch::{self, Dispatched},
+    submit::claims_json,
+    worker::Shared,
+};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tasker_core::{connection::OwnConnection, failpoint, pooler::DbConnection};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Between two tries to tell the database.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Runs these one after another; returns when the last has been started. Their leases are extended while they wait.
+/// Those that are left at shutdown are to be released.
+pub(crate) async fn all(
+    shared: &Shared,
+    connection: &mut OwnConnection,
+    dispatch: &mpsc::Sender<Dispatched>,
+    suspects: Vec<Claim>,
+    since: Instant,
+    shutdown: &CancellationToken,
+) -> Vec<Ticket> {
+    let hold = |claim: Claim| (dispatch::hold(shared, &claim, since), claim);
+    let mut waiting: VecDeque<(Ticket, Claim)> = suspects.into_iter().map(hold).collect();
+    while let Some((ticket, claim)) = waiting.pop_front() {
+        let started = async {
+            // All of them: everything else has ended, and nothing begins.
+            let permit = all_permits(shared).await?;
+            (!ticket.cancelled.is_cancelled() && tell(shared, connection, &ticket).await).then_some(permit)
+        };
+        match shutdown.run_until_cancelled(started).await {
+            Some(Some(permit)) => {
+                tracing::warn!(
+                    task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step, handler = claim.handler,
+                    losses = claim.lease_losses, "two workers died while they ran this step: it runs alone now"
+                );
+                failpoint::reach("worker.before_alone");
+                let step = Dispatched { claim, ticket, permit, claimed: Instant::now() };
+                if let Err(closed) = dispatch.send(step).await {
+                    waiting.push_back((closed.0.ticket, closed.0.claim));
+                    break;
+                }
+            }
+            // It is no longer this worker's.
+            Some(None) => {}
+            None => {
+                waiting.push_back((ticket, claim));
+                break;
+            }
+        }
+    }
+    waiting.into_iter().map(|(ticket, _)| ticket).collect()
+}
+
+async fn all_permits(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+    let all = u32::try_from(shared.settings.concurrency).unwrap_or(u32::MAX);
+    Arc::clone(&shared.permits).acquire_many_owned(all).await.ok()
+}
+
+/// Tells the database that it begins; false: the claim counts no more.
+async fn tell(shared: &Shared, connection: &mut OwnConnection, ticket: &Ticket) -> bool {
+    loop {
+        let key: &StepKey = &ticket.key;
+        let claim = claims_json(std::iter::once((key, ticket.claim_no)));
+        let call = async |connection: &mut DbConnection<'_>| {
+            sqlx::query_scalar::<_, String>("select tasker.run_alone($1, $2)")
+                .bind(shared.worker_id)
+                .bind(&claim[0])
+                .fetch_one(connection)
+                .await
+        };
+        match connection.call(call).await.as_deref() {
+            Ok("alone") => return true,
+            Ok("busy") => {}
+            Ok(_) => return false,
+            Err(error) => tracing::warn!(%error, "cannot begin a step that runs alone; will try again"),
+        }
+        sleep(PAUSE).await;
+    }
+}
