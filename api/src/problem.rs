@@ -84,6 +84,13 @@ impl Problem {
         Self::unavailable("overloaded", "There are too many requests at once", Duration::from_secs(1))
     }
 
+    /// What it needs is held by others.
+    pub fn busy() -> Box<Self> {
+        Self::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1)).hint(
+            "It holds the idempotency key, the task, or the step: nothing was changed, try again when it has ended.",
+        )
+    }
+
     /// The database took too long.
     pub fn timed_out() -> Box<Self> {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long to answer")
@@ -261,7 +268,7 @@ fn of_database(error: &tasker_core::Error) -> Box<Problem> {
         )
         .hint("Look at lengths, numbers, and times."),
         "40001" | "40P01" | "55P03" => {
-            Problem::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1))
+            Problem::busy()
         }
         _ if pool_timed_out => {
             Problem::unavailable("database_unavailable", "The database gave no connection in time", Duration::from_secs(2))

@@ -7,12 +7,15 @@ use crate::{
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
 use futures_util::future::Either;
-use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 use tasker_client::DatabaseClient;
 use tasker_core::{
     breaker::Breaker,
     call_as::{CallAs, call_as},
+    db::{self, DbOptions},
+    hosts,
+    session::Session,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -22,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a connection may take that nobody else uses: longer, and the database is as good as away.
 const ACQUIRE: Duration = Duration::from_millis(750);
+/// How long a request waits for a lock.
+const LOCK: Duration = Duration::from_secs(2);
 /// What the database gets less than the request has, so that its answer arrives.
 const MARGIN: Duration = Duration::from_millis(250);
 
@@ -45,6 +50,8 @@ struct Inner {
     turns: Semaphore,
     /// Checks of templates, each of which keeps a processor busy: never so many that other requests wait for them.
     checks: Semaphore,
+    /// Of them, those for what may wait for a lock.
+    changes: Semaphore,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -53,11 +60,12 @@ impl App {
     /// With connections of its own to the database of `pool`.
     pub fn new(pool: &PgPool, breaker: Breaker, settings: &ApiSettings, shutdown: CancellationToken) -> Self {
         let inner = Inner {
-            client: DatabaseClient::new(own_pool(pool, settings)),
+            client: DatabaseClient::new(own_pool(pool, settings)).session(session(settings)),
             breaker,
             timeout: settings.request_timeout,
             turns: Semaphore::new(usize::try_from(settings.connections).unwrap_or(usize::MAX)),
             checks: Semaphore::new(CHECKS),
+            changes: Semaphore::new(usize::try_from(settings.connections.div_ceil(2)).unwrap_or(usize::MAX)),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             shutdown,
         };
@@ -114,6 +122,15 @@ impl App {
         self.call(call).await
     }
 
+    /// [`App::call`] for a change, which may have to wait for another transaction: all that do so at once leave
+    /// connections for those who only read.
+    pub async fn change<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
+        let Ok(_place) = timeout(LOCK.min(self.inner.timeout / 2), self.inner.changes.acquire()).await else {
+            return Err(Problem::busy());
+        };
+        self.call(call).await
+    }
+
     async fn in_turn<T>(
         &self,
         call: impl Future<Output = tasker_client::Result<T>>,
@@ -158,21 +175,28 @@ impl FromRequestParts<Self> for App {
     }
 }
 
+/// What requests are limited to: one that waits for a lock, a key that an open transaction holds for instance, must not
+/// keep a connection from the others for as long as it may take.
+fn session(settings: &ApiSettings) -> Session {
+    let limit = settings.request_timeout.saturating_sub(MARGIN).max(MARGIN);
+    Session::default().statement(limit).lock(LOCK.min(limit / 2))
+}
+
 /// A small pool, so that requests cannot take the connections of what does the work.
 fn own_pool(pool: &PgPool, settings: &ApiSettings) -> PgPool {
-    let options = PgPoolOptions::new()
-        .max_connections(settings.connections)
-        .acquire_timeout(ACQUIRE)
-        // A request is not repeated for a connection that died while nobody used it.
-        .test_before_acquire(true);
-    let limit = settings.request_timeout.saturating_sub(MARGIN).max(MARGIN).as_millis();
-    let limited = options.clone().after_connect(move |connection, _| {
-        Box::pin(async move {
-            let set = format!("set statement_timeout = {limit}; set application_name = 'tasker-api'");
-            connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(set))).await.map(|_| ())
-        })
-    });
-    // On a shared connection it would be set for others too.
-    let options = if settings.pooled { options } else { limited };
-    options.connect_lazy_with((*pool.connect_options()).clone())
+    let options = DbOptions {
+        max_connections: settings.connections,
+        connect_timeout: ACQUIRE,
+        session: session(settings),
+        pooled: settings.pooled,
+        ..DbOptions::new("", "tasker-api")
+    };
+    // A request is not repeated for a connection that died while nobody used it.
+    let pool_options = db::pool_options(&options).test_before_acquire(true);
+    let connect = (*pool.connect_options()).clone();
+    // On a shared connection the name would be set for others too.
+    let connect = if settings.pooled { connect } else { connect.application_name("tasker-api") };
+    let own = pool_options.connect_lazy_with(connect);
+    hosts::follow(&own);
+    own
 }

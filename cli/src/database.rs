@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use std::{fmt, path::Path, time::Duration};
 use tasker_core::{
     db::{self, DbOptions},
+    limited,
     pooler::InTransaction,
     schema,
 };
@@ -27,7 +28,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Closes a pool; not for ever, as a connection to a host that is gone never answers.
 pub async fn close(pool: &PgPool) {
-    if tokio::time::timeout(FAREWELL, pool.close()).await.is_err() {
+    if !limited::close_pool(pool, FAREWELL).await {
         tracing::warn!("connections to the database do not close: left behind");
     }
 }
@@ -160,12 +161,20 @@ impl Database {
         Ok(Some(Self { url, source: Source::Recorded }))
     }
 
-    /// Connects, with a pool of this size, and tries as long as `patience`.
+    /// Connects, with a pool of this size, and tries as long as `patience`. A pooler may be between.
     ///
     /// # Errors
     /// The URL is wrong, or the database cannot be reached or refuses.
     pub async fn connect(&self, program: &str, connections: u32, patience: Duration) -> Result<PgPool> {
-        let mut options = DbOptions::new(&self.url, program).max_connections(connections);
+        let options = DbOptions::new(&self.url, program).max_connections(connections).pooled(true);
+        self.connect_with(options, patience).await
+    }
+
+    /// [`Database::connect`] with these options, of this database's URL.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn connect_with(&self, mut options: DbOptions, patience: Duration) -> Result<PgPool> {
         options.connect_timeout = patience;
         let connect = db::connect(&options);
         tokio::pin!(connect);

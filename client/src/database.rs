@@ -11,19 +11,31 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::{client, pooler::InTransaction, schema, template};
+use tasker_core::{client, pooler::Limited, schema, session::Session, template};
 use uuid::Uuid;
 
 /// A [`Client`] of a database. Rights are those of the role that the pool is logged in as.
 #[derive(Debug, Clone)]
 pub struct DatabaseClient {
     pool: PgPool,
+    session: Session,
 }
 
 impl DatabaseClient {
     /// On a pool, see [`tasker_core::db::connect`].
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, session: Session::default() }
+    }
+
+    /// With these limits to each statement.
+    pub fn session(mut self, session: Session) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// To run statements on, one by one.
+    pub fn executor(&self) -> Limited<'_> {
+        self.db()
     }
 
     /// The pool.
@@ -34,8 +46,8 @@ impl DatabaseClient {
 
 impl DatabaseClient {
     /// Behind a pooler too: what people ask for is not worth a mode of its own.
-    fn db(&self) -> InTransaction<'_> {
-        InTransaction(&self.pool)
+    fn db(&self) -> Limited<'_> {
+        Limited { pool: &self.pool, session: self.session }
     }
 }
 
@@ -55,16 +67,16 @@ impl Client for DatabaseClient {
     async fn task_transitions(&self, task_id: Uuid) -> Result<Transitions> {
         // The audit of a task that is not there would be empty.
         client::status(self.db(), task_id).await?;
-        let (task, steps) = client::task_transitions(&self.pool, task_id).await?;
+        let (task, steps) = client::task_transitions(self.db(), task_id).await?;
         Ok(Transitions { task, steps })
     }
 
     async fn validate_template(&self, definition: &Value) -> Result<Report> {
-        Ok(template::validate(&self.pool, definition).await?)
+        Ok(template::validate(self.db(), definition).await?)
     }
 
     async fn apply_template(&self, definition: &Value) -> Result<Applied> {
-        Ok(template::apply(&self.pool, definition).await?)
+        Ok(template::apply(self.db(), definition).await?)
     }
 
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
@@ -151,7 +163,7 @@ impl Client for DatabaseClient {
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
-        let graph = client::task_graph(&self.pool, task_id, instances).await?;
+        let graph = client::task_graph(self.db(), task_id, instances).await?;
         if graph.dag.is_empty() {
             client::status(self.db(), task_id).await?;
         }

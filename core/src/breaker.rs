@@ -5,15 +5,17 @@ use crate::{
     db::Delays,
     error::{is_outage, is_transient},
     health::{Health, Problem},
+    hosts::{self, takes_writes},
+    limited::Lent,
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use metrics::Counter;
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
+use sqlx::PgPool;
 use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,6 +30,8 @@ const THRESHOLD: u32 = 3;
 const SILENCE: Duration = Duration::from_secs(2);
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(3);
+/// So long connections are shared after somebody had to wait for one.
+const SHARING: Duration = Duration::from_secs(60);
 /// Waits between probes, jittered: from the first to the longest.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -61,6 +65,9 @@ struct Inner {
     probe: Probe,
     health: Health,
     times_opened: Counter,
+    began: Instant,
+    /// Until when connections are shared, in milliseconds since it began.
+    scarce_until: AtomicU64,
 }
 
 impl fmt::Debug for Inner {
@@ -86,6 +93,8 @@ impl Breaker {
             probe,
             health,
             times_opened: metrics::counter!("tasker_database_circuit_opened_total"),
+            began: Instant::now(),
+            scarce_until: AtomicU64::new(0),
         };
         gauge(Circuit::Closed);
         let breaker = Self(Arc::new(inner));
@@ -120,9 +129,33 @@ impl Breaker {
         self.wait_for(|circuit| circuit != Circuit::Closed).await;
     }
 
+    /// Somebody waits for a connection: for a while nobody keeps one.
+    pub fn connections_are_scarce(&self) {
+        let until = self.0.now() + u64::try_from(SHARING.as_millis()).unwrap_or(u64::MAX);
+        if self.0.scarce_until.swap(until, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "there are fewer connections to the database than this process may open: they are shared, which costs \
+                 speed. Raise the role's connection limit or max_connections, or give the process fewer"
+            );
+        }
+    }
+
+    /// Whether nobody is to keep a connection.
+    pub fn are_connections_scarce(&self) -> bool {
+        match self.0.scarce_until.load(Ordering::Relaxed) {
+            0 => false,
+            until => self.0.now() < until,
+        }
+    }
+
     async fn wait_for(&self, is: impl Fn(Circuit) -> bool) {
         // An error only when the sender is gone, which lives in self.
         self.0.changes.subscribe().wait_for(|circuit| is(*circuit)).await.ok();
+    }
+
+    /// A call was not answered in time: a probe finds out whether the database is away, or slow, or only the connection dead.
+    pub fn suspect(&self) {
+        self.0.suspected.notify_one();
     }
 
     /// To be told of what came of each call. An error that is the call's own fault is an answer as well.
@@ -136,6 +169,10 @@ impl Breaker {
 }
 
 impl Inner {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// On every call's way: writes only what is not so yet.
     fn answered(&self) {
         if !self.answered.load(Ordering::Relaxed) {
@@ -230,29 +267,24 @@ fn gauge(circuit: Circuit) {
 /// Whether the database takes writes. Not by way of the pool where that has no idle connection: its acquire
 /// would hide the reason behind a timeout.
 async fn probe(pool: PgPool) -> Result<(), sqlx::Error> {
-    let answer = timeout(PROBE, async {
-        if let Some(mut idle) = pool.try_acquire() {
+    // Of several hosts each may have to be asked.
+    let limit = match hosts::count(&pool.connect_options()) {
+        0 | 1 => PROBE,
+        several => PROBE + hosts::EACH * u32::try_from(several).unwrap_or(1),
+    };
+    let answer = timeout(limit, async {
+        if let Some(mut idle) = Lent::idle(&pool) {
             // A dead one must not use up the time for a new one, nor go back to the pool.
-            match timeout(PROBE / 3, takes_writes(&mut idle)).await {
-                Ok(Ok(())) => return Ok(()),
-                _ => idle.close_on_drop(),
+            if let Ok(Ok(())) = timeout(PROBE / 3, takes_writes(&mut idle)).await {
+                idle.give_back();
+                return Ok(());
             }
         }
-        let mut own = pool.connect_options().connect().await?;
-        takes_writes(&mut own).await?;
-        own.close().await
+        let primary = hosts::find(&pool.connect_options()).await?;
+        hosts::follow_once(&pool, &primary);
+        Ok(())
     });
     answer.await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-}
-
-/// A standby answers too, after a failover for instance.
-async fn takes_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // Not prepared: one round trip, in which a pooler does not change the server.
-    let row = sqlx::raw_sql("show transaction_read_only").fetch_one(connection).await?;
-    if row.try_get::<&str, _>(0)? == "on" {
-        return Err(sqlx::Error::Io(std::io::Error::other("it is read-only, as a standby is")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,29 +5,40 @@ use crate::{
     Error, Result,
     breaker::Breaker,
     error::is_outage,
+    hosts,
+    limited::{self, Lent, PING},
     meters::PoolWait,
     pooler::{self, DbConnection},
     progress::Progress,
+    session::Session,
 };
-use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// A call that takes longer has lost its server: TCP alone would notice only after many minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// So long is an answer waited for at first. Each time in a row that there is none it is twice as long, up to
+/// [`CALL_TIMEOUT`]: a connection that is dead must be given up soon, and a server that is slow must get there.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
+/// However long the lease.
+const LONGEST_FIRST: Duration = Duration::from_secs(10);
+/// Who waits longer for a connection shares: the server, or this role, may have no more to give, and no actor must starve
+/// beside others that keep theirs.
+const SCARCE: Duration = Duration::from_millis(500);
+/// However short the lease.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// A call that began before an outage and has not been answered so long after its end hangs on a host that is gone.
 const AFTER_OUTAGE: Duration = Duration::from_secs(5);
-/// For the question whether a connection is alive.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One actor's connection: kept between calls where the pool has enough for all, else lent per call. Calls
+/// One actor's connection: kept between calls where the pool and the server have enough for all, else lent per call. Calls
 /// wait while the circuit to the database is open.
 #[derive(Debug)]
 pub struct OwnConnection {
     pool: PgPool,
     breaker: Breaker,
-    held: Option<PoolConnection<Postgres>>,
+    held: Option<Lent>,
     keep: bool,
     /// Every call is a transaction, unprepared.
     pooled: bool,
@@ -36,6 +47,14 @@ pub struct OwnConnection {
     doubtful: bool,
     /// How often the circuit had opened at the last use.
     times_opened: u32,
+    session: Session,
+    /// When the held one answered last.
+    used: Instant,
+    /// How long the next answer may take.
+    patience: Duration,
+    first_patience: Duration,
+    /// How long the last answer took.
+    took: Duration,
     stop: CancellationToken,
     wait: PoolWait,
     progress: Option<Progress>,
@@ -53,6 +72,11 @@ impl OwnConnection {
             pooled: false,
             doubtful: true,
             times_opened: 0,
+            session: Session::default(),
+            used: Instant::now(),
+            patience: FIRST_TIMEOUT,
+            first_patience: FIRST_TIMEOUT,
+            took: Duration::ZERO,
             stop,
             wait,
             progress: None,
@@ -62,6 +86,14 @@ impl OwnConnection {
     /// Whether this actor's calls succeed is a matter of its process's health: for one that tries until they do.
     pub fn watched(mut self, actor: &'static str) -> Self {
         self.progress = Some(Progress::new(actor, self.breaker.health()));
+        self
+    }
+
+    /// For work under leases of this length: who does not answer within it is given up.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.session = self.session.lease(lease);
+        self.first_patience = lease.clamp(SHORTEST_TIMEOUT, LONGEST_FIRST);
+        self.patience = self.first_patience;
         self
     }
 
@@ -79,7 +111,16 @@ impl OwnConnection {
         &mut self,
         call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
-        self.call_within(CALL_TIMEOUT, call).await
+        let limit = self.patience;
+        let result = self.call_within(limit, call).await;
+        self.patience = match &result {
+            Err(Error::Database(sqlx::Error::Io(error))) if error.kind() == std::io::ErrorKind::TimedOut => {
+                (limit * 2).min(CALL_TIMEOUT)
+            }
+            // A server that is slow now is so the next time.
+            _ => self.first_patience.max(self.took * 2).min(CALL_TIMEOUT),
+        };
+        result
     }
 
     /// The same with a limit of its own to the time without an answer.
@@ -109,6 +150,7 @@ impl OwnConnection {
         call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
         let mut connection = self.take().await?;
+        let since = Instant::now();
         let silence = async {
             let after_an_outage = async {
                 self.breaker.opened().await;
@@ -120,34 +162,39 @@ impl OwnConnection {
                 () = after_an_outage => {}
             }
         };
-        let result = tokio::select! {
+        let session = self.pooled.then_some(&self.session);
+        let (result, clean) = tokio::select! {
             biased;
-            result = run(&mut connection, self.pooled, call) => result,
-            () = silence => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+            result = run(&mut connection, session, call) => result,
+            () = silence => (Err(limited::silent()), false),
         };
-        self.breaker.record(&result);
-        match result {
-            Ok(done) => {
-                self.doubtful = false;
-                self.held = Some(connection).filter(|_| self.keep);
-                Ok(done)
+        self.took = since.elapsed();
+        match &result {
+            Err(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+                self.breaker.suspect()
             }
-            Err(error) => {
-                self.doubtful = true;
-                let error = Error::from(error);
-                if error.is_transient() {
-                    connection.close_on_drop();
-                }
-                Err(error)
+            result => self.breaker.record(result),
+        }
+        let result = result.map_err(Error::from);
+        // A refusal leaves it as it was; a server that stops or is out of something does not.
+        let clean = clean && !result.as_ref().is_err_and(Error::is_transient);
+        self.doubtful = result.is_err();
+        if clean {
+            self.used = Instant::now();
+            if self.keep && result.is_ok() && !self.breaker.are_connections_scarce() {
+                self.held = Some(connection);
+            } else {
+                connection.give_back();
             }
         }
+        result
     }
 
     /// A connection to do more with than one call. Waits through an outage.
     ///
     /// # Errors
     /// No connection to be had, or `stop`.
-    pub async fn take(&mut self) -> Result<PoolConnection<Postgres>> {
+    async fn take(&mut self) -> Result<Lent> {
         loop {
             let (closed, times_opened) = self.breaker.look();
             if !closed && self.stop.run_until_cancelled(self.breaker.closed()).await.is_none() {
@@ -160,20 +207,25 @@ impl OwnConnection {
         }
     }
 
-    /// None: the circuit has opened.
-    async fn acquire(&mut self) -> Result<Option<PoolConnection<Postgres>>> {
-        let mut connection = match self.held.take() {
+    /// None: the circuit has opened, or the connection is dead.
+    async fn acquire(&mut self) -> Result<Option<Lent>> {
+        let held = self.held.take();
+        let asks = self.doubtful || held.is_some() && self.used.elapsed() > self.session.idle();
+        let mut connection = match held {
             Some(held) => held,
             None => {
-                let waiting = self.wait.begin();
+                let (waiting, asked) = (self.wait.begin(), Instant::now());
                 let acquired = tokio::select! {
                     biased;
-                    acquired = self.pool.acquire() => acquired,
+                    acquired = Lent::from(&self.pool) => acquired,
                     // The pool would go on trying by itself for as long as its acquire_timeout.
                     () = self.breaker.opened() => return Ok(None),
                     () = self.stop.cancelled() => Err(sqlx::Error::PoolClosed),
                 };
                 drop(waiting);
+                if asked.elapsed() > SCARCE {
+                    self.breaker.connections_are_scarce();
+                }
                 if let Err(error) = &acquired
                     && is_outage(error)
                 {
@@ -182,37 +234,53 @@ impl OwnConnection {
                 acquired?
             }
         };
-        if !self.doubtful {
+        if !asks {
             return Ok(Some(connection));
         }
-        // A pooler answers only once it has a server connection to spare; another client connection would be last in its
-        // queue again.
-        let patience = if self.pooled { CALL_TIMEOUT } else { PING_TIMEOUT };
         let answer = tokio::select! {
             biased;
-            answer = timeout(patience, connection.ping()) => answer,
-            () = self.breaker.opened() => Ok(Err(sqlx::Error::PoolClosed)),
+            answer = self.ask(&mut connection) => answer,
+            () = self.breaker.opened() => Err(sqlx::Error::PoolClosed),
         };
-        match answer {
-            Ok(Ok(())) => return Ok(Some(connection)),
-            Ok(Err(error)) => tracing::debug!(%error, "a pooled connection is dead"),
-            Err(_) => tracing::debug!("a pooled connection is silent"),
-        }
-        connection.close_on_drop();
         // The next one is asked as well.
+        self.doubtful = true;
+        match answer {
+            Ok(true) => return Ok(Some(connection)),
+            // One of before a failover; or there is no other server.
+            Ok(false) => self.breaker.record::<()>(&Err(hosts::read_only())),
+            Err(error) => tracing::debug!(%error, "a pooled connection is dead"),
+        }
         Ok(None)
+    }
+
+    /// Whether its server takes writes; an error where it is dead.
+    async fn ask(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        if self.pooled {
+            // A pooler answers only once it has a server connection to spare; another client connection would be
+            // last in its queue again.
+            return limited::ping(connection, CALL_TIMEOUT).await.map(|()| true);
+        }
+        // A pool that was not made by `db::connect` leaves its connections as they are.
+        let ask = format!("{}; show transaction_read_only", self.session.set());
+        let ask = sqlx::raw_sql(AssertSqlSafe(ask)).fetch_all(connection);
+        let rows = limited::within(PING.min(self.session.idle().max(PING / 2)), ask).await?;
+        Ok(rows.last().and_then(|row| row.try_get::<&str, _>(0).ok()) != Some("on"))
     }
 }
 
+/// What came of a call, and whether nothing is left under way on the connection. With `pooled`, in a transaction with its
+/// limits.
 async fn run<T>(
     connection: &mut PgConnection,
-    pooled: bool,
+    pooled: Option<&Session>,
     call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
-) -> Result<T, sqlx::Error> {
-    if !pooled {
-        return call(&mut DbConnection::direct(connection)).await;
+) -> (Result<T, sqlx::Error>, bool) {
+    let Some(session) = pooled else {
+        return (call(&mut DbConnection::direct(connection)).await, true);
+    };
+    if let Err(error) = pooler::begin(connection, session).await {
+        return (Err(error), false);
     }
-    let mut transaction = pooler::begin(connection).await?;
-    let done = call(&mut DbConnection::pooled(&mut transaction)).await;
-    pooler::end(transaction, done).await
+    let done = call(&mut DbConnection::pooled(connection)).await;
+    pooler::end(connection, session, done).await
 }

@@ -1,14 +1,21 @@
 //! The connection pool, and reconnecting with backoff. The one use of the `backoff` crate.
 
-use crate::{Error, Result, database_url, error::is_transient};
+use crate::{Error, Result, database_url, error::is_transient, hosts, limited, session::Session};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
-use sqlx::{ConnectOptions, PgPool, postgres::PgPoolOptions};
-use std::{fmt, time::Duration};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Executor, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// How a process connects.
 #[derive(Clone)]
 pub struct DbOptions {
-    /// `postgres://user:password@host:port/database`.
+    /// `postgres://user:password@host:port/database`, or another form that psql takes; of several hosts the one that
+    /// takes writes is used.
     pub url: String,
     /// Seen in `pg_stat_activity`.
     pub application_name: String,
@@ -16,6 +23,10 @@ pub struct DbOptions {
     pub max_connections: u32,
     /// How long the first connection is tried before giving up.
     pub connect_timeout: Duration,
+    /// What each connection is set to, whatever the database's defaults are.
+    pub session: Session,
+    /// A pooler in transaction mode may be between: connections are not ours to set, each transaction is.
+    pub pooled: bool,
 }
 
 impl fmt::Debug for DbOptions {
@@ -33,7 +44,21 @@ impl DbOptions {
             application_name: application_name.into(),
             max_connections: 10,
             connect_timeout: Duration::from_secs(10),
+            session: Session::default(),
+            pooled: false,
         }
+    }
+
+    /// For connections by way of a pooler in transaction mode.
+    pub fn pooled(mut self, pooled: bool) -> Self {
+        self.pooled = pooled;
+        self
+    }
+
+    /// Sets what each connection is set to.
+    pub fn session(mut self, session: Session) -> Self {
+        self.session = session;
+        self
     }
 
     /// Sets the size of the pool.
@@ -49,29 +74,33 @@ impl DbOptions {
 /// [`Error::InvalidUrl`] at once; [`Error::Unreachable`] after `connect_timeout`; a wrong password or
 /// a missing database at once, and so [`Error::Tls`].
 pub async fn connect(options: &DbOptions) -> Result<PgPool> {
-    let connect = database_url::parse(&options.url)?
-        .application_name(&options.application_name)
-        // The server's own default shows every digit as well, and pgbouncer refuses what it does not know.
-        .extra_float_digits(None)
-        .disable_statement_logging();
-    let target = format!(
-        "{}:{}/{}",
-        connect.get_host(),
-        connect.get_port(),
-        connect.get_database().unwrap_or(connect.get_username())
-    );
-    let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections)
-        .acquire_timeout(options.connect_timeout)
-        // A dead connection shows itself at its first use; asking before each use costs a round trip.
-        .test_before_acquire(false)
-        .connect_lazy_with(connect.clone());
+    let prepared = |host: PgConnectOptions| {
+        host.application_name(&options.application_name)
+            // The server's own default shows every digit as well, and pgbouncer refuses what it does not know.
+            .extra_float_digits(None)
+            .disable_statement_logging()
+    };
+    let hosts: Vec<_> = database_url::parse_all(&options.url)?.into_iter().map(prepared).collect();
+    hosts::register(&hosts);
+    let connect = &hosts[0];
+    let places: Vec<_> =
+        hosts.iter().map(|host| format!("{}:{}", host.get_host(), host.get_port())).collect();
+    let database = connect.get_database().unwrap_or(connect.get_username());
+    let target = format!("{}/{database}", places.join(","));
     let mut delays = Delays::new(Duration::from_millis(50), Duration::from_secs(1));
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         // Not through the pool: its acquire would hide the reason behind a timeout.
-        match connect.connect().await {
-            Ok(_) => return Ok(pool),
+        let there = match hosts.len() {
+            1 => limited::open(connect).await.map(|_| connect.clone()),
+            _ => hosts::find(connect).await,
+        };
+        match there {
+            Ok(host) => {
+                let pool = pool_options(options).connect_lazy_with(host);
+                hosts::follow(&pool);
+                return Ok(pool);
+            }
             Err(source) => {
                 if let Some(error) = tls_problem(&target, &source) {
                     return Err(error);
@@ -85,6 +114,62 @@ pub async fn connect(options: &DbOptions) -> Result<PgPool> {
                 tokio::time::sleep(delays.next()).await;
             }
         }
+    }
+}
+
+/// The options of a pool whose connections are set and asked as `options` says.
+pub fn pool_options(options: &DbOptions) -> PgPoolOptions {
+    let DbOptions { session, pooled, .. } = *options;
+    let idle = session.idle();
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.connect_timeout)
+        // A dead connection shows itself at its first use; asking before each use costs a round trip. One that nobody
+        // used for a while is asked: TCP does not tell that the other end is gone.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, meta| {
+            Box::pin(async move {
+                Ok(meta.idle_for < idle || limited::ping(connection, limited::PING.min(idle)).await.is_ok())
+            })
+        });
+    if pooled {
+        return pool;
+    }
+    pool.after_connect(move |connection, _| {
+        let set = session.set();
+        Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.map(drop) })
+    })
+}
+
+/// How long a process that starts waits for a database which answers and goes away again.
+const START: Duration = Duration::from_secs(30);
+
+/// For the calls of a process's start, which are made again while their errors are such as pass: a server that restarts takes
+/// connections, and breaks them, more than once.
+#[derive(Debug)]
+pub struct Starting {
+    since: Instant,
+    delays: Delays,
+}
+
+impl Starting {
+    /// It has half a minute from now on.
+    #[allow(clippy::new_without_default, reason = "it begins to count")]
+    pub fn new() -> Self {
+        Self { since: Instant::now(), delays: Delays::new(Duration::from_millis(50), Duration::from_secs(1)) }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The one given, where it does not pass or the time is over.
+    pub async fn again(&mut self, error: Error) -> Result<()> {
+        if !error.is_transient() || self.since.elapsed() > START {
+            return Err(error);
+        }
+        tracing::debug!(%error, "not yet");
+        tokio::time::sleep(self.delays.next()).await;
+        Ok(())
     }
 }
 

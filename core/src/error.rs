@@ -98,16 +98,16 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 }
 
 /// Whether a database error says that the database is away: no connection, or a server that is stopping,
-/// starting, out of resources, or a standby. A deadlock is not one: it comes from a server that works; nor is a
-/// lack of connections, with which those that are open go on.
+/// starting, or a standby. A deadlock is not one: it comes from a server that works; nor is a lack of connections, with which
+/// those that are open go on, or a full disk, on which a server still reads: a circuit would open and close all the time.
 pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             true
         }
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-            code != "53300" && ["08", "25006", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
-        }),
+        sqlx::Error::Database(e) => e
+            .code()
+            .is_some_and(|code| ["08", "25006", "57P", "58"].iter().any(|class| code.starts_with(class))),
         _ => false,
     }
 }

@@ -15,13 +15,16 @@ pub mod event;
 pub mod event_pattern;
 pub mod failpoint;
 pub mod health;
+pub mod hosts;
 pub mod json_schema;
+pub mod limited;
 pub mod meters;
 pub mod outcome;
 pub mod pooler;
 pub mod progress;
 pub mod schema;
 pub mod signals;
+pub mod session;
 pub mod state;
 pub mod template;
 

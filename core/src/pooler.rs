@@ -2,23 +2,62 @@
 //! transaction at a time: what is prepared in one is not there in the next, or another client's. A statement is prepared in
 //! one round trip and run in another, so that every one needs a transaction around both, and no name.
 
-use crate::call_as;
+use crate::{
+    call_as,
+    limited::{self, Lent, PING},
+    session::Session,
+};
 use futures_util::{
     TryStreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
 use sqlx::{
-    Connection, Database, Describe, Either, Execute, Executor, PgConnection, PgPool, PgTransaction, Postgres,
-    SqlStr,
+    Connection, Database, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
     error::BoxDynError,
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
+use std::time::Duration;
 
 /// Runs each statement in a transaction of its own, unnamed: `list_tasks(InTransaction(&pool), …)` works on any
-/// connection, behind a pooler too. It costs three more round trips than the pool itself.
+/// connection, behind a pooler too. It costs three more round trips than the pool itself. Its limits are
+/// those of [`Session::default`].
 #[derive(Debug, Clone, Copy)]
 pub struct InTransaction<'p>(pub &'p PgPool);
+
+/// [`InTransaction`] with limits of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Limited<'p> {
+    /// Lends the connections.
+    pub pool: &'p PgPool,
+    /// The limits.
+    pub session: Session,
+}
+
+impl<'p> From<&'p PgPool> for Limited<'p> {
+    fn from(pool: &'p PgPool) -> Self {
+        Self { pool, session: Session::default() }
+    }
+}
+
+impl<'p> From<InTransaction<'p>> for Limited<'p> {
+    fn from(InTransaction(pool): InTransaction<'p>) -> Self {
+        pool.into()
+    }
+}
+
+/// What the answer may take longer than its statement.
+const MARGIN: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// How long a caller waits for the answer to a statement.
+    pub fn patience(&self) -> Duration {
+        match self.statement_limit() {
+            Duration::ZERO => Duration::from_secs(365 * 86_400),
+            limit => limit + MARGIN,
+        }
+    }
+}
 
 /// The connection that a call of [`crate::connection::OwnConnection`] runs its statements on.
 #[derive(Debug)]
@@ -39,15 +78,16 @@ impl<'a> DbConnection<'a> {
     }
 }
 
-/// Begins a transaction behind a pooler.
+/// Begins a transaction behind a pooler. After an error the connection has to be closed.
 ///
 /// # Errors
-/// The database's.
-pub async fn begin(connection: &mut PgConnection) -> Result<PgTransaction<'_>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    forget(&mut transaction).await?;
-    call_as::tell(&mut transaction).await?;
-    Ok(transaction)
+/// The database's, or no answer in time.
+pub async fn begin(connection: &mut PgConnection, session: &Session) -> Result<(), sqlx::Error> {
+    // A pooler answers only once it has a server connection to spare.
+    let limit = session.patience();
+    limited::begin(connection, session.begin(), limit).await?;
+    limited::within(limit, forget(connection)).await?;
+    limited::within(limit, call_as::tell(connection)).await
 }
 
 /// Makes a connection forget its prepared statements, to be called first in a transaction: the server may be another one,
@@ -62,21 +102,40 @@ pub async fn forget(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-/// Commits, or rolls back what failed.
-///
-/// # Errors
-/// That of `done`, else the commit's.
-pub async fn end<T>(transaction: PgTransaction<'_>, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+/// Commits, or rolls back what failed; and says whether the connection can be used again.
+pub async fn end<T>(
+    connection: &mut PgConnection,
+    session: &Session,
+    done: Result<T, sqlx::Error>,
+) -> (Result<T, sqlx::Error>, bool) {
     match done {
-        Ok(done) => transaction.commit().await.map(|()| done),
+        Ok(done) => {
+            let committed = limited::commit(connection, session.patience()).await;
+            let clean = committed.is_ok();
+            (committed.map(|()| done), clean)
+        }
+        // Where the rollback fails too, the first error says why.
         Err(error) => {
-            // Where that fails too, the first error says why.
-            if error.as_database_error().is_some() {
-                transaction.rollback().await.ok();
-            }
-            Err(error)
+            let clean =
+                error.as_database_error().is_some() && limited::rollback(connection, PING).await.is_ok();
+            (Err(error), clean)
         }
     }
+}
+
+/// One call in a transaction of its own, on a connection of the pool.
+async fn run<T>(
+    Limited { pool, session }: Limited<'_>,
+    call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    let mut connection = Lent::from(pool).await?;
+    begin(&mut connection, &session).await?;
+    let done = limited::within(session.patience(), call(&mut connection)).await;
+    let (done, clean) = end(&mut connection, &session, done).await;
+    if clean {
+        connection.give_back();
+    }
+    done
 }
 
 /// A query that is prepared under a name, and kept, only if it may be.
@@ -140,67 +199,80 @@ impl<'c> Executor<'c> for &'c mut DbConnection<'_> {
     }
 }
 
-impl<'p> Executor<'p> for InTransaction<'_> {
-    type Database = Postgres;
+/// `(pool, session)` of what runs statements one by one.
+macro_rules! executor {
+    ($name:ident, $this:ident => $limits:expr) => {
+        impl<'p> Executor<'p> for $name<'_> {
+            type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Item, sqlx::Error>>
-    where
-        'p: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let pool = self.0.clone();
-        let all = async move {
-            let mut connection = pool.acquire().await?;
-            let mut transaction = begin(&mut connection).await?;
-            let items = transaction.fetch_many(Named(query, false)).try_collect::<Vec<Item>>().await;
-            end(transaction, items).await
-        };
-        let items = stream::once(all).map_ok(|items| stream::iter(items.into_iter().map(Ok)));
-        Box::pin(items.try_flatten())
-    }
+            fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Item, sqlx::Error>>
+            where
+                'p: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                let $this = self;
+                let (pool, session) = $limits;
+                let all = async move {
+                    run(Limited { pool: &pool, session }, async |connection| {
+                        connection.fetch_many(Named(query, false)).try_collect::<Vec<Item>>().await
+                    })
+                    .await
+                };
+                let items = stream::once(all).map_ok(|items| stream::iter(items.into_iter().map(Ok)));
+                Box::pin(items.try_flatten())
+            }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        'p: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let pool = self.0.clone();
-        Box::pin(async move {
-            let mut connection = pool.acquire().await?;
-            let mut transaction = begin(&mut connection).await?;
-            let row = transaction.fetch_optional(Named(query, false)).await;
-            end(transaction, row).await
-        })
-    }
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+            where
+                'p: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                let $this = self;
+                let (pool, session) = $limits;
+                Box::pin(async move {
+                    run(Limited { pool: &pool, session }, async |connection| {
+                        connection.fetch_optional(Named(query, false)).await
+                    })
+                    .await
+                })
+            }
 
-    /// The statement is known by its text only, so that it can be run anywhere.
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<<Postgres as Database>::Statement, sqlx::Error>>
-    where
-        'p: 'e,
-    {
-        let pool = self.0.clone();
-        Box::pin(async move {
-            let mut connection = pool.acquire().await?;
-            let mut transaction = begin(&mut connection).await?;
-            let statement = transaction.prepare_with(sql, parameters).await;
-            end(transaction, statement).await
-        })
-    }
+            /// The statement is known by its text only, so that it can be run anywhere.
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [PgTypeInfo],
+            ) -> BoxFuture<'e, Result<<Postgres as Database>::Statement, sqlx::Error>>
+            where
+                'p: 'e,
+            {
+                let $this = self;
+                let (pool, session) = $limits;
+                Box::pin(async move {
+                    run(Limited { pool: &pool, session }, async |connection| {
+                        connection.prepare_with(sql, parameters).await
+                    })
+                    .await
+                })
+            }
 
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
-    where
-        'p: 'e,
-    {
-        let pool = self.0.clone();
-        Box::pin(async move {
-            let mut connection = pool.acquire().await?;
-            let mut transaction = begin(&mut connection).await?;
-            let description = transaction.describe(sql).await;
-            end(transaction, description).await
-        })
-    }
+            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+            where
+                'p: 'e,
+            {
+                let $this = self;
+                let (pool, session) = $limits;
+                Box::pin(async move {
+                    run(Limited { pool: &pool, session }, async |connection| connection.describe(sql).await)
+                        .await
+                })
+            }
+        }
+    };
 }
+
+executor!(InTransaction, this => (this.0.clone(), Session::default()));
+executor!(Limited, this => (this.pool.clone(), this.session));

@@ -1,4 +1,4 @@
-//! SIGTERM and ctrl-c: the first one asks for an orderly end, a second one ends at once.
+//! SIGTERM, SIGHUP, and ctrl-c: the first one asks for an orderly end, a second one ends at once.
 
 use std::{io::Write, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,7 +10,7 @@ const INTERRUPTED: i32 = 130;
 /// `timeout` and some supervisors send the first signal twice, to the process and to its group.
 const SAME: Duration = Duration::from_secs(1);
 
-/// A token that is cancelled by SIGTERM or ctrl-c. Called within a runtime.
+/// A token that is cancelled by SIGTERM, SIGHUP (the terminal is gone), or ctrl-c. Called within a runtime.
 ///
 /// # Errors
 /// The signals cannot be listened to.
@@ -36,6 +36,7 @@ pub fn shutdown() -> std::io::Result<CancellationToken> {
 struct Signals {
     interrupts: Signal,
     terminations: Signal,
+    hangups: Signal,
 }
 
 impl Signals {
@@ -43,6 +44,7 @@ impl Signals {
         Ok(Self {
             interrupts: signal(SignalKind::interrupt())?,
             terminations: signal(SignalKind::terminate())?,
+            hangups: signal(SignalKind::hangup())?,
         })
     }
 
@@ -50,6 +52,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupts.recv() => {}
             _ = self.terminations.recv() => {}
+            _ = self.hangups.recv() => {}
         }
     }
 }

@@ -144,7 +144,10 @@ impl Orchestrator {
     /// If an actor panics, after the others have stopped.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let pool = &self.settings.pool;
-        schema::check(pool).await?;
+        let mut starting = tasker_core::db::Starting::new();
+        while let Err(error) = schema::check(pool).await {
+            starting.again(error).await?;
+        }
         meters::register();
         let own = || Breaker::new(pool, self.health.clone());
         let breaker = self.settings.breaker.clone().unwrap_or_else(own);

@@ -3,9 +3,14 @@
 
 use crate::names::{STEP_RESULTS, TASK_REQUESTS};
 use pgmq::{PgmqError, install::Version};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolOptions};
 use std::fmt;
-use tasker_core::{Error, Result, pooler, schema};
+use tasker_core::{
+    Error, Result,
+    limited::{self, Lent},
+    pooler, schema,
+    session::Session,
+};
 
 /// The oldest pgmq that has what the engine calls.
 pub const OLDEST_PGMQ: &str = "1.8.0";
@@ -102,8 +107,9 @@ pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
 /// The first step of [`migrate`] alone.
 async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
     // Read committed whatever the default is: what another process installed must be seen after the lock.
-    let mut transaction = pool.begin_with("begin isolation level read committed").await?;
-    pooler::forget(&mut transaction).await?;
+    let mut transaction = Lent::from(pool).await?;
+    let session = Session::unlimited();
+    pooler::begin(&mut transaction, &session).await?;
     sqlx::query("set local lock_timeout = '10s'").persistent(false).execute(&mut *transaction).await?;
     // Held while pgmq is looked for and installed, since several processes may start at once.
     schema::lock(&mut transaction).await?;
@@ -116,7 +122,8 @@ async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
     };
     sqlx::raw_sql("set local standard_conforming_strings = on").execute(&mut *transaction).await?;
     let queues = create_queues(&mut transaction).await?;
-    transaction.commit().await?;
+    limited::commit(&mut transaction, session.patience()).await?;
+    transaction.give_back();
     Ok((pgmq, queues))
 }
 
@@ -194,15 +201,12 @@ async fn create_extension(connection: &mut PgConnection) -> Result<Option<Pgmq>>
     else {
         return Ok(None);
     };
-    let mut savepoint = connection.begin().await?;
+    sqlx::raw_sql("savepoint create_extension").execute(&mut *connection).await?;
     let create = format!("create extension pgmq version '{version}'");
-    match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *savepoint).await {
-        Ok(_) => {
-            savepoint.commit().await?;
-            Ok(Some(Pgmq::CreatedExtension(version)))
-        }
+    match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await {
+        Ok(_) => Ok(Some(Pgmq::CreatedExtension(version))),
         Err(error @ sqlx::Error::Database(_)) => {
-            savepoint.rollback().await?;
+            sqlx::raw_sql("rollback to savepoint create_extension").execute(&mut *connection).await?;
             tracing::info!(%error, "the extension pgmq cannot be created here; installing its SQL instead");
             Ok(None)
         }
@@ -217,7 +221,7 @@ async fn install_sql(pool: &PgPool, locked: &mut PgConnection) -> Result<Pgmq> {
     // Its texts hold backslashes.
     sqlx::raw_sql("set standard_conforming_strings = on").execute(&own).await?;
     let installed = pgmq::install::install_sql_from_embedded(&own).await;
-    own.close().await;
+    limited::close_pool(&own, limited::CONNECT).await;
     installed.map_err(|error| match error {
         PgmqError::DatabaseError(error) => error.into(),
         other => Error::Schema(format!("pgmq cannot be installed: {other}")),
@@ -228,15 +232,17 @@ async fn install_sql(pool: &PgPool, locked: &mut PgConnection) -> Result<Pgmq> {
 
 /// Creates the queues of namespaces that are missing: a dump of schema `tasker` alone has none.
 async fn create_namespaces_queues(pool: &PgPool) -> Result<Vec<String>> {
-    let mut transaction = pool.begin_with("begin isolation level read committed").await?;
-    pooler::forget(&mut transaction).await?;
+    let mut transaction = Lent::from(pool).await?;
+    let session = Session::unlimited();
+    pooler::begin(&mut transaction, &session).await?;
     let created = sqlx::query_scalar(
         "select tasker.create_queues() where has_function_privilege('tasker.create_queues()', 'execute')",
     )
     .persistent(false)
     .fetch_all(&mut *transaction)
     .await?;
-    transaction.commit().await?;
+    limited::commit(&mut transaction, session.patience()).await?;
+    transaction.give_back();
     Ok(created)
 }
 

@@ -3,7 +3,7 @@
 
 use crate::wakeups::Shared;
 use sqlx::{
-    PgPool,
+    AssertSqlSafe, PgPool,
     postgres::{PgListener, PgPoolOptions},
 };
 use std::{
@@ -18,14 +18,20 @@ use tasker_core::{
     breaker::Breaker,
     db::Delays,
     error::{is_outage, is_transient},
+    limited,
+    pooler::InTransaction,
+    session::Session,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    runtime::Builder,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long a test notification may take.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// A connection that was silent for this long is tested: TCP does not tell that the other end is gone.
-const PROBE_EVERY: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// Pause after a test failed on a new connection. Likely a pooler is between, and each LISTEN through
 /// one disturbs whoever gets the same server connection next.
 const PAUSE_AFTER_SILENCE: Duration = Duration::from_secs(60);
@@ -39,9 +45,35 @@ pub(crate) struct Listener {
     probe_channel: String,
     shared: Arc<Shared>,
     delays: Delays,
-    connection: Option<PgListener>,
+    connection: Option<Own>,
     /// Whether the present failure stands in the log.
     complained: bool,
+}
+
+/// A listener on a pool of its own, whose end waits for nothing. sqlx's waits for an answer, for ever where the connection
+/// is silent.
+struct Own {
+    listener: Option<PgListener>,
+    pool: PgPool,
+}
+
+impl Own {
+    fn listener(&mut self) -> sqlx::Result<&mut PgListener> {
+        self.listener.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        limited::leave(&self.pool);
+        // sqlx leaves the waiting to a task of the runtime that it finds: to one that ends at once.
+        if let Ok(nowhere) = Builder::new_current_thread().build() {
+            let entered = nowhere.enter();
+            drop(self.listener.take());
+            drop(entered);
+            nowhere.shutdown_background();
+        }
+    }
 }
 
 /// What a test notification showed.
@@ -118,16 +150,25 @@ impl Listener {
             .idle_timeout(None)
             .acquire_timeout(CONNECT_TIMEOUT)
             .acquire_slow_threshold(CONNECT_TIMEOUT)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    let set = sqlx::raw_sql(AssertSqlSafe(Session::default().set()));
+                    set.execute(connection).await.map(drop)
+                })
+            })
             .connect_lazy_with((*self.pool.connect_options()).clone());
-        let mut connection = PgListener::connect_with(&own).await?;
-        connection.eager_reconnect(false);
-        connection.listen(&self.probe_channel).await?;
-        match self.probe(&mut connection).await? {
+        let listener = limited::within(CONNECT_TIMEOUT, PgListener::connect_with(&own)).await?;
+        let mut connection = Own { listener: Some(listener), pool: own };
+        let listener = connection.listener()?;
+        listener.eager_reconnect(false);
+        limited::within(PROBE_WAIT, listener.listen(&self.probe_channel)).await?;
+        match self.probe(listener).await? {
             Probe::Silent => return Ok(()),
             Probe::NotSent => return Err(sqlx::Error::PoolTimedOut),
             Probe::Heard => {}
         }
-        connection.listen_all(self.shared.channels()).await?;
+        let listener = connection.listener()?;
+        limited::within(CONNECT_TIMEOUT, listener.listen_all(self.shared.channels())).await?;
         self.connection = Some(connection);
         self.complained = false;
         self.delays.reset();
@@ -138,7 +179,8 @@ impl Listener {
     }
 
     /// Wakes waiters until the connection is lost (an error) or no longer delivers.
-    async fn hear(&self, connection: &mut PgListener) -> Result<(), sqlx::Error> {
+    async fn hear(&self, connection: &mut Own) -> Result<(), sqlx::Error> {
+        let connection = connection.listener()?;
         loop {
             match timeout(PROBE_EVERY, next(connection)).await {
                 Ok(channel) => self.shared.wake(&channel?),
@@ -204,7 +246,8 @@ impl Listener {
 }
 
 async fn notify(pool: &PgPool, channel: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("select pg_notify($1, '')").bind(channel).execute(pool).await.map(|_| ())
+    let notify = sqlx::query("select pg_notify($1, '')").bind(channel);
+    notify.execute(InTransaction(pool)).await.map(|_| ())
 }
 
 /// The channel of the next notification. May be cancelled without losing one.

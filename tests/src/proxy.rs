@@ -24,10 +24,20 @@ pub enum Network {
     Moved,
 }
 
+/// Connections are counted as they come.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    network: Network,
+    /// Those before this one say nothing for ever.
+    silent_before: usize,
+    /// Of those before this one the server's end is closed, and the client does not hear of it.
+    half_open_before: usize,
+}
+
 /// Passes connections on to a server, or not.
 #[derive(Debug)]
 pub struct Proxy {
-    network: watch::Sender<Network>,
+    network: watch::Sender<State>,
     attempts: Arc<AtomicUsize>,
     port: u16,
 }
@@ -37,14 +47,15 @@ impl Proxy {
     pub async fn to(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (network, seen) = watch::channel(Network::Up);
+        let up = State { network: Network::Up, silent_before: 0, half_open_before: 0 };
+        let (network, seen) = watch::channel(up);
         let attempts = Arc::new(AtomicUsize::new(0));
         let (target, counted) = (address(url).to_owned(), Arc::clone(&attempts));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(pass(stream, target.clone(), seen.clone()));
+                let number = counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(pass(number, stream, target.clone(), seen.clone()));
             }
         });
         Self { network, attempts, port }
@@ -57,7 +68,19 @@ impl Proxy {
 
     /// Changes the network.
     pub fn set(&self, network: Network) {
-        self.network.send_replace(network);
+        self.network.send_modify(|state| state.network = network);
+    }
+
+    /// The connections that are there stay open and pass nothing any more; new ones work. As often as one likes.
+    pub fn silence(&self) {
+        let now = self.attempts();
+        self.network.send_modify(|state| state.silent_before = now);
+    }
+
+    /// The server has closed its end of the connections that are there, which their clients do not hear; new ones work.
+    pub fn half_open(&self) {
+        let now = self.attempts();
+        self.network.send_modify(|state| (state.silent_before, state.half_open_before) = (now, now));
     }
 
     /// Connections that were tried so far.
@@ -72,11 +95,17 @@ fn address(url: &str) -> &str {
     rest.split('/').next().unwrap()
 }
 
-async fn pass(mut client: TcpStream, target: String, mut network: watch::Receiver<Network>) {
+async fn pass(number: usize, mut client: TcpStream, target: String, mut network: watch::Receiver<State>) {
     let mut server = None;
-    let old = *network.borrow() != Network::Moved;
+    let old = network.borrow().network != Network::Moved;
     loop {
-        let now = match *network.borrow_and_update() {
+        let state = *network.borrow_and_update();
+        if number < state.half_open_before {
+            server = None;
+        }
+        let now = match state.network {
+            Network::Down => Network::Down,
+            _ if number < state.silent_before => Network::Silent,
             Network::Moved if old => Network::Silent,
             Network::Moved => Network::Up,
             other => other,

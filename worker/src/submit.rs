@@ -142,3 +142,15 @@ pub(crate) fn claims_json<'a>(claims: impl Iterator<Item = (&'a StepKey, i32)>) 
     let element = |(key, claim_no): (&StepKey, i32)| json!({"task_id": key.task_id, "step": &*key.step, "claim_no": claim_no});
     claims.map(element).collect()
 }
+
+/// Whether the claim still counts; not known is no.
+pub(crate) async fn is_ours(shared: &Shared, key: &StepKey, claim_no: i32) -> bool {
+    let lost = async |connection: &mut DbConnection<'_>| {
+        sqlx::query_scalar("select exists (select from tasker.lost_claims($1) where status <> 'extended')")
+            .bind(claims_json(std::iter::once((key, claim_no))))
+            .fetch_one(connection)
+            .await
+    };
+    let mut connection = shared.connection(false, &CancellationToken::new());
+    connection.call(lost).await.is_ok_and(|lost: bool| !lost)
+}

@@ -3,11 +3,12 @@
 
 use crate::{
     Publication, StepContext, StepError,
+    claims::StepKey,
     events::{StepEvent, outgoing},
     lost_claims,
     own_transaction::OwnTransaction,
     storable,
-    submit::SubmitElement,
+    submit::{SubmitElement, is_ours},
     worker::Shared,
 };
 use serde_json::Value;
@@ -20,7 +21,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tasker_core::{Failure, StepOutcome, failpoint};
+use tasker_core::{Failure, StepOutcome, failpoint, limited};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
@@ -29,6 +30,10 @@ pub(crate) const OWN_WAIT: Duration = Duration::from_secs(2);
 /// And what is said when it was held for longer.
 pub(crate) const BUSY: &str =
     "another transaction holds the step: its writes were rolled back, and it runs again";
+
+/// Why a step whose code ended its own step or task fails. The rest of a sentence that begins with who did it.
+pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, resolved, or submitted it, for instance); that \
+     and all it wrote were rolled back: return the outcome instead, or let another step or a client do it";
 
 /// What a step's execution and its own transaction tell each other.
 #[derive(Debug, Default)]
@@ -138,9 +143,9 @@ impl StepContext {
         let open = Open(Arc::clone(&self.own));
         let slot = Arc::clone(&worker.sql_slots).acquire_owned().await;
         let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
-        let inner =
-            OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, self.claim.timeout)
-                .await;
+        // How long the handler pauses is its own affair, up to its timeout.
+        let limits = (self.claim.timeout, self.claim.timeout);
+        let inner = OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;
         let inner = inner.map_err(|error| failure(&error))?;
         Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
     }
@@ -200,6 +205,11 @@ impl StepTransaction {
             }
             status => {
                 self.inner.rollback().await;
+                let claim = &self.ctx.claim;
+                let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
+                if is_ours(&self.worker, &key, claim.claim_no).await {
+                    return Err(StepError::permanent(format!("the handler {OWN_STEP}")).code("own_step"));
+                }
                 self.ctx.own.submitted.store(true, Ordering::Release);
                 self.worker.meters.result(status);
                 let text =
@@ -226,13 +236,23 @@ impl StepTransaction {
             events,
             duration_ms: self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         };
-        sqlx::query_scalar("select status from tasker.submit_results($1, $2, $3)")
+        // From here on the step's row is locked: should this process be frozen or gone, not for longer than its lease.
+        let sql = "select status, set_config('idle_in_transaction_session_timeout', $3, true) \
+                   from tasker.submit_results($1, $2, $4)";
+        let lease = claim.timeout.min(self.worker.settings.lease).as_millis().max(1);
+        let silence = self.inner.silence();
+        let submit = sqlx::query_as(sql)
             .bind(self.worker.worker_id)
             .bind(Json([element]))
+            .bind(lease.to_string())
             .bind(OWN_WAIT)
-            .fetch_one(self.inner.connection())
-            .await
-            .map_err(|error| failure(&error))
+            .fetch_one(self.inner.connection());
+        let submitted: sqlx::Result<(String, String)> = tokio::select! {
+            biased;
+            submitted = submit => submitted,
+            () = silence => Err(limited::silent()),
+        };
+        submitted.map(|(status, _)| status).map_err(|error| failure(&error))
     }
 }
 

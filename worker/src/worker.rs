@@ -205,7 +205,10 @@ impl Worker {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let (grace, health) = (self.settings.grace, self.health.clone());
         let start = async {
-            tasker_core::schema::check(&self.pool).await?;
+            let mut starting = tasker_core::db::Starting::new();
+            while let Err(error) = tasker_core::schema::check(&self.pool).await {
+                starting.again(error).await?;
+            }
             self.start(&shutdown).await
         };
         let Some(started) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
@@ -244,7 +247,10 @@ impl Worker {
 
         let mut status =
             WorkerStatusActor::new(Arc::clone(&shared), wakeups, namespaces.clone(), &stop).await;
-        status.beat().await?;
+        let mut starting = tasker_core::db::Starting::new();
+        while let Err(error) = status.beat().await {
+            starting.again(error).await?;
+        }
         tracing::info!(worker_id = %shared.worker_id, ?namespaces, concurrency, "worker started");
 
         let (dispatch, dispatched) = mpsc::channel(concurrency);
@@ -353,6 +359,7 @@ impl Shared {
     pub(crate) fn connection_of(&self, pool: &PgPool, keep: bool, stop: &CancellationToken) -> OwnConnection {
         OwnConnection::new(pool.clone(), self.breaker.clone(), keep, stop.clone())
             .pooled(self.settings.poll_only)
+            .lease(self.settings.lease)
     }
 }
 

@@ -82,7 +82,7 @@ pub async fn retry_step(
 ) -> Result<Json<Changed>> {
     let who = caller.acts_as(act.by.as_deref());
     let by = Caller::by(&who, &act.reason);
-    let changed = app.call(app.client().retry_step(at.task_id, &at.step, by)).await?;
+    let changed = app.change(app.client().retry_step(at.task_id, &at.step, by)).await?;
     Ok(Json(Changed { changed }))
 }
 

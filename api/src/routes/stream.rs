@@ -10,7 +10,6 @@ use std::{
     str::FromStr,
     time::{Duration, Instant},
 };
-use tasker_core::pooler::InTransaction;
 use uuid::Uuid;
 
 /// How long a row may become visible after one with a higher number. The engine's transactions are short.
@@ -112,8 +111,7 @@ impl Follower {
         let (task, step) = match last {
             Some(last) => {
                 let query = sqlx::query_as(BEFORE).bind(task_id).bind(last.task).bind(last.step);
-                app.call(async { query.fetch_one(InTransaction(app.client().pool())).await.map_err(of_sqlx) })
-                    .await?
+                app.call(async { query.fetch_one(app.client().executor()).await.map_err(of_sqlx) }).await?
             }
             None => (0, 0),
         };
@@ -134,9 +132,8 @@ impl Follower {
             .bind(self.step.floor)
             .bind(&steps)
             .bind(ROWS);
-        let rows = app
-            .call(async { query.fetch_all(InTransaction(app.client().pool())).await.map_err(of_sqlx) })
-            .await?;
+        let rows =
+            app.call(async { query.fetch_all(app.client().executor()).await.map_err(of_sqlx) }).await?;
         let full = |kind: &str| {
             rows.iter().filter(|row| row.kind == kind).count() >= usize::try_from(ROWS).unwrap_or(1)
         };

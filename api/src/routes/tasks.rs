@@ -59,7 +59,7 @@ pub async fn create_task(
     task.correlation_id.get_or_insert(correlation.id);
     task.traceparent = task.traceparent.or(correlation.traceparent);
     let before = repeated(&app, &task).await?;
-    let task_id = app.call(app.client().enqueue(&task)).await?;
+    let task_id = app.change(app.client().enqueue(&task)).await?;
     let status = if before == Some(task_id) { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, format!("/v1/tasks/{task_id}"))];
     Ok((status, location, Json(Enqueued { task_id })))
@@ -256,7 +256,7 @@ pub async fn cancel_task(
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
     let who = caller.acts_as(act.by.as_deref());
-    let done = app.call(app.client().cancel_task(at.task_id, Caller::by(&who, &act.reason))).await?;
+    let done = app.change(app.client().cancel_task(at.task_id, Caller::by(&who, &act.reason))).await?;
     changed(&app, at.task_id, done).await
 }
 
@@ -288,7 +288,7 @@ pub async fn resolve_task(
 ) -> Result<Json<TaskChanged>> {
     let who = caller.acts_as(settle.by.as_deref());
     let by = Caller::by(&who, &settle.reason);
-    let done = app.call(app.client().resolve_task(at.task_id, settle.result.as_ref(), by)).await?;
+    let done = app.change(app.client().resolve_task(at.task_id, settle.result.as_ref(), by)).await?;
     changed(&app, at.task_id, done).await
 }
 
@@ -302,7 +302,7 @@ pub async fn reset_task(
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
     let who = caller.acts_as(act.by.as_deref());
-    let done = app.call(app.client().reset_task(at.task_id, Caller::by(&who, &act.reason))).await?;
+    let done = app.change(app.client().reset_task(at.task_id, Caller::by(&who, &act.reason))).await?;
     changed(&app, at.task_id, done).await
 }
 

@@ -183,3 +183,32 @@ async fn tls_is_served_and_changed_certificates_are_taken() {
     let refused = tasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
     assert!(refused.await.unwrap_err().to_string().contains("PEM"));
 }
+
+#[tokio::test]
+async fn requests_that_wait_for_a_key_leave_connections_to_the_others() {
+    let engine = Engine::new().await;
+    engine.apply_flow(&[("a", &[])]).await;
+    let mut held = engine.pool().begin().await.unwrap();
+    sqlx::query("select tasker.enqueue_task('test', 'flow', '{}', p_idempotency_key => 'held')")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let api = serve_with(engine.pool(), settings()).await;
+    let body = json!({"namespace": "test", "name": "flow", "idempotency_key": "held"});
+    let waiting = futures_util::future::join_all((0..30).map(|_| api.post("/v1/tasks", body.clone())));
+    let looking = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let since = Instant::now();
+        let answer = api.get("/v1/queues").await;
+        (answer.status, since.elapsed())
+    };
+    let (answers, (status, took)) = tokio::join!(waiting, looking);
+    assert_eq!(status, 200);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    for answer in answers {
+        assert_eq!(answer.problem(), (503, "busy".to_owned()), "{}", answer.text);
+        assert!(answer.headers.contains_key("retry-after") && answer.text.contains("idempotency key"));
+    }
+    held.rollback().await.unwrap();
+    assert_eq!(api.post("/v1/tasks", body).await.status, 201);
+}

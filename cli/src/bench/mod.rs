@@ -1,5 +1,9 @@
 //! `tasker bench`: the measuring instrument. Starts an orchestrator and workers as processes of their own,
 //! runs no-op tasks through them, and reports medians next to the floor that raw pgmq sets on the same machine.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is measured must be sqlx itself, and ends with the program"
+)]
 
 mod against;
 mod batch;

@@ -52,6 +52,6 @@ async fn prepare(url: &str) -> Result<()> {
     {
         tracing::info!(%error, "{COUNTER} is not there");
     }
-    pool.close().await;
+    crate::database::close(&pool).await;
     Ok(())
 }

@@ -42,7 +42,7 @@ pub async fn run(args: MigrateArgs, globals: &Globals) -> Result<ExitCode> {
         true => output::print_json(&as_json(&report))?,
         false => output::print(&report.to_string())?,
     }
-    pool.close().await;
+    crate::database::close(&pool).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use std::process::ExitCode;
 use tasker_api::Server;
-use tasker_core::breaker::Breaker;
+use tasker_core::{breaker::Breaker, db::DbOptions};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 
 /// Options of `tasker orchestrator`.
@@ -35,10 +35,13 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
     let Started { shutdown, health, metrics } =
         args.service.start(logging::FULL, "tasker-orchestrator", !args.api.is_off())?;
     let database = Database::resolve(globals)?;
-    let connect = connect(&database);
+    let connect = connect(&database, args.service.poll_only);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
-    tasker_core::schema::check(&pool).await?;
+    let mut starting = tasker_core::db::Starting::new();
+    while let Err(error) = tasker_core::schema::check(&pool).await {
+        starting.again(error).await?;
+    }
     crate::database::warn_of_rights(&pool).await;
     let breaker = Breaker::new(&pool, health);
     // A child, so that the end of the orchestrator ends the API too.
@@ -60,8 +63,10 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
 }
 
 /// The pool of an orchestrator.
-pub async fn connect(database: &Database) -> Result<PgPool> {
-    database.connect("tasker-orchestrator", CONNECTIONS, PATIENCE).await
+pub async fn connect(database: &Database, pooled: bool) -> Result<PgPool> {
+    let options =
+        DbOptions::new(&database.url, "tasker-orchestrator").max_connections(CONNECTIONS).pooled(pooled);
+    database.connect_with(options, PATIENCE).await
 }
 
 /// An orchestrator with these settings.

@@ -86,7 +86,7 @@ async fn serve(
     process: Started,
 ) -> Result<()> {
     let Started { shutdown, health, metrics } = process;
-    let pool = orchestrator::connect(database).await?;
+    let pool = orchestrator::connect(database, args.service.poll_only).await?;
     let report = tasker_queues::migrate(&pool).await?;
     // A child, so that the end of one part can stop the others.
     let stop = shutdown.child_token();
@@ -108,7 +108,7 @@ async fn serve(
     let token = stop.clone();
     parts.spawn(async move { orchestrator.run(token).await.map_err(Error::from) });
     if !args.no_worker {
-        let pool = worker::connect(database, &args.limits).await?;
+        let pool = worker::connect(database, &args.limits, args.service.poll_only).await?;
         let service = args.service.clone();
         parts.spawn(work(pool, breaker, args.limits.clone(), service, globals.json, stop.clone()));
     }

@@ -17,7 +17,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
 use tasker_client::WorkerOverview;
-use tasker_core::breaker::Breaker;
+use tasker_core::{breaker::Breaker, db::DbOptions, session::Session};
 use tasker_worker::{BuildError, Worker};
 
 /// Options of `tasker worker`.
@@ -66,10 +66,13 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
     }
     let Started { shutdown, health, .. } = args.service.start(logging::FULL, "tasker-worker", false)?;
     let database = Database::resolve(globals)?;
-    let connect = connect(&database, &args.limits);
+    let connect = connect(&database, &args.limits, args.service.poll_only);
     let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
     let pool = pool?;
-    tasker_core::schema::check(&pool).await?;
+    let mut starting = tasker_core::db::Starting::new();
+    while let Err(error) = tasker_core::schema::check(&pool).await {
+        starting.again(error).await?;
+    }
     crate::database::warn_of_rights(&pool).await;
     let worker = build(&pool, Breaker::new(&pool, health), &args.namespace, &args.limits, &args.service)?;
     if globals.json {
@@ -123,8 +126,12 @@ pub fn table(workers: &[WorkerOverview], look: Look) -> Table {
 }
 
 /// The pool of a worker.
-pub async fn connect(database: &Database, limits: &LimitArgs) -> Result<PgPool> {
-    database.connect("tasker-worker", limits.connections, PATIENCE).await
+pub async fn connect(database: &Database, limits: &LimitArgs, pooled: bool) -> Result<PgPool> {
+    let options = DbOptions::new(&database.url, "tasker-worker")
+        .max_connections(limits.connections)
+        .session(Session::default().lease(limits.lease))
+        .pooled(pooled);
+    database.connect_with(options, PATIENCE).await
 }
 
 /// A worker with the built-in handlers and these settings.

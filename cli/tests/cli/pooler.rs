@@ -106,7 +106,7 @@ async fn flaky(ctx: StepContext) -> Result<StepOutcome, StepError> {
 
 /// A worker of this process with a pool of its own.
 async fn worker(url: &str, stop: CancellationToken) {
-    let pool = connect(&DbOptions::new(url, "own-worker").max_connections(8)).await.unwrap();
+    let pool = connect(&DbOptions::new(url, "own-worker").max_connections(8).pooled(true)).await.unwrap();
     let worker = Worker::builder(pool.clone())
         .namespace("test")
         .poll_only(true)

@@ -7,9 +7,9 @@ use super::{
         self, BatchOverview, DagRow, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition,
     },
 };
-use crate::{Error, Result, pooler::InTransaction};
+use crate::{Error, Result, pooler::Limited};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgExecutor, PgPool, types::Json};
+use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
 /// Which instances of batches [`task_graph`] gives.
@@ -37,10 +37,11 @@ pub struct TaskGraph {
 ///
 /// # Errors
 /// `TK004` when there is no such task.
-pub async fn show_task(pool: &PgPool, task_id: Uuid) -> Result<TaskDetails> {
-    let task = task_overview(InTransaction(pool), task_id).await?;
-    let TaskGraph { steps, dag, batches } = task_graph(pool, task_id, Instances::All).await?;
-    let (task_transitions, step_transitions) = task_transitions(pool, task_id).await?;
+pub async fn show_task(db: impl Into<Limited<'_>>, task_id: Uuid) -> Result<TaskDetails> {
+    let db = db.into();
+    let task = task_overview(db, task_id).await?;
+    let TaskGraph { steps, dag, batches } = task_graph(db, task_id, Instances::All).await?;
+    let (task_transitions, step_transitions) = task_transitions(db, task_id).await?;
     Ok(TaskDetails { task, steps, dag, batches, task_transitions, step_transitions })
 }
 
@@ -72,13 +73,12 @@ pub async fn task_context(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resul
 /// # Errors
 /// Database errors only; of a task that is not there it is empty.
 pub async fn task_transitions(
-    pool: &PgPool,
+    db: impl Into<Limited<'_>>,
     task_id: Uuid,
 ) -> Result<(Vec<TaskTransition>, Vec<StepTransition>)> {
-    let of_task =
-        sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(InTransaction(pool)).await?;
-    let of_steps =
-        sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(InTransaction(pool)).await?;
+    let db = db.into();
+    let of_task = sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(db).await?;
+    let of_steps = sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(db).await?;
     Ok((unwrapped(of_task), unwrapped(of_steps)))
 }
 
@@ -107,37 +107,31 @@ pub async fn list_batches(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resul
 ///
 /// # Errors
 /// Database errors only.
-pub async fn task_graph(pool: &PgPool, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
-    let batches = list_batches(InTransaction(pool), task_id).await?;
+pub async fn task_graph(
+    db: impl Into<Limited<'_>>,
+    task_id: Uuid,
+    instances: Instances,
+) -> Result<TaskGraph> {
+    let db = db.into();
+    let batches = list_batches(db, task_id).await?;
     let Instances::Few(few) = instances else {
-        let steps = sqlx::query_scalar(views::STEPS).bind(task_id).fetch_all(InTransaction(pool)).await?;
-        let dag = sqlx::query_scalar(views::DAG).bind(task_id).fetch_all(InTransaction(pool)).await?;
+        let steps = sqlx::query_scalar(views::STEPS).bind(task_id).fetch_all(db).await?;
+        let dag = sqlx::query_scalar(views::DAG).bind(task_id).fetch_all(db).await?;
         return Ok(TaskGraph { steps: unwrapped(steps), dag: unwrapped(dag), batches });
     };
     let is_small = |batch: &&BatchOverview| batch.instances <= i64::from(few);
     let small: Vec<&str> = batches.iter().filter(is_small).map(|batch| batch.step.as_str()).collect();
     let failing = batches.iter().any(|batch| !is_small(&batch) && batch.failed > 0);
     let failed: Vec<String> = match failing {
-        true => {
-            sqlx::query_scalar(views::FAILED)
-                .bind(task_id)
-                .bind(i64::from(few))
-                .fetch_all(InTransaction(pool))
-                .await?
-        }
+        true => sqlx::query_scalar(views::FAILED).bind(task_id).bind(i64::from(few)).fetch_all(db).await?,
         false => Vec::new(),
     };
-    let steps: Vec<Json<StepOverview>> = sqlx::query_scalar(views::FEW_STEPS)
-        .bind(task_id)
-        .bind(&small)
-        .bind(&failed)
-        .fetch_all(InTransaction(pool))
-        .await?;
+    let steps: Vec<Json<StepOverview>> =
+        sqlx::query_scalar(views::FEW_STEPS).bind(task_id).bind(&small).bind(&failed).fetch_all(db).await?;
     let steps = unwrapped(steps);
     let one_of_each = batches.iter().map(|batch| format!("{}_001", batch.step));
     let instances = steps.iter().filter(|step| step.instance.is_some()).map(|step| step.step.clone());
     let wanted: Vec<String> = instances.chain(one_of_each).collect();
-    let dag =
-        sqlx::query_scalar(views::FEW_DAG).bind(task_id).bind(&wanted).fetch_all(InTransaction(pool)).await?;
+    let dag = sqlx::query_scalar(views::FEW_DAG).bind(task_id).bind(&wanted).fetch_all(db).await?;
     Ok(TaskGraph { steps, dag: unwrapped(dag), batches })
 }

@@ -36,11 +36,11 @@ pub use views::{
     TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
-use crate::{Error, Result, TaskState, pooler::InTransaction};
+use crate::{Error, Result, TaskState, pooler::Limited};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::{PgExecutor, PgPool, types::Json};
+use sqlx::{PgExecutor, types::Json};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -227,11 +227,12 @@ pub async fn cancel(executor: impl PgExecutor<'_>, task_id: Uuid, by: By<'_>) ->
 ///
 /// # Errors
 /// `TK004` when there is no such task; a database that is away when the time is over.
-pub async fn wait(pool: &PgPool, task_id: Uuid, timeout: Duration) -> Result<TaskStatus> {
+pub async fn wait(db: impl Into<Limited<'_>>, task_id: Uuid, timeout: Duration) -> Result<TaskStatus> {
+    let db = db.into();
     let deadline = Instant::now() + timeout;
     let mut pause = Duration::from_millis(5);
     loop {
-        let status = status(InTransaction(pool), task_id).await;
+        let status = status(db, task_id).await;
         let left = deadline.saturating_duration_since(Instant::now());
         match status {
             Ok(status) if status.is_settled() || left.is_zero() => return Ok(status),

@@ -4,8 +4,14 @@ use super::{
     Bundle,
     standing::{Installed, Standing},
 };
-use crate::{Error, Result, pooler};
+use crate::{
+    Error, Result,
+    limited::{self, Lent},
+    pooler,
+    session::Session,
+};
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 
 impl Bundle {
     /// Compares the installed schema with this bundle.
@@ -14,9 +20,18 @@ impl Bundle {
     /// [`Error::Schema`] that says to run `tasker migrate` (not installed, or older), to upgrade tasker
     /// (newer), or which right is missing.
     pub async fn check(&self, pool: &PgPool) -> Result<()> {
-        let mut transaction = pool.begin().await?;
-        pooler::forget(&mut transaction).await?;
-        let installed = match installed(&mut transaction).await {
+        let mut transaction = Lent::from(pool).await?;
+        let session = Session::default();
+        pooler::begin(&mut transaction, &session).await?;
+        let judged = timeout(session.patience(), self.judge(&mut transaction)).await;
+        if limited::rollback(&mut transaction, limited::PING).await.is_ok() {
+            transaction.give_back();
+        }
+        judged.unwrap_or_else(|_| Err(limited::silent().into()))
+    }
+
+    async fn judge(&self, connection: &mut PgConnection) -> Result<()> {
+        let installed = match installed(connection).await {
             Err(error) if error.sqlstate().as_deref() == Some("42501") => {
                 return Err(Error::Schema(format!(
                     "this database role has no rights in schema tasker ({error}): grant it one of the roles \
@@ -27,13 +42,13 @@ impl Bundle {
         };
         let Some(installed) = installed else {
             // Row security may hide the row.
-            refuse_problems(&mut transaction).await?;
+            refuse_problems(connection).await?;
             return Err(Error::Schema(
                 "schema tasker is not installed in this database: run `tasker migrate`".to_owned(),
             ));
         };
         match installed.standing(self) {
-            Standing::Current => refuse_problems(&mut transaction).await,
+            Standing::Current => refuse_problems(connection).await,
             Standing::Older => Err(Error::Schema(format!(
                 "schema tasker in this database is {}, older than the {} of this program: run `tasker migrate`",
                 installed.describe(),

@@ -1,7 +1,10 @@
 //! One installer at a time: by the unique name of the schema at the first installation, by the row of schema_info
 //! after it. An advisory lock would be one that anybody may take.
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    limited::{self, Lent, PING},
+};
 use sqlx::{PgConnection, PgPool};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -109,11 +112,13 @@ async fn standing(connection: &mut PgConnection) -> Result<Option<bool>> {
 /// # Errors
 /// They cannot be asked for.
 pub async fn old_transactions(pool: &PgPool) -> Result<String> {
-    let mut connection = pool.acquire().await?;
-    holders(&mut connection, OLD_TRANSACTIONS).await
+    let mut connection = Lent::from(pool).await?;
+    let found = limited::within(PING, holders(&mut connection, OLD_TRANSACTIONS)).await?;
+    connection.give_back();
+    Ok(found)
 }
 
-async fn holders(connection: &mut PgConnection, sql: &'static str) -> Result<String> {
+async fn holders(connection: &mut PgConnection, sql: &'static str) -> sqlx::Result<String> {
     let found: Vec<String> = sqlx::query_scalar(sql).persistent(false).fetch_all(connection).await?;
     Ok(if found.is_empty() { "nobody that this role may see".to_owned() } else { found.join(", ") })
 }

@@ -5,7 +5,13 @@ use super::{
     BOOTSTRAP, Bundle, DROP, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, check, lock,
     standing::Standing,
 };
-use crate::{Error, Result, error::is_transient, pooler};
+use crate::{
+    Error, Result,
+    error::is_transient,
+    limited::{self, Lent},
+    pooler,
+    session::Session,
+};
 use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool,
@@ -101,14 +107,16 @@ impl Bundle {
 
     async fn try_migrate(&self, pool: &PgPool, patience: Duration) -> Result<Report> {
         // Read committed whatever the default is: what another installer committed must be seen after the lock.
-        let mut transaction = pool.begin_with("begin isolation level read committed").await?;
-        pooler::forget(&mut transaction).await?;
+        let mut transaction = Lent::from(pool).await?;
+        let session = Session::unlimited();
+        pooler::begin(&mut transaction, &session).await?;
         run(&mut transaction, SESSION, "").await?;
         lock::lock_within(&mut transaction, patience).await?;
         run(&mut transaction, BOOTSTRAP, "").await?;
         let report = self.install(&mut transaction).await?;
         check::refuse_problems(&mut transaction).await?;
-        transaction.commit().await?;
+        limited::commit(&mut transaction, session.patience()).await?;
+        transaction.give_back();
         Ok(report)
     }
 

@@ -4,12 +4,11 @@ use super::TemplateFile;
 use crate::{
     Error, Result,
     json_schema::{InputSchema, apart},
-    pooler::InTransaction,
+    pooler::Limited,
     template::Diagnostic,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 /// What `tasker.apply_template` did.
@@ -66,21 +65,21 @@ fn located(found: &[Problem], file: &TemplateFile) -> Vec<Diagnostic> {
 ///
 /// # Errors
 /// Database errors only; problems of the definition are the result.
-pub async fn validate(pool: &PgPool, definition: &Value) -> Result<Report> {
+pub async fn validate(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Report> {
+    let db = db.into();
     let mut problems =
-        found(pool, definition, "select path, code, message from tasker.validate_template($1)").await?;
+        found(db, definition, "select path, code, message from tasker.validate_template($1)").await?;
     problems.extend(schema_problems(definition).await);
     if !problems.is_empty() {
         return Ok(Report { problems, ..Report::default() });
     }
     let warnings =
-        found(pool, definition, "select path, code, message from tasker.template_warnings($1)").await?;
+        found(db, definition, "select path, code, message from tasker.template_warnings($1)").await?;
     Ok(Report { problems, warnings })
 }
 
-async fn found(pool: &PgPool, definition: &Value, sql: &'static str) -> Result<Vec<Problem>> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as(sql).bind(definition).fetch_all(InTransaction(pool)).await?;
+async fn found(db: Limited<'_>, definition: &Value, sql: &'static str) -> Result<Vec<Problem>> {
+    let rows: Vec<(String, String, String)> = sqlx::query_as(sql).bind(definition).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(path, code, message)| Problem { path, code, message }).collect())
 }
 
@@ -127,7 +126,7 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
 ///
 /// # Errors
 /// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with other content.
-pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
+pub async fn apply(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Applied> {
     if let Some(Problem { path, message, .. }) = schema_problems(definition).await.into_iter().next() {
         return Err(Error::Refused {
             code: "TK010".to_owned(),
@@ -138,7 +137,7 @@ pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
     let (template_id, created, was) =
         sqlx::query_as("select template_id, created, was from tasker.apply_template($1)")
             .bind(definition)
-            .fetch_one(InTransaction(pool))
+            .fetch_one(db.into())
             .await?;
     Ok(Applied { template_id, created, was })
 }
@@ -147,13 +146,18 @@ pub async fn apply(pool: &PgPool, definition: &Value) -> Result<Applied> {
 ///
 /// # Errors
 /// `TK001`, `TK002`, `TK003` where there is none.
-pub async fn use_version(pool: &PgPool, namespace: &str, name: &str, version: &str) -> Result<Applied> {
+pub async fn use_version(
+    db: impl Into<Limited<'_>>,
+    namespace: &str,
+    name: &str,
+    version: &str,
+) -> Result<Applied> {
     let (template_id, created, was) =
         sqlx::query_as("select template_id, created, was from tasker.use_template($1, $2, $3)")
             .bind(namespace)
             .bind(name)
             .bind(version)
-            .fetch_one(InTransaction(pool))
+            .fetch_one(db.into())
             .await?;
     Ok(Applied { template_id, created, was })
 }

@@ -58,6 +58,8 @@ mod roles_sql_handler;
 mod schema;
 mod security;
 mod stalls;
+mod sessions;
+mod silence;
 mod state_machines;
 mod support;
 mod templates;

@@ -297,3 +297,39 @@ async fn a_worker_whose_leases_run_out_is_not_healthy() {
     assert_eq!(world.ended(id).await, "complete");
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn of_several_hosts_the_one_that_takes_writes_is_found_at_the_start_and_after_a_failover() {
+    let world = World::new().await;
+    world.apply(chain("noop", &["a"])).await;
+    // Two ways to one server, and one to a server that takes no writes.
+    let (one, other) = (Proxy::to(&world.db.url).await, Proxy::to(&world.db.url).await);
+    let standby = start_server(&[("default_transaction_read_only", "on")]).await;
+    let admin = format!("{}?options=-c%20default_transaction_read_only=off", standby.admin_url());
+    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(&admin).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("create database {}", world.db.name()));
+    sqlx::raw_sql(create).execute(&mut admin).await.unwrap();
+    let port = |url: &str| url.rsplit_once('@').unwrap().1.split('/').next().unwrap().to_owned();
+    let (user, rest) = world.db.url.rsplit_once('@').unwrap();
+    let database = rest.split_once('/').unwrap().1;
+    let hosts = [port(&standby.admin_url()), port(&one.url(&world.db.url)), port(&other.url(&world.db.url))]
+        .join(",");
+    let url = format!("{user}@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=5");
+    let worker = Observed::worker(&url, |w| w).await;
+    let orchestrator = Observed::orchestrator(&url).await;
+    let run = async || {
+        let id = world.enqueue(json!({})).await;
+        assert_eq!(world.ended(id).await, "complete");
+    };
+    run().await;
+    assert_eq!(other.attempts(), 0, "the first that takes writes is used");
+    one.set(Network::Down);
+    run().await;
+    assert!(other.attempts() > 0);
+    one.set(Network::Up);
+    other.set(Network::Down);
+    run().await;
+    worker.is(true).await;
+    worker.stop().await;
+    orchestrator.stop().await;
+}

@@ -9,14 +9,15 @@ use crate::{
     lost_claims,
     own_transaction::OwnTransaction,
     run_step::Ran,
-    transaction::{BUSY, failure},
+    submit::is_ours,
+    transaction::{BUSY, OWN_STEP, failure},
     worker::Shared,
 };
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use std::{sync::Arc, time::Duration};
-use tasker_core::{StepOutcome, failpoint};
+use tasker_core::{StepOutcome, failpoint, limited};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The database ends a statement by itself; this only meets a connection that went silent.
@@ -79,6 +80,10 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
             }
             Ran::Submitted
         }
+        Ok(Answer::OwnStep) => {
+            let text = format!("{} {OWN_STEP}", config.function);
+            Ran::Outcome(StepOutcome::Failure(StepError::permanent(text).code("own_step").into()))
+        }
         Ok(Answer::Silence) => {
             ticket.cancelled.cancel();
             Ran::Lost(
@@ -104,6 +109,8 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
 enum Answer {
     /// What `submit_results` said; committed only if `accepted`.
     Status(String),
+    /// The function ended its own step or task. Rolled back.
+    OwnStep,
     /// The function's outcome has not the form of one, and what is wrong with it; or it is too large, or not one for
     /// this step. Rolled back.
     Rejected(Value, Option<String>),
@@ -120,11 +127,19 @@ async fn transaction(
 ) -> sqlx::Result<Answer> {
     let timeout = ctx.claim.timeout;
     failpoint::reach("worker.before_sql_begin");
+    // This worker pauses only if it is frozen or gone, and then another has the step.
+    let limits = (timeout, timeout.min(shared.settings.lease));
     let mut transaction =
-        OwnTransaction::begin(shared, &ticket.cancelled, slot, ticket.key.task_id, timeout).await?;
+        OwnTransaction::begin(shared, &ticket.cancelled, slot, ticket.key.task_id, limits).await?;
     failpoint::reach("worker.before_sql_run");
+    let silence = transaction.silence();
     let run = submit(shared, ctx, ticket, function, transaction.connection());
-    let ((status, outcome, problem), events) = match tokio::time::timeout(timeout + SILENCE, run).await {
+    let answer = tokio::select! {
+        biased;
+        answer = tokio::time::timeout(timeout + SILENCE, run) => answer,
+        () = silence => Ok(Err(limited::silent())),
+    };
+    let ((status, outcome, problem), events) = match answer {
         Ok(answer) => answer?,
         Err(_) => return Ok(Answer::Silence),
     };
@@ -135,6 +150,9 @@ async fn transaction(
         shared.announce(&events);
     } else {
         transaction.rollback().await;
+        if status != "rejected" && is_ours(shared, &ticket.key, ticket.claim_no).await {
+            return Ok(Answer::OwnStep);
+        }
     }
     Ok(if status == "rejected" {
         Answer::Rejected(outcome.unwrap_or_default(), problem)
@@ -153,7 +171,9 @@ async fn submit(
 ) -> sqlx::Result<(Submitted, Vec<StepEvent>)> {
     let envelope = Json(Envelope::new(ctx));
     let fenced = |statement: &'static str, events: &[StepEvent]| {
+        // Not kept: foreign code runs on this connection, which is made as new afterwards.
         sqlx::query_as::<_, Submitted>(statement)
+            .persistent(false)
             .bind(shared.worker_id)
             .bind(ticket.key.task_id)
             .bind(ticket.key.step.to_string())
@@ -165,8 +185,8 @@ async fn submit(
         return Ok((run.fetch_one(connection).await?, Vec::new()));
     }
     // As text: the database knows numbers and depths that a Value does not.
-    let run = sqlx::query_scalar(RUN_ONLY).bind(function).bind(envelope).bind(&shared.sql_allow);
-    let outcome: String = run.fetch_one(&mut *connection).await?;
+    let run = sqlx::query_scalar(RUN_ONLY).persistent(false).bind(function).bind(envelope);
+    let outcome: String = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
     let events = match serde_json::from_str::<Value>(&outcome) {
         // One that is none is rejected, and nothing tells of it.
         Ok(value) => match serde_json::from_value(value) {

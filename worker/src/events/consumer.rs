@@ -140,7 +140,10 @@ impl EventConsumer {
         let breaker = self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, health.clone()));
         let queue = events_queue(&self.namespace);
         let start = async {
-            tasker_core::schema::check(&self.pool).await?;
+            let mut starting = tasker_core::db::Starting::new();
+            while let Err(error) = tasker_core::schema::check(&self.pool).await {
+                starting.again(error).await?;
+            }
             let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };
             Wakeups::start(&self.pool, &breaker, std::slice::from_ref(&queue), push, stop.clone()).await
         };
