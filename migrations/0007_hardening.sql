@@ -164,6 +164,11 @@ comment on column tasker.settings.max_template_depth is
 comment on column tasker.settings.max_template_width is
     'How many steps one step of a template may depend on, and how many may depend on it.';
 
+alter table tasker.settings
+    add column max_answer_bytes int not null default 16777216 check (max_answer_bytes between 65536 and 134217728);
+comment on column tasker.settings.max_answer_bytes is
+    'Bytes of the documents in one page of a list, as text: the page ends early, and the next one begins after its last row. A document larger than half of it is left out of a list.';
+
 
 
 -- Part: who did it, and namespaces as a boundary --------------------------------------------------------------

@@ -5,6 +5,7 @@ mod access;
 mod connections;
 mod error;
 mod extract;
+mod large;
 mod layers;
 mod openapi;
 mod problem;

@@ -119,6 +119,12 @@ impl Problem {
         }
     }
 
+    /// The answer would be over the limit.
+    pub fn answer_too_large(detail: impl Into<String>) -> Box<Self> {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "answer_too_large", "The answer would be too large")
+            .detail(detail)
+    }
+
     /// The body is over the limit.
     pub fn too_large() -> Box<Self> {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large")
@@ -261,8 +267,8 @@ fn of_database(error: &tasker_core::Error) -> Box<Problem> {
             )
         }
         // Data exceptions and limits: numbers out of range, impossible times, keys too long for an index.
-        code if code.starts_with("22") || code.starts_with("54") => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
+        code if code.starts_with("22") || code.starts_with("54") || matches!(code, "23502" | "0A000") => Problem::new(
+            StatusCode::BAD_REQUEST,
             "invalid_value",
             "A value is out of the range that can be stored",
         )

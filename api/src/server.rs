@@ -4,6 +4,7 @@ use crate::{
     access::Access,
     connections::Places,
     error::{Error, Result},
+    large,
     layers::{Gate, admit, describe_metrics, observe},
     openapi,
     problem::Problem,
@@ -183,6 +184,7 @@ fn router(
         .merge(page.layer(middleware::map_response(titled)))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
         .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(middleware::from_fn_with_state(large::places(), large::bound))
         .layer(middleware::from_fn_with_state(gate, admit))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Problem::internal("a handler panicked").into_response()

@@ -5,7 +5,7 @@ use crate::{
     DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask, Page,
     Pruned, QueueOverview, QueuedEvent, Report, Result, Sample, ServerHealth, SlowStep, Staleness,
     StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview, TaskSelection, TaskStatus, Template,
-    TemplateOverview, Throughput, Transitions, WorkerOverview,
+    TemplateOverview, Throughput, Transitions, TransitionsPage, WorkerOverview,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -45,6 +45,21 @@ impl DatabaseClient {
 }
 
 impl DatabaseClient {
+    /// A page of the audit of a task: up to `limit` transitions of its steps after the one numbered `after`.
+    ///
+    /// # Errors
+    /// `TK004` when there is no such task.
+    pub async fn transitions_page(
+        &self,
+        task_id: Uuid,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<TransitionsPage> {
+        client::status(self.db(), task_id).await?;
+        let (task, steps, next) = client::task_transitions_page(self.db(), task_id, after, limit).await?;
+        Ok(TransitionsPage { task, steps, next: next.map(|id| id.to_string()) })
+    }
+
     /// Behind a pooler too: what people ask for is not worth a mode of its own.
     fn db(&self) -> Limited<'_> {
         Limited { pool: &self.pool, session: self.session }

@@ -52,6 +52,19 @@ pub struct Transitions {
     pub steps: Vec<StepTransition>,
 }
 
+/// A page of the audit of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TransitionsPage {
+    /// Of the task: all, on the first page.
+    pub task: Vec<TaskTransition>,
+    /// Of its steps, oldest first.
+    pub steps: Vec<StepTransition>,
+    /// Where the next page begins; none: there is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// Whether Tasker can be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

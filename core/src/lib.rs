@@ -16,6 +16,7 @@ pub mod event_pattern;
 pub mod failpoint;
 pub mod health;
 pub mod hosts;
+pub mod json;
 pub mod json_schema;
 pub mod limited;
 pub mod meters;
@@ -23,8 +24,8 @@ pub mod outcome;
 pub mod pooler;
 pub mod progress;
 pub mod schema;
-pub mod signals;
 pub mod session;
+pub mod signals;
 pub mod state;
 pub mod template;
 

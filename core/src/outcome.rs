@@ -1,7 +1,7 @@
 //! What a step's handler returns, in the one JSON form every language shares.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// The outcome of one execution of a step: `{"type":"success","result":…}`,
 /// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`, or one of the forms of dynamic
@@ -98,7 +98,7 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let number = match Value::deserialize(deserializer)? {
         Value::Null => return Ok(None),
-        Value::Number(number) => number.as_f64(),
+        Value::Number(number) => Some(saturating(&number)),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
@@ -107,7 +107,21 @@ fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     Ok(Some(number.round().clamp(0.0, MAX_DELAY_MS) as u64))
 }
 
+/// Beyond what a double holds: the largest, or the smallest.
+fn saturating(number: &Number) -> f64 {
+    let beyond = if number.as_str().starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY };
+    number.as_f64().unwrap_or(beyond)
+}
+
 impl StepOutcome {
+    /// Reads the JSON form. By way of its text: serde's tagged enums take no integer of more than 64 bits from a value.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn from_json(outcome: &Value) -> serde_json::Result<Self> {
+        serde_json::from_str(&outcome.to_string())
+    }
+
     /// A success that carries `result`.
     pub fn success(result: impl Into<Value>) -> Self {
         Self::Success { result: result.into() }

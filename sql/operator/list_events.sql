@@ -17,7 +17,14 @@ begin
     if v_parts is null then
         return;
     end if;
-    return query execute format('select p.* from (select v.* from (%s) v order by v.msg_id %s limit $2) p order by p.msg_id', v_parts, v_order) using p_after, p_max;
+    return query execute format(
+        'select p.msg_id, p.enqueued_at, p.read_ct, p.event
+           from (select v.*, row_number() over w as n, sum(octet_length(v.event::text)) over w as bytes
+                   from (select v.msg_id, v.enqueued_at, v.read_ct, tasker.hide_large(v.message, $3 / 2) as event
+                           from (%1$s) v order by v.msg_id %2$s limit $2) v
+                 window w as (order by v.msg_id %2$s rows unbounded preceding)) p
+          where p.n = 1 or p.bytes <= $3
+          order by p.msg_id', v_parts, v_order) using p_after, p_max, (select c.max_answer_bytes::bigint from tasker.settings c);
 end
 $$;
-comment on function tasker.list_events(text, bigint, int) is 'The domain events in a namespace''s queue and in its archive by msg_id, at most p_max: those after the message p_after, null: the newest. Consumes and hides nothing; what a consumer has deleted is not there. Errors: TK001 no such namespace, TK008 p_max.';
+comment on function tasker.list_events(text, bigint, int) is 'The domain events in a namespace''s queue and in its archive by msg_id, at most p_max, and fewer where they have more than max_answer_bytes (tasker.settings) together as text: those after the message p_after, null: the newest. Consumes and hides nothing; what a consumer has deleted is not there. Errors: TK001 no such namespace, TK008 p_max.';

@@ -2,14 +2,17 @@
 //! extended for exactly these.
 
 use crate::polls::Polls;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use sqlx::{
     Row, ValueRef,
     postgres::{PgRow, types::PgInterval},
-    types::chrono::{DateTime, Utc},
+    types::{
+        Json,
+        chrono::{DateTime, Utc},
+    },
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -37,15 +40,17 @@ pub(crate) struct Claim {
     pub(crate) handler: String,
     pub(crate) attempt: i32,
     pub(crate) claim_no: i32,
-    pub(crate) context: Value,
-    pub(crate) inputs: Value,
-    pub(crate) parents: Map<String, Value>,
+    /// The four documents as PostgreSQL writes them: a handler reads what it asks for, and `sql` and `http` pass
+    /// them on with every digit and at any depth.
+    pub(crate) context: Box<RawValue>,
+    pub(crate) inputs: Box<RawValue>,
+    pub(crate) parents: BTreeMap<String, Box<RawValue>>,
     /// They are too large for a claim, and not in `parents`: to be read by pages.
     pub(crate) paged: bool,
     /// Of its four documents, as they came.
     pub(crate) bytes: usize,
     /// What the step saved last, see [`crate::Checkpoint`]; null: nothing.
-    pub(crate) checkpoint: Value,
+    pub(crate) checkpoint: Box<RawValue>,
     pub(crate) timeout: Duration,
     pub(crate) correlation_id: Option<Uuid>,
     pub(crate) traceparent: Option<String>,
@@ -57,9 +62,6 @@ pub(crate) struct Claim {
     pub(crate) lease_losses: i32,
     /// Two workers died with it: nothing runs beside it.
     pub(crate) run_alone: bool,
-    /// Why its data cannot be read: jsonb holds numbers and depths that serde_json does not. The step fails, and no
-    /// other of its batch.
-    pub(crate) unreadable: Option<String>,
 }
 
 impl Claim {
@@ -80,19 +82,9 @@ impl Claim {
     pub(crate) const STATUS: usize = 17;
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let mut unreadable = None;
-        let mut json = |index: usize, name: &str| {
-            row.try_get::<Option<Value>, _>(index).unwrap_or_else(|error| {
-                unreadable.get_or_insert(format!("{name} cannot be read: {error}"));
-                None
-            })
-        };
-        let (context, inputs) = (json(7, "context"), json(8, "inputs"));
-        let (parents, checkpoint) = (json(9, "parents"), json(10, "checkpoint"));
         let timeout: Option<PgInterval> = row.try_get(11)?;
-        let document = |index: usize| row.try_get_raw(index);
-        let size =
-            |index: usize| document(index).and_then(|value| value.as_bytes().map(<[u8]>::len).or(Ok(0)));
+        let value = |index: usize| row.try_get_raw(index);
+        let size = |index: usize| value(index).and_then(|value| value.as_bytes().map(<[u8]>::len).or(Ok(0)));
         Ok(Self {
             task_id: row.try_get(0)?,
             step: row.try_get::<&str, _>(1)?.into(),
@@ -101,15 +93,12 @@ impl Claim {
             handler: row.try_get(4)?,
             attempt: row.try_get(5)?,
             claim_no: row.try_get(6)?,
-            context: context.unwrap_or_default(),
-            inputs: inputs.unwrap_or_default(),
-            parents: match parents {
-                Some(Value::Object(parents)) => parents,
-                _ => Map::new(),
-            },
-            paged: document(9)?.is_null(),
+            context: document(row, 7)?,
+            inputs: document(row, 8)?,
+            parents: row.try_get::<Option<Json<_>>, _>(9)?.map(|Json(parents)| parents).unwrap_or_default(),
+            paged: value(9)?.is_null(),
             bytes: (7..=10).map(size).sum::<sqlx::Result<usize>>()?,
-            checkpoint: checkpoint.unwrap_or_default(),
+            checkpoint: document(row, 10)?,
             timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
             correlation_id: row.try_get(12)?,
             traceparent: row.try_get(13)?,
@@ -118,9 +107,14 @@ impl Claim {
             // Only `claim_steps` has them: what follows from a result has not been claimed before.
             lease_losses: row.try_get("lease_losses").unwrap_or_default(),
             run_alone: row.try_get("run_alone").unwrap_or_default(),
-            unreadable,
         })
     }
+}
+
+/// The text of a document; `null` where there is none.
+fn document(row: &PgRow, index: usize) -> sqlx::Result<Box<RawValue>> {
+    let document: Option<Json<Box<RawValue>>> = row.try_get(index)?;
+    Ok(document.map_or_else(|| RawValue::NULL.to_owned(), |Json(text)| text))
 }
 
 fn time(row: &PgRow, index: usize) -> sqlx::Result<Option<SystemTime>> {

@@ -6,10 +6,10 @@ use crate::{
     template_cache::Template, transaction::Own, worker::Shared,
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 use std::{
     any::{Any, TypeId, type_name},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ pub(crate) type StateMap = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 #[derive(Clone)]
 pub struct StepContext {
     pub(crate) claim: Arc<Claim>,
-    pub(crate) config: Arc<Value>,
+    pub(crate) config: Arc<RawValue>,
     pub(crate) template: Arc<Template>,
     pub(crate) state: Arc<StateMap>,
     pub(crate) cancelled: CancellationToken,
@@ -71,7 +71,10 @@ impl StepContext {
         self.traceparent.as_deref().or(self.claim.traceparent.as_deref())
     }
 
-    /// The task's input.
+    /// The task's input. Like [`StepContext::config`], [`StepContext::inputs`], and [`StepContext::parent`] it reads
+    /// the text that PostgreSQL wrote: a `serde_json::Value` keeps every digit of a number, an `i64` or `u64` refuses
+    /// one that does not fit, an `f64` rounds, and a `Box<serde_json::value::RawValue>` takes the text as it is, also
+    /// where it is nested more than the 127 levels that serde_json reads.
     ///
     /// # Errors
     /// A permanent one that names the field, when the context does not fit `T`.
@@ -120,8 +123,9 @@ impl StepContext {
         ParentPages::new(self)
     }
 
-    /// The results of all parents, by step name; empty where they come by [`StepContext::parent_pages`] only.
-    pub fn parents(&self) -> &Map<String, Value> {
+    /// The results of all parents as JSON text, by step name; empty where they come by
+    /// [`StepContext::parent_pages`] only.
+    pub fn parents(&self) -> &BTreeMap<String, Box<RawValue>> {
         &self.claim.parents
     }
 

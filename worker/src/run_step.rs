@@ -124,10 +124,6 @@ impl Runner {
         trace: &StepTrace,
         claimed: Instant,
     ) -> Option<Report> {
-        if let Some(problem) = &claim.unreadable {
-            let error = StepError::permanent(problem).code("invalid_input");
-            return Some(unrun(StepOutcome::Failure(error.into())));
-        }
         let losses = claim.lease_losses;
         let handler = match self.handler(&claim) {
             Ok(handler) => handler,
@@ -149,7 +145,7 @@ impl Runner {
         *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Back::NONE;
         trace.template(&template);
         let ctx = StepContext {
-            config: self.shared.templates.config(&template, &claim.template_step),
+            config: template.config(&claim.template_step),
             template,
             claim: Arc::new(claim),
             state: Arc::clone(&self.shared.state),

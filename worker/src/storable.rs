@@ -4,11 +4,12 @@
 use crate::StepError;
 use serde::Serialize;
 use serde_json::Value;
-use tasker_core::StepOutcome;
+use tasker_core::{StepOutcome, json::is_storable};
 
 /// The children's workers read 128 levels, of which the parents' names take one; the rest is for what other
 /// languages put around it.
 const MAX_DEPTH: usize = 100;
+const NUMBER: &str = "a number has more than 131,072 digits before its point, or 16,383 behind it";
 const NUL: &str = "a string holds the character NUL (\\u0000)";
 
 /// How long a value is as JSON.
@@ -154,10 +155,7 @@ fn problem<'a>(value: &'a Value, path: &mut Vec<Key<'a>>) -> Option<&'static str
     }
     match value {
         Value::String(text) => text.contains('\0').then_some(NUL),
-        // Only with serde_json's arbitrary_precision, which any crate of a worker may turn on.
-        Value::Number(number) => {
-            (!number.as_f64().is_some_and(f64::is_finite)).then_some("a number is out of range")
-        }
+        Value::Number(number) => (!is_storable(number)).then_some(NUMBER),
         Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
             path.push(Key::Index(index));
             let found = problem(item, path);
@@ -232,12 +230,17 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_stays_and_numbers_out_of_range_never_come_to_be() {
+    fn everything_else_stays_and_only_numbers_that_jsonb_refuses_are_refused() {
         let result =
             json!({"max": u64::MAX, "min": i64::MIN, "large": 1e308, "emoji": "\u{1F600}", "none": null});
         assert_eq!(storable(StepOutcome::success(result.clone())), StepOutcome::success(result));
-        // serde_json refuses what is no number of 64 bits, and lone surrogates, when it reads them.
-        assert!(serde_json::from_str::<Value>("1e400").is_err());
+        for digits in ["1e400", "123456789012345678901234567890", "0.12345678901234567890"] {
+            let number: Value = serde_json::from_str(digits).unwrap();
+            assert_eq!(storable(StepOutcome::success(number.clone())), StepOutcome::success(number));
+        }
+        let beyond: Value = serde_json::from_str("[1, 1e131072]").unwrap();
+        assert!(failure(StepOutcome::success(beyond)).message.ends_with("at /1"));
+        // serde_json refuses lone surrogates when it reads them.
         assert!(serde_json::from_str::<Value>(r#""\ud800""#).is_err());
         assert_eq!(json!(f64::INFINITY), Value::Null);
     }

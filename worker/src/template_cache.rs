@@ -2,7 +2,7 @@
 //! Requests that come while it is being read wait for the same answer.
 
 use crate::events::{Declared, EventRow};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use sqlx::{PgPool, types::Json};
 use std::{
     collections::HashMap,
@@ -27,13 +27,18 @@ pub(crate) struct Template {
 
 /// What is known of a step of a template.
 pub(crate) struct TemplateStep {
-    /// Of the handler; none: `{}`.
-    config: Option<Arc<Value>>,
+    /// Of the handler.
+    config: Arc<RawValue>,
     pub(crate) max_attempts: i32,
     pub(crate) events: Vec<Declared>,
 }
 
 impl Template {
+    /// The configuration of a step's handler, `{}` where there is none.
+    pub(crate) fn config(&self, step: &str) -> Arc<RawValue> {
+        self.step(step).map_or_else(|| RawValue::NULL.to_owned().into(), |step| Arc::clone(&step.config))
+    }
+
     /// The step of this name in the template.
     pub(crate) fn step(&self, name: &str) -> Option<&TemplateStep> {
         self.steps.get(name)
@@ -41,7 +46,7 @@ impl Template {
 }
 
 /// Step, config, namespace, name, attempts, and events.
-type Row = (String, Option<Value>, String, String, i32, Option<Json<Vec<EventRow>>>);
+type Row = (String, Json<Box<RawValue>>, String, String, i32, Option<Json<Vec<EventRow>>>);
 
 /// A cell per template. It has no task and no mailbox of its own: asking it must cost nothing once a
 /// template is known, and the cell makes one reader out of many.
@@ -50,30 +55,17 @@ pub(crate) struct TemplateCacheActor {
     breaker: Breaker,
     pooled: bool,
     templates: RwLock<HashMap<Uuid, Arc<OnceCell<Arc<Template>>>>>,
-    empty: Arc<Value>,
 }
 
 impl TemplateCacheActor {
     pub(crate) fn new(pool: PgPool, breaker: Breaker, pooled: bool) -> Self {
-        Self {
-            pool,
-            breaker,
-            pooled,
-            templates: RwLock::default(),
-            empty: Arc::new(Value::Object(Map::new())),
-        }
+        Self { pool, breaker, pooled, templates: RwLock::default() }
     }
 
     /// The template.
     pub(crate) async fn template(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
         let cell = self.cell(template_id);
         cell.get_or_try_init(|| self.read(template_id)).await.cloned()
-    }
-
-    /// The configuration of one step's handler, `{}` where there is none.
-    pub(crate) fn config(&self, template: &Template, step: &str) -> Arc<Value> {
-        let config = template.step(step).and_then(|step| step.config.as_ref());
-        Arc::clone(config.unwrap_or(&self.empty))
     }
 
     fn cell(&self, template_id: Uuid) -> Arc<OnceCell<Arc<Template>>> {
@@ -94,7 +86,8 @@ impl TemplateCacheActor {
             OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop).pooled(self.pooled);
         let read = async |connection: &mut DbConnection<'_>| {
             sqlx::query_as(
-                "select template_step, config, namespace, template, max_attempts, events from tasker.template_handlers($1)",
+                "select template_step, coalesce(nullif(config, 'null'), '{}'), namespace, template, max_attempts, events \
+                 from tasker.template_handlers($1)",
             )
             .bind(template_id)
             .fetch_all(connection)
@@ -104,7 +97,7 @@ impl TemplateCacheActor {
         let mut template = Template::default();
         for (step, config, namespace, name, max_attempts, events) in rows {
             (template.namespace, template.name) = (namespace, name);
-            let config = config.filter(|config| !config.is_null()).map(Arc::new);
+            let config = config.0.into();
             let events = match events {
                 None => Vec::new(),
                 // Compiling a schema takes a while where it is large.

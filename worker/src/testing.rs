@@ -1,7 +1,7 @@
 //! What the unit tests share.
 
 use crate::{StepContext, capabilities::HttpClient, claims::Claim};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,6 +17,11 @@ pub(crate) fn with_claim(mut ctx: StepContext, change: impl FnOnce(&mut Claim)) 
     ctx
 }
 
+/// The text of a document, as a claim has it.
+pub(crate) fn raw(value: &Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("a value has a text")
+}
+
 /// The context of a step `s`, in its first attempt.
 pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepContext {
     let claim = Claim {
@@ -27,12 +32,17 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         handler: "h".to_owned(),
         attempt: 1,
         claim_no: 1,
-        context,
-        inputs: Value::Null,
-        parents: parents.as_object().cloned().unwrap_or_default(),
+        context: raw(&context),
+        inputs: RawValue::NULL.to_owned(),
+        parents: parents
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), raw(value)))
+            .collect(),
         paged: false,
         bytes: 0,
-        checkpoint: Value::Null,
+        checkpoint: RawValue::NULL.to_owned(),
         timeout: Duration::from_secs(5),
         correlation_id: None,
         traceparent: None,
@@ -40,11 +50,10 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         waited: None,
         lease_losses: 0,
         run_alone: false,
-        unreadable: None,
     };
     StepContext {
         claim: Arc::new(claim),
-        config: Arc::new(config),
+        config: raw(&config).into(),
         state: Arc::default(),
         cancelled: CancellationToken::new(),
         template: Arc::default(),

@@ -3,7 +3,7 @@
 use super::{Act, TaskAt, words};
 use crate::{
     access::Caller,
-    extract::{At, JsonBody, MaybeBody, Params, between, list, object, page_size},
+    extract::{At, JsonBody, MaybeBody, Params, between, list, message, object, page_size},
     layers::Correlation,
     problem::{Problem, Result},
     state::App,
@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use tasker_client::{
     BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview, TaskSelection,
-    TaskState, TaskStatus, Transitions,
+    TaskState, TaskStatus, TransitionsPage,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -179,6 +179,9 @@ pub async fn get_task_result(app: App, At(at): At<TaskAt>) -> Result<Json<TaskRe
     Ok(Json(TaskResult { state, result }))
 }
 
+/// Steps of a graph that is answered whole.
+const MOST_STEPS: u64 = 10_000;
+
 /// How much of a graph.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -213,15 +216,42 @@ pub async fn get_task_graph(
     Params(query): Params<GraphQuery>,
 ) -> Result<Json<TaskGraph>> {
     // Of a task that is not there it would be empty.
-    app.call(app.client().task_status(at.task_id)).await?;
+    let status = app.call(app.client().task_status(at.task_id)).await?;
+    let steps: u64 = status.steps.values().sum();
+    if query.instances == Instances::All && steps > MOST_STEPS {
+        let detail = format!("the task has {steps} steps, and a whole graph may have {MOST_STEPS}");
+        return Err(
+            Problem::answer_too_large(detail).hint("Ask for few instances, and for /steps, which has pages.")
+        );
+    }
     app.call(app.client().task_graph(at.task_id, query.instances)).await.map(Json)
 }
 
+/// Which page of an audit.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TransitionsQuery {
+    /// `next` of the page before.
+    #[serde(default, deserialize_with = "message")]
+    #[param(value_type = Option<i64>, minimum = 0)]
+    after: Option<i64>,
+    /// Transitions of steps, 1 to 1,000.
+    #[serde(default, deserialize_with = "page_size")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 1000)]
+    limit: Option<u32>,
+}
+
 /// Shows the audit of a task and its steps, oldest first
-#[utoipa::path(get, path = "/v1/tasks/{task_id}/transitions", tag = "tasks", params(TaskAt),
-    responses((status = 200, body = Transitions)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_transitions(app: App, At(at): At<TaskAt>) -> Result<Json<Transitions>> {
-    app.call(app.client().task_transitions(at.task_id)).await.map(Json)
+#[utoipa::path(get, path = "/v1/tasks/{task_id}/transitions", tag = "tasks", params(TaskAt, TransitionsQuery),
+    responses((status = 200, body = TransitionsPage)), security(("key" = ["tasks:read"])))]
+pub async fn get_task_transitions(
+    app: App,
+    At(at): At<TaskAt>,
+    Params(query): Params<TransitionsQuery>,
+) -> Result<Json<TransitionsPage>> {
+    let page = app.client().transitions_page(at.task_id, query.after, query.limit.unwrap_or(1000));
+    app.call(page).await.map(Json)
 }
 
 /// Shows the batches of a task with their progress

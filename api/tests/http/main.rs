@@ -7,6 +7,7 @@ mod contract;
 mod events;
 mod limits;
 mod namespaces;
+mod numbers;
 mod outage;
 mod problems;
 mod server;

@@ -64,6 +64,24 @@ async fn tokens_of_both_algorithms_open_what_they_allow() {
     }
 }
 
+/// RFC 7519, 2: a time may have a fraction.
+#[tokio::test]
+async fn the_times_of_a_token_may_have_fractions() {
+    let engine = Engine::new().await;
+    let key = edwards();
+    let file = TestFile::new(&json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string());
+    let mut api = api(&engine, file.0.to_str().unwrap()).await;
+    let now = get_current_timestamp() as f64;
+    for (exp, nbf, status) in
+        [(now + 60.5, now - 60.25, 200), (now - 60.5, now - 99.5, 401), (now + 99.5, now + 60.5, 401)]
+    {
+        let mut claims = claims();
+        (claims["exp"], claims["nbf"]) = (json!(exp), json!(nbf));
+        let answer = ask(&mut api, token(&key, Algorithm::EdDSA, "ed", &claims)).await;
+        assert_eq!(answer.status, status, "{claims}");
+    }
+}
+
 #[rstest]
 #[case(Value::Null)]
 #[case(json!(""))]

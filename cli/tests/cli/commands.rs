@@ -128,6 +128,26 @@ async fn a_refused_task_says_why_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn numbers_keep_their_digits_from_the_command_line_and_yaml_to_the_database_and_back() {
+    let (db, folder) = (TestDb::new().await, Folder::new());
+    let digits = "123456789012345678901234567890.12345678901234567890";
+    let config = format!("{{ ms: 5, n: {digits} }}");
+    let file = folder.write("order.yaml", &TWO_STEPS.replace("{ ms: 5 }", &config));
+    tasker(&db.url, &["template", "apply", &file]).await.ok();
+    let context = format!("{{\"n\": {digits}}}");
+    let id = tasker(&db.url, &["task", "enqueue", "shop.order", "--context", &context]).await.ok();
+    let stored: String =
+        sqlx::query_scalar("select context ->> 'n' from tasker.tasks where task_id::text = $1")
+            .bind(id.trim())
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
+    assert_eq!(stored, digits);
+    let shown = tasker(&db.url, &["template", "show", "shop.order", "--json"]).await.json();
+    assert_eq!(shown["definition"]["steps"][1]["handler"]["config"]["n"].to_string(), digits);
+}
+
+#[tokio::test]
 async fn a_context_comes_from_a_file_and_a_key_gives_the_same_task() {
     let (db, folder) = (shop().await, Folder::new());
     let from = format!("@{}", folder.write("context.json", "{\"order_id\": 7}"));

@@ -7,6 +7,7 @@ use reqwest::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{error::Error as StdError, time::Duration};
+use tasker_core::json;
 
 /// Longer waits asked for by a server are cut to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -45,8 +46,8 @@ impl Answer {
         if !self.status.is_success() {
             return Err(self.into_error());
         }
-        let body: &[u8] = if self.body.is_empty() { b"null" } else { &self.body };
-        serde_json::from_slice(body).map_err(|error| {
+        let body = if self.body.is_empty() { "null".into() } else { String::from_utf8_lossy(&self.body) };
+        json::from_text(&body).map_err(|error| {
             self.protocol(&format!("the answer is not what this version of the API says: {error}"))
         })
     }

@@ -6,7 +6,7 @@ use crate::{
     DeadLetterSelection, DeadLettersChanged, EngineSetting, Error, FailureRate, Instances, Listed, NewTask,
     Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample, ServerHealth, SlowStep, Staleness,
     StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview, TaskSelection, TaskStatus, Template,
-    TemplateOverview, Throughput, Transitions, WorkerOverview,
+    TemplateOverview, Throughput, Transitions, TransitionsPage, WorkerOverview,
 };
 use async_trait::async_trait;
 use reqwest::Method;
@@ -64,9 +64,10 @@ impl HttpClient {
             let limit = left.min(LONGEST_PAGE);
             let request = request().query("after", all.next.as_deref()).query("limit", Some(limit));
             let next: Listed<T> = request.send().await?;
+            // A page may end early where its items are large.
+            left = left.saturating_sub(u32::try_from(next.items.len()).unwrap_or(limit));
             all.items.extend(next.items);
             all.next = next.next;
-            left -= limit;
             if left == 0 || all.next.is_none() {
                 return Ok(all);
             }
@@ -153,7 +154,19 @@ impl Client for HttpClient {
     }
 
     async fn task_transitions(&self, task_id: Uuid) -> Result<Transitions> {
-        self.get(&["tasks", &task_id.to_string(), "transitions"]).send().await
+        let mut all = Transitions::default();
+        let mut after: Option<String> = None;
+        loop {
+            let request = self.get(&["tasks", &task_id.to_string(), "transitions"]);
+            let request = request.query("after", after).query("limit", Some(LONGEST_PAGE));
+            let page: TransitionsPage = request.send().await?;
+            all.task.extend(page.task);
+            all.steps.extend(page.steps);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     async fn list_batches(&self, task_id: Uuid) -> Result<Vec<BatchOverview>> {

@@ -1,14 +1,16 @@
 //! Dead letters and retention as typed calls.
 
 use super::{By, unwrapped};
-use crate::{Error, Result, TaskState};
+use crate::{Error, Result, TaskState, json::Document};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{PgExecutor, types::Json};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('snapshot', d.snapshot, 'message', d.message) \
+const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', d.message, 'snapshot', \
+       case when octet_length(d.snapshot::text) > 16777216 \
+            then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dlq_entries\"}' else d.snapshot end) \
      from tasker.dlq_overview v join tasker.dlq_details d using (entry_id) where v.entry_id = $1";
 const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
 
@@ -195,9 +197,9 @@ pub async fn update_dead_letters(
 /// # Errors
 /// `TK040` when there is no such entry.
 pub async fn show_dead_letter(executor: impl PgExecutor<'_>, entry_id: Uuid) -> Result<DeadLetterDetails> {
-    let row: Option<Json<DeadLetterDetails>> =
+    let row: Option<Document<DeadLetterDetails>> =
         sqlx::query_scalar(SHOW).bind(entry_id).fetch_optional(executor).await?;
-    row.map(|Json(entry)| entry).ok_or_else(|| Error::Refused {
+    row.map(|Document(entry)| entry).ok_or_else(|| Error::Refused {
         code: "TK040".to_owned(),
         message: format!("there is no dead letter {entry_id}"),
         hint: Some("tasker dlq list shows them".to_owned()),

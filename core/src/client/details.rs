@@ -7,9 +7,9 @@ use super::{
         self, BatchOverview, DagRow, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition,
     },
 };
-use crate::{Error, Result, pooler::Limited};
+use crate::{Error, Result, json::Document, pooler::Limited};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgExecutor, types::Json};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 /// Which instances of batches [`task_graph`] gives.
@@ -50,9 +50,9 @@ pub async fn show_task(db: impl Into<Limited<'_>>, task_id: Uuid) -> Result<Task
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskOverview> {
-    let task: Option<Json<TaskOverview>> =
+    let task: Option<Document<TaskOverview>> =
         sqlx::query_scalar(views::TASK).bind(task_id).fetch_optional(executor).await?;
-    task.map(|Json(task)| task).ok_or_else(|| Error::Refused {
+    task.map(|Document(task)| task).ok_or_else(|| Error::Refused {
         code: "TK004".to_owned(),
         message: format!("there is no task {task_id}"),
         hint: Some("tasker task list shows the newest tasks".to_owned()),
@@ -65,7 +65,8 @@ pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resu
 /// `TK004` when there is no such task.
 pub async fn task_context(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<serde_json::Value> {
     let context = sqlx::query_scalar("select tasker.task_context($1)").bind(task_id).fetch_one(executor);
-    Ok(context.await?)
+    let Document(context) = context.await?;
+    Ok(context)
 }
 
 /// The audit of a task and of its steps, both oldest first.
@@ -80,6 +81,33 @@ pub async fn task_transitions(
     let of_task = sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(db).await?;
     let of_steps = sqlx::query_scalar(views::STEP_TRANSITIONS).bind(task_id).fetch_all(db).await?;
     Ok((unwrapped(of_task), unwrapped(of_steps)))
+}
+
+/// Of the audit of a task's steps the page after the transition `after`, oldest first, and where the next page begins; of
+/// that of the task itself all, with the first page.
+///
+/// # Errors
+/// Database errors only; of a task that is not there it is empty.
+pub async fn task_transitions_page(
+    db: impl Into<Limited<'_>>,
+    task_id: Uuid,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<(Vec<TaskTransition>, Vec<StepTransition>, Option<i64>)> {
+    let db = db.into();
+    let of_task = match after {
+        None => sqlx::query_scalar(views::TASK_TRANSITIONS).bind(task_id).fetch_all(db).await?,
+        Some(_) => Vec::new(),
+    };
+    let rows: Vec<(i64, Document<StepTransition>)> = sqlx::query_as(views::STEP_TRANSITIONS_PAGE)
+        .bind(task_id)
+        .bind(after.unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await?;
+    let full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = rows.last().filter(|_| full).map(|(id, _)| *id);
+    Ok((unwrapped(of_task), rows.into_iter().map(|(_, Document(row))| row).collect(), next))
 }
 
 /// The audit of one step, oldest first.
@@ -126,7 +154,7 @@ pub async fn task_graph(
         true => sqlx::query_scalar(views::FAILED).bind(task_id).bind(i64::from(few)).fetch_all(db).await?,
         false => Vec::new(),
     };
-    let steps: Vec<Json<StepOverview>> =
+    let steps: Vec<Document<StepOverview>> =
         sqlx::query_scalar(views::FEW_STEPS).bind(task_id).bind(&small).bind(&failed).fetch_all(db).await?;
     let steps = unwrapped(steps);
     let one_of_each = batches.iter().map(|batch| format!("{}_001", batch.step));

@@ -1,6 +1,6 @@
 //! Looking at domain events without consuming them.
 
-use crate::{DomainEvent, Result};
+use crate::{DomainEvent, Result, json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,8 +19,8 @@ pub struct QueuedEvent {
     pub enqueued_at: DateTime<Utc>,
     /// How often consumers have read it.
     pub read_ct: i32,
-    /// A [`DomainEvent`]; anything else only where somebody else has sent it to the queue. The text of what PostgreSQL keeps
-    /// and JSON readers do not read: a number out of range, values nested too deep.
+    /// A [`DomainEvent`]; anything else only where somebody else has sent it to the queue. Values nested deeper
+    /// than JSON readers read are hidden: an object with the key `$hidden` says so.
     #[cfg_attr(feature = "openapi", schema(value_type = DomainEvent))]
     pub event: Value,
 }
@@ -53,7 +53,7 @@ pub async fn list_events(
         msg_id,
         enqueued_at,
         read_ct,
-        event: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        event: json::from_text(&text).unwrap_or(Value::String(text)),
     };
     Ok(rows.into_iter().map(queued).collect())
 }

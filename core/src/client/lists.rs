@@ -4,9 +4,9 @@ use super::{
     DeadLetter, DeadLetterFilter, StepOverview, TaskOverview, TaskSelection, operator::filter_of, unwrapped,
     views,
 };
-use crate::{Result, StepState};
+use crate::{Result, StepState, json::Document};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgExecutor, types::Json};
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 /// Which part of a list.
@@ -94,7 +94,7 @@ pub async fn list_steps(
     page: &Page,
 ) -> Result<Listed<StepOverview>> {
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-    let rows = sqlx::query_scalar(views::LIST_STEPS)
+    let rows: Vec<(Document<StepOverview>, bool)> = sqlx::query_as(views::LIST_STEPS)
         .bind(task_id)
         .bind(Some(states).filter(|states| !states.is_empty()))
         .bind(&filter.template_step)
@@ -102,7 +102,11 @@ pub async fn list_steps(
         .bind(page.asked())
         .fetch_all(executor)
         .await?;
-    Ok(Listed::new(unwrapped(rows), page, |step: &StepOverview| step.step.clone()))
+    let more = rows.iter().any(|(_, more)| *more);
+    let steps = rows.into_iter().map(|(Document(step), _)| step).collect();
+    let mut listed = Listed::new(steps, page, |step: &StepOverview| step.step.clone());
+    listed.next = listed.next.or_else(|| listed.items.last().filter(|_| more).map(|step| step.step.clone()));
+    Ok(listed)
 }
 
 /// One step.
@@ -110,7 +114,7 @@ pub async fn list_steps(
 /// # Errors
 /// `TK004` task, `TK032` step.
 pub async fn show_step(executor: impl PgExecutor<'_>, task_id: Uuid, step: &str) -> Result<StepOverview> {
-    let Json(step) =
+    let Document(step) =
         sqlx::query_scalar(views::SHOW_STEP).bind(task_id).bind(step).fetch_one(executor).await?;
     Ok(step)
 }

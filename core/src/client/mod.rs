@@ -19,7 +19,7 @@ pub use dead_letters::{
 };
 pub use details::{
     Instances, TaskGraph, list_batches, show_task, step_transitions, task_context, task_graph, task_overview,
-    task_transitions,
+    task_transitions, task_transitions_page,
 };
 pub use events::{QueuedEvent, list_events};
 pub use lists::{
@@ -36,11 +36,11 @@ pub use views::{
     TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
-use crate::{Error, Result, TaskState, pooler::Limited};
+use crate::{Error, Result, TaskState, json::Document, pooler::Limited};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::{PgExecutor, types::Json};
+use sqlx::PgExecutor;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -193,7 +193,7 @@ impl TaskStatus {
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskStatus> {
-    let Json(status) =
+    let Document(status) =
         sqlx::query_scalar("select tasker.task_status($1)").bind(task_id).fetch_one(executor).await?;
     Ok(status)
 }
@@ -203,9 +203,9 @@ pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Task
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Value>> {
-    let result =
+    let result: Option<Document<Value>> =
         sqlx::query_scalar("select tasker.task_result($1)").bind(task_id).fetch_one(executor).await?;
-    Ok(result)
+    Ok(result.map(|Document(result)| result))
 }
 
 /// Cancels a task; false when it had already finished.
@@ -265,13 +265,13 @@ pub async fn show_template(
     name: &str,
     version: Option<&str>,
 ) -> Result<Option<Template>> {
-    let row: Option<Json<Template>> = sqlx::query_scalar(views::TEMPLATE)
+    let row: Option<Document<Template>> = sqlx::query_scalar(views::TEMPLATE)
         .bind(namespace)
         .bind(name)
         .bind(version)
         .fetch_optional(executor)
         .await?;
-    Ok(row.map(|Json(template)| template))
+    Ok(row.map(|Document(template)| template))
 }
 
 /// Every namespace, by name.
@@ -308,6 +308,6 @@ fn refused_cursor(text: &str) -> Error {
     }
 }
 
-fn unwrapped<T>(rows: Vec<Json<T>>) -> Vec<T> {
-    rows.into_iter().map(|Json(row)| row).collect()
+fn unwrapped<T>(rows: Vec<Document<T>>) -> Vec<T> {
+    rows.into_iter().map(|Document(row)| row).collect()
 }

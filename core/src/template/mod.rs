@@ -66,7 +66,7 @@ impl TemplateFile {
     ///
     /// # Errors
     /// What is not YAML, or has no counterpart in JSON: duplicate and non-string keys, tags, merge
-    /// keys, infinities, integers beyond 64 bits, a second document. Sorted by position.
+    /// keys, infinities, numbers of more digits than jsonb holds, a second document. Sorted by position.
     pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         match parse::parse(name, text) {
             Ok(parsed) => Ok(Self { name: name.to_owned(), definition: parsed.value, spots: parsed.spots }),

@@ -97,7 +97,7 @@ async fn an_event_that_a_reader_of_json_cannot_read_hides_no_other() {
     let events = client::list_events(e.pool(), "test", None, 10).await.unwrap();
     assert_eq!(events.len(), 2);
     assert!(events[0].domain_event().is_some());
-    assert!(events[1].event.as_str().unwrap().starts_with(r#"{"payload": 1000"#));
+    assert_eq!(events[1].event["payload"].to_string().len(), 401);
 }
 
 /// One step `only` with this handler that publishes `a.b`.
@@ -142,7 +142,7 @@ async fn a_name_that_cannot_be_stored_is_one_that_nobody_has_declared() {
 async fn a_function_may_return_what_only_the_database_can_read() {
     let world =
         World::with(publishing(json!({"callable": "sql", "config": {"function": "public.huge"}}))).await;
-    raw_sql("create function huge(jsonb) returns jsonb language sql as $$ select '1e400'::jsonb $$")
+    raw_sql("create function huge(jsonb) returns jsonb language sql as $$ select (repeat('[', 200) || repeat(']', 200))::jsonb $$")
         .execute(&world.db.pool)
         .await
         .unwrap();

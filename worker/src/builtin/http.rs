@@ -11,7 +11,7 @@ mod secrets;
 use super::Envelope;
 use crate::{
     StepContext, StepError,
-    capabilities::{Api, ApiRequest},
+    capabilities::{Api, ApiRequest, ApiResponse, without_bom},
 };
 use allow::AllowList;
 use mask::Mask;
@@ -66,7 +66,8 @@ impl Http {
         let config: Config = ctx.config()?;
         let request = self.request(&config, &ctx)?;
         let response = request.through(self.client().await?).send().await?;
-        result(&response.bytes().await?)
+        let form = Form::of(&response)?;
+        result(&response.bytes().await?, form)
     }
 
     async fn client(&self) -> Result<Client, StepError> {
@@ -114,20 +115,54 @@ impl Http {
     }
 }
 
-/// JSON is the result, other text a string, nothing null; an object with the key `$tasker` holds an outcome.
-fn result(body: &[u8]) -> Result<StepOutcome, StepError> {
+/// What the headers of an answer say about its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// JSON, which must be readable.
+    Json,
+    /// Anything.
+    Text,
+}
+
+impl Form {
+    fn of(response: &ApiResponse) -> Result<Self, StepError> {
+        if let Some(encoding) = response.header("content-encoding").filter(|name| *name != "identity") {
+            let text = format!("the answer is encoded as {encoding:?}, which nobody asked for");
+            return Err(unreadable(StepError::permanent(text)));
+        }
+        let media = response.header("content-type").unwrap_or_default();
+        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let json = matches!(&*media, "application/json" | "text/json") || media.ends_with("+json");
+        Ok(if json { Self::Json } else { Self::Text })
+    }
+}
+
+fn unreadable(error: StepError) -> StepError {
+    error.code("invalid_result")
+}
+
+/// JSON is the result, other text a string, nothing null; an object with the key `$tasker` holds an outcome. What is said
+/// to be JSON, or begins like an object or array, is no text: a part of it may have said that the step failed.
+fn result(body: &[u8], kind: Form) -> Result<StepOutcome, StepError> {
+    let body = without_bom(body);
     if body.trim_ascii().is_empty() {
         return Ok(StepOutcome::success(()));
     }
     let value = match serde_json::from_slice::<Value>(body) {
         Ok(value) => value,
+        Err(error) if kind == Form::Json || matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => {
+            let text = format!("the answer cannot be read as JSON: {error}");
+            // One that was cut off on its way may be whole the next time.
+            let error = if error.is_eof() { StepError::retryable(text) } else { StepError::permanent(text) };
+            return Err(unreadable(error));
+        }
         Err(_) => Value::String(String::from_utf8_lossy(body).into_owned()),
     };
     match value {
         Value::Object(mut object) if object.contains_key("$tasker") => {
             let outcome = object.remove("$tasker").unwrap_or_default();
             let form = form(&outcome);
-            serde_json::from_value(outcome).map_err(|error| {
+            StepOutcome::from_json(&outcome).map_err(|error| {
                 let text = format!("the outcome under $tasker is not valid: {error}; {form}");
                 StepError::permanent(text).code("invalid_outcome")
             })

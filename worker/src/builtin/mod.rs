@@ -12,8 +12,8 @@ use crate::{
 };
 use http::{Http, allow::AllowList};
 use serde::Serialize;
-use serde_json::{Map, Value};
-use std::sync::Arc;
+use serde_json::value::RawValue;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// All of them, by name.
@@ -35,11 +35,11 @@ struct Envelope<'a> {
     task_id: Uuid,
     step: &'a str,
     attempt: i32,
-    context: &'a Value,
-    config: &'a Value,
-    inputs: &'a Value,
-    parents: &'a Map<String, Value>,
-    checkpoint: &'a Value,
+    context: &'a RawValue,
+    config: &'a RawValue,
+    inputs: &'a RawValue,
+    parents: &'a BTreeMap<String, Box<RawValue>>,
+    checkpoint: &'a RawValue,
 }
 
 impl<'a> Envelope<'a> {

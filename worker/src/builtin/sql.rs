@@ -30,7 +30,7 @@ macro_rules! submit {
             "with o as materialized (select ",
             $outcome,
             " as outcome) \
-     select s.status, case s.status when 'rejected' then o.outcome end, \
+     select s.status, case s.status when 'rejected' then o.outcome::text end, \
             case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
          'task_id', $2::uuid, 'step', $3::text, 'claim_no', $4::int, 'outcome', o.outcome, 'events', $5::jsonb, \
          'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint)), '2 s') s"
@@ -44,7 +44,8 @@ const RUN: &str = submit!("tasker.run_sql_handler($6, $7, $8)");
 const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2, $3)::text";
 const SUBMIT: &str = submit!("$6::text::jsonb");
 
-type Submitted = (String, Option<Value>, Option<String>);
+/// Status, and of an outcome that was rejected its text and what is wrong with it.
+type Submitted = (String, Option<String>, Option<String>);
 
 /// Other keys are for the function, which gets the whole configuration.
 #[derive(Deserialize)]
@@ -70,7 +71,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
     match transaction(shared, ctx, ticket, &config.function, slot).await {
         Ok(Answer::Rejected(outcome, problem)) => {
             shared.meters.result("rejected");
-            Ran::Outcome(rejected(&config.function, outcome, problem))
+            Ran::Outcome(rejected(&config.function, &outcome, problem))
         }
         Ok(Answer::Status(status)) if status == "busy" => Ran::Lost(BUSY.to_owned()),
         Ok(Answer::Status(status)) => {
@@ -113,7 +114,7 @@ enum Answer {
     OwnStep,
     /// The function's outcome has not the form of one, and what is wrong with it; or it is too large, or not one for
     /// this step. Rolled back.
-    Rejected(Value, Option<String>),
+    Rejected(String, Option<String>),
     /// The timeout is long over and the database says nothing.
     Silence,
 }
@@ -189,7 +190,7 @@ async fn submit(
     let outcome: String = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
     let events = match serde_json::from_str::<Value>(&outcome) {
         // One that is none is rejected, and nothing tells of it.
-        Ok(value) => match serde_json::from_value(value) {
+        Ok(value) => match StepOutcome::from_json(&value) {
             Ok(outcome) => outgoing(ctx, &shared.publishers, &outcome).await,
             Err(_) => Vec::new(),
         },
@@ -206,11 +207,11 @@ async fn submit(
 /// The failure of a step whose function returned `$tasker` with something else than an outcome, in the database's words.
 /// One that has the form is over the database's limit, or not one for this step: submitted again, without the writes, it
 /// fails the step with what is wrong.
-fn rejected(function: &str, outcome: Value, problem: Option<String>) -> StepOutcome {
+fn rejected(function: &str, outcome: &str, problem: Option<String>) -> StepOutcome {
     let outcome = match problem {
         Some(problem) => Err(problem),
-        // What the database takes and this does not, a number too large for instance.
-        None => serde_json::from_value(outcome).map_err(|error| error.to_string()),
+        // What the database takes and this does not: values nested too deep.
+        None => serde_json::from_str(outcome).map_err(|error| error.to_string()),
     };
     outcome.unwrap_or_else(|why| {
         let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");

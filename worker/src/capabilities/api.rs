@@ -11,7 +11,7 @@ use reqwest::{
     redirect,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, value::to_raw_value};
 use std::{
     fmt,
     sync::Arc,
@@ -94,19 +94,22 @@ impl Api for StepContext {
 
     fn idempotency_key(&self) -> String {
         let key = format!("{}:{}", self.task_id(), self.step());
-        match &self.claim.checkpoint {
-            Value::Null => key,
+        match self.claim.checkpoint.get() {
+            "null" => key,
             saved => format!("{key}:{:016x}", stable_hash(saved)),
         }
     }
 }
 
-/// FNV-1a of the canonical JSON: the same in every release and build, since two attempts may run in different ones.
-fn stable_hash(value: &Value) -> u64 {
-    let mut canonical = value.clone();
-    canonical.sort_all_objects();
+/// FNV-1a of the canonical JSON: the same in every release and build, since two attempts may run in different ones. Of
+/// what is nested too deep for that, of the text.
+fn stable_hash(text: &str) -> u64 {
+    let canonical = serde_json::from_str(text).map(|mut value: Value| {
+        value.sort_all_objects();
+        value.to_string()
+    });
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    canonical.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, fold)
+    canonical.as_deref().unwrap_or(text).bytes().fold(0xcbf2_9ce4_8422_2325, fold)
 }
 
 /// Connections of one worker to other services; made at the first use, since that loads the system's certificates.
@@ -373,8 +376,9 @@ impl ApiResponse {
         let body = self.bytes().await?;
         let invalid = |why: String| StepError::permanent(format!("{name}: {why}")).code("invalid_response");
         let value: Value =
-            serde_json::from_slice(&body).map_err(|error| invalid(format!("body: {error}")))?;
-        typed("body", &value).map_err(|error| invalid(error.message().to_owned()))
+            serde_json::from_slice(without_bom(&body)).map_err(|error| invalid(format!("body: {error}")))?;
+        let text = to_raw_value(&value).map_err(|error| invalid(format!("body: {error}")))?;
+        typed("body", &text).map_err(|error| invalid(error.message().to_owned()))
     }
 
     /// What an answer with another status means.
@@ -423,6 +427,11 @@ impl fmt::Debug for ApiResponse {
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
+}
+
+/// The body without the byte order mark that some services begin UTF-8 with.
+pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 async fn unless_cancelled<T>(

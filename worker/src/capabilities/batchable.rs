@@ -2,8 +2,8 @@
 
 use crate::{StepContext, StepError, fields::typed};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, to_value};
-use sqlx::{Row, postgres::PgRow};
+use serde_json::{Value, to_value, value::RawValue};
+use sqlx::{Row, postgres::PgRow, types::Json};
 use std::{marker::PhantomData, ops::Range, time::Duration};
 use tasker_core::{
     StepOutcome, connection::OwnConnection, db::Retry, pooler::DbConnection, state::StepState,
@@ -232,7 +232,7 @@ struct Summary {
     instances: u64,
     complete: u64,
     failed: u64,
-    results: Option<Vec<Value>>,
+    results: Option<Vec<Box<RawValue>>>,
 }
 
 /// What the instances of a batch worker brought; see [`Batchable::batch`].
@@ -266,8 +266,9 @@ impl Batch {
     /// A permanent one that names the field, when a result does not fit `T`.
     pub fn results<T: DeserializeOwned>(&self) -> Result<Option<Vec<T>>, StepError> {
         let Some(results) = &self.summary.results else { return Ok(None) };
-        let one = |(n, result)| typed(&format!("parents.{}.results[{n}]", self.step), result);
-        results.iter().enumerate().map(one).collect::<Result<_, _>>().map(Some)
+        let one =
+            |(n, result): (usize, &RawValue)| typed(&format!("parents.{}.results[{n}]", self.step), result);
+        results.iter().map(AsRef::as_ref).enumerate().map(one).collect::<Result<_, _>>().map(Some)
     }
 
     /// All instances in order, in pages of 1,000, whether the claim carried their results or not. Each page is read
@@ -377,13 +378,14 @@ impl<T: DeserializeOwned> BatchPages<T> {
 
 fn instance<T: DeserializeOwned>(row: &PgRow) -> Result<Instance<T>, StepError> {
     let step: String = row.try_get(1)?;
-    // jsonb holds numbers and depths that serde_json does not read.
+    let result: Option<Json<Box<RawValue>>> = row.try_get(4)?;
+    let result = result.map(|Json(result)| typed(&format!("{step}.result"), &result)).transpose()?;
+    // jsonb holds depths that serde_json does not read.
     let json = |index: usize, name: &str| {
         row.try_get::<Option<Value>, _>(index).map_err(|error| {
             StepError::permanent(format!("{step}.{name} cannot be read: {error}")).code("invalid_input")
         })
     };
-    let result = json(4, "result")?.map(|result| typed(&format!("{step}.result"), &result)).transpose()?;
     let (inputs, error) = (json(3, "inputs")?.unwrap_or_default(), json(5, "error")?);
     let state: String = row.try_get(2)?;
     Ok(Instance {

@@ -1,7 +1,8 @@
 //! The results of a step's parents by pages, for more of them than a claim hands out.
 
-use crate::{StepContext, StepError};
+use crate::{StepContext, StepError, fields::typed};
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use sqlx::{Row, postgres::PgRow, types::Json};
 use std::time::Duration;
 use tasker_core::{connection::OwnConnection, db::Retry, pooler::DbConnection};
@@ -78,8 +79,7 @@ impl ParentPages {
 
 fn parent<T: DeserializeOwned>(row: &PgRow) -> Result<(String, T), StepError> {
     let name: String = row.try_get(0)?;
-    match row.try_get::<Json<T>, _>(1) {
-        Ok(Json(result)) => Ok((name, result)),
-        Err(error) => Err(StepError::permanent(format!("parents.{name}: {error}")).code("invalid_input")),
-    }
+    let Json(result): Json<Box<RawValue>> = row.try_get(1)?;
+    let result = typed(&format!("parents.{name}"), &result)?;
+    Ok((name, result))
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     StepContext, StepError,
     claims::Claim,
-    testing::{context, response, server, with_claim},
+    testing::{context, raw, response, server, with_claim},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
@@ -74,7 +74,7 @@ fn more_cursors_than_any_setting_allows_are_refused_before_they_are_made() {
 #[test]
 fn a_cursor_is_start_and_end_and_may_be_anything_else() {
     let instance =
-        |inputs| with_claim(plain(), |claim| (claim.step, claim.inputs) = ("s_001".into(), inputs));
+        |inputs| with_claim(plain(), |claim| (claim.step, claim.inputs) = ("s_001".into(), raw(&inputs)));
     let ctx = instance(json!({"start": 3, "end": 5, "file": "x"}));
     let cursor: Cursor = ctx.cursor().unwrap();
     assert_eq!(cursor.range().collect::<Vec<_>>(), [3, 4]);
@@ -102,7 +102,7 @@ fn a_checkpoint_comes_back_typed() {
     assert_eq!(saved, StepOutcome::checkpoint(json!(7), 4, json!({"sum": 1.5})));
     let mut stored = serde_json::to_value(saved).unwrap();
     stored.as_object_mut().unwrap().remove("type");
-    let ctx = with_claim(ctx, |claim| claim.checkpoint = stored);
+    let ctx = with_claim(ctx, |claim| claim.checkpoint = raw(&stored));
     let last = ctx.last_checkpoint::<u64, Value>().unwrap().unwrap();
     assert_eq!(last, Checkpoint { cursor: 7, items_processed: 4, accumulated: json!({"sum": 1.5}) });
     let error = ctx.last_checkpoint::<u64, u64>().unwrap_err();
@@ -177,7 +177,7 @@ async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every
     let task_id = plain().task_id();
     let key = |checkpoint: Value, attempt: i32| {
         let change = |claim: &mut Claim| {
-            (claim.task_id, claim.checkpoint, claim.attempt) = (task_id, checkpoint, attempt);
+            (claim.task_id, claim.checkpoint, claim.attempt) = (task_id, raw(&checkpoint), attempt);
         };
         with_claim(plain(), change).idempotency_key()
     };
@@ -187,7 +187,7 @@ async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every
     assert_eq!(key(at(5), 1), format!("{task_id}:s:d414a9d14c16070c"));
     assert_eq!(key(at(5), 1), key(at(5), 3));
     assert_ne!(key(at(5), 1), key(at(6), 1));
-    let ctx = with_claim(plain(), |claim| claim.checkpoint = at(5));
+    let ctx = with_claim(plain(), |claim| claim.checkpoint = raw(&at(5)));
     let (request, _) = called(&ctx, response("200 OK", "", ""), |r| r.idempotency_suffix("refund")).await;
     assert_eq!(header(&request, "idempotency-key"), [format!("{}:s:d414a9d14c16070c:refund", ctx.task_id())]);
 }

@@ -1,7 +1,7 @@
 //! What a template says about the events of a step.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 use tasker_core::{StepOutcome, json_schema::InputSchema};
 
@@ -92,20 +92,22 @@ pub(crate) struct EventRow {
     version: String,
     delivery: Delivery,
     condition: Condition,
-    schema: Option<Value>,
+    /// As text: what cannot be read costs its events, and no step of the template.
+    schema: Option<Box<RawValue>>,
 }
 
 impl From<EventRow> for Declared {
     fn from(row: EventRow) -> Self {
         let EventRow { name, version, delivery, condition, schema } = row;
-        Self {
-            name,
-            version,
-            delivery,
-            condition,
-            schema: schema.as_ref().map(|schema| InputSchema::compile(schema).map(Arc::new)),
-        }
+        let schema = schema.as_deref().filter(|schema| schema.get() != "null").map(compiled);
+        Self { name, version, delivery, condition, schema: schema.map(|schema| schema.map(Arc::new)) }
     }
+}
+
+fn compiled(schema: &RawValue) -> Result<InputSchema, String> {
+    let schema: Value = serde_json::from_str(schema.get())
+        .map_err(|error| format!("input_schema is not a valid JSON Schema: {error}"))?;
+    InputSchema::compile(&schema)
 }
 
 impl Declared {

@@ -62,6 +62,59 @@ async fn the_body_is_the_result() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_whole_json_is_no_success() {
+    let json = "content-type: application/problem+json; charset=utf-8\r\n";
+    let cut = r#"{"$tasker": {"type": "failure", "mess"#;
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let huge = format!("[1e{}]", 1_000_000);
+    let cases =
+        [("", cut), ("", "[NaN]"), ("", &deep), ("", "[1] [2]"), ("", r#"["\ud800"]"#), ("", "{'a': 1}")];
+    let json_only = [(json, "NaN"), (json, "plain"), (json, "\u{feff}\u{feff}1"), (json, r#""\ud800""#)];
+    for (headers, body) in cases.into_iter().chain(json_only) {
+        let error = answered("200 OK", headers, body).await.unwrap_err();
+        assert_eq!(error.is_retryable(), body == cut, "{body}: {error}");
+        assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"), "{body}");
+    }
+    let error = answered("200 OK", "content-encoding: gzip\r\n", "x").await.unwrap_err();
+    assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"));
+    // What it holds is looked at by all handlers' results alike.
+    for body in [r#"["\u0000"]"#, &huge] {
+        let outcome = crate::storable::storable(answered("200 OK", json, body).await.unwrap());
+        let StepOutcome::Failure(failure) = outcome else { panic!("{body} is stored") };
+        assert_eq!((failure.code.as_deref(), failure.retryable), (Some("invalid_result"), false));
+    }
+    assert!(result(b"{\"a\": \"\xff\"}", Form::Text).is_err());
+    assert!(result(b"\xff", Form::Json).is_err());
+}
+
+#[tokio::test]
+async fn an_answer_keeps_its_digits_and_may_begin_with_a_byte_order_mark() {
+    let digits = "[123456789012345678901234567890,3.14159265358979323846264338327950288]";
+    for body in [digits.to_owned(), format!(r#"{{"$tasker": {{"type": "success", "result": {digits}}}}}"#)] {
+        let outcome = answered("200 OK", "", &body).await.unwrap();
+        let StepOutcome::Success { result } = outcome else { panic!("failed") };
+        assert_eq!(result.to_string(), digits);
+    }
+    let marked = answered("200 OK", "content-type: application/json\r\n", "\u{feff}{\"a\": 1}").await;
+    assert_eq!(marked.unwrap(), StepOutcome::success(json!({"a": 1})));
+    assert_eq!(answered("200 OK", "", "\u{feff}").await.unwrap(), StepOutcome::success(()));
+    assert_eq!(answered("200 OK", "", "NaN").await.unwrap(), StepOutcome::success("NaN"));
+}
+
+#[tokio::test]
+async fn a_wait_that_is_no_count_of_milliseconds_fails_no_differently() {
+    for (wait, ms) in
+        [("1500.0", 1500), ("-1", 0), ("0.4", 0), ("1e400", u64::MAX), ("2592000000", 2_592_000_000)]
+    {
+        let body =
+            format!(r#"{{"$tasker": {{"type": "failure", "message": "later", "retry_after_ms": {wait}}}}}"#);
+        let outcome = answered("200 OK", "", &body).await.unwrap();
+        let StepOutcome::Failure(failure) = outcome else { panic!("{wait}") };
+        assert_eq!((failure.retryable, failure.retry_after_ms), (true, Some(ms)), "{wait}");
+    }
+}
+
+#[tokio::test]
 async fn an_outcome_of_the_wrong_form_fails_for_good_with_the_form_of_its_type() {
     let cases = [
         (json!(7), r#""type" is success, failure, decision"#),
