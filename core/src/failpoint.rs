@@ -28,6 +28,7 @@ pub const POINTS: &[&str] = &[
     "worker.after_own_commit",
     "result_processor.before_call",
     "result_processor.after_call",
+    "slow_results.after_call",
     "step_enqueuer.before_call",
     "step_enqueuer.after_call",
     "task_finalizer.before_call",

@@ -44,8 +44,7 @@ begin
           from (select i.* from unnest(v_held) h(n)
                   join unnest(v_task_ids, v_steps, v_claim_nos, v_outcomes, v_errors, v_durations) with ordinality i(task_id, step, claim_no, outcome, error, duration, n)
                     on i.n = h.n) r
-         where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress'
-           and (r.error is not null or r.outcome ->> 'type' <> 'checkpoint')
+         where s.task_id = r.task_id and s.name = r.step and (r.error is not null or r.outcome ->> 'type' <> 'checkpoint')
         returning r.n, s.task_id, s.name, s.claim_no, s.msg_id
     )
     select array_agg(s.n), array_agg(s.task_id), array_agg(s.msg_id), array_agg(tasker.result_message(s.task_id, s.name, s.claim_no))

@@ -7,12 +7,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     thread,
+    time::Duration,
 };
+use tasker_core::limited;
 use tokio::{join, runtime::Builder, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// One for the leases, one for heartbeats.
 const CONNECTIONS: u32 = 2;
+/// How long they may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`. A panic there is one here.
 pub(crate) async fn run(shared: Arc<Shared>, status: WorkerStatusActor, stop: CancellationToken) {
@@ -42,7 +46,7 @@ fn serve(shared: Arc<Shared>, status: WorkerStatusActor, stop: &CancellationToke
         let status = status.on(&pool, stop);
         let watch = leases::watch_threads(&shared, stop);
         join!(leases::run(Arc::clone(&shared), &pool, stop.clone()), status.run(stop.clone()), watch);
-        pool.close().await;
+        limited::close_pool(&pool, FAREWELL).await;
     });
 }
 

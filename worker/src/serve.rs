@@ -7,7 +7,7 @@ use tasker_core::{
     db::{self, DbOptions},
     duration,
     health::Health,
-    schema, signals,
+    limited, schema, signals,
 };
 use tasker_telemetry::{
     endpoint,
@@ -117,7 +117,7 @@ async fn run(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(
         "the worker starts"
     );
     let ran = worker.run(shutdown).await;
-    if tokio::time::timeout(FAREWELL, pool.close()).await.is_err() {
+    if !limited::close_pool(&pool, FAREWELL).await {
         tracing::warn!("connections to the database do not close: left behind");
     }
     tracing::info!("the worker has stopped");

@@ -5,7 +5,7 @@ use crate::{Error, Result, TaskState, json::Document};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
 const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', d.message, 'snapshot', \

@@ -239,7 +239,7 @@ async fn a_failure_waits_for_its_backoff_or_for_as_long_as_it_asks() {
         match event.payload["n"].as_i64() {
             Some(1) => Err(error),
             Some(2) => Err(error.retry_after(Duration::from_secs(5_000))),
-            // Longer than any clock goes.
+            // Cut to the longest delay, 11 days.
             _ => Err(error.retry_after(Duration::MAX)),
         }
     };
@@ -261,7 +261,7 @@ async fn a_failure_waits_for_its_backoff_or_for_as_long_as_it_asks() {
     // The first is jittered: half of it to the whole.
     assert!((400.0..=1_001.0).contains(&seconds[0]), "{seconds:?}");
     assert!((4_900.0..=5_001.0).contains(&seconds[1]), "{seconds:?}");
-    assert!(seconds[2] > 2e9, "{seconds:?}");
+    assert!((999_000.0..=1_000_000.0).contains(&seconds[2]), "{seconds:?}");
     running.stop().await;
 }
 

@@ -71,7 +71,7 @@ async fn what_cannot_be_retried_is_refused_and_says_what_to_do() {
     assert_eq!(call(&e, "select tasker.resolve_task($1)", id).await, Ok(false));
     assert_eq!(
         reasons(&e, id).await,
-        ["cancelled by ana (login postgres): wrong order", "resolved by postgres"]
+        ["cancelled by ana (login postgres): wrong order", "resolved by postgres", "retried by postgres"]
     );
 }
 
