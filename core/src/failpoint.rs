@@ -10,6 +10,7 @@ pub const POINTS: &[&str] = &[
     "worker.before_claim",
     "worker.after_claim",
     "worker.before_handler",
+    "worker.before_alone",
     "worker.after_handler",
     "worker.before_submit",
     "worker.after_submit",

@@ -129,8 +129,8 @@ async fn a_step_claimed_twice_is_booked_once() {
             .unwrap();
     assert_eq!(
         (claim_no, attempt),
-        (2, 2),
-        "claimed twice, and the late claim's failure counted for nothing"
+        (2, 1),
+        "claimed twice, and neither the loss nor the late claim's failure is an attempt"
     );
     let booked_by: i64 = sqlx::query_scalar(
         "select count(*) from bank.entries e join tasker.step_transitions s on s.xmin = e.xmin and s.task_id = e.task_id

@@ -84,8 +84,9 @@ async fn two_builds_are_measured_by_turns_and_their_databases_are_dropped() {
         let [min, median, max] = ["min", "median", "max"].map(|key| figure(name)["ratio"][key].as_f64());
         assert!(min > Some(0.0) && min <= median && median <= max, "{name} {report}");
     }
-    let ratio = figure("WAL bytes/step")["ratio"]["median"].as_f64().unwrap();
-    assert!((0.5..2.0).contains(&ratio), "the same build writes about the same WAL: {report}");
+    // The server's other databases write WAL too, and this one's rows are its own.
+    let ratio = figure("rows written/step")["ratio"]["median"].as_f64().unwrap();
+    assert!((0.5..2.0).contains(&ratio), "the same build writes about the same rows: {report}");
     // The database that was named is the way to the server, and nothing else.
     let made: (i64, i64) = sqlx::query_as(
         "select (select count(*) from pg_database where datname like 'tasker_bench%'), (select count(*) from tasker.namespaces)",

@@ -212,7 +212,7 @@ async fn an_outage_is_waited_for_and_nothing_is_missed() {
         let mut note =
             async || tokio::time::timeout(SOON, notes.next_line()).await.unwrap().unwrap().unwrap();
         let away = note().await;
-        assert!(away.ends_with("; waiting") && !away.contains("postgres:"), "{away}");
+        assert!(away.ends_with("; waiting") && !away.contains("postgres://"), "{away}");
         world.announce(&[("shipped", 2)]).await;
         proxy.set(Network::Up);
         until_printed(&mut tail, "{\"n\":2}").await;

@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         })
         .handler("cut", |ctx| async move { ctx.batches(ctx.split(0..5, 2)) })
         // More than a batch of results makes beside others.
-        .handler("cut_many", |ctx| async move { ctx.batches(ctx.split(0..1_001, 1)) })
+        .handler("cut_many", |ctx| async move { ctx.batches(ctx.split_by(0..1_001, 1)) })
         .handler("count", count)
         .handler("die", |_| async { std::process::abort() });
     if std::env::var_os("TASKER_LATE").is_some() {

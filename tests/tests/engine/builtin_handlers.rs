@@ -121,13 +121,18 @@ async fn sql_may_return_an_outcome() {
     assert_eq!((attempt, &error["code"]), (1, &json!("invalid_outcome")));
     assert!(error["message"].as_str().unwrap().contains("nonsense"), "{error}");
     // In the database's words, which name the key.
-    let wrong = world.enqueue(json!({"outcome": {"type": "failure", "message": 7}})).await;
+    let wrong = world
+        .enqueue(json!({"outcome": {"type": "failure", "message": "sold out", "retryable": "no"}}))
+        .await;
     let (_, error) = failed(&world, wrong).await;
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.contains("shop.outcome") && message.ends_with(r#"a failure must have a "message", a string"#),
+        message.contains("shop.outcome") && message.ends_with("retryable must be true or false"),
         "{error}"
     );
+    // A failure stays one, whatever stands for its message.
+    let odd = world.enqueue(json!({"outcome": {"type": "failure", "message": 7, "retryable": false}})).await;
+    assert_eq!(failed(&world, odd).await.1["message"], "7");
     // The right form, but not for this step: what is wrong then is no matter of form.
     let unfit = world.enqueue(json!({"outcome": {"type": "decision", "create_steps": ["x"]}})).await;
     let (attempt, error) = failed(&world, unfit).await;

@@ -66,10 +66,10 @@ async fn a_wait_beyond_any_retry_is_shortened_and_a_start_time_is_not() {
 async fn a_claim_ends_with_its_lease() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
-    e.start().await;
-    e.claim(1).await;
     e.clock(3600).await;
     sweep(&e).await;
+    e.start().await;
+    e.claim(1).await;
     // As it was written an hour ahead.
     query("update pgmq.q_worker_test_queue set vt = vt + interval '1 hour', last_read_at = last_read_at + interval '1 hour'")
         .execute(e.pool())

@@ -117,7 +117,7 @@ fn engine(db: &TestDb, failpoint: Option<&str>) -> Child {
         Some(point) => command.env("TASKER_FAILPOINT", point),
         None => command.env("TASKER_LATE", "yes"),
     };
-    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().unwrap()
+    command.stdout(Stdio::null()).stderr(Stdio::inherit()).stdin(Stdio::null()).spawn().unwrap()
 }
 
 /// The end of a process that dies by itself.
@@ -216,6 +216,13 @@ async fn survives(points: &[&str]) -> Result<(), String> {
             if name != MANY || point.starts_with("slow_results") {
                 enqueue(&db.pool, name).await;
             }
+        }
+        if *point == "worker.before_alone" {
+            // As if two workers had died with these.
+            sqlx::raw_sql("select tasker.start_tasks(100); update tasker.steps set worker_losses = 2")
+                .execute(&db.pool)
+                .await
+                .unwrap();
         }
         // Actors call once before they have work.
         let armed = if point.ends_with(".before_call") { format!("{point}:2") } else { (*point).to_owned() };

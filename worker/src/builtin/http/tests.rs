@@ -104,7 +104,7 @@ async fn an_answer_keeps_its_digits_and_may_begin_with_a_byte_order_mark() {
 #[tokio::test]
 async fn a_wait_that_is_no_count_of_milliseconds_fails_no_differently() {
     for (wait, ms) in
-        [("1500.0", 1500), ("-1", 0), ("0.4", 0), ("1e400", u64::MAX), ("2592000000", 2_592_000_000)]
+        [("1500.0", 1500), ("-1", 0), ("0.4", 0), ("1e400", 999_999_999), ("2592000000", 999_999_999)]
     {
         let body =
             format!(r#"{{"$tasker": {{"type": "failure", "message": "later", "retry_after_ms": {wait}}}}}"#);
@@ -120,7 +120,7 @@ async fn an_outcome_of_the_wrong_form_fails_for_good_with_the_form_of_its_type()
         (json!(7), r#""type" is success, failure, decision"#),
         (json!({"type": "what"}), r#""type" is success, failure, decision"#),
         (json!({"type": "success", "resutl": 1}), r#"{"type": "success", "result": any}"#),
-        (json!({"type": "failure", "message": 7}), r#""message": string"#),
+        (json!({"type": "failure", "retryable": "no"}), r#""message": string"#),
         (json!({"type": "decision", "create_steps": "a"}), r#""create_steps": [names of steps]"#),
         (json!({"type": "batches", "cursors": 3}), r#""cursors": [any]"#),
         (json!({"type": "checkpoint", "items_processed": 1}), r#""cursor": any"#),
