@@ -43,7 +43,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("counted_children", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
     ("complete_steps", "s.claim_no = r.claim_no and", ""),
     ("complete_steps", "decided = r.decided, ", ""),
-    ("submit_results", "and s.claim_no = i.claim_no and s.state", ""),
+    ("submit_results", "and s.claim_no = i.claim_no and s.state", "and s.state"),
     ("claim_batch", "attempt = s.attempt - f.lost::int", "attempt = s.attempt"),
     ("count_loss", "if losses >=", "if losses >"),
     ("count_loss", "(p_alone or p_deaths < 2)", "true"),
