@@ -8,7 +8,7 @@ use axum::{
         FromRequest, FromRequestParts, Path, Query, Request,
         rejection::{JsonRejection, PathRejection},
     },
-    http::{StatusCode, Uri, header, request::Parts},
+    http::{StatusCode, Uri, request::Parts},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -105,9 +105,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
     type Rejection = Box<Problem>;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let none =
-            http_body_is_empty(request.body()) && !request.headers().contains_key(header::CONTENT_TYPE);
-        match none {
+        // Whatever its headers say of what is not there.
+        match http_body_is_empty(request.body()) {
             true => Ok(Self(T::default())),
             false => {
                 let JsonBody(body) = JsonBody::<Option<T>>::from_request(request, state).await?;

@@ -48,6 +48,18 @@ pub async fn warn_of_rights(pool: &PgPool) {
     }
 }
 
+/// Warns where the API that a process serves can answer next to nothing.
+pub async fn warn_of_missing_rights(pool: &PgPool) {
+    let sql = "select current_user::text where not pg_catalog.pg_has_role(current_user, 'tasker_operator', 'usage')";
+    let found = sqlx::query_scalar::<_, String>(sql).fetch_optional(InTransaction(pool)).await;
+    if let Ok(Some(role)) = found {
+        tracing::warn!(
+            "the API works with the rights of the database role {role}, which is no tasker_operator: \
+             most requests will be refused. Grant it: grant tasker_operator to {role}; or serve no API here"
+        );
+    }
+}
+
 /// The database of a command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Database {

@@ -21,7 +21,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The database could not be reached within the time given.
-    #[error("cannot reach the database at {target} after {waited:?}: {source}")]
+    #[error("cannot reach the database at {target} after {waited:?}: {}", words(.source))]
     Unreachable {
         /// Host, port, and database; never the password.
         target: String,
@@ -47,8 +47,16 @@ pub enum Error {
     #[error("{0}")]
     Schema(String),
     /// Any other database error.
-    #[error(transparent)]
-    Database(sqlx::Error),
+    #[error("{}", words(.0))]
+    Database(#[source] sqlx::Error),
+}
+
+/// The text of a database error, without the line of the server's own source that sqlx adds.
+pub fn words(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(answer) => format!("error returned from database: {}", answer.message()),
+        None => error.to_string(),
+    }
 }
 
 impl Error {

@@ -1,5 +1,6 @@
 //! Kills at random: worker and orchestrator processes by SIGKILL, backends by pg_terminate_backend, the server by an
-//! immediate restart.
+//! immediate restart. And what is worse than an end: connections that say nothing, or of which only one end is left, and
+//! workers that are asked to stop amid their steps.
 
 use crate::{
     args::Args,
@@ -15,7 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tasker_embedded::Embedded;
-use tokio::sync::Mutex;
+use tasker_tests::{Network, Proxy};
+use tokio::{sync::Mutex, time::sleep};
 use uuid::Uuid;
 
 /// What was done.
@@ -33,10 +35,25 @@ pub struct Deaths {
     pub backends: u64,
     /// Immediate restarts of the server.
     pub restarts: u32,
+    /// Workers asked to stop by SIGTERM.
+    pub stops: u32,
+    /// Times all connections said nothing any more; and times the server's ends of them were gone.
+    pub silences: (u32, u32),
+    /// Times the network was down, for a second or two.
+    pub cuts: u32,
 }
 
+/// After so long the server finds out that a connection says nothing.
+const KEEPALIVE: Duration = Duration::from_secs(4);
+
 /// Goes on for as long as the arguments say.
-pub async fn run(args: &Args, children: &Children, server: &Arc<Mutex<Embedded>>, pool: &PgPool) -> Deaths {
+pub async fn run(
+    args: &Args,
+    children: &Children,
+    server: &Arc<Mutex<Embedded>>,
+    pool: &PgPool,
+    proxy: &Arc<Proxy>,
+) -> Deaths {
     let mut rng = Rng::new(args.seed, 3);
     let mut deaths = Deaths::default();
     let end = Instant::now() + args.chaos;
@@ -49,18 +66,41 @@ pub async fn run(args: &Args, children: &Children, server: &Arc<Mutex<Embedded>>
             return deaths;
         }
         match rng.below(100) {
-            0..50 => {
-                if let Some(id) = kill(&children.workers[rng.below(children.workers.len())]) {
+            0..44 => {
+                if let Some(id) = signal("KILL", &children.workers[rng.below(children.workers.len())]) {
                     deaths.worker_kills += 1;
                     deaths.workers.extend(id.map(|id| (id, Utc::now())));
                 }
             }
-            50..72 => {
-                let killed = kill(&children.orchestrators[rng.below(children.orchestrators.len())]);
-                deaths.orchestrator_kills += u32::from(killed.is_some());
+            44..62 => {
+                let place = &children.orchestrators[rng.below(children.orchestrators.len())];
+                deaths.orchestrator_kills += u32::from(signal("KILL", place).is_some());
             }
-            72..80 => deaths.consumer_kills += u32::from(kill(&children.consumer).is_some()),
-            80..95 => deaths.backends += terminate(pool, 1 + rng.below(4) as i64).await,
+            62..69 => deaths.consumer_kills += u32::from(signal("KILL", &children.consumer).is_some()),
+            69..81 => deaths.backends += terminate(pool, 1 + rng.below(4) as i64).await,
+            81..89 => {
+                let stopped = signal("TERM", &children.workers[rng.below(children.workers.len())]);
+                deaths.stops += u32::from(stopped.is_some());
+            }
+            89..92 => {
+                deaths.silences.0 += 1;
+                proxy.silence();
+                let proxy = Arc::clone(proxy);
+                tokio::spawn(async move {
+                    sleep(KEEPALIVE).await;
+                    proxy.give_up();
+                });
+            }
+            92..94 => {
+                deaths.silences.1 += 1;
+                proxy.half_open();
+            }
+            94..96 => {
+                deaths.cuts += 1;
+                proxy.set(Network::Down);
+                sleep(Duration::from_millis(500 + rng.below(1500) as u64)).await;
+                proxy.set(Network::Up);
+            }
             _ => {
                 server.lock().await.restart_immediate().await.unwrap();
                 deaths.restarts += 1;
@@ -69,13 +109,13 @@ pub async fn run(args: &Args, children: &Children, server: &Arc<Mutex<Embedded>>
     }
 }
 
-/// SIGKILL to who is at this place; its id, if it has said it. None: nobody is there.
-fn kill(place: &Arc<StdMutex<Place>>) -> Option<Option<Uuid>> {
+/// A signal to who is at this place; its id, if it has said it. None: nobody is there.
+fn signal(name: &str, place: &Arc<StdMutex<Place>>) -> Option<Option<Uuid>> {
     let place = place.lock().unwrap();
     let pid = place.pid?;
     // Under the lock, so that the process has not been waited for and its number not been given to another.
-    let killed = Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status().unwrap().success();
-    killed.then_some(place.id)
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap().success();
+    sent.then_some(place.id)
 }
 
 /// Backends of workers, orchestrators, and consumers, and of steps' own transactions, whatever they are doing. Of each

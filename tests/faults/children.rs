@@ -1,5 +1,6 @@
 //! The worker, orchestrator, and consumer processes: each has a place, and whoever dies there is followed by another.
 
+use sqlx::PgPool;
 use std::{
     process::Stdio,
     sync::{Arc, Mutex},
@@ -35,33 +36,79 @@ pub struct Children {
     pub consumer: Arc<Mutex<Place>>,
     keepers: JoinSet<()>,
     stop: CancellationToken,
+    ends: Arc<Mutex<Ends>>,
+}
+
+/// How workers have ended that were asked to stop, and not killed before they had.
+#[derive(Debug, Default, Clone)]
+pub struct Ends {
+    /// All their claims were given back, or their results stored.
+    pub clean: u32,
+    /// Claims were left to run out, as when their database was away at that moment.
+    pub left: u32,
+}
+
+impl Ends {
+    /// Amid short steps a stop leaves nothing, but where something else happens in that second.
+    pub fn violation(&self) -> Option<String> {
+        (self.left > 1 + self.clean / 3)
+            .then(|| format!("{} stops left claims behind, and only {} did not", self.left, self.clean))
+    }
 }
 
 impl Children {
-    /// Starts them.
-    pub fn start(url: &str, orchestrators: usize, workers: usize) -> Self {
-        let stop = CancellationToken::new();
+    /// Starts them, with the database behind `url`; `pool` is for looking.
+    pub fn start(url: &str, pool: &PgPool, orchestrators: usize, workers: usize) -> Self {
+        let (stop, ends) = (CancellationToken::new(), Arc::default());
         let mut keepers = JoinSet::new();
         let mut places = |role: &'static str, n: usize| -> Vec<Arc<Mutex<Place>>> {
             let places: Vec<Arc<Mutex<Place>>> = (0..n).map(|_| Arc::default()).collect();
             for place in &places {
-                keepers.spawn(keep(role, url.to_owned(), Arc::clone(place), stop.clone()));
+                let watch = Watch { pool: pool.clone(), ends: Arc::clone(&ends) };
+                keepers.spawn(keep(role, url.to_owned(), Arc::clone(place), stop.clone(), watch));
             }
             places
         };
         let (orchestrators, workers) = (places("orchestrator", orchestrators), places("worker", workers));
         let consumer = places("consumer", 1).remove(0);
-        Self { workers, orchestrators, consumer, keepers, stop }
+        Self { workers, orchestrators, consumer, keepers, stop, ends }
     }
 
     /// Ends them all.
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> Ends {
         self.stop.cancel();
         while self.keepers.join_next().await.is_some() {}
+        self.ends.lock().unwrap().clone()
     }
 }
 
-async fn keep(role: &'static str, url: String, place: Arc<Mutex<Place>>, stop: CancellationToken) {
+/// Looks what a worker has left behind.
+struct Watch {
+    pool: PgPool,
+    ends: Arc<Mutex<Ends>>,
+}
+
+impl Watch {
+    async fn ended(&self, worker: Uuid) {
+        let sql = "select count(*) from tasker.steps where worker_id = $1 and state = 'in_progress'";
+        let claims = sqlx::query_scalar::<_, i64>(sql).bind(worker).fetch_one(&self.pool).await;
+        let mut ends = self.ends.lock().unwrap();
+        match claims {
+            Ok(0) => ends.clean += 1,
+            Ok(_) => ends.left += 1,
+            // The server restarts.
+            Err(_) => {}
+        }
+    }
+}
+
+async fn keep(
+    role: &'static str,
+    url: String,
+    place: Arc<Mutex<Place>>,
+    stop: CancellationToken,
+    watch: Watch,
+) {
     while !stop.is_cancelled() {
         let mut child = spawn(role, &url);
         *place.lock().unwrap() = Place { pid: child.id(), id: None };
@@ -72,10 +119,14 @@ async fn keep(role: &'static str, url: String, place: Arc<Mutex<Place>>, stop: C
                     place.lock().unwrap().id = Some(id);
                 }
             }
-            child.wait().await.unwrap();
+            child.wait().await.unwrap()
         };
         let ended = stop.run_until_cancelled(listen).await;
-        *place.lock().unwrap() = Place::default();
+        let was = std::mem::take(&mut *place.lock().unwrap());
+        // Only who was asked to ends well by itself.
+        if let (Some(id), true) = (was.id, role == "worker" && ended.is_some_and(|status| status.success())) {
+            watch.ended(id).await;
+        }
         if ended.is_none() {
             child.kill().await.unwrap();
             return;

@@ -26,7 +26,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_tests::{TestDb, start_server};
+use tasker_tests::{Proxy, TestDb, start_server};
 use tokio_util::sync::CancellationToken;
 
 /// Settings of a production server where it matters: a commit waits for the disk.
@@ -73,27 +73,29 @@ async fn run(args: Args) -> ExitCode {
     let started = Instant::now();
     let stop = CancellationToken::new();
     let consumers = consumers::Consumers::start(&db.url, args.seed).await;
-    let children = children::Children::start(&db.url, args.orchestrators, args.workers);
+    let proxy = Arc::new(Proxy::to(&db.url).await);
+    let children = children::Children::start(&proxy.url(&db.url), &db.pool, args.orchestrators, args.workers);
     let load = tokio::spawn(load::run(db.pool.clone(), args.seed, args.open_tasks, stop.clone()));
     let bystander = tokio::spawn(bystander::run(db.pool.clone(), args.seed, stop.clone()));
 
     let server = Arc::new(tokio::sync::Mutex::new(server));
-    let deaths = chaos::run(&args, &children, &server, &db.pool).await;
+    let deaths = chaos::run(&args, &children, &server, &db.pool, &proxy).await;
     stop.cancel();
     let enqueued = load.await.unwrap();
     let answers = bystander.await.unwrap();
     let stuck = load::settled(&db.pool, args.patience).await;
     let took = started.elapsed();
-    children.stop().await;
+    let ends = children.stop().await;
     let lost = consumers.stop().await;
 
     let mut violations = stuck;
+    violations.extend(ends.violation());
     violations.extend(checks::run(&db.pool, &enqueued, &answers).await);
     violations.extend(checks::server_log(server.lock().await.log_path()));
     if args.workers > 1 && growing::checkpoints(&db.pool).await.1 == 0 {
         violations.push("no instance went on at another worker: the run shows too little".to_owned());
     }
-    let report = report::gather(&db.pool, &deaths, &answers, lost, took).await;
+    let report = report::gather(&db.pool, &deaths, &answers, &ends, lost, took).await;
     if let Some(findings) = findings {
         let found = sabotage::found(&violations, &findings);
         return if found { ExitCode::SUCCESS } else { ExitCode::FAILURE };

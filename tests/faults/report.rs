@@ -1,6 +1,6 @@
 //! The table at the end of a run.
 
-use crate::{bystander::Answers, chaos::Deaths, events, growing};
+use crate::{bystander::Answers, chaos::Deaths, children::Ends, events, growing};
 use sqlx::PgPool;
 use std::time::Duration;
 
@@ -16,7 +16,14 @@ select (extract(epoch from n.at - k.at) * 1000)::float8
  where n.to_state = 'in_progress' and n.actor_id <> k.worker_id and n.at >= k.at";
 
 /// As lines of text. `lost`: transactions of consumers.
-pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, lost: u32, took: Duration) -> String {
+pub async fn gather(
+    pool: &PgPool,
+    deaths: &Deaths,
+    answers: &Answers,
+    ends: &Ends,
+    lost: u32,
+    took: Duration,
+) -> String {
     let (tasks, steps, attempts): (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from tasker.tasks), count(*) filter (where state = 'complete'), coalesce(sum(claim_no), 0)::bigint from tasker.steps",
     )
@@ -37,6 +44,7 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, lost: u32
     };
     let (saved, moved) = growing::checkpoints(pool).await;
     let Deaths { worker_kills, orchestrator_kills, consumer_kills, backends, restarts, .. } = deaths;
+    let Deaths { stops, silences: (silent, half_open), cuts, .. } = deaths;
     let Answers { duplicates, stale, refused, .. } = answers;
     let events::Figures { expected, booked, keyed, heard, accepted } = events::figures(pool).await;
     let rows = [
@@ -49,6 +57,14 @@ pub async fn gather(pool: &PgPool, deaths: &Deaths, answers: &Answers, lost: u32
         ),
         ("server restarts, immediate", restarts.to_string()),
         ("backends terminated", backends.to_string()),
+        (
+            "network",
+            format!("{silent} silences, {half_open} times half-open, {cuts} cuts: each of all connections"),
+        ),
+        (
+            "stops of workers",
+            format!("{stops} ({} left nothing, {} left claims to their leases)", ends.clean, ends.left),
+        ),
         ("tasks", tasks.to_string()),
         (
             "steps completed",

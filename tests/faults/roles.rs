@@ -2,7 +2,11 @@
 
 use crate::{consumers, events, load};
 use std::{process::ExitCode, time::Duration};
-use tasker_core::db::{DbOptions, connect};
+use tasker_core::{
+    db::{DbOptions, connect},
+    session::Session,
+    signals,
+};
 use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 use tasker_worker::{CancellationToken, Worker};
 
@@ -19,13 +23,13 @@ fn hush() {
     }));
 }
 
-/// Runs until it is killed; an error ends it, and another takes its place.
+/// Runs until it is killed or, a worker, asked to stop; an error ends it, and another takes its place.
 pub async fn run(role: &str, url: &str) -> ExitCode {
     hush();
     let forever = CancellationToken::new();
     let ended = match role {
         "orchestrator" => orchestrator(url, forever).await,
-        "worker" => worker(url, forever).await,
+        "worker" => worker(url, signals::shutdown().unwrap()).await,
         "consumer" => consumers::help(url, forever).await,
         other => Err(format!("no role {other}").into()),
     };
@@ -38,17 +42,22 @@ pub async fn run(role: &str, url: &str) -> ExitCode {
     }
 }
 
+/// As the programs have them: what is silent is given up after about a lease.
+fn options(url: &str, name: &str) -> DbOptions {
+    DbOptions::new(url, name).session(Session::default().lease(LEASE))
+}
+
 type Ended = Result<(), Box<dyn std::error::Error>>;
 
 async fn orchestrator(url: &str, forever: CancellationToken) -> Ended {
-    let pool = connect(&DbOptions::new(url, "faults orchestrator").max_connections(CONNECTIONS)).await?;
+    let pool = connect(&options(url, "faults orchestrator").max_connections(CONNECTIONS)).await?;
     let orchestrator = Orchestrator::builder(pool).build();
     println!("id {}", orchestrator.id());
     Ok(orchestrator.run(forever).await?)
 }
 
-async fn worker(url: &str, forever: CancellationToken) -> Ended {
-    let pool = connect(&DbOptions::new(url, "faults worker").max_connections(12)).await?;
+async fn worker(url: &str, shutdown: CancellationToken) -> Ended {
+    let pool = connect(&options(url, "faults worker").max_connections(12)).await?;
     let worker = load::register(Worker::builder(pool.clone())).lease(LEASE).concurrency(64).build()?;
     println!("id {}", worker.id());
     let mut ended = worker.subscribe(events::BROADCAST)?;
@@ -63,5 +72,5 @@ async fn worker(url: &str, forever: CancellationToken) -> Ended {
             drop(heard.execute(&pool).await);
         }
     });
-    Ok(worker.run(forever).await?)
+    Ok(worker.run(shutdown).await?)
 }

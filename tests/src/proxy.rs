@@ -83,6 +83,11 @@ impl Proxy {
         self.network.send_modify(|state| (state.silent_before, state.half_open_before) = (now, now));
     }
 
+    /// The server, too, gives up the connections that say nothing, as its keepalives make it.
+    pub fn give_up(&self) {
+        self.network.send_modify(|state| state.half_open_before = state.silent_before);
+    }
+
     /// Connections that were tried so far.
     pub fn attempts(&self) -> usize {
         self.attempts.load(Ordering::SeqCst)

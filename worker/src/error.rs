@@ -3,7 +3,7 @@
 
 use crate::lost_claims;
 use std::{fmt, time::Duration};
-use tasker_core::Failure;
+use tasker_core::{Failure, error::words};
 
 /// The failure of a step.
 ///
@@ -66,22 +66,24 @@ impl fmt::Display for StepError {
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
-    /// Retryable, with the messages of the error and of its sources.
+    /// Retryable, with the messages of the error and of its sources; of one of the database its SQLSTATE is the code.
     fn from(error: E) -> Self {
-        let database = (&error as &dyn std::any::Any).downcast_ref::<sqlx::Error>();
-        let is_outage = database.is_some_and(lost_claims::is_outage);
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
+        let mut this = Self::retryable("");
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(cause) = next {
+            let database: Option<&sqlx::Error> = cause.downcast_ref();
+            let answer = database.and_then(sqlx::Error::as_database_error);
+            let text = database.map_or_else(|| cause.to_string(), words);
             // Many libraries already repeat their source in their own message.
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
+            if !this.message.contains(&text) {
+                this.message.push_str(if this.message.is_empty() { "" } else { ": " });
+                this.message.push_str(&text);
             }
-            source = cause.source();
+            this.is_outage |= database.is_some_and(lost_claims::is_outage);
+            this.code = answer.and_then(|answer| answer.code()).map(Into::into);
+            next = if database.is_some() { None } else { cause.source() };
         }
-        Self { is_outage, ..Self::retryable(message) }
+        this
     }
 }
 

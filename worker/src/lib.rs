@@ -49,6 +49,7 @@ mod polls;
 mod run_alone;
 mod run_step;
 mod serve;
+mod sql_slots;
 mod status;
 mod step_trace;
 mod storable;

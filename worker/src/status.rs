@@ -59,7 +59,7 @@ impl WorkerStatusActor {
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "concurrency": self.shared.settings.concurrency,
-            "in_flight": self.shared.claims.len(),
+            "in_flight": self.shared.running(),
             "push": self.wakeups.push_alive(),
         })
     }

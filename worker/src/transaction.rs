@@ -141,8 +141,8 @@ impl StepContext {
         }
         self.own.begun.store(true, Ordering::Release);
         let open = Open(Arc::clone(&self.own));
-        let slot = Arc::clone(&worker.sql_slots).acquire_owned().await;
-        let slot = slot.map_err(|_| StepError::retryable("the worker is stopping"))?;
+        let slot = worker.sql_slots.acquire().await;
+        let slot = slot.ok_or_else(|| StepError::retryable("the worker is stopping"))?;
         // How long the handler pauses is its own affair, up to its timeout.
         let limits = (self.claim.timeout, self.claim.timeout);
         let inner = OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;

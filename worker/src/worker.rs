@@ -13,6 +13,7 @@ use crate::{
     handler::{Callables, Handlers, Resolvers},
     meters::Meters,
     run_step::Runner,
+    sql_slots::SqlSlots,
     status::WorkerStatusActor,
     submit::{PgSubmitter, Submitter},
     template_cache::TemplateCacheActor,
@@ -41,8 +42,6 @@ const ABANDON: Duration = Duration::from_secs(1);
 const SUBSCRIBED: usize = 1_024;
 /// How long a farewell to the database may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Connections that `sql` handlers and handlers' own transactions leave for claims, results, and leases.
-const SPARE_CONNECTIONS: u32 = 3;
 
 /// The limits and times of a worker.
 #[derive(Debug, Clone)]
@@ -80,7 +79,7 @@ pub(crate) struct Shared {
     /// One per step that runs or is about to.
     pub(crate) permits: Arc<Semaphore>,
     /// One per `sql` handler, or handler with a transaction of its step, that may hold a connection.
-    pub(crate) sql_slots: Arc<Semaphore>,
+    pub(crate) sql_slots: SqlSlots,
     pub(crate) meters: Arc<Meters>,
     pub(crate) pool_wait: PoolWait,
     pub(crate) publishers: Publishers,
@@ -285,7 +284,6 @@ impl Worker {
     }
 
     fn share(self, breaker: Breaker) -> Shared {
-        let sql = self.pool.options().get_max_connections().saturating_sub(SPARE_CONNECTIONS).max(1);
         Shared {
             worker_id: self.id,
             handlers: Handlers::new(self.handlers, self.resolvers),
@@ -294,7 +292,7 @@ impl Worker {
             templates: TemplateCacheActor::new(self.pool.clone(), breaker.clone(), self.settings.poll_only),
             claims: Arc::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
-            sql_slots: Arc::new(Semaphore::new(sql as usize)),
+            sql_slots: SqlSlots::new(self.pool.options().get_max_connections()),
             meters: Arc::new(Meters::new(
                 self.settings.concurrency,
                 completion::capacity(self.settings.concurrency),
@@ -325,9 +323,13 @@ async fn sample(shared: Arc<Shared>, stop: CancellationToken) {
 impl Shared {
     /// Sets the gauges of what this worker holds.
     pub(crate) fn sample(&self) {
-        let Self { meters, permits, settings, claims, .. } = self;
-        meters.permits_in_use.set(settings.concurrency.saturating_sub(permits.available_permits()));
-        meters.held.set(claims.len());
+        self.meters.permits_in_use.set(self.running());
+        self.meters.held.set(self.claims.len());
+    }
+
+    /// Steps that run now; claims whose results are under way are not among them.
+    pub(crate) fn running(&self) -> usize {
+        self.settings.concurrency.saturating_sub(self.permits.available_permits())
     }
 
     /// The result that had these events was accepted. Counts them, and tells the subscribers. Never waits.

@@ -47,6 +47,9 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
     // A child, so that the end of the orchestrator ends the API too.
     let stop = shutdown.child_token();
     let api = args.api.bind(&pool, &breaker, metrics, args.service.poll_only, &stop, None).await?;
+    if api.is_some() {
+        crate::database::warn_of_missing_rights(&pool).await;
+    }
     let orchestrator = build(&pool, breaker, &args.service, args.batch_size);
     if globals.json {
         let url = api.as_ref().map(Server::url);

@@ -156,13 +156,13 @@ fn exit(error: &clap::Error, arguments: &[OsString]) -> ! {
         .map(|argument| (argument, mask::url(argument)))
         .filter(|(argument, masked)| argument != masked)
         .collect();
-    let text = error.render().to_string();
-    if !secrets.iter().any(|(argument, _)| text.contains(argument)) {
+    let rendered = error.render().to_string();
+    let text = rendered.replace("invalid digit found in string", "it must be a whole number");
+    let text = secrets.iter().fold(text, |text, (argument, masked)| text.replace(argument, masked));
+    if text == rendered {
         error.exit();
     }
-    crate::output::note(
-        &secrets.iter().fold(text, |text, (argument, masked)| text.replace(argument, masked)),
-    );
+    crate::output::note(&text);
     std::process::exit(error.exit_code());
 }
 

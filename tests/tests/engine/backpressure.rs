@@ -49,6 +49,8 @@ async fn a_paused_namespace_holds_new_tasks_until_it_is_resumed() {
             .await
             .unwrap();
     assert_eq!((held, reason.as_str()), (1, "paused by ana (login postgres): the bank is closed"));
+    let waiting_for = e.text("select tasker.task_waiting_for($1)", id).await;
+    assert_eq!(waiting_for, "namespace test is paused by ana (login postgres): the bank is closed");
     assert_invariants(e.pool()).await;
     run(&e, "select tasker.resume_namespace('test')").await;
     assert_eq!(e.enqueue_ready().await, 1);

@@ -271,6 +271,24 @@ async fn noop_answers_null_and_sleep_takes_its_time() {
     worker.stop().await;
 }
 
+/// 3,000 such numbers take 36 KB stored and 393 MB as text, which nobody should have to read.
+#[tokio::test]
+async fn a_small_result_of_huge_text_is_not_brought_to_the_worker() {
+    let world = shop(calls("shop.huge")).await;
+    sqlx::raw_sql(
+        "create function shop.huge(p jsonb) returns jsonb language sql as
+             $$ select to_jsonb(array(select 1e131071 from generate_series(1, 3000))) $$",
+    )
+    .execute(&world.db.pool)
+    .await
+    .unwrap();
+    let id = world.enqueue(json!({})).await;
+    assert_eq!(world.ended(id).await, "blocked_by_failures");
+    let error = world.step(id, "only").await.3.unwrap();
+    assert_eq!(error["code"], "result_too_large", "{error}");
+    assert!(error["message"].as_str().unwrap().starts_with("what shop.huge returned"), "{error}");
+}
+
 #[tokio::test]
 async fn a_sql_functions_result_over_the_limit_fails_its_step_and_leaves_no_effect() {
     let world = shop(calls("shop.large")).await;

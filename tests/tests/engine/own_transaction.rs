@@ -207,6 +207,22 @@ async fn a_result_that_cannot_be_stored_rolls_back_and_fails_the_step() {
     assert!(effects(&world).await.is_empty(), "{error:?}");
 }
 
+/// `--error-code 23505` finds it, as it does where a `sql` handler failed.
+#[tokio::test]
+async fn an_error_of_the_database_keeps_its_code_and_its_words() {
+    let world = world(60, async |ctx| {
+        let pool = ctx.state::<PgPool>()?;
+        sqlx::query("select 1 / 0").execute(pool).await?;
+        Ok(StepOutcome::success(()))
+    })
+    .await;
+    let id = world.enqueue(json!({})).await;
+    world.ended(id).await;
+    let error = world.step(id, "only").await.3.unwrap();
+    assert_eq!(error["code"], "22012", "{error}");
+    assert_eq!(error["message"], "error returned from database: division by zero");
+}
+
 /// Not a transaction of its own, but the same care: what jsonb cannot hold costs its step and no other.
 #[tokio::test]
 async fn one_result_with_a_nul_fails_its_step_and_the_rest_of_its_batch_goes_on() {

@@ -16,12 +16,15 @@ use crate::{
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tasker_core::{StepOutcome, failpoint, limited};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The database ends a statement by itself; this only meets a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(5);
+
+// A few stored bytes may be hundreds of MB as text, which are not brought here: 33554432 (32 MiB) bound what a rejected
+// outcome is read for, 110000000 is over the highest max_result_bytes.
 
 /// An outcome and its fence in one statement; the outcome's own parameters begin at $6. duration_ms counts from `begin`.
 macro_rules! submit {
@@ -30,7 +33,7 @@ macro_rules! submit {
             "with o as materialized (select ",
             $outcome,
             " as outcome) \
-     select s.status, case s.status when 'rejected' then o.outcome::text end, \
+     select s.status, case s.status when 'rejected' then (select t.t from (select o.outcome::text offset 0) t(t) where octet_length(t.t) <= 33554432) end, \
             case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
          'task_id', $2::uuid, 'step', $3::text, 'claim_no', $4::int, 'outcome', o.outcome, 'events', $5::jsonb, \
          'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint)), '2 s') s"
@@ -41,7 +44,8 @@ macro_rules! submit {
 /// Function and fence in one statement.
 const RUN: &str = submit!("tasker.run_sql_handler($6, $7, $8)");
 /// Where events tell of the outcome: the function first, its outcome with them in a second statement.
-const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2, $3)::text";
+const RUN_ONLY: &str = "select case when octet_length(t.t) <= 110000000 then t.t end \
+    from (select tasker.run_sql_handler($1, $2, $3)::text offset 0) t(t)";
 const SUBMIT: &str = submit!("$6::text::jsonb");
 
 /// Status, and of an outcome that was rejected its text and what is wrong with it.
@@ -59,7 +63,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         Ok(config) => config,
         Err(error) => return Ran::Outcome(StepOutcome::Failure(error.into())),
     };
-    let Ok(slot) = Arc::clone(&shared.sql_slots).acquire_owned().await else {
+    let Some(slot) = shared.sql_slots.acquire().await else {
         return Ran::Outcome(StepOutcome::retryable("the worker is stopping"));
     };
     if ticket.cancelled.is_cancelled() {
@@ -71,7 +75,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
     match transaction(shared, ctx, ticket, &config.function, slot).await {
         Ok(Answer::Rejected(outcome, problem)) => {
             shared.meters.result("rejected");
-            Ran::Outcome(rejected(&config.function, &outcome, problem))
+            Ran::Outcome(rejected(&config.function, outcome.as_deref(), problem))
         }
         Ok(Answer::Status(status)) if status == "busy" => Ran::Lost(BUSY.to_owned()),
         Ok(Answer::Status(status)) => {
@@ -114,7 +118,7 @@ enum Answer {
     OwnStep,
     /// The function's outcome has not the form of one, and what is wrong with it; or it is too large, or not one for
     /// this step. Rolled back.
-    Rejected(String, Option<String>),
+    Rejected(Option<String>, Option<String>),
     /// The timeout is long over and the database says nothing.
     Silence,
 }
@@ -155,11 +159,7 @@ async fn transaction(
             return Ok(Answer::OwnStep);
         }
     }
-    Ok(if status == "rejected" {
-        Answer::Rejected(outcome.unwrap_or_default(), problem)
-    } else {
-        Answer::Status(status)
-    })
+    Ok(if status == "rejected" { Answer::Rejected(outcome, problem) } else { Answer::Status(status) })
 }
 
 /// Runs the function and submits what it returned, with the events that tell of it.
@@ -187,7 +187,10 @@ async fn submit(
     }
     // As text: the database knows numbers and depths that a Value does not.
     let run = sqlx::query_scalar(RUN_ONLY).persistent(false).bind(function).bind(envelope);
-    let outcome: String = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
+    let outcome: Option<String> = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
+    let Some(outcome) = outcome else {
+        return Ok((("rejected".to_owned(), None, None), Vec::new()));
+    };
     let events = match serde_json::from_str::<Value>(&outcome) {
         // One that is none is rejected, and nothing tells of it.
         Ok(value) => match StepOutcome::from_json(&value) {
@@ -207,7 +210,14 @@ async fn submit(
 /// The failure of a step whose function returned `$tasker` with something else than an outcome, in the database's words.
 /// One that has the form is over the database's limit, or not one for this step: submitted again, without the writes, it
 /// fails the step with what is wrong.
-fn rejected(function: &str, outcome: &str, problem: Option<String>) -> StepOutcome {
+fn rejected(function: &str, outcome: Option<&str>, problem: Option<String>) -> StepOutcome {
+    let Some(outcome) = outcome else {
+        let text = format!(
+            "what {function} returned has more than 32 MiB as text: it is over max_result_bytes of tasker.settings, \
+             or no outcome for this step"
+        );
+        return StepOutcome::Failure(StepError::permanent(text).code("result_too_large").into());
+    };
     let outcome = match problem {
         Some(problem) => Err(problem),
         // What the database takes and this does not: values nested too deep.

@@ -83,7 +83,7 @@ pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Glo
         true => Some(client.task_transitions(task_id).await?),
         false => None,
     };
-    let result = client.task_result(task_id).await?;
+    let result = result(client, task_id).await?;
     let context = client.task_context(task_id).await?;
     match globals.json {
         true => output::print_json(&Document {
@@ -102,6 +102,19 @@ pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Glo
         }
     }
 }
+
+/// Where it is more than an answer may hold, what says so: the rest of the task is shown.
+async fn result(client: &dyn Client, task_id: Uuid) -> Result<Option<Value>> {
+    match client.task_result(task_id).await {
+        Err(tasker_client::Error::Refused { code, message, hint, .. }) if code == TOO_LARGE => {
+            Ok(Some(serde_json::json!({"$hidden": format!("{message}. {}", hint.unwrap_or_default())})))
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The SQLSTATE of results that are more than an answer may hold.
+const TOO_LARGE: &str = "TK013";
 
 /// What `--json` prints.
 #[derive(Serialize)]

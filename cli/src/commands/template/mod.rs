@@ -122,7 +122,7 @@ async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     }
     for input in &inputs {
         for problem in &input.problems {
-            output::print(&problem.to_string())?;
+            output::print(&output::safe(&problem.to_string()))?;
         }
         warn(input);
         if let (Some(file), true) = (&input.parsed, input.problems.is_empty()) {
@@ -210,7 +210,8 @@ fn identity(file: &TemplateFile) -> [&str; 3] {
 /// `orders.fulfil 1.0.0`.
 fn title(file: &TemplateFile) -> String {
     let [namespace, name, version] = identity(file);
-    format!("{namespace}.{name} {version}")
+    // Not checked yet: it may be anything.
+    output::safe(&format!("{namespace}.{name} {version}")).into_owned()
 }
 
 /// What applying a template, or using it, has changed.
