@@ -29,6 +29,7 @@ declare
             "installation_problems",
             "lost_claims",
             "outcome_problem",
+            "outcome_too_large",
             "parent_results",
             "release_steps",
             "remove_worker",

@@ -8,6 +8,7 @@ mod extract;
 mod large;
 mod layers;
 mod openapi;
+mod places;
 mod problem;
 mod routes;
 mod server;

@@ -2,6 +2,7 @@
 
 use crate::{
     access::Caller,
+    places::Places,
     problem::{Problem, Result},
     settings::ApiSettings,
 };
@@ -50,8 +51,8 @@ struct Inner {
     turns: Semaphore,
     /// Checks of templates, each of which keeps a processor busy: never so many that other requests wait for them.
     checks: Semaphore,
-    /// Of them, those for what may wait for a lock.
-    changes: Semaphore,
+    /// Of the connections those for what may wait for a lock.
+    changes: Places,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -65,7 +66,7 @@ impl App {
             timeout: settings.request_timeout,
             turns: Semaphore::new(usize::try_from(settings.connections).unwrap_or(usize::MAX)),
             checks: Semaphore::new(CHECKS),
-            changes: Semaphore::new(usize::try_from(settings.connections.div_ceil(2)).unwrap_or(usize::MAX)),
+            changes: Places::new(usize::try_from(settings.connections.div_ceil(2)).unwrap_or(usize::MAX)),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             shutdown,
         };
@@ -122,10 +123,14 @@ impl App {
         self.call(call).await
     }
 
-    /// [`App::call`] for a change, which may have to wait for another transaction: all that do so at once leave
-    /// connections for those who only read.
-    pub async fn change<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
-        let Ok(_place) = timeout(LOCK.min(self.inner.timeout / 2), self.inner.changes.acquire()).await else {
+    /// [`App::call`] for a change of `what`, which may have to wait for another transaction, see [`crate::places`].
+    pub async fn change<T>(
+        &self,
+        what: impl Into<Option<String>>,
+        call: impl Future<Output = tasker_client::Result<T>>,
+    ) -> Result<T> {
+        let limit = LOCK.min(self.inner.timeout / 2);
+        let Some(_place) = self.inner.changes.take(what.into(), limit).await else {
             return Err(Problem::busy());
         };
         self.call(call).await

@@ -11,7 +11,11 @@ begin
     update tasker.dlq_entries d set notes = tasker.add_note(d.notes, p_notes, p_by)
      where d.task_id = p_task_id and d.status = 'pending' and d.reason <> 'bad_message'
     returning d.entry_id into v_entry_id;
+    if v_entry_id is null then
+        raise exception 'another transaction adds a dead letter for task %', p_task_id
+            using errcode = 'TK034', hint = 'Try again when it has ended.';
+    end if;
     return v_entry_id;
 end
 $$;
-comment on function tasker.dlq_add(uuid, text, text) is 'Puts a task among the dead letters by hand, with a snapshot; the task goes on as it is. Returns the entry: the pending one, with the notes added, where the task has one. Error: TK004 no such task.';
+comment on function tasker.dlq_add(uuid, text, text) is 'Puts a task among the dead letters by hand, with a snapshot; the task goes on as it is. Returns the entry: the pending one, with the notes added, where the task has one. Errors: TK004 no such task, TK034 another transaction adds one.';

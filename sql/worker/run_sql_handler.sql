@@ -7,6 +7,8 @@ declare
     v_name    text;
     v_returns text;
     v_result  jsonb;
+    v_outcome jsonb;
+    v_problem text;
 begin
     -- The name is looked up, never pasted: the call is built from the catalog.
     begin
@@ -37,9 +39,20 @@ begin
         execute format('select to_jsonb(%s($1))', v_call) into v_result using p_argument;
     end if;
     if jsonb_typeof(v_result) = 'object' and v_result ? '$tasker' then
-        return v_result -> '$tasker';
+        v_outcome := v_result -> '$tasker';
+    else
+        v_outcome := jsonb_build_object('type', 'success', 'result', v_result);
     end if;
-    return jsonb_build_object('type', 'success', 'result', v_result);
+    -- Here, so that nothing that will be refused goes to the worker: 36 KB of numbers may be 400 MB as text.
+    if pg_column_size(v_outcome) > 80 then
+        v_problem := tasker.outcome_too_large(v_outcome);
+        if v_problem is not null then
+            raise exception '%', v_problem using errcode = 'TKP02';
+        elsif v_outcome ->> 'type' = 'failure' and length(v_outcome ->> 'message') > 10000 then
+            v_outcome := v_outcome || jsonb_build_object('message', left(v_outcome ->> 'message', 10000));
+        end if;
+    end if;
+    return v_outcome;
 end
 $$;
-comment on function tasker.run_sql_handler(text, jsonb, text[]) is 'The built-in sql handler: calls the function name(jsonb) in the caller''s own role and returns an outcome: what the function returned is the result, or the outcome itself where it is an object with the key $tasker. Exceptions pass through. p_allow: patterns such as shop.* of the functions that may be called; null: all. Error: TKP01 no such function, or none that may be called.';
+comment on function tasker.run_sql_handler(text, jsonb, text[]) is 'The built-in sql handler: calls the function name(jsonb) in the caller''s own role and returns an outcome: what the function returned is the result, or the outcome itself where it is an object with the key $tasker. Exceptions pass through. p_allow: patterns such as shop.* of the functions that may be called; null: all. Errors: TKP01 no such function, or none that may be called; TKP02 the outcome is over its limit.';

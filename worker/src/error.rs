@@ -5,6 +5,9 @@ use crate::lost_claims;
 use std::{fmt, time::Duration};
 use tasker_core::{Failure, error::words};
 
+/// Characters of a message: as many as the database keeps.
+const LONGEST: usize = 10_000;
+
 /// The failure of a step.
 ///
 /// It is not a `std::error::Error` itself, so that any other error can convert into it by `?`.
@@ -19,9 +22,16 @@ pub struct StepError {
 }
 
 impl StepError {
-    /// A failure that may pass: the step is tried again while it has attempts left.
+    /// A failure that may pass: the step is tried again while it has attempts left. Of its message the first 10,000
+    /// characters are kept.
     pub fn retryable(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retryable: true, code: None, retry_after: None, is_outage: false }
+        Self {
+            message: cut(message.into()),
+            retryable: true,
+            code: None,
+            retry_after: None,
+            is_outage: false,
+        }
     }
 
     /// A failure that stays: the step goes to `error` at once, whatever its attempts.
@@ -59,6 +69,13 @@ impl StepError {
     }
 }
 
+fn cut(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(LONGEST) {
+        message.truncate(end);
+    }
+    message
+}
+
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.message)
@@ -83,6 +100,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
             this.code = answer.and_then(|answer| answer.code()).map(Into::into);
             next = if database.is_some() { None } else { cause.source() };
         }
+        this.message = cut(this.message);
         this
     }
 }

@@ -25,6 +25,8 @@ use tasker_core::{Failure, StepOutcome, failpoint, limited};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
+/// That of an outcome over its limit.
+const TOO_LARGE: &str = "TKP02";
 /// How long the end of a handler's own transaction waits for its step where somebody else holds that.
 pub(crate) const OWN_WAIT: Duration = Duration::from_secs(2);
 /// And what is said when it was held for longer.
@@ -277,17 +279,17 @@ impl std::fmt::Debug for StepTransaction {
     }
 }
 
-/// TKP01 says "never again": a function may raise it, and `run_sql_handler` does where there is no such
-/// function. Everything else may pass.
+/// TKP01 says "never again": a function may raise it, and `run_sql_handler` does where there is no such function, and
+/// TKP02 where the outcome is too large. Everything else may pass.
 pub(crate) fn failure(error: &sqlx::Error) -> StepError {
-    let Some(database) = error.as_database_error() else {
-        let is_outage = lost_claims::is_outage(error);
-        let error = StepError::retryable(format!("database: {error}")).code("connection");
-        return error.outage(is_outage);
-    };
     let is_outage = lost_claims::is_outage(error);
-    let code = database.code().unwrap_or_default();
+    let Some(database) = error.as_database_error() else {
+        return StepError::retryable(format!("database: {error}")).code("connection").outage(is_outage);
+    };
     let message = database.message();
-    let error = if code == PERMANENT { StepError::permanent(message) } else { StepError::retryable(message) };
-    error.code(code).outage(is_outage)
+    match database.code().unwrap_or_default() {
+        code if code == PERMANENT => StepError::permanent(message).code(code),
+        code if code == TOO_LARGE => StepError::permanent(message).code("result_too_large"),
+        code => StepError::retryable(message).code(code).outage(is_outage),
+    }
 }

@@ -120,7 +120,9 @@ pub async fn add_dead_letter(
 ) -> Result<impl IntoResponse> {
     let who = caller.acts_as(new.by.as_deref());
     let by = By { who: who.as_deref(), reason: None };
-    let entry_id = app.call(app.client().add_dead_letter(new.task_id, new.notes.as_deref(), by)).await?;
+    let entry_id = app
+        .change(new.task_id.to_string(), app.client().add_dead_letter(new.task_id, new.notes.as_deref(), by))
+        .await?;
     let location = [(header::LOCATION, format!("/v1/dead-letters/{entry_id}"))];
     Ok((StatusCode::CREATED, location, Json(Entry { entry_id })))
 }
@@ -180,7 +182,11 @@ pub async fn update_dead_letter(
     let who = caller.acts_as(change.by.as_deref());
     let by = By { who: who.as_deref(), reason: None };
     let status = change.status.map(DeadLetterStatus::as_str);
-    app.call(app.client().update_dead_letter(at.entry_id, status, change.notes.as_deref(), by)).await?;
+    app.change(
+        at.entry_id.to_string(),
+        app.client().update_dead_letter(at.entry_id, status, change.notes.as_deref(), by),
+    )
+    .await?;
     show(&app, at.entry_id).await
 }
 
@@ -194,7 +200,11 @@ pub async fn retry_dead_letter(
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<DeadLetterDetails>> {
     let who = caller.acts_as(act.by.as_deref());
-    app.call(app.client().retry_dead_letter(at.entry_id, Caller::by(&who, &act.reason))).await?;
+    app.change(
+        at.entry_id.to_string(),
+        app.client().retry_dead_letter(at.entry_id, Caller::by(&who, &act.reason)),
+    )
+    .await?;
     show(&app, at.entry_id).await
 }
 
@@ -240,7 +250,9 @@ pub async fn retry_dead_letters(
 ) -> Result<Json<DeadLettersChanged>> {
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
-    app.call(app.client().retry_dead_letters(&bulk.filter, by, bulk.max(), bulk.after)).await.map(Json)
+    app.change(None, app.client().retry_dead_letters(&bulk.filter, by, bulk.max(), bulk.after))
+        .await
+        .map(Json)
 }
 
 /// Sets the status of many dead letters; call again with `after` until there is no `last_entry`
@@ -254,7 +266,7 @@ pub async fn update_dead_letters(
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
     let status = bulk.status.map(DeadLetterStatus::as_str);
-    app.call(app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after))
+    app.change(None, app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after))
         .await
         .map(Json)
 }

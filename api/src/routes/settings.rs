@@ -59,6 +59,10 @@ pub async fn set_setting(
     JsonBody(NewValue { value, by }): JsonBody<NewValue>,
 ) -> Result<Json<SettingSet>> {
     let who = caller.acts_as(by.as_deref());
-    app.call(app.client().set_setting(&name, &value, By { who: who.as_deref(), reason: None })).await?;
+    app.change(
+        "settings".to_owned(),
+        app.client().set_setting(&name, &value, By { who: who.as_deref(), reason: None }),
+    )
+    .await?;
     Ok(Json(SettingSet { name, value }))
 }

@@ -82,7 +82,8 @@ pub async fn retry_step(
 ) -> Result<Json<Changed>> {
     let who = caller.acts_as(act.by.as_deref());
     let by = Caller::by(&who, &act.reason);
-    let changed = app.change(app.client().retry_step(at.task_id, &at.step, by)).await?;
+    let changed =
+        app.change(at.task_id.to_string(), app.client().retry_step(at.task_id, &at.step, by)).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -119,5 +120,5 @@ pub async fn resolve_step(
     let by = Caller::by(&who, &settle.reason);
     let call =
         app.client().resolve_step(at.task_id, &at.step, settle.result.as_ref(), settle.outcome.as_ref(), by);
-    Ok(Json(Changed { changed: app.call(call).await? }))
+    Ok(Json(Changed { changed: app.change(at.task_id.to_string(), call).await? }))
 }

@@ -48,7 +48,7 @@ pub async fn pause_namespace(
 ) -> Result<Json<Changed>> {
     let who = caller.acts_as(act.by.as_deref());
     let call = app.client().pause_namespace(&at.namespace, Caller::by(&who, &act.reason));
-    Ok(Json(Changed { changed: app.call(call).await? }))
+    Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
 
 /// Sends what was held; changed is false when it was not paused
@@ -59,7 +59,9 @@ pub async fn resume_namespace(
     At(at): At<NamespaceAt>,
     MaybeBody(_): MaybeBody<Act>,
 ) -> Result<Json<Changed>> {
-    Ok(Json(Changed { changed: app.call(app.client().resume_namespace(&at.namespace)).await? }))
+    Ok(Json(Changed {
+        changed: app.change(at.namespace.clone(), app.client().resume_namespace(&at.namespace)).await?,
+    }))
 }
 
 /// How many steps may wait.
@@ -96,7 +98,7 @@ pub async fn limit_namespace(
     At(NamespaceAt { namespace }): At<NamespaceAt>,
     JsonBody(Limit { max_depth }): JsonBody<Limit>,
 ) -> Result<Json<Limited>> {
-    app.call(app.client().limit_namespace(&namespace, max_depth)).await?;
+    app.change(namespace.clone(), app.client().limit_namespace(&namespace, max_depth)).await?;
     Ok(Json(Limited { namespace, max_depth }))
 }
 
@@ -122,7 +124,7 @@ pub struct Prune {
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
 pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
     let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(1000);
-    app.call(app.client().prune(max)).await.map(Json)
+    app.change("prune".to_owned(), app.client().prune(max)).await.map(Json)
 }
 
 /// How stale.

@@ -59,10 +59,16 @@ pub async fn create_task(
     task.correlation_id.get_or_insert(correlation.id);
     task.traceparent = task.traceparent.or(correlation.traceparent);
     let before = repeated(&app, &task).await?;
-    let task_id = app.change(app.client().enqueue(&task)).await?;
+    let task_id = app.change(key_of(&task), app.client().enqueue(&task)).await?;
     let status = if before == Some(task_id) { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, format!("/v1/tasks/{task_id}"))];
     Ok((status, location, Json(Enqueued { task_id })))
+}
+
+/// What enqueueing waits for: another transaction with the same key.
+fn key_of(task: &NewTask) -> Option<String> {
+    let key = task.idempotency_key.as_ref()?;
+    Some(format!("{} {} {key}", task.namespace, task.name))
 }
 
 /// The task that has the idempotency key already.
@@ -286,7 +292,9 @@ pub async fn cancel_task(
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
     let who = caller.acts_as(act.by.as_deref());
-    let done = app.change(app.client().cancel_task(at.task_id, Caller::by(&who, &act.reason))).await?;
+    let done = app
+        .change(at.task_id.to_string(), app.client().cancel_task(at.task_id, Caller::by(&who, &act.reason)))
+        .await?;
     changed(&app, at.task_id, done).await
 }
 
@@ -318,7 +326,9 @@ pub async fn resolve_task(
 ) -> Result<Json<TaskChanged>> {
     let who = caller.acts_as(settle.by.as_deref());
     let by = Caller::by(&who, &settle.reason);
-    let done = app.change(app.client().resolve_task(at.task_id, settle.result.as_ref(), by)).await?;
+    let done = app
+        .change(at.task_id.to_string(), app.client().resolve_task(at.task_id, settle.result.as_ref(), by))
+        .await?;
     changed(&app, at.task_id, done).await
 }
 
@@ -332,7 +342,9 @@ pub async fn reset_task(
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
     let who = caller.acts_as(act.by.as_deref());
-    let done = app.change(app.client().reset_task(at.task_id, Caller::by(&who, &act.reason))).await?;
+    let done = app
+        .change(at.task_id.to_string(), app.client().reset_task(at.task_id, Caller::by(&who, &act.reason)))
+        .await?;
     changed(&app, at.task_id, done).await
 }
 
@@ -384,7 +396,7 @@ pub struct Tasks {
 pub async fn retry_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
-    let tasks = app.call(app.client().retry_tasks(&bulk.filter, by, bulk.max())).await?;
+    let tasks = app.change(None, app.client().retry_tasks(&bulk.filter, by, bulk.max())).await?;
     Ok(Json(Tasks { tasks: tasks.into() }))
 }
 
@@ -394,7 +406,7 @@ pub async fn retry_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk
 pub async fn cancel_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
     let who = caller.acts_as(bulk.by.as_deref());
     let by = Caller::by(&who, &bulk.reason);
-    let tasks = app.call(app.client().cancel_tasks(&bulk.filter, by, bulk.max())).await?;
+    let tasks = app.change(None, app.client().cancel_tasks(&bulk.filter, by, bulk.max())).await?;
     Ok(Json(Tasks { tasks: tasks.into() }))
 }
 

@@ -87,7 +87,9 @@ pub async fn use_template(
     At(at): At<TemplateAt>,
     JsonBody(UseVersion { version }): JsonBody<UseVersion>,
 ) -> Result<Json<Applied>> {
-    app.call(app.client().use_template(&at.namespace, &at.name, &version)).await.map(Json)
+    app.change(at.namespace.clone(), app.client().use_template(&at.namespace, &at.name, &version))
+        .await
+        .map(Json)
 }
 
 /// Which version.

@@ -109,6 +109,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("now", &[]),
     ("open_task_counts", &["select tasker.open_task_counts()"]),
     ("outcome_problem", &[]),
+    ("outcome_too_large", &[]),
     ("parent_results", &["select tasker.parent_results('$task', 'hidden_step')"]),
     ("pause_namespace", &["select tasker.pause_namespace('hidden')"]),
     ("process_step_results", &["select tasker.process_step_results(10)"]),

@@ -43,6 +43,7 @@ const WORKER: &[&str] = &[
     "template_handlers",
     "run_sql_handler",
     "outcome_problem",
+    "outcome_too_large",
     "parent_results",
     "batch_results",
 ];

@@ -23,8 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The database ends a statement by itself; this only meets a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(5);
 
-// A few stored bytes may be hundreds of MB as text, which are not brought here: 33554432 (32 MiB) bound what a rejected
-// outcome is read for, 110000000 is over the highest max_result_bytes.
+// An outcome that is rejected is brought here to be submitted again, but for one of very many cursors: 33554432 is 32 MiB.
 
 /// An outcome and its fence in one statement; the outcome's own parameters begin at $6. duration_ms counts from `begin`.
 macro_rules! submit {
@@ -44,8 +43,7 @@ macro_rules! submit {
 /// Function and fence in one statement.
 const RUN: &str = submit!("tasker.run_sql_handler($6, $7, $8)");
 /// Where events tell of the outcome: the function first, its outcome with them in a second statement.
-const RUN_ONLY: &str = "select case when octet_length(t.t) <= 110000000 then t.t end \
-    from (select tasker.run_sql_handler($1, $2, $3)::text offset 0) t(t)";
+const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2, $3)::text";
 const SUBMIT: &str = submit!("$6::text::jsonb");
 
 /// Status, and of an outcome that was rejected its text and what is wrong with it.
@@ -187,10 +185,7 @@ async fn submit(
     }
     // As text: the database knows numbers and depths that a Value does not.
     let run = sqlx::query_scalar(RUN_ONLY).persistent(false).bind(function).bind(envelope);
-    let outcome: Option<String> = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
-    let Some(outcome) = outcome else {
-        return Ok((("rejected".to_owned(), None, None), Vec::new()));
-    };
+    let outcome: String = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
     let events = match serde_json::from_str::<Value>(&outcome) {
         // One that is none is rejected, and nothing tells of it.
         Ok(value) => match StepOutcome::from_json(&value) {
@@ -213,10 +208,10 @@ async fn submit(
 fn rejected(function: &str, outcome: Option<&str>, problem: Option<String>) -> StepOutcome {
     let Some(outcome) = outcome else {
         let text = format!(
-            "what {function} returned has more than 32 MiB as text: it is over max_result_bytes of tasker.settings, \
-             or no outcome for this step"
+            "the outcome that {function} returned under $tasker is none for this step, and too large to be looked at \
+             (more than 32 MiB as text)"
         );
-        return StepOutcome::Failure(StepError::permanent(text).code("result_too_large").into());
+        return StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into());
     };
     let outcome = match problem {
         Some(problem) => Err(problem),
