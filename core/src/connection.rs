@@ -214,18 +214,28 @@ impl OwnConnection {
         let mut connection = match held {
             Some(held) => held,
             None => {
-                let (waiting, asked) = (self.wait.begin(), Instant::now());
+                let waiting = self.wait.begin();
+                let lend = async {
+                    match self.breaker.are_connections_scarce() {
+                        true => Lent::shared(&self.pool).await,
+                        false => Lent::from(&self.pool).await,
+                    }
+                };
+                // While they hold theirs, nothing comes back.
+                let others_must_share = async {
+                    sleep(SCARCE).await;
+                    self.breaker.connections_are_scarce();
+                    std::future::pending::<()>().await;
+                };
                 let acquired = tokio::select! {
                     biased;
-                    acquired = Lent::from(&self.pool) => acquired,
+                    acquired = lend => acquired,
                     // The pool would go on trying by itself for as long as its acquire_timeout.
                     () = self.breaker.opened() => return Ok(None),
                     () = self.stop.cancelled() => Err(sqlx::Error::PoolClosed),
+                    () = others_must_share => return Ok(None),
                 };
                 drop(waiting);
-                if asked.elapsed() > SCARCE {
-                    self.breaker.connections_are_scarce();
-                }
                 if let Err(error) = &acquired
                     && is_outage(error)
                 {

@@ -14,7 +14,7 @@ use std::{
     pin::pin,
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// For a question that costs the server nothing.
 pub const PING: Duration = Duration::from_secs(2);
@@ -22,6 +22,8 @@ pub const PING: Duration = Duration::from_secs(2);
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// How often the pool is looked into while a connection is opened.
 const AGAIN: Duration = Duration::from_millis(50);
+/// How long one opens a connection before he looks what came back meanwhile; longer each time, as some take long to open.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// It is taken only by what ends the value.
 const THERE: &str = "the connection has been given back";
 
@@ -37,9 +39,27 @@ impl Lent {
     /// # Errors
     /// None is free, or none can be opened.
     pub async fn from(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut acquire = pin!(pool.acquire());
+        let limit = pool.options().get_acquire_timeout();
+        timeout(limit, Self::patiently(pool)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn patiently(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut patience = PATIENCE;
         loop {
             // Where the server gives no more connections, sqlx goes on asking it while others come back to the pool.
+            let asked = timeout(patience, Self::opened(pool)).await;
+            // Those who ask hold a place of the pool each, and he who holds none finds what came back.
+            match asked.ok().or_else(|| Self::idle(pool).map(Ok)) {
+                Some(lent) => return lent,
+                None => patience *= 2,
+            }
+        }
+    }
+
+    /// An idle connection, or a new one.
+    async fn opened(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut acquire = pin!(pool.acquire());
+        loop {
             match timeout(AGAIN, acquire.as_mut()).await {
                 Ok(acquired) => return acquired.map(|connection| Self(Some(connection))),
                 Err(_) => {
@@ -49,6 +69,30 @@ impl Lent {
                 }
             }
         }
+    }
+
+    /// The same where the server has no more connections than those that there are: whichever comes back, and now and
+    /// then the question whether there are more.
+    ///
+    /// # Errors
+    /// None came back within the pool's `acquire_timeout`.
+    pub async fn shared(pool: &PgPool) -> sqlx::Result<Self> {
+        let back = async {
+            let (mut asked, mut patience) = (Instant::now(), PATIENCE);
+            loop {
+                if let Some(idle) = Self::idle(pool) {
+                    return idle;
+                }
+                if asked.elapsed() > PATIENCE {
+                    if let Ok(Ok(lent)) = timeout(patience, Self::opened(pool)).await {
+                        return lent;
+                    }
+                    (asked, patience) = (Instant::now(), patience * 2);
+                }
+                sleep(AGAIN / 5).await;
+            }
+        };
+        timeout(pool.options().get_acquire_timeout(), back).await.map_err(|_| sqlx::Error::PoolTimedOut)
     }
 
     /// An idle connection of the pool, if it has one.

@@ -1,6 +1,6 @@
 //! What a step's handler returns, in the one JSON form every language shares.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
 /// The outcome of one execution of a step: `{"type":"success","result":…}`,
@@ -77,8 +77,9 @@ fn no_message() -> String {
     "the handler gave no message".to_owned()
 }
 
+/// Only false says that trying again is of no use.
 fn yes_or<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(true))
+    Ok(Value::deserialize(deserializer)? != Value::Bool(false))
 }
 
 /// A failure is no other failure for what it says beside: whatever stands for its message is one.
@@ -94,17 +95,15 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     })
 }
 
-/// Rounded, and cut at both ends.
+/// Rounded, and cut at both ends; of what is no number nothing.
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let number = match Value::deserialize(deserializer)? {
-        Value::Null => return Ok(None),
         Value::Number(number) => Some(saturating(&number)),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let number = number.filter(|number| !number.is_nan());
-    let number = number.ok_or_else(|| D::Error::custom("retry_after_ms must be a number of milliseconds"))?;
-    Ok(Some(number.round().clamp(0.0, MAX_DELAY_MS) as u64))
+    let number = number.filter(|number: &f64| !number.is_nan());
+    Ok(number.map(|number| number.round().clamp(0.0, MAX_DELAY_MS) as u64))
 }
 
 /// Beyond what a double holds: the largest, or the smallest.
@@ -256,6 +255,8 @@ mod tests {
             (json!(2_592_000_000_u64), Some(999_999_999)),
             (json!("20"), Some(20)),
             (json!(null), None),
+            (json!(true), None),
+            (json!({}), None),
         ] {
             let failure = read(json!({"type": "failure", "message": "x", "retry_after_ms": given}));
             assert_eq!((failure.retryable, failure.retry_after_ms), (true, taken));
@@ -266,6 +267,7 @@ mod tests {
             (Some("503"), "the handler gave no message")
         );
         assert!(failure.retryable);
+        assert!(read(json!({"type": "failure", "retryable": "no"})).retryable, "only false is false");
     }
 
     #[test]

@@ -24,7 +24,7 @@ const CHECK: &str = "'client_connection_check_interval', '1s'";
 
 /// What foreign code leaves behind on a session, and may be taken back within a transaction too: role, settings, LISTEN,
 /// locks, temporary tables, the last values of sequences.
-pub const FORGET: &str = "set session authorization default; reset all; unlisten *; \
+pub const FORGET: &str = "close all; set session authorization default; reset all; unlisten *; \
      select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences";
 
 /// The limits of a kind of connection.
@@ -102,7 +102,7 @@ impl Session {
     /// Makes a connection of ours as new after foreign code ran on it, in one round trip: what `discard all` does but for the
     /// plans, which are nobody's state, and then [`Session::set`]. Prepared statements are gone.
     pub fn reset(&self) -> String {
-        format!("close all; deallocate all; {FORGET}; {}", self.set())
+        format!("deallocate all; {FORGET}; {}", self.set())
     }
 
     fn limits(&self, set: &str, sql: &mut String) {

@@ -1,6 +1,7 @@
-//! SIGTERM, SIGHUP, and ctrl-c: the first one asks for an orderly end, a second one ends at once.
+//! SIGTERM, SIGHUP, and ctrl-c: the first one asks for an orderly end, a second one for an end at once: what is under way
+//! is given back, within two seconds.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, sync::LazyLock, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +10,16 @@ const INTERRUPTED: i32 = 130;
 
 /// `timeout` and some supervisors send the first signal twice, to the process and to its group.
 const SAME: Duration = Duration::from_secs(1);
+
+/// How long what hurries may take.
+const LAST: Duration = Duration::from_secs(2);
+
+static HURRY: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
+
+/// Returns when a second signal has come: whatever waits for work to end gives it back now.
+pub async fn hurry() {
+    HURRY.cancelled().await;
+}
 
 /// A token that is cancelled by SIGTERM, SIGHUP (the terminal is gone), or ctrl-c. Called within a runtime.
 ///
@@ -27,6 +38,8 @@ pub fn shutdown() -> std::io::Result<CancellationToken> {
             Ok(second) => second.next().await,
             Err(error) => return tracing::warn!(%error, "a second signal will not be noticed"),
         }
+        HURRY.cancel();
+        tokio::time::sleep(LAST).await;
         writeln!(std::io::stderr(), "stopped at once by a second signal").ok();
         std::process::exit(INTERRUPTED);
     });

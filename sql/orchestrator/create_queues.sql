@@ -10,6 +10,8 @@ begin
         select q.queue
           from tasker.expected_queues() q
          where to_regclass(format('pgmq.%I', 'q_' || q.queue)) is null
+            -- Restored without rows, it works, but nobody sees it.
+            or not exists (select from pgmq.meta m where m.queue_name = q.queue)
          order by q.queue
     loop
         -- pgmq.create locks the name, and does nothing where another call was first.

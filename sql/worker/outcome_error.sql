@@ -27,7 +27,7 @@ begin
         return case when v_problem is not null then jsonb_build_object('message', v_problem, 'code', v_code, 'retryable', false) end;
     end if;
     return jsonb_build_object('message', left(coalesce(nullif(p_outcome ->> 'message', ''), 'the handler gave no message'), 10000),
-                              'retryable', coalesce(nullif(p_outcome -> 'retryable', 'null'), 'true'))
+                              'retryable', p_outcome -> 'retryable' is distinct from 'false')
         || jsonb_strip_nulls(jsonb_build_object('code', left(p_outcome ->> 'code', 200), 'retry_after_ms', tasker.to_count(p_outcome -> 'retry_after_ms')));
 end
 $$;

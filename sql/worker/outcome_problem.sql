@@ -21,11 +21,8 @@ begin
         return format('unknown key "%s" in an outcome of type %s; its keys are %s', left(v_unknown, 100), p_outcome ->> 'type', array_to_string(v_keys, ', '));
     end if;
     return case p_outcome ->> 'type'
-        when 'failure' then case
-            -- A failure is no other failure for what it says beside: its fields are taken as well as they can be.
-            when coalesce(jsonb_typeof(p_outcome -> 'retryable'), 'null') not in ('boolean', 'null') then 'retryable must be true or false'
-            when coalesce(jsonb_typeof(p_outcome -> 'retry_after_ms'), 'null') <> 'null' and tasker.to_count(p_outcome -> 'retry_after_ms') is null then
-                'retry_after_ms must be a number of milliseconds' end
+        -- A failure is no other failure for what it says beside: its fields are taken as well as they can be.
+        when 'failure' then null
         when 'decision' then case
             when coalesce(jsonb_typeof(p_outcome -> 'create_steps'), 'null') <> 'array' or jsonb_path_exists(p_outcome, 'strict $.create_steps[*] ? (@.type() != "string")')
                 then 'a decision must have "create_steps", an array of the names of the steps that are to exist; it may be empty' end

@@ -38,6 +38,10 @@ begin
     else
         execute format('select to_jsonb(%s($1))', v_call) into v_result using p_argument;
     end if;
+    if current_setting('transaction_read_only')::boolean and not pg_is_in_recovery() then
+        raise exception '% has made its transaction read-only, so that its step cannot complete', v_name
+            using errcode = 'TKP01';
+    end if;
     if jsonb_typeof(v_result) = 'object' and v_result ? '$tasker' then
         v_outcome := v_result -> '$tasker';
     else

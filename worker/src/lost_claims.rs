@@ -12,6 +12,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What the server says in a session that goes on: disk full, out of connections, an I/O error, a standby.
 const CODES: [&str; 4] = ["53100", "53300", "58030", "25006"];
 
+/// Where the server's own source raises what a function says by `raise`, with any code it likes.
+const RAISE: &str = "exec_stmt_raise";
+
 /// Whether the connection or the server was lost, or had no room. What ends the session comes from the server; with the
 /// severity of an error the same codes are the function's own words, of a foreign server for instance. A deadlock or a
 /// serialization failure is the handler's own: its retries are for it.
@@ -24,9 +27,9 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed => true,
         sqlx::Error::Database(error) => {
-            let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
-                || error.code().is_some_and(|code| CODES.contains(&&*code))
+            let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return false };
+            matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+                || CODES.contains(&error.code()) && error.routine() != Some(RAISE)
         }
         _ => false,
     }

@@ -26,6 +26,7 @@ use tasker_core::{
     connection::OwnConnection,
     health::{Health, Problem},
     meters::{PoolMeters, PoolWait, SAMPLE},
+    signals,
 };
 use tasker_queues::{Push, Wakeups, worker_queue};
 use tokio::{
@@ -375,7 +376,11 @@ impl Running {
             self.steps.close();
             self.steps.wait().await;
         });
-        if finished.await.is_err() {
+        let is_finished = tokio::select! {
+            finished = finished => finished.is_ok(),
+            () = signals::hurry() => false,
+        };
+        if !is_finished {
             self.abandon.cancel();
             // Only a claim that the database does not answer can still be under way.
             self.front.shutdown().await;

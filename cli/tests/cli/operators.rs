@@ -166,3 +166,21 @@ async fn many_are_counted_first_and_taken_only_with_all() {
         tasker(url, &["task", "cancel", "--created-before", "1h", "--all", "--json"]).await.json();
     assert_eq!(old, json!({"matching": 0, "cancelled": 0}));
 }
+
+/// What an answer cannot hold is said in its place, and all else is shown.
+#[tokio::test]
+async fn a_task_whose_results_are_more_than_an_answer_holds_is_shown_all_the_same() {
+    let e = Engine::new().await;
+    let names: Vec<String> = (0..18).map(|n| format!("s{n:02}")).collect();
+    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[] as &[&str])).collect();
+    e.apply_flow(&steps).await;
+    let id = e.start().await;
+    for claim in e.claim(100).await {
+        e.succeed(&claim, json!("x".repeat(1_000_000))).await;
+    }
+    e.process().await;
+    let shown = tasker(&e.db.url, &["task", "show", &id.to_string()]).await.ok();
+    assert!(shown.contains("complete") && shown.contains("task_results"), "{shown}");
+    let shown = tasker(&e.db.url, &["task", "show", &id.to_string(), "--json"]).await.json();
+    assert!(shown["result"]["$hidden"].as_str().unwrap().contains("16777216"), "{}", shown["result"]);
+}

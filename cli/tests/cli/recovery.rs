@@ -68,6 +68,23 @@ async fn a_worker_that_is_terminated_gives_its_steps_back_at_once_and_the_attemp
     assert_eq!(step(&shop.db.pool).await.1, 1);
 }
 
+/// Whatever its grace: who asks twice does not want to wait, and leaves nothing to a lease all the same.
+#[tokio::test]
+async fn a_second_signal_gives_the_steps_back_at_once() {
+    let shop = Shop::open().await;
+    let worker = shop.worker(&["--lease", "1h", "--grace", "10m"]);
+    shop.claimed(1).await;
+    let pid = worker.id().unwrap().to_string();
+    let term = async || tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+    assert!(term().await.success());
+    // One within a second counts as the same, as supervisors send it twice.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let asked = Instant::now();
+    let end = stop(worker).await;
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert_eq!(step(&shop.db.pool).await, ("enqueued".to_owned(), 0, 1), "{end:?}");
+}
+
 #[tokio::test]
 async fn the_steps_of_a_killed_worker_are_claimed_by_another_within_lease_and_two_seconds() {
     const LEASE: Duration = Duration::from_secs(2);

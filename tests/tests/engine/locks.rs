@@ -426,3 +426,25 @@ async fn the_safety_net_skips_tasks_that_somebody_holds(
     holder.rollback().await.unwrap();
     assert_eq!(resent(at_once(&e, sweep).await), each, "now the other");
 }
+
+/// As vacuum full holds it, or a drop that is not committed.
+#[tokio::test]
+async fn a_queue_that_somebody_holds_hides_no_other_from_the_safety_net_and_from_people() {
+    let e = engine().await;
+    let mut other = flow(FLOW);
+    other["namespace"] = json!("other");
+    e.apply(other).await;
+    e.start().await;
+    query("select pgmq.purge_queue('worker_test_queue')").execute(e.pool()).await.unwrap();
+    e.clock(300).await;
+    let mut holder = impatient(&e).await;
+    query("lock table pgmq.q_worker_other_queue in access exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let resent = at_once(&e, "select resent from tasker.finalize_tasks(100)").await;
+    assert_eq!(sqlx::Row::get::<i32, _>(&resent[0], 0), 2);
+    let shown = at_once(&e, "select queue from tasker.queue_overview where namespace = 'test'").await;
+    assert_eq!(shown.len(), 1);
+    holder.rollback().await.unwrap();
+}

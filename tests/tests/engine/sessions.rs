@@ -238,6 +238,32 @@ async fn so_does_a_handler_that_ends_it_in_its_own_transaction() {
     assert_eq!((state.as_str(), attempt, &error.unwrap()["code"]), ("error", 1, &json!("own_step")));
 }
 
+/// And at once: those that keep theirs learn of those who wait.
+#[tokio::test]
+async fn one_connection_is_enough_for_all_actors_of_an_orchestrator() {
+    let world = World::new().await;
+    world
+        .apply(json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
+        {"name": "a", "handler": {"callable": "noop"}},
+        {"name": "b", "handler": {"callable": "noop"}, "dependencies": ["a"]}]}))
+        .await;
+    let (name, url) = world.db.login(&["tasker_orchestrator"]).await;
+    run(&world, format!("alter role {name} connection limit 1")).await;
+    let pool = connect(&DbOptions::new(&url, "orchestrator").max_connections(5)).await.unwrap();
+    let orchestrator = tasker_orchestrator::Orchestrator::builder(pool).poll_only(true).build();
+    tokio::spawn(orchestrator.run(CancellationToken::new()));
+    world.worker(|worker| worker).await;
+    let began = std::time::Instant::now();
+    let mut tasks = Vec::new();
+    for _ in 0..50 {
+        tasks.push(world.enqueue(json!({})).await);
+    }
+    for id in tasks {
+        assert_eq!(world.ended(id).await, "complete");
+    }
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_role_with_few_connections_shares_them_among_the_actors() {
     let world = World::with(json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
