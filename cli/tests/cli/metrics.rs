@@ -194,7 +194,8 @@ async fn templates(db: &TestDb, folder: &Folder) {
     apply(db, folder, "exact", "sql", "{ function: shop.take }", 1).await;
     apply(db, folder, "flaky", "sql", "{ function: shop.fail }", 2).await;
     apply(db, folder, "broken", "sql", "{ function: shop.refuse }", 3).await;
-    apply(db, folder, "slow", "sleep", "{ ms: 2500 }", 5).await;
+    // Longer than it takes until the worker learns that a claim is lost.
+    apply(db, folder, "slow", "sleep", "{ ms: 8000 }", 5).await;
 }
 
 #[tokio::test]
@@ -250,6 +251,11 @@ async fn leases_run_out(pool: &PgPool, orchestrator: &Process, url: &str) -> Pro
 /// A step is taken away from the worker while it runs.
 async fn a_result_is_stale(pool: &PgPool, worker: &Process) -> Uuid {
     let slow = enqueue(pool, "slow").await;
+    eventually("the step to run", PATIENCE, async || {
+        let sql = "select 1 from tasker.steps where task_id = $1 and state = 'in_progress'";
+        sqlx::query(sql).bind(slow).fetch_optional(pool).await.unwrap().is_some()
+    })
+    .await;
     worker.counts("tasker_worker_steps_held", &[], 1.0).await;
     // In one transaction, so that the worker does not claim it again itself.
     let mut transaction = pool.begin().await.unwrap();
