@@ -194,8 +194,7 @@ async fn templates(db: &TestDb, folder: &Folder) {
     apply(db, folder, "exact", "sql", "{ function: shop.take }", 1).await;
     apply(db, folder, "flaky", "sql", "{ function: shop.fail }", 2).await;
     apply(db, folder, "broken", "sql", "{ function: shop.refuse }", 3).await;
-    // Longer than it takes until the worker learns that a claim is lost.
-    apply(db, folder, "slow", "sleep", "{ ms: 8000 }", 5).await;
+    apply(db, folder, "slow", "sleep", "{ ms: 4000 }", 5).await;
 }
 
 #[tokio::test]
@@ -263,7 +262,12 @@ async fn a_result_is_stale(pool: &PgPool, worker: &Process) -> Uuid {
         .execute(&mut *transaction)
         .await
         .unwrap();
-    let taken: Uuid = sqlx::query_scalar(CLAIM).fetch_one(&mut *transaction).await.unwrap();
+    // For long enough that the worker learns of it before it has the step again.
+    let taken: Uuid =
+        sqlx::query_scalar("select task_id from tasker.claim_steps('shop', gen_random_uuid(), 1, '6 s')")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
     assert_eq!(taken, slow);
     transaction.commit().await.unwrap();
     worker.counts("tasker_results_total", &[("status", "stale")], 1.0).await;
