@@ -49,6 +49,22 @@ const OF_ALL: &[(&str, &str)] = &[
 /// And those with a body.
 const OF_BODIES: &[(&str, &str)] = &[("413", "The body is too large"), ("415", "The body must be JSON")];
 
+/// What a dead letter may be: texts in the client, since a newer database may know more.
+const DEAD_LETTERS: &[(&str, &[&str])] = &[
+    (
+        "reason",
+        &[
+            "max_retries_exceeded",
+            "permanent_failure",
+            "staleness_timeout",
+            "worker_unavailable",
+            "bad_message",
+            "manual",
+        ],
+    ),
+    ("status", &["pending", "manually_resolved", "permanent_failure", "cancelled", "ended_well"]),
+];
+
 const METHODS: &[&str] = &["get", "put", "post", "patch", "delete"];
 
 /// The finished document. Without keys it wants none.
@@ -101,6 +117,11 @@ fn refine(document: &mut Value) {
         .map(|key| json!({"required": [key], "properties": {key.as_str(): {"not": {"type": "null"}}}}))
         .collect();
     schemas["TaskSelection"]["anyOf"] = json!(one_of);
+    let which = &mut schemas["DeadLetterSelection"]["properties"];
+    for (property, values) in DEAD_LETTERS {
+        which[*property]["enum"] = values.iter().map(|value| json!(value)).chain([Value::Null]).collect();
+        which[*property]["example"] = json!(values[0]);
+    }
     for name in [
         "NewTask",
         "TaskSelection",
@@ -113,6 +134,8 @@ fn refine(document: &mut Value) {
         "BulkDeadLetters",
         "DeadLetterSelection",
         "NewValue",
+        "Limit",
+        "Prune",
     ] {
         for (key, property) in schemas[name]["properties"].as_object_mut().into_iter().flatten() {
             storable(property, STORABLE);
@@ -130,6 +153,13 @@ fn refine(document: &mut Value) {
                 }
                 storable(&mut parameter["schema"], STORABLE);
             }
+        }
+    }
+    let listed = document["paths"]["/v1/dead-letters"]["get"]["parameters"].as_array_mut();
+    for parameter in listed.into_iter().flatten() {
+        let known = DEAD_LETTERS.iter().find(|(property, _)| parameter["name"] == *property);
+        if let Some((_, values)) = known {
+            parameter["schema"] = json!({"type": "string", "enum": values});
         }
     }
     let stream = json!({"type": "object", "required": ["event", "data"], "properties": {
@@ -193,8 +223,8 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
         }
     }
     if path.starts_with("/v1/") {
-        let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false, "schema": {"type": "string"},
-            "description": "A uuid that stands in the log and in the answer; one is made where there is none"});
+        let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false,
+            "schema": {"type": "string", "format": "uuid"}, "description": "A uuid that stands in the log and in the answer; one is made where there is none, or something else"});
         match operation.get_mut("parameters").and_then(Value::as_array_mut) {
             Some(parameters) => parameters.push(parameter),
             None => operation["parameters"] = json!([parameter]),

@@ -174,8 +174,44 @@ mod tests {
         assert_eq!(args.limits.concurrency, 5);
         assert_eq!(args.limits.lease, std::time::Duration::from_secs(60));
         assert_eq!(kind("tasker worker"), ErrorKind::MissingRequiredArgument);
-        assert_eq!(kind("tasker worker --namespace a --lease soon"), ErrorKind::ValueValidation);
+        for lease in ["soon", "0", "0s", "999ms", "2d", "86401", "-1"] {
+            let line = format!("tasker worker --namespace a --lease={lease}");
+            assert_eq!(kind(&line), ErrorKind::ValueValidation, "{lease}");
+            assert!(
+                lease == "soon"
+                    || lease == "-1"
+                    || parse(&line).unwrap_err().to_string().contains("1s to 1d")
+            );
+        }
+        for lease in ["1s", "1d", "30"] {
+            assert!(parse(&format!("tasker up --lease {lease}")).is_ok(), "{lease}");
+        }
         assert_eq!(kind("tasker worker --namespace a --concurrency 0"), ErrorKind::ValueValidation);
+    }
+
+    #[test]
+    fn a_dry_run_may_say_all() {
+        for line in [
+            "tasker dlq retry --namespace a --all --dry-run",
+            "tasker dlq update --status cancelled --all --dry-run",
+            "tasker task cancel --namespace a --all --dry-run",
+            "tasker task retry --dry-run --all --namespace a",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn who_acts_can_be_said_wherever_it_is_recorded() {
+        for line in [
+            "tasker template apply a.yaml --by ana",
+            "tasker queue limit shop 5 --by ana --reason full",
+            "tasker queue limit shop --none --by ana",
+            "tasker queue resume shop --by ana --reason mended",
+            "tasker prune --by ana",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

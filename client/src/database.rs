@@ -90,12 +90,12 @@ impl Client for DatabaseClient {
         Ok(template::validate(self.db(), definition).await?)
     }
 
-    async fn apply_template(&self, definition: &Value) -> Result<Applied> {
-        Ok(template::apply(self.db(), definition).await?)
+    async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied> {
+        Ok(template::apply_by(self.db(), definition, by.who).await?)
     }
 
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        Ok(template::use_version(&self.pool, namespace, name, version).await?)
+        Ok(template::use_version(self.db(), namespace, name, version).await?)
     }
 
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
@@ -269,12 +269,12 @@ impl Client for DatabaseClient {
         Ok(client::list_namespaces(self.db()).await?)
     }
 
-    async fn resume_namespace(&self, namespace: &str) -> Result<bool> {
-        Ok(client::resume_namespace(self.db(), namespace).await?)
+    async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
+        Ok(client::resume_namespace(self.db(), namespace, by.reason, by.who).await?)
     }
 
-    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()> {
-        Ok(client::limit_namespace(self.db(), namespace, max_depth).await?)
+    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>, by: By<'_>) -> Result<()> {
+        Ok(client::limit_namespace(self.db(), namespace, max_depth, by.reason, by.who).await?)
     }
 
     async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>> {
@@ -297,8 +297,8 @@ impl Client for DatabaseClient {
         Ok(client::count_dead_letters(self.db()).await?)
     }
 
-    async fn prune(&self, max: i32) -> Result<Pruned> {
-        Ok(client::prune(self.db(), max).await?)
+    async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned> {
+        Ok(client::prune(self.db(), max, by.who).await?)
     }
 
     async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {

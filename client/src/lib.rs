@@ -148,12 +148,12 @@ pub trait Client: std::fmt::Debug + Send + Sync {
 
     /// Every version of every template.
     async fn list_templates(&self, namespace: Option<&str>) -> Result<Vec<TemplateOverview>>;
-    /// A template with its definition; none when there is none. No version: the one applied last.
+    /// A template with its definition; none when there is none. No version: the current one (applied or used last).
     async fn template(&self, namespace: &str, name: &str, version: Option<&str>) -> Result<Option<Template>>;
     /// What is wrong with a definition.
     async fn validate_template(&self, definition: &Value) -> Result<Report>;
     /// Applies a definition.
-    async fn apply_template(&self, definition: &Value) -> Result<Applied>;
+    async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied>;
     /// Makes a version that has been applied the one that runs where an enqueue names none.
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied>;
 
@@ -164,9 +164,9 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Sends no more steps to a namespace; false: it was paused already.
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool>;
     /// Ends a pause; false: it was not paused.
-    async fn resume_namespace(&self, namespace: &str) -> Result<bool>;
+    async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool>;
     /// Lets at most so many steps wait in a namespace's queue; none: any number.
-    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()>;
+    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>, by: By<'_>) -> Result<()>;
     /// Up to `limit` (from 1 to 1,000) domain events of a namespace in the order of their messages: those after the message
     /// `after`, none: the newest. Nothing is consumed; what a consumer has deleted is not there.
     async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>>;
@@ -215,7 +215,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Changes a setting of the engine.
     async fn set_setting(&self, name: &str, value: &str, by: By<'_>) -> Result<()>;
     /// Removes one batch of what is older than its retention.
-    async fn prune(&self, max: i32) -> Result<Pruned>;
+    async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned>;
 
     /// Unfinished tasks, the stalest first; with `staleness` only those.
     async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>>;

@@ -6,13 +6,7 @@ declare
     v_actor   text := pg_catalog.set_config('tasker.actor', coalesce(p_actor_id::text, ''), true);
     v_reason  text := pg_catalog.set_config('tasker.reason', coalesce(p_reason, ''), true);
 begin
-    -- What others commit meanwhile has to be seen, or steps are counted that are no longer so.
-    if p_actor_id is not null and pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'workers and orchestrators work in READ COMMITTED, this transaction is %',
-            upper(pg_catalog.current_setting('transaction_isolation'))
-            using errcode = 'TK017',
-                  hint = 'begin isolation level read committed, or set default_transaction_isolation for your role';
-    end if;
+    null;
 end
 $$;
-comment on function tasker.set_actor(uuid, text) is 'Says who acts in this transaction, and why, for the audit. Recorded, never checked. Refuses a worker or an orchestrator in another isolation than READ COMMITTED (TK017).';
+comment on function tasker.set_actor(uuid, text) is 'Says who acts in this transaction, and why, for the audit. Recorded, never checked.';

@@ -10,6 +10,7 @@ declare
     v_after     uuid;
     v_task_ids  uuid[];
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

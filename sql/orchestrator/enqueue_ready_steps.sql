@@ -7,6 +7,7 @@ declare
     v_namespace  text;
     v_error      text;
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

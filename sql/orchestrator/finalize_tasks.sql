@@ -8,6 +8,7 @@ declare
     v_sent   int;
     v_error  text;
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

@@ -4,6 +4,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 set lock_timeout = '100ms' as $$
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then perform tasker.refuse_limited(); end if;
     if jsonb_typeof(p_verdicts) <> 'array' then
         perform tasker.refuse_list(p_verdicts, 'p_verdicts');

@@ -20,6 +20,7 @@ declare
     v_code     text;
     v_message  text;
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then perform tasker.refuse_limited(); end if;
     perform tasker.set_actor(p_orchestrator_id);
     processed := 0; enqueued := 0; finished := 0; retried := 0; failed := 0; expired := 0; timed_out := 0;

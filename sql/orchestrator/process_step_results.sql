@@ -21,6 +21,7 @@ declare
     v_msg_ids   bigint[];
     v_messages  jsonb[];
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

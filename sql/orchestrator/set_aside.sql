@@ -5,6 +5,7 @@ declare
     v_messages  jsonb[];
     v_kept      bigint[];
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then perform tasker.refuse_limited(); end if;
     perform tasker.check_max(p_max);
     select array_agg(m.msg_id), array_agg(m.message) into v_msg_ids, v_messages

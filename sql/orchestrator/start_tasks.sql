@@ -15,6 +15,7 @@ declare
     v_taken     record;
     v_verdicts  jsonb;
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

@@ -9,6 +9,7 @@ declare
     v_steps     text[];
     v_details   text[];
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

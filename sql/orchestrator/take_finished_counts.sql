@@ -6,6 +6,7 @@ declare
     v_until  timestamptz := tasker.clock() - interval '10 s';
     v_from   timestamptz;
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then perform tasker.refuse_limited(); end if;
     if array_ndims(p_bounds) is distinct from 1 or cardinality(p_bounds) > 1000 or array_position(p_bounds, null) is not null then
         raise exception 'p_bounds must be a list of 1 to 1,000 numbers, none of them null'

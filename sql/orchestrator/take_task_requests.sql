@@ -7,6 +7,7 @@ declare
     v_taken   record;
     v_errors  jsonb;
 begin
+    perform tasker.refuse_isolation();
     if tasker.limits() is not null then
         perform tasker.refuse_limited();
     end if;

@@ -10,6 +10,8 @@ language sql stable as $$
     union all
     select * from tasker.check_type(p_step -> 'description', p_path || '/description', 'description', '{string}')
     union all
+    select * from tasker.check_hidden(p_step -> 'description', p_path || '/description', 'description', false)
+    union all
     select p_path || '/type', 'invalid_value',
            format('type must be standard, decision, deferred, batchable, or batch_worker; it is %s', tasker.excerpt(p_step -> 'type'))
      where p_step -> 'type' not in ('"standard"', '"decision"', '"deferred"', '"batchable"', '"batch_worker"')

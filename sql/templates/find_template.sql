@@ -19,8 +19,8 @@ begin
                 || coalesce((select string_agg(x.name, ', ' order by x.name) from (select distinct name from tasker.templates t where t.namespace = p_namespace order by 1 limit 20) x), 'none');
     end if;
     raise exception 'template %.% has no version "%"', p_namespace, p_name, left(p_version, 100)
-        using errcode = 'TK003', hint = 'Leave the version out to use the one applied last. Known: '
+        using errcode = 'TK003', hint = 'Leave the version out to use the current one (applied or used last). Known: '
             || (select string_agg(x.version, ', ') from (select t.version from tasker.templates t where t.namespace = p_namespace and t.name = p_name order by t.applied_no desc limit 20) x);
 end
 $$;
-comment on function tasker.find_template(text, text, text) is 'The template of a name and version; a null version means the one applied last. Errors: TK001, TK002, TK003.';
+comment on function tasker.find_template(text, text, text) is 'The template of a name and version; a null version means the current one (applied or used last). Errors: TK001, TK002, TK003.';

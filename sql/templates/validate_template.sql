@@ -19,7 +19,9 @@ begin
         format('version must be a string of 1 to 64 characters, in quotes such as "1.0.0"; it is %s', tasker.excerpt(p_definition -> 'version'))
         where p_definition ? 'version'
           and not (jsonb_typeof(p_definition -> 'version') = 'string' and length(p_definition ->> 'version') between 1 and 64);
+    return query select * from tasker.check_hidden(p_definition -> 'version', '/version', 'version', true);
     return query select * from tasker.check_type(p_definition -> 'description', '/description', 'description', '{string}');
+    return query select * from tasker.check_hidden(p_definition -> 'description', '/description', 'description', false);
     return query select * from tasker.check_type(p_definition -> 'input_schema', '/input_schema', 'input_schema', '{object,boolean}');
     return query select '/on_failure', 'invalid_value',
         format('on_failure must be block or fail; it is %s', tasker.excerpt(p_definition -> 'on_failure'))

@@ -19,6 +19,7 @@ declare
     v_most      bigint := (select c.max_claim_bytes from tasker.settings c);
     v_empty     boolean := false;  v_done boolean;  v_full boolean := false;
 begin
+    perform tasker.refuse_isolation();
     perform tasker.check_max(p_max);
     perform tasker.refuse_unknown_namespace(p_namespace);
     perform tasker.set_actor(p_worker_id);

@@ -13,6 +13,7 @@ declare
     v_settled   tasker.settled_step[];
     v_claimed_tasks  uuid[];  v_claimed_steps text[];
 begin
+    perform tasker.refuse_isolation();
     perform tasker.refuse_list(p_results, 'p_results') where jsonb_typeof(p_results) <> 'array';
     if tasker.limits() is not null then p_results := tasker.own_claims(p_results); end if;
     perform tasker.set_actor(p_worker_id);

@@ -7,6 +7,7 @@ declare
     v_queue      text;
     v_msg_ids    bigint[];
 begin
+    perform tasker.refuse_isolation();
     perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
     if tasker.limits() is not null then p_claims := tasker.own_claims(p_claims); end if;
     -- Reads steps and locks none of them: a handler's own transaction may hold its step. A message that somebody holds is

@@ -6,6 +6,7 @@ declare
     v_before   text[];
     v_problem  text;
 begin
+    perform tasker.refuse_isolation();
     v_problem := case
         when p_worker_id is null then 'the worker''s id is null'
         when p_namespaces is null or p_handlers is null then 'the namespaces and handlers must be arrays of names, empty for none'

@@ -14,6 +14,7 @@ declare
     v_failed      jsonb[];
     v_sent        boolean[];
 begin
+    perform tasker.refuse_isolation();
     perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
     if tasker.limits() is not null then p_claims := tasker.own_claims(p_claims); end if;
     if p_reason is not null then

@@ -7,6 +7,7 @@ declare
     v_claim_no  int := (tasker.to_ints(array[v_claim ->> 'claim_no']))[1];
     v_answer    text;
 begin
+    perform tasker.refuse_isolation();
     with held as materialized (
         select s.task_id, s.name from tasker.steps s
          where s.task_id = v_task_id and s.name = v_step and s.claim_no = v_claim_no and s.state = 'in_progress'

@@ -5,6 +5,7 @@ declare
     v_held       int[];  v_stored int[];  v_saved int[];  v_owners uuid[];  v_msg_ids bigint[];  v_messages jsonb[];
     v_decides    boolean;  v_yields boolean;  v_statuses text[];  v_n int;
 begin
+    perform tasker.refuse_isolation();
     perform tasker.refuse_list(p_results, 'p_results') where jsonb_typeof(p_results) <> 'array';
     if tasker.limits() is not null then p_results := tasker.own_claims(p_results); end if;
     perform tasker.set_actor(p_worker_id);

@@ -22,7 +22,6 @@ use axum::{
 use jwt::Tokens;
 use keys::Keys;
 use std::{convert::Infallible, sync::Arc};
-use tasker_client::By;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,20 +59,6 @@ impl Caller {
     /// Someone who may do nothing, nowhere.
     pub fn nobody() -> Self {
         Self { name: None, permissions: Permissions::Some(Vec::new()), namespaces: Some(Arc::new([])) }
-    }
-
-    /// Who acts, for the audit: the key, or a person of whom it says so.
-    pub fn acts_as(&self, by: Option<&str>) -> Option<String> {
-        match (&self.name, by.filter(|by| !by.is_empty())) {
-            (Some(key), Some(by)) => Some(format!("{by} ({key})")),
-            (Some(key), None) => Some(key.clone()),
-            (None, by) => by.map(str::to_owned),
-        }
-    }
-
-    /// The audit's form of it.
-    pub fn by<'a>(who: &'a Option<String>, reason: &'a Option<String>) -> By<'a> {
-        By { who: who.as_deref(), reason: reason.as_deref() }
     }
 }
 

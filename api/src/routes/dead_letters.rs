@@ -1,8 +1,7 @@
 //! Dead letters.
 
-use super::{Act, words};
+use super::{Act, said, words};
 use crate::{
-    access::Caller,
     extract::{At, JsonBody, MaybeBody, Params, between, page_size},
     problem::Result,
     state::App,
@@ -113,13 +112,8 @@ pub struct Entry {
 #[utoipa::path(post, path = "/v1/dead-letters", tag = "dead letters", request_body = NewDeadLetter,
     responses((status = 201, body = Entry, headers(("location" = String, description = "Of the dead letter")))),
     security(("key" = ["dlq:write"])))]
-pub async fn add_dead_letter(
-    app: App,
-    caller: Caller,
-    JsonBody(new): JsonBody<NewDeadLetter>,
-) -> Result<impl IntoResponse> {
-    let who = caller.acts_as(new.by.as_deref());
-    let by = By { who: who.as_deref(), reason: None };
+pub async fn add_dead_letter(app: App, JsonBody(new): JsonBody<NewDeadLetter>) -> Result<impl IntoResponse> {
+    let by = By { who: new.by.as_deref(), reason: None };
     let entry_id = app
         .change(new.task_id.to_string(), app.client().add_dead_letter(new.task_id, new.notes.as_deref(), by))
         .await?;
@@ -175,12 +169,10 @@ impl DeadLetterStatus {
     security(("key" = ["dlq:write"])))]
 pub async fn update_dead_letter(
     app: App,
-    caller: Caller,
     At(at): At<EntryAt>,
     JsonBody(change): JsonBody<DeadLetterChange>,
 ) -> Result<Json<DeadLetterDetails>> {
-    let who = caller.acts_as(change.by.as_deref());
-    let by = By { who: who.as_deref(), reason: None };
+    let by = By { who: change.by.as_deref(), reason: None };
     let status = change.status.map(DeadLetterStatus::as_str);
     app.change(
         at.entry_id.to_string(),
@@ -195,14 +187,12 @@ pub async fn update_dead_letter(
     request_body = Option<Act>, responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:write"])))]
 pub async fn retry_dead_letter(
     app: App,
-    caller: Caller,
     At(at): At<EntryAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<DeadLetterDetails>> {
-    let who = caller.acts_as(act.by.as_deref());
     app.change(
         at.entry_id.to_string(),
-        app.client().retry_dead_letter(at.entry_id, Caller::by(&who, &act.reason)),
+        app.client().retry_dead_letter(at.entry_id, said(&act.by, &act.reason)),
     )
     .await?;
     show(&app, at.entry_id).await
@@ -245,11 +235,9 @@ impl BulkDeadLetters {
     responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
 pub async fn retry_dead_letters(
     app: App,
-    caller: Caller,
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
-    let who = caller.acts_as(bulk.by.as_deref());
-    let by = Caller::by(&who, &bulk.reason);
+    let by = said(&bulk.by, &bulk.reason);
     app.change(None, app.client().retry_dead_letters(&bulk.filter, by, bulk.max(), bulk.after))
         .await
         .map(Json)
@@ -260,11 +248,9 @@ pub async fn retry_dead_letters(
     responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
 pub async fn update_dead_letters(
     app: App,
-    caller: Caller,
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
-    let who = caller.acts_as(bulk.by.as_deref());
-    let by = Caller::by(&who, &bulk.reason);
+    let by = said(&bulk.by, &bulk.reason);
     let status = bulk.status.map(DeadLetterStatus::as_str);
     app.change(None, app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after))
         .await

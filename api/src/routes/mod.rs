@@ -13,6 +13,7 @@ pub mod templates;
 
 use crate::state::App;
 use serde::{Deserialize, Deserializer, Serialize};
+use tasker_client::By;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -37,6 +38,11 @@ pub struct Act {
     #[serde(default, deserialize_with = "name")]
     #[schema(max_length = 200, example = "ana")]
     pub by: Option<String>,
+}
+
+/// Who acts and why, as a call takes it. The key or token is added by the database, which is told it with each call.
+pub fn said<'a>(by: &'a Option<String>, reason: &'a Option<String>) -> By<'a> {
+    By { who: by.as_deref(), reason: reason.as_deref() }
 }
 
 /// Whether something changed.

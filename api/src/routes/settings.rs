@@ -1,7 +1,6 @@
 //! The settings of the engine.
 
 use crate::{
-    access::Caller,
     extract::{At, JsonBody},
     problem::Result,
     state::App,
@@ -54,14 +53,12 @@ pub struct SettingSet {
     responses((status = 200, body = SettingSet)), security(("key" = ["system:write"])))]
 pub async fn set_setting(
     app: App,
-    caller: Caller,
     At(SettingAt { name }): At<SettingAt>,
     JsonBody(NewValue { value, by }): JsonBody<NewValue>,
 ) -> Result<Json<SettingSet>> {
-    let who = caller.acts_as(by.as_deref());
     app.change(
         "settings".to_owned(),
-        app.client().set_setting(&name, &value, By { who: who.as_deref(), reason: None }),
+        app.client().set_setting(&name, &value, By { who: by.as_deref(), reason: None }),
     )
     .await?;
     Ok(Json(SettingSet { name, value }))

@@ -1,8 +1,7 @@
 //! Steps of a task.
 
-use super::{Act, Changed, TaskAt, words};
+use super::{Act, Changed, TaskAt, said, words};
 use crate::{
-    access::Caller,
     extract::{At, MaybeBody, Params, list, page_size},
     problem::Result,
     state::App,
@@ -76,12 +75,10 @@ pub async fn get_step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<V
     request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
 pub async fn retry_step(
     app: App,
-    caller: Caller,
     At(at): At<StepAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<Changed>> {
-    let who = caller.acts_as(act.by.as_deref());
-    let by = Caller::by(&who, &act.reason);
+    let by = said(&act.by, &act.reason);
     let changed =
         app.change(at.task_id.to_string(), app.client().retry_step(at.task_id, &at.step, by)).await?;
     Ok(Json(Changed { changed }))
@@ -112,12 +109,10 @@ pub struct SettleStep {
     request_body = Option<SettleStep>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
 pub async fn resolve_step(
     app: App,
-    caller: Caller,
     At(at): At<StepAt>,
     MaybeBody(settle): MaybeBody<SettleStep>,
 ) -> Result<Json<Changed>> {
-    let who = caller.acts_as(settle.by.as_deref());
-    let by = Caller::by(&who, &settle.reason);
+    let by = said(&settle.by, &settle.reason);
     let call =
         app.client().resolve_step(at.task_id, &at.step, settle.result.as_ref(), settle.outcome.as_ref(), by);
     Ok(Json(Changed { changed: app.change(at.task_id.to_string(), call).await? }))

@@ -1,8 +1,7 @@
 //! Queues, namespaces, workers, retention, and what lately was slow or failed.
 
-use super::{Act, Changed};
+use super::{Act, Changed, said};
 use crate::{
-    access::Caller,
     extract::{At, JsonBody, MaybeBody, Params, between, page_size},
     problem::Result,
     state::App,
@@ -42,12 +41,10 @@ pub struct NamespaceAt {
     request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
 pub async fn pause_namespace(
     app: App,
-    caller: Caller,
     At(at): At<NamespaceAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<Changed>> {
-    let who = caller.acts_as(act.by.as_deref());
-    let call = app.client().pause_namespace(&at.namespace, Caller::by(&who, &act.reason));
+    let call = app.client().pause_namespace(&at.namespace, said(&act.by, &act.reason));
     Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
 
@@ -57,11 +54,10 @@ pub async fn pause_namespace(
 pub async fn resume_namespace(
     app: App,
     At(at): At<NamespaceAt>,
-    MaybeBody(_): MaybeBody<Act>,
+    MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<Changed>> {
-    Ok(Json(Changed {
-        changed: app.change(at.namespace.clone(), app.client().resume_namespace(&at.namespace)).await?,
-    }))
+    let call = app.client().resume_namespace(&at.namespace, said(&act.by, &act.reason));
+    Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
 
 /// How many steps may wait.
@@ -72,6 +68,14 @@ pub struct Limit {
     #[schema(value_type = Option<u32>, required, minimum = 1, maximum = 2_147_483_647)]
     #[serde(deserialize_with = "depth")]
     max_depth: Option<i32>,
+    /// In words.
+    #[serde(default, deserialize_with = "super::words")]
+    #[schema(max_length = 10_000)]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
 }
 
 fn depth<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<i32>, D::Error> {
@@ -96,9 +100,10 @@ pub struct Limited {
 pub async fn limit_namespace(
     app: App,
     At(NamespaceAt { namespace }): At<NamespaceAt>,
-    JsonBody(Limit { max_depth }): JsonBody<Limit>,
+    JsonBody(Limit { max_depth, reason, by }): JsonBody<Limit>,
 ) -> Result<Json<Limited>> {
-    app.change(namespace.clone(), app.client().limit_namespace(&namespace, max_depth)).await?;
+    let call = app.client().limit_namespace(&namespace, max_depth, said(&by, &reason));
+    app.change(namespace.clone(), call).await?;
     Ok(Json(Limited { namespace, max_depth }))
 }
 
@@ -117,6 +122,10 @@ pub struct Prune {
     #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
     #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 1000)]
     max: Option<u32>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200)]
+    by: Option<String>,
 }
 
 /// Removes one batch of what is older than its retention; call again until both are 0
@@ -124,7 +133,7 @@ pub struct Prune {
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
 pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
     let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(1000);
-    app.change("prune".to_owned(), app.client().prune(max)).await.map(Json)
+    app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
 }
 
 /// How stale.

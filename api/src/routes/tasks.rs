@@ -1,8 +1,7 @@
 //! Tasks.
 
-use super::{Act, TaskAt, words};
+use super::{Act, TaskAt, said, words};
 use crate::{
-    access::Caller,
     extract::{At, JsonBody, MaybeBody, Params, between, list, message, object, page_size},
     layers::Correlation,
     problem::{Problem, Result},
@@ -287,13 +286,11 @@ async fn changed(app: &App, task_id: Uuid, changed: bool) -> Result<Json<TaskCha
     responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:cancel"])))]
 pub async fn cancel_task(
     app: App,
-    caller: Caller,
     At(at): At<TaskAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
-    let who = caller.acts_as(act.by.as_deref());
     let done = app
-        .change(at.task_id.to_string(), app.client().cancel_task(at.task_id, Caller::by(&who, &act.reason)))
+        .change(at.task_id.to_string(), app.client().cancel_task(at.task_id, said(&act.by, &act.reason)))
         .await?;
     changed(&app, at.task_id, done).await
 }
@@ -320,12 +317,10 @@ pub struct Settle {
     responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
 pub async fn resolve_task(
     app: App,
-    caller: Caller,
     At(at): At<TaskAt>,
     MaybeBody(settle): MaybeBody<Settle>,
 ) -> Result<Json<TaskChanged>> {
-    let who = caller.acts_as(settle.by.as_deref());
-    let by = Caller::by(&who, &settle.reason);
+    let by = said(&settle.by, &settle.reason);
     let done = app
         .change(at.task_id.to_string(), app.client().resolve_task(at.task_id, settle.result.as_ref(), by))
         .await?;
@@ -337,13 +332,11 @@ pub async fn resolve_task(
     responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
 pub async fn reset_task(
     app: App,
-    caller: Caller,
     At(at): At<TaskAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
-    let who = caller.acts_as(act.by.as_deref());
     let done = app
-        .change(at.task_id.to_string(), app.client().reset_task(at.task_id, Caller::by(&who, &act.reason)))
+        .change(at.task_id.to_string(), app.client().reset_task(at.task_id, said(&act.by, &act.reason)))
         .await?;
     changed(&app, at.task_id, done).await
 }
@@ -393,9 +386,8 @@ pub struct Tasks {
 /// Lets many failed tasks go on: what failed runs again; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/retry", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:write"])))]
-pub async fn retry_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
-    let who = caller.acts_as(bulk.by.as_deref());
-    let by = Caller::by(&who, &bulk.reason);
+pub async fn retry_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
+    let by = said(&bulk.by, &bulk.reason);
     let tasks = app.change(None, app.client().retry_tasks(&bulk.filter, by, bulk.max())).await?;
     Ok(Json(Tasks { tasks: tasks.into() }))
 }
@@ -403,9 +395,8 @@ pub async fn retry_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk
 /// Cancels many unfinished tasks; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/cancel", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:cancel"])))]
-pub async fn cancel_tasks(app: App, caller: Caller, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
-    let who = caller.acts_as(bulk.by.as_deref());
-    let by = Caller::by(&who, &bulk.reason);
+pub async fn cancel_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
+    let by = said(&bulk.by, &bulk.reason);
     let tasks = app.change(None, app.client().cancel_tasks(&bulk.filter, by, bulk.max())).await?;
     Ok(Json(Tasks { tasks: tasks.into() }))
 }

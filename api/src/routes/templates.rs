@@ -1,5 +1,6 @@
 //! Templates.
 
+use super::said;
 use crate::{
     extract::{At, JsonBody, Params},
     problem::{Problem, Result},
@@ -38,14 +39,27 @@ pub async fn list_templates(
 }))]
 pub struct Definition(Map<String, Value>);
 
+/// Who applies it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ApplyQuery {
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[param(max_length = 200, example = "ana")]
+    by: Option<String>,
+}
+
 /// Applies a definition; 200 when it was there already with the same content
-#[utoipa::path(post, path = "/v1/templates", tag = "templates", request_body = Definition,
+#[utoipa::path(post, path = "/v1/templates", tag = "templates", params(ApplyQuery), request_body = Definition,
     responses((status = 201, body = Applied), (status = 200, body = Applied)), security(("key" = ["templates:write"])))]
 pub async fn apply_template(
     app: App,
+    Params(ApplyQuery { by }): Params<ApplyQuery>,
     JsonBody(Definition(definition)): JsonBody<Definition>,
 ) -> Result<impl IntoResponse> {
-    let applied = app.check(app.client().apply_template(&Value::Object(definition))).await?;
+    let applied =
+        app.check(app.client().apply_template(&Value::Object(definition), said(&by, &None))).await?;
     let status = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(applied)))
 }
@@ -97,7 +111,7 @@ pub async fn use_template(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct VersionQuery {
-    /// None: the one applied last.
+    /// None: the current one (applied or used last).
     version: Option<String>,
 }
 

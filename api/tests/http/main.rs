@@ -4,6 +4,7 @@
 
 mod access;
 mod contract;
+mod documented;
 mod events;
 mod limits;
 mod namespaces;

@@ -39,7 +39,10 @@ pub async fn run(args: MigrateArgs, globals: &Globals) -> Result<ExitCode> {
     spinner.finish_and_clear();
     let report = report.map_err(|error| Error::from(error).context("nothing was installed"))?;
     match globals.json {
-        true => output::print_json(&as_json(&report))?,
+        true => {
+            output::print_json(&as_json(&report))?;
+            report.schema.warning().iter().for_each(|warning| output::note(warning));
+        }
         false => output::print(&report.to_string())?,
     }
     crate::database::close(&pool).await;
@@ -53,5 +56,7 @@ fn as_json(report: &MigrationReport) -> Value {
         "migrations": report.schema.migrations,
         "objects": report.schema.objects,
         "version": report.schema.version,
+        "missing_roles": report.schema.missing_roles,
+        "create_roles": report.schema.create_roles(),
     })
 }

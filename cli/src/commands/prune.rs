@@ -1,9 +1,10 @@
 //! `tasker prune`: removes what is older than its retention, now.
 
-use crate::{args::Globals, error::Result, output};
+use crate::{args::Globals, error::Result, output, who::who};
 use clap::Args;
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
+use tasker_client::By;
 
 /// Between two batches, and while another process prunes.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -14,14 +15,19 @@ pub struct PruneArgs {
     /// Tasks in one transaction at most.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(i32).range(1..=100_000))]
     max: i32,
+    /// Who prunes [default: the user of this machine].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
 }
 
 /// Prunes batch by batch until nothing is old enough.
 pub async fn run(args: PruneArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
+    let by = who(args.by);
+    let by = By { who: by.as_deref(), reason: None };
     let (mut tasks, mut dead_letters) = (0_u64, 0_u64);
     loop {
-        let pruned = client.prune(args.max).await?;
+        let pruned = client.prune(args.max, by).await?;
         tasks += u64::try_from(pruned.tasks).unwrap_or(0);
         dead_letters += u64::try_from(pruned.dead_letters).unwrap_or(0);
         if !pruned.busy && pruned.tasks == 0 && pruned.dead_letters == 0 {

@@ -39,11 +39,24 @@ pub struct PauseArgs {
     by: Option<String>,
 }
 
+/// Why, and who.
+#[derive(Debug, Args)]
+pub struct ByArgs {
+    /// Stands in the audit.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who [default: the user of this machine].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
 /// Options of `tasker queue resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// The namespace.
     namespace: String,
+    #[command(flatten)]
+    by: ByArgs,
 }
 
 /// Options of `tasker queue limit`.
@@ -57,6 +70,8 @@ pub struct LimitArgs {
     /// Take the limit away.
     #[arg(long)]
     none: bool,
+    #[command(flatten)]
+    by: ByArgs,
 }
 
 /// Runs a command.
@@ -78,13 +93,17 @@ pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
             let said = if changed { "paused" } else { "paused before" }.to_owned();
             (namespace, said, json!({"paused": true, "changed": changed}))
         }
-        QueueCommand::Resume(ResumeArgs { namespace }) => {
-            let changed = client.resume_namespace(&namespace).await?;
+        QueueCommand::Resume(ResumeArgs { namespace, by: ByArgs { reason, by } }) => {
+            let by = who(by);
+            let by = By { who: by.as_deref(), reason: reason.as_deref() };
+            let changed = client.resume_namespace(&namespace, by).await?;
             let said = if changed { "resumed" } else { "was not paused" }.to_owned();
             (namespace, said, json!({"paused": false, "changed": changed}))
         }
-        QueueCommand::Limit(LimitArgs { namespace, depth, .. }) => {
-            client.limit_namespace(&namespace, depth).await?;
+        QueueCommand::Limit(LimitArgs { namespace, depth, by: ByArgs { reason, by }, .. }) => {
+            let by = who(by);
+            let by = By { who: by.as_deref(), reason: reason.as_deref() };
+            client.limit_namespace(&namespace, depth, by).await?;
             let said = depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
             (namespace, said, json!({"max_depth": depth}))
         }

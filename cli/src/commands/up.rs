@@ -88,6 +88,7 @@ async fn serve(
     let Started { shutdown, health, metrics } = process;
     let pool = orchestrator::connect(database, args.service.poll_only).await?;
     let report = tasker_queues::migrate(&pool).await?;
+    report.schema.warning().iter().for_each(|warning| output::note(warning));
     // A child, so that the end of one part can stop the others.
     let stop = shutdown.child_token();
     let breaker = Breaker::new(&pool, health);

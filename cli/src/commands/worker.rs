@@ -51,8 +51,9 @@ pub struct LimitArgs {
     /// Database connections; all but three of them are for `sql` handlers.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub connections: u32,
-    /// How long a claimed step is held before another worker may take it; extended while it runs.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_duration)]
+    /// How long a claimed step is held before another worker may take it, from 1s to 1d; extended while it runs. A number
+    /// without a unit is seconds.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_lease)]
     pub lease: Duration,
     /// How long running steps may take to finish when the worker is stopped.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::parse_duration)]

@@ -257,8 +257,9 @@ impl Client for HttpClient {
         self.post(&["templates", "validate"]).json(definition).send().await
     }
 
-    async fn apply_template(&self, definition: &Value) -> Result<Applied> {
-        self.post(&["templates"]).json(definition).send().await
+    async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied> {
+        // The body is the definition itself.
+        self.post(&["templates"]).query("by", by.who).json(definition).send().await
     }
 
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
@@ -278,14 +279,15 @@ impl Client for HttpClient {
         Ok(request.send::<Changed>().await?.changed)
     }
 
-    async fn resume_namespace(&self, namespace: &str) -> Result<bool> {
-        let request = self.post(&["namespaces", namespace, "resume"]).by(By::default(), &[]);
+    async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
+        let request = self.post(&["namespaces", namespace, "resume"]).by(by, &[]);
         Ok(request.send::<Changed>().await?.changed)
     }
 
-    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>) -> Result<()> {
+    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>, by: By<'_>) -> Result<()> {
         let request = self.request(Method::PUT, &["namespaces", namespace, "limit"]);
-        request.json(&json!({"max_depth": max_depth})).done().await
+        // Null takes the limit away, and has to be there.
+        request.json(&json!({"max_depth": max_depth, "reason": by.reason, "by": by.who})).done().await
     }
 
     async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>> {
@@ -386,8 +388,8 @@ impl Client for HttpClient {
         request.by(By { reason: None, ..by }, &[("value", Some(json!(value)))]).done().await
     }
 
-    async fn prune(&self, max: i32) -> Result<Pruned> {
-        self.post(&["prune"]).json(&json!({"max": max})).send().await
+    async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned> {
+        self.post(&["prune"]).json(&json!({"max": max, "by": by.who})).send().await
     }
 
     async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {

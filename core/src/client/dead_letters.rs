@@ -280,13 +280,15 @@ pub struct Pruned {
     pub busy: bool,
 }
 
-/// Removes one batch of what is older than its retention, at most `max` of each kind.
+/// Removes one batch of what is older than its retention, at most `max` of each kind. `by` is recorded, none means the
+/// database role.
 ///
 /// # Errors
 /// `TK008` when `max` is out of range.
-pub async fn prune(executor: impl PgExecutor<'_>, max: i32) -> Result<Pruned> {
-    let pruned = sqlx::query_as("select tasks, dead_letters, busy from tasker.prune($1)")
+pub async fn prune(executor: impl PgExecutor<'_>, max: i32, by: Option<&str>) -> Result<Pruned> {
+    let pruned = sqlx::query_as("select tasks, dead_letters, busy from tasker.prune($1, $2)")
         .bind(max)
+        .bind(by)
         .fetch_one(executor);
     Ok(pruned.await?)
 }

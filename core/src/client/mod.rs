@@ -60,7 +60,7 @@ pub struct NewTask {
     #[serde(default = "no_context")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub context: Value,
-    /// None: the version applied last.
+    /// None: the current version (applied or used last).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Higher goes first among steps that are held, in a namespace with a limit or after a pause; elsewhere it has no
@@ -255,7 +255,7 @@ pub async fn list_templates(
     Ok(unwrapped(rows))
 }
 
-/// A template with its definition; no version: the one applied last. None when there is no such template.
+/// A template with its definition; no version: the current one (applied or used last). None when there is no such template.
 ///
 /// # Errors
 /// Database errors only.

@@ -23,16 +23,26 @@ pub async fn pause_namespace(
     Ok(paused)
 }
 
-/// Ends a pause; what was held is sent by priority. False: it was not paused.
+/// Ends a pause; what was held is sent by priority. `by` is recorded, none means the database role. False: it was not
+/// paused.
 ///
 /// # Errors
 /// TK001: no such namespace.
-pub async fn resume_namespace(executor: impl PgExecutor<'_>, namespace: &str) -> Result<bool> {
-    let resumed = sqlx::query_scalar("select tasker.resume_namespace($1)").bind(namespace);
+pub async fn resume_namespace(
+    executor: impl PgExecutor<'_>,
+    namespace: &str,
+    reason: Option<&str>,
+    by: Option<&str>,
+) -> Result<bool> {
+    let resumed = sqlx::query_scalar("select tasker.resume_namespace($1, $2, $3)")
+        .bind(namespace)
+        .bind(reason)
+        .bind(by);
     Ok(resumed.fetch_one(executor).await?)
 }
 
-/// Lets at most so many steps wait in a namespace's queue; none takes the limit away.
+/// Lets at most so many steps wait in a namespace's queue; none takes the limit away. `by` is recorded, none means the
+/// database role.
 ///
 /// # Errors
 /// TK001: no such namespace; TK008: a limit below 1.
@@ -40,10 +50,14 @@ pub async fn limit_namespace(
     executor: impl PgExecutor<'_>,
     namespace: &str,
     max_depth: Option<i32>,
+    reason: Option<&str>,
+    by: Option<&str>,
 ) -> Result<()> {
-    sqlx::query("select tasker.limit_namespace($1, $2)")
+    sqlx::query("select tasker.limit_namespace($1, $2, $3, $4)")
         .bind(namespace)
         .bind(max_depth)
+        .bind(reason)
+        .bind(by)
         .execute(executor)
         .await?;
     Ok(())

@@ -31,7 +31,7 @@ const TABLE_THERE: &str = "42P07";
 const AS_OWNER: &str = "Run tasker migrate as the role that owns schema tasker, or as a superuser";
 
 /// What an installation did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The migrations applied now, such as `0001_engine`.
     pub migrations: Vec<String>,
@@ -39,6 +39,9 @@ pub struct Report {
     pub objects: usize,
     /// The schema that is installed now, such as `1 (sql 3f2a9c1d)`.
     pub version: String,
+    /// Roles of Tasker that the cluster lacks, since nobody who may create roles has migrated: nobody can be
+    /// granted them. Create them with [`Report::create_roles`], then migrate again.
+    pub missing_roles: Vec<String>,
 }
 
 impl Report {
@@ -46,19 +49,39 @@ impl Report {
     pub fn up_to_date(&self) -> bool {
         self.migrations.is_empty() && self.objects == 0
     }
+
+    /// The statements that create what is missing, one a role.
+    pub fn create_roles(&self) -> Vec<String> {
+        self.missing_roles.iter().map(|role| format!("create role {role} nologin;")).collect()
+    }
+
+    /// What to do about roles that are missing; none: all are there.
+    pub fn warning(&self) -> Option<String> {
+        if self.missing_roles.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "warning: roles of Tasker are missing, and this login may not create or grant them. As one with \
+             CREATEROLE run:\n{}\nand then tasker migrate again as the owner of schema tasker, which grants \
+             them their rights",
+            self.create_roles().join("\n")
+        ))
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { migrations, objects, version } = self;
+        let Self { migrations, objects, version, .. } = self;
         if self.up_to_date() {
-            return write!(f, "schema tasker is up to date: {version}");
+            write!(f, "schema tasker is up to date: {version}")?;
+        } else {
+            for migration in migrations {
+                writeln!(f, "applied migration {migration}")?;
+            }
+            writeln!(f, "created the functions, views, and triggers of {objects} files")?;
+            write!(f, "schema tasker is now {version}")?;
         }
-        for migration in migrations {
-            writeln!(f, "applied migration {migration}")?;
-        }
-        writeln!(f, "created the functions, views, and triggers of {objects} files")?;
-        write!(f, "schema tasker is now {version}")
+        self.warning().map_or(Ok(()), |warning| write!(f, "\n{warning}"))
     }
 }
 
@@ -113,7 +136,9 @@ impl Bundle {
         run(&mut transaction, SESSION, "").await?;
         lock::lock_within(&mut transaction, patience).await?;
         run(&mut transaction, BOOTSTRAP, "").await?;
-        let report = self.install(&mut transaction).await?;
+        let mut report = self.install(&mut transaction).await?;
+        // The script that creates them raises a notice only, which no program shows.
+        report.missing_roles = self.missing_roles(&mut transaction).await?;
         check::refuse_problems(&mut transaction).await?;
         limited::commit(&mut transaction, session.patience()).await?;
         transaction.give_back();
@@ -130,7 +155,7 @@ impl Bundle {
         let version = self.version();
         if standing == Standing::Current && pending.is_empty() {
             self.run_last_again(connection).await?;
-            return Ok(Report { migrations: Vec::new(), objects: 0, version });
+            return Ok(Report { version, ..Report::default() });
         }
         // Before the migrations: a view would hinder a change to its tables.
         run(connection, DROP, "").await?;
@@ -150,6 +175,7 @@ impl Bundle {
             migrations: pending.iter().map(|migration| migration.name.clone()).collect(),
             objects: self.objects.len(),
             version,
+            missing_roles: Vec::new(),
         })
     }
 

@@ -1,21 +1,42 @@
 //! Which roles may execute which function, as `sql/grants.sql` says it.
 
 use super::Bundle;
-use serde_json::Value;
+use crate::Result;
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
 
 /// The roles of Tasker that may execute a function, by name; none where it is not one of Tasker's.
 pub fn roles_that_may(function: &str) -> Vec<String> {
     let Ok(bundle) = Bundle::embedded() else { return Vec::new() };
-    let Some(grants) = bundle.last.iter().find(|object| object.path == "grants.sql") else {
-        return Vec::new();
-    };
-    let list = grants.sql.split_once("'{").and_then(|(_, rest)| rest.split_once("}'"));
-    let Some((list, _)) = list else { return Vec::new() };
-    let Ok(Value::Object(roles)) = serde_json::from_str(&format!("{{{list}}}")) else { return Vec::new() };
     let has = |functions: &Value| {
         functions.as_array().is_some_and(|functions| functions.iter().any(|name| name == function))
     };
-    roles.into_iter().filter(|(_, functions)| has(functions)).map(|(role, _)| role).collect()
+    bundle.grants().into_iter().filter(|(_, functions)| has(functions)).map(|(role, _)| role).collect()
+}
+
+impl Bundle {
+    /// The list in `grants.sql`: to each role its functions.
+    fn grants(&self) -> Map<String, Value> {
+        let grants = self.last.iter().find(|object| object.path == "grants.sql");
+        let list = grants
+            .and_then(|grants| grants.sql.split_once("'{"))
+            .and_then(|(_, rest)| rest.split_once("}'"))
+            .map_or("", |(list, _)| list);
+        serde_json::from_str(&format!("{{{list}}}")).unwrap_or_default()
+    }
+
+    /// Those of its roles that the cluster does not have.
+    pub(super) async fn missing_roles(&self, connection: &mut PgConnection) -> Result<Vec<String>> {
+        let roles: Vec<String> = self.grants().into_iter().map(|(role, _)| role).collect();
+        let missing = sqlx::query_scalar(
+            "select r from pg_catalog.unnest($1) r where pg_catalog.to_regrole(r) is null order by r",
+        )
+        .persistent(false)
+        .bind(roles)
+        .fetch_all(connection)
+        .await?;
+        Ok(missing)
+    }
 }
 
 /// What to do about `permission denied for function …` (SQLSTATE 42501); none: the error is of something else.

@@ -127,6 +127,14 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
 /// # Errors
 /// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with other content.
 pub async fn apply(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Applied> {
+    apply_by(db, definition, None).await
+}
+
+/// Applies a definition; `by` is recorded, none means the database role.
+///
+/// # Errors
+/// As [`apply`], and `TK052` for a `by` that an audit would not show as it is.
+pub async fn apply_by(db: impl Into<Limited<'_>>, definition: &Value, by: Option<&str>) -> Result<Applied> {
     if let Some(Problem { path, message, .. }) = schema_problems(definition).await.into_iter().next() {
         return Err(Error::Refused {
             code: "TK010".to_owned(),
@@ -135,8 +143,9 @@ pub async fn apply(db: impl Into<Limited<'_>>, definition: &Value) -> Result<App
         });
     }
     let (template_id, created, was) =
-        sqlx::query_as("select template_id, created, was from tasker.apply_template($1)")
+        sqlx::query_as("select template_id, created, was from tasker.apply_template($1, $2)")
             .bind(definition)
+            .bind(by)
             .fetch_one(db.into())
             .await?;
     Ok(Applied { template_id, created, was })

@@ -265,9 +265,9 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
         report.problems.iter().any(|problem| problem.path.is_empty() || problem.path == "/steps"),
         "{report:?}"
     );
-    let applied = client.apply_template(&definition).await.unwrap();
+    let applied = client.apply_template(&definition, By::default()).await.unwrap();
     assert!(applied.created);
-    let again = client.apply_template(&definition).await.unwrap();
+    let again = client.apply_template(&definition, By::default()).await.unwrap();
     assert_eq!((again.template_id, again.created), (applied.template_id, false));
     assert_eq!((&applied.was, &again.was), (&None, &None));
     assert_eq!(client.list_templates(None).await.unwrap().len(), 1);
@@ -296,7 +296,7 @@ async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
     for version in ["1.0.0", "1.1.0"] {
         let mut definition = flow(&[("only", &[])]);
         definition["version"] = json!(version);
-        versions.push(client.apply_template(&definition).await.unwrap());
+        versions.push(client.apply_template(&definition, By::default()).await.unwrap());
     }
     assert_eq!(versions[1].was.as_deref(), Some("1.0.0"));
     let used = client.use_template("test", "flow", "1.0.0").await.unwrap();
@@ -307,7 +307,7 @@ async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
     // Applying the other one again has the same effect.
     let mut definition = flow(&[("only", &[])]);
     definition["version"] = json!("1.1.0");
-    let again = client.apply_template(&definition).await.unwrap();
+    let again = client.apply_template(&definition, By::default()).await.unwrap();
     assert_eq!((again.created, again.was.as_deref()), (false, Some("1.0.0")));
     assert_eq!(current().await, "1.1.0");
 }
@@ -320,7 +320,7 @@ async fn a_namespace_is_paused_limited_and_resumed(#[case] way: Way) {
     let World { client, .. } = &World::with_flow(way).await;
     assert!(client.pause_namespace("test", ANA).await.unwrap());
     assert!(!client.pause_namespace("test", ANA).await.unwrap());
-    client.limit_namespace("test", Some(7)).await.unwrap();
+    client.limit_namespace("test", Some(7), By::default()).await.unwrap();
     let queue = async || {
         let queues = client.list_queues().await.unwrap();
         queues.into_iter().find(|queue| queue.namespace.as_deref() == Some("test")).unwrap()
@@ -328,9 +328,9 @@ async fn a_namespace_is_paused_limited_and_resumed(#[case] way: Way) {
     let held = queue().await;
     assert_eq!((held.max_depth, held.paused_at.is_some()), (Some(7), true));
     assert!(held.pause_reason.unwrap().contains("by telephone"));
-    assert!(client.resume_namespace("test").await.unwrap());
-    assert!(!client.resume_namespace("test").await.unwrap());
-    client.limit_namespace("test", None).await.unwrap();
+    assert!(client.resume_namespace("test", By::default()).await.unwrap());
+    assert!(!client.resume_namespace("test", By::default()).await.unwrap());
+    client.limit_namespace("test", None, By::default()).await.unwrap();
     let free = queue().await;
     assert_eq!((free.max_depth, free.paused_at), (None, None));
 }
@@ -452,9 +452,9 @@ async fn what_is_old_is_pruned(#[case] way: Way) {
     let World { engine, client, .. } = &World::with_flow(way).await;
     let id = engine.start().await;
     engine.drain().await;
-    assert_eq!(client.prune(10).await.unwrap().tasks, 0);
+    assert_eq!(client.prune(10, By::default()).await.unwrap().tasks, 0);
     engine.clock(400 * 86_400).await;
-    let pruned = client.prune(10).await.unwrap();
+    let pruned = client.prune(10, By::default()).await.unwrap();
     assert_eq!((pruned.tasks, pruned.busy), (1, false));
     assert_eq!(refusal(client.task(id).await).0, "TK004");
 }

@@ -196,23 +196,23 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     refused!(both, "TK004", |c| c.resolve_step(nobody, "first", None, None, ANA));
     let broken = json!({"namespace": "test", "name": "No name", "version": "2", "steps": []});
     // Where to ask for more is another place for each.
-    let (by_database, by_http) = both!(both, |c| c.apply_template(&broken));
+    let (by_database, by_http) = both!(both, |c| c.apply_template(&broken, By::default()));
     let (by_database, by_http) = (refusal(by_database), refusal(by_http));
     assert_eq!((by_http.0, by_http.1), (by_database.0, by_database.1));
     assert!(by_database.2.unwrap().contains("tasker.validate_template"));
     assert!(by_http.2.unwrap().contains("/v1/templates/validate"));
     let other = flow(&[("other", &[])]);
-    refused!(both, "TK011", |c| c.apply_template(&other));
+    refused!(both, "TK011", |c| c.apply_template(&other, By::default()));
     refused!(both, "TK001", |c| c.use_template("nowhere", "flow", "1"));
     refused!(both, "TK002", |c| c.use_template("test", "a b/c", "1"));
     refused!(both, "TK003", |c| c.use_template("test", "flow", "9"));
     refused!(both, "TK001", |c| c.list_events("no where", None, 5));
     refused!(both, "TK001", |c| c.list_events("nowhere", Some(7), 5));
     refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));
-    refused!(both, "TK001", |c| c.resume_namespace("nowhere"));
-    refused!(both, "TK001", |c| c.limit_namespace("nowhere", Some(3)));
+    refused!(both, "TK001", |c| c.resume_namespace("nowhere", By::default()));
+    refused!(both, "TK001", |c| c.limit_namespace("nowhere", Some(3), By::default()));
     // The API looks at the range of numbers before the engine does.
-    let (by_database, by_http) = both!(both, |c| c.limit_namespace("test", Some(0)));
+    let (by_database, by_http) = both!(both, |c| c.limit_namespace("test", Some(0), By::default()));
     assert_eq!(refusal(by_database).0, "TK008");
     assert!(matches!(by_http, Err(Error::Api { status: 400, .. })), "{by_http:?}");
     refused!(both, "TK040", |c| c.dead_letter(nobody));
@@ -222,4 +222,43 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     let filter = DeadLetterFilter::default();
     let gone = Page { after: Some(nobody.to_string()), limit: 5 };
     refused!(both, "TK040", |c| c.list_dead_letters(&filter, &gone));
+}
+
+#[tokio::test]
+async fn who_changes_a_namespace_is_written_down_both_ways() {
+    let both = Both::new().await;
+    let engine = &both.engine;
+    engine.apply_flow(&[("a", &[])]).await;
+    engine.start().await;
+    engine.drain().await;
+    let template = flow(&[("a", &[])]);
+    let clients: [&dyn Client; 2] = [&both.database, &both.http];
+    for client in clients {
+        let before: i64 = sqlx::query_scalar("select coalesce(max(operation_id), 0) from tasker.operations")
+            .fetch_one(engine.pool())
+            .await
+            .unwrap();
+        client.apply_template(&template, ANA).await.unwrap();
+        client.limit_namespace("test", Some(5), ANA).await.unwrap();
+        client.limit_namespace("test", None, ANA).await.unwrap();
+        client.pause_namespace("test", ANA).await.unwrap();
+        client.resume_namespace("test", ANA).await.unwrap();
+        let said: Vec<(String, String, Option<String>)> = sqlx::query_as(
+            "select operation, said_by, reason from tasker.operation_overview
+              where operation_id > $1 order by operation_id",
+        )
+        .bind(before)
+        .fetch_all(engine.pool())
+        .await
+        .unwrap();
+        let operations: Vec<&str> = said.iter().map(|(operation, ..)| operation.as_str()).collect();
+        assert_eq!(operations, ["apply", "limit", "limit", "pause", "resume"]);
+        for (operation, by, reason) in &said {
+            assert_eq!(by, "ana (login postgres)", "{operation}");
+            // A template has no reason.
+            assert_eq!(reason.as_deref() == Some("by telephone"), operation != "apply");
+        }
+        let nobody = By { who: Some(" "), reason: None };
+        assert_eq!(refusal(client.limit_namespace("test", None, nobody).await).0, "TK052");
+    }
 }

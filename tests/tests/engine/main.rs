@@ -41,6 +41,7 @@ mod lists;
 mod lock_order;
 mod locks;
 mod lost_leases;
+mod missing_roles;
 mod model;
 mod namespaces;
 mod numbers;

@@ -32,8 +32,21 @@ async fn whoever_changes_a_table_runs_no_operator_of_somebody_elses() {
     assert_eq!(e.task_state(id).await, "steps_in_process");
 }
 
-const HIDDEN: [&str; 6] =
-    ["E'ana\\nFAKE LINE'", "E'\\u001b[2J'", "U&'a\\202eb'", "U&'\\2066x'", "E'\\u0085'", "E'a\\rb'"];
+const HIDDEN: [&str; 12] = [
+    "E'ana\\nFAKE LINE'",
+    "E'\\u001b[2J'",
+    "U&'a\\202eb'",
+    "U&'\\2066x'",
+    "E'\\u0085'",
+    "E'a\\rb'",
+    // What shows nothing: two names that are not the same look so.
+    "U&'a\\200bna'",
+    "U&'an\\00ada'",
+    "U&'\\2060ana'",
+    "U&'ana\\+0e0041'",
+    "U&'ana\\feff'",
+    "U&'\\3164'",
+];
 
 #[tokio::test]
 async fn what_an_audit_would_not_show_as_it_is_is_refused() {
@@ -149,6 +162,67 @@ async fn what_is_done_to_namespaces_is_written_down() {
         ]
     );
     assert_eq!(sqlstate(&db.pool, "update tasker.operations set said_by = 'x'").await, "TK024");
+}
+
+#[tokio::test]
+async fn by_is_somebody_and_looks_like_nothing_that_the_audit_adds() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    let say = async |by: &str| -> Result<String, String> {
+        query_scalar("select tasker.said_by($1)")
+            .bind(by)
+            .fetch_one(e.pool())
+            .await
+            .map_err(|error| error.as_database_error().unwrap().code().unwrap().into_owned())
+    };
+    for by in [
+        " ",
+        "\u{a0}\u{2003}\u{3000}",
+        "ana (login root)",
+        "ana (LOGIN root)",
+        "ana ( login root",
+        "(key:ci)",
+        "ana (token: bob)",
+        "ana \u{ff08}login root)",
+    ] {
+        assert_eq!(say(by).await, Err("TK052".to_owned()), "{by:?}");
+    }
+    for by in ["ana (logins of shop)", "ana (nights)", "login", "key:ci", "Ana María", "\u{1f469}"] {
+        assert_eq!(say(by).await, Ok(format!("{by} (login postgres)")));
+    }
+    assert_eq!(say("").await, Ok("postgres".to_owned()));
+    // What the HTTP API has said of the request.
+    let both: String =
+        query_scalar("select tasker.said_by('ana') from (select set_config('tasker.by', 'key:ci', true)) c")
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
+    assert_eq!(both, "ana (key:ci) (login postgres)");
+}
+
+#[tokio::test]
+async fn a_template_has_no_version_or_description_that_shows_otherwise() {
+    let db = TestDb::new().await;
+    let problems = async |version: &str, description: &str| -> Vec<String> {
+        let template = json!({"namespace": "test", "name": "flow", "version": version, "description": description,
+            "steps": [{"name": "a", "description": description, "handler": {"callable": "noop"}}]});
+        query_scalar("select code || ' ' || path from tasker.validate_template($1) order by 1")
+            .bind(template)
+            .fetch_all(&db.pool)
+            .await
+            .unwrap()
+    };
+    for version in ["1\n", "1\u{1b}[2J", "\u{202e}1", "1\u{200b}", "1\u{e0041}"] {
+        assert_eq!(problems(version, "fine").await, ["hidden_characters /version"], "{version:?}");
+    }
+    for text in ["a\u{1b}[2J", "\u{202e}a", "a\u{85}", "\u{2066}"] {
+        let both = ["hidden_characters /description", "hidden_characters /steps/0/description"];
+        assert_eq!(problems("1", text).await, both, "{text:?}");
+    }
+    // Lines, and what is written with joiners.
+    for text in ["one\r\n\ttwo\n", "\u{1f469}\u{200d}\u{1f4bb}", "\u{645}\u{6cc}\u{200c}\u{62e}"] {
+        assert_eq!(problems("1.0.0-rc1+7", text).await, [""; 0], "{text:?}");
+    }
 }
 
 async fn problems(pool: &PgPool, config: Value) -> Vec<String> {

@@ -89,6 +89,47 @@ async fn a_worker_in_another_isolation_is_told_so() {
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "TK017");
 }
 
+/// Functions of workers and orchestrators that may be called in any isolation, as they write nothing of their own, or do
+/// what operators do too and fail by themselves where others were faster.
+const ANY_ISOLATION: &[&str] = &["create_queues", "prune", "queue_metrics", "run_sql_handler"];
+
+#[tokio::test]
+async fn every_function_of_an_engine_that_writes_wants_read_committed() {
+    let world = World::new().await;
+    let mut connection = PgConnection::connect(&world.db.url).await.unwrap();
+    // Every argument that has to be given is null: nothing is looked at before.
+    let calls: Vec<(String, String)> = sqlx::query_as(
+        "select p.proname, format('select from tasker.%I(%s)', p.proname,
+                (select string_agg('null::' || format_type(t, null), ', ' order by n)
+                   from unnest(p.proargtypes::oid[]) with ordinality a(t, n)
+                  where n <= p.pronargs - p.pronargdefaults))
+           from pg_proc p
+          where p.pronamespace = 'tasker'::regnamespace and p.provolatile = 'v' and p.prosecdef
+            and (has_function_privilege('tasker_worker', p.oid, 'execute')
+                 or has_function_privilege('tasker_orchestrator', p.oid, 'execute'))
+          order by 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let mut refusing = Vec::new();
+    for (name, call) in calls {
+        for isolation in ["repeatable read", "serializable"] {
+            let begin = format!("begin isolation level {isolation}");
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(begin))).await.unwrap();
+            let answer = sqlx::query(AssertSqlSafe(call.clone())).execute(&mut connection).await;
+            let code = answer.err().and_then(|error| Some(error.as_database_error()?.code()?.into_owned()));
+            let expected = code.as_deref() == Some("TK017");
+            assert_ne!(expected, ANY_ISOLATION.contains(&name.as_str()), "{call} in {isolation}: {code:?}");
+            connection.execute("rollback").await.unwrap();
+        }
+        refusing.push(name);
+    }
+    for name in ["claim_steps", "remove_worker", "start_tasks", "sweep_stale", "take_finished_counts"] {
+        assert!(refusing.iter().any(|refusing| refusing == name), "{name} is not among {refusing:?}");
+    }
+}
+
 /// What the next step sees of its session.
 const LOOK: &str = "create function public.look(jsonb) returns jsonb language sql as $$ select jsonb_build_object(
     'search_path', current_setting('search_path'), 'user', current_user,

@@ -47,8 +47,8 @@ pub struct EntryFilterArgs {
 pub struct ManyEntriesArgs {
     #[command(flatten)]
     filter: EntryFilterArgs,
-    /// Only say how many there are.
-    #[arg(long, conflicts_with = "all")]
+    /// Only say how many there are, with --all too.
+    #[arg(long)]
     dry_run: bool,
     /// Do it to every dead letter that matches.
     #[arg(long)]
@@ -103,7 +103,10 @@ pub async fn run(
         return Err(Error::new(format!("{} match; none was {past}", entries(matching)))
             .or_hint(format!("add --all to {verb} them")));
     }
-    let (done, skipped) = if args.all { change_all(client, &which, action, by).await? } else { (0, 0) };
+    let (done, skipped) = match args.all && !args.dry_run {
+        true => change_all(client, &which, action, by).await?,
+        false => (0, 0),
+    };
     if globals.json {
         output::print_json(&json!({"matching": matching, past: done, "skipped": skipped}))?;
     } else if args.dry_run {

@@ -18,7 +18,7 @@ pub struct EnqueueArgs {
     /// The task's input, a JSON object: JSON, or @FILE, or - for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     context: String,
-    /// One version of the template [default: the one applied last].
+    /// One version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
     /// Higher goes first among steps that are held: in a namespace with a limit (queue limit), or after a pause. Elsewhere

@@ -96,8 +96,8 @@ impl FilterArgs {
 pub struct ManyArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only say how many there are.
-    #[arg(long, conflicts_with = "all")]
+    /// Only say how many there are, with --all too.
+    #[arg(long)]
     dry_run: bool,
     /// Do it to every task that matches.
     #[arg(long)]
@@ -164,13 +164,14 @@ pub async fn many(
     let (verb, past, _) = action.words();
     let which = args.selection(action)?;
     let matching = client.count_tasks(&which).await?;
+    let all = args.all && !args.dry_run;
     if !args.all && !args.dry_run && matching > 0 {
         return Err(Error::new(format!("{} match; none was {past}", tasks(matching)))
             .or_hint(format!("add --all to {verb} them")));
     }
     let mut done = 0;
     // Never more than there were: a task that fails again at once would come round again.
-    while args.all && done < matching {
+    while all && done < matching {
         match action.call(client, &which, by, BATCH.min(matching - done)).await? {
             0 => break,
             more => done += more,
@@ -183,7 +184,7 @@ pub async fn many(
     } else {
         output::print(&format!("{past} {}", tasks(done)))?;
     }
-    if args.all && done < matching {
+    if all && done < matching {
         output::note(&format!("{} were held or moved on meanwhile: run it again", matching - done));
     }
     Ok(ExitCode::SUCCESS)

@@ -9,20 +9,21 @@ use crate::{
     output::{self, Look},
     table::Table,
     units::{local, relative},
+    who::who,
 };
 use chrono::Utc;
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
 use serde_json::Value;
 use std::process::ExitCode;
-use tasker_client::{Applied, Client, Template, TemplateOverview};
+use tasker_client::{Applied, By, Client, Template, TemplateOverview};
 use tasker_core::template::{Diagnostic, Position, TemplateFile};
 
 /// The commands of `tasker template`.
 #[derive(Debug, Subcommand)]
 pub enum TemplateCommand {
     /// Check the files, then make their templates known to the database: each becomes the version that runs.
-    Apply(FileArgs),
+    Apply(ApplyArgs),
     /// Every version of every template.
     List(ListArgs),
     /// One template.
@@ -42,6 +43,16 @@ pub struct FileArgs {
     files: Vec<String>,
 }
 
+/// Options of `tasker template apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Who applies them [default: the user of this machine].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
 /// Options of `tasker template list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -56,7 +67,7 @@ pub struct ShowArgs {
     /// The template.
     #[arg(value_name = "NAMESPACE.NAME")]
     template: TemplateName,
-    /// One version of it [default: the one applied last].
+    /// One version of it [default: the current one (applied or used last)].
     #[arg(long)]
     version: Option<String>,
 }
@@ -132,8 +143,10 @@ async fn validate(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     refuse(&inputs).map(|()| ExitCode::SUCCESS)
 }
 
-async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
-    let mut inputs = files::read_all(&args.files)?;
+async fn apply(args: ApplyArgs, globals: &Globals) -> Result<ExitCode> {
+    let mut inputs = files::read_all(&args.files.files)?;
+    let by = who(args.by);
+    let by = By { who: by.as_deref(), reason: None };
     let client = globals.client().await?;
     check_all(&*client, &mut inputs).await?;
     for problem in inputs.iter().flat_map(|input| &input.problems) {
@@ -144,7 +157,7 @@ async fn apply(args: FileArgs, globals: &Globals) -> Result<ExitCode> {
     let mut result = Ok(ExitCode::SUCCESS);
     for input in &inputs {
         let Some(file) = &input.parsed else { continue };
-        match client.apply_template(file.definition()).await {
+        match client.apply_template(file.definition(), by).await {
             Ok(applied) => {
                 if !globals.json {
                     output::print(&outcome(&applied, &title(file)))?;
