@@ -117,11 +117,8 @@ fn refine(document: &mut Value) {
         .map(|key| json!({"required": [key], "properties": {key.as_str(): {"not": {"type": "null"}}}}))
         .collect();
     schemas["TaskSelection"]["anyOf"] = json!(one_of);
-    let which = &mut schemas["DeadLetterSelection"]["properties"];
-    for (property, values) in DEAD_LETTERS {
-        which[*property]["enum"] = values.iter().map(|value| json!(value)).chain([Value::Null]).collect();
-        which[*property]["example"] = json!(values[0]);
-    }
+    name_dead_letters(document);
+    let schemas = &mut document["components"]["schemas"];
     for name in [
         "NewTask",
         "TaskSelection",
@@ -155,18 +152,27 @@ fn refine(document: &mut Value) {
             }
         }
     }
+    let stream = json!({"type": "object", "required": ["event", "data"], "properties": {
+        "id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}}});
+    for path in ["/v1/tasks/{task_id}/events", "/v1/events"] {
+        document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
+            stream.clone();
+    }
+}
+
+/// Says what may be asked for in place of any text, and so what an example of it is.
+fn name_dead_letters(document: &mut Value) {
+    let which = &mut document["components"]["schemas"]["DeadLetterSelection"]["properties"];
+    for (property, values) in DEAD_LETTERS {
+        which[*property]["enum"] = values.iter().map(|value| json!(value)).chain([Value::Null]).collect();
+        which[*property]["example"] = json!(values[0]);
+    }
     let listed = document["paths"]["/v1/dead-letters"]["get"]["parameters"].as_array_mut();
     for parameter in listed.into_iter().flatten() {
         let known = DEAD_LETTERS.iter().find(|(property, _)| parameter["name"] == *property);
         if let Some((_, values)) = known {
             parameter["schema"] = json!({"type": "string", "enum": values});
         }
-    }
-    let stream = json!({"type": "object", "required": ["event", "data"], "properties": {
-        "id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}}});
-    for path in ["/v1/tasks/{task_id}/events", "/v1/events"] {
-        document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
-            stream.clone();
     }
 }
 
