@@ -62,6 +62,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
             transaction.complete(json!(1)).await
         })
         .handler("cut", |ctx| async move { ctx.batches(ctx.split(0..5, 2)) })
+        // The server ends its session, once: the step is given back.
+        .handler("lose", |ctx| async move {
+            if ctx.claim_no() == 1 {
+                let mut transaction = ctx.begin().await?;
+                let end = "select pg_terminate_backend(pg_backend_pid()), pg_sleep(1)";
+                sqlx::query(end).execute(&mut *transaction).await?;
+            }
+            done(ctx).await
+        })
         // More than a batch of results makes beside others.
         .handler("cut_many", |ctx| async move { ctx.batches(ctx.split_by(0..1_001, 1)) })
         .handler("count", count)
