@@ -210,7 +210,7 @@ async fn survives(points: &[&str]) -> Result<(), String> {
         }
         if *point == "worker.before_alone" {
             // As if two workers had died with these.
-            let suspect = "update tasker.steps s set worker_losses = 2 from tasker.tasks t
+            let suspect = "update tasker.steps s set worker_losses = 2, lease_losses = 2 from tasker.tasks t
                             where t.task_id = s.task_id and t.name = 'slow'";
             sqlx::raw_sql(sqlx::AssertSqlSafe(format!("select tasker.start_tasks(100); {suspect}")))
                 .execute(&db.pool)

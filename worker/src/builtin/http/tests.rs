@@ -120,7 +120,6 @@ async fn an_outcome_of_the_wrong_form_fails_for_good_with_the_form_of_its_type()
         (json!(7), r#""type" is success, failure, decision"#),
         (json!({"type": "what"}), r#""type" is success, failure, decision"#),
         (json!({"type": "success", "resutl": 1}), r#"{"type": "success", "result": any}"#),
-        (json!({"type": "failure", "mesage": "no"}), r#""message": string"#),
         (json!({"type": "decision", "create_steps": "a"}), r#""create_steps": [names of steps]"#),
         (json!({"type": "batches", "cursors": 3}), r#""cursors": [any]"#),
         (json!({"type": "checkpoint", "items_processed": 1}), r#""cursor": any"#),
