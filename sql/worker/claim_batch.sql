@@ -16,8 +16,9 @@ begin
     ), counted as (
         select f.*, coalesce(c.losses, f.lease_losses) as losses, coalesce(c.deaths, f.worker_losses) as deaths, c.failure, f.state = 'in_progress' as lost
           from found f
-          left join lateral (select * from tasker.count_loss(f.worker_id, f.started_at, coalesce(f.lease, p_lease), f.alone, f.lease_losses, f.worker_losses)
-                              where f.state = 'in_progress') c on true
+          -- Only of those that were lost: the join comes after its own condition.
+          left join lateral (select l.* from (select f.state where f.state = 'in_progress' offset 0) i
+                              cross join lateral tasker.count_loss(f.worker_id, f.started_at, coalesce(f.lease, p_lease), f.alone, f.lease_losses, f.worker_losses) l) c on true
          where f.verdict = 'claim'
     ), moved as (
         update tasker.steps s

@@ -23,7 +23,8 @@ language sql stable as $$
      cross join lateral (select * from tasker.tasks t where t.task_id = c.task_id offset 0) t
      cross join lateral (select * from tasker.template_steps p where p.template_id = t.template_id and p.name = s.template_step offset 0) p
      -- Results over the limit are not even put together.
-     cross join lateral (select tasker.parents_paged(c.task_id, t.template_id, s.template_step, p.parent_count, t.largest_result) as paged offset 0) g
+     cross join lateral (select case when p.parent_count::bigint * t.largest_result <= 65536 then false
+                                     else tasker.parents_paged(c.task_id, t.template_id, s.template_step, p.parent_count, t.largest_result) end as paged offset 0) g
       left join lateral (select jsonb_object_agg(m.parent, m.summary) as batches
                            from before d join batches m on m.task_id = d.task_id and m.parent = d.parent
                           where d.task_id = c.task_id and d.child = s.template_step) b on p.after_batch

@@ -45,7 +45,9 @@ fn serve(shared: Arc<Shared>, status: WorkerStatusActor, stop: &CancellationToke
         let pool = pool(&shared.pool);
         let status = status.on(&pool, stop);
         let watch = leases::watch_threads(&shared, stop);
-        join!(leases::run(Arc::clone(&shared), &pool, stop.clone()), status.run(stop.clone()), watch);
+        // Boxed: as one type they are nested deeper than an optimizing compiler goes.
+        let leases = Box::pin(leases::run(Arc::clone(&shared), &pool, stop.clone()));
+        join!(leases, Box::pin(status.run(stop.clone())), watch);
         limited::close_pool(&pool, FAREWELL).await;
     });
 }
