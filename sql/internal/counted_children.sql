@@ -14,18 +14,19 @@ language sql stable as $$
         select s.task_id, c.name, s.n, c.waiting_on = s.n as ready,
                c.waiting_on = s.n and exists (select from tasker.every_gated_namespace)
                    and (select t.namespace from tasker.tasks t where t.task_id = s.task_id) in (select g.namespace from tasker.every_gated_namespace g) as held,
-               -- A step with a lease of its own is claimed from its queue, where that can be set.
-               p_claim > 0 and c.waiting_on = s.n and (select p.handler = any (p_handlers) and p.lease is null from tasker.template_steps p
-                                                        where p.template_id = s.template_id and p.name = c.template_step) as may_claim,
+               m.may_claim,
                -- What it is handed at most.
-               case when p_claim > 0 then (
+               case when m.may_claim then (
                    select coalesce(t.context_bytes, octet_length(t.context::text))
                           + p.parent_count * (1 + case when p.after_batch then (select g.max_inline_results from tasker.settings g) else 0 end)::bigint
                             * greatest(t.largest_result, (select l.bytes from largest l))
-                     from tasker.tasks t join tasker.template_steps p on p.template_id = t.template_id and p.name = c.template_step
-                    where t.task_id = s.task_id) end as bytes
+                     from tasker.tasks t where t.task_id = s.task_id) end as bytes
           from satisfied s
          cross join lateral (select * from tasker.steps c where c.task_id = s.task_id and c.name = s.child and c.state = 'pending' offset 0) c
+          left join lateral (select p.handler, p.lease, p.parent_count, p.after_batch from tasker.template_steps p
+                              where p_claim > 0 and p.template_id = s.template_id and p.name = c.template_step offset 0) p on true
+         -- A step with a lease of its own is claimed from its queue, where that can be set.
+         cross join lateral (select p_claim > 0 and c.waiting_on = s.n and p.handler = any (p_handlers) and p.lease is null as may_claim offset 0) m
     )
     select c.task_id, c.name, c.n, c.ready, c.held,
            not c.held and c.may_claim and row_number() over w <= p_claim

@@ -7,7 +7,7 @@ declare
     v_task_ids  uuid[];  v_steps text[];
     v_claims    int[];
     v_results   jsonb[];  v_decided jsonb[];
-    v_free      uuid[];
+    v_free      uuid[];  v_templates uuid[];
     v_done      int[];  v_rest int[];  v_answers text[];
     v_owners    uuid[];  v_msg_ids bigint[];
     v_settled   tasker.settled_step[];
@@ -28,17 +28,19 @@ begin
     -- Tasks that nobody holds, so that this never waits; locked in one statement, read in the next. In a gated namespace
     -- an orchestrator decides what is sent.
     with free as materialized (
-        select t.task_id from tasker.tasks t
+        select t.task_id, t.template_id from tasker.tasks t
          where t.task_id = any (v_task_ids) and t.completed_at is null and t.namespace not in (select g.namespace from tasker.every_gated_namespace g)
          order by t.task_id for no key update skip locked
     )
-    select array_agg(f.task_id) into v_free from free f;
+    select array_agg(f.task_id), array_agg(f.template_id) into v_free, v_templates from free f;
     -- Of their steps those that nobody holds either: a transaction that has submitted one holds it.
     with held as materialized (
-        select r.*, t.template_id from (select distinct on (i.task_id, i.step) * from unnest(v_task_ids, v_steps, v_claims, v_results, v_decided) with ordinality i(task_id, step, claim_no, result, decided, n)
-                                         where i.result is not null and i.task_id = any (v_free)
-                                         order by i.task_id, i.step, i.n) r
-         cross join lateral (select t.template_id from tasker.tasks t where t.task_id = r.task_id offset 0) t
+        select r.*
+          from (select distinct on (i.task_id, i.step) i.*, f.template_id
+                  from unnest(v_task_ids, v_steps, v_claims, v_results, v_decided) with ordinality i(task_id, step, claim_no, result, decided, n)
+                  join unnest(v_free, v_templates) f(task_id, template_id) on f.task_id = i.task_id
+                 where i.result is not null
+                 order by i.task_id, i.step, i.n) r
          cross join lateral (select from tasker.steps s where s.task_id = r.task_id and s.name = r.step and s.claim_no = r.claim_no and s.state = 'in_progress' for no key update skip locked) s
     ), done as (
         update tasker.steps s
