@@ -57,7 +57,7 @@ fn a_recursive_schema_is_checked_in_little_time_and_memory() {
 }
 
 #[tokio::test]
-#[ignore = "run by the test above"]
+#[ignore = "the test above runs it, in a process of its own: it measures the memory of all of it"]
 async fn recursive_schema_alone() {
     let before = most_memory();
     for depth in [28, 100] {

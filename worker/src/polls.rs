@@ -71,6 +71,7 @@ mod tests {
         let seen = Arc::clone(&polls);
         let handler = async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
+            // Not a wait for something: a poll that keeps its thread is what is looked at.
             std::thread::sleep(Duration::from_millis(5));
             (seen.blocks(Duration::from_millis(2)), seen.blocks(Duration::ZERO))
         };

@@ -330,6 +330,7 @@ async fn handlers_that_block_all_threads_let_no_lease_run_out() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     async fn block(_: StepContext) -> Result<StepOutcome, StepError> {
         CALLS.fetch_add(1, Ordering::SeqCst);
+        // Not a wait for something: it keeps its thread for four leases, as a computation does.
         std::thread::sleep(Duration::from_secs(4));
         Ok(StepOutcome::success(1))
     }
