@@ -1,5 +1,5 @@
-//! A release build carries the SQL: it is built again when a file is added to, removed from, or changed in
-//! its folders. A debug build reads them when it runs.
+//! A release build carries the SQL: it is built again when a file is added to, removed from, or
+//! changed in its folders. A debug build reads them when it runs.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

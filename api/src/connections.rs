@@ -1,5 +1,5 @@
-//! Connections of clients: who is let in is known only after one is open, so all of them are bounded, in number and
-//! in how long they may leave an answer unread.
+//! Connections of clients: who is let in is known only after one is open, so all of them are
+//! bounded, in number and in how long they may leave an answer unread.
 
 use axum_server::accept::Accept;
 use std::{
@@ -51,7 +51,8 @@ impl<S> Accept<TcpStream, S> for Places {
             return ready(Err(io::Error::other("there are too many connections")));
         };
         self.full.store(false, Ordering::Relaxed);
-        let bounded = Bounded { stream, write_timeout: self.write_timeout, stalled: None, _place: place };
+        let bounded =
+            Bounded { stream, write_timeout: self.write_timeout, stalled: None, _place: place };
         ready(Ok((bounded, service)))
     }
 }
@@ -93,7 +94,11 @@ impl AsyncRead for Bounded {
 }
 
 impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.unless_stalled(cx, written)
     }

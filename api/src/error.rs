@@ -19,7 +19,8 @@ pub enum Error {
     },
     /// Everybody could do everything.
     #[error(
-        "the HTTP API does not listen on {0} without access control: give it --http-keys FILE (`tasker key new` makes a \
+        "the HTTP API does not listen on {0} without access control: give it --http-keys FILE \
+         (`tasker key new` makes a \
          key) or --http-jwks URL, or let it listen on loopback, such as 127.0.0.1:8410"
     )]
     Open(SocketAddr),

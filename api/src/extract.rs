@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Objects and arrays inside each other, at most. Parsers stop at 128, and what is stored is read inside of answers and
-/// messages, which add levels of their own.
+/// Objects and arrays inside each other, at most. Parsers stop at 128, and what is stored is read
+/// inside of answers and messages, which add levels of their own.
 const MAX_DEPTH: u32 = 100;
 
 /// How long a body may take to arrive.
@@ -51,12 +51,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
         let whole = Request::from_parts(parts.clone(), body);
-        let patience = whole.extensions().get().map_or(Duration::MAX, |BodyTimeout(patience)| *patience);
+        let patience =
+            whole.extensions().get().map_or(Duration::MAX, |BodyTimeout(patience)| *patience);
         let read = timeout(patience, Bytes::from_request(whole, state));
-        let bytes = read.await.map_err(|_| late())?.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-            _ => Problem::bad_request("invalid_body", rejection.body_text()),
-        })?;
+        let bytes =
+            read.await.map_err(|_| late())?.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+                _ => Problem::bad_request("invalid_body", rejection.body_text()),
+            })?;
         if is_deeper(&bytes, MAX_DEPTH) {
             return Err(Problem::bad_request(
                 "invalid_body",
@@ -79,7 +81,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
 fn late() -> Box<Problem> {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time")
-        .hint("Nothing was changed. Send it again, or raise the server's option --http-request-timeout.")
+        .hint(
+            "Nothing was changed. Send it again, or raise the server's option \
+            --http-request-timeout.",
+        )
 }
 
 /// Whether a JSON text is nested deeper; of what is no JSON anything.
@@ -159,9 +164,9 @@ fn merge_lists(query: &str) -> String {
     let mut parts: Vec<String> = Vec::new();
     for part in query.split('&').filter(|part| !part.is_empty()) {
         let list = LISTS.iter().find_map(|list| Some((list, part.strip_prefix(list)?)));
-        match list
-            .and_then(|(list, more)| Some((parts.iter_mut().find(|part| part.starts_with(list))?, more)))
-        {
+        match list.and_then(|(list, more)| {
+            Some((parts.iter_mut().find(|part| part.starts_with(list))?, more))
+        }) {
             Some((first, more)) => first.extend(["%2C", more]),
             None => parts.push(part.to_owned()),
         }
@@ -203,9 +208,9 @@ pub fn between<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
     from: D,
 ) -> Result<Option<u32>, D::Error> {
     let number = from.deserialize_any(Whole)?;
-    u32::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number)).map(Some).ok_or_else(|| {
-        serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}"))
-    })
+    u32::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number)).map(Some).ok_or_else(
+        || serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}")),
+    )
 }
 
 /// A struct from a JSON object: not from an array, which serde would take too.

@@ -1,5 +1,5 @@
-//! Bounds what large answers take in memory at once: each has a place from before it is read in the database until its
-//! last byte is sent.
+//! Bounds what large answers take in memory at once: each has a place from before it is read in the
+//! database until its last byte is sent.
 
 use crate::problem::Problem;
 use axum::{
@@ -20,7 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Large answers at once. An answer has up to about 16 MiB, and several times that while it is made.
+/// Large answers at once. An answer has up to about 16 MiB, and several times that while it is
+/// made.
 const PLACES: usize = 4;
 /// An answer up to this size gives its place back when it is made.
 const SMALL: u64 = 256 << 10;
@@ -109,7 +110,10 @@ mod tests {
             assert_eq!(places.available_permits(), 1, "{path}");
         }
         let large = ask("/v1/tasks/7/graph").await;
-        assert_eq!((places.available_permits(), large.body().size_hint().exact()), (0, Some(1 << 20)));
+        assert_eq!(
+            (places.available_permits(), large.body().size_hint().exact()),
+            (0, Some(1 << 20))
+        );
         let bytes = axum::body::to_bytes(large.into_body(), usize::MAX).await.unwrap();
         assert_eq!((bytes.len(), places.available_permits()), (1 << 20, 1));
     }

@@ -1,5 +1,5 @@
-//! What every request passes: its correlation id, its line in the log, its metrics; then who may do what, how many
-//! at once, and how long.
+//! What every request passes: its correlation id, its line in the log, its metrics; then who may do
+//! what, how many at once, and how long.
 
 use crate::{
     access::{self, Access, Admission, Failures, Permission, Permissions},
@@ -38,8 +38,10 @@ pub struct Correlation {
 impl Correlation {
     fn of(headers: &HeaderMap) -> Self {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let id = text(&CORRELATION_ID).and_then(|text| text.parse().ok()).unwrap_or_else(Uuid::now_v7);
-        let traceparent = text(&HeaderName::from_static("traceparent")).filter(|text| is_traceparent(text));
+        let id =
+            text(&CORRELATION_ID).and_then(|text| text.parse().ok()).unwrap_or_else(Uuid::now_v7);
+        let traceparent =
+            text(&HeaderName::from_static("traceparent")).filter(|text| is_traceparent(text));
         Self { id, traceparent: traceparent.map(str::to_owned) }
     }
 }
@@ -88,7 +90,10 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
 fn protect(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // A page around /docs could make a person press its buttons.
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("frame-ancestors 'none'"),
+    );
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
@@ -96,14 +101,22 @@ fn protect(headers: &mut HeaderMap) {
 fn problem_of(response: &Response) -> Option<Problem> {
     let known = response.extensions().get::<Problem>().cloned();
     let status = response.status();
-    let is_told = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
+    let is_told =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
     // Health answers 503 with its own JSON.
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let is_json =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     let is_error = status.is_client_error() || status.is_server_error();
     known.or_else(|| (is_error && !is_told && !is_json).then(|| *Problem::of_status(status)))
 }
 
-fn tell(method: &'static str, route: String, response: &Response, took: Duration, problem: Option<&Problem>) {
+fn tell(
+    method: &'static str,
+    route: String,
+    response: &Response,
+    took: Duration,
+    problem: Option<&Problem>,
+) {
     let status = response.status();
     let name = response.extensions().get::<Name>().and_then(|Name(name)| name.clone());
     let (key, code, ms) = (name.as_deref(), problem.map(Problem::code), took.as_secs_f64() * 1e3);
@@ -153,7 +166,9 @@ pub struct Rules {
 impl Rules {
     fn is_for_all(&self, method: &Method, path: &Option<MatchedPath>) -> bool {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        path.as_ref().is_some_and(|path| self.for_all.iter().any(|(m, p)| m == method && *p == path.as_str()))
+        path.as_ref().is_some_and(|path| {
+            self.for_all.iter().any(|(m, p)| m == method && *p == path.as_str())
+        })
     }
 }
 
@@ -222,7 +237,8 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
                 return access::forbidden(permission).into_response();
             }
             Wanted::Permission(_)
-                if caller.namespaces.is_some() && gate.rules.is_for_all(request.method(), &path) =>
+                if caller.namespaces.is_some()
+                    && gate.rules.is_for_all(request.method(), &path) =>
             {
                 return access::limited().into_response();
             }
@@ -273,7 +289,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CORRELATION_ID, HeaderValue::from_static("not one\""));
         assert_ne!(Correlation::of(&headers).id, Correlation::of(&headers).id);
-        headers.insert(CORRELATION_ID, HeaderValue::from_static("0190c2a5-0000-7000-8000-000000000001"));
-        assert_eq!(Correlation::of(&headers).id.to_string(), "0190c2a5-0000-7000-8000-000000000001");
+        headers.insert(
+            CORRELATION_ID,
+            HeaderValue::from_static("0190c2a5-0000-7000-8000-000000000001"),
+        );
+        assert_eq!(
+            Correlation::of(&headers).id.to_string(),
+            "0190c2a5-0000-7000-8000-000000000001"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! tasker-api: the HTTP API, by axum and utoipa. A thin layer over [`tasker_client::Client`]: no rule of the engine
-//! is repeated here. docs/http-api.md describes it; it describes itself at `/openapi.json` and `/docs`.
+//! tasker-api: the HTTP API, by axum and utoipa. A thin layer over [`tasker_client::Client`]: no
+//! rule of the engine is repeated here. docs/http-api.md describes it; it describes itself at
+//! `/openapi.json` and `/docs`.
 
 mod access;
 mod connections;

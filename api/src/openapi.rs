@@ -1,5 +1,5 @@
-//! The OpenAPI document: what the routes say of themselves, and what holds for all of them. Who may do what is read
-//! from it, so that what is documented is what is checked.
+//! The OpenAPI document: what the routes say of themselves, and what holds for all of them. Who may
+//! do what is read from it, so that what is documented is what is checked.
 
 use crate::{
     access::Permission,
@@ -15,8 +15,10 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "Tasker",
-        description = "Tasks of steps, run over message queues in PostgreSQL. Errors are problem details (RFC 9457) with a stable `code`. \
-                       Every answer has the header X-Correlation-Id; send one to find a request in the log and on its task.",
+        description = "Tasks of steps, run over message queues in PostgreSQL. Errors are problem \
+            details (RFC 9457) with a stable `code`. \
+                       Every answer has the header X-Correlation-Id; send one to find a request \
+                       in the log and on its task.",
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
@@ -47,7 +49,8 @@ const OF_ALL: &[(&str, &str)] = &[
     ("504", "The database took too long"),
 ];
 /// And those with a body.
-const OF_BODIES: &[(&str, &str)] = &[("413", "The body is too large"), ("415", "The body must be JSON")];
+const OF_BODIES: &[(&str, &str)] =
+    &[("413", "The body is too large"), ("415", "The body must be JSON")];
 
 /// What a dead letter may be: texts in the client, since a newer database may know more.
 const DEAD_LETTERS: &[(&str, &[&str])] = &[
@@ -105,14 +108,17 @@ fn refine(document: &mut Value) {
         "additionalProperties": {"$ref": "#/components/schemas/Json"}});
     schemas["NewTask"]["properties"]["context"] =
         json!({"description": "The input of the task.", "$ref": "#/components/schemas/JsonObject"});
-    for (name, property) in [("Settle", "result"), ("SettleStep", "result"), ("SettleStep", "outcome")] {
+    for (name, property) in
+        [("Settle", "result"), ("SettleStep", "result"), ("SettleStep", "outcome")]
+    {
         let said = schemas[name]["properties"][property]["description"].clone();
         schemas[name]["properties"][property] =
             json!({"description": said, "$ref": "#/components/schemas/Json"});
     }
     let definition = json!({"$ref": "#/components/schemas/JsonObject"});
     schemas["Definition"]["allOf"] = json!([definition]);
-    let filters = schemas["TaskSelection"]["properties"].as_object().into_iter().flat_map(Map::keys);
+    let filters =
+        schemas["TaskSelection"]["properties"].as_object().into_iter().flat_map(Map::keys);
     let one_of: Vec<Value> = filters
         .map(|key| json!({"required": [key], "properties": {key.as_str(): {"not": {"type": "null"}}}}))
         .collect();
@@ -164,7 +170,8 @@ fn refine(document: &mut Value) {
 fn name_dead_letters(document: &mut Value) {
     let which = &mut document["components"]["schemas"]["DeadLetterSelection"]["properties"];
     for (property, values) in DEAD_LETTERS {
-        which[*property]["enum"] = values.iter().map(|value| json!(value)).chain([Value::Null]).collect();
+        which[*property]["enum"] =
+            values.iter().map(|value| json!(value)).chain([Value::Null]).collect();
         which[*property]["example"] = json!(values[0]);
     }
     let listed = document["paths"]["/v1/dead-letters"]["get"]["parameters"].as_array_mut();
@@ -187,7 +194,8 @@ fn storable(schema: &mut Value, pattern: &str) {
     }
 }
 
-/// What a page of this document fills in to try it out: without an example it makes one up from the pattern.
+/// What a page of this document fills in to try it out: without an example it makes one up from the
+/// pattern.
 fn exemplary(key: &str, property: &mut Value) {
     let example = match key {
         "namespace" => "orders",
@@ -210,7 +218,10 @@ fn exemplary(key: &str, property: &mut Value) {
 }
 
 fn operations(item: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
-    item.as_object_mut().into_iter().flatten().filter(|(method, _)| METHODS.contains(&method.as_str()))
+    item.as_object_mut()
+        .into_iter()
+        .flatten()
+        .filter(|(method, _)| METHODS.contains(&method.as_str()))
 }
 
 fn complete(operation: &mut Value, path: &str, closed: bool) {
@@ -224,13 +235,13 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
             if response["description"].as_str().is_none_or(str::is_empty) {
                 response["description"] = json!("Done");
             }
-            response["headers"]["X-Correlation-Id"] =
-                json!({"description": "Of this request", "schema": {"type": "string", "format": "uuid"}});
+            response["headers"]["X-Correlation-Id"] = json!({"description": "Of this request", "schema": {"type": "string", "format": "uuid"}});
         }
     }
     if path.starts_with("/v1/") {
         let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false,
-            "schema": {"type": "string", "format": "uuid"}, "description": "A uuid that stands in the log and in the answer; one is made where there is none, or something else"});
+            "schema": {"type": "string", "format": "uuid"}, "description": "A uuid that stands in \
+             the log and in the answer; one is made where there is none, or something else"});
         match operation.get_mut("parameters").and_then(Value::as_array_mut) {
             Some(parameters) => parameters.push(parameter),
             None => operation["parameters"] = json!([parameter]),
@@ -242,7 +253,8 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
 }
 
 fn problem(status: &str, description: &str) -> Value {
-    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let text =
+        |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let mut headers = Map::new();
     match status {
         "401" => headers.insert("WWW-Authenticate".to_owned(), text("How to log in")),
@@ -262,7 +274,8 @@ pub fn rules(document: &utoipa::openapi::OpenApi) -> Result<Rules, String> {
             let method: Method =
                 method.to_uppercase().parse().map_err(|_| format!("{method} is no method"))?;
             let security = operation["security"][0].as_object();
-            let security = security.ok_or_else(|| format!("{method} {path} does not say who may do it"))?;
+            let security =
+                security.ok_or_else(|| format!("{method} {path} does not say who may do it"))?;
             let need = match security.get("key") {
                 Some(words) => Some(words[0].as_str().unwrap_or_default().parse::<Permission>()?),
                 None => None,

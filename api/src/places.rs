@@ -1,5 +1,6 @@
-//! Who may change something now. A change may have to wait for another transaction, and holds a connection meanwhile: those
-//! who ask for the same thing wait for each other without one, and all that wait leave connections for the others.
+//! Who may change something now. A change may have to wait for another transaction, and holds a
+//! connection meanwhile: those who ask for the same thing wait for each other without one, and all
+//! that wait leave connections for the others.
 
 use std::{
     collections::HashMap,
@@ -39,8 +40,8 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(places)), things: Mutex::default() }
     }
 
-    /// A place to change `thing`, which one does at a time; none: what is changed is nobody else's. None where others
-    /// hold it, or all places, for so long.
+    /// A place to change `thing`, which one does at a time; none: what is changed is nobody else's.
+    /// None where others hold it, or all places, for so long.
     pub async fn take(&self, thing: Option<String>, limit: Duration) -> Option<Place<'_>> {
         let both = async {
             let _turn = self.turn(thing).await?;
@@ -53,7 +54,9 @@ impl Places {
     async fn turn(&self, thing: Option<String>) -> Option<Turn<'_>> {
         let mut turn = Turn { places: self, thing, _permit: None };
         let Some(thing) = &turn.thing else { return Some(turn) };
-        let one = Arc::clone(self.lock().entry(thing.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))));
+        let one = Arc::clone(
+            self.lock().entry(thing.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))),
+        );
         turn._permit = Some(one.acquire_owned().await.ok()?);
         Some(turn)
     }
@@ -66,7 +69,8 @@ impl Places {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let Some(thing) = &self.thing else { return };
-        // A permit keeps its semaphore: given back first, so that nobody's is counted but those of who waits.
+        // A permit keeps its semaphore: given back first, so that nobody's is counted but those of
+        // who waits.
         self._permit = None;
         let mut things = self.places.lock();
         if things.get(thing).is_some_and(|one| Arc::strong_count(one) == 1) {

@@ -1,4 +1,5 @@
-//! What goes wrong, as problem details of RFC 9457: a stable code, what to do, never the text of a query.
+//! What goes wrong, as problem details of RFC 9457: a stable code, what to do, never the text of a
+//! query.
 
 use axum::{
     Json,
@@ -41,7 +42,8 @@ pub struct ProblemDetails {
     pub correlation_id: Uuid,
 }
 
-/// A problem on its way to the client. The outermost layer writes it, as it knows the correlation id.
+/// A problem on its way to the client. The outermost layer writes it, as it knows the correlation
+/// id.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -58,7 +60,15 @@ impl Problem {
     /// A kind of problem.
     pub fn new(status: StatusCode, code: impl Into<String>, title: impl Into<String>) -> Box<Self> {
         let (code, title) = (code.into(), title.into());
-        Box::new(Self { status, code, title, detail: None, hint: None, headers: Vec::new(), cause: None })
+        Box::new(Self {
+            status,
+            code,
+            title,
+            detail: None,
+            hint: None,
+            headers: Vec::new(),
+            cause: None,
+        })
     }
 
     /// A request that is not well formed.
@@ -81,27 +91,39 @@ impl Problem {
 
     /// Others were first.
     pub fn overloaded() -> Box<Self> {
-        Self::unavailable("overloaded", "There are too many requests at once", Duration::from_secs(1))
+        Self::unavailable(
+            "overloaded",
+            "There are too many requests at once",
+            Duration::from_secs(1),
+        )
     }
 
     /// What it needs is held by others.
     pub fn busy() -> Box<Self> {
         Self::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1)).hint(
-            "It holds the idempotency key, the task, or the step: nothing was changed, try again when it has ended.",
+            "It holds the idempotency key, the task, or the step: nothing was changed, try again \
+             when it has ended.",
         )
     }
 
     /// The database took too long.
     pub fn timed_out() -> Box<Self> {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long to answer")
-            .hint("Ask for less, or try again later. Whether a change took place is not known: look before you repeat it.")
+            .hint(
+                "Ask for less, or try again later. Whether a change took place is not known: \
+                look before you repeat it.",
+            )
     }
 
     /// What should not happen; `cause` goes to the log.
     pub fn internal(cause: impl Into<String>) -> Box<Self> {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong in the server")
-            .hint("The server's log tells more under this correlation id.")
-            .cause(cause)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong in the server",
+        )
+        .hint("The server's log tells more under this correlation id.")
+        .cause(cause)
     }
 
     /// For a response that another layer made without a problem.
@@ -114,15 +136,21 @@ impl Problem {
                     .hint("The header Allow names those it has.")
             }
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
-            status if status.is_server_error() => Self::internal(format!("a layer answered {status}")),
+            status if status.is_server_error() => {
+                Self::internal(format!("a layer answered {status}"))
+            }
             status => Self::new(status, "refused", status.canonical_reason().unwrap_or("Refused")),
         }
     }
 
     /// The answer would be over the limit.
     pub fn answer_too_large(detail: impl Into<String>) -> Box<Self> {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "answer_too_large", "The answer would be too large")
-            .detail(detail)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "answer_too_large",
+            "The answer would be too large",
+        )
+        .detail(detail)
     }
 
     /// The body is over the limit.
@@ -229,11 +257,13 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
         "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" | "TK012" => {
             (StatusCode::CONFLICT, "It cannot be done as things stand")
         }
-        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" | "TK013" | "TK014"
-        | "TK015" | "TK016" | "TK051" | "TK052" | "TK054" | "TK058" => {
+        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" | "TK013"
+        | "TK014" | "TK015" | "TK016" | "TK051" | "TK052" | "TK054" | "TK058" => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used")
         }
-        "TK053" => (StatusCode::FORBIDDEN, "This key, or the server's login, is limited to namespaces"),
+        "TK053" => {
+            (StatusCode::FORBIDDEN, "This key, or the server's login, is limited to namespaces")
+        }
         // The engine contradicts itself, or the server calls it in a wrong way.
         _ => return Problem::internal(format!("{message} ({code})")),
     };
@@ -243,7 +273,9 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
     }
     match hint {
         // The engine's own is about SQL.
-        _ if problem.code == "TK010" => problem.hint("POST /v1/templates/validate lists every problem."),
+        _ if problem.code == "TK010" => {
+            problem.hint("POST /v1/templates/validate lists every problem.")
+        }
         _ if problem.code == "TK013" => {
             problem.hint("GET /v1/tasks/{task_id}/steps/{step} gives the result of one step.")
         }
@@ -256,30 +288,46 @@ fn of_database(error: &tasker_core::Error) -> Box<Problem> {
     let code = error.sqlstate().unwrap_or_default();
     let pool_timed_out = matches!(error, tasker_core::Error::Database(sqlx::Error::PoolTimedOut));
     let problem = match code.as_str() {
-        "42501" => Problem::new(StatusCode::FORBIDDEN, "database_role", "The server's database role lacks a right")
-            .hint("Grant the role that the server is logged in as tasker_operator; for new tasks tasker_client too."),
+        "42501" => Problem::new(
+            StatusCode::FORBIDDEN,
+            "database_role",
+            "The server's database \
+         role lacks a right",
+        )
+        .hint(
+            "Grant the role that the server is logged in as tasker_operator; for new tasks \
+                tasker_client too.",
+        ),
         // Cancelled by statement_timeout.
         "57014" => Problem::timed_out(),
-        "22P05" | "22021" => {
-            Problem::bad_request(
-                "not_storable",
-                "a text has a character that the database cannot store: \\u0000, or one that its encoding lacks",
+        "22P05" | "22021" => Problem::bad_request(
+            "not_storable",
+            "a text has a character that the database cannot store: \\u0000, or one that its \
+                 encoding lacks",
+        ),
+        // Data exceptions and limits: numbers out of range, impossible times, keys too long for an
+        // index.
+        code if code.starts_with("22")
+            || code.starts_with("54")
+            || matches!(code, "23502" | "0A000") =>
+        {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_value",
+                "A value is out of the range that can be stored",
             )
+            .hint("Look at lengths, numbers, and times.")
         }
-        // Data exceptions and limits: numbers out of range, impossible times, keys too long for an index.
-        code if code.starts_with("22") || code.starts_with("54") || matches!(code, "23502" | "0A000") => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_value",
-            "A value is out of the range that can be stored",
-        )
-        .hint("Look at lengths, numbers, and times."),
-        "40001" | "40P01" | "55P03" => {
-            Problem::busy()
+        "40001" | "40P01" | "55P03" => Problem::busy(),
+        _ if pool_timed_out => Problem::unavailable(
+            "database_unavailable",
+            "The database gave no connection in \
+                time",
+            Duration::from_secs(2),
+        ),
+        _ if error.is_transient() || matches!(error, tasker_core::Error::Schema(_)) => {
+            Problem::database_away()
         }
-        _ if pool_timed_out => {
-            Problem::unavailable("database_unavailable", "The database gave no connection in time", Duration::from_secs(2))
-        }
-        _ if error.is_transient() || matches!(error, tasker_core::Error::Schema(_)) => Problem::database_away(),
         _ => Problem::internal(""),
     };
     problem.cause(error.to_string())

@@ -60,11 +60,12 @@ pub(crate) fn install_crypto() {
 }
 
 impl Server {
-    /// Takes the address and reads keys, JWKS, and certificates. `pool` says how to connect: the server has
-    /// connections of its own. `metrics`: what /metrics answers, where something counts.
+    /// Takes the address and reads keys, JWKS, and certificates. `pool` says how to connect: the
+    /// server has connections of its own. `metrics`: what /metrics answers, where something counts.
     ///
     /// # Errors
-    /// The address is taken, or others can reach it and no key is wanted; files that cannot be used.
+    /// The address is taken, or others can reach it and no key is wanted; files that cannot be
+    /// used.
     pub async fn bind(
         settings: &ApiSettings,
         pool: &PgPool,
@@ -77,7 +78,8 @@ impl Server {
         if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
             tracing::warn!(
                 address = %settings.listen,
-                "keys and all data are sent unencrypted, unless something before this server ends TLS: give --http-tls-cert and --http-tls-key"
+                "keys and all data are sent unencrypted, unless something before this server ends \
+                 TLS: give --http-tls-cert and --http-tls-key"
             );
         }
         let tls = match &settings.tls {
@@ -104,14 +106,19 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Answers until the shutdown; requests on their way are answered then, for five seconds at most.
+    /// Answers until the shutdown; requests on their way are answered then, for five seconds at
+    /// most.
     ///
     /// # Errors
     /// The address is lost.
     pub async fn run(self) -> Result<()> {
         let address = self.address;
         let failed = |source| Error::Listen { address, source };
-        tracing::info!(url = self.url(), "the HTTP API is served; {}/docs describes it", self.url());
+        tracing::info!(
+            url = self.url(),
+            "the HTTP API is served; {}/docs describes it",
+            self.url()
+        );
         let handle = Handle::new();
         let service = self.router.into_make_service();
         let stop = self.shutdown.clone();
@@ -125,7 +132,9 @@ impl Server {
             .acceptor(self.places)
             .handle(handle)
             .first_request_timeout(HEAD_TIMEOUT)
-            .accept_error_handler(|_, error| tracing::debug!(%error, "a connection was not accepted"));
+            .accept_error_handler(
+                |_, error| tracing::debug!(%error, "a connection was not accepted"),
+            );
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         let http2 = &mut server.http_builder().http2();
         // Else a client that went away without a word keeps its connection.
@@ -156,15 +165,17 @@ fn router(
     metrics: Option<PrometheusHandle>,
 ) -> Result<Router> {
     use utoipa::OpenApi;
-    let (routes, document) =
-        OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(routes::all()).split_for_parts();
+    let (routes, document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .merge(routes::all())
+        .split_for_parts();
     let mut rules = openapi::rules(&document).map_err(Error::Routes)?;
     rules.open_paths = ["/", "/openapi.json", "/docs", "/docs/", "/docs/{*rest}"].into();
     rules.needs.insert(
         (axum::http::Method::GET, "/metrics".to_owned()),
         Some(crate::access::Permission::SystemRead),
     );
-    rules.for_all = [(axum::http::Method::GET, "/metrics"), (axum::http::Method::POST, "/v1/prune")].into();
+    rules.for_all =
+        [(axum::http::Method::GET, "/metrics"), (axum::http::Method::POST, "/v1/prune")].into();
     let document = openapi::finish(document, settings.is_closed()).to_string();
     let gate = Gate {
         access: Arc::new(access),
@@ -206,25 +217,25 @@ async fn titled(response: Response) -> Response {
     let Ok(page) = axum::body::to_bytes(body, LONGEST_PAGE).await else {
         return Problem::internal("the page could not be read").into_response();
     };
-    let page =
-        String::from_utf8_lossy(&page).replace("<title>Swagger UI</title>", "<title>Tasker API</title>");
+    let page = String::from_utf8_lossy(&page)
+        .replace("<title>Swagger UI</title>", "<title>Tasker API</title>");
     head.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(head, page.into())
 }
 
 async fn rendered(metrics: Option<PrometheusHandle>) -> Response {
     match metrics {
-        Some(metrics) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
-        }
-        None => {
-            Problem::of_status(StatusCode::NOT_FOUND).detail("this process counts nothing").into_response()
-        }
+        Some(metrics) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())
+            .into_response(),
+        None => Problem::of_status(StatusCode::NOT_FOUND)
+            .detail("this process counts nothing")
+            .into_response(),
     }
 }
 
 async fn described(document: String) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document).into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document)
+        .into_response()
 }
 
 async fn certificates(files: &TlsFiles) -> Result<RustlsConfig> {
@@ -244,7 +255,9 @@ fn explain(files: &TlsFiles, error: &std::io::Error) -> String {
 
 /// Takes new certificates for new connections; broken ones change nothing.
 async fn reload(config: RustlsConfig, files: TlsFiles) {
-    let read = || async { (tokio::fs::read(&files.cert).await.ok(), tokio::fs::read(&files.key).await.ok()) };
+    let read = || async {
+        (tokio::fs::read(&files.cert).await.ok(), tokio::fs::read(&files.key).await.ok())
+    };
     let mut last = read().await;
     loop {
         tokio::time::sleep(LOOK).await;
@@ -255,7 +268,10 @@ async fn reload(config: RustlsConfig, files: TlsFiles) {
         match config.reload_from_pem_file(&files.cert, &files.key).await {
             Ok(()) => tracing::info!(cert = %files.cert.display(), "the certificate is read again"),
             Err(error) => {
-                tracing::error!(error = explain(&files, &error), "the certificate of before stays in use")
+                tracing::error!(
+                    error = explain(&files, &error),
+                    "the certificate of before stays in use"
+                )
             }
         }
         last = now;

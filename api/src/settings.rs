@@ -7,11 +7,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub struct ApiSettings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Certificate chain and private key, PEM files that are read again when they change; none: plain HTTP.
+    /// Certificate chain and private key, PEM files that are read again when they change; none:
+    /// plain HTTP.
     pub tls: Option<TlsFiles>,
     /// TOML with hashed keys, read again when it changes.
     pub keys: Option<PathBuf>,
-    /// A JWKS by `https://` URL (`http://` of loopback) or file: tokens signed by its keys are accepted.
+    /// A JWKS by `https://` URL (`http://` of loopback) or file: tokens signed by its keys are
+    /// accepted.
     pub jwks: Option<String>,
     /// What `iss` of a token must be.
     pub jwt_issuer: Option<String>,
@@ -25,14 +27,15 @@ pub struct ApiSettings {
     pub max_requests: usize,
     /// Streams of events at once.
     pub max_streams: usize,
-    /// Connections of clients at once; more are closed unanswered, so that they cannot take the files that the process
-    /// needs for the database.
+    /// Connections of clients at once; more are closed unanswered, so that they cannot take the
+    /// files that the process needs for the database.
     pub max_connections: usize,
     /// How long a client may not read what is sent to it.
     pub write_timeout: Duration,
     /// Connections to the database at most.
     pub connections: u32,
-    /// Whether the database is reached by way of a pooler in transaction mode: nothing is set on its connections.
+    /// Whether the database is reached by way of a pooler in transaction mode: nothing is set on
+    /// its connections.
     pub pooled: bool,
 }
 

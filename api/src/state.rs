@@ -24,7 +24,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection may take that nobody else uses: longer, and the database is as good as away.
+/// How long a connection may take that nobody else uses: longer, and the database is as good as
+/// away.
 const ACQUIRE: Duration = Duration::from_millis(750);
 /// How long a request waits for a lock.
 const LOCK: Duration = Duration::from_secs(2);
@@ -34,8 +35,8 @@ const MARGIN: Duration = Duration::from_millis(250);
 /// Checks of templates at a time.
 const CHECKS: usize = 2;
 
-/// Shared by all requests; clones share. A handler takes it as an argument: with who asks, whose calls the database then
-/// knows as theirs, those of a stream too.
+/// Shared by all requests; clones share. A handler takes it as an argument: with who asks, whose
+/// calls the database then knows as theirs, those of a stream too.
 #[derive(Debug, Clone)]
 pub struct App {
     inner: Arc<Inner>,
@@ -47,9 +48,11 @@ struct Inner {
     client: DatabaseClient,
     breaker: Breaker,
     timeout: Duration,
-    /// As many as there are connections. Who waits for one in the pool would be told that the database is away.
+    /// As many as there are connections. Who waits for one in the pool would be told that the
+    /// database is away.
     turns: Semaphore,
-    /// Checks of templates, each of which keeps a processor busy: never so many that other requests wait for them.
+    /// Checks of templates, each of which keeps a processor busy: never so many that other requests
+    /// wait for them.
     checks: Semaphore,
     /// Of the connections those for what may wait for a lock.
     changes: Places,
@@ -59,14 +62,21 @@ struct Inner {
 
 impl App {
     /// With connections of its own to the database of `pool`.
-    pub fn new(pool: &PgPool, breaker: Breaker, settings: &ApiSettings, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        pool: &PgPool,
+        breaker: Breaker,
+        settings: &ApiSettings,
+        shutdown: CancellationToken,
+    ) -> Self {
         let inner = Inner {
             client: DatabaseClient::new(own_pool(pool, settings)).session(session(settings)),
             breaker,
             timeout: settings.request_timeout,
             turns: Semaphore::new(usize::try_from(settings.connections).unwrap_or(usize::MAX)),
             checks: Semaphore::new(CHECKS),
-            changes: Places::new(usize::try_from(settings.connections.div_ceil(2)).unwrap_or(usize::MAX)),
+            changes: Places::new(
+                usize::try_from(settings.connections.div_ceil(2)).unwrap_or(usize::MAX),
+            ),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             shutdown,
         };
@@ -100,8 +110,8 @@ impl App {
         })
     }
 
-    /// One call, when it is its turn, unless the database is away: then a problem at once. It is left when the circuit
-    /// opens, and when the time is over.
+    /// One call, when it is its turn, unless the database is away: then a problem at once. It is
+    /// left when the circuit opens, and when the time is over.
     pub async fn call<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
         let breaker = self.breaker();
         if !breaker.look().0 {
@@ -115,15 +125,20 @@ impl App {
         }
     }
 
-    /// [`App::call`] for a check of a template: few at a time, so that other requests find connections.
-    pub async fn check<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
+    /// [`App::call`] for a check of a template: few at a time, so that other requests find
+    /// connections.
+    pub async fn check<T>(
+        &self,
+        call: impl Future<Output = tasker_client::Result<T>>,
+    ) -> Result<T> {
         let Ok(_turn) = timeout(self.inner.timeout / 2, self.inner.checks.acquire()).await else {
             return Err(Problem::overloaded());
         };
         self.call(call).await
     }
 
-    /// [`App::call`] for a change of `what`, which may have to wait for another transaction, see [`crate::places`].
+    /// [`App::call`] for a change of `what`, which may have to wait for another transaction, see
+    /// [`crate::places`].
     pub async fn change<T>(
         &self,
         what: impl Into<Option<String>>,
@@ -171,7 +186,10 @@ fn nobody() -> CallAs {
 impl FromRequestParts<Self> for App {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Self) -> std::result::Result<Self, Infallible> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Self,
+    ) -> std::result::Result<Self, Infallible> {
         let caller = parts.extensions.get::<Caller>().map_or_else(nobody, |caller| CallAs {
             namespaces: caller.namespaces.clone(),
             by: caller.name.clone(),
@@ -180,8 +198,8 @@ impl FromRequestParts<Self> for App {
     }
 }
 
-/// What requests are limited to: one that waits for a lock, a key that an open transaction holds for instance, must not
-/// keep a connection from the others for as long as it may take.
+/// What requests are limited to: one that waits for a lock, a key that an open transaction holds
+/// for instance, must not keep a connection from the others for as long as it may take.
 fn session(settings: &ApiSettings) -> Session {
     let limit = settings.request_timeout.saturating_sub(MARGIN).max(MARGIN);
     Session::default().statement(limit).lock(LOCK.min(limit / 2))

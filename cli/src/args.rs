@@ -50,7 +50,8 @@ pub struct Globals {
         hide_env_values = true
     )]
     pub config_file: Option<String>,
-    /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of the system].
+    /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of
+    /// the system].
     #[arg(long, global = true, value_name = "FILE")]
     pub api_ca: Option<String>,
     /// Speak http with another machine, where something else encrypts.
@@ -132,8 +133,9 @@ pub enum Command {
 /// The program's version and the schema it works with.
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
-    VERSION
-        .get_or_init(|| format!("{}, schema {}", env!("CARGO_PKG_VERSION"), tasker_core::schema::version()))
+    VERSION.get_or_init(|| {
+        format!("{}, schema {}", env!("CARGO_PKG_VERSION"), tasker_core::schema::version())
+    })
 }
 
 #[cfg(test)]
@@ -156,7 +158,9 @@ mod tests {
 
     #[test]
     fn global_options_go_before_and_after_the_command() {
-        for line in ["tasker --json --database-url u task list", "tasker task list --json --database-url u"] {
+        for line in
+            ["tasker --json --database-url u task list", "tasker task list --json --database-url u"]
+        {
             let globals = parse(line).unwrap().globals;
             assert!(globals.json);
             assert_eq!(globals.database_url.as_deref(), Some("u"));
@@ -166,7 +170,9 @@ mod tests {
     #[test]
     fn a_worker_takes_a_list_of_namespaces() {
         let Command::Worker(args) =
-            parse("tasker worker --namespace a,b --namespace c --concurrency 5 --lease 1m").unwrap().command
+            parse("tasker worker --namespace a,b --namespace c --concurrency 5 --lease 1m")
+                .unwrap()
+                .command
         else {
             panic!("another command");
         };
@@ -216,8 +222,8 @@ mod tests {
 
     #[test]
     fn enqueue_takes_a_version_and_a_negative_priority() {
-        let line =
-            "tasker task enqueue orders.fulfil --version 2 --priority -3 --run-at 5m --wait --timeout 9s";
+        let line = "tasker task enqueue orders.fulfil --version 2 --priority -3 --run-at 5m \
+            --wait --timeout 9s";
         let Command::Task(TaskCommand::Enqueue(args)) = parse(line).unwrap().command else {
             panic!("another command");
         };
@@ -226,15 +232,24 @@ mod tests {
         assert_eq!(args.priority, -3);
         assert!(args.wait && args.timeout.is_some());
         // A step is one task's: many tasks' steps would not be what is retried.
-        assert_eq!(kind("tasker task retry --namespace a --step b --all"), ErrorKind::ArgumentConflict);
+        assert_eq!(
+            kind("tasker task retry --namespace a --step b --all"),
+            ErrorKind::ArgumentConflict
+        );
         assert_eq!(kind("tasker task enqueue fulfil"), ErrorKind::ValueValidation);
-        assert_eq!(kind("tasker task enqueue a.b --timeout 9s"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(
+            kind("tasker task enqueue a.b --timeout 9s"),
+            ErrorKind::MissingRequiredArgument
+        );
     }
 
     #[test]
     fn the_version_names_the_schema_too() {
         assert_eq!(kind("tasker --version"), ErrorKind::DisplayVersion);
         let (_, schema) = version().split_once(", schema ").unwrap();
-        assert!(schema.starts_with(|c: char| c.is_ascii_digit()) && schema.contains(" (sql "), "{schema}");
+        assert!(
+            schema.starts_with(|c: char| c.is_ascii_digit()) && schema.contains(" (sql "),
+            "{schema}"
+        );
     }
 }

@@ -14,7 +14,8 @@ impl Globals {
     /// The client that the options and the environment name.
     ///
     /// # Errors
-    /// The URL or the key is none; for a database: it cannot be reached, or has not the schema of this program.
+    /// The URL or the key is none; for a database: it cannot be reached, or has not the schema of
+    /// this program.
     pub async fn client(&self) -> Result<Arc<dyn Client>> {
         match self.http_client()? {
             Some(client) => Ok(Arc::new(client)),
@@ -52,21 +53,27 @@ impl Globals {
     /// That of the API, where one is named; nothing is sent yet.
     fn http_client(&self) -> Result<Option<HttpClient>> {
         let Some(url) = self.api.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
-        let mut builder = HttpClient::builder(url).connect_timeout(PATIENCE).plain_http(self.api_plain_http);
-        // A project's file must not have the user's key sent to an address of its own, nor an address get another's key.
+        let mut builder =
+            HttpClient::builder(url).connect_timeout(PATIENCE).plain_http(self.api_plain_http);
+        // A project's file must not have the user's key sent to an address of its own, nor an
+        // address get another's key.
         if let Some((api, key)) =
             self.api_origins.as_ref().filter(|(api, key)| api.is_file() != key.is_file())
         {
-            let problem = format!("the address of the HTTP API comes from {api}, and its key from {key}");
+            let problem =
+                format!("the address of the HTTP API comes from {api}, and its key from {key}");
             return Err(Error::new(problem)
                 .or_hint("give both in one place: in the file, or by variables and options"));
         }
-        if let Some(key) = self.api_key.clone().filter(|key| !key.is_empty()).or_else(|| own_key::of(url)) {
+        if let Some(key) =
+            self.api_key.clone().filter(|key| !key.is_empty()).or_else(|| own_key::of(url))
+        {
             builder = builder.key(&key);
         }
         if let Some(file) = self.api_ca.as_deref().filter(|file| !file.is_empty()) {
-            let pem = std::fs::read(file)
-                .map_err(|error| Error::from(error).context(format!("cannot read {file} (--api-ca)")))?;
+            let pem = std::fs::read(file).map_err(|error| {
+                Error::from(error).context(format!("cannot read {file} (--api-ca)"))
+            })?;
             builder = builder.ca_pem(&pem);
         }
         Ok(Some(builder.build()?))
@@ -78,7 +85,11 @@ mod tests {
     use super::*;
 
     fn globals(url: &str) -> Globals {
-        Globals { api: Some(url.to_owned()), api_key: Some("tk_secret".to_owned()), ..Globals::default() }
+        Globals {
+            api: Some(url.to_owned()),
+            api_key: Some("tk_secret".to_owned()),
+            ..Globals::default()
+        }
     }
 
     #[test]
@@ -90,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_names_no_key() {
-        let missing = Globals { api_ca: Some("/nowhere/ca.pem".to_owned()), ..globals("https://h") };
+        let missing =
+            Globals { api_ca: Some("/nowhere/ca.pem".to_owned()), ..globals("https://h") };
         for globals in [globals("http://tasker.example"), globals("x"), missing] {
             let error = format!("{:?}", globals.http_client().unwrap_err());
             assert!(!error.contains("tk_secret"), "{error}");

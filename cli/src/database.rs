@@ -35,14 +35,16 @@ pub async fn close(pool: &PgPool) {
 
 /// Warns where the role may do more than a process needs: steps of templates run with its rights.
 pub async fn warn_of_rights(pool: &PgPool) {
-    let sql = "select r.rolname::text, r.rolsuper from pg_catalog.pg_roles r, pg_catalog.pg_namespace n \
+    let sql = "select r.rolname::text, r.rolsuper from pg_catalog.pg_roles r, \
+        pg_catalog.pg_namespace n \
                where r.rolname = current_user and n.nspname = 'tasker' \
                  and (r.rolsuper or pg_catalog.pg_has_role(r.oid, n.nspowner, 'member'))";
     let found = sqlx::query_as::<_, (String, bool)>(sql).fetch_optional(InTransaction(pool)).await;
     if let Ok(Some((role, is_super))) = found {
         let what = if is_super { "is a superuser" } else { "owns schema tasker" };
         tracing::warn!(
-            "the database role {role} {what}: whoever applies templates can do all that it may; log in as a role with \
+            "the database role {role} {what}: whoever applies templates can do all that it may; \
+             log in as a role with \
              tasker_worker or tasker_orchestrator only (docs/operating.md)"
         );
     }
@@ -50,12 +52,15 @@ pub async fn warn_of_rights(pool: &PgPool) {
 
 /// Warns where the API that a process serves can answer next to nothing.
 pub async fn warn_of_missing_rights(pool: &PgPool) {
-    let sql = "select current_user::text where not pg_catalog.pg_has_role(current_user, 'tasker_operator', 'usage')";
+    let sql = "select current_user::text where not pg_catalog.pg_has_role(current_user, \
+        'tasker_operator', 'usage')";
     let found = sqlx::query_scalar::<_, String>(sql).fetch_optional(InTransaction(pool)).await;
     if let Ok(Some(role)) = found {
         tracing::warn!(
-            "the API works with the rights of the database role {role}, which is no tasker_operator: \
-             most requests will be refused. Grant it: grant tasker_operator to {role}; or serve no API here"
+            "the API works with the rights of the database role {role}, which is no \
+             tasker_operator: \
+             most requests will be refused. Grant it: grant tasker_operator to {role}; or serve \
+             no API here"
         );
     }
 }
@@ -107,13 +112,19 @@ impl Database {
             return Ok(database);
         }
         Self::recorded()?.ok_or_else(|| {
-            Error::new(format!("no database: DATABASE_URL is not set, and no `tasker up` runs in {FOLDER}"))
-                .or_hint("run `tasker up` in this folder, or set DATABASE_URL (or --database-url, or database.url in tasker.toml) to postgres://user:password@host:port/database")
+            Error::new(format!(
+                "no database: DATABASE_URL is not set, and no `tasker up` runs in \
+                {FOLDER}"
+            ))
+            .or_hint(
+                "run `tasker up` in this folder, or set DATABASE_URL (or --database-url, \
+                    or database.url in tasker.toml) to postgres://user:password@host:port/database",
+            )
         })
     }
 
-    /// The database that the user named, else the one that runs here, else a PostgreSQL started now, which
-    /// lives as long as the second value.
+    /// The database that the user named, else the one that runs here, else a PostgreSQL started
+    /// now, which lives as long as the second value.
     ///
     /// # Errors
     /// PostgreSQL cannot be found or started; the error says what to do.
@@ -121,7 +132,8 @@ impl Database {
         Self::resolve_or_start_with(globals, &[]).await
     }
 
-    /// As [`Database::resolve_or_start`]; a PostgreSQL that is started gets these settings if it takes them.
+    /// As [`Database::resolve_or_start`]; a PostgreSQL that is started gets these settings if it
+    /// takes them.
     ///
     /// # Errors
     /// As [`Database::resolve_or_start`].
@@ -139,8 +151,10 @@ impl Database {
         // Its settings name programs that the server runs.
         trust::check(Path::new(FOLDER))?;
         let spinner = progress::spinner("starting PostgreSQL");
-        let mut started = Embedded::builder().dir(FOLDER).settings(settings.iter().copied()).start().await;
-        if let (Err(tasker_embedded::Error::Start { .. }), false) = (&started, settings.is_empty()) {
+        let mut started =
+            Embedded::builder().dir(FOLDER).settings(settings.iter().copied()).start().await;
+        if let (Err(tasker_embedded::Error::Start { .. }), false) = (&started, settings.is_empty())
+        {
             started = Embedded::builder().dir(FOLDER).start().await;
         }
         spinner.finish_and_clear();
@@ -173,11 +187,17 @@ impl Database {
         Ok(Some(Self { url, source: Source::Recorded }))
     }
 
-    /// Connects, with a pool of this size, and tries as long as `patience`. A pooler may be between.
+    /// Connects, with a pool of this size, and tries as long as `patience`. A pooler may be
+    /// between.
     ///
     /// # Errors
     /// The URL is wrong, or the database cannot be reached or refuses.
-    pub async fn connect(&self, program: &str, connections: u32, patience: Duration) -> Result<PgPool> {
+    pub async fn connect(
+        &self,
+        program: &str,
+        connections: u32,
+        patience: Duration,
+    ) -> Result<PgPool> {
         let options = DbOptions::new(&self.url, program).max_connections(connections).pooled(true);
         self.connect_with(options, patience).await
     }
@@ -205,7 +225,8 @@ impl Database {
             let error = Error::from(error);
             match unreachable {
                 true => error.or_hint(format!(
-                    "the URL comes from {}: is the server running there, and does it accept connections?",
+                    "the URL comes from {}: is the server running there, and does it accept \
+                     connections?",
                     self.source
                 )),
                 false => error.or_hint(format!("the URL comes from {}", self.source)),

@@ -40,20 +40,29 @@ const GRAPH: &str = "  load ─┬─ cost_summary ────┬─ report
 
 /// Options of `tasker demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "PostgreSQL is started in .tasker of the current folder, unless a database is given.")]
+#[command(
+    after_help = "PostgreSQL is started in .tasker of the current folder, unless a database is \
+        given."
+)]
 pub struct DemoArgs {
     /// Leave everything running, to be looked at with psql, until ctrl-c.
     #[arg(long)]
     keep: bool,
     /// How many of the 640 reports to show.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=640))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u16).range(0..=640),
+    )]
     top: u16,
 }
 
 /// Runs the demo. The exit code is 1 when the reports do not agree with the file.
 pub async fn run(args: DemoArgs, globals: &Globals) -> Result<ExitCode> {
     let shutdown = tasker_core::signals::shutdown()?;
-    let Some(started) = shutdown.run_until_cancelled(Database::resolve_or_start(globals)).await else {
+    let Some(started) = shutdown.run_until_cancelled(Database::resolve_or_start(globals)).await
+    else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let (url, mut server) = started?;
@@ -86,11 +95,16 @@ impl Stage<'_> {
         if !self.json {
             let place = match server {
                 Some(server) => {
-                    format!("PostgreSQL {} runs in {FOLDER}, port {}", server.version(), server.port())
+                    format!(
+                        "PostgreSQL {} runs in {FOLDER}, port {}",
+                        server.version(),
+                        server.port()
+                    )
                 }
                 None => format!("using the PostgreSQL {} that is there", version(&pool).await?),
             };
-            let change = if report.schema.up_to_date() { "is up to date" } else { "has been installed" };
+            let change =
+                if report.schema.up_to_date() { "is up to date" } else { "has been installed" };
             output::print(&format!("{place}; schema tasker {change}: {}", report.schema.version))?;
         }
         strikes::install(&pool).await.map_err(explained)?;
@@ -99,7 +113,8 @@ impl Stage<'_> {
         if !self.json {
             output::print(&announcement(&run))?;
         }
-        let summary = engine.run(watch(&pool, &run, self.args.top.into())).await.map_err(explained)?;
+        let summary =
+            engine.run(watch(&pool, &run, self.args.top.into())).await.map_err(explained)?;
         match self.json {
             true => output::print_json(&summary)?,
             false => output::print(&self::text(&summary, Look::stdout()))?,
@@ -172,7 +187,8 @@ fn explained(error: tasker_examples::Error) -> Error {
 fn disagreement(summary: &Summary) -> Error {
     let Summary { total_cost, file_cost, wrong_reports, .. } = summary;
     Error::new(format!(
-        "the reports add up to {total_cost} dollars and the file to {file_cost} (it should be {}); {wrong_reports} \
+        "the reports add up to {total_cost} dollars and the file to {file_cost} (it should be \
+         {}); {wrong_reports} \
          reports differ from what plain Rust finds in the file",
         strikes::TOTAL_COST
     ))
@@ -193,7 +209,8 @@ async fn ended(server: Option<&mut Embedded>) -> Result<()> {
 
 fn announcement(run: &Run) -> String {
     format!(
-        "\n{} tasks, one for each airport and year of birdstrikes.csv, each enqueued by\n\n  {};\n\n{GRAPH}",
+        "\n{} tasks, one for each airport and year of birdstrikes.csv, each enqueued by\n\n  \
+         {};\n\n{GRAPH}",
         run.tasks.len(),
         strikes::ENQUEUE_ONE
     )
@@ -224,7 +241,8 @@ fn text(summary: &Summary, look: Look) -> String {
         "{}\n\ntotal cost ${} of {} strikes: {verdict}\n\n\
          {} tasks, {} steps in {}: {} steps/s\n\
          hand-over (a parent's result stored → its child claimed): p50 {}, p95 {}\n\
-         \x20 the child was in its queue after p50 {}, p95 {}; the rest is its turn, as all tasks came at once\n",
+         \x20 the child was in its queue after p50 {}, p95 {}; the rest is its turn, as all tasks \
+         came at once\n",
         table.render(),
         grouped(summary.total_cost),
         grouped(summary.strikes),
@@ -249,7 +267,9 @@ fn psql(url: &str, server: Option<&Embedded>) -> String {
         Some(name) => format!("psql \"${name}\""),
         None => match server {
             Some(server) => up::psql_line(server),
-            None if tasker_embedded::recorded_url(FOLDER).as_deref() == Some(url) => format!("psql '{url}'"),
+            None if tasker_embedded::recorded_url(FOLDER).as_deref() == Some(url) => {
+                format!("psql '{url}'")
+            }
             None => format!("psql '{}'", mask::url(url)),
         },
     }
@@ -262,7 +282,8 @@ fn hints(psql: &str, summary: &Summary) -> String {
          \x20 select * from tasker.task_overview where correlation_id = '{run}' limit 5;\n\
          \x20 select * from tasker.queue_overview;\n\
          \x20 select name, from_state, to_state, attempt, at from tasker.step_transitions\n\
-         \x20  where task_id = (select task_id from tasker.task_overview where correlation_id = '{run}' limit 1)\n\
+         \x20  where task_id = (select task_id from tasker.task_overview where correlation_id = \
+         '{run}' limit 1)\n\
          \x20  order by transition_id;\n\
          \x20 {};\n\n\
          ctrl-c stops everything",
@@ -305,7 +326,10 @@ mod tests {
     fn the_figures_are_for_people() {
         let text = text(&summary(), Look::PLAIN);
         assert!(text.contains("LAGUARDIA NY  2001       12   $1,234,567  Canada goose"), "{text}");
-        assert!(text.contains("total cost $40,545,276 of 10,000 strikes: the file, added up"), "{text}");
+        assert!(
+            text.contains("total cost $40,545,276 of 10,000 strikes: the file, added up"),
+            "{text}"
+        );
         assert!(text.contains("640 tasks, 3,200 steps in 2.50 s: 1,280 steps/s"), "{text}");
         assert!(text.contains("p50 400 ms, p95 1.10 s"), "{text}");
     }

@@ -1,4 +1,5 @@
-//! What a command fails with: text for people, never a debug form. Any library error becomes one by `?`.
+//! What a command fails with: text for people, never a debug form. Any library error becomes one by
+//! `?`.
 
 use crate::output;
 use console::style;
@@ -11,7 +12,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What to do where the API does not know who asks.
 const NO_KEY: &str = "give a key: TASKER_API_KEY, or --api-key";
 
-/// Why a command failed, and what to do. Not a [`std::error::Error`], so that every such converts into it.
+/// Why a command failed, and what to do. Not a [`std::error::Error`], so that every such converts
+/// into it.
 #[derive(Debug, Default)]
 pub struct Error {
     message: String,
@@ -58,7 +60,8 @@ impl Error {
         explain(&*error)
     }
 
-    /// The text on standard error: `error: …`, and `detail: …` and `hint: …` where there is more to say.
+    /// The text on standard error: `error: …`, and `detail: …` and `hint: …` where there is more to
+    /// say.
     fn lines(&self) -> Vec<(&'static str, String)> {
         let code = self.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
         let mut lines = vec![("error", format!("{}{code}", self.message))];
@@ -97,7 +100,8 @@ fn explain(error: &(dyn StdError + 'static)) -> Error {
     if let Some(error) = error.downcast_ref::<sqlx::Error>() {
         return of_sqlx(error);
     }
-    let broken = error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
+    let broken =
+        error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
     let end = if broken { End::ReaderGone } else { End::Failure };
     Error { message: chain(error), end, ..Error::default() }
 }
@@ -120,10 +124,9 @@ fn of_client(error: &tasker_client::Error) -> Error {
         Client::Unavailable { retry_after, .. } => {
             let hint = match retry_after {
                 Some(after) => format!("try again in {} s", after.as_secs().max(1)),
-                None => {
-                    "is the URL right (--api, TASKER_API), and does an orchestrator serve it there (--http)?"
-                        .to_owned()
-                }
+                None => "is the URL right (--api, TASKER_API), and does an orchestrator serve it \
+                     there (--http)?"
+                    .to_owned(),
             };
             Error::new(error.to_string()).or_hint(hint)
         }
@@ -144,7 +147,8 @@ fn of_core(error: &tasker_core::Error) -> Error {
             Error::new(format!("cannot reach the database at {target}: {}", root(source)))
         }
         Core::Tls { target, reason, remedy } => {
-            Error::new(format!("no safe connection to the database at {target}: {reason}")).or_hint(remedy)
+            Error::new(format!("no safe connection to the database at {target}: {reason}"))
+                .or_hint(remedy)
         }
         Core::Database(error) => of_sqlx(error),
         other => Error::new(other.to_string()),
@@ -179,7 +183,8 @@ fn remedy(code: &str) -> Option<&'static str> {
         "3D000" => "create it first, by createdb or `create database`, then run `tasker migrate`",
         "28P01" | "28000" => "check the user and password in the database URL",
         "42501" => {
-            "this database role lacks a right: grant it tasker_client, tasker_worker, tasker_orchestrator, \
+            "this database role lacks a right: grant it tasker_client, tasker_worker, \
+             tasker_orchestrator, \
                     tasker_consumer, tasker_operator, or tasker_readonly"
         }
         "53300" => "raise max_connections of the server, or use fewer or smaller processes",
@@ -225,7 +230,10 @@ mod tests {
             message: "there is no namespace \"x\"".to_owned(),
             hint: Some("Apply a template.".to_owned()),
         });
-        assert_eq!(text(&error), "error: there is no namespace \"x\" (TK001)\nhint: Apply a template.\n");
+        assert_eq!(
+            text(&error),
+            "error: there is no namespace \"x\" (TK001)\nhint: Apply a template.\n"
+        );
     }
 
     #[test]
@@ -239,7 +247,8 @@ mod tests {
         .or_hint("start it");
         assert_eq!(
             text(&error),
-            "error: cannot reach the database at localhost:1/x: Connection refused\nhint: start it\n"
+            "error: cannot reach the database at localhost:1/x: Connection refused\nhint: start \
+             it\n"
         );
     }
 

@@ -68,8 +68,13 @@ pub fn batch(batch: &BatchOverview, short: bool, look: Look) -> String {
     ];
     let counts = counts.iter().filter(|(_, n, _)| *n > 0);
     if short && look.terminal {
-        let counts: Vec<_> = counts.map(|(symbol, n, _)| format!("{symbol} {}", grouped(*n))).collect();
-        return if counts.is_empty() { label(GOOD, "no instances", look) } else { counts.join("  ") };
+        let counts: Vec<_> =
+            counts.map(|(symbol, n, _)| format!("{symbol} {}", grouped(*n))).collect();
+        return if counts.is_empty() {
+            label(GOOD, "no instances", look)
+        } else {
+            counts.join("  ")
+        };
     }
     let words: Vec<_> = counts.map(|(_, n, word)| format!("{} {word}", grouped(*n))).collect();
     // While it goes on that is what it does, whatever has failed.

@@ -14,7 +14,8 @@ pub enum LogFormat {
     Human,
 }
 
-/// Starts the log; RUST_LOG has precedence over `default`. A `service` exports its traces too, where the OTEL_ variables say so.
+/// Starts the log; RUST_LOG has precedence over `default`. A `service` exports its traces too,
+/// where the OTEL_ variables say so.
 ///
 /// # Errors
 /// RUST_LOG is not a filter.

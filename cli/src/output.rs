@@ -108,7 +108,8 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
 
-/// Ends when the reader of standard output has gone: where nothing is printed for long, nothing else tells. Else never.
+/// Ends when the reader of standard output has gone: where nothing is printed for long, nothing
+/// else tells. Else never.
 pub async fn reader_gone() {
     let (gone, told) = oneshot::channel();
     // A thread that the end of the program does not wait for.
@@ -138,7 +139,10 @@ mod tests {
 
     #[test]
     fn nothing_stored_is_obeyed_by_a_terminal() {
-        assert_eq!(safe("\u{1b}[2J\u{1b}]0;owned\u{7} ü\n\t漢"), "\\u001b[2J\\u001b]0;owned\\u0007 ü\n\t漢");
+        assert_eq!(
+            safe("\u{1b}[2J\u{1b}]0;owned\u{7} ü\n\t漢"),
+            "\\u001b[2J\\u001b]0;owned\\u0007 ü\n\t漢"
+        );
         assert_eq!(safe("a\u{202e}b\u{9b}c\r"), "a\\u202eb\\u009bc\\u000d");
         assert_eq!(safe("\u{1b}[31mred"), "\\u001b[31mred");
         let (own, others) = ("\u{1b}[1;31mred\u{1b}[0m", "\u{1b}[2J\u{1b}[?1049h\u{1b}[3\u{1b}");

@@ -1,5 +1,5 @@
-//! The key that `tasker up` makes for its HTTP API and keeps in [`FOLDER`]: who may read that folder's files may use the
-//! API, and commands run there bring the key by themselves.
+//! The key that `tasker up` makes for its HTTP API and keeps in [`FOLDER`]: who may read that
+//! folder's files may use the API, and commands run there bring the key by themselves.
 
 use crate::{
     database::FOLDER,

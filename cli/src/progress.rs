@@ -30,8 +30,10 @@ mod tests {
     #[test]
     fn the_template_is_one_indicatif_knows() {
         assert!(
-            ProgressStyle::with_template("{msg}\n{bar:30.cyan/dim} {pos} of {len} steps  {elapsed:.dim}")
-                .is_ok()
+            ProgressStyle::with_template(
+                "{msg}\n{bar:30.cyan/dim} {pos} of {len} steps  {elapsed:.dim}"
+            )
+            .is_ok()
         );
         assert!(steps().is_hidden() || console::user_attended_stderr());
     }

@@ -21,7 +21,9 @@ impl Prefix {
         let digits = text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         match digits && !text.is_empty() && text.len() <= 36 {
             true => Ok(Self(text.to_owned())),
-            false => Err(format!("{text:?} is not the id of {of}, nor its beginning: `{list}` shows them")),
+            false => Err(format!(
+                "{text:?} is not the id of {of}, nor its beginning: `{list}` shows them"
+            )),
         }
     }
 
@@ -36,11 +38,17 @@ impl Prefix {
                 .or_hint(format!("`{list}` shows them"))),
             [(id, _)] => Ok(*id),
             several => {
-                let lines: Vec<String> =
-                    several.iter().take(SHOWN as usize).map(|(id, text)| format!("{id}  {text}")).collect();
+                let lines: Vec<String> = several
+                    .iter()
+                    .take(SHOWN as usize)
+                    .map(|(id, text)| format!("{id}  {text}"))
+                    .collect();
                 let and_more = if more { "\n      and more" } else { "" };
                 Err(Error::new(format!("several {what}s have an id that begins with {}", self.0))
-                    .or_hint(format!("write more of it:\n      {}{and_more}", lines.join("\n      "))))
+                    .or_hint(format!(
+                        "write more of it:\n      {}{and_more}",
+                        lines.join("\n      ")
+                    )))
             }
         }
     }
@@ -106,12 +114,15 @@ impl EntryArg {
         if let Some(id) = self.0.whole() {
             return Ok(id);
         }
-        let filter = DeadLetterFilter { id_prefix: Some(self.0.0.clone()), ..DeadLetterFilter::default() };
-        let found = client.list_dead_letters(&filter, &Page { after: None, limit: SHOWN + 1 }).await?.items;
+        let filter =
+            DeadLetterFilter { id_prefix: Some(self.0.0.clone()), ..DeadLetterFilter::default() };
+        let found =
+            client.list_dead_letters(&filter, &Page { after: None, limit: SHOWN + 1 }).await?.items;
         let more = found.len() > SHOWN as usize;
         let now = Utc::now();
         let found = found.into_iter().map(|entry| {
-            let text = format!("{}  {}  {}", entry.reason, entry.status, relative(entry.created_at, now));
+            let text =
+                format!("{}  {}  {}", entry.reason, entry.status, relative(entry.created_at, now));
             (entry.entry_id, text)
         });
         self.0.only("dead letter", "tasker dlq list --all", found.collect(), more)

@@ -8,7 +8,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width, pr
 
 /// Between two columns.
 pub const GAP: usize = 2;
-/// A column that is wrapped is not made narrower: a line a letter is worse than a line that is too long.
+/// A column that is wrapped is not made narrower: a line a letter is worse than a line that is too
+/// long.
 const NARROWEST: u16 = 10;
 
 /// A table to print.
@@ -77,8 +78,11 @@ impl Table {
             grid.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         let has_header = !self.headings.is_empty();
-        let first =
-            self.rows.iter().filter_map(|row| row.first()).map(|cell| console::measure_text_width(cell));
+        let first = self
+            .rows
+            .iter()
+            .filter_map(|row| row.first())
+            .map(|cell| console::measure_text_width(cell));
         let first = first.max().unwrap_or(0);
         if has_header {
             grid.set_header(self.headings);
@@ -123,9 +127,13 @@ impl Table {
             cells.map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        let fits =
-            |n: usize| widths[..n].iter().map(|width| width + GAP).sum::<usize>() <= usize::from(limit) + GAP;
-        (self.keeps.min(columns)..=columns).rev().find(|&n| fits(n)).unwrap_or(self.keeps.min(columns))
+        let fits = |n: usize| {
+            widths[..n].iter().map(|width| width + GAP).sum::<usize>() <= usize::from(limit) + GAP
+        };
+        (self.keeps.min(columns)..=columns)
+            .rev()
+            .find(|&n| fits(n))
+            .unwrap_or(self.keeps.min(columns))
     }
 }
 
@@ -172,7 +180,8 @@ mod tests {
     #[test]
     fn what_has_no_room_is_left_out_from_the_end() {
         let render = |width| {
-            let mut table = Table::new(narrow(width), &["TASK", "STATE", "TOOK"]).wrap_from(3).keep(2);
+            let mut table =
+                Table::new(narrow(width), &["TASK", "STATE", "TOOK"]).wrap_from(3).keep(2);
             table.row(["0123456789", "complete", "2.3 s"]);
             table.render()
         };

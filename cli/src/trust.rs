@@ -1,4 +1,5 @@
-//! Files of the current folder say where keys and tasks are sent: only what nobody else could have put there is believed.
+//! Files of the current folder say where keys and tasks are sent: only what nobody else could have
+//! put there is believed.
 
 use crate::error::{Error, Result};
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
@@ -18,7 +19,8 @@ pub fn check(path: &Path) -> Result<()> {
                 found.uid()
             ))
             .or_hint(format!(
-                "look at it, then name it (--config FILE, --database-url URL) or make it yours: chown {path}"
+                "look at it, then name it (--config FILE, --database-url URL) or make it yours: \
+                 chown {path}"
             )));
         }
         if !found.is_symlink() && found.mode() & 0o002 != 0 {
@@ -36,7 +38,8 @@ mod tests {
 
     #[test]
     fn what_others_could_have_written_is_refused() {
-        let folder = std::env::temp_dir().join(format!("tasker-trust-{}", uuid::Uuid::new_v4().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("tasker-trust-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir(&folder).unwrap();
         let file = folder.join("tasker.toml");
         assert!(check(&file).is_ok());

@@ -4,7 +4,8 @@ use chrono::{DateTime, Local, TimeDelta, Utc};
 use std::time::Duration;
 pub use tasker_core::duration::parse as parse_duration;
 
-/// How long a claim holds, in what the database takes: a process that is refused by it has begun already.
+/// How long a claim holds, in what the database takes: a process that is refused by it has begun
+/// already.
 ///
 /// # Errors
 /// No duration, or one that is too short or too long.
@@ -28,7 +29,9 @@ pub fn parse_moment(text: &str) -> Result<DateTime<Utc>, String> {
         .ok()
         .and_then(|delay| Utc::now().checked_add_signed(TimeDelta::from_std(delay).ok()?))
         .ok_or_else(|| {
-            format!("{text:?} is neither a time such as 2026-01-31T09:00:00Z nor a delay such as 10m")
+            format!(
+                "{text:?} is neither a time such as 2026-01-31T09:00:00Z nor a delay such as 10m"
+            )
         })
 }
 
@@ -48,7 +51,8 @@ pub fn parse_past(text: &str) -> Result<DateTime<Utc>, String> {
         })
 }
 
-/// Milliseconds in the largest units that tell enough: `<1 ms`, `12 ms`, `1.24 s`, `3 min 5 s`, `2 d 4 h`.
+/// Milliseconds in the largest units that tell enough: `<1 ms`, `12 ms`, `1.24 s`, `3 min 5 s`, `2
+/// d 4 h`.
 pub fn milliseconds(ms: f64) -> String {
     let seconds = (ms / 1000.0).round() as i64;
     match ms {
@@ -138,8 +142,9 @@ mod tests {
 
     #[test]
     fn lengths_are_short() {
-        let texts = [0.42, 9.96, 340.2, 999.6, 1_240.0, 59_999.0, 185_000.0, 7_500_000.0, 187_200_000.0]
-            .map(milliseconds);
+        let texts =
+            [0.42, 9.96, 340.2, 999.6, 1_240.0, 59_999.0, 185_000.0, 7_500_000.0, 187_200_000.0]
+                .map(milliseconds);
         assert_eq!(
             texts,
             [

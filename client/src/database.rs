@@ -1,11 +1,12 @@
 //! Tasker over a connection to its database: each call is one of the SQL API.
 
 use crate::{
-    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask, Page,
-    Pruned, QueueOverview, QueuedEvent, Report, Result, Sample, ServerHealth, SlowStep, Staleness,
-    StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview, TaskSelection, TaskStatus, Template,
-    TemplateOverview, Throughput, Transitions, TransitionsPage, WorkerOverview,
+    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails,
+    DeadLetterFilter, DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate,
+    Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample,
+    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
+    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
+    TransitionsPage, WorkerOverview,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -45,7 +46,8 @@ impl DatabaseClient {
 }
 
 impl DatabaseClient {
-    /// A page of the audit of a task: up to `limit` transitions of its steps after the one numbered `after`.
+    /// A page of the audit of a task: up to `limit` transitions of its steps after the one numbered
+    /// `after`.
     ///
     /// # Errors
     /// `TK004` when there is no such task.
@@ -56,7 +58,8 @@ impl DatabaseClient {
         limit: u32,
     ) -> Result<TransitionsPage> {
         client::status(self.db(), task_id).await?;
-        let (task, steps, next) = client::task_transitions_page(self.db(), task_id, after, limit).await?;
+        let (task, steps, next) =
+            client::task_transitions_page(self.db(), task_id, after, limit).await?;
         Ok(TransitionsPage { task, steps, next: next.map(|id| id.to_string()) })
     }
 
@@ -102,7 +105,12 @@ impl Client for DatabaseClient {
         Ok(client::pause_namespace(self.db(), namespace, by.reason, by.who).await?)
     }
 
-    async fn add_dead_letter(&self, task_id: Uuid, notes: Option<&str>, by: By<'_>) -> Result<Uuid> {
+    async fn add_dead_letter(
+        &self,
+        task_id: Uuid,
+        notes: Option<&str>,
+        by: By<'_>,
+    ) -> Result<Uuid> {
         Ok(client::add_dead_letter(self.db(), task_id, notes, by.who).await?)
     }
 
@@ -197,7 +205,12 @@ impl Client for DatabaseClient {
         Ok(client::cancel(self.db(), task_id, by).await?)
     }
 
-    async fn resolve_task(&self, task_id: Uuid, result: Option<&Value>, by: By<'_>) -> Result<bool> {
+    async fn resolve_task(
+        &self,
+        task_id: Uuid,
+        result: Option<&Value>,
+        by: By<'_>,
+    ) -> Result<bool> {
         Ok(client::resolve_task(self.db(), task_id, result, by).await?)
     }
 
@@ -257,7 +270,12 @@ impl Client for DatabaseClient {
         Ok(client::list_templates(self.db(), namespace).await?)
     }
 
-    async fn template(&self, namespace: &str, name: &str, version: Option<&str>) -> Result<Option<Template>> {
+    async fn template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Template>> {
         Ok(client::show_template(self.db(), namespace, name, version).await?)
     }
 
@@ -273,11 +291,21 @@ impl Client for DatabaseClient {
         Ok(client::resume_namespace(self.db(), namespace, by.reason, by.who).await?)
     }
 
-    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>, by: By<'_>) -> Result<()> {
+    async fn limit_namespace(
+        &self,
+        namespace: &str,
+        max_depth: Option<i32>,
+        by: By<'_>,
+    ) -> Result<()> {
         Ok(client::limit_namespace(self.db(), namespace, max_depth, by.reason, by.who).await?)
     }
 
-    async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>> {
+    async fn list_events(
+        &self,
+        namespace: &str,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<QueuedEvent>> {
         Ok(client::list_events(self.db(), namespace, after, limit).await?)
     }
 
@@ -285,7 +313,11 @@ impl Client for DatabaseClient {
         Ok(client::list_workers(self.db()).await?)
     }
 
-    async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> Result<Listed<DeadLetter>> {
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page,
+    ) -> Result<Listed<DeadLetter>> {
         Ok(client::list_dead_letters(self.db(), filter, page).await?)
     }
 

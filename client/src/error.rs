@@ -9,8 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine refused it: `code` is an SQLSTATE of class TK, see docs/sql-api.md for cause and remedy. The same
-    /// over both ways.
+    /// The engine refused it: `code` is an SQLSTATE of class TK, see docs/sql-api.md for cause and
+    /// remedy. The same over both ways.
     #[error("{message} ({code})")]
     Refused {
         /// `TK001` and up.
@@ -21,7 +21,10 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The HTTP API refused the request: not logged in, not allowed, too large, not well formed.
-    #[error("{title}{} ({code})", .detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    #[error(
+        "{title}{} ({code})",
+        .detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default(),
+    )]
     Api {
         /// The HTTP status.
         status: u16,
@@ -93,7 +96,9 @@ impl Error {
 impl From<tasker_core::Error> for Error {
     fn from(error: tasker_core::Error) -> Self {
         match error {
-            tasker_core::Error::Refused { code, message, hint } => Self::Refused { code, message, hint },
+            tasker_core::Error::Refused { code, message, hint } => {
+                Self::Refused { code, message, hint }
+            }
             other => Self::Database(other),
         }
     }

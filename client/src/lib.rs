@@ -1,5 +1,6 @@
-//! tasker-client: what people and programs ask of Tasker, the same over a connection to the database and over
-//! the HTTP API. The command line uses it, and so may any program: it is the public Rust client.
+//! tasker-client: what people and programs ask of Tasker, the same over a connection to the
+//! database and over the HTTP API. The command line uses it, and so may any program: it is the
+//! public Rust client.
 //!
 //! ```no_run
 //! # async fn example() -> tasker_client::Result<()> {
@@ -27,11 +28,12 @@ pub use http::{HttpClient, HttpClientBuilder};
 pub use tasker_core::{
     DomainEvent, EventPattern, StepState, TaskState,
     client::{
-        BatchOverview, By, DagRow, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-        DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate, Instances, Listed, NewTask,
-        Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample, SlowStep, Staleness, StepFilter,
-        StepOverview, StepTransition, StepType, TaskGraph, TaskOverview, TaskSelection, TaskStatus,
-        TaskTransition, Template, TemplateOverview, Throughput, WorkerOverview,
+        BatchOverview, By, DagRow, DeadLetter, DeadLetterCount, DeadLetterDetails,
+        DeadLetterFilter, DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate,
+        Instances, Listed, NewTask, Page, Presence, Pruned, QueueOverview, QueuedEvent, Sample,
+        SlowStep, Staleness, StepFilter, StepOverview, StepTransition, StepType, TaskGraph,
+        TaskOverview, TaskSelection, TaskStatus, TaskTransition, Template, TemplateOverview,
+        Throughput, WorkerOverview,
     },
     template::{Applied, Problem, Report},
 };
@@ -82,11 +84,12 @@ pub struct ServerHealth {
 }
 
 /// What can be asked of Tasker. Every call is one request, and may be tried again when its error
-/// [is transient](Error::is_transient): a second `enqueue` with the same idempotency key finds the first one's task.
+/// [is transient](Error::is_transient): a second `enqueue` with the same idempotency key finds the
+/// first one's task.
 ///
 /// # Errors
-/// Each gives [`Error::Refused`] with the code of docs/sql-api.md that its SQL function raises, and what goes wrong
-/// on the way there.
+/// Each gives [`Error::Refused`] with the code of docs/sql-api.md that its SQL function raises, and
+/// what goes wrong on the way there.
 #[async_trait]
 pub trait Client: std::fmt::Debug + Send + Sync {
     /// Whether Tasker can be used; unreachable is an error.
@@ -113,7 +116,8 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Cancels a task; false when it had already finished.
     async fn cancel_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool>;
     /// Ends an unfinished task as resolved; false when it had already finished.
-    async fn resolve_task(&self, task_id: Uuid, result: Option<&Value>, by: By<'_>) -> Result<bool>;
+    async fn resolve_task(&self, task_id: Uuid, result: Option<&Value>, by: By<'_>)
+    -> Result<bool>;
     /// Lets a task in error begin again; false when it has not finished.
     async fn reset_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool>;
     /// Lets up to `max` selected tasks go on that failed; how many.
@@ -136,7 +140,8 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn step_transitions(&self, task_id: Uuid, step: &str) -> Result<Vec<StepTransition>>;
     /// Runs a step in error again; false when it waits or runs already.
     async fn retry_step(&self, task_id: Uuid, step: &str, by: By<'_>) -> Result<bool>;
-    /// Settles a step by hand, a decision or batchable with its outcome; false when it is settled already.
+    /// Settles a step by hand, a decision or batchable with its outcome; false when it is settled
+    /// already.
     async fn resolve_step(
         &self,
         task_id: Uuid,
@@ -148,8 +153,14 @@ pub trait Client: std::fmt::Debug + Send + Sync {
 
     /// Every version of every template.
     async fn list_templates(&self, namespace: Option<&str>) -> Result<Vec<TemplateOverview>>;
-    /// A template with its definition; none when there is none. No version: the current one (applied or used last).
-    async fn template(&self, namespace: &str, name: &str, version: Option<&str>) -> Result<Option<Template>>;
+    /// A template with its definition; none when there is none. No version: the current one
+    /// (applied or used last).
+    async fn template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Template>>;
     /// What is wrong with a definition.
     async fn validate_template(&self, definition: &Value) -> Result<Report>;
     /// Applies a definition.
@@ -166,21 +177,37 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Ends a pause; false: it was not paused.
     async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool>;
     /// Lets at most so many steps wait in a namespace's queue; none: any number.
-    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>, by: By<'_>) -> Result<()>;
-    /// Up to `limit` (from 1 to 1,000) domain events of a namespace in the order of their messages: those after the message
-    /// `after`, none: the newest. Nothing is consumed; what a consumer has deleted is not there.
-    async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>>;
+    async fn limit_namespace(
+        &self,
+        namespace: &str,
+        max_depth: Option<i32>,
+        by: By<'_>,
+    ) -> Result<()>;
+    /// Up to `limit` (from 1 to 1,000) domain events of a namespace in the order of their messages:
+    /// those after the message `after`, none: the newest. Nothing is consumed; what a consumer has
+    /// deleted is not there.
+    async fn list_events(
+        &self,
+        namespace: &str,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<QueuedEvent>>;
     /// Every worker that has not said goodbye.
     async fn list_workers(&self) -> Result<Vec<WorkerOverview>>;
 
     /// Dead letters in the order to look at them.
-    async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> Result<Listed<DeadLetter>>;
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page,
+    ) -> Result<Listed<DeadLetter>>;
     /// A dead letter with its snapshot or message.
     async fn dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails>;
     /// Dead letters by reason and status.
     async fn count_dead_letters(&self) -> Result<Vec<DeadLetterCount>>;
     /// Puts a task among them; the entry.
-    async fn add_dead_letter(&self, task_id: Uuid, notes: Option<&str>, by: By<'_>) -> Result<Uuid>;
+    async fn add_dead_letter(&self, task_id: Uuid, notes: Option<&str>, by: By<'_>)
+    -> Result<Uuid>;
     /// Sets the status (none: as it is) and adds to the notes.
     async fn update_dead_letter(
         &self,
@@ -201,7 +228,8 @@ pub trait Client: std::fmt::Debug + Send + Sync {
         max: i32,
         after: Option<Uuid>,
     ) -> Result<DeadLettersChanged>;
-    /// As [`Client::update_dead_letter`], for up to `max` selected ones after `after`; the reason of `by` is the note.
+    /// As [`Client::update_dead_letter`], for up to `max` selected ones after `after`; the reason
+    /// of `by` is the note.
     async fn update_dead_letters(
         &self,
         which: &DeadLetterSelection,

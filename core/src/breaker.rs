@@ -1,5 +1,5 @@
-//! The circuit breaker around the database: one for everything in a process that calls it. While the
-//! circuit is open nobody calls and all wait; one probe at a time finds out when to go on.
+//! The circuit breaker around the database: one for everything in a process that calls it. While
+//! the circuit is open nobody calls and all wait; one probe at a time finds out when to go on.
 
 use crate::{
     db::Delays,
@@ -26,7 +26,8 @@ use tokio::{
 
 /// So many failures in a row open the circuit, even if probes succeed.
 const THRESHOLD: u32 = 3;
-/// So long without any answer, and a probe finds out why: a call may hang on a connection that went silent.
+/// So long without any answer, and a probe finds out why: a call may hang on a connection that went
+/// silent.
 const SILENCE: Duration = Duration::from_secs(2);
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(3);
@@ -77,7 +78,8 @@ impl fmt::Debug for Inner {
 }
 
 impl Breaker {
-    /// A closed circuit to the database of `pool`, which tells `health`. To be called within a runtime.
+    /// A closed circuit to the database of `pool`, which tells `health`. To be called within a
+    /// runtime.
     pub fn new(pool: &PgPool, health: Health) -> Self {
         let pool = pool.clone();
         Self::with_probe(Box::new(move || probe(pool.clone()).boxed()), health)
@@ -112,8 +114,8 @@ impl Breaker {
         *self.0.changes.borrow()
     }
 
-    /// Whether calls may be made now, and how often the circuit has opened: connections from before the
-    /// last time are dead, most likely.
+    /// Whether calls may be made now, and how often the circuit has opened: connections from before
+    /// the last time are dead, most likely.
     pub fn look(&self) -> (bool, u32) {
         let word = self.0.word.load(Ordering::Acquire);
         (word.is_multiple_of(4), word / 4)
@@ -134,8 +136,10 @@ impl Breaker {
         let until = self.0.now() + u64::try_from(SHARING.as_millis()).unwrap_or(u64::MAX);
         if self.0.scarce_until.swap(until, Ordering::Relaxed) == 0 {
             tracing::warn!(
-                "there are fewer connections to the database than this process may open: they are shared, which costs \
-                 speed. Raise the role's connection limit or max_connections, or give the process fewer"
+                "there are fewer connections to the database than this process may open: they are \
+                 shared, which costs \
+                 speed. Raise the role's connection limit or max_connections, or give the process \
+                 fewer"
             );
         }
     }
@@ -153,12 +157,14 @@ impl Breaker {
         self.0.changes.subscribe().wait_for(|circuit| is(*circuit)).await.ok();
     }
 
-    /// A call was not answered in time: a probe finds out whether the database is away, or slow, or only the connection dead.
+    /// A call was not answered in time: a probe finds out whether the database is away, or slow, or
+    /// only the connection dead.
     pub fn suspect(&self) {
         self.0.suspected.notify_one();
     }
 
-    /// To be told of what came of each call. An error that is the call's own fault is an answer as well.
+    /// To be told of what came of each call. An error that is the call's own fault is an answer as
+    /// well.
     pub fn record<T>(&self, result: &Result<T, sqlx::Error>) {
         match result {
             Err(error) if is_outage(error) => self.0.failed(error),
@@ -202,7 +208,8 @@ impl Inner {
         });
         if opened {
             self.times_opened.increment(1);
-            tracing::warn!(%error, "the database is away: the circuit is open, all calls wait until it answers again");
+            tracing::warn!(%error, "the database is away: the circuit is open, all calls wait \
+                until it answers again");
         }
     }
 
@@ -264,8 +271,8 @@ fn gauge(circuit: Circuit) {
     metrics::gauge!("tasker_database_circuit").set(f64::from(circuit as u32));
 }
 
-/// Whether the database takes writes. Not by way of the pool where that has no idle connection: its acquire
-/// would hide the reason behind a timeout.
+/// Whether the database takes writes. Not by way of the pool where that has no idle connection: its
+/// acquire would hide the reason behind a timeout.
 async fn probe(pool: PgPool) -> Result<(), sqlx::Error> {
     // Of several hosts each may have to be asked.
     let limit = match hosts::count(&pool.connect_options()) {

@@ -1,4 +1,5 @@
-//! On whose behalf a process calls the database, which knows only the process's own login: the HTTP API says here who asks.
+//! On whose behalf a process calls the database, which knows only the process's own login: the HTTP
+//! API says here who asks.
 
 use sqlx::PgConnection;
 use std::sync::Arc;
@@ -33,11 +34,13 @@ pub(crate) async fn tell(transaction: &mut PgConnection) -> Result<(), sqlx::Err
         Some([]) => ",".to_owned(),
         Some(names) => names.join(","),
     };
-    sqlx::query("select set_config('tasker.namespaces', $1, true), set_config('tasker.by', $2, true)")
-        .persistent(false)
-        .bind(namespaces)
-        .bind(caller.by.as_deref().unwrap_or_default())
-        .execute(transaction)
-        .await
-        .map(|_| ())
+    sqlx::query(
+        "select set_config('tasker.namespaces', $1, true), set_config('tasker.by', $2, true)",
+    )
+    .persistent(false)
+    .bind(namespaces)
+    .bind(caller.by.as_deref().unwrap_or_default())
+    .execute(transaction)
+    .await
+    .map(|_| ())
 }

@@ -1,5 +1,6 @@
-//! The database connection of one actor. An actor keeps its own, so that prepared statements and the
-//! plans of its functions stay warm in one backend: a pool would hand out all of its connections in turn.
+//! The database connection of one actor. An actor keeps its own, so that prepared statements and
+//! the plans of its functions stay warm in one backend: a pool would hand out all of its
+//! connections in turn.
 
 use crate::{
     Error, Result,
@@ -19,21 +20,23 @@ use tokio_util::sync::CancellationToken;
 
 /// A call that takes longer has lost its server: TCP alone would notice only after many minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// So long is an answer waited for at first. Each time in a row that there is none it is twice as long, up to
-/// [`CALL_TIMEOUT`]: a connection that is dead must be given up soon, and a server that is slow must get there.
+/// So long is an answer waited for at first. Each time in a row that there is none it is twice as
+/// long, up to [`CALL_TIMEOUT`]: a connection that is dead must be given up soon, and a server that
+/// is slow must get there.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
 /// However long the lease.
 const LONGEST_FIRST: Duration = Duration::from_secs(10);
-/// Who waits longer for a connection shares: the server, or this role, may have no more to give, and no actor must starve
-/// beside others that keep theirs.
+/// Who waits longer for a connection shares: the server, or this role, may have no more to give,
+/// and no actor must starve beside others that keep theirs.
 const SCARCE: Duration = Duration::from_millis(500);
 /// However short the lease.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// A call that began before an outage and has not been answered so long after its end hangs on a host that is gone.
+/// A call that began before an outage and has not been answered so long after its end hangs on a
+/// host that is gone.
 const AFTER_OUTAGE: Duration = Duration::from_secs(5);
 
-/// One actor's connection: kept between calls where the pool and the server have enough for all, else lent per call. Calls
-/// wait while the circuit to the database is open.
+/// One actor's connection: kept between calls where the pool and the server have enough for all,
+/// else lent per call. Calls wait while the circuit to the database is open.
 #[derive(Debug)]
 pub struct OwnConnection {
     pool: PgPool,
@@ -42,8 +45,8 @@ pub struct OwnConnection {
     keep: bool,
     /// Every call is a transaction, unprepared.
     pooled: bool,
-    /// Before its first use, and after an error or an outage, a connection is asked whether it is alive: a
-    /// restart of the server leaves a pool full of dead ones.
+    /// Before its first use, and after an error or an outage, a connection is asked whether it is
+    /// alive: a restart of the server leaves a pool full of dead ones.
     doubtful: bool,
     /// How often the circuit had opened at the last use.
     times_opened: u32,
@@ -83,7 +86,8 @@ impl OwnConnection {
         }
     }
 
-    /// Whether this actor's calls succeed is a matter of its process's health: for one that tries until they do.
+    /// Whether this actor's calls succeed is a matter of its process's health: for one that tries
+    /// until they do.
     pub fn watched(mut self, actor: &'static str) -> Self {
         self.progress = Some(Progress::new(actor, self.breaker.health()));
         self
@@ -97,7 +101,8 @@ impl OwnConnection {
         self
     }
 
-    /// Whether a pooler in transaction mode may be between it and the server; see [`crate::pooler`].
+    /// Whether a pooler in transaction mode may be between it and the server; see
+    /// [`crate::pooler`].
     pub fn pooled(mut self, pooled: bool) -> Self {
         self.pooled = pooled;
         self
@@ -106,7 +111,8 @@ impl OwnConnection {
     /// Runs one database call on the connection. After an error that one is not used again.
     ///
     /// # Errors
-    /// The call's, no connection to be had, or no answer: within a minute, or soon after an outage (transient).
+    /// The call's, no connection to be had, or no answer: within a minute, or soon after an outage
+    /// (transient).
     pub async fn call<T>(
         &mut self,
         call: impl AsyncFnOnce(&mut DbConnection<'_>) -> Result<T, sqlx::Error>,
@@ -114,7 +120,9 @@ impl OwnConnection {
         let limit = self.patience;
         let result = self.call_within(limit, call).await;
         self.patience = match &result {
-            Err(Error::Database(sqlx::Error::Io(error))) if error.kind() == std::io::ErrorKind::TimedOut => {
+            Err(Error::Database(sqlx::Error::Io(error)))
+                if error.kind() == std::io::ErrorKind::TimedOut =>
+            {
                 (limit * 2).min(CALL_TIMEOUT)
             }
             // A server that is slow now is so the next time.
@@ -200,7 +208,8 @@ impl OwnConnection {
             if !closed && self.stop.run_until_cancelled(self.breaker.closed()).await.is_none() {
                 return Err(Error::Database(sqlx::Error::PoolClosed));
             }
-            self.doubtful |= times_opened != std::mem::replace(&mut self.times_opened, times_opened);
+            self.doubtful |=
+                times_opened != std::mem::replace(&mut self.times_opened, times_opened);
             if let Some(connection) = self.acquire().await? {
                 return Ok(connection);
             }
@@ -266,8 +275,8 @@ impl OwnConnection {
     /// Whether its server takes writes; an error where it is dead.
     async fn ask(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
         if self.pooled {
-            // A pooler answers only once it has a server connection to spare; another client connection would be
-            // last in its queue again.
+            // A pooler answers only once it has a server connection to spare; another client
+            // connection would be last in its queue again.
             return limited::ping(connection, CALL_TIMEOUT).await.map(|()| true);
         }
         // A pool that was not made by `db::connect` leaves its connections as they are.
@@ -278,8 +287,8 @@ impl OwnConnection {
     }
 }
 
-/// What came of a call, and whether nothing is left under way on the connection. With `pooled`, in a transaction with its
-/// limits.
+/// What came of a call, and whether nothing is left under way on the connection. With `pooled`, in
+/// a transaction with its limits.
 async fn run<T>(
     connection: &mut PgConnection,
     pooled: Option<&Session>,

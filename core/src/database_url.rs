@@ -1,5 +1,6 @@
-//! The database URL: checked before it is used, as what follows shows parts of it in errors and logs, and a password that
-//! was not encoded may end up in any part. It takes what psql takes: libpq's words, its `key=value` form, several hosts.
+//! The database URL: checked before it is used, as what follows shows parts of it in errors and
+//! logs, and a password that was not encoded may end up in any part. It takes what psql takes:
+//! libpq's words, its `key=value` form, several hosts.
 
 use crate::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -74,21 +75,25 @@ pub fn parse_all(url: &str) -> Result<Vec<PgConnectOptions>> {
     let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if after.contains('@') && !authority.is_empty() || authority.matches('@').count() > 1 {
         return refuse(
-            "a sign such as @ : / ? # stands where it cannot: in user and password write %40 for @, %3A for :, %2F for /, \
+            "a sign such as @ : / ? # stands where it cannot: in user and password write %40 for \
+             @, %3A for :, %2F for /, \
              %3F for ?, %23 for #",
         );
     }
     let (path, query) = after.split_once('?').unwrap_or((after, ""));
     let query = Query::read(query)?;
     let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-    // All goes into the query: sqlx takes no user and no port without a host there, and no second host.
+    // All goes into the query: sqlx takes no user and no port without a host there, and no second
+    // host.
     let others = [login_words(login), query.others()].concat();
     let single = |(place, named): &(String, bool)| {
         let url = format!("postgres://{path}?{place}{}", others.join("&"));
-        let options = PgConnectOptions::from_str(&url).map_err(|error| Error::InvalidUrl(root(&error)))?;
+        let options =
+            PgConnectOptions::from_str(&url).map_err(|error| Error::InvalidUrl(root(&error)))?;
         if *named && matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
             return refuse(
-                "hostaddr beside host cannot be had with sslmode=verify-full, as the certificate would be compared \
+                "hostaddr beside host cannot be had with sslmode=verify-full, as the certificate \
+                 would be compared \
                  with the address: leave hostaddr out, or use sslmode=verify-ca",
             );
         }
@@ -119,7 +124,8 @@ fn refuse<T>(problem: &str) -> Result<T> {
 /// The parameters of a URL.
 #[derive(Debug, Default)]
 struct Query {
-    /// What sqlx understands: names, and values with %40 and the like. Of two with one name the last counts.
+    /// What sqlx understands: names, and values with %40 and the like. Of two with one name the
+    /// last counts.
     kept: Vec<(String, String)>,
 }
 
@@ -164,13 +170,15 @@ impl Query {
 
     /// All but where to connect to.
     fn others(&self) -> Vec<String> {
-        let others =
-            self.kept.iter().filter(|(name, _)| !["host", "hostaddr", "port"].contains(&name.as_str()));
+        let others = self
+            .kept
+            .iter()
+            .filter(|(name, _)| !["host", "hostaddr", "port"].contains(&name.as_str()));
         others.map(|(name, value)| format!("{name}={value}")).collect()
     }
 
-    /// Where to connect to, as the beginning of a query for each host, and whether a name stands beside its address. What
-    /// the parameters say goes before the authority's part.
+    /// Where to connect to, as the beginning of a query for each host, and whether a name stands
+    /// beside its address. What the parameters say goes before the authority's part.
     fn places(&self, authority: &str) -> Result<Vec<(String, bool)>> {
         let (mut hosts, mut ports) = (Vec::new(), Vec::new());
         for place in authority.split(',') {
@@ -240,25 +248,32 @@ fn reason_against(name: &str) -> Option<&'static str> {
             "sslnegotiation has to be postgres: Tasker asks the server for TLS before it begins it"
         }
         "sslcrl" | "sslcrldir" => {
-            "sslcrl and sslcrldir are not supported, as Tasker reads no list of revoked certificates: leave them out if \
+            "sslcrl and sslcrldir are not supported, as Tasker reads no list of revoked \
+             certificates: leave them out if \
              you can do without"
         }
         "sslpassword" => {
-            "sslpassword is not supported: give in sslkey a key that is not encrypted and that only you may read"
+            "sslpassword is not supported: give in sslkey a key that is not encrypted and that \
+             only you may read"
         }
         "passfile" => "passfile is not supported: name the file in the variable PGPASSFILE",
         "service" | "servicefile" => {
-            "service is not supported, as Tasker reads no service file: write host, port, dbname, and user here"
+            "service is not supported, as Tasker reads no service file: write host, port, dbname, \
+             and user here"
         }
         "require_auth" => {
-            "require_auth is not supported, as Tasker cannot refuse the server's way to log in: leave it out, and use \
+            "require_auth is not supported, as Tasker cannot refuse the server's way to log in: \
+             leave it out, and use \
              sslmode=verify-full, so that no other server is asked"
         }
         "requirepeer" => {
-            "requirepeer is not supported, as Tasker does not see whose process answers on a socket: leave it out, and \
+            "requirepeer is not supported, as Tasker does not see whose process answers on a \
+             socket: leave it out, and \
              see to it that only the server's user may write the socket's folder"
         }
-        "gssencmode" => "gssencmode=require is not supported: encrypt by sslmode=require, or verify-full",
+        "gssencmode" => {
+            "gssencmode=require is not supported: encrypt by sslmode=require, or verify-full"
+        }
         "replication" => "replication is not supported: Tasker needs an ordinary connection",
         "ssl" => "ssl has to be true; better say sslmode=require, or verify-full",
         _ => return None,
@@ -267,7 +282,8 @@ fn reason_against(name: &str) -> Option<&'static str> {
 
 fn unknown(name: &str) -> String {
     // Only what looks like a name is repeated.
-    let is_name = name.len() <= 32 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
+    let is_name =
+        name.len() <= 32 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
     let what = if is_name { format!(" {name}") } else { String::new() };
     format!("it has an unknown parameter{what}; there are {}", PARAMETERS.join(", "))
 }
@@ -294,7 +310,8 @@ fn from_words(words: &str) -> Result<String> {
     Ok(url)
 }
 
-/// A value and what comes after it. Quotes hold what has spaces; a backslash takes the next character as it is.
+/// A value and what comes after it. Quotes hold what has spaces; a backslash takes the next
+/// character as it is.
 fn word(text: &str) -> Result<(String, &str)> {
     let quoted = text.starts_with('\'');
     let (mut value, mut escaped) = (String::new(), false);
@@ -363,7 +380,11 @@ mod tests {
             "postgres://%2Fsocket/db",
         ] {
             let options = parse(url).unwrap();
-            assert_eq!((socket(url).as_str(), options.get_database()), ("/socket", Some("db")), "{url}");
+            assert_eq!(
+                (socket(url).as_str(), options.get_database()),
+                ("/socket", Some("db")),
+                "{url}"
+            );
             assert_eq!(options.get_port() == 5611, url.contains("5611"), "{url}");
             assert_eq!(options.get_username() == "u", url.contains("u"), "{url}");
         }
@@ -371,9 +392,12 @@ mod tests {
         assert_eq!(places("postgres://u@a:1/db?host=b&port=2"), [("b".to_owned(), 2)]);
         // The default of this machine.
         let default = places("postgres:///d");
-        for url in
-            ["postgres://u@/d", "postgres:///d?host=", "host='' dbname=d", "postgres:///d?hostaddr=&port="]
-        {
+        for url in [
+            "postgres://u@/d",
+            "postgres:///d?host=",
+            "host='' dbname=d",
+            "postgres:///d?hostaddr=&port=",
+        ] {
             assert_eq!(places(url), default, "{url}");
         }
         // What is in a user or a password is no sign of the URL.
@@ -392,7 +416,10 @@ mod tests {
     #[test]
     fn an_address_is_connected_to_and_its_name_not_forgotten_where_it_counts() {
         assert_eq!(places("postgres://h:7/d?hostaddr=127.0.0.1"), [("127.0.0.1".to_owned(), 7)]);
-        assert_eq!(places("host=a,b hostaddr=::1,127.0.0.2 port=1,2")[1], ("127.0.0.2".to_owned(), 2));
+        assert_eq!(
+            places("host=a,b hostaddr=::1,127.0.0.2 port=1,2")[1],
+            ("127.0.0.2".to_owned(), 2)
+        );
         assert_eq!(places("hostaddr=127.0.0.1,127.0.0.2").len(), 2);
         assert!(parse("host=h hostaddr=127.0.0.1 sslmode=verify-ca").is_ok());
         assert!(parse("hostaddr=127.0.0.1 sslmode=verify-full").is_ok());
@@ -448,7 +475,8 @@ mod tests {
         let url = r"host = db port=7 user='it''s me' dbname=d\ e connect_timeout=3 channel_binding=prefer";
         // Two quotes end a word: libpq escapes by a backslash.
         assert!(parse(url).is_err());
-        let read = parse_all(r"host = db port=7 user='it\'s me' dbname=d\ e connect_timeout=3").unwrap();
+        let read =
+            parse_all(r"host = db port=7 user='it\'s me' dbname=d\ e connect_timeout=3").unwrap();
         let host = &read[0];
         assert_eq!((host.get_host(), host.get_port()), ("db", 7));
         assert_eq!((host.get_username(), host.get_database()), ("it's me", Some("d e")));
@@ -478,7 +506,10 @@ mod tests {
         ] {
             let error = parse(url).unwrap_err().to_string();
             assert!(!error.to_lowercase().contains("hush"), "{url}: {error}");
-            assert!(error.contains("expected postgres://user:password@host:port/database"), "{error}");
+            assert!(
+                error.contains("expected postgres://user:password@host:port/database"),
+                "{error}"
+            );
         }
     }
 }

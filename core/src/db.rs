@@ -14,8 +14,8 @@ use std::{
 /// How a process connects.
 #[derive(Clone)]
 pub struct DbOptions {
-    /// `postgres://user:password@host:port/database`, or another form that psql takes; of several hosts the one that
-    /// takes writes is used.
+    /// `postgres://user:password@host:port/database`, or another form that psql takes; of several
+    /// hosts the one that takes writes is used.
     pub url: String,
     /// Seen in `pg_stat_activity`.
     pub application_name: String,
@@ -25,14 +25,17 @@ pub struct DbOptions {
     pub connect_timeout: Duration,
     /// What each connection is set to, whatever the database's defaults are.
     pub session: Session,
-    /// A pooler in transaction mode may be between: connections are not ours to set, each transaction is.
+    /// A pooler in transaction mode may be between: connections are not ours to set, each
+    /// transaction is.
     pub pooled: bool,
 }
 
 impl fmt::Debug for DbOptions {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DbOptions").field("application_name", &self.application_name).finish_non_exhaustive()
+        f.debug_struct("DbOptions")
+            .field("application_name", &self.application_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,12 +74,13 @@ impl DbOptions {
 /// Opens a pool and waits, with backoff, until the database answers.
 ///
 /// # Errors
-/// [`Error::InvalidUrl`] at once; [`Error::Unreachable`] after `connect_timeout`; a wrong password or
-/// a missing database at once, and so [`Error::Tls`].
+/// [`Error::InvalidUrl`] at once; [`Error::Unreachable`] after `connect_timeout`; a wrong password
+/// or a missing database at once, and so [`Error::Tls`].
 pub async fn connect(options: &DbOptions) -> Result<PgPool> {
     let prepared = |host: PgConnectOptions| {
         host.application_name(&options.application_name)
-            // The server's own default shows every digit as well, and pgbouncer refuses what it does not know.
+            // The server's own default shows every digit as well, and pgbouncer refuses what it
+            // does not know.
             .extra_float_digits(None)
             .disable_statement_logging()
     };
@@ -124,12 +128,14 @@ pub fn pool_options(options: &DbOptions) -> PgPoolOptions {
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.connect_timeout)
-        // A dead connection shows itself at its first use; asking before each use costs a round trip. One that nobody
-        // used for a while is asked: TCP does not tell that the other end is gone.
+        // A dead connection shows itself at its first use; asking before each use costs a round
+        // trip. One that nobody used for a while is asked: TCP does not tell that the other end is
+        // gone.
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
             Box::pin(async move {
-                Ok(meta.idle_for < idle || limited::ping(connection, limited::PING.min(idle)).await.is_ok())
+                Ok(meta.idle_for < idle
+                    || limited::ping(connection, limited::PING.min(idle)).await.is_ok())
             })
         });
     if pooled {
@@ -137,15 +143,17 @@ pub fn pool_options(options: &DbOptions) -> PgPoolOptions {
     }
     pool.after_connect(move |connection, _| {
         let set = session.set();
-        Box::pin(async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.map(drop) })
+        Box::pin(
+            async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.map(drop) },
+        )
     })
 }
 
 /// How long a process that starts waits for a database which answers and goes away again.
 const START: Duration = Duration::from_secs(30);
 
-/// For the calls of a process's start, which are made again while their errors are such as pass: a server that restarts takes
-/// connections, and breaks them, more than once.
+/// For the calls of a process's start, which are made again while their errors are such as pass: a
+/// server that restarts takes connections, and breaks them, more than once.
 #[derive(Debug)]
 pub struct Starting {
     since: Instant,
@@ -156,7 +164,10 @@ impl Starting {
     /// It has half a minute from now on.
     #[allow(clippy::new_without_default, reason = "it begins to count")]
     pub fn new() -> Self {
-        Self { since: Instant::now(), delays: Delays::new(Duration::from_millis(50), Duration::from_secs(1)) }
+        Self {
+            since: Instant::now(),
+            delays: Delays::new(Duration::from_millis(50), Duration::from_secs(1)),
+        }
     }
 
     /// Waits before the next try.
@@ -182,10 +193,12 @@ fn tls_problem(target: &str, error: &sqlx::Error) -> Option<Error> {
         cause = error.source();
     }
     let remedy = if reason.contains("NotValidForName") || reason.contains("not valid for name") {
-        "the server's certificate is for another name: use that name in the URL, or sslmode=verify-ca, which does not \
+        "the server's certificate is for another name: use that name in the URL, or \
+         sslmode=verify-ca, which does not \
          compare it"
     } else if reason.contains("invalid peer certificate") {
-        "name the file with the certificate of the authority that signed the server's: sslrootcert=FILE in the database URL"
+        "name the file with the certificate of the authority that signed the server's: \
+         sslrootcert=FILE in the database URL"
     } else if reason.contains("server does not support TLS") {
         "turn it on at the server (ssl = on), or ask for less: sslmode=prefer in the database URL"
     } else if matches!(error, sqlx::Error::Tls(_)) {
@@ -240,8 +253,9 @@ impl Retry {
         Self { delays: Delays::new(first, longest), row: 0 }
     }
 
-    /// How long to wait, and whether people should read of it: of what will not pass by itself always, of what
-    /// should have passed once, and of an outage never: the circuit breaker has said so.
+    /// How long to wait, and whether people should read of it: of what will not pass by itself
+    /// always, of what should have passed once, and of an outage never: the circuit breaker has
+    /// said so.
     pub fn failed(&mut self, error: &Error) -> (Duration, bool) {
         self.row = self.row.saturating_add(1);
         let lasting = self.row == LASTING && !error.is_outage();

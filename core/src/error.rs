@@ -10,8 +10,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine refused the call: an SQLSTATE of class TK, see docs/sql-api.md for cause and remedy.
-    #[error("{message}{} ({code})", .hint.as_ref().map(|hint| format!(". {}", hint.trim_end_matches('.'))).unwrap_or_default())]
+    /// The engine refused the call: an SQLSTATE of class TK, see docs/sql-api.md for cause and
+    /// remedy.
+    #[error(
+        "{message}{} ({code})",
+        .hint.as_ref().map(|hint| format!(". {}", hint.trim_end_matches('.'))).unwrap_or_default(),
+    )]
     Refused {
         /// The SQLSTATE, `TK001` and up.
         code: String,
@@ -41,7 +45,9 @@ pub enum Error {
         remedy: String,
     },
     /// The connection string does not parse.
-    #[error("the database URL is not valid: {0} (expected postgres://user:password@host:port/database)")]
+    #[error(
+        "the database URL is not valid: {0} (expected postgres://user:password@host:port/database)"
+    )]
     InvalidUrl(String),
     /// The schema in the database is not the one this program works with.
     #[error("{0}")]
@@ -64,7 +70,9 @@ impl Error {
     pub fn sqlstate(&self) -> Option<String> {
         match self {
             Self::Refused { code, .. } => Some(code.clone()),
-            Self::Database(e) => e.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned()),
+            Self::Database(e) => {
+                e.as_database_error().and_then(|e| e.code()).map(|c| c.into_owned())
+            }
             _ => None,
         }
     }
@@ -99,23 +107,27 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {
             // The same classes as tasker.is_passing_error.
-            ["08", "25", "40", "53", "54", "55", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
+            ["08", "25", "40", "53", "54", "55", "57", "58", "XX"]
+                .iter()
+                .any(|class| code.starts_with(class))
         }),
         _ => false,
     }
 }
 
-/// Whether a database error says that the database is away: no connection, or a server that is stopping,
-/// starting, or a standby. A deadlock is not one: it comes from a server that works; nor is a lack of connections, with which
-/// those that are open go on, or a full disk, on which a server still reads: a circuit would open and close all the time.
+/// Whether a database error says that the database is away: no connection, or a server that is
+/// stopping, starting, or a standby. A deadlock is not one: it comes from a server that works; nor
+/// is a lack of connections, with which those that are open go on, or a full disk, on which a
+/// server still reads: a circuit would open and close all the time.
 pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            true
-        }
-        sqlx::Error::Database(e) => e
-            .code()
-            .is_some_and(|code| ["08", "25006", "57P", "58"].iter().any(|class| code.starts_with(class))),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            ["08", "25006", "57P", "58"].iter().any(|class| code.starts_with(class))
+        }),
         _ => false,
     }
 }

@@ -1,4 +1,5 @@
-//! A domain event: what a step announces to other systems, in the one JSON form of queues and subscribers.
+//! A domain event: what a step announces to other systems, in the one JSON form of queues and
+//! subscribers.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,8 @@ pub struct DomainEvent {
     pub correlation_id: Option<Uuid>,
     /// The W3C trace context of the handler, else of the task.
     pub traceparent: Option<String>,
-    /// When the result was accepted, by the database's clock; for subscribers in the worker's process, by the worker's.
+    /// When the result was accepted, by the database's clock; for subscribers in the worker's
+    /// process, by the worker's.
     pub time: DateTime<Utc>,
     /// What is announced.
     pub payload: Value,

@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// Words with dots between them. A last `*` stands for one or more words, one before it for exactly one.
+/// Words with dots between them. A last `*` stands for one or more words, one before it for exactly
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventPattern(Vec<String>);
 
@@ -23,12 +24,14 @@ impl FromStr for EventPattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_word = |word: &str| {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            word == "*" || word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(plain)
+            word == "*"
+                || word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(plain)
         };
         match text.split('.').all(is_word) {
             true => Ok(Self(text.split('.').map(str::to_owned).collect())),
             false => Err(format!(
-                "{text:?} can match no event: write words of lower-case letters, digits, and _ with dots between them, * for a whole word, such as payment.*"
+                "{text:?} can match no event: write words of lower-case letters, digits, and _ \
+                 with dots between them, * for a whole word, such as payment.*"
             )),
         }
     }
@@ -59,7 +62,11 @@ mod tests {
             ("*.processed", "payment.card.processed", false),
             ("*.card.*", "payment.card.processed", true),
         ] {
-            assert_eq!(pattern.parse::<EventPattern>().unwrap().matches(name), matches, "{pattern} {name}");
+            assert_eq!(
+                pattern.parse::<EventPattern>().unwrap().matches(name),
+                matches,
+                "{pattern} {name}"
+            );
         }
     }
 

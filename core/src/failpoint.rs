@@ -1,5 +1,5 @@
-//! Points at which a process can be made to die, so that tests show what a crash there leaves behind. Only in
-//! builds with debug assertions: a release has none.
+//! Points at which a process can be made to die, so that tests show what a crash there leaves
+//! behind. Only in builds with debug assertions: a release has none.
 
 /// All points, in the order in which a task comes by. A test lets a process die at each.
 pub const POINTS: &[&str] = &[

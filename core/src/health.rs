@@ -1,4 +1,5 @@
-//! Whether a process can do its work: for whoever watches it, by the metrics endpoint or in the program itself.
+//! Whether a process can do its work: for whoever watches it, by the metrics endpoint or in the
+//! program itself.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,7 +14,8 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// How long an actor that has work may be without success before its process is unhealthy, unless set otherwise.
+/// How long an actor that has work may be without success before its process is unhealthy, unless
+/// set otherwise.
 pub const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// The health of a process; clones tell and see the same.
@@ -68,7 +70,8 @@ impl Health {
     /// Not healthy until something runs.
     pub fn new() -> Self {
         let reason = "starting".to_owned();
-        let status = HealthStatus { healthy: false, reason: Some(reason.clone()), since: Utc::now() };
+        let status =
+            HealthStatus { healthy: false, reason: Some(reason.clone()), since: Utc::now() };
         crate::meters::describe();
         metrics::gauge!("tasker_healthy").set(0.0);
         let problems = Mutex::new(BTreeMap::from([(Problem::NotRunning, reason)]));

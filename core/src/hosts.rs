@@ -1,5 +1,6 @@
-//! Several hosts in one URL, of which one takes writes: it is found by asking each in turn, at the start and whenever the
-//! circuit to the database is open. sqlx knows one host: the pools are told of another.
+//! Several hosts in one URL, of which one takes writes: it is found by asking each in turn, at the
+//! start and whenever the circuit to the database is open. sqlx knows one host: the pools are told
+//! of another.
 
 use crate::limited;
 use sqlx::{PgConnection, PgPool, Row, postgres::PgConnectOptions};
@@ -9,7 +10,8 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long one of several may take to answer. Not less: a busy host must not be taken for one that is gone.
+/// How long one of several may take to answer. Not less: a busy host must not be taken for one that
+/// is gone.
 pub(crate) const EACH: Duration = Duration::from_secs(5);
 
 /// The hosts of the URLs that this process has connected by, where one names several.
@@ -32,7 +34,10 @@ pub(crate) fn register(hosts: &[PgConnectOptions]) {
 
 /// How many hosts the URL had by which this was connected.
 pub(crate) fn count(options: &PgConnectOptions) -> usize {
-    lock().iter().find_map(|cluster| cluster.position(options).map(|_| cluster.hosts.len())).unwrap_or(1)
+    lock()
+        .iter()
+        .find_map(|cluster| cluster.position(options).map(|_| cluster.hosts.len()))
+        .unwrap_or(1)
 }
 
 /// The host that takes writes, asked in turn, that of `options` first.
@@ -42,8 +47,9 @@ pub(crate) fn count(options: &PgConnectOptions) -> usize {
 pub(crate) async fn find(options: &PgConnectOptions) -> sqlx::Result<PgConnectOptions> {
     let (hosts, first) = {
         let clusters = lock();
-        let known =
-            clusters.iter().find_map(|cluster| Some((cluster.hosts.clone(), cluster.position(options)?)));
+        let known = clusters
+            .iter()
+            .find_map(|cluster| Some((cluster.hosts.clone(), cluster.position(options)?)));
         known.unwrap_or_else(|| (vec![options.clone()], 0))
     };
     let limit = if hosts.len() == 1 { limited::CONNECT } else { EACH };
@@ -124,7 +130,9 @@ pub(crate) fn read_only() -> sqlx::Error {
 fn found(host: &PgConnectOptions) {
     for cluster in lock().iter() {
         if let Some(position) = cluster.position(host) {
-            let moved = cluster.primary.send_if_modified(|now| std::mem::replace(now, position) != position);
+            let moved = cluster
+                .primary
+                .send_if_modified(|now| std::mem::replace(now, position) != position);
             if moved {
                 tracing::info!(
                     host = host.get_host(),
@@ -150,7 +158,8 @@ impl Cluster {
     }
 
     fn is(&self, hosts: &[PgConnectOptions]) -> bool {
-        self.hosts.len() == hosts.len() && self.hosts.iter().zip(hosts).all(|(one, other)| same(one, other))
+        self.hosts.len() == hosts.len()
+            && self.hosts.iter().zip(hosts).all(|(one, other)| same(one, other))
     }
 }
 

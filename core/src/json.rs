@@ -1,4 +1,5 @@
-//! JSON as PostgreSQL's jsonb holds it: numbers of any length, and values nested deeper than serde_json reads.
+//! JSON as PostgreSQL's jsonb holds it: numbers of any length, and values nested deeper than
+//! serde_json reads.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Number, value::RawValue};
@@ -9,7 +10,8 @@ use sqlx::{
     types::Json,
 };
 
-/// Levels that are left of what is nested deeper than serde_json's 127: room for what answers put around it.
+/// Levels that are left of what is nested deeper than serde_json's 127: room for what answers put
+/// around it.
 const LEVELS: usize = 110;
 /// What takes the place of anything below.
 const HIDDEN: &str = r#"{"$hidden":"nested more than 110 levels deep: read it in SQL"}"#;
@@ -19,8 +21,8 @@ const MAX_SCALE: i64 = 16_383;
 /// The limit of an exponent, zero's too.
 const MAX_EXPONENT: i64 = 1 << 30;
 
-/// Sign, digits without zeros at either end, and the power of ten of the first of them: equal for texts that mean the same
-/// number.
+/// Sign, digits without zeros at either end, and the power of ten of the first of them: equal for
+/// texts that mean the same number.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Decimal {
     negative: bool,
@@ -34,7 +36,8 @@ fn parts(text: &str) -> (bool, &str, &str, i64) {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     // An exponent beyond 64 bits is beyond every limit.
     let beyond = if exponent.starts_with('-') { -i64::from(u32::MAX) } else { i64::from(u32::MAX) };
-    let exponent = exponent.parse().unwrap_or(beyond).clamp(-i64::from(u32::MAX), i64::from(u32::MAX));
+    let exponent =
+        exponent.parse().unwrap_or(beyond).clamp(-i64::from(u32::MAX), i64::from(u32::MAX));
     (whole.starts_with('-'), whole.trim_start_matches('-'), fraction, exponent)
 }
 
@@ -64,8 +67,8 @@ pub fn is_storable(number: &Number) -> bool {
         && Decimal::of(text).power <= MAX_POWER
 }
 
-/// Reads text that PostgreSQL wrote. What is nested deeper than serde_json reads is hidden from its 111th level on, and the
-/// rest is read.
+/// Reads text that PostgreSQL wrote. What is nested deeper than serde_json reads is hidden from its
+/// 111th level on, and the rest is read.
 ///
 /// # Errors
 /// The text is not a `T`.
@@ -159,9 +162,13 @@ mod tests {
 
     #[test]
     fn texts_that_mean_one_number_are_one_decimal() {
-        for (text, other) in
-            [("1.50", "1.5"), ("1e2", "100.0"), ("-0.0", "0"), ("-2.5E-1", "-0.25"), ("0.010", "1e-2")]
-        {
+        for (text, other) in [
+            ("1.50", "1.5"),
+            ("1e2", "100.0"),
+            ("-0.0", "0"),
+            ("-2.5E-1", "-0.25"),
+            ("0.010", "1e-2"),
+        ] {
             assert_eq!(Decimal::of(text), Decimal::of(other), "{text}");
         }
         for (text, other) in [("1.5", "-1.5"), ("1e2", "1e3"), ("0.1", "0.10000000000000000001")] {
@@ -172,8 +179,11 @@ mod tests {
     #[test]
     fn only_what_is_too_deep_is_hidden() {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-        let text =
-            format!(r#"{{"a": "}}]\"{{", "deep": {}, "n": 1e400, "more": [{}, 2]}}"#, deep(300), deep(126));
+        let text = format!(
+            r#"{{"a": "}}]\"{{", "deep": {}, "n": 1e400, "more": [{}, 2]}}"#,
+            deep(300),
+            deep(126)
+        );
         assert!(serde_json::from_str::<Value>(&text).is_err());
         let value: Value = from_text(&text).unwrap();
         assert_eq!((&value["a"], &value["more"][1]), (&Value::from("}]\"{"), &Value::from(2)));

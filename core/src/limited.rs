@@ -1,12 +1,13 @@
-//! Connections of a pool, with a limit to everything that is awaited on one: a connection may say nothing for ever, and no
-//! call of sqlx ends by itself then, nor does a connection's way back to its pool, which would lose the pool's place for
-//! it. The one place where sqlx's acquire, begin, commit, and ping are used.
+//! Connections of a pool, with a limit to everything that is awaited on one: a connection may say
+//! nothing for ever, and no call of sqlx ends by itself then, nor does a connection's way back to
+//! its pool, which would lose the pool's place for it. The one place where sqlx's acquire, begin,
+//! commit, and ping are used.
 
 #![allow(clippy::disallowed_methods, reason = "each has its limit here")]
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Database, PgConnection, PgPool, Postgres, SqlSafeStr,
-    pool::PoolConnection, postgres::PgConnectOptions,
+    AssertSqlSafe, ConnectOptions, Connection, Database, PgConnection, PgPool, Postgres,
+    SqlSafeStr, pool::PoolConnection, postgres::PgConnectOptions,
 };
 use sqlx_core::transaction::TransactionManager;
 use std::{
@@ -22,14 +23,16 @@ pub const PING: Duration = Duration::from_secs(2);
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// How often the pool is looked into while a connection is opened.
 const AGAIN: Duration = Duration::from_millis(50);
-/// How long one opens a connection before he looks what came back meanwhile; longer each time, as some take long to open.
+/// How long one opens a connection before he looks what came back meanwhile; longer each time, as
+/// some take long to open.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// It is taken only by what ends the value.
 const THERE: &str = "the connection has been given back";
 
 type Manager = <Postgres as Database>::TransactionManager;
 
-/// A connection lent by a pool. What did not end cleanly must not go to the next: it is closed, unless it is given back.
+/// A connection lent by a pool. What did not end cleanly must not go to the next: it is closed,
+/// unless it is given back.
 #[derive(Debug)]
 pub struct Lent(Option<PoolConnection<Postgres>>);
 
@@ -46,9 +49,11 @@ impl Lent {
     async fn patiently(pool: &PgPool) -> sqlx::Result<Self> {
         let mut patience = PATIENCE;
         loop {
-            // Where the server gives no more connections, sqlx goes on asking it while others come back to the pool.
+            // Where the server gives no more connections, sqlx goes on asking it while others come
+            // back to the pool.
             let asked = timeout(patience, Self::opened(pool)).await;
-            // Those who ask hold a place of the pool each, and he who holds none finds what came back.
+            // Those who ask hold a place of the pool each, and he who holds none finds what came
+            // back.
             match asked.ok().or_else(|| Self::idle(pool).map(Ok)) {
                 Some(lent) => return lent,
                 None => patience *= 2,
@@ -71,8 +76,8 @@ impl Lent {
         }
     }
 
-    /// The same where the server has no more connections than those that there are: whichever comes back, and now and
-    /// then the question whether there are more.
+    /// The same where the server has no more connections than those that there are: whichever comes
+    /// back, and now and then the question whether there are more.
     ///
     /// # Errors
     /// None came back within the pool's `acquire_timeout`.
@@ -92,7 +97,9 @@ impl Lent {
                 sleep(AGAIN / 5).await;
             }
         };
-        timeout(pool.options().get_acquire_timeout(), back).await.map_err(|_| sqlx::Error::PoolTimedOut)
+        timeout(pool.options().get_acquire_timeout(), back)
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)
     }
 
     /// An idle connection of the pool, if it has one.
@@ -100,7 +107,8 @@ impl Lent {
         pool.try_acquire().map(|connection| Self(Some(connection)))
     }
 
-    /// Nothing is under way on it: the next may use it. It is asked once more, and closed if it does not answer.
+    /// Nothing is under way on it: the next may use it. It is asked once more, and closed if it
+    /// does not answer.
     pub fn give_back(mut self) {
         if let Some(mut connection) = self.0.take() {
             tokio::spawn(timeout(PING, connection.return_to_pool()));
@@ -134,7 +142,10 @@ impl DerefMut for Lent {
 ///
 /// # Errors
 /// The call's, or no answer in time.
-pub async fn within<T>(limit: Duration, call: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+pub async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
     timeout(limit, call).await.unwrap_or_else(|_| Err(silent()))
 }
 
@@ -167,12 +178,16 @@ pub async fn ping(connection: &mut PgConnection, limit: Duration) -> sqlx::Resul
     within(limit, connection.ping()).await
 }
 
-/// Begins a transaction by these statements. Whoever drops this, or gets an error, has to close the connection: the server
-/// may have begun all the same.
+/// Begins a transaction by these statements. Whoever drops this, or gets an error, has to close the
+/// connection: the server may have begun all the same.
 ///
 /// # Errors
 /// The database's, or no answer in time.
-pub async fn begin(connection: &mut PgConnection, sql: String, limit: Duration) -> sqlx::Result<()> {
+pub async fn begin(
+    connection: &mut PgConnection,
+    sql: String,
+    limit: Duration,
+) -> sqlx::Result<()> {
     within(limit, Manager::begin(connection, Some(AssertSqlSafe(sql).into_sql_str()))).await
 }
 
@@ -198,7 +213,8 @@ pub async fn rollback(connection: &mut PgConnection, limit: Duration) -> sqlx::R
     .await
 }
 
-/// Closes a pool, its open connections too. False: some did not take leave in time, and are left behind.
+/// Closes a pool, its open connections too. False: some did not take leave in time, and are left
+/// behind.
 pub async fn close_pool(pool: &PgPool, limit: Duration) -> bool {
     timeout(limit, pool.close()).await.is_ok()
 }

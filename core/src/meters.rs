@@ -1,4 +1,5 @@
-//! The metrics that every process has, whatever it runs: health, the way to the database, what it was built from.
+//! The metrics that every process has, whatever it runs: health, the way to the database, what it
+//! was built from.
 
 use crate::schema;
 use metrics::{
@@ -13,15 +14,23 @@ pub const SAMPLE: Duration = Duration::from_secs(1);
 /// Says what the metrics of this crate mean. Repeating it changes nothing.
 pub(crate) fn describe() {
     describe_gauge!("tasker_healthy", "1: the process can do its work; 0: not, /health says why");
-    describe_gauge!("tasker_database_circuit", "The circuit breaker: 0 closed, 1 half-open, 2 open");
+    describe_gauge!(
+        "tasker_database_circuit",
+        "The circuit breaker: 0 closed, 1 half-open, 2 open"
+    );
     describe_gauge!(
         "tasker_actor_stalled",
         "1 while the actor has work and has not succeeded for long: /health says why"
     );
-    describe_counter!("tasker_database_circuit_opened_total", Unit::Count, "Times the circuit has opened");
+    describe_counter!(
+        "tasker_database_circuit_opened_total",
+        Unit::Count,
+        "Times the circuit has opened"
+    );
 }
 
-/// Says once that this program runs with this version and on this schema: the gauge `tasker_build_info`, always 1.
+/// Says once that this program runs with this version and on this schema: the gauge
+/// `tasker_build_info`, always 1.
 pub fn build_info() {
     describe_gauge!("tasker_build_info", "Always 1; the labels say which program and schema run");
     gauge!("tasker_build_info", "version" => env!("CARGO_PKG_VERSION"), "schema" => schema::version())
@@ -46,7 +55,10 @@ impl PoolMeters {
         describe_gauge!("tasker_database_pool_max", "Connections that the pool may open");
         describe_gauge!("tasker_database_pool_open", "Connections that are open, in use or idle");
         describe_gauge!("tasker_database_pool_idle", "Open connections that nobody uses");
-        describe_gauge!("tasker_database_pool_in_use", "Connections that somebody has; actors keep theirs");
+        describe_gauge!(
+            "tasker_database_pool_in_use",
+            "Connections that somebody has; actors keep theirs"
+        );
         Self {
             max: of("tasker_database_pool_max"),
             open: of("tasker_database_pool_open"),
@@ -58,7 +70,8 @@ impl PoolMeters {
 
     /// Sets the gauges to what the pool says now.
     pub fn sample(&self) {
-        let (open, idle) = (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
+        let (open, idle) =
+            (self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
         self.max.set(self.pool.options().get_max_connections());
         self.open.set(open);
         self.idle.set(idle);
@@ -66,7 +79,8 @@ impl PoolMeters {
     }
 }
 
-/// The meters of waiting for a connection of one pool: how many callers do, and how long it took them.
+/// The meters of waiting for a connection of one pool: how many callers do, and how long it took
+/// them.
 #[derive(Debug, Clone)]
 pub struct PoolWait {
     waiting: Gauge,
@@ -76,7 +90,10 @@ pub struct PoolWait {
 impl PoolWait {
     /// Registers them.
     pub fn new(pool: &PgPool) -> Self {
-        describe_gauge!("tasker_database_pool_waiting", "Callers that wait for a connection of the pool");
+        describe_gauge!(
+            "tasker_database_pool_waiting",
+            "Callers that wait for a connection of the pool"
+        );
         describe_histogram!(
             "tasker_database_acquire_seconds",
             Unit::Seconds,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
 /// The outcome of one execution of a step: `{"type":"success","result":…}`,
-/// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`, or one of the forms of dynamic
-/// workflows. Which step may return which, the database knows.
+/// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`, or one of the forms
+/// of dynamic workflows. Which step may return which, the database knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StepOutcome {
@@ -27,7 +27,8 @@ pub enum StepOutcome {
     },
     /// A batchable step is done.
     Batches {
-        /// The batch worker that the cursors are for. May be left out where the batchable has only one.
+        /// The batch worker that the cursors are for. May be left out where the batchable has only
+        /// one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         worker_step: Option<String>,
         /// One instance each, any JSON; may be empty.
@@ -36,7 +37,8 @@ pub enum StepOutcome {
         #[serde(default)]
         result: Value,
     },
-    /// The step is not done: its state is saved, and it goes back to its queue, its attempts counted anew.
+    /// The step is not done: its state is saved, and it goes back to its queue, its attempts
+    /// counted anew.
     Checkpoint {
         /// Where to go on.
         cursor: Value,
@@ -113,7 +115,8 @@ fn saturating(number: &Number) -> f64 {
 }
 
 impl StepOutcome {
-    /// Reads the JSON form. By way of its text: serde's tagged enums take no integer of more than 64 bits from a value.
+    /// Reads the JSON form. By way of its text: serde's tagged enums take no integer of more than
+    /// 64 bits from a value.
     ///
     /// # Errors
     /// It is not one.
@@ -128,12 +131,22 @@ impl StepOutcome {
 
     /// A failure that may be tried again.
     pub fn retryable(message: impl Into<String>) -> Self {
-        Self::Failure(Failure { message: message.into(), retryable: true, code: None, retry_after_ms: None })
+        Self::Failure(Failure {
+            message: message.into(),
+            retryable: true,
+            code: None,
+            retry_after_ms: None,
+        })
     }
 
     /// A failure that must not be tried again.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self::Failure(Failure { message: message.into(), retryable: false, code: None, retry_after_ms: None })
+        Self::Failure(Failure {
+            message: message.into(),
+            retryable: false,
+            code: None,
+            retry_after_ms: None,
+        })
     }
 
     /// A decision for these of the step's direct children; none is a decision too.
@@ -147,8 +160,8 @@ impl StepOutcome {
         Self::Batches { worker_step: None, cursors, result: Value::Null }
     }
 
-    /// Names the batch worker that the cursors of batches are for; needed where the batchable has several. Other
-    /// outcomes stay as they are.
+    /// Names the batch worker that the cursors of batches are for; needed where the batchable has
+    /// several. Other outcomes stay as they are.
     pub fn for_worker(mut self, step: impl Into<String>) -> Self {
         if let Self::Batches { worker_step, .. } = &mut self {
             *worker_step = Some(step.into());
@@ -163,8 +176,9 @@ impl StepOutcome {
 
     /// The same with this result. Failures and checkpoints have none: they stay as they are.
     pub fn with_result(mut self, value: impl Into<Value>) -> Self {
-        if let Self::Success { result } | Self::Decision { result, .. } | Self::Batches { result, .. } =
-            &mut self
+        if let Self::Success { result }
+        | Self::Decision { result, .. }
+        | Self::Batches { result, .. } = &mut self
         {
             *result = value.into();
         }
@@ -197,7 +211,8 @@ mod tests {
                 json!({"type": "decision", "create_steps": [], "result": null}),
             ),
             (
-                StepOutcome::batches(vec![json!({"start": 0, "end": 5}), json!("k")]).with_result("two"),
+                StepOutcome::batches(vec![json!({"start": 0, "end": 5}), json!("k")])
+                    .with_result("two"),
                 json!({"type": "batches", "cursors": [{"start": 0, "end": 5}, "k"], "result": "two"}),
             ),
             (
@@ -222,7 +237,10 @@ mod tests {
             read(json!({"type": "decision", "create_steps": ["a"]})).unwrap(),
             StepOutcome::decision(["a"])
         );
-        assert_eq!(read(json!({"type": "batches", "cursors": []})).unwrap(), StepOutcome::batches(vec![]));
+        assert_eq!(
+            read(json!({"type": "batches", "cursors": []})).unwrap(),
+            StepOutcome::batches(vec![])
+        );
         let checkpoint = json!({"type": "checkpoint", "cursor": 1});
         assert_eq!(read(checkpoint).unwrap(), StepOutcome::checkpoint(json!(1), 0, Value::Null));
         for wrong in [
@@ -267,7 +285,10 @@ mod tests {
             (Some("503"), "the handler gave no message")
         );
         assert!(failure.retryable);
-        assert!(read(json!({"type": "failure", "retryable": "no"})).retryable, "only false is false");
+        assert!(
+            read(json!({"type": "failure", "retryable": "no"})).retryable,
+            "only false is false"
+        );
     }
 
     #[test]

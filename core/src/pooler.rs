@@ -1,6 +1,7 @@
-//! Statements behind a pooler in transaction mode, pgbouncer for instance. It gives out a server connection for one
-//! transaction at a time: what is prepared in one is not there in the next, or another client's. A statement is prepared in
-//! one round trip and run in another, so that every one needs a transaction around both, and no name.
+//! Statements behind a pooler in transaction mode, pgbouncer for instance. It gives out a server
+//! connection for one transaction at a time: what is prepared in one is not there in the next, or
+//! another client's. A statement is prepared in one round trip and run in another, so that every
+//! one needs a transaction around both, and no name.
 
 use crate::{
     call_as,
@@ -13,15 +14,16 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use sqlx::{
-    Connection, Database, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr,
+    Connection, Database, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres,
+    SqlStr,
     error::BoxDynError,
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::time::Duration;
 
-/// Runs each statement in a transaction of its own, unnamed: `list_tasks(InTransaction(&pool), …)` works on any
-/// connection, behind a pooler too. It costs three more round trips than the pool itself. Its limits are
-/// those of [`Session::default`].
+/// Runs each statement in a transaction of its own, unnamed: `list_tasks(InTransaction(&pool), …)`
+/// works on any connection, behind a pooler too. It costs three more round trips than the pool
+/// itself. Its limits are those of [`Session::default`].
 #[derive(Debug, Clone, Copy)]
 pub struct InTransaction<'p>(pub &'p PgPool);
 
@@ -90,8 +92,8 @@ pub async fn begin(connection: &mut PgConnection, session: &Session) -> Result<(
     limited::within(limit, call_as::tell(connection)).await
 }
 
-/// Makes a connection forget its prepared statements, to be called first in a transaction: the server may be another one,
-/// which does not have them.
+/// Makes a connection forget its prepared statements, to be called first in a transaction: the
+/// server may be another one, which does not have them.
 ///
 /// # Errors
 /// The database's.
@@ -116,8 +118,8 @@ pub async fn end<T>(
         }
         // Where the rollback fails too, the first error says why.
         Err(error) => {
-            let clean =
-                error.as_database_error().is_some() && limited::rollback(connection, PING).await.is_ok();
+            let clean = error.as_database_error().is_some()
+                && limited::rollback(connection, PING).await.is_ok();
             (Err(error), clean)
         }
     }
@@ -172,7 +174,10 @@ impl<'c> Executor<'c> for &'c mut DbConnection<'_> {
         (&mut *self.inner).fetch_many(Named(query, self.named))
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -218,7 +223,8 @@ macro_rules! executor {
                     })
                     .await
                 };
-                let items = stream::once(all).map_ok(|items| stream::iter(items.into_iter().map(Ok)));
+                let items =
+                    stream::once(all).map_ok(|items| stream::iter(items.into_iter().map(Ok)));
                 Box::pin(items.try_flatten())
             }
 
@@ -259,15 +265,20 @@ macro_rules! executor {
                 })
             }
 
-            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+            fn describe<'e>(
+                self,
+                sql: SqlStr,
+            ) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
             where
                 'p: 'e,
             {
                 let $this = self;
                 let (pool, session) = $limits;
                 Box::pin(async move {
-                    run(Limited { pool: &pool, session }, async |connection| connection.describe(sql).await)
-                        .await
+                    run(Limited { pool: &pool, session }, async |connection| {
+                        connection.describe(sql).await
+                    })
+                    .await
                 })
             }
         }

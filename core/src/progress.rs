@@ -1,5 +1,5 @@
-//! Whether an actor gets on: one that has not succeeded for a while although it tries makes its process unhealthy,
-//! whatever keeps it from it: errors, silence, or waiting.
+//! Whether an actor gets on: one that has not succeeded for a while although it tries makes its
+//! process unhealthy, whatever keeps it from it: errors, silence, or waiting.
 
 use crate::health::{Health, Problem};
 use metrics::{Gauge, gauge};
@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep};
 /// How often actors are looked at, at most.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// How one actor gets on. It has work from [`Progress::begin`] until [`Progress::succeeded`]; in between nothing
-/// but its end ends that, so that an actor which fails and tries again has had work all the time.
+/// How one actor gets on. It has work from [`Progress::begin`] until [`Progress::succeeded`]; in
+/// between nothing but its end ends that, so that an actor which fails and tries again has had work
+/// all the time.
 #[derive(Debug)]
 pub struct Progress(Arc<Watched>);
 
@@ -91,7 +92,8 @@ impl Watched {
         let mut state = self.lock();
         let Some(since) = state.since.filter(|since| since.elapsed() > limit) else { return };
         let why = state.failure.as_deref().unwrap_or("its call has no answer");
-        let reason = format!("{} has not succeeded for {} s: {why}", self.actor, since.elapsed().as_secs());
+        let reason =
+            format!("{} has not succeeded for {} s: {why}", self.actor, since.elapsed().as_secs());
         if !state.told {
             tracing::error!(actor = self.actor, "{reason}");
             self.stalled.increment(1.0);
@@ -103,7 +105,8 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let mut state = std::mem::take(self.state.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut state =
+            std::mem::take(self.state.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.over(&mut state);
     }
 }
@@ -123,7 +126,13 @@ mod tests {
     use super::*;
 
     async fn until(health: &Health, healthy: bool) -> Option<String> {
-        health.subscribe().wait_for(|status| status.healthy == healthy).await.unwrap().reason.clone()
+        health
+            .subscribe()
+            .wait_for(|status| status.healthy == healthy)
+            .await
+            .unwrap()
+            .reason
+            .clone()
     }
 
     #[tokio::test]
@@ -131,7 +140,8 @@ mod tests {
         let health = Health::new();
         health.clear(Problem::NotRunning);
         health.set_stalled_after(Duration::from_millis(40));
-        let (silent, failing) = (Progress::new("silent", &health), Progress::new("failing", &health));
+        let (silent, failing) =
+            (Progress::new("silent", &health), Progress::new("failing", &health));
         let idle = Progress::new("idle", &health);
         silent.begin();
         let reason = until(&health, false).await.unwrap();

@@ -1,13 +1,16 @@
-//! What a connection of ours is set to, whatever the database or the role has as its default: a default that suits other
-//! programs (a statement_timeout of 300 ms, SERIALIZABLE) must not stop the engine.
+//! What a connection of ours is set to, whatever the database or the role has as its default: a
+//! default that suits other programs (a statement_timeout of 300 ms, SERIALIZABLE) must not stop
+//! the engine.
 
 use std::{fmt::Write, time::Duration};
 
-/// How long a statement of the engine may take: a little less than its caller waits, who then hears why.
+/// How long a statement of the engine may take: a little less than its caller waits, who then hears
+/// why.
 pub const STATEMENT: Duration = Duration::from_secs(55);
 /// How long the engine waits for a lock.
 const LOCK: Duration = Duration::from_secs(10);
-/// What stays the same: how text becomes numbers and numbers text, and what else changes what a statement means.
+/// What stays the same: how text becomes numbers and numbers text, and what else changes what a
+/// statement means.
 const MEANING: [(&str, &str); 7] = [
     ("standard_conforming_strings", "on"),
     ("intervalstyle", "postgres"),
@@ -18,12 +21,13 @@ const MEANING: [(&str, &str); 7] = [
     // Our statements are short.
     ("jit", "off"),
 ];
-/// The server looks every second, in the midst of a statement too, whether its client is still there: else a killed
-/// process's statement would hold its locks until it ends. Windows cannot look.
+/// The server looks every second, in the midst of a statement too, whether its client is still
+/// there: else a killed process's statement would hold its locks until it ends. Windows cannot
+/// look.
 const CHECK: &str = "'client_connection_check_interval', '1s'";
 
-/// What foreign code leaves behind on a session, and may be taken back within a transaction too: role, settings, LISTEN,
-/// locks, temporary tables, the last values of sequences.
+/// What foreign code leaves behind on a session, and may be taken back within a transaction too:
+/// role, settings, LISTEN, locks, temporary tables, the last values of sequences.
 pub const FORGET: &str = "close all; set session authorization default; reset all; unlisten *; \
      select pg_catalog.pg_advisory_unlock_all(); discard temp; discard sequences";
 
@@ -59,7 +63,8 @@ impl Session {
         self
     }
 
-    /// For work under leases of this length: within it the server finds out that this process is gone.
+    /// For work under leases of this length: within it the server finds out that this process is
+    /// gone.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -81,7 +86,8 @@ impl Session {
             "set default_transaction_isolation = 'read committed'; set idle_session_timeout = 0",
         );
         self.limits("set", &mut sql);
-        // The server's own end: a client that vanished, and its transaction, are gone after about the lease.
+        // The server's own end: a client that vanished, and its transaction, are gone after about
+        // the lease.
         let third = (self.lease / 3).as_secs().clamp(1, 20);
         let user = (self.lease.as_millis()).clamp(3_000, 60_000);
         for (name, value) in [("idle", third), ("interval", third.div_ceil(2)), ("count", 3)] {
@@ -99,8 +105,9 @@ impl Session {
         sql
     }
 
-    /// Makes a connection of ours as new after foreign code ran on it, in one round trip: what `discard all` does but for the
-    /// plans, which are nobody's state, and then [`Session::set`]. Prepared statements are gone.
+    /// Makes a connection of ours as new after foreign code ran on it, in one round trip: what
+    /// `discard all` does but for the plans, which are nobody's state, and then [`Session::set`].
+    /// Prepared statements are gone.
     pub fn reset(&self) -> String {
         format!("deallocate all; {FORGET}; {}", self.set())
     }
@@ -126,6 +133,7 @@ pub fn defaults() -> String {
 pub fn check(local: bool) -> String {
     format!(
         "select pg_catalog.set_config({CHECK}, {local}) \
-         where pg_catalog.current_setting('dynamic_shared_memory_type') operator(pg_catalog.<>) 'windows'"
+         where pg_catalog.current_setting('dynamic_shared_memory_type') operator(pg_catalog.<>) \
+         'windows'"
     )
 }

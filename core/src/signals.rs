@@ -1,5 +1,5 @@
-//! SIGTERM, SIGHUP, and ctrl-c: the first one asks for an orderly end, a second one for an end at once: what is under way
-//! is given back, within two seconds.
+//! SIGTERM, SIGHUP, and ctrl-c: the first one asks for an orderly end, a second one for an end at
+//! once: what is under way is given back, within two seconds.
 
 use std::{io::Write, sync::LazyLock, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +21,8 @@ pub async fn hurry() {
     HURRY.cancelled().await;
 }
 
-/// A token that is cancelled by SIGTERM, SIGHUP (the terminal is gone), or ctrl-c. Called within a runtime.
+/// A token that is cancelled by SIGTERM, SIGHUP (the terminal is gone), or ctrl-c. Called within a
+/// runtime.
 ///
 /// # Errors
 /// The signals cannot be listened to.

@@ -105,7 +105,9 @@ impl TaskState {
         }
         match self {
             Pending => to == Initializing,
-            Initializing => matches!(to, EnqueuingSteps | Complete | WaitingForDependencies | Error),
+            Initializing => {
+                matches!(to, EnqueuingSteps | Complete | WaitingForDependencies | Error)
+            }
             EnqueuingSteps => matches!(to, StepsInProcess | Error),
             StepsInProcess => to == EvaluatingResults,
             EvaluatingResults => matches!(

@@ -1,4 +1,5 @@
-//! What a schema and a context may cost together: a verdict comes soon and takes little memory, whatever they are.
+//! What a schema and a context may cost together: a verdict comes soon and takes little memory,
+//! whatever they are.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Map, Value, json};
@@ -100,8 +101,7 @@ fn a_schema_whose_references_multiply_is_refused_as_such() {
 
 #[tokio::test]
 async fn what_cannot_be_told_within_the_budget_is_refused_by_name() {
-    let wide =
-        json!({"type": "array", "items": {"enum": (0..20_000).map(|n| json!({"a": n})).collect::<Vec<_>>()}});
+    let wide = json!({"type": "array", "items": {"enum": (0..20_000).map(|n| json!({"a": n})).collect::<Vec<_>>()}});
     let text = check(&wide, json!(vec![json!({"a": 19_999}); 20_000])).await.unwrap();
     assert!(text.contains("could not be checked within"), "{text}");
     let text = check(&wide, json!(vec![json!({"a": -1}); 20_000])).await.unwrap();
@@ -117,7 +117,8 @@ async fn what_cannot_be_told_within_the_budget_is_refused_by_name() {
 #[tokio::test]
 async fn large_and_deep_values_are_checked_as_others_are() {
     let numbers: Vec<u32> = (0..100_000).collect();
-    let schema = json!({"type": "array", "uniqueItems": true, "items": {"type": "integer", "minimum": 0}});
+    let schema =
+        json!({"type": "array", "uniqueItems": true, "items": {"type": "integer", "minimum": 0}});
     assert_eq!(check(&schema, json!(numbers)).await, None);
     let mut twice = numbers;
     twice.push(0);
@@ -126,7 +127,6 @@ async fn large_and_deep_values_are_checked_as_others_are() {
     let far = json!({"k".repeat(300_000): vec![json!("x"); 50_000]});
     assert!(check(&lists_of_numbers, far).await.is_some());
     let deep = (0..120).fold(json!([]), |inner, _| json!([inner]));
-    let lists =
-        json!({"$ref": "#/$defs/l", "$defs": {"l": {"type": "array", "items": {"$ref": "#/$defs/l"}}}});
+    let lists = json!({"$ref": "#/$defs/l", "$defs": {"l": {"type": "array", "items": {"$ref": "#/$defs/l"}}}});
     assert_eq!(check(&lists, deep).await, None);
 }

@@ -46,14 +46,17 @@ fn migrations_are_numbered_without_gaps() {
     assert!(refused(&[("1_a.sql", ";")], &[]).contains("must be named NNNN_name.sql"));
     assert!(refused(&[("0001a.sql", ";")], &[]).contains("must be named NNNN_name.sql"));
     assert!(refused(&[("0002_a.sql", ";")], &[]).contains("0002_a should be 0001"));
-    assert!(refused(&[("0001_a.sql", ";"), ("0001_b.sql", ";")], &[]).contains("0001_b should be 0002"));
+    assert!(
+        refused(&[("0001_a.sql", ";"), ("0001_b.sql", ";")], &[]).contains("0001_b should be 0002")
+    );
     assert!(refused(&[("0001_a.sql", "select 1")], &[]).contains("must end with a semicolon"));
     assert!(refused(&[], &[("a.sql", "select 1")]).contains("sql/a.sql must end with a semicolon"));
 }
 
 #[test]
 fn the_version_follows_every_change_but_not_line_ends_or_the_order_of_files() {
-    let version = |objects: &[(&str, &str)]| Bundle::new(&[], &own(objects), "0.1.0").unwrap().version();
+    let version =
+        |objects: &[(&str, &str)]| Bundle::new(&[], &own(objects), "0.1.0").unwrap().version();
     let first = version(&[("a.sql", "select 1;\n"), ("b.sql", "select 2;\n"), ("README.md", "x")]);
     assert_eq!(first, version(&[("b.sql", "select 2;\r\n"), ("a.sql", "select 1;\r\n")]));
     assert_ne!(first, version(&[("a.sql", "select 1;\n"), ("b.sql", "select 3;\n")]));

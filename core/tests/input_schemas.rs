@@ -31,7 +31,8 @@ fn the_failing_field_is_named() {
     assert_eq!(field, "/order_id");
     assert_eq!(
         message,
-        "context does not fit the template's input_schema: /order_id: \"x\" is not of type \"integer\""
+        "context does not fit the template's input_schema: /order_id: \"x\" is not of \
+         type \"integer\""
     );
 }
 
@@ -51,7 +52,8 @@ fn an_unexpected_field_is_named() {
 
 #[test]
 fn only_a_handful_of_violations_is_listed_and_values_are_cut() {
-    let (_, message) = violation(&json!({"order_id": "x".repeat(100_000), "lines": vec![json!({}); 50]}));
+    let (_, message) =
+        violation(&json!({"order_id": "x".repeat(100_000), "lines": vec![json!({}); 50]}));
     assert!(message.len() < 1_000, "{}", message.len());
     assert!(message.ends_with("and 46 more"), "{message}");
 }
@@ -66,7 +68,9 @@ fn nothing_outside_the_schema_is_fetched() {
 
 #[test]
 fn a_schema_that_is_none_is_refused() {
-    for schema in [json!({"type": "intger"}), json!({"required": "a"}), json!({"pattern": "("}), json!(7)] {
+    for schema in
+        [json!({"type": "intger"}), json!({"required": "a"}), json!({"pattern": "("}), json!(7)]
+    {
         let error = InputSchema::compile(&schema).unwrap_err();
         assert!(error.starts_with("input_schema is not a valid JSON Schema: "), "{error}");
     }

@@ -85,11 +85,13 @@ fn what_is_missing_is_where_its_nearest_ancestor_stands() {
 #[test]
 fn a_diagnostic_names_file_line_and_column() {
     let file = parse("name: x\nstepz: 3\n");
-    assert_eq!(file.diagnostic("/stepz", "unknown_key", "no").to_string(), "t.yaml:2:1: no [unknown_key]");
+    assert_eq!(
+        file.diagnostic("/stepz", "unknown_key", "no").to_string(),
+        "t.yaml:2:1: no [unknown_key]"
+    );
     assert_eq!(file.diagnostic("/stepz", "type", "no").to_string(), "t.yaml:2:8: no [type]");
     let json = serde_json::to_value(file.diagnostic("/name", "c", "m")).unwrap();
-    let expected =
-        json!({"file": "t.yaml", "line": 1, "column": 7, "path": "/name", "code": "c", "message": "m"});
+    let expected = json!({"file": "t.yaml", "line": 1, "column": 7, "path": "/name", "code": "c", "message": "m"});
     assert_eq!(json, expected);
 }
 
@@ -153,23 +155,28 @@ fn what_has_no_counterpart_in_json_is_refused() {
         ),
         (
             "a: .nan\n",
-            "t.yaml:1:4: .nan has no place in JSON: write a finite number, or quote it [yaml_number]",
+            "t.yaml:1:4: .nan has no place in JSON: write a finite number, or quote it \
+             [yaml_number]",
         ),
         (
             "a: 1e131073\n",
-            "t.yaml:1:4: 1e131073 has more digits than PostgreSQL's jsonb holds: quote it to make it a string [yaml_number]",
+            "t.yaml:1:4: 1e131073 has more digits than PostgreSQL's jsonb holds: quote it to make \
+             it a string [yaml_number]",
         ),
         (
             "a: 1\n---\nb: 2\n",
-            "t.yaml:2:1: a second document starts here: a file holds one template, put the other in its own file [yaml_documents]",
+            "t.yaml:2:1: a second document starts here: a file holds one template, put the other \
+             in its own file [yaml_documents]",
         ),
         (
             "",
-            "t.yaml:1:1: the file is empty: a template has at least namespace, name, version, and steps [yaml_empty]",
+            "t.yaml:1:1: the file is empty: a template has at least namespace, name, version, and \
+             steps [yaml_empty]",
         ),
         (
             "# only this\n",
-            "t.yaml:1:1: the file is empty: a template has at least namespace, name, version, and steps [yaml_empty]",
+            "t.yaml:1:1: the file is empty: a template has at least namespace, name, version, and \
+             steps [yaml_empty]",
         ),
     ] {
         assert_eq!(problems(text), [expected], "{text}");
@@ -178,7 +185,9 @@ fn what_has_no_counterpart_in_json_is_refused() {
 
 #[test]
 fn syntax_errors_have_a_position() {
-    for text in ["a: [1, 2\nb: 3\n", "a: b: c\n", "a:\n\t- b\n", "\"a", "a: *nowhere\n", "{", "a: 'x\n"] {
+    for text in
+        ["a: [1, 2\nb: 3\n", "a: b: c\n", "a:\n\t- b\n", "\"a", "a: *nowhere\n", "{", "a: 'x\n"]
+    {
         let found = TemplateFile::parse("t.yaml", text).unwrap_err();
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert_eq!(found[0].code, "yaml_syntax", "{text}: {found:?}");
@@ -216,7 +225,9 @@ fn aliases_that_explode_or_bite_their_tail_are_refused() {
 
 #[test]
 fn deep_nesting_is_refused_without_exhausting_the_stack() {
-    for text in ["- ".repeat(100_000), "[".repeat(200), "a: &a [[[x]]]\n".to_owned() + &"[".repeat(64)] {
+    for text in
+        ["- ".repeat(100_000), "[".repeat(200), "a: &a [[[x]]]\n".to_owned() + &"[".repeat(64)]
+    {
         assert_eq!(TemplateFile::parse("t.yaml", &text).unwrap_err().len(), 1);
     }
 }

@@ -44,8 +44,8 @@ impl Account {
         self.switch.map_or(self.own_uid, |(uid, _)| uid)
     }
 
-    /// A command that runs as the server's user, in `/` and with a small environment: neither PGDATA
-    /// nor a locale from the outside reaches the server.
+    /// A command that runs as the server's user, in `/` and with a small environment: neither
+    /// PGDATA nor a locale from the outside reaches the server.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
@@ -68,10 +68,12 @@ impl Account {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let mut said = format!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        let mut said =
+            format!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
         if said.contains("could not look up effective user ID") {
             said.push_str(
-                " (PostgreSQL needs a user with a name: add this one to /etc/passwd, or run as another)",
+                " (PostgreSQL needs a user with a name: add this one to /etc/passwd, or run as \
+                 another)",
             );
         }
         Err(Error::Program { program: program.display().to_string(), output: said })
@@ -80,24 +82,28 @@ impl Account {
     /// Makes the server's user the owner of a file or folder.
     pub fn own(&self, path: &Path) -> Result<()> {
         match self.switch {
-            Some((uid, gid)) => {
-                std::os::unix::fs::chown(path, Some(uid), Some(gid)).context("change the owner of", path)
-            }
+            Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid))
+                .context("change the owner of", path),
             None => Ok(()),
         }
     }
 
-    /// As [`Account::own`], with all that is below, where somebody else is the owner: an earlier run had
-    /// another account to run the server as.
+    /// As [`Account::own`], with all that is below, where somebody else is the owner: an earlier
+    /// run had another account to run the server as.
     pub fn own_tree(&self, folder: &Path) -> Result<()> {
         let Some((uid, gid)) = self.switch else { return Ok(()) };
         if fs::metadata(folder).context("look at", folder)?.uid() == uid {
             return Ok(());
         }
-        tracing::info!(folder = %folder.display(), user = self.name, "changing the owner of the data");
+        tracing::info!(folder = %folder.display(), user = self.name, "changing the owner of the \
+            data");
         let mut chown = Command::new("chown");
-        let output =
-            chown.arg("-R").arg(format!("{uid}:{gid}")).arg(folder).output().context("run", "chown")?;
+        let output = chown
+            .arg("-R")
+            .arg(format!("{uid}:{gid}"))
+            .arg(folder)
+            .output()
+            .context("run", "chown")?;
         if output.status.success() {
             return Ok(());
         }
@@ -112,7 +118,8 @@ impl Account {
             return true;
         }
         let script = OsStr::new("cd \"$1\"");
-        self.run("/bin/sh", &[OsStr::new("-c"), script, OsStr::new("sh"), folder.as_os_str()]).is_ok()
+        self.run("/bin/sh", &[OsStr::new("-c"), script, OsStr::new("sh"), folder.as_os_str()])
+            .is_ok()
     }
 }
 
@@ -158,7 +165,8 @@ mod tests {
     #[test]
     fn a_folder_of_root_alone_is_out_of_reach() {
         let account = Account::current().unwrap();
-        let folder = std::env::temp_dir().join(format!("tasker-reach-{}", uuid::Uuid::new_v4().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("tasker-reach-{}", uuid::Uuid::new_v4().simple()));
         make_folder(&folder.join("inner"), 0o755).unwrap();
         assert!(account.reaches(&folder.join("inner")));
         make_folder(&folder, 0o700).unwrap();

@@ -44,7 +44,10 @@ pub(crate) fn probe(dir: &Path, account: &Account) -> Result<Binaries, String> {
         }
     }
     let full_version = account.run(dir.join("postgres"), &[OsStr::new("-V")]).map_err(|e| {
-        format!("its postgres cannot be run as {} ({e}); is the folder readable for that user?", account.name)
+        format!(
+            "its postgres cannot be run as {} ({e}); is the folder readable for that user?",
+            account.name
+        )
     })?;
     let (version, major) = parse_version(&full_version)
         .ok_or_else(|| format!("its postgres -V says {:?}", full_version.trim()))?;
@@ -166,7 +169,8 @@ mod tests {
         make_folder(&dir, 0o755).unwrap();
         for program in ["postgres", "initdb"] {
             let path = dir.join(program);
-            fs::write(&path, format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")).unwrap();
+            fs::write(&path, format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n"))
+                .unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         dir
@@ -192,7 +196,8 @@ mod tests {
             fake(&root, name, version);
         }
         let folders = newest_first(&root, "", "bin");
-        let names: Vec<_> = folders.iter().map(|f| f.strip_prefix(&root).unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            folders.iter().map(|f| f.strip_prefix(&root).unwrap().to_owned()).collect();
         assert_eq!(names, ["18/bin", "15/bin", "14/bin", "9.6/bin"].map(PathBuf::from));
 
         assert_eq!(first_usable(folders.clone(), None, &account).unwrap().version, "18.1");

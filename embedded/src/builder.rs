@@ -26,8 +26,8 @@ pub(crate) const READY_WITHIN: Duration = Duration::from_secs(120);
 const GONE_WITHIN: Duration = Duration::from_secs(3);
 /// And for one that says it is shutting down.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
-/// Below the ports that systems hand out to outgoing connections (32768 and up): while a server restarts,
-/// no client's own connection can sit on its port.
+/// Below the ports that systems hand out to outgoing connections (32768 and up): while a server
+/// restarts, no client's own connection can sit on its port.
 const PORTS: std::ops::Range<u16> = 15_433..32_768;
 /// How many ports are tried.
 const PORT_TRIES: u32 = 20;
@@ -57,15 +57,15 @@ impl Builder {
             .settings(settings.iter().copied())
     }
 
-    /// The folder of the server; `.tasker` in the current one if not given. Made if it is not there.
-    /// A throwaway server has its own.
+    /// The folder of the server; `.tasker` in the current one if not given. Made if it is not
+    /// there. A throwaway server has its own.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = dir.into();
         self
     }
 
-    /// Settings of PostgreSQL, as in `postgresql.conf`; the last one of a name counts. Without any, PostgreSQL's
-    /// defaults apply: durable commits.
+    /// Settings of PostgreSQL, as in `postgresql.conf`; the last one of a name counts. Without any,
+    /// PostgreSQL's defaults apply: durable commits.
     pub fn settings<N, V>(mut self, settings: impl IntoIterator<Item = (N, V)>) -> Self
     where
         N: Into<String>,
@@ -87,12 +87,12 @@ impl Builder {
         self
     }
 
-    /// Finds PostgreSQL, makes the cluster if it is not there yet, and starts the server; returns when it
-    /// accepts connections.
+    /// Finds PostgreSQL, makes the cluster if it is not there yet, and starts the server; returns
+    /// when it accepts connections.
     ///
     /// # Errors
-    /// [`Error::AlreadyRunning`] holds the URL of the server that another program runs on the folder. All
-    /// others say what to do.
+    /// [`Error::AlreadyRunning`] holds the URL of the server that another program runs on the
+    /// folder. All others say what to do.
     pub async fn start(self) -> Result<Embedded> {
         let account = blocking(Account::current).await?;
         match self.throwaway {
@@ -146,7 +146,13 @@ impl Builder {
                 Ok((watcher, pid)) => {
                     let server = described(&plan, &binaries, &password, port, pid);
                     record::write(&record_dir, &server)?;
-                    return Ok(Embedded::new(server, plan, watcher, binaries.dir, Some((record_dir, lock))));
+                    return Ok(Embedded::new(
+                        server,
+                        plan,
+                        watcher,
+                        binaries.dir,
+                        Some((record_dir, lock)),
+                    ));
                 }
                 Err(e) if tries < PORT_TRIES && is_port_taken(&e) => {}
                 // Backends of a killed server end by themselves, each at its next look around.
@@ -220,7 +226,8 @@ fn described(plan: &Plan, binaries: &Binaries, password: &str, port: u16, pid: u
 /// Takes the folder for this process, and waits for the server of one that was killed.
 async fn claim(home: &Home, record_dir: &Path) -> Result<File> {
     let path = home.root.join("lock");
-    let lock = File::options().create(true).append(true).mode(0o600).open(&path).context("open", &path)?;
+    let lock =
+        File::options().create(true).append(true).mode(0o600).open(&path).context("open", &path)?;
     let started = Instant::now();
     loop {
         match lock.try_lock() {
@@ -284,7 +291,9 @@ fn is_memory_in_use(error: &Error) -> bool {
 }
 
 /// Runs what takes longer than an async thread should.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(e) => Err(std::io::Error::other(e)).context("wait for", "a blocking thread"),

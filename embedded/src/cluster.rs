@@ -20,8 +20,8 @@ use uuid::Uuid;
 /// The superuser that initdb makes.
 pub(crate) const SUPERUSER: &str = "postgres";
 
-/// A template older than this is made afresh: cleaners of the temporary directory remove old files one by
-/// one, and half a template is worse than none.
+/// A template older than this is made afresh: cleaners of the temporary directory remove old files
+/// one by one, and half a template is worse than none.
 const TEMPLATE_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Makes the data folder of a lasting cluster if it is not there; the superuser's password.
@@ -29,9 +29,11 @@ pub(crate) fn ensure(home: &Home, binaries: &Binaries, account: &Account) -> Res
     make_run_folder(home, account)?;
     let password = home.root.join("password");
     match made_by(&home.data)? {
-        Some(made_by) if made_by != binaries.major => {
-            Err(Error::OtherVersion { data: home.data.clone(), made_by, found: binaries.to_string() })
-        }
+        Some(made_by) if made_by != binaries.major => Err(Error::OtherVersion {
+            data: home.data.clone(),
+            made_by,
+            found: binaries.to_string(),
+        }),
         Some(_) => {
             account.own_tree(&home.data)?;
             match fs::read_to_string(&password) {
@@ -55,18 +57,23 @@ pub(crate) fn made_by(data: &Path) -> Result<Option<u32>> {
     match fs::read_to_string(data.join("PG_VERSION")) {
         Ok(text) => match text.trim().parse() {
             Ok(major) => Ok(Some(major)),
-            Err(_) => Err(Error::Damaged { path: data.to_owned(), why: "has an unreadable PG_VERSION" }),
+            Err(_) => {
+                Err(Error::Damaged { path: data.to_owned(), why: "has an unreadable PG_VERSION" })
+            }
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => match data.exists() {
-            true => Err(Error::Damaged { path: data.to_owned(), why: "is not a PostgreSQL data folder" }),
+            true => Err(Error::Damaged {
+                path: data.to_owned(),
+                why: "is not a PostgreSQL data folder",
+            }),
             false => Ok(None),
         },
         Err(e) => Err(e).context("read", data.join("PG_VERSION")),
     }
 }
 
-/// A clean folder for the socket, the server's. Its old content is of a server that is gone: a socket's
-/// lock file with a pid that another process has by now would stop the next one.
+/// A clean folder for the socket, the server's. Its old content is of a server that is gone: a
+/// socket's lock file with a pid that another process has by now would stop the next one.
 fn make_run_folder(home: &Home, account: &Account) -> Result<()> {
     if home.run.exists() {
         fs::remove_dir_all(&home.run).context("remove", &home.run)?;
@@ -75,7 +82,8 @@ fn make_run_folder(home: &Home, account: &Account) -> Result<()> {
     account.own(&home.run)
 }
 
-/// Makes `data` and `password` in `root`. Under another name first: a half-made one is never taken for data.
+/// Makes `data` and `password` in `root`. Under another name first: a half-made one is never taken
+/// for data.
 fn initdb(root: &Path, options: &[&str], binaries: &Binaries, account: &Account) -> Result<String> {
     remove_half_made(root)?;
     let secret = Uuid::new_v4().simple().to_string();
@@ -122,7 +130,8 @@ pub(crate) struct Template {
     _lock: File,
 }
 
-/// The template for these binaries, made by whoever comes first. Blocks while another process makes it.
+/// The template for these binaries, made by whoever comes first. Blocks while another process makes
+/// it.
 pub(crate) fn template(binaries: &Binaries, account: &Account) -> Result<Template> {
     let templates = folders::private_temporary(account)?.join("templates");
     make_folder(&templates, 0o711)?;

@@ -1,6 +1,7 @@
 //! The last resort: a PostgreSQL downloaded once into a cache folder. The archives are those of
-//! <https://github.com/theseus-rs/postgresql-binaries>, of one version, and checked against the hashes that stand here: who
-//! can change what is published there can change the hash beside it, too.
+//! <https://github.com/theseus-rs/postgresql-binaries>, of one version, and checked against the
+//! hashes that stand here: who can change what is published there can change the hash beside it,
+//! too.
 
 use crate::{
     account::{Account, make_folder},
@@ -18,8 +19,8 @@ use std::{
 
 /// The one version.
 const VERSION: &str = "18.1.0";
-/// SHA-256 of its archives, one for each kind of machine. To be filled from archives that somebody has looked at, when
-/// [`VERSION`] changes: until then none is accepted.
+/// SHA-256 of its archives, one for each kind of machine. To be filled from archives that somebody
+/// has looked at, when [`VERSION`] changes: until then none is accepted.
 const HASHES: &[&str] = &[];
 /// For some 15 MB.
 const FETCH_WITHIN: Duration = Duration::from_secs(600);
@@ -35,8 +36,9 @@ pub(crate) async fn download(account: &Account) -> Result<Binaries, String> {
     let (_, archive) = within(FETCH_WITHIN, get_archive(theseus::URL, &exact)).await?;
     check(&archive, HASHES)?;
     let bin = unpack(archive, &cache, VERSION).await?;
-    binaries::probe(&bin, account)
-        .map_err(|why| format!("the PostgreSQL downloaded to {} is of no use: {why}", bin.display()))
+    binaries::probe(&bin, account).map_err(|why| {
+        format!("the PostgreSQL downloaded to {} is of no use: {why}", bin.display())
+    })
 }
 
 /// Whether this is one of the archives that were looked at.
@@ -45,7 +47,8 @@ fn check(archive: &[u8], hashes: &[&str]) -> Result<(), String> {
     match hashes.contains(&hash.as_str()) {
         true => Ok(()),
         false => Err(format!(
-            "the archive of PostgreSQL {VERSION} from {} has the SHA-256 {hash}, which is not among those this program \
+            "the archive of PostgreSQL {VERSION} from {} has the SHA-256 {hash}, which is not \
+             among those this program \
              knows: it is not used",
             theseus::URL
         )),
@@ -59,15 +62,22 @@ async fn within<T>(
     match tokio::time::timeout(at_most, work).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => Err(format!("downloading one from {} failed ({e})", theseus::URL)),
-        Err(_) => {
-            Err(format!("downloading one from {} took longer than {} s", theseus::URL, at_most.as_secs()))
-        }
+        Err(_) => Err(format!(
+            "downloading one from {} took longer than {} s",
+            theseus::URL,
+            at_most.as_secs()
+        )),
     }
 }
 
 /// Unpacks an archive into `cache/version`, whole or not at all; its folder of programs.
-pub(crate) async fn unpack(archive: Vec<u8>, cache: &Path, version: &str) -> Result<PathBuf, String> {
-    let lock = lock(cache.join("lock")).await.map_err(|e| format!("locking {}: {e}", cache.display()))?;
+pub(crate) async fn unpack(
+    archive: Vec<u8>,
+    cache: &Path,
+    version: &str,
+) -> Result<PathBuf, String> {
+    let lock =
+        lock(cache.join("lock")).await.map_err(|e| format!("locking {}: {e}", cache.display()))?;
     let folder = cache.join(version);
     extract(theseus::URL, &archive, &folder)
         .await
@@ -94,7 +104,8 @@ mod tests {
     use std::{fs, process::Command};
 
     fn temporary() -> PathBuf {
-        let path = std::env::temp_dir().join(format!("tasker-archive-{}", uuid::Uuid::new_v4().simple()));
+        let path =
+            std::env::temp_dir().join(format!("tasker-archive-{}", uuid::Uuid::new_v4().simple()));
         make_folder(&path, 0o755).unwrap();
         path
     }
@@ -107,7 +118,8 @@ mod tests {
             cp bin/postgres bin/initdb && chmod 755 bin/* && ln -s postgres bin/postmaster
             echo x > share/postgres.bki && ln share/postgres.bki share/linked
             cd .. && tar czf a.tar.gz postgresql-18.9.0-x"#;
-        let status = Command::new("/bin/sh").args(["-c", script]).current_dir(root).status().unwrap();
+        let status =
+            Command::new("/bin/sh").args(["-c", script]).current_dir(root).status().unwrap();
         assert!(status.success());
         fs::read(root.join("a.tar.gz")).unwrap()
     }
@@ -119,8 +131,10 @@ mod tests {
         let cache = root.join("cache");
         make_folder(&cache, 0o755).unwrap();
         let bytes = archive(&root);
-        let (first, second) =
-            tokio::join!(unpack(bytes.clone(), &cache, "18.9.0"), unpack(bytes.clone(), &cache, "18.9.0"));
+        let (first, second) = tokio::join!(
+            unpack(bytes.clone(), &cache, "18.9.0"),
+            unpack(bytes.clone(), &cache, "18.9.0")
+        );
         let bin = first.unwrap();
         assert_eq!(bin, second.unwrap(), "two at once agree");
         let found = binaries::probe(&bin, &account).unwrap();
@@ -134,7 +148,8 @@ mod tests {
     fn an_archive_is_used_only_if_its_hash_is_known() {
         let root = temporary();
         let mut bytes = archive(&root);
-        let known: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let known: String =
+            Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(check(&bytes, &["0", &known]).is_ok());
         for hashes in [&[][..], &["0"]] {
             let error = check(&bytes, hashes).unwrap_err();

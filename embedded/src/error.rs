@@ -8,8 +8,10 @@ use std::{io, path::PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What to install where there is no PostgreSQL; the end of [`Error::NoPostgres`].
-pub(crate) const INSTALL: &str = "install PostgreSQL 15 or newer (Debian: apt-get install postgresql; \
-    macOS: brew install postgresql@18), set TASKER_PG_BIN to the folder that holds its programs postgres and \
+pub(crate) const INSTALL: &str = "install PostgreSQL 15 or newer (Debian: apt-get install \
+    postgresql; \
+    macOS: brew install postgresql@18), set TASKER_PG_BIN to the folder that holds its programs \
+    postgres and \
     initdb, or set DATABASE_URL to a server that runs already";
 
 /// Why there is no running server.
@@ -24,7 +26,8 @@ pub enum Error {
     },
     /// The folder somebody named for the binaries does not hold a usable PostgreSQL.
     #[error(
-        "{named_by} is {} but {why}; set it to the folder that holds the programs postgres and initdb of \
+        "{named_by} is {} but {why}; set it to the folder that holds the programs postgres and \
+         initdb of \
         PostgreSQL 15 or newer, or unset it", path.display()
     )]
     BadBinFolder {
@@ -37,13 +40,15 @@ pub enum Error {
     },
     /// A server that Tasker started is running on this folder; use it.
     #[error(
-        "PostgreSQL is already running in {} (pid {}), started by another tasker: use {}, or stop that one first",
+        "PostgreSQL is already running in {} (pid {}), started by another tasker: use {}, or stop \
+         that one first",
         .0.data.display(), .0.pid, .0.url
     )]
     AlreadyRunning(Box<Recorded>),
     /// A server that Tasker knows nothing about is running on the data folder.
     #[error(
-        "another PostgreSQL (pid {pid}) is running on {}: stop it (kill -INT {pid}), or use another folder",
+        "another PostgreSQL (pid {pid}) is running on {}: stop it (kill -INT {pid}), or use \
+         another folder",
         data.display()
     )]
     InUse {
@@ -53,15 +58,18 @@ pub enum Error {
         pid: u32,
     },
     /// Another program holds the folder and its server does not answer (it starts or stops).
-    #[error("another tasker is starting or stopping a PostgreSQL in {}: try again when it is done", home.display())]
+    #[error("another tasker is starting or stopping a PostgreSQL in {}: try again when it is \
+        done", home.display())]
     Busy {
         /// The folder.
         home: PathBuf,
     },
     /// The data folder was made by another major version.
     #[error(
-        "{} was made by PostgreSQL {made_by}, and the one found is {found}: set TASKER_PG_BIN to the programs of \
-        PostgreSQL {made_by}, or remove the folder to start afresh (its data is lost)", data.display()
+        "{} was made by PostgreSQL {made_by}, and the one found is {found}: set TASKER_PG_BIN to \
+         the programs of PostgreSQL {made_by}, or remove the folder to start afresh (its data is \
+         lost)",
+        data.display(),
     )]
     OtherVersion {
         /// The data folder.
@@ -72,7 +80,10 @@ pub enum Error {
         found: String,
     },
     /// There is a data folder, but not one of ours.
-    #[error("{} {why}: remove it to start afresh (its data is lost), or use another folder", path.display())]
+    #[error(
+        "{} {why}: remove it to start afresh (its data is lost), or use another folder",
+        path.display(),
+    )]
     Damaged {
         /// The file or folder that is wrong.
         path: PathBuf,
@@ -81,7 +92,8 @@ pub enum Error {
     },
     /// Somebody else made the folder that must be ours alone.
     #[error(
-        "{} belongs to another user or can be written by others: remove it, or set TMPDIR to another folder",
+        "{} belongs to another user or can be written by others: remove it, or set TMPDIR to \
+         another folder",
         path.display()
     )]
     NotPrivate {
@@ -90,7 +102,8 @@ pub enum Error {
     },
     /// The program runs as root and there is no account for the server.
     #[error(
-        "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody to run it as: \
+        "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody \
+         to run it as: \
         create one (useradd --system postgres), or run this program as another user"
     )]
     NoAccount,
@@ -113,7 +126,9 @@ pub enum Error {
         log: String,
     },
     /// Every port that was tried is in use.
-    #[error("no free TCP port between {first} and {last} on 127.0.0.1: close programs that listen there")]
+    #[error(
+        "no free TCP port between {first} and {last} on 127.0.0.1: close programs that listen there"
+    )]
     NoPort {
         /// The lowest one tried.
         first: u16,

@@ -17,7 +17,8 @@ const SOCKET_PATH_LIMIT: usize = 103;
 /// What PostgreSQL appends to the folder: `/.s.PGSQL.65535.lock` is longer, but only a file.
 const SOCKET_NAME: usize = "/.s.PGSQL.65535".len();
 
-/// Less room than this in memory (containers have 64 MiB unless told otherwise) is left alone, in bytes.
+/// Less room than this in memory (containers have 64 MiB unless told otherwise) is left alone, in
+/// bytes.
 const MEMORY_ROOM: u64 = 2 << 30;
 
 /// The folders of one cluster.
@@ -43,8 +44,8 @@ impl Home {
     }
 }
 
-/// The home of the cluster that belongs to `dir`: `dir` itself, or where the server's user cannot reach
-/// it, a folder in the temporary directory that is the same one for the same `dir`.
+/// The home of the cluster that belongs to `dir`: `dir` itself, or where the server's user cannot
+/// reach it, a folder in the temporary directory that is the same one for the same `dir`.
 pub(crate) fn home(dir: &Path, account: &Account) -> Result<Home> {
     let dir = make_own(dir)?;
     let root = if account.reaches(&dir) {
@@ -89,7 +90,8 @@ fn short_temporary(account: &Account) -> Result<PathBuf> {
 }
 
 /// Where throwaway servers have their data: in memory where there is room, unless TMPDIR says where
-/// temporary things go. Their thousand files come and go at every start; on a disk that takes half of it.
+/// temporary things go. Their thousand files come and go at every start; on a disk that takes half
+/// of it.
 pub(crate) fn throwaway_parent(account: &Account) -> Result<PathBuf> {
     let memory = Path::new("/dev/shm");
     if std::env::var_os("TMPDIR").is_none()
@@ -146,10 +148,9 @@ fn keyed_name(dir: &Path) -> String {
 
 /// FNV-1a: std's hasher may differ between Rust versions, and a folder must be found again.
 pub(crate) fn hash(path: impl AsRef<std::ffi::OsStr>) -> u64 {
-    path.as_ref()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    path.as_ref().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -168,12 +169,17 @@ mod tests {
     #[test]
     fn a_long_path_gets_a_short_socket_folder() {
         let account = Account::current().unwrap();
-        let base = std::env::temp_dir().join(format!("tasker-long-{}", uuid::Uuid::new_v4().simple()));
+        let base =
+            std::env::temp_dir().join(format!("tasker-long-{}", uuid::Uuid::new_v4().simple()));
         make_folder(&base, 0o755).unwrap();
         let long = base.join("d".repeat(60)).join("e".repeat(60));
         let home = home(&long, &account).unwrap();
         assert_eq!(home.root, long.canonicalize().unwrap());
-        assert!(home.run.as_os_str().len() + SOCKET_NAME <= SOCKET_PATH_LIMIT, "{}", home.run.display());
+        assert!(
+            home.run.as_os_str().len() + SOCKET_NAME <= SOCKET_PATH_LIMIT,
+            "{}",
+            home.run.display()
+        );
         fs::remove_dir_all(&base).unwrap();
     }
 
@@ -186,7 +192,8 @@ mod tests {
     #[test]
     fn a_folder_others_can_write_is_refused() {
         let account = Account::current().unwrap();
-        let base = std::env::temp_dir().join(format!("tasker-private-{}", uuid::Uuid::new_v4().simple()));
+        let base =
+            std::env::temp_dir().join(format!("tasker-private-{}", uuid::Uuid::new_v4().simple()));
         let path = base.join(format!("tasker-{}", account.own_uid));
         make_folder(&path, 0o777).unwrap();
         let error = private_below(&base, &account).unwrap_err();

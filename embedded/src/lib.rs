@@ -1,7 +1,8 @@
 //! A real PostgreSQL server, started by the program that needs one and stopped with it.
 //!
-//! An installed PostgreSQL (15 or newer) is found, or one is downloaded; a cluster is made in a folder; the server
-//! listens on 127.0.0.1 with a generated password; and it ends with the program, even by kill -9.
+//! An installed PostgreSQL (15 or newer) is found, or one is downloaded; a cluster is made in a
+//! folder; the server listens on 127.0.0.1 with a generated password; and it ends with the program,
+//! even by kill -9.
 //!
 //! ```no_run
 //! # async fn example() -> tasker_embedded::Result<()> {
@@ -18,21 +19,23 @@
 //! nothing behind.
 //!
 //! # Which PostgreSQL
-//! The folder given to the builder, else TASKER_PG_BIN (an error where it holds none); else the first of 15 or newer
-//! from `pg_config --bindir`, the usual folders of Debian, RPM, Alpine, Homebrew, and Postgres.app, PATH, and the cache of
-//! downloads (`~/.cache/tasker/postgresql`); else one is downloaded (feature `download`). Data that is there already prefers
-//! the version that made it.
+//! The folder given to the builder, else TASKER_PG_BIN (an error where it holds none); else the
+//! first of 15 or newer from `pg_config --bindir`, the usual folders of Debian, RPM, Alpine,
+//! Homebrew, and Postgres.app, PATH, and the cache of downloads (`~/.cache/tasker/postgresql`);
+//! else one is downloaded (feature `download`). Data that is there already prefers the version that
+//! made it.
 //!
 //! # How it stops with the program
-//! The server's parent is a small shell script in a process group of its own, which waits for the end
-//! of a pipe that this program holds open. ctrl-c reaches the program, not the server: the program can
-//! finish its work with the database, and the server stops (a fast shutdown) when the [`Embedded`] is
-//! stopped or dropped, or when the program is gone.
+//! The server's parent is a small shell script in a process group of its own, which waits for the
+//! end of a pipe that this program holds open. ctrl-c reaches the program, not the server: the
+//! program can finish its work with the database, and the server stops (a fast shutdown) when the
+//! [`Embedded`] is stopped or dropped, or when the program is gone.
 //!
 //! # Folders
-//! In the folder given: `data/`, `password`, `run/` (the socket), `postgres.log`, `lock`, and `server.json`, in which
-//! [`recorded_url`] finds the server from another process. Where the server's user cannot reach the folder (as root the
-//! server runs as `postgres`, else `nobody`), all but `server.json` is in `/tmp/tasker-<uid>/`.
+//! In the folder given: `data/`, `password`, `run/` (the socket), `postgres.log`, `lock`, and
+//! `server.json`, in which [`recorded_url`] finds the server from another process. Where the
+//! server's user cannot reach the folder (as root the server runs as `postgres`, else `nobody`),
+//! all but `server.json` is in `/tmp/tasker-<uid>/`.
 
 mod account;
 mod binaries;

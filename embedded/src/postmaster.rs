@@ -44,7 +44,8 @@ fn names_server_on(line: &str, data: &str) -> bool {
     is_postmaster && (line.contains(data) || !line.contains("-D /"))
 }
 
-/// A process's command line, words separated by spaces (empty: a zombie); None where there is no such process.
+/// A process's command line, words separated by spaces (empty: a zombie); None where there is no
+/// such process.
 fn command_line(pid: u32) -> Option<String> {
     // Not every container has ps, and macOS has no /proc.
     if Path::new("/proc/self/cmdline").exists() {
@@ -57,9 +58,10 @@ fn command_line(pid: u32) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Prepares the pid file of a server that is gone for the next start. Without its state line nobody takes
-/// it for ready; the rest stays, since the server finds leftover shared memory by it. Only where another
-/// process has the pid by now it is removed: the server would take that process for itself and refuse.
+/// Prepares the pid file of a server that is gone for the next start. Without its state line nobody
+/// takes it for ready; the rest stays, since the server finds leftover shared memory by it. Only
+/// where another process has the pid by now it is removed: the server would take that process for
+/// itself and refuse.
 pub(crate) fn retire(data: &Path) -> Result<()> {
     let path = data.join("postmaster.pid");
     let text = match fs::read_to_string(&path) {
@@ -85,7 +87,10 @@ mod tests {
     #[test]
     fn the_file_is_understood() {
         assert_eq!(parse(FILE), Some(Postmaster { pid: 4711, ready: true, stopping: false }));
-        assert_eq!(parse("4711\n/tmp\n"), Some(Postmaster { pid: 4711, ready: false, stopping: false }));
+        assert_eq!(
+            parse("4711\n/tmp\n"),
+            Some(Postmaster { pid: 4711, ready: false, stopping: false })
+        );
         assert!(parse(&FILE.replace("ready   ", "stopping")).unwrap().stopping);
         assert_eq!(parse(""), None);
     }
@@ -103,7 +108,8 @@ mod tests {
 
     #[test]
     fn the_file_of_a_server_that_is_gone_no_longer_says_ready() {
-        let data = std::env::temp_dir().join(format!("tasker-pid-{}", uuid::Uuid::new_v4().simple()));
+        let data =
+            std::env::temp_dir().join(format!("tasker-pid-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir(&data).unwrap();
         let path = data.join("postmaster.pid");
         retire(&data).unwrap();

@@ -70,10 +70,16 @@ fn is_live(server: &Recorded) -> bool {
 pub(crate) fn write(dir: &Path, server: &Recorded) -> Result<()> {
     let path = file(dir);
     let new = path.with_extension("json.new");
-    let text = serde_json::to_string_pretty(server).map_err(std::io::Error::from).context("write", &new)?;
+    let text = serde_json::to_string_pretty(server)
+        .map_err(std::io::Error::from)
+        .context("write", &new)?;
     remove_if_there(&new)?;
-    let mut file =
-        fs::File::options().write(true).create_new(true).mode(0o600).open(&new).context("create", &new)?;
+    let mut file = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .context("create", &new)?;
     file.write_all(text.as_bytes()).context("write", &new)?;
     fs::rename(&new, &path).context("write", &path)
 }

@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-/// Longer than the watcher's patience with a fast shutdown (60 s), after which it makes it an immediate one.
+/// Longer than the watcher's patience with a fast shutdown (60 s), after which it makes it an
+/// immediate one.
 const STOPPED_WITHIN: Duration = Duration::from_secs(90);
 
 /// A PostgreSQL server that runs as long as this value lives.
@@ -26,7 +27,8 @@ pub struct Embedded {
     /// None after the end.
     watcher: Option<Watcher>,
     bin_dir: PathBuf,
-    /// The folder of the record, and the lock that keeps other programs off it. None for a throwaway.
+    /// The folder of the record, and the lock that keeps other programs off it. None for a
+    /// throwaway.
     claim: Option<(PathBuf, File)>,
 }
 
@@ -36,9 +38,10 @@ impl Embedded {
         Builder::new(false)
     }
 
-    /// A throwaway server for tests: fast, not durable (`fsync`, `synchronous_commit`, and `full_page_writes`
-    /// off, 200 connections), in a folder of its own in the temporary directory, or in memory (`/dev/shm`) where there
-    /// is room and TMPDIR is not set. The folder is deleted when it stops, even when the program was killed.
+    /// A throwaway server for tests: fast, not durable (`fsync`, `synchronous_commit`, and
+    /// `full_page_writes` off, 200 connections), in a folder of its own in the temporary directory,
+    /// or in memory (`/dev/shm`) where there is room and TMPDIR is not set. The folder is deleted
+    /// when it stops, even when the program was killed.
     pub fn ephemeral() -> Builder {
         Builder::new(true)
     }
@@ -110,12 +113,16 @@ impl Embedded {
             match watcher.wait(STOPPED_WITHIN).await? {
                 None => {
                     watcher.abandon();
-                    return Err(Error::Stop { seconds: STOPPED_WITHIN.as_secs(), log: self.log_path() });
+                    return Err(Error::Stop {
+                        seconds: STOPPED_WITHIN.as_secs(),
+                        log: self.log_path(),
+                    });
                 }
                 // A throwaway is stopped without ceremony.
                 Some(status) if !status.success() && self.claim.is_some() => {
                     let log = self.log_path();
-                    tracing::warn!(%status, log = %log.display(), "PostgreSQL did not shut down cleanly");
+                    tracing::warn!(%status, log = %log.display(), "PostgreSQL did not shut down \
+                        cleanly");
                 }
                 Some(_) => {}
             }
@@ -134,8 +141,9 @@ impl Embedded {
         Ok(())
     }
 
-    /// Crashes the server, as an immediate shutdown (SIGQUIT: no checkpoint, every connection broken), and starts it
-    /// again on the same port; returns when it accepts connections after its crash recovery.
+    /// Crashes the server, as an immediate shutdown (SIGQUIT: no checkpoint, every connection
+    /// broken), and starts it again on the same port; returns when it accepts connections after its
+    /// crash recovery.
     ///
     /// # Errors
     /// [`Error::Start`] when it does not come back.
@@ -178,7 +186,9 @@ impl Drop for Embedded {
 /// For the path of a URL.
 fn percent_encoded(text: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 #[cfg(test)]

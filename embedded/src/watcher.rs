@@ -101,9 +101,9 @@ impl Watcher {
     /// Sends the server a signal by its name, as in `kill -s`.
     pub fn signal(&mut self, name: &str) -> Result<()> {
         match &mut self.pipe {
-            Some(pipe) => {
-                pipe.write_all(format!("{name}\n").as_bytes()).context("write to", "the watcher's pipe")
-            }
+            Some(pipe) => pipe
+                .write_all(format!("{name}\n").as_bytes())
+                .context("write to", "the watcher's pipe"),
             None => Ok(()),
         }
     }
@@ -145,7 +145,8 @@ impl Watcher {
         Error::Start { why, path: self.log_path.clone(), log }
     }
 
-    /// The end of what this server has logged. By our own handle: a throwaway's log is deleted with it.
+    /// The end of what this server has logged. By our own handle: a throwaway's log is deleted with
+    /// it.
     fn log_tail(&mut self) -> std::io::Result<String> {
         let end = self.log.seek(SeekFrom::End(0))?;
         self.log.seek(SeekFrom::Start(self.log_start.max(end.saturating_sub(LOG_TAIL))))?;

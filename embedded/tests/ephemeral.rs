@@ -47,7 +47,8 @@ async fn it_is_deleted_when_its_program_is_killed() {
     let data = PathBuf::from(program.value("data"));
     assert!(is_running(pid) && data.exists());
     program.kill();
-    until("server and folder are gone", || !is_running(pid) && !data.parent().unwrap().exists()).await;
+    until("server and folder are gone", || !is_running(pid) && !data.parent().unwrap().exists())
+        .await;
 }
 
 #[tokio::test]
@@ -64,7 +65,8 @@ async fn it_is_deleted_after_a_crash_and_restart_too() {
 #[test]
 fn programs_that_start_at_once_share_one_template() {
     let folder = Folder::new();
-    std::fs::set_permissions(&folder.0, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    std::fs::set_permissions(&folder.0, std::os::unix::fs::PermissionsExt::from_mode(0o1777))
+        .unwrap();
     let environment: [(&str, &Path); 1] = [("TMPDIR", &folder.0)];
     let mut programs: Vec<_> = (0..4).map(|_| Program::start("program", &environment)).collect();
     let mut homes = Vec::new();

@@ -20,8 +20,14 @@ async fn program() {
     let dir = std::env::var_os("TEST_DIR").unwrap();
     let server = Embedded::builder().dir(dir).start().await.unwrap();
     // A child that outlives the program must not keep the server alive.
-    let child = Command::new("sleep").arg("30").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).unwrap();
+    let child = Command::new("sleep")
+        .arg("30")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut interrupts =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).unwrap();
     println!("child={}", child.id());
     println!("pid={}", server.pid());
     println!("url={}", server.admin_url());
@@ -65,7 +71,8 @@ async fn data_password_and_port_are_there_again() {
     server.stop().await.unwrap();
     assert_eq!(recorded_url(&dir), None);
 
-    let server = Embedded::builder().dir(&dir).settings([("work_mem", "5MB")]).start().await.unwrap();
+    let server =
+        Embedded::builder().dir(&dir).settings([("work_mem", "5MB")]).start().await.unwrap();
     assert_eq!(server.admin_url(), url, "same port, same password");
     assert_eq!(ask(&server.url("shop"), "show work_mem").await, "5MB");
     server.stop().await.unwrap();
@@ -302,7 +309,8 @@ async fn data_of_another_user_is_taken_over_by_root() {
     let server = Embedded::builder().dir(&dir).start().await.unwrap();
     let (url, data) = (server.admin_url(), server.data_dir().to_owned());
     server.stop().await.unwrap();
-    // As when the server ran as nobody, and a user postgres was made since. Only root can play this.
+    // As when the server ran as nobody, and a user postgres was made since. Only root can play
+    // this.
     Command::new("chown").args(["-R", "nobody"]).arg(&data).output().unwrap();
     let server = Embedded::builder().dir(&dir).start().await.unwrap();
     assert_eq!(ask(&url, "select 'one'").await, "one");
@@ -316,7 +324,10 @@ async fn data_of_another_version_is_refused() {
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("PG_VERSION"), "14\n").unwrap();
     let error = Embedded::builder().dir(folder.join("state")).start().await.unwrap_err();
-    assert!(error.to_string().contains("was made by PostgreSQL 14, and the one found is"), "{error}");
+    assert!(
+        error.to_string().contains("was made by PostgreSQL 14, and the one found is"),
+        "{error}"
+    );
     std::fs::remove_file(data.join("PG_VERSION")).unwrap();
     let error = Embedded::builder().dir(folder.join("state")).start().await.unwrap_err();
     assert!(error.to_string().contains("is not a PostgreSQL data folder"), "{error}");
@@ -325,7 +336,8 @@ async fn data_of_another_version_is_refused() {
 #[tokio::test]
 async fn a_wrong_setting_is_told_from_the_log() {
     let folder = Folder::new();
-    let builder = Embedded::builder().dir(folder.join("state")).settings([("no_such_setting", "1")]);
+    let builder =
+        Embedded::builder().dir(folder.join("state")).settings([("no_such_setting", "1")]);
     let error = builder.start().await.unwrap_err().to_string();
     assert!(error.contains("unrecognized configuration parameter \"no_such_setting\""), "{error}");
     assert!(error.contains("postgres.log"), "{error}");
@@ -342,7 +354,10 @@ fn the_variable_decides_which_postgresql_runs() {
     let wrong = outcome(&folder.join("nothing"));
     assert!(wrong.starts_with("TASKER_PG_BIN is "), "{wrong}");
     assert!(wrong.contains("but it has no program postgres"), "{wrong}");
-    assert!(wrong.contains("set it to the folder that holds the programs postgres and initdb"), "{wrong}");
+    assert!(
+        wrong.contains("set it to the folder that holds the programs postgres and initdb"),
+        "{wrong}"
+    );
     let bin = tokio::runtime::Runtime::new()
         .unwrap()
         .block_on(async { Embedded::ephemeral().start().await.unwrap().bin_dir().to_owned() });

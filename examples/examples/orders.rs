@@ -38,7 +38,9 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         money(&figures.paid),
         figures.refused
     );
-    println!("\nTables, made of durable and broadcast events; the last {events} were consumed in SQL:");
+    println!(
+        "\nTables, made of durable and broadcast events; the last {events} were consumed in SQL:"
+    );
     println!("  payments  {}", money(&books.paid));
     for (order, subject) in &books.mails {
         println!("  mail      order {order:>2}  {subject}");
@@ -47,12 +49,19 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         "\nKept back by the publisher, as nothing was to be paid: the payments of the orders {:?}",
         expected.gifts
     );
-    println!("\nEvents that broke their schema; their steps have succeeded (`tasker dlq list` shows them):");
+    println!(
+        "\nEvents that broke their schema; their steps have succeeded (`tasker dlq list` shows \
+         them):"
+    );
     for letter in &refused {
         println!("  order {:>2}  {}: {}", letter.order_id, letter.name, letter.detail);
     }
     assert_eq!(complete + also, expected.complete, "only orders that are not paid do not complete");
-    assert_eq!((figures, books), (expected.figures, expected.books), "the events and plain Rust disagree");
+    assert_eq!(
+        (figures, books),
+        (expected.figures, expected.books),
+        "the events and plain Rust disagree"
+    );
     assert_eq!(refused.iter().map(|letter| letter.order_id).collect::<Vec<_>>(), expected.refused);
     println!("\nAll of it is as computed from the orders in plain Rust.");
     Ok(())
@@ -77,8 +86,8 @@ async fn consumed_in_rust(pool: &PgPool, run: Uuid, orders: &[Order]) -> Result<
     complete
 }
 
-/// Without a consumer: the events wait until somebody calls pgmq. Returns how many tasks have completed, and how many
-/// events there were.
+/// Without a consumer: the events wait until somebody calls pgmq. Returns how many tasks have
+/// completed, and how many events there were.
 async fn consumed_in_sql(pool: &PgPool, run: Uuid, orders: &[Order]) -> Result<(usize, u64)> {
     let complete = settle(pool, run, orders).await?;
     Ok((complete, orders::consume_in_sql(pool).await?))
@@ -97,7 +106,9 @@ fn tell(event: &DomainEvent) {
     let DomainEvent { name, payload, metadata, .. } = event;
     let text = |key: &str| payload[key].as_str().unwrap_or_default();
     let (order, what) = match name.as_str() {
-        "stock.reserved" => (&payload["order_id"], format!("{} × {}", payload["quantity"], text("item"))),
+        "stock.reserved" => {
+            (&payload["order_id"], format!("{} × {}", payload["quantity"], text("item")))
+        }
         "payment.processed" => {
             let amount = cents(text("currency"), payload["amount"].as_i64().unwrap_or_default());
             (&payload["order_id"], format!("{amount} by the card {}", text("card")))

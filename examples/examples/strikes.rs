@@ -1,4 +1,5 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example strikes`; `tasker demo` is the same with more to see.
+//! `DATABASE_URL=… cargo run -p tasker-examples --example strikes`; `tasker demo` is the same with
+//! more to see.
 
 use std::time::Duration;
 use tasker_examples::{database_url, strikes};

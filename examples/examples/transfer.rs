@@ -18,14 +18,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let tasks = client::enqueue_many(&pool, transfer::NAMESPACE, "transfer", &contexts).await?;
         let mut complete = 0;
         for task in &tasks {
-            complete += u32::from(client::wait(&pool, *task, Duration::from_secs(60)).await?.succeeded());
+            complete +=
+                u32::from(client::wait(&pool, *task, Duration::from_secs(60)).await?.succeeded());
         }
         Ok((complete, tasks.len()))
     };
     let (complete, tasks) = engine.run(work).await?;
     engine.stop().await?;
     let (after, doubled) = (transfer::total(&pool).await?, transfer::doubled(&pool).await?);
-    println!("{complete} of {tasks} transfers; in all accounts {before} cents before and {after} after");
+    println!(
+        "{complete} of {tasks} transfers; in all accounts {before} cents before and {after} after"
+    );
     assert_eq!((after, doubled), (before, 0));
     Ok(())
 }

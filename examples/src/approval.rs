@@ -1,5 +1,5 @@
-//! A decision chooses who must approve an amount; a deferred step waits for those who were asked and tells who
-//! approved.
+//! A decision chooses who must approve an amount; a deferred step waits for those who were asked
+//! and tells who approved.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,9 +25,16 @@ pub fn expected(context: &Value) -> Value {
 /// Each approver by the amounts that need it.
 pub(crate) fn approvers(context: &Value) -> BTreeSet<&'static str> {
     let amount = context["amount"].as_f64().unwrap_or_default();
-    let needed =
-        [("rule", 0.0..1_000.0), ("manager", 1_000.0..f64::INFINITY), ("finance", 5_000.0..f64::INFINITY)];
-    needed.into_iter().filter(|(_, amounts)| amounts.contains(&amount)).map(|(name, _)| name).collect()
+    let needed = [
+        ("rule", 0.0..1_000.0),
+        ("manager", 1_000.0..f64::INFINITY),
+        ("finance", 5_000.0..f64::INFINITY),
+    ];
+    needed
+        .into_iter()
+        .filter(|(_, amounts)| amounts.contains(&amount))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// The context of a task.

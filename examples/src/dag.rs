@@ -1,5 +1,5 @@
-//! A mixed graph of seven steps: two diamonds, one inside the other, chains between them, and an edge
-//! that skips levels.
+//! A mixed graph of seven steps: two diamonds, one inside the other, chains between them, and an
+//! edge that skips levels.
 
 use crate::Input;
 use serde::Deserialize;
@@ -62,7 +62,9 @@ async fn report(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let (squares, halved, root): (i64, i64, i64) =
         (ctx.parent("squares")?, ctx.parent("halved")?, ctx.parent("root")?);
     let total = squares + halved + root;
-    Ok(StepOutcome::success(json!({"squares": squares, "halved": halved, "root": root, "total": total})))
+    Ok(StepOutcome::success(
+        json!({"squares": squares, "halved": halved, "root": root, "total": total}),
+    ))
 }
 
 #[cfg(test)]
@@ -75,8 +77,7 @@ mod tests {
             let squares: i64 = (1..=n).map(|x| x * x).sum();
             let cubes: i64 = (1..=n).map(|x| x * x * x).sum();
             let (halved, root) = ((cubes - squares) / 2, cubes.isqrt());
-            let report =
-                json!({"squares": squares, "halved": halved, "root": root, "total": squares + halved + root});
+            let report = json!({"squares": squares, "halved": halved, "root": root, "total": squares + halved + root});
             assert_eq!(expected(&json!({"n": n})), json!({"report": report}));
         }
     }

@@ -1,4 +1,5 @@
-//! A diamond of four steps: the spread of the numbers 1 to n, n² times their variance, in whole numbers.
+//! A diamond of four steps: the spread of the numbers 1 to n, n² times their variance, in whole
+//! numbers.
 
 use crate::Input;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! An orchestrator and a worker in this process. Usually they are processes of their own; here a single
-//! program is easier to start.
+//! An orchestrator and a worker in this process. Usually they are processes of their own; here a
+//! single program is easier to start.
 
 use crate::{Error, Result};
 use std::{panic::resume_unwind, time::Duration};
@@ -26,13 +26,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts both on a database that `tasker migrate` has prepared. `register` gives the worker its
-    /// namespace and handlers.
+    /// Starts both on a database that `tasker migrate` has prepared. `register` gives the worker
+    /// its namespace and handlers.
     ///
     /// # Errors
     /// The database is not reachable, or the worker is built wrongly. What goes wrong later is what
     /// [`Engine::run`] returns.
-    pub async fn start(url: &str, register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<Self> {
+    pub async fn start(
+        url: &str,
+        register: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+    ) -> Result<Self> {
         Ok(Self::start_with(url, register, |_| Ok(())).await?.0)
     }
 
@@ -46,8 +49,10 @@ impl Engine {
         look: impl FnOnce(&Worker) -> Result<T, BuildError>,
     ) -> Result<(Self, T)> {
         let options = |name: &str| DbOptions::new(url, name);
-        let orchestrating = connect(&options("tasker orchestrator").max_connections(CONNECTIONS)).await?;
-        let working = connect(&options("tasker worker").max_connections(WORKER_CONNECTIONS)).await?;
+        let orchestrating =
+            connect(&options("tasker orchestrator").max_connections(CONNECTIONS)).await?;
+        let working =
+            connect(&options("tasker worker").max_connections(WORKER_CONNECTIONS)).await?;
         let worker = register(Worker::builder(working)).grace(GRACE).build()?;
         let seen = look(&worker)?;
         let orchestrator = Orchestrator::builder(orchestrating).build();

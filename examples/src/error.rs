@@ -14,7 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// No database was named.
     #[error(
-        "DATABASE_URL is not set: set it to a PostgreSQL 15 or newer (postgres://user:password@host:port/database), \
+        "DATABASE_URL is not set: set it to a PostgreSQL 15 or newer \
+         (postgres://user:password@host:port/database), \
          or start one by `tasker up` and use the URL it prints"
     )]
     NoDatabase,
@@ -34,7 +35,9 @@ pub enum Error {
     #[error("the {0} ended while tasks were waiting for it; its log says why")]
     Ended(&'static str),
     /// A task did not complete.
-    #[error("task {task_id} ended as {state}: {reason} (look at it with `tasker task show {task_id}`)")]
+    #[error(
+        "task {task_id} ended as {state}: {reason} (look at it with `tasker task show {task_id}`)"
+    )]
     Task {
         /// Which one.
         task_id: Uuid,
@@ -45,7 +48,8 @@ pub enum Error {
     },
     /// Tasks did not end in time.
     #[error(
-        "{open} tasks had not ended after {seconds} s; the view tasker.task_overview shows where they are"
+        "{open} tasks had not ended after {seconds} s; the view tasker.task_overview shows where \
+         they are"
     )]
     TimedOut {
         /// How many.
@@ -55,7 +59,8 @@ pub enum Error {
     },
     /// Events were not consumed in time.
     #[error(
-        "{waiting} events were not consumed after {seconds} s; `tasker queue list` shows the queue, and the consumer's log why"
+        "{waiting} events were not consumed after {seconds} s; `tasker queue list` shows the \
+         queue, and the consumer's log why"
     )]
     Unconsumed {
         /// How many.

@@ -1,10 +1,11 @@
-//! tasker-examples: workflows with real handlers, each runnable (`cargo run -p tasker-examples --example
-//! linear`) and run as a test. `tasker demo` is [`strikes`], the one on real data.
+//! tasker-examples: workflows with real handlers, each runnable (`cargo run -p tasker-examples
+//! --example linear`) and run as a test. `tasker demo` is [`strikes`], the one on real data.
 //!
 //! Most of them share the namespace `examples`: a namespace is a queue and the workers on it, and
-//! [`register`] gives each worker the handlers of all of these, so that any of them can run any step there,
-//! whichever program enqueued it. That is why a handler's name begins with its example's. The strikes have a
-//! namespace of their own, since `tasker demo` shows its queue, and so have the transfers between accounts and the orders.
+//! [`register`] gives each worker the handlers of all of these, so that any of them can run any
+//! step there, whichever program enqueued it. That is why a handler's name begins with its
+//! example's. The strikes have a namespace of their own, since `tasker demo` shows its queue, and
+//! so have the transfers between accounts and the orders.
 
 pub mod approval;
 pub mod dag;

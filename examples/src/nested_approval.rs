@@ -1,5 +1,5 @@
-//! The [`approval`] with a decision below a decision: finance, where it is asked, approves and decides on
-//! an audit, by the amount or the region.
+//! The [`approval`] with a decision below a decision: finance, where it is asked, approves and
+//! decides on an audit, by the amount or the region.
 
 use crate::approval;
 use serde::Deserialize;

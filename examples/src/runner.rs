@@ -22,8 +22,8 @@ pub fn database_url() -> Result<String> {
     std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).ok_or(Error::NoDatabase)
 }
 
-/// Prepares the database, applies `template`, starts an orchestrator and a worker in this process, enqueues
-/// a task for each context by the SQL function, waits, and returns their results (those of
+/// Prepares the database, applies `template`, starts an orchestrator and a worker in this process,
+/// enqueues a task for each context by the SQL function, waits, and returns their results (those of
 /// `tasker.task_result`) in the same order.
 ///
 /// # Errors
@@ -52,8 +52,8 @@ pub async fn run_one(
     Ok(results)
 }
 
-/// The whole of an example program: runs the template on DATABASE_URL, prints each result, and compares it
-/// with what plain Rust computes.
+/// The whole of an example program: runs the template on DATABASE_URL, prints each result, and
+/// compares it with what plain Rust computes.
 ///
 /// # Errors
 /// As [`run_one`].
@@ -68,7 +68,11 @@ pub async fn run_example(
     let results = run_one(&database_url()?, template, contexts, register).await?;
     for (context, result) in contexts.iter().zip(&results) {
         println!("{context} → {result}");
-        assert_eq!(*result, expected(context), "the workflow and plain Rust disagree about {context}");
+        assert_eq!(
+            *result,
+            expected(context),
+            "the workflow and plain Rust disagree about {context}"
+        );
     }
     Ok(())
 }

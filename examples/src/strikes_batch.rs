@@ -1,5 +1,6 @@
-//! The file of strikes as one task: a batch over its rows. Each instance adds up a range, saving a checkpoint every
-//! few rows; the last step reads what they found in pages, so that it would do for any number of them.
+//! The file of strikes as one task: a batch over its rows. Each instance adds up a range, saving a
+//! checkpoint every few rows; the last step reads what they found in pages, so that it would do for
+//! any number of them.
 
 use crate::strikes::{Strike, Strikes};
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,8 @@ impl Figures {
         }
     }
 
-    /// With the costliest species only; between equals the one with more strikes, then the first by name.
+    /// With the costliest species only; between equals the one with more strikes, then the first by
+    /// name.
     fn report(self, places: usize) -> Value {
         let mut species: Vec<_> = self.species.into_iter().collect();
         species.sort_by_key(|(_, share)| Reverse((share.cost, share.strikes)));
@@ -73,7 +75,8 @@ impl Figures {
     }
 }
 
-/// The result of a task, by one pass over the file for each figure; null where the file cannot be read.
+/// The result of a task, by one pass over the file for each figure; null where the file cannot be
+/// read.
 pub fn expected(_context: &Value) -> Value {
     let Ok(strikes) = Strikes::all() else { return Value::Null };
     let cost = |of: &dyn Fn(&Strike) -> bool| -> i64 {
@@ -85,7 +88,9 @@ pub fn expected(_context: &Value) -> Value {
     names.dedup();
     let mut species: Vec<(i64, usize, &str)> = names
         .into_iter()
-        .map(|name| (cost(&|strike| strike.species == name), count(&|strike| strike.species == name), name))
+        .map(|name| {
+            (cost(&|strike| strike.species == name), count(&|strike| strike.species == name), name)
+        })
         .collect();
     species.sort_by(|a, b| (b.0, b.1, a.2).cmp(&(a.0, a.1, b.2)));
     let species: Vec<Value> = species
@@ -188,10 +193,15 @@ mod tests {
         assert_eq!((sum.rows, &sum), (100, &of(0..100)));
 
         let share = |name: &str, strikes, cost| (name.to_owned(), Share { strikes, cost });
-        let species = [share("Rook", 1, 5), share("Gull", 2, 5), share("Kite", 9, 4), share("Crow", 1, 5)];
+        let species =
+            [share("Rook", 1, 5), share("Gull", 2, 5), share("Kite", 9, 4), share("Crow", 1, 5)];
         let report = Figures { species: species.into(), ..Figures::default() }.report(3);
-        let names: Vec<_> =
-            report["species"].as_array().unwrap().iter().map(|species| &species["species"]).collect();
+        let names: Vec<_> = report["species"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|species| &species["species"])
+            .collect();
         assert_eq!(names, ["Gull", "Crow", "Rook"]);
     }
 }

@@ -1,5 +1,5 @@
-//! A tree of eight steps: a root, two branches, four leaves, and a four-way convergence that adds up
-//! the cubes of 1 to n.
+//! A tree of eight steps: a root, two branches, four leaves, and a four-way convergence that adds
+//! up the cubes of 1 to n.
 
 use crate::Input;
 use serde::{Deserialize, Serialize};

@@ -18,8 +18,10 @@ async fn check(template: &str, expected: fn(&Value) -> Value, every_step: &[&str
         assert_eq!(result, json!({"finalize": {"approved_by": approvers}}), "{context}");
         assert_eq!(result, expected(context), "{context}");
         let (rows, absent): (String, Vec<String>) = sqlx::query_as(
-            "select (select string_agg(s.name, ' ' order by s.name) from tasker.steps s where s.task_id = t.task_id),
-                    array(select d.step from tasker.step_dag d where d.task_id = t.task_id and d.presence = 'not_chosen' order by 1)
+            "select (select string_agg(s.name, ' ' order by s.name) from tasker.steps s where \
+             s.task_id = t.task_id),
+                    array(select d.step from tasker.step_dag d where d.task_id = t.task_id and \
+                    d.presence = 'not_chosen' order by 1)
                from tasker.tasks t where t.context = $1",
         )
         .bind(context)

@@ -10,14 +10,16 @@ use tasker_tests::TestDb;
 /// The steps of each level, in order, as the engine sees the graph.
 async fn levels(db: &TestDb) -> Vec<String> {
     let sql = "select string_agg(d.step, ' ' order by d.step) from tasker.step_dag d
-                where d.task_id = (select min(t.task_id::text) from tasker.task_overview t)::uuid group by d.level order by d.level";
+                where d.task_id = (select min(t.task_id::text) from tasker.task_overview t)::uuid \
+                group by d.level order by d.level";
     sqlx::query_scalar(sql).fetch_all(&db.pool).await.unwrap()
 }
 
 #[rstest]
 #[case::linear(linear::TEMPLATE, linear::expected, &["numbers", "squares", "odd", "sum"])]
 #[case::diamond(diamond::TEMPLATE, diamond::expected, &["numbers", "sum sum_of_squares", "spread"])]
-#[case::tree(tree::TEMPLATE, tree::expected, &["whole", "high low", "high_high high_low low_high low_low", "gather"])]
+#[case::tree(tree::TEMPLATE, tree::expected, &["whole", "high low", "high_high high_low low_high \
+    low_low", "gather"])]
 #[case::dag(dag::TEMPLATE, dag::expected, &["numbers", "cubes squares", "difference root", "halved", "report"])]
 #[tokio::test]
 async fn the_results_are_those_of_plain_rust(
@@ -36,7 +38,8 @@ async fn the_results_are_those_of_plain_rust(
 async fn an_example_runs_again_in_the_same_database() {
     let db = TestDb::new().await;
     for _ in 0..2 {
-        let results = run_one(&db.url, linear::TEMPLATE, &[json!({"n": 6})], register).await.unwrap();
+        let results =
+            run_one(&db.url, linear::TEMPLATE, &[json!({"n": 6})], register).await.unwrap();
         assert_eq!(results, [json!({"sum": 35})]);
     }
 }

@@ -1,5 +1,5 @@
-//! Orders whose steps announce what they did: durable, fast, and broadcast. What those who listen make of it is what
-//! plain Rust makes of the orders.
+//! Orders whose steps announce what they did: durable, fast, and broadcast. What those who listen
+//! make of it is what plain Rust makes of the orders.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -33,7 +33,8 @@ async fn run(db: &TestDb, placed: &[Order]) -> Run {
     orders::install(&db.pool).await.unwrap();
     let (id, heard) = (Uuid::now_v7(), Arc::<Mutex<Vec<DomainEvent>>>::default());
     let ear = Arc::clone(&heard);
-    let follow = |worker: &_| Live::follow(worker, id, move |event| ear.lock().unwrap().push(event.clone()));
+    let follow =
+        |worker: &_| Live::follow(worker, id, move |event| ear.lock().unwrap().push(event.clone()));
     let (mut engine, live) = Engine::start_with(&db.url, orders::register, follow).await.unwrap();
     let work = async {
         let (tasks, mut complete) = (orders::place(&db.pool, id, placed).await?, 0);
@@ -99,7 +100,11 @@ async fn what_listeners_make_of_the_events_is_what_plain_rust_makes_of_the_order
         ("payment.failed", 10, 10),
         ("order.shipped", 0, expected.complete),
     ] {
-        assert_eq!((names(&run.heard, name), names(&queued, name)), (in_process, in_queue), "{name}");
+        assert_eq!(
+            (names(&run.heard, name), names(&queued, name)),
+            (in_process, in_queue),
+            "{name}"
+        );
     }
 
     consume_in_rust(&db.pool, run.id).await;
@@ -124,8 +129,10 @@ async fn an_event_that_is_read_twice_is_kept_once() {
     let db = TestDb::new().await;
     let placed = orders::orders(1..=12);
     let (run, expected) = (run(&db, &placed).await, Expected::of(&placed));
-    // The queue as it would be had a consumer died before it could delete anything, and once more in the same batch.
-    let again = "insert into pgmq.q_orders_domain_events (read_ct, enqueued_at, vt, message) select 1, now(), now(), message from shop.read";
+    // The queue as it would be had a consumer died before it could delete anything, and once more
+    // in the same batch.
+    let again = "insert into pgmq.q_orders_domain_events (read_ct, enqueued_at, vt, message) \
+        select 1, now(), now(), message from shop.read";
     sqlx::query("create table shop.read as select message from pgmq.q_orders_domain_events")
         .execute(&db.pool)
         .await
@@ -154,7 +161,10 @@ async fn a_payment_that_breaks_its_schema_is_a_dead_letter_and_its_order_is_ship
     assert_eq!(orders::refused(&db.pool, run.id).await.unwrap(), [letter]);
     assert_eq!((names(&run.heard, "payment.processed"), run.figures.paid.len()), (0, 0));
     let queued = queued(&db.pool).await;
-    assert_eq!(queued.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["order.shipped"]);
+    assert_eq!(
+        queued.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(),
+        ["order.shipped"]
+    );
     let charge = client::show_step(&db.pool, run.tasks[0], "charge").await.unwrap();
     assert_eq!((charge.state.to_string(), charge.attempt), ("complete".to_owned(), 1));
     assert_eq!(charge.result.unwrap()["amount"], order.amount());
@@ -172,7 +182,8 @@ async fn the_publisher_masks_cards_adds_the_order_and_keeps_gifts_back() {
         .filter(|event| event.name.starts_with("payment."))
         .map(|event| (event.name, event.payload["card"].clone(), event.metadata))
         .collect();
-    let paid = ("payment.processed".to_owned(), json!("**** 4444"), json!({"order_id": 1, "attempt": 1}));
+    let paid =
+        ("payment.processed".to_owned(), json!("**** 4444"), json!({"order_id": 1, "attempt": 1}));
     let failed = ("payment.failed".to_owned(), Value::Null, json!({"order_id": 6, "attempt": 1}));
     assert_eq!(payments.len(), 2, "of a gift nothing is told: {payments:?}");
     assert!(payments.contains(&paid) && payments.contains(&failed), "{payments:?}");

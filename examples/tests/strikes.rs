@@ -39,8 +39,12 @@ async fn run_again(pool: &PgPool) -> tasker_examples::Result<(Run, Summary)> {
 /// The cost as a plain sum over the column of the file, without the types of the example.
 fn cost_of_the_file() -> i64 {
     let text = include_str!("../data/birdstrikes.csv");
-    let column = text.lines().next().unwrap().split(',').position(|name| name == "Cost Total $").unwrap();
-    text.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse::<i64>().unwrap()).sum()
+    let column =
+        text.lines().next().unwrap().split(',').position(|name| name == "Cost Total $").unwrap();
+    text.lines()
+        .skip(1)
+        .map(|line| line.split(',').nth(column).unwrap().parse::<i64>().unwrap())
+        .sum()
 }
 
 async fn number(pool: &PgPool, sql: &'static str) -> i64 {
@@ -54,8 +58,14 @@ async fn the_sums_over_all_reports_agree_with_the_file() {
     let mut engine = strikes::start(&db.url).await.unwrap();
     let (first, summary) = engine.run(run(&db.pool)).await.unwrap();
     assert_eq!((cost_of_the_file(), TOTAL_COST), (40_545_276, 40_545_276));
-    assert_eq!((summary.total_cost, summary.file_cost, summary.wrong_reports), (TOTAL_COST, TOTAL_COST, 0));
-    assert_eq!((summary.tasks, summary.steps, summary.strikes, summary.top.len()), (640, 3_200, 10_000, 640));
+    assert_eq!(
+        (summary.total_cost, summary.file_cost, summary.wrong_reports),
+        (TOTAL_COST, TOTAL_COST, 0)
+    );
+    assert_eq!(
+        (summary.tasks, summary.steps, summary.strikes, summary.top.len()),
+        (640, 3_200, 10_000, 640)
+    );
     assert!(summary.agrees());
     assert!(summary.steps_per_second > 0.0 && summary.handover_ms.p50 >= summary.unblock_ms.p50);
 
@@ -67,7 +77,10 @@ async fn the_sums_over_all_reports_agree_with_the_file() {
     assert_eq!(result, strikes::expected(&json!({"airport": airport, "year": year})));
 
     // The tables say the same.
-    assert_eq!(number(&db.pool, "select sum(cost_total)::bigint from strikes.strikes").await, TOTAL_COST);
+    assert_eq!(
+        number(&db.pool, "select sum(cost_total)::bigint from strikes.strikes").await,
+        TOTAL_COST
+    );
     assert_eq!(number(&db.pool, "select sum(cost)::bigint from strikes.reports").await, TOTAL_COST);
 
     // A later run has figures of its own, and what it loads again is there once.
@@ -86,8 +99,8 @@ async fn a_pair_that_is_not_in_the_file_fails_for_good() {
     strikes::install(&db.pool).await.unwrap();
     strikes::install(&db.pool).await.unwrap();
     let mut engine = strikes::start(&db.url).await.unwrap();
-    let task =
-        client::NewTask::new("strikes", "airport_year").context(json!({"airport": "NOWHERE", "year": 1990}));
+    let task = client::NewTask::new("strikes", "airport_year")
+        .context(json!({"airport": "NOWHERE", "year": 1990}));
     let status = engine
         .run(async {
             let id = client::enqueue(&db.pool, &task).await?;

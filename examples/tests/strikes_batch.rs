@@ -1,5 +1,5 @@
-//! The file of strikes as a batch: its totals are those of the file, also when everything that works on it dies in
-//! the middle.
+//! The file of strikes as a batch: its totals are those of the file, also when everything that
+//! works on it dies in the middle.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ const STUCK: i64 = 8;
 /// How often instances were claimed and attempted: (claims, attempts, how many of them).
 async fn claims(pool: &PgPool) -> Vec<(i32, i32, i64)> {
     sqlx::query_as(
-        "select claim_no, attempt, count(*) from tasker.steps where instance is not null group by 1, 2 order by 1",
+        "select claim_no, attempt, count(*) from tasker.steps where instance is not null group by \
+         1, 2 order by 1",
     )
     .fetch_all(pool)
     .await
@@ -27,7 +28,8 @@ async fn claims(pool: &PgPool) -> Vec<(i32, i32, i64)> {
 /// The one batch: instances, complete ones, items done, and items in all.
 async fn batch(pool: &PgPool) -> (i64, i64, i64, i64) {
     sqlx::query_as(
-        "select instances::bigint, complete::bigint, items_done, items_total from tasker.batch_overview",
+        "select instances::bigint, complete::bigint, items_done, items_total from \
+         tasker.batch_overview",
     )
     .fetch_one(pool)
     .await
@@ -73,7 +75,8 @@ fn doomed(builder: WorkerBuilder) -> WorkerBuilder {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     let db = TestDb::new().await;
-    let file = template::TemplateFile::parse("strikes_batch.yaml", strikes_batch::TEMPLATE).unwrap();
+    let file =
+        template::TemplateFile::parse("strikes_batch.yaml", strikes_batch::TEMPLATE).unwrap();
     template::apply(&db.pool, file.definition()).await.unwrap();
     let mut engine = Engine::start(&db.url, doomed).await.unwrap();
     let task = client::NewTask::new("examples", "strikes_batch");
@@ -82,7 +85,8 @@ async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
         // And nothing else in progress: what it has done is stored.
         eventually("the worker to be stuck with checkpoints", SOON, async || {
             let seen: (i64, i64) = sqlx::query_as(
-                "select count(*) filter (where instance % 8 = 0 and checkpoint ->> 'items_processed' = '40'), count(*)
+                "select count(*) filter (where instance % 8 = 0 and checkpoint ->> \
+                 'items_processed' = '40'), count(*)
                    from tasker.step_overview where state = 'in_progress'",
             )
             .fetch_one(&db.pool)
@@ -97,7 +101,8 @@ async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     drop(engine);
     eventually("its connections to be closed", SOON, async || {
         let open: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and application_name like 'tasker %'",
+            "select count(*) from pg_stat_activity where datname = current_database() and \
+             application_name like 'tasker %'",
         )
         .fetch_one(&db.pool)
         .await
@@ -112,19 +117,23 @@ async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     );
 
     // The leases run out.
-    sqlx::query("select pgmq.set_vt('worker_examples_queue', msg_id, 0) from pgmq.q_worker_examples_queue")
-        .execute(&db.pool)
-        .await
-        .unwrap();
-    let mut engine = Engine::start(&db.url, |builder| register(builder.namespace("examples"))).await.unwrap();
+    sqlx::query(
+        "select pgmq.set_vt('worker_examples_queue', msg_id, 0) from pgmq.q_worker_examples_queue",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    let mut engine =
+        Engine::start(&db.url, |builder| register(builder.namespace("examples"))).await.unwrap();
     let status = engine.run(async { Ok(client::wait(&db.pool, task, SOON).await?) }).await.unwrap();
     engine.stop().await.unwrap();
     assert!(status.succeeded(), "{status:?}");
     let result = client::result(&db.pool, task).await.unwrap().unwrap();
     assert_eq!(result, strikes_batch::expected(&Value::Null));
     assert_eq!(batch(&db.pool).await, (200, 200, 10_000, 10_000));
-    // The death cost a claim of each step that the worker held, and no attempt. Those that began anew, instead of at
-    // the checkpoint, would have needed two claims more. In its last moment it may have claimed others.
+    // The death cost a claim of each step that the worker held, and no attempt. Those that began
+    // anew, instead of at the checkpoint, would have needed two claims more. In its last moment it
+    // may have claimed others.
     let claims = claims(&db.pool).await;
     let [(3, 1, _), (4, 1, lost)] = claims[..] else { panic!("{claims:?}") };
     assert!((STUCK..200 - STUCK).contains(&lost), "{claims:?}");

@@ -1,5 +1,5 @@
-//! Money moves between accounts exactly once, also when a step is claimed twice and both claims get as far as
-//! their last statement.
+//! Money moves between accounts exactly once, also when a step is claimed twice and both claims get
+//! as far as their last statement.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -19,7 +19,10 @@ async fn enqueue(pool: &PgPool, context: Value) -> Uuid {
 }
 
 async fn balances(pool: &PgPool) -> Vec<i64> {
-    sqlx::query_scalar("select balance from bank.accounts order by account_id").fetch_all(pool).await.unwrap()
+    sqlx::query_scalar("select balance from bank.accounts order by account_id")
+        .fetch_all(pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +32,8 @@ async fn the_total_is_conserved_and_every_transfer_is_booked_once() {
     let mut engine = Engine::start(&db.url, transfer::register).await.unwrap();
     let contexts = transfer::contexts(5, 200, 1);
     let work = async {
-        let tasks = client::enqueue_many(&db.pool, transfer::NAMESPACE, "transfer", &contexts).await?;
+        let tasks =
+            client::enqueue_many(&db.pool, transfer::NAMESPACE, "transfer", &contexts).await?;
         let mut complete = Vec::new();
         for task in tasks {
             let status = client::wait(&db.pool, task, SOON).await?;
@@ -76,15 +80,16 @@ async fn a_transfer_of_more_than_there_is_fails_for_good_and_moves_nothing() {
 /// How many backends wait for a row of an account.
 async fn waiting(pool: &PgPool) -> i64 {
     sqlx::query_scalar(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%bank.accounts%'",
+        "select count(*) from pg_stat_activity where datname = current_database() and \
+         wait_event_type = 'Lock' and query like '%bank.accounts%'",
     )
     .fetch_one(pool)
     .await
     .unwrap()
 }
 
-/// Two workers have claimed one step, as the first one's lease ran out in the midst of its work, and both wait to
-/// book. The first to get there is the late one.
+/// Two workers have claimed one step, as the first one's lease ran out in the midst of its work,
+/// and both wait to book. The first to get there is the late one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_claimed_twice_is_booked_once() {
     let db = TestDb::new().await;
@@ -99,17 +104,21 @@ async fn a_step_claimed_twice_is_booked_once() {
     sqlx::query("select from bank.accounts for update").execute(&mut *holder).await.unwrap();
     let task = enqueue(&db.pool, json!({"from": 1, "to": 2, "amount": 7})).await;
     for claims in 1..=2 {
-        eventually("so many claims to wait for the account", SOON, async || match waiting(&db.pool).await {
-            n if n == claims => Ok(()),
-            n => Err(n),
+        eventually("so many claims to wait for the account", SOON, async || {
+            match waiting(&db.pool).await {
+                n if n == claims => Ok(()),
+                n => Err(n),
+            }
         })
         .await;
         // The lease runs out.
         if claims == 1 {
-            sqlx::query("select pgmq.set_vt('worker_bank_queue', msg_id, 0) from pgmq.q_worker_bank_queue")
-                .execute(&db.pool)
-                .await
-                .unwrap();
+            sqlx::query(
+                "select pgmq.set_vt('worker_bank_queue', msg_id, 0) from pgmq.q_worker_bank_queue",
+            )
+            .execute(&db.pool)
+            .await
+            .unwrap();
         }
     }
     holder.rollback().await.unwrap();
@@ -121,19 +130,21 @@ async fn a_step_claimed_twice_is_booked_once() {
 
     assert_eq!(balances(&db.pool).await, [93, 107]);
     assert_eq!(transfer::doubled(&db.pool).await.unwrap(), 0);
-    let (claim_no, attempt): (i32, i32) =
-        sqlx::query_as("select claim_no, attempt from tasker.steps where task_id = $1 and name = 'withdraw'")
-            .bind(task)
-            .fetch_one(&db.pool)
-            .await
-            .unwrap();
+    let (claim_no, attempt): (i32, i32) = sqlx::query_as(
+        "select claim_no, attempt from tasker.steps where task_id = $1 and name = 'withdraw'",
+    )
+    .bind(task)
+    .fetch_one(&db.pool)
+    .await
+    .unwrap();
     assert_eq!(
         (claim_no, attempt),
         (2, 1),
         "claimed twice, and neither the loss nor the late claim's failure is an attempt"
     );
     let booked_by: i64 = sqlx::query_scalar(
-        "select count(*) from bank.entries e join tasker.step_transitions s on s.xmin = e.xmin and s.task_id = e.task_id
+        "select count(*) from bank.entries e join tasker.step_transitions s on s.xmin = e.xmin \
+         and s.task_id = e.task_id
           where s.to_state = 'enqueued_for_orchestration'",
     )
     .fetch_one(&db.pool)

@@ -45,8 +45,8 @@ impl Called {
     }
 }
 
-/// How many messages to ask for: half as many each time that was too much for PostgreSQL's limits, twice as many after
-/// each success, up to the batch size.
+/// How many messages to ask for: half as many each time that was too much for PostgreSQL's limits,
+/// twice as many after each success, up to the batch size.
 #[derive(Debug)]
 pub(crate) struct BatchSize {
     most: i32,
@@ -72,7 +72,8 @@ impl BatchSize {
     }
 }
 
-/// Whether a smaller batch may succeed: it took longer than statement_timeout, or is over a limit of PostgreSQL.
+/// Whether a smaller batch may succeed: it took longer than statement_timeout, or is over a limit
+/// of PostgreSQL.
 pub(crate) fn is_too_much(error: &Error) -> bool {
     error.sqlstate().is_some_and(|code| code == "57014" || code.starts_with("54"))
 }
@@ -112,9 +113,11 @@ pub(crate) async fn drive<A: Actor>(mut actor: A, stop: CancellationToken) {
 
 fn record<A: Actor>(called: &Result<Called>, took: Duration) {
     metrics::counter!("tasker_orchestrator_calls_total", "actor" => A::NAME).increment(1);
-    metrics::histogram!("tasker_orchestrator_call_seconds", "actor" => A::NAME).record(took.as_secs_f64());
+    metrics::histogram!("tasker_orchestrator_call_seconds", "actor" => A::NAME)
+        .record(took.as_secs_f64());
     if let Ok(Called { handled: handled @ 1.., .. }) = called {
-        metrics::histogram!("tasker_orchestrator_batch_size", "actor" => A::NAME).record(*handled as f64);
+        metrics::histogram!("tasker_orchestrator_batch_size", "actor" => A::NAME)
+            .record(*handled as f64);
         tracing::debug!(actor = A::NAME, handled, ?took, "batch");
     }
 }
@@ -137,7 +140,8 @@ impl Failures {
     fn another(&mut self, error: &Error) -> Duration {
         let (actor, transient) = (self.actor, error.is_transient());
         let kind = if transient { "transient" } else { "permanent" };
-        metrics::counter!("tasker_orchestrator_errors_total", "actor" => actor, "kind" => kind).increment(1);
+        metrics::counter!("tasker_orchestrator_errors_total", "actor" => actor, "kind" => kind)
+            .increment(1);
         metrics::gauge!("tasker_orchestrator_failing", "actor" => actor).set(1.0);
         self.since.get_or_insert_with(Instant::now);
         let sqlstate = error.sqlstate().unwrap_or_default();
@@ -145,9 +149,12 @@ impl Failures {
         self.told |= tell;
         match (tell, transient) {
             (true, false) => {
-                tracing::error!(actor, sqlstate, %error, "a call failed for a reason that will not pass by itself; trying again");
+                tracing::error!(actor, sqlstate, %error, "a call failed for a reason that will \
+                    not pass by itself; trying again");
             }
-            (true, true) => tracing::warn!(actor, sqlstate, %error, "a call keeps failing; trying again"),
+            (true, true) => {
+                tracing::warn!(actor, sqlstate, %error, "a call keeps failing; trying again")
+            }
             (false, _) => tracing::debug!(actor, sqlstate, %error, "a call failed; trying again"),
         }
         delay
@@ -215,14 +222,18 @@ mod tests {
         let script = vec![failure(true), failure(false), failure(true), Ok(Called::handled(1))];
         assert_eq!(waits_in(script).await, 0);
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(75), "three errors were followed by waits, took {took:?}");
+        assert!(
+            took >= Duration::from_millis(75),
+            "three errors were followed by waits, took {took:?}"
+        );
         assert!(took < Duration::from_secs(3), "short ones at first, took {took:?}");
     }
 
     #[test]
     fn a_batch_that_is_too_much_is_halved_and_grows_again() {
         let mut size = BatchSize::new(500);
-        let too_much = Err(Error::Refused { code: "57014".into(), message: String::new(), hint: None });
+        let too_much =
+            Err(Error::Refused { code: "57014".into(), message: String::new(), hint: None });
         for expected in [250, 125, 62, 31, 15, 7, 3, 1, 1] {
             size.adapt::<()>(&too_much);
             assert_eq!(size.now(), expected);

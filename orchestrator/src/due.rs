@@ -27,8 +27,8 @@ impl DueTimes {
         });
     }
 
-    /// Forgets what is known; before a call that will find everything that is due. What is announced
-    /// during that call stays.
+    /// Forgets what is known; before a call that will find everything that is due. What is
+    /// announced during that call stays.
     pub(crate) fn forget(&self) {
         self.0.send_if_modified(|known| {
             *known = None;
@@ -62,12 +62,16 @@ mod tests {
     const POLL: Duration = Duration::from_secs(20);
     const NONE: Duration = Duration::ZERO;
 
-    /// Whether a wait lasts about so many milliseconds: never less, and far less than what competes.
+    /// Whether a wait lasts about so many milliseconds: never less, and far less than what
+    /// competes.
     async fn waits(due: &DueTimes, at_least: Duration, at_most: Duration, expected_ms: u128) {
         let started = Instant::now();
         due.wait(at_least, at_most).await;
         let took = started.elapsed().as_millis();
-        assert!((expected_ms..expected_ms + 5_000).contains(&took), "took {took} ms, not {expected_ms}");
+        assert!(
+            (expected_ms..expected_ms + 5_000).contains(&took),
+            "took {took} ms, not {expected_ms}"
+        );
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
-//! TaskFinalizer: sweeps for what no result announces: tasks and steps whose message was lost, and tasks that
-//! stand still, which become dead letters. Tasks that end by their last result are finished by the ResultProcessor.
+//! TaskFinalizer: sweeps for what no result announces: tasks and steps whose message was lost, and
+//! tasks that stand still, which become dead letters. Tasks that end by their last result are
+//! finished by the ResultProcessor.
 
 use crate::{
     actor::{Actor, Called},

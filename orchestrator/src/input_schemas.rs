@@ -44,10 +44,11 @@ impl InputSchemas {
         }
         if let Entry::Vacant(place) = self.0.entry(template) {
             // As text: what serde_json does not read is this template's problem and no other's.
-            let schema: Option<String> = sqlx::query_scalar("select tasker.template_input_schema($1)::text")
-                .bind(template)
-                .fetch_one(connection)
-                .await?;
+            let schema: Option<String> =
+                sqlx::query_scalar("select tasker.template_input_schema($1)::text")
+                    .bind(template)
+                    .fetch_one(connection)
+                    .await?;
             // Compiling takes a while where a schema is large.
             if let Some(checker) = apart(move || Checker::read(schema.as_deref())).await {
                 place.insert(checker);
@@ -59,17 +60,20 @@ impl InputSchemas {
     /// The verdict on a task's context.
     pub(crate) async fn check(&self, template: Uuid, context: Value) -> Result<(), Refusal> {
         match self.0.get(&template) {
-            Some(Checker::Schema(schema)) => schema
-                .check_apart(context)
-                .await
-                .map_err(|violation| Refusal { message: violation.message, code: "invalid_context" }),
+            Some(Checker::Schema(schema)) => {
+                schema.check_apart(context).await.map_err(|violation| Refusal {
+                    message: violation.message,
+                    code: "invalid_context",
+                })
+            }
             Some(Checker::Broken(message)) => {
                 Err(Refusal { message: message.clone(), code: "invalid_input_schema" })
             }
             Some(Checker::Nothing) => Ok(()),
             None => {
                 let message =
-                    "the context could not be checked: the process can have no more threads".to_owned();
+                    "the context could not be checked: the process can have no more threads"
+                        .to_owned();
                 Err(Refusal { message, code: "invalid_context" })
             }
         }
@@ -96,13 +100,15 @@ mod tests {
 
     async fn check(schema: Option<Value>, context: Value) -> Result<(), Refusal> {
         let schema = schema.map(|schema| schema.to_string());
-        let schemas = InputSchemas(HashMap::from([(Uuid::nil(), Checker::read(schema.as_deref()))]));
+        let schemas =
+            InputSchemas(HashMap::from([(Uuid::nil(), Checker::read(schema.as_deref()))]));
         schemas.check(Uuid::nil(), context).await
     }
 
     #[tokio::test]
     async fn a_refusal_names_the_failing_field() {
-        let schema = json!({"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}});
+        let schema =
+            json!({"required": ["order_id"], "properties": {"order_id": {"type": "integer"}}});
         assert_eq!(check(Some(schema.clone()), json!({"order_id": 1})).await, Ok(()));
         let refusal = check(Some(schema), json!({"order_id": "x"})).await.unwrap_err();
         assert!(refusal.message.contains("order_id"), "{}", refusal.message);

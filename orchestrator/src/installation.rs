@@ -1,5 +1,6 @@
-//! Looks whether the installation is whole: a queue that somebody dropped, or that a restored dump lacked, is made
-//! again; what only the database's administrator can mend makes this process unhealthy, and says what to do.
+//! Looks whether the installation is whole: a queue that somebody dropped, or that a restored dump
+//! lacked, is made again; what only the database's administrator can mend makes this process
+//! unhealthy, and says what to do.
 
 use crate::actor::{Actor, Called};
 use std::time::Duration;
@@ -26,8 +27,11 @@ impl Installation {
     }
 
     fn tell(&mut self, problems: &[(String, String, String)]) {
-        let texts: Vec<String> =
-            problems.iter().take(3).map(|(_, problem, remedy)| format!("{problem}: {remedy}")).collect();
+        let texts: Vec<String> = problems
+            .iter()
+            .take(3)
+            .map(|(_, problem, remedy)| format!("{problem}: {remedy}"))
+            .collect();
         let text = texts.join("; ");
         if text == self.told {
             return;
@@ -67,7 +71,10 @@ impl Actor for Installation {
                 })
                 .await?;
             for queue in created {
-                tracing::warn!(queue, "created a queue that was missing; what was in it is sent again");
+                tracing::warn!(
+                    queue,
+                    "created a queue that was missing; what was in it is sent again"
+                );
             }
         }
         Ok(Called { handled: 0, more: false })

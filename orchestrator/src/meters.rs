@@ -1,6 +1,9 @@
-//! What the orchestrator's metrics mean, and their beginning at zero: an alert on a rate sees the first event too.
+//! What the orchestrator's metrics mean, and their beginning at zero: an alert on a rate sees the
+//! first event too.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tasker_core::meters::{PoolMeters, SAMPLE, build_info};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 /// Counters without labels, and what they count.
 const COUNTERS: &[(&str, &str)] = &[
     ("tasker_tasks_initialized_total", "Tasks whose steps this orchestrator has created"),
-    ("tasker_tasks_refused_total", "Tasks that failed before they had steps: the context did not fit"),
+    (
+        "tasker_tasks_refused_total",
+        "Tasks that failed before they had steps: the context did not fit",
+    ),
     ("tasker_steps_enqueued_total", "Steps that this orchestrator has sent to their queue"),
     ("tasker_results_processed_total", "Results of steps that this orchestrator has processed"),
     ("tasker_steps_retried_total", "Steps that failed and wait for another attempt"),
@@ -47,13 +53,21 @@ pub(crate) fn register() {
         Unit::Count,
         "Workers of the namespace that were heard of within 30 seconds"
     );
-    describe_gauge!(READ_AT, Unit::Seconds, "When the gauges of this kind were read last, as a Unix time");
+    describe_gauge!(
+        READ_AT,
+        Unit::Seconds,
+        "When the gauges of this kind were read last, as a Unix time"
+    );
     describe_actors();
     describe_tasks();
 }
 
 fn describe_actors() {
-    describe_counter!("tasker_orchestrator_calls_total", Unit::Count, "Calls of the actor's SQL function");
+    describe_counter!(
+        "tasker_orchestrator_calls_total",
+        Unit::Count,
+        "Calls of the actor's SQL function"
+    );
     describe_counter!(
         "tasker_orchestrator_errors_total",
         Unit::Count,

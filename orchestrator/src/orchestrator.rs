@@ -62,8 +62,8 @@ impl OrchestratorBuilder {
         self
     }
 
-    /// How long an idle actor waits at most for a notification before it looks by itself. Default: one
-    /// second; while notifications do not arrive, at most [`tasker_queues::POLL_WITHOUT_PUSH`].
+    /// How long an idle actor waits at most for a notification before it looks by itself. Default:
+    /// one second; while notifications do not arrive, at most [`tasker_queues::POLL_WITHOUT_PUSH`].
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval.max(Duration::from_millis(10));
         self
@@ -81,8 +81,8 @@ impl OrchestratorBuilder {
         self
     }
 
-    /// Shares the circuit breaker, and the health, of others in this process on the same database. Default: its
-    /// own.
+    /// Shares the circuit breaker, and the health, of others in this process on the same database.
+    /// Default: its own.
     pub fn breaker(mut self, breaker: Breaker) -> Self {
         self.breaker = Some(breaker);
         self
@@ -90,7 +90,8 @@ impl OrchestratorBuilder {
 
     /// An orchestrator with a new id.
     pub fn build(self) -> Orchestrator {
-        let health = self.breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
+        let health =
+            self.breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
         Orchestrator { settings: self, health, id: Uuid::now_v7(), stats: Stats::default() }
     }
 }
@@ -134,11 +135,12 @@ impl Orchestrator {
         self.health.clone()
     }
 
-    /// Runs until `shutdown`; calls that have begun are finished first. Database errors while running are
-    /// logged, counted, and tried again, never returned.
+    /// Runs until `shutdown`; calls that have begun are finished first. Database errors while
+    /// running are logged, counted, and tried again, never returned.
     ///
     /// # Errors
-    /// At the start only: the schema is not the one this program works with, or the database refuses.
+    /// At the start only: the schema is not the one this program works with, or the database
+    /// refuses.
     ///
     /// # Panics
     /// If an actor panics, after the others have stopped.
@@ -153,7 +155,8 @@ impl Orchestrator {
         let breaker = self.settings.breaker.clone().unwrap_or_else(own);
         let queues = [TASK_REQUESTS, STEP_RESULTS].map(str::to_owned);
         let wakeups =
-            Wakeups::start(pool, &breaker, &queues, self.settings.push, shutdown.child_token()).await?;
+            Wakeups::start(pool, &breaker, &queues, self.settings.push, shutdown.child_token())
+                .await?;
         // A child, so that the end of one actor can stop the others.
         let stop = shutdown.child_token();
         tracing::info!(
@@ -173,7 +176,8 @@ impl Orchestrator {
                 panicked = error.try_into_panic().ok();
             }
         }
-        tracing::info!(orchestrator = %self.id, done = ?self.stats.snapshot(), "orchestrator stopped");
+        tracing::info!(orchestrator = %self.id, done = ?self.stats.snapshot(), "orchestrator \
+            stopped");
         match panicked {
             Some(panic) => std::panic::resume_unwind(panic),
             None => Ok(()),
@@ -181,12 +185,18 @@ impl Orchestrator {
     }
 
     /// Each is a task of its own; what they share is in the database, but for the due times.
-    fn start_actors(&self, wakeups: &Wakeups, breaker: &Breaker, stop: &CancellationToken) -> JoinSet<()> {
+    fn start_actors(
+        &self,
+        wakeups: &Wakeups,
+        breaker: &Breaker,
+        stop: &CancellationToken,
+    ) -> JoinSet<()> {
         let due = DueTimes::new();
         let keep = self.settings.pool.options().get_max_connections() >= CONNECTIONS;
         let pooled = matches!(self.settings.push, Push::PollOnly);
         let connection = |keep| {
-            OwnConnection::new(self.settings.pool.clone(), breaker.clone(), keep, stop.clone()).pooled(pooled)
+            OwnConnection::new(self.settings.pool.clone(), breaker.clone(), keep, stop.clone())
+                .pooled(pooled)
         };
         let watched = |actor, keep| connection(keep).watched(actor);
         let context = |actor, waiter| Context {
@@ -198,7 +208,8 @@ impl Orchestrator {
             batch_size: i32::try_from(self.settings.batch_size).unwrap_or(i32::MAX),
             poll_interval: self.settings.poll_interval,
         };
-        let requests = TaskRequestActor::new(context(TaskRequestActor::NAME, wakeups.waiter(TASK_REQUESTS)));
+        let requests =
+            TaskRequestActor::new(context(TaskRequestActor::NAME, wakeups.waiter(TASK_REQUESTS)));
         let beside = Beside::default();
         let waiter = wakeups.waiter(STEP_RESULTS);
         let results = ResultProcessor::new(context(ResultProcessor::NAME, waiter), beside.clone());

@@ -30,10 +30,12 @@ impl Actor for Pruner {
         let pruned = self
             .connection
             .call(async |connection| {
-                sqlx::query_as::<_, client::Pruned>("select tasks, dead_letters, busy from tasker.prune($1)")
-                    .bind(BATCH)
-                    .fetch_one(connection)
-                    .await
+                sqlx::query_as::<_, client::Pruned>(
+                    "select tasks, dead_letters, busy from tasker.prune($1)",
+                )
+                .bind(BATCH)
+                .fetch_one(connection)
+                .await
             })
             .await?;
         failpoint::reach("pruner.after_call");

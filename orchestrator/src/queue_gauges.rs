@@ -1,4 +1,5 @@
-//! Refreshes the gauges of queue depth, and of how many workers each namespace has, every now and then.
+//! Refreshes the gauges of queue depth, and of how many workers each namespace has, every now and
+//! then.
 
 use crate::{
     actor::{Actor, Called},
@@ -11,7 +12,8 @@ use tasker_queues::metrics::refresh_queue_gauges;
 /// Counting the messages of a long queue takes a while.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// The loop around [`refresh_queue_gauges`]. Namespaces are never removed, so that no gauge is left behind.
+/// The loop around [`refresh_queue_gauges`]. Namespaces are never removed, so that no gauge is left
+/// behind.
 pub(crate) struct QueueGauges(pub(crate) OwnConnection);
 
 impl Actor for QueueGauges {
@@ -32,5 +34,7 @@ impl Actor for QueueGauges {
 }
 
 async fn live_workers(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<(String, i64)>> {
-    sqlx::query_as("select namespace, workers from tasker.live_worker_counts()").fetch_all(connection).await
+    sqlx::query_as("select namespace, workers from tasker.live_worker_counts()")
+        .fetch_all(connection)
+        .await
 }

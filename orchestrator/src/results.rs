@@ -1,4 +1,5 @@
-//! ResultProcessor: takes finished steps, completes them, and sends what became ready, all in one call.
+//! ResultProcessor: takes finished steps, completes them, and sends what became ready, all in one
+//! call.
 
 use crate::{
     actor::{Actor, BatchSize, Called, is_too_much},
@@ -56,7 +57,8 @@ impl ResultProcessor {
             .connection
             .call(async |connection| {
                 sqlx::query_as(
-                    "select processed, enqueued, finished, next_due_ms, retried, failed, expired, set_aside
+                    "select processed, enqueued, finished, next_due_ms, retried, failed, expired, \
+                     set_aside
                        from tasker.process_step_results($1, $2, false)",
                 )
                 .bind(max)
@@ -67,7 +69,8 @@ impl ResultProcessor {
             .await
     }
 
-    /// After a batch that took too long: one of it is too slow, or the server is. Each goes on alone, beside the others.
+    /// After a batch that took too long: one of it is too slow, or the server is. Each goes on
+    /// alone, beside the others.
     async fn set_aside(&mut self, max: i32) -> Result<()> {
         let (aside,): (i32,) = self
             .context
@@ -76,7 +79,10 @@ impl ResultProcessor {
                 sqlx::query_as("select tasker.set_aside($1)").bind(max).fetch_one(connection).await
             })
             .await?;
-        tracing::warn!(results = aside, "a batch of results took too long: they are processed one by one");
+        tracing::warn!(
+            results = aside,
+            "a batch of results took too long: they are processed one by one"
+        );
         self.beside.set_aside();
         Ok(())
     }

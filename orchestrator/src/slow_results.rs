@@ -1,5 +1,5 @@
-//! SlowResults: processes one by one the results that would hold up others: those that make many instances, and those
-//! of a batch that took too long.
+//! SlowResults: processes one by one the results that would hold up others: those that make many
+//! instances, and those of a batch that took too long.
 
 use crate::{
     actor::{Actor, Called},
@@ -32,7 +32,13 @@ impl Actor for SlowResults {
     async fn call(&mut self) -> Result<Called> {
         let (id, calls) = (self.id, self.beside.calls());
         let others_go_on = calls > self.calls_then;
-        let (processed, enqueued, finished, next_due, timed_out): (i32, i32, i32, Option<i64>, i32) = self
+        let (processed, enqueued, finished, next_due, timed_out): (
+            i32,
+            i32,
+            i32,
+            Option<i64>,
+            i32,
+        ) = self
             .connection
             .call_within(PATIENCE, async |connection| {
                 sqlx::query_as(
@@ -50,7 +56,9 @@ impl Actor for SlowResults {
         }
         if timed_out > 0 {
             self.calls_then = calls;
-            tracing::warn!("a result took too long alone; it comes again, and fails after three tries");
+            tracing::warn!(
+                "a result took too long alone; it comes again, and fails after three tries"
+            );
         }
         self.due.announce(next_due);
         self.stats.results_processed(processed);

@@ -1,4 +1,5 @@
-//! The sweep that writes dead letters for tasks that stand still, and the gauges of all dead letters. It changes no task.
+//! The sweep that writes dead letters for tasks that stand still, and the gauges of all dead
+//! letters. It changes no task.
 
 use crate::meters::read_now;
 use tasker_core::{Result, connection::OwnConnection, failpoint, pooler::DbConnection};
@@ -21,7 +22,8 @@ pub(crate) async fn sweep(connection: &mut OwnConnection) -> Result<()> {
                 tracing::warn!(added, reason, "new dead letters: tasker dlq list");
             }
             let added = u64::try_from(added).unwrap_or(0);
-            metrics::counter!("tasker_dead_letters_swept_total", "reason" => reason).increment(added);
+            metrics::counter!("tasker_dead_letters_swept_total", "reason" => reason)
+                .increment(added);
         }
         if !more {
             break;

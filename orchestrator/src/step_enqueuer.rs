@@ -1,5 +1,6 @@
-//! StepEnqueuer: sends steps that became ready by the passing of time or by an operator: retries, start
-//! times, what was held back. What a result makes ready is sent by the ResultProcessor itself.
+//! StepEnqueuer: sends steps that became ready by the passing of time or by an operator: retries,
+//! start times, what was held back. What a result makes ready is sent by the ResultProcessor
+//! itself.
 
 use crate::{
     actor::{Actor, Called},
@@ -39,17 +40,20 @@ impl Actor for StepEnqueuer {
             .context
             .connection
             .call(async |connection| {
-                sqlx::query_as("select enqueued, next_due_ms from tasker.enqueue_ready_steps($1, $2)")
-                    .bind(max)
-                    .bind(id)
-                    .fetch_one(connection)
-                    .await
+                sqlx::query_as(
+                    "select enqueued, next_due_ms from tasker.enqueue_ready_steps($1, $2)",
+                )
+                .bind(max)
+                .bind(id)
+                .fetch_one(connection)
+                .await
             })
             .await?;
         if enqueued > 0 {
             failpoint::reach("step_enqueuer.after_call");
         }
-        self.least_wait = least_wait(self.least_wait, enqueued, next_due, self.context.poll_interval);
+        self.least_wait =
+            least_wait(self.least_wait, enqueued, next_due, self.context.poll_interval);
         self.context.due.announce(next_due);
         self.context.stats.steps_enqueued(enqueued);
         Ok(Called::handled(u64::try_from(enqueued).unwrap_or(0)))
@@ -61,7 +65,12 @@ impl Actor for StepEnqueuer {
 }
 
 /// Doubles while calls send nothing although something is due.
-fn least_wait(last: Duration, enqueued: i32, next_due: Option<i64>, poll_interval: Duration) -> Duration {
+fn least_wait(
+    last: Duration,
+    enqueued: i32,
+    next_due: Option<i64>,
+    poll_interval: Duration,
+) -> Duration {
     match next_due {
         Some(next_due) if enqueued == 0 && due::delay(next_due) <= last.max(ROOM) => {
             (last * 2).min(poll_interval)

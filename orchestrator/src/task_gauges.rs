@@ -1,5 +1,5 @@
-//! Refreshes the gauges of unfinished tasks and their steps, and counts the tasks that have finished. What is read
-//! grows with the unfinished tasks, never with the finished ones.
+//! Refreshes the gauges of unfinished tasks and their steps, and counts the tasks that have
+//! finished. What is read grows with the unfinished tasks, never with the finished ones.
 
 use crate::{
     actor::{Actor, Called},
@@ -17,15 +17,18 @@ use tasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 const INTERVAL: Duration = Duration::from_secs(15);
 /// A reading may take this part of the time: with very many unfinished tasks they become rarer.
 const SHARE: u32 = 50;
-/// Templates with labels of their own, the first that are seen, those with most tasks first. The others share `(other)`.
+/// Templates with labels of their own, the first that are seen, those with most tasks first. The
+/// others share `(other)`.
 const MAX_TEMPLATES: usize = 100;
 const OTHER: &str = "(other)";
 /// States in which a task has finished.
 const FINISHED: [&str; 4] = ["cancelled", "complete", "error", "resolved_manually"];
 
 /// Upper bounds of the buckets of `tasker_task_seconds`, in seconds.
-pub const TASK_SECONDS: &[f64] =
-    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0];
+pub const TASK_SECONDS: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0,
+    86_400.0,
+];
 
 /// A row of `tasker.open_task_counts`; the state is null where a template has no unfinished tasks.
 #[derive(Debug, FromRow)]
@@ -101,7 +104,11 @@ impl TaskGauges {
         for (name, template, state, value) in values {
             let sum = now.entry((name, template, state)).or_default();
             // Ages of several templates under one label: the oldest counts.
-            *sum = if name == "tasker_task_oldest_move_seconds" { sum.max(value) } else { *sum + value };
+            *sum = if name == "tasker_task_oldest_move_seconds" {
+                sum.max(value)
+            } else {
+                *sum + value
+            };
         }
         // What is not there any more would stay as it was.
         for gone in self.set.iter().filter(|key| !now.contains_key(*key)) {
@@ -121,7 +128,8 @@ impl TaskGauges {
             if row.state == "complete" && tasks > 0 {
                 // Their mean lies in their bucket, and times their number it is their sum.
                 let mean = row.seconds / tasks as f64;
-                seconds(&namespace, &template).record_many(mean, usize::try_from(tasks).unwrap_or(0));
+                seconds(&namespace, &template)
+                    .record_many(mean, usize::try_from(tasks).unwrap_or(0));
             }
         }
     }
@@ -150,7 +158,8 @@ impl Actor for TaskGauges {
 
 async fn open(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Open>> {
     sqlx::query_as(
-        "select namespace, template, state, tasks, oldest_move_seconds, waiting, held, waiting_for_retry, active, failed
+        "select namespace, template, state, tasks, oldest_move_seconds, waiting, held, \
+         waiting_for_retry, active, failed
            from tasker.open_task_counts()",
     )
     .fetch_all(connection)
@@ -158,10 +167,12 @@ async fn open(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Open>> {
 }
 
 async fn take_finished(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Finished>> {
-    sqlx::query_as("select namespace, template, state, tasks, seconds from tasker.take_finished_counts($1)")
-        .bind(TASK_SECONDS)
-        .fetch_all(connection)
-        .await
+    sqlx::query_as(
+        "select namespace, template, state, tasks, seconds from tasker.take_finished_counts($1)",
+    )
+    .bind(TASK_SECONDS)
+    .fetch_all(connection)
+    .await
 }
 
 fn set((name, (namespace, template), state): &(&'static str, Template, String), value: f64) {
@@ -178,18 +189,21 @@ fn seconds(namespace: &str, template: &str) -> metrics::Histogram {
     histogram!("tasker_task_seconds", "namespace" => namespace.to_owned(), "template" => template.to_owned())
 }
 
-/// Which templates have labels of their own. Never forgets one: a counter must not go over to another label.
+/// Which templates have labels of their own. Never forgets one: a counter must not go over to
+/// another label.
 #[derive(Debug, Default)]
 struct Templates(BTreeSet<Template>);
 
 impl Templates {
-    /// The labels of a template; those of a new one begin at zero, so that its first tasks show in rates.
+    /// The labels of a template; those of a new one begin at zero, so that its first tasks show in
+    /// rates.
     fn label(&mut self, namespace: &str, template: &str) -> Template {
         let own = (namespace.to_owned(), template.to_owned());
         if self.0.contains(&own) {
             return own;
         }
-        let label = if self.0.len() < MAX_TEMPLATES { own } else { (OTHER.to_owned(), OTHER.to_owned()) };
+        let label =
+            if self.0.len() < MAX_TEMPLATES { own } else { (OTHER.to_owned(), OTHER.to_owned()) };
         if self.0.len() <= MAX_TEMPLATES && self.0.insert(label.clone()) {
             for state in FINISHED {
                 finished(&label.0, &label.1, state).increment(0);
@@ -213,7 +227,11 @@ mod tests {
         let other = (OTHER.to_owned(), OTHER.to_owned());
         assert_eq!(templates.label("shop", "t0"), ("shop".to_owned(), "t0".to_owned()));
         assert_eq!(templates.label("shop", &format!("t{MAX_TEMPLATES}")), other);
-        assert_eq!(templates.label("bank", "t0"), other, "a name of another namespace is another template");
+        assert_eq!(
+            templates.label("bank", "t0"),
+            other,
+            "a name of another namespace is another template"
+        );
         assert_eq!(templates.0.len(), MAX_TEMPLATES + 1);
     }
 }

@@ -1,5 +1,5 @@
-//! TaskRequestActor: takes new tasks, checks their contexts against the JSON Schema of their template
-//! (which PostgreSQL cannot), and creates their steps.
+//! TaskRequestActor: takes new tasks, checks their contexts against the JSON Schema of their
+//! template (which PostgreSQL cannot), and creates their steps.
 
 use crate::{
     actor::{Actor, BatchSize, Called},
@@ -21,7 +21,8 @@ struct Request {
     msg_id: i64,
     task_id: Uuid,
     template_id: Uuid,
-    /// As text: jsonb holds what serde_json does not read, and one such must not cost the whole batch.
+    /// As text: jsonb holds what serde_json does not read, and one such must not cost the whole
+    /// batch.
     context: String,
 }
 
@@ -29,14 +30,16 @@ struct Request {
 pub(crate) struct TaskRequestActor {
     context: Context,
     schemas: InputSchemas,
-    /// Taken and not yet initialized. Kept over an error that may pass, so that they need not wait for
-    /// their lease; if this process ends, the lease brings them back. Initializing twice changes nothing.
+    /// Taken and not yet initialized. Kept over an error that may pass, so that they need not wait
+    /// for their lease; if this process ends, the lease brings them back. Initializing twice
+    /// changes nothing.
     taken: Vec<Request>,
     size: BatchSize,
 }
 
 /// What start_tasks returns; counts are null where nothing was initialized.
-type Started = (i32, Option<i32>, Option<i32>, Option<i32>, Option<i64>, Json<Vec<Request>>, Option<bool>);
+type Started =
+    (i32, Option<i32>, Option<i32>, Option<i32>, Option<i64>, Json<Vec<Request>>, Option<bool>);
 
 /// An element of initialize_tasks' argument.
 #[derive(Serialize)]
@@ -53,8 +56,8 @@ impl TaskRequestActor {
         Self { context, schemas: InputSchemas::default(), taken: Vec::new(), size }
     }
 
-    /// Takes a batch and starts those of it that need no check; keeps the others. Returns how many were taken, and
-    /// whether others wait.
+    /// Takes a batch and starts those of it that need no check; keeps the others. Returns how many
+    /// were taken, and whether others wait.
     async fn start(&mut self) -> Result<(u64, bool)> {
         failpoint::reach("task_requests.before_start");
         let (max, id) = (self.size.now(), self.context.id);
@@ -98,7 +101,10 @@ impl TaskRequestActor {
                 break;
             }
             let schemas = &mut self.schemas;
-            self.context.connection.call(async |c| schemas.load(c, request.template_id).await).await?;
+            self.context
+                .connection
+                .call(async |c| schemas.load(c, request.template_id).await)
+                .await?;
             let error = match serde_json::from_str(&request.context) {
                 Ok(context) => self.schemas.check(request.template_id, context).await.err(),
                 Err(error) => Some(Refusal {
@@ -118,7 +124,8 @@ impl TaskRequestActor {
             .connection
             .call(async |connection| {
                 sqlx::query_as(
-                    "select initialized, failed, enqueued, next_due_ms from tasker.initialize_tasks($1, $2)",
+                    "select initialized, failed, enqueued, next_due_ms from \
+                     tasker.initialize_tasks($1, $2)",
                 )
                 .bind(Json(verdicts))
                 .bind(id)
@@ -155,7 +162,8 @@ impl Actor for TaskRequestActor {
         }
         while !self.taken.is_empty() {
             if let Err(error) = self.check_and_initialize().await {
-                // Trying again cannot help: their lease brings them back, to this or another orchestrator.
+                // Trying again cannot help: their lease brings them back, to this or another
+                // orchestrator.
                 if !error.is_transient() {
                     self.taken.clear();
                 }
@@ -178,7 +186,8 @@ mod tests {
     #[test]
     fn verdicts_have_the_form_that_initialize_tasks_takes() {
         let refusal = Refusal { message: "no".into(), code: "invalid_context" };
-        let verdicts = [None, Some(refusal)].map(|error| Verdict { msg_id: 7, task_id: Uuid::nil(), error });
+        let verdicts =
+            [None, Some(refusal)].map(|error| Verdict { msg_id: 7, task_id: Uuid::nil(), error });
         let id = Uuid::nil().to_string();
         assert_eq!(
             serde_json::to_value(verdicts).unwrap(),

@@ -1,5 +1,6 @@
-//! Traces: exports the spans of a task that no worker has: the task itself, its enqueueing, initializing, and finalizing. From
-//! what the database has kept of it, once it has ended; so that no call on its way does anything for its trace.
+//! Traces: exports the spans of a task that no worker has: the task itself, its enqueueing,
+//! initializing, and finalizing. From what the database has kept of it, once it has ended; so that
+//! no call on its way does anything for its trace.
 
 use crate::actor::{Actor, Called};
 use sqlx::types::chrono::{DateTime, Utc};
@@ -59,8 +60,10 @@ impl Actor for Traces {
             .connection
             .call(async |connection| {
                 sqlx::query_as(
-                    "select task_id, namespace, name, version, state::text, correlation_id, traceparent, error, created_at, \
-                     started_at, finalizing_at, completed_at, resumed_at from tasker.ended_tasks($1)",
+                    "select task_id, namespace, name, version, state::text, correlation_id, \
+                     traceparent, error, created_at, \
+                     started_at, finalizing_at, completed_at, resumed_at from \
+                     tasker.ended_tasks($1)",
                 )
                 .bind(read)
                 .fetch_all(connection)
@@ -85,12 +88,14 @@ impl Actor for Traces {
 }
 
 impl Ended {
-    /// A task that was begun again after an error has its own span once more, now to its last end, and one that says so.
+    /// A task that was begun again after an error has its own span once more, now to its last end,
+    /// and one that says so.
     fn spans(&self) -> Vec<TaskSpan> {
         let name = format!("{}.{}", self.namespace, self.name);
         let (created, completed) = (self.created_at, self.completed_at);
         let failed = self.state == "error";
-        let error = failed.then(|| self.error.clone().unwrap_or_else(|| "the task failed".to_owned()));
+        let error =
+            failed.then(|| self.error.clone().unwrap_or_else(|| "the task failed".to_owned()));
         let mut task = self.span(Place::Root, &format!("task {name}"), created, completed);
         task.error.clone_from(&error);
         task.attributes.extend([
@@ -170,8 +175,12 @@ mod tests {
     #[test]
     fn a_task_that_failed_says_why_and_one_begun_again_says_when() {
         let spans = ended("error", Some(12)).spans();
-        let failed: Vec<_> = spans.iter().filter(|s| s.error.is_some()).map(|s| s.name.as_str()).collect();
-        assert_eq!((failed.as_slice(), spans.len()), (["task shop.order", "resumed"].as_slice(), SPANS));
+        let failed: Vec<_> =
+            spans.iter().filter(|s| s.error.is_some()).map(|s| s.name.as_str()).collect();
+        assert_eq!(
+            (failed.as_slice(), spans.len()),
+            (["task shop.order", "resumed"].as_slice(), SPANS)
+        );
         assert_eq!(spans[0].error.as_deref(), Some("no luck"));
     }
 }

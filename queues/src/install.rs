@@ -1,5 +1,6 @@
 //! The pgmq step of a migration: uses the pgmq that is there, else creates the extension where the
-//! server offers it, else installs the SQL that the pgmq crate carries. Then the orchestrators' queues.
+//! server offers it, else installs the SQL that the pgmq crate carries. Then the orchestrators'
+//! queues.
 
 use crate::names::{STEP_RESULTS, TASK_REQUESTS};
 use pgmq::{PgmqError, install::Version};
@@ -77,12 +78,13 @@ impl fmt::Display for Pgmq {
     }
 }
 
-/// Brings the database up to date: pgmq, the orchestrators' queues, the schema `tasker`. Idempotent,
-/// and safe when several processes do it at once. A pgmq that is there and new enough is left as it is.
+/// Brings the database up to date: pgmq, the orchestrators' queues, the schema `tasker`.
+/// Idempotent, and safe when several processes do it at once. A pgmq that is there and new enough
+/// is left as it is.
 ///
 /// # Errors
-/// [`Error::Schema`] with what to do: pgmq is older than [`OLDEST_PGMQ`], a right is missing, the schema
-/// is newer than this program. [`Error::Database`] for anything else.
+/// [`Error::Schema`] with what to do: pgmq is older than [`OLDEST_PGMQ`], a right is missing, the
+/// schema is newer than this program. [`Error::Database`] for anything else.
 pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
     let mut tries = 1;
     let (pgmq, queues_created) = loop {
@@ -91,7 +93,8 @@ pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
             Err(error) if error.sqlstate().as_deref() == Some("55P03") => {
                 let holders = schema::old_transactions(pool).await?;
                 return Err(Error::Schema(format!(
-                    "{error}: another installer, or a transaction that stays open, is in the way. {holders}. End it, or wait for it"
+                    "{error}: another installer, or a transaction that stays open, is in the way. \
+                     {holders}. End it, or wait for it"
                 )));
             }
             done => break done.map_err(with_remedy)?,
@@ -106,11 +109,15 @@ pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
 
 /// The first step of [`migrate`] alone.
 async fn install_pgmq(pool: &PgPool) -> Result<(Pgmq, Vec<String>)> {
-    // Read committed whatever the default is: what another process installed must be seen after the lock.
+    // Read committed whatever the default is: what another process installed must be seen after the
+    // lock.
     let mut transaction = Lent::from(pool).await?;
     let session = Session::unlimited();
     pooler::begin(&mut transaction, &session).await?;
-    sqlx::query("set local lock_timeout = '10s'").persistent(false).execute(&mut *transaction).await?;
+    sqlx::query("set local lock_timeout = '10s'")
+        .persistent(false)
+        .execute(&mut *transaction)
+        .await?;
     // Held while pgmq is looked for and installed, since several processes may start at once.
     schema::lock(&mut transaction).await?;
     let pgmq = match find(&mut transaction).await? {
@@ -161,7 +168,8 @@ async fn find(connection: &mut PgConnection) -> Result<Option<Pgmq>> {
 /// The newest version in the table that the pgmq crate keeps; absent if pgmq's SQL was run by hand.
 async fn recorded_version(connection: &mut PgConnection) -> Result<Option<String>> {
     let readable: bool = sqlx::query_scalar(
-        "select coalesce(has_table_privilege(to_regclass('pgmq.__pgmq_migrations'), 'select'), false)",
+        "select coalesce(has_table_privilege(to_regclass('pgmq.__pgmq_migrations'), 'select'), \
+         false)",
     )
     .persistent(false)
     .fetch_one(&mut *connection)
@@ -178,8 +186,10 @@ async fn recorded_version(connection: &mut PgConnection) -> Result<Option<String
 
 async fn require_functions(connection: &mut PgConnection, remedy: &str) -> Result<()> {
     let missing: Vec<String> = sqlx::query_scalar(
-        "select f from unnest($1::text[]) with ordinality as t(f, n) where to_regprocedure(f) is null order by n",
-    ).persistent(false)
+        "select f from unnest($1::text[]) with ordinality as t(f, n) where to_regprocedure(f) is \
+         null order by n",
+    )
+    .persistent(false)
     .bind(NEEDED_FUNCTIONS)
     .fetch_all(connection)
     .await?;
@@ -197,7 +207,8 @@ async fn create_extension(connection: &mut PgConnection) -> Result<Option<Pgmq>>
     .persistent(false)
     .fetch_all(&mut *connection)
     .await?;
-    let Some(version) = newest(&offered).map(|v| v.to_string()).filter(|v| new_enough(v) == Some(true))
+    let Some(version) =
+        newest(&offered).map(|v| v.to_string()).filter(|v| new_enough(v) == Some(true))
     else {
         return Ok(None);
     };
@@ -206,18 +217,24 @@ async fn create_extension(connection: &mut PgConnection) -> Result<Option<Pgmq>>
     match sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await {
         Ok(_) => Ok(Some(Pgmq::CreatedExtension(version))),
         Err(error @ sqlx::Error::Database(_)) => {
-            sqlx::raw_sql("rollback to savepoint create_extension").execute(&mut *connection).await?;
-            tracing::info!(%error, "the extension pgmq cannot be created here; installing its SQL instead");
+            sqlx::raw_sql("rollback to savepoint create_extension")
+                .execute(&mut *connection)
+                .await?;
+            tracing::info!(%error, "the extension pgmq cannot be created here; installing its SQL \
+                instead");
             Ok(None)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Runs the pgmq crate's own installer on a connection of its own, since it commits; the lock is held
-/// by `locked` meanwhile.
+/// Runs the pgmq crate's own installer on a connection of its own, since it commits; the lock is
+/// held by `locked` meanwhile.
 async fn install_sql(pool: &PgPool, locked: &mut PgConnection) -> Result<Pgmq> {
-    let own = PgPoolOptions::new().max_connections(1).connect_with((*pool.connect_options()).clone()).await?;
+    let own = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with((*pool.connect_options()).clone())
+        .await?;
     // Its texts hold backslashes.
     sqlx::raw_sql("set standard_conforming_strings = on").execute(&own).await?;
     let installed = pgmq::install::install_sql_from_embedded(&own).await;
@@ -236,7 +253,8 @@ async fn create_namespaces_queues(pool: &PgPool) -> Result<Vec<String>> {
     let session = Session::unlimited();
     pooler::begin(&mut transaction, &session).await?;
     let created = sqlx::query_scalar(
-        "select tasker.create_queues() where has_function_privilege('tasker.create_queues()', 'execute')",
+        "select tasker.create_queues() where has_function_privilege('tasker.create_queues()', \
+         'execute')",
     )
     .persistent(false)
     .fetch_all(&mut *transaction)
@@ -246,7 +264,8 @@ async fn create_namespaces_queues(pool: &PgPool) -> Result<Vec<String>> {
     Ok(created)
 }
 
-/// Creates those queues of the orchestrators that are missing. Those of the workers come with templates.
+/// Creates those queues of the orchestrators that are missing. Those of the workers come with
+/// templates.
 async fn create_queues(connection: &mut PgConnection) -> Result<Vec<String>> {
     let mut created = Vec::new();
     for queue in [TASK_REQUESTS, STEP_RESULTS] {
@@ -277,20 +296,24 @@ fn newest(versions: &[String]) -> Option<Version> {
     versions.iter().filter_map(|version| version.parse().ok()).max()
 }
 
-const EXTENSION_REMEDY: &str = "run \"alter extension pgmq update\" in this database; if the server offers nothing \
+const EXTENSION_REMEDY: &str = "run \"alter extension pgmq update\" in this database; if the \
+    server offers nothing \
      newer, install a newer pgmq on the server first";
-const SQL_REMEDY: &str = "upgrade it the way it was installed (the pgmq crate's install_sql_from_embedded, or pgmq's \
+const SQL_REMEDY: &str = "upgrade it the way it was installed (the pgmq crate's \
+    install_sql_from_embedded, or pgmq's \
      update scripts), then run tasker migrate again";
 
 fn too_old(found: &str, remedy: &str) -> Error {
-    Error::Schema(format!("this database has {found}, tasker needs pgmq {OLDEST_PGMQ} or newer: {remedy}"))
+    Error::Schema(format!(
+        "this database has {found}, tasker needs pgmq {OLDEST_PGMQ} or newer: {remedy}"
+    ))
 }
 
 /// Whether another process has just made what this one was about to make.
 fn another_was_faster(error: &Error) -> bool {
-    error
-        .sqlstate()
-        .is_some_and(|code| ["23505", "42P06", "42P07", "42710", "42723", "55P03"].contains(&&*code))
+    error.sqlstate().is_some_and(|code| {
+        ["23505", "42P06", "42P07", "42710", "42723", "55P03"].contains(&&*code)
+    })
 }
 
 /// A missing right gets a hint; anything else stays as it is.
@@ -298,7 +321,8 @@ fn with_remedy(error: Error) -> Error {
     match &error {
         Error::Database(sqlx::Error::Database(e)) if e.code().as_deref() == Some("42501") => {
             Error::Schema(format!(
-                "pgmq cannot be installed or used by this role ({}): run tasker migrate as the owner of the database \
+                "pgmq cannot be installed or used by this role ({}): run tasker migrate as the \
+                 owner of the database \
                  and of pgmq",
                 e.message()
             ))
@@ -331,7 +355,10 @@ mod tests {
 
     #[test]
     fn the_report_says_what_was_done() {
-        assert_eq!(Pgmq::InstalledSql("1.13.0".into()).to_string(), "installed SQL-only pgmq 1.13.0");
+        assert_eq!(
+            Pgmq::InstalledSql("1.13.0".into()).to_string(),
+            "installed SQL-only pgmq 1.13.0"
+        );
         assert_eq!(Pgmq::Extension("1.9.0".into()).to_string(), "using the extension pgmq 1.9.0");
     }
 }

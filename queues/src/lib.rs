@@ -1,5 +1,6 @@
 //! tasker-queues: what every process needs around pgmq: queue names, wake-ups, the installation of
-//! pgmq and the schema, and the gauges of queue depth. Messages themselves move in SQL functions only.
+//! pgmq and the schema, and the gauges of queue depth. Messages themselves move in SQL functions
+//! only.
 
 pub mod metrics;
 pub mod names;

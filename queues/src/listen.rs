@@ -1,5 +1,5 @@
-//! The one LISTEN connection of a process: opens it, tests it, wakes waiters, opens it again. A test
-//! notification is sent through another connection, or a pooler could hand it back by luck.
+//! The one LISTEN connection of a process: opens it, tests it, wakes waiters, opens it again. A
+//! test notification is sent through another connection, or a pooler could hand it back by luck.
 
 use crate::wakeups::Shared;
 use sqlx::{
@@ -30,10 +30,11 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a test notification may take.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
-/// A connection that was silent for this long is tested: TCP does not tell that the other end is gone.
+/// A connection that was silent for this long is tested: TCP does not tell that the other end is
+/// gone.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
-/// Pause after a test failed on a new connection. Likely a pooler is between, and each LISTEN through
-/// one disturbs whoever gets the same server connection next.
+/// Pause after a test failed on a new connection. Likely a pooler is between, and each LISTEN
+/// through one disturbs whoever gets the same server connection next.
 const PAUSE_AFTER_SILENCE: Duration = Duration::from_secs(60);
 /// For opening the connection; the waiters poll meanwhile.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,8 +51,8 @@ pub(crate) struct Listener {
     complained: bool,
 }
 
-/// A listener on a pool of its own, whose end waits for nothing. sqlx's waits for an answer, for ever where the connection
-/// is silent.
+/// A listener on a pool of its own, whose end waits for nothing. sqlx's waits for an answer, for
+/// ever where the connection is silent.
 struct Own {
     listener: Option<PgListener>,
     pool: PgPool,
@@ -142,8 +143,8 @@ impl Listener {
     /// Connects and tests; only then listens to the queues, and wakes everyone, since what was sent
     /// meanwhile was missed. Without an error and a connection: connected, but nothing arrives.
     async fn open(&mut self) -> Result<(), sqlx::Error> {
-        // A pool of its own each time: dropping a listener whose server is gone blocks its pool's only
-        // slot until TCP gives up.
+        // A pool of its own each time: dropping a listener whose server is gone blocks its pool's
+        // only slot until TCP gives up.
         let own = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
@@ -199,7 +200,8 @@ impl Listener {
         let send = async {
             while let Err(error) = notify(&self.pool, &self.probe_channel).await {
                 tracing::debug!(%error, "cannot send a test notification yet");
-                // The sender got the notification itself: a pooler shares out the listening connection.
+                // The sender got the notification itself: a pooler shares out the listening
+                // connection.
                 sent.fetch_or(matches!(error, sqlx::Error::Protocol(_)), Ordering::Relaxed);
                 // After a restart of the server each pooled connection fails once.
                 sleep(Duration::from_millis(100)).await;
@@ -233,13 +235,17 @@ impl Listener {
         match error {
             Some(sqlx::Error::PoolTimedOut) => {
                 tracing::warn!(
-                    "push is dead: no connection to be had in time; polling, and trying to listen again"
+                    "push is dead: no connection to be had in time; polling, and trying to listen \
+                     again"
                 );
             }
-            Some(error) => tracing::warn!(%error, "push is dead: polling, and trying to listen again"),
+            Some(error) => {
+                tracing::warn!(%error, "push is dead: polling, and trying to listen again")
+            }
             None => tracing::warn!(
                 "push is dead: a notification sent to itself did not arrive; polling instead. \
-                 Behind a pooler in transaction mode use --poll-only, or connect to PostgreSQL directly"
+                 Behind a pooler in transaction mode use --poll-only, or connect to PostgreSQL \
+                 directly"
             ),
         }
     }

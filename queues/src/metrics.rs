@@ -29,7 +29,11 @@ type Row = (String, i64, i64, Option<f64>, i64, i64, bool);
 /// Says what the gauges of [`refresh_queue_gauges`] mean. Repeating it changes nothing.
 pub fn describe() {
     describe_gauge!("tasker_queue_depth", Unit::Count, "Messages in the queue, claimed ones too");
-    describe_gauge!("tasker_queue_visible", Unit::Count, "Messages in the queue that nobody has claimed");
+    describe_gauge!(
+        "tasker_queue_visible",
+        Unit::Count,
+        "Messages in the queue that nobody has claimed"
+    );
     describe_gauge!(
         "tasker_queue_oldest_age_seconds",
         Unit::Seconds,
@@ -48,21 +52,33 @@ pub fn describe() {
     describe_gauge!("tasker_queue_paused", "1: the namespace is paused");
 }
 
-/// Reads all queues and sets the gauges `tasker_queue_depth`, `tasker_queue_visible`, `tasker_queue_parked`,
-/// `tasker_queue_held`, `tasker_queue_paused`, and `tasker_queue_oldest_age_seconds` (0 when empty), each with the label `queue`.
+/// Reads all queues and sets the gauges `tasker_queue_depth`, `tasker_queue_visible`,
+/// `tasker_queue_parked`, `tasker_queue_held`, `tasker_queue_paused`, and
+/// `tasker_queue_oldest_age_seconds` (0 when empty), each with the label `queue`.
 ///
 /// # Errors
 /// The view cannot be read.
-pub async fn refresh_queue_gauges(executor: impl PgExecutor<'_>) -> Result<Vec<QueueDepth>, sqlx::Error> {
+pub async fn refresh_queue_gauges(
+    executor: impl PgExecutor<'_>,
+) -> Result<Vec<QueueDepth>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select queue::text, depth::bigint, visible::bigint, oldest_age_seconds::float8, parked, held, paused_at is not null
+        "select queue::text, depth::bigint, visible::bigint, oldest_age_seconds::float8, parked, \
+         held, paused_at is not null
            from tasker.queue_overview",
     )
     .fetch_all(executor)
     .await?;
-    let queues = rows.into_iter().map(|(queue, depth, visible, oldest_age_seconds, parked, held, paused)| {
-        QueueDepth { queue, depth, visible, oldest_age_seconds, parked, held, paused }
-    });
+    let queues = rows.into_iter().map(
+        |(queue, depth, visible, oldest_age_seconds, parked, held, paused)| QueueDepth {
+            queue,
+            depth,
+            visible,
+            oldest_age_seconds,
+            parked,
+            held,
+            paused,
+        },
+    );
     Ok(queues.inspect(set_gauges).collect())
 }
 

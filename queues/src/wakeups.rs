@@ -1,5 +1,5 @@
-//! Wake-ups: one LISTEN connection per process for all its queues, and the waiting on top of it.
-//! A notification only shortens a wait; whoever waits also polls, so a lost one costs time, not work.
+//! Wake-ups: one LISTEN connection per process for all its queues, and the waiting on top of it. A
+//! notification only shortens a wait; whoever waits also polls, so a lost one costs time, not work.
 
 use crate::{listen::Listener, names::channel};
 use metrics::{describe_gauge, gauge};
@@ -38,10 +38,10 @@ pub struct Wakeups {
 }
 
 impl Wakeups {
-    /// Listens for `queues` on a connection of its own, opened with the options of `pool`, and tests
-    /// whether a notification sent through `pool` arrives (at most two seconds). Says so in the log and in
-    /// the gauge `tasker_push_alive`. A lost connection is opened again until `shutdown`, once the circuit is
-    /// closed.
+    /// Listens for `queues` on a connection of its own, opened with the options of `pool`, and
+    /// tests whether a notification sent through `pool` arrives (at most two seconds). Says so in
+    /// the log and in the gauge `tasker_push_alive`. A lost connection is opened again until
+    /// `shutdown`, once the circuit is closed.
     ///
     /// # Errors
     /// The database refuses the LISTEN connection for good (a transient failure is tried again).
@@ -52,7 +52,10 @@ impl Wakeups {
         push: Push,
         shutdown: CancellationToken,
     ) -> Result<Self> {
-        describe_gauge!("tasker_push_wanted", "1: the process listens for notifications; 0: it only polls");
+        describe_gauge!(
+            "tasker_push_wanted",
+            "1: the process listens for notifications; 0: it only polls"
+        );
         describe_gauge!(
             "tasker_push_alive",
             "1: notifications arrive; 0: they do not, work is found by polling"
@@ -63,7 +66,8 @@ impl Wakeups {
         let stop = shutdown.child_token();
         match push {
             Push::PollOnly => {
-                tracing::info!(every = ?POLL_WITHOUT_PUSH, "not listening for notifications: poll only")
+                tracing::info!(every = ?POLL_WITHOUT_PUSH, "not listening for notifications: poll \
+                    only")
             }
             Push::Listen => {
                 let mut listener = Listener::new(pool, breaker.clone(), Arc::clone(&shared));
@@ -78,7 +82,9 @@ impl Wakeups {
     /// named at the start is polled.
     pub fn waiter(&self, queue: &str) -> Waiter {
         match self.shared.queues.get(&channel(queue)) {
-            Some(notify) => Waiter { notify: Arc::clone(notify), push: Arc::clone(&self.shared.alive) },
+            Some(notify) => {
+                Waiter { notify: Arc::clone(notify), push: Arc::clone(&self.shared.alive) }
+            }
             None => Waiter::polling(),
         }
     }
@@ -103,16 +109,16 @@ impl Waiter {
     }
 
     /// Returns on a notification, on [`Waiter::wake`], or after `at_most`; after
-    /// [`POLL_WITHOUT_PUSH`] if that is shorter and notifications do not arrive. Returns at once if one
-    /// came since the last wait. May be cancelled without losing one.
+    /// [`POLL_WITHOUT_PUSH`] if that is shorter and notifications do not arrive. Returns at once if
+    /// one came since the last wait. May be cancelled without losing one.
     pub async fn wait(&self, at_most: Duration) {
         let push = self.push.load(Ordering::Relaxed);
         let limit = if push { at_most } else { at_most.min(POLL_WITHOUT_PUSH) };
         tokio::time::timeout(limit, self.notify.notified()).await.ok();
     }
 
-    /// Whether whoever found less than asked for may wait: what comes later announces itself. Without push only
-    /// finding nothing means that.
+    /// Whether whoever found less than asked for may wait: what comes later announces itself.
+    /// Without push only finding nothing means that.
     pub fn may_wait_after(&self, found: usize, asked: usize) -> bool {
         found == 0 || (found < asked && self.push.load(Ordering::Relaxed))
     }
@@ -168,7 +174,10 @@ mod tests {
 
     fn wakeups(queues: &[&str]) -> Wakeups {
         let queues: Vec<String> = queues.iter().map(|q| (*q).to_owned()).collect();
-        Wakeups { shared: Arc::new(Shared::new(&queues)), _stop: CancellationToken::new().drop_guard() }
+        Wakeups {
+            shared: Arc::new(Shared::new(&queues)),
+            _stop: CancellationToken::new().drop_guard(),
+        }
     }
 
     async fn waited(waiter: &Waiter, at_most: Duration) -> Duration {

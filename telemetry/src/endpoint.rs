@@ -1,9 +1,9 @@
-//! What a process tells its watchers over HTTP: /metrics for Prometheus, /health for whoever restarts it or
-//! sends it work.
+//! What a process tells its watchers over HTTP: /metrics for Prometheus, /health for whoever
+//! restarts it or sends it work.
 
 use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE, server::conn::http1,
-    service::service_fn,
+    Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE,
+    server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -16,8 +16,10 @@ use tokio::{
 };
 
 /// Bounds of histograms of durations, in seconds.
-const SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0];
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+    300.0,
+];
 /// Bounds of histograms of counts.
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0];
 /// How often what histograms have gathered is summed up, whether anybody asks or not.
@@ -27,9 +29,10 @@ const CONNECTIONS: usize = 32;
 /// How long one may last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Counts everything in this process from here on, for whoever renders the handle. What began before is not
-/// counted, so this comes first; it works once in a process. Called within a runtime. `own`: the bounds of histograms
-/// that have others than their kind (`…_seconds`, `…_size`), by name.
+/// Counts everything in this process from here on, for whoever renders the handle. What began
+/// before is not counted, so this comes first; it works once in a process. Called within a runtime.
+/// `own`: the bounds of histograms that have others than their kind (`…_seconds`, `…_size`), by
+/// name.
 ///
 /// # Errors
 /// There is a recorder already.
@@ -83,7 +86,8 @@ async fn accept(listener: TcpListener, handle: PrometheusHandle, health: Health)
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection for metrics");
-                // Too many open files, most likely: it would fail again at once, and the loop would spin.
+                // Too many open files, most likely: it would fail again at once, and the loop would
+                // spin.
                 sleep(Duration::from_secs(1)).await;
             }
         }
@@ -95,14 +99,19 @@ async fn answer(stream: TcpStream, handle: PrometheusHandle, health: Health) {
         let response = respond(&request, &handle, &health);
         async { Ok::<_, Infallible>(response) }
     });
-    let served =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection for metrics ended early");
     }
 }
 
-fn respond<B>(request: &Request<B>, handle: &PrometheusHandle, health: &Health) -> Response<String> {
+fn respond<B>(
+    request: &Request<B>,
+    handle: &PrometheusHandle,
+    health: &Health,
+) -> Response<String> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/health") => {
             let now = health.status();

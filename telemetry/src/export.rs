@@ -1,5 +1,5 @@
-//! The way of a finished span out of the process: a bounded queue and a thread that exports from it. What finds no room,
-//! or no collector, is dropped and counted; nobody waits for either.
+//! The way of a finished span out of the process: a bounded queue and a thread that exports from
+//! it. What finds no room, or no collector, is dropped and counted; nobody waits for either.
 
 use opentelemetry::Context;
 use opentelemetry_sdk::{
@@ -29,7 +29,12 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(room: usize) -> Self {
-        Self { waiting: AtomicUsize::new(0), room, full: Reminder::default(), failing: Reminder::default() }
+        Self {
+            waiting: AtomicUsize::new(0),
+            room,
+            full: Reminder::default(),
+            failing: Reminder::default(),
+        }
     }
 
     /// How many more spans find room.
@@ -39,13 +44,15 @@ impl Queue {
 
     fn enter(&self) -> bool {
         let one_more = |waiting: usize| (waiting < self.room).then_some(waiting + 1);
-        let entered = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        let entered =
+            self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
         if !entered {
             dropped("queue_full", 1);
             if self.full.due() {
                 tracing::warn!(
                     room = self.room,
-                    "spans are dropped, as more end than are exported; see OTEL_BSP_MAX_QUEUE_SIZE, OTEL_TRACES_SAMPLER"
+                    "spans are dropped, as more end than are exported; see \
+                     OTEL_BSP_MAX_QUEUE_SIZE, OTEL_TRACES_SAMPLER"
                 );
             }
         }
@@ -53,10 +60,14 @@ impl Queue {
     }
 }
 
-/// Says what the metrics of exporting mean, and begins them at zero. Without tracing they stay there.
+/// Says what the metrics of exporting mean, and begins them at zero. Without tracing they stay
+/// there.
 pub fn describe_metrics() {
     metrics::describe_counter!("tasker_spans_exported_total", "Spans of traces that were exported");
-    metrics::describe_counter!("tasker_spans_dropped_total", "Spans of traces that were not, by reason");
+    metrics::describe_counter!(
+        "tasker_spans_dropped_total",
+        "Spans of traces that were not, by reason"
+    );
     metrics::counter!("tasker_spans_exported_total").increment(0);
     dropped("queue_full", 0);
     dropped("export_failed", 0);
@@ -109,7 +120,8 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
             Err(error) => {
                 dropped("export_failed", count);
                 if self.queue.failing.due() {
-                    tracing::warn!(%error, "cannot export spans: they are dropped, and nothing else is affected; is a collector at OTEL_EXPORTER_OTLP_ENDPOINT?");
+                    tracing::warn!(%error, "cannot export spans: they are dropped, and nothing \
+                        else is affected; is a collector at OTEL_EXPORTER_OTLP_ENDPOINT?");
                 }
             }
         }
@@ -129,7 +141,8 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
     }
 }
 
-/// Takes finished spans, from the provider and from those who know all of a span only when it is over.
+/// Takes finished spans, from the provider and from those who know all of a span only when it is
+/// over.
 #[derive(Debug, Clone)]
 pub(crate) struct Processor {
     batches: Arc<BatchSpanProcessor>,

@@ -1,5 +1,5 @@
-//! The log as JSON, one object a line: the fields of the event and of all spans it is in stand side by side, so that
-//! `task_id` and `correlation_id` have one place in every line.
+//! The log as JSON, one object a line: the fields of the event and of all spans it is in stand side
+//! by side, so that `task_id` and `correlation_id` have one place in every line.
 
 use serde_json::{Map, Value};
 use std::fmt;
@@ -39,7 +39,9 @@ where
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<JsonFields>>();
-            if let Some(Ok(Value::Object(fields))) = fields.map(|fields| serde_json::from_str(fields)) {
+            if let Some(Ok(Value::Object(fields))) =
+                fields.map(|fields| serde_json::from_str(fields))
+            {
                 Fields(&mut line).extend(fields);
             }
         }
@@ -127,21 +129,29 @@ mod tests {
             .with_writer(move || out.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             let _outer =
-                tracing::info_span!("step", task_id = "t", n = 1, late = tracing::field::Empty).entered();
+                tracing::info_span!("step", task_id = "t", n = 1, late = tracing::field::Empty)
+                    .entered();
             let inner = tracing::info_span!("call", n = 2, level = "x");
             inner.in_scope(|| tracing::warn!(ok = true, "no \"luck\""));
             tracing::info!("after");
         });
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let [warning, after] = &lines[..] else { panic!("{text}") };
         assert_eq!(
             (&warning["task_id"], &warning["n"], &warning["ok"]),
             (&"t".into(), &2.into(), &true.into())
         );
-        assert_eq!((&warning["message"], &warning["level"]), (&"no \"luck\"".into(), &"WARN".into()));
+        assert_eq!(
+            (&warning["message"], &warning["level"]),
+            (&"no \"luck\"".into(), &"WARN".into())
+        );
         assert_eq!((&warning["level_"], &warning["span"]), (&"x".into(), &"call".into()));
-        assert_eq!((&after["n"], &after["span"], after.get("late")), (&1.into(), &"step".into(), None));
+        assert_eq!(
+            (&after["n"], &after["span"], after.get("late")),
+            (&1.into(), &"step".into(), None)
+        );
         assert!(after["timestamp"].as_str().unwrap().ends_with('Z'), "{after}");
     }
 }

@@ -1,8 +1,9 @@
-//! tasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables; the log of a process; /metrics
-//! and /health.
+//! tasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables; the log of a
+//! process; /metrics and /health.
 //!
-//! A task is one trace, to which every process adds its part. Nothing is stored for it: the trace is the caller's, else
-//! its id is the task's, and the ids of the spans that others refer to follow from the task's id.
+//! A task is one trace, to which every process adds its part. Nothing is stored for it: the trace
+//! is the caller's, else its id is the task's, and the ids of the spans that others refer to follow
+//! from the task's id.
 //!
 //! A worker of one's own exports its spans by this, before it starts:
 //!

@@ -10,8 +10,8 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// What is logged where the log goes with output for people. sqlx warns of each broken connection, which
-/// its caller reports as well.
+/// What is logged where the log goes with output for people. sqlx warns of each broken connection,
+/// which its caller reports as well.
 pub const QUIET: &str = "warn,sqlx=error";
 /// What is logged by a process whose log is its only output.
 pub const FULL: &str = "info,sqlx=error";
@@ -49,12 +49,16 @@ pub enum LogError {
     Started(#[from] TryInitError),
 }
 
-/// Starts the log on standard error; RUST_LOG has precedence over `default`. A `service` exports its traces too, where
-/// the OTEL_ variables say so.
+/// Starts the log on standard error; RUST_LOG has precedence over `default`. A `service` exports
+/// its traces too, where the OTEL_ variables say so.
 ///
 /// # Errors
 /// RUST_LOG is not a filter, or there is a log already.
-pub fn start_log(format: LogFormat, default: &str, service: Option<&'static str>) -> Result<(), LogError> {
+pub fn start_log(
+    format: LogFormat,
+    default: &str,
+    service: Option<&'static str>,
+) -> Result<(), LogError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(&filter)?,
         _ => EnvFilter::new(default),

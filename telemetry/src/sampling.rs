@@ -1,5 +1,5 @@
-//! Which traces are exported: OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG, decided for a task in the same way by
-//! every process.
+//! Which traces are exported: OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG, decided for a task
+//! in the same way by every process.
 
 use crate::TraceParent;
 use opentelemetry::trace::TraceId;
@@ -22,16 +22,17 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
-    /// By the values of the two variables; says what it cannot use, and takes the default for it: parentbased_always_on,
-    /// and a ratio of 1.
+    /// By the values of the two variables; says what it cannot use, and takes the default for it:
+    /// parentbased_always_on, and a ratio of 1.
     pub(crate) fn named(name: Option<&str>, argument: Option<&str>) -> (Self, Option<String>) {
         let name = name.unwrap_or("parentbased_always_on");
         let (parent_based, own) = match name.strip_prefix("parentbased_") {
             Some(own) => (true, own),
             None => (false, name),
         };
-        let ratio =
-            || argument.and_then(|text| text.parse().ok()).filter(|ratio| (0.0..=1.0).contains(ratio));
+        let ratio = || {
+            argument.and_then(|text| text.parse().ok()).filter(|ratio| (0.0..=1.0).contains(ratio))
+        };
         let (own, problem) = match own {
             "always_on" => (Own::On, None),
             "always_off" => (Own::Off, None),
@@ -40,12 +41,15 @@ impl Sampling {
                 (None, None) => (Own::On, None),
                 (Some(bad), None) => (
                     Own::On,
-                    Some(format!("OTEL_TRACES_SAMPLER_ARG={bad} is no number from 0 to 1: using 1")),
+                    Some(format!(
+                        "OTEL_TRACES_SAMPLER_ARG={bad} is no number from 0 to 1: using 1"
+                    )),
                 ),
             },
             _ => {
                 let text = format!(
-                    "OTEL_TRACES_SAMPLER={name} is not known (always_on, always_off, traceidratio, each also with \
+                    "OTEL_TRACES_SAMPLER={name} is not known (always_on, always_off, \
+                     traceidratio, each also with \
                      parentbased_ before it): using parentbased_always_on"
                 );
                 return (Self { parent_based: true, own: Own::On }, Some(text));
@@ -61,7 +65,8 @@ impl Sampling {
             (_, Own::On) => true,
             (_, Own::Off) => false,
             (Some(_), Own::Ratio(ratio)) => low_bits(trace_id) < bound(ratio),
-            // The id is a UUID: all begin their lower half with the same bits, and a ratio of them would be all or none.
+            // The id is a UUID: all begin their lower half with the same bits, and a ratio of them
+            // would be all or none.
             (None, Own::Ratio(ratio)) => mixed(trace_id) < bound(ratio),
         }
     }
@@ -129,7 +134,9 @@ mod tests {
         };
         assert!(asks("parentbased_always_off", "01") && asks("parentbased_traceidratio", "01"));
         assert!(!asks("parentbased_always_on", "00"));
-        assert!(asks("always_on", "00") && !asks("always_off", "01") && !asks("traceidratio", "01"));
+        assert!(
+            asks("always_on", "00") && !asks("always_off", "01") && !asks("traceidratio", "01")
+        );
         assert!(Sampling::named(None, None).0.samples(None, caller("00").trace_id));
     }
 

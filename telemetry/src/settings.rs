@@ -2,7 +2,8 @@
 
 use crate::sampling::Sampling;
 
-/// Spans that wait for their export at most, where OTEL_BSP_MAX_QUEUE_SIZE says nothing: the standard's default.
+/// Spans that wait for their export at most, where OTEL_BSP_MAX_QUEUE_SIZE says nothing: the
+/// standard's default.
 const QUEUE: usize = 2048;
 
 /// What the environment says of traces.
@@ -25,7 +26,9 @@ impl Settings {
 
     fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         // An empty variable counts as unset, as the standard says.
-        let get = |name: &str| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let get = |name: &str| {
+            get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+        };
         let mut problems = Vec::new();
         let names = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
         let endpoint = names.iter().find_map(|name| Some((*name, get(name)?)));
@@ -34,8 +37,9 @@ impl Settings {
             Some("none") => false,
             Some("otlp") => true,
             Some(other) => {
-                problems
-                    .push(format!("traces are off: OTEL_TRACES_EXPORTER={other} is not known (otlp, none)"));
+                problems.push(format!(
+                    "traces are off: OTEL_TRACES_EXPORTER={other} is not known (otlp, none)"
+                ));
                 false
             }
         };
@@ -47,7 +51,9 @@ impl Settings {
         {
             // Behind a user there may be a password.
             let what = if url.contains('@') { String::new() } else { format!("={url}") };
-            problems.push(format!("traces are off: {name}{what} is no URL such as http://localhost:4318"));
+            problems.push(format!(
+                "traces are off: {name}{what} is no URL such as http://localhost:4318"
+            ));
             on = false;
         }
         let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
@@ -56,13 +62,17 @@ impl Settings {
             && protocol != "http/protobuf"
         {
             problems.push(format!(
-                "{name}={protocol} is not spoken here: spans are sent as http/protobuf, usually to port 4318"
+                "{name}={protocol} is not spoken here: spans are sent as http/protobuf, usually \
+                 to port 4318"
             ));
         }
-        let (sampling, problem) =
-            Sampling::named(get("OTEL_TRACES_SAMPLER").as_deref(), get("OTEL_TRACES_SAMPLER_ARG").as_deref());
+        let (sampling, problem) = Sampling::named(
+            get("OTEL_TRACES_SAMPLER").as_deref(),
+            get("OTEL_TRACES_SAMPLER_ARG").as_deref(),
+        );
         problems.extend(problem.filter(|_| on));
-        let queue = get("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).filter(|n| *n > 0);
+        let queue =
+            get("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).filter(|n| *n > 0);
         Self { on, sampling, queue: queue.unwrap_or(QUEUE), problems }
     }
 }

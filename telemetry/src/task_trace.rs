@@ -54,9 +54,14 @@ impl TaskTrace {
             Place::Root => self.root_id(),
             // FNV-1a; never the invalid id.
             Place::Child(key) => {
-                let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-                let hash =
-                    self.task_id.as_bytes().iter().chain(key.as_bytes()).fold(0xcbf2_9ce4_8422_2325, fold);
+                let fold =
+                    |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+                let hash = self
+                    .task_id
+                    .as_bytes()
+                    .iter()
+                    .chain(key.as_bytes())
+                    .fold(0xcbf2_9ce4_8422_2325, fold);
                 SpanId::from_bytes(hash.max(1).to_be_bytes())
             }
         }
@@ -107,7 +112,10 @@ mod tests {
         assert_eq!((own.caller(), own.is_sampled()), (SpanId::INVALID, true));
         let called = trace(id, Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"));
         assert_eq!(called.root().trace_id.to_string(), "0af7651916cd43dd8448eb211c80319c");
-        assert_eq!((called.caller().to_string().as_str(), called.is_sampled()), ("b7ad6b7169203331", false));
+        assert_eq!(
+            (called.caller().to_string().as_str(), called.is_sampled()),
+            ("b7ad6b7169203331", false)
+        );
         assert_eq!(called.root().span_id, own.root().span_id);
         assert_eq!(trace(id, Some("nonsense")), own);
     }

@@ -44,7 +44,10 @@ impl FromStr for TraceParent {
         let mut parts = text.splitn(5, '-');
         let mut part = |length: usize| {
             let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-            parts.next().filter(|part| part.len() == length && part.bytes().all(hex)).ok_or(NoTraceParent)
+            parts
+                .next()
+                .filter(|part| part.len() == length && part.bytes().all(hex))
+                .ok_or(NoTraceParent)
         };
         let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
         let trace_id = TraceId::from_hex(trace).map_err(|_| NoTraceParent)?;

@@ -47,9 +47,10 @@ struct Inner {
     problems: Vec<String>,
 }
 
-/// Turns tracing on where the environment says so: an endpoint is set, or OTEL_TRACES_EXPORTER=otlp. `service` is the
-/// name where OTEL_SERVICE_NAME gives none. Spans of handlers are exported when [`Tracing::layer`] is part of the process's
-/// subscriber. What is wrong with the variables turns it off and is logged, see [`Tracing::tell_problems`].
+/// Turns tracing on where the environment says so: an endpoint is set, or
+/// OTEL_TRACES_EXPORTER=otlp. `service` is the name where OTEL_SERVICE_NAME gives none. Spans of
+/// handlers are exported when [`Tracing::layer`] is part of the process's subscriber. What is wrong
+/// with the variables turns it off and is logged, see [`Tracing::tell_problems`].
 pub fn start(service: &'static str) -> Option<Tracing> {
     try_start(service).unwrap_or_else(|problems| {
         tell(&problems);
@@ -80,8 +81,8 @@ pub fn active() -> Option<&'static Tracing> {
     ACTIVE.get()
 }
 
-/// The `traceparent` of the span that is current, by `tracing` or by OpenTelemetry itself, for a task that is enqueued in it;
-/// none where tracing is off.
+/// The `traceparent` of the span that is current, by `tracing` or by OpenTelemetry itself, for a
+/// task that is enqueued in it; none where tracing is off.
 pub fn current_traceparent() -> Option<String> {
     active()?;
     let of = |context: Context| TraceParent::of(context.span().span_context());
@@ -89,7 +90,8 @@ pub fn current_traceparent() -> Option<String> {
     Some(parent.to_string())
 }
 
-/// Exports what still waits, for five seconds at most; to be called once at the end of a process. Blocks.
+/// Exports what still waits, for five seconds at most; to be called once at the end of a process.
+/// Blocks.
 pub fn shutdown() {
     if let Some(Tracing(inner)) = active()
         && let Err(error) = inner.provider.shutdown_with_timeout(FLUSH)
@@ -116,9 +118,11 @@ impl Tracing {
         room: usize,
         problems: Vec<String>,
     ) -> Result<Self, ExporterBuildError> {
-        // The exporter's client needs one; fails only where the process has chosen already, which is as good.
+        // The exporter's client needs one; fails only where the process has chosen already, which
+        // is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build()?;
+        let exporter =
+            SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build()?;
         let queue = Arc::new(Queue::new(room));
         let resource = resource(service);
         let processor = Processor::start(exporter, Arc::clone(&queue), &resource);
@@ -127,11 +131,13 @@ impl Tracing {
             .with_sampler(sampling.sampler())
             .with_resource(resource)
             .build();
-        let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
+        let scope =
+            InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
         Ok(Self(Arc::new(Inner { provider, processor, queue, sampling, scope, problems })))
     }
 
-    /// The layer that makes spans of `tracing`, from level info on, spans of the trace, and events in them theirs.
+    /// The layer that makes spans of `tracing`, from level info on, spans of the trace, and events
+    /// in them theirs.
     pub fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -161,8 +167,8 @@ impl Tracing {
         TaskTrace::new(task_id, traceparent, &self.0.sampling)
     }
 
-    /// Makes `span`, which must be new, a child of the task's span under this name. Returns it as a parent for others; none
-    /// where the subscriber has no [`Tracing::layer`].
+    /// Makes `span`, which must be new, a child of the task's span under this name. Returns it as a
+    /// parent for others; none where the subscriber has no [`Tracing::layer`].
     pub fn adopt(&self, span: &Span, trace: &TaskTrace, name: String) -> Option<TraceParent> {
         span.set_parent(Context::new().with_remote_span_context(trace.root().context())).ok()?;
         let context = span.context();
@@ -192,7 +198,13 @@ impl Tracing {
         let parent_span_id = if is_root { trace.caller() } else { root.span_id };
         let span_id = trace.span_id(&span.place);
         self.0.processor.on_end(SpanData {
-            span_context: SpanContext::new(root.trace_id, span_id, root.flags, false, TraceState::NONE),
+            span_context: SpanContext::new(
+                root.trace_id,
+                span_id,
+                root.flags,
+                false,
+                TraceState::NONE,
+            ),
             parent_span_id,
             parent_span_is_remote: true,
             span_kind: span.kind,

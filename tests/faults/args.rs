@@ -28,8 +28,10 @@ pub struct Args {
     pub role: Option<(String, String)>,
 }
 
-const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between two deaths), \
---workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage fence|effects|sending|checkpoint|events|lost_events, \
+const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between \
+    two deaths), \
+--workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage \
+fence|effects|sending|checkpoint|events|lost_events, \
 or several with commas: the run must then fail";
 
 impl Args {
@@ -55,8 +57,8 @@ impl Args {
                 "--seed" => args.seed = number(&word, &value()?)?,
                 "--minutes" => {
                     let minutes: f64 = number(&word, &value()?)?;
-                    args.chaos =
-                        Duration::try_from_secs_f64(minutes * 60.0).map_err(|e| format!("--minutes: {e}"))?;
+                    args.chaos = Duration::try_from_secs_f64(minutes * 60.0)
+                        .map_err(|e| format!("--minutes: {e}"))?;
                 }
                 "--every-ms" => args.every = Duration::from_millis(number(&word, &value()?)?),
                 "--workers" => args.workers = number(&word, &value()?)?,
@@ -71,11 +73,14 @@ impl Args {
                     return Ok(None);
                 }
                 // Of the usual test runner; they mean nothing here.
-                "--nocapture" | "--exact" | "--include-ignored" | "--quiet" | "-q" | "--show-output" => {}
+                "--nocapture" | "--exact" | "--include-ignored" | "--quiet" | "-q"
+                | "--show-output" => {}
                 "--ignored" => return Ok(None),
                 "--test-threads" | "--skip" | "--format" | "--color" | "-Z" => drop(value()?),
                 option if option.starts_with('-') && option.contains('=') => {}
-                option if option.starts_with('-') => return Err(format!("unknown option {option}; {USAGE}")),
+                option if option.starts_with('-') => {
+                    return Err(format!("unknown option {option}; {USAGE}"));
+                }
                 filter => {
                     filtered = true;
                     matched |= "faults".contains(filter);

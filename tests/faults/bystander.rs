@@ -1,5 +1,6 @@
-//! A worker of another language, badly written: it submits twice, comes late, and goes away without a word; each time with
-//! events that name the submission. What it is answered is counted, and what should have been refused and was not is remembered.
+//! A worker of another language, badly written: it submits twice, comes late, and goes away without
+//! a word; each time with events that name the submission. What it is answered is counted, and what
+//! should have been refused and was not is remembered.
 
 use crate::{load::NAMESPACE, rng::Rng};
 use serde_json::{Value, json};
@@ -61,12 +62,16 @@ async fn act(
             match submit(pool, worker, claim, answers).await?.as_str() {
                 "duplicate" => answers.duplicates += 1,
                 "stale" => answers.stale += 1,
-                other => answers.wrong.push(format!("the second submit of {claim:?} was answered {other}")),
+                other => answers
+                    .wrong
+                    .push(format!("the second submit of {claim:?} was answered {other}")),
             }
         } else if taken_over(pool, claim, stop).await? {
             match submit(pool, worker, claim, answers).await?.as_str() {
                 "stale" => answers.stale += 1,
-                other => answers.wrong.push(format!("a late submit of {claim:?} was answered {other}")),
+                other => {
+                    answers.wrong.push(format!("a late submit of {claim:?} was answered {other}"))
+                }
             }
         }
     }
@@ -76,13 +81,15 @@ async fn act(
 
 /// A few steps whose handler does nothing but say its claim; others are given back.
 async fn claim(pool: &PgPool, worker: Uuid) -> sqlx::Result<Vec<Claim>> {
-    let rows: Vec<(Uuid, String, i32, String)> =
-        sqlx::query_as("select task_id, step, claim_no, handler from tasker.claim_steps($1, $2, 3, '1 s')")
-            .bind(NAMESPACE)
-            .bind(worker)
-            .fetch_all(pool)
-            .await?;
-    let (mine, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(.., handler)| handler == "mark");
+    let rows: Vec<(Uuid, String, i32, String)> = sqlx::query_as(
+        "select task_id, step, claim_no, handler from tasker.claim_steps($1, $2, 3, '1 s')",
+    )
+    .bind(NAMESPACE)
+    .bind(worker)
+    .fetch_all(pool)
+    .await?;
+    let (mine, others): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|(.., handler)| handler == "mark");
     if !others.is_empty() {
         let others: Vec<Value> = others
             .iter()
@@ -94,10 +101,18 @@ async fn claim(pool: &PgPool, worker: Uuid) -> sqlx::Result<Vec<Claim>> {
             .execute(pool)
             .await?;
     }
-    Ok(mine.into_iter().map(|(task_id, step, claim_no, _)| Claim { task_id, step, claim_no }).collect())
+    Ok(mine
+        .into_iter()
+        .map(|(task_id, step, claim_no, _)| Claim { task_id, step, claim_no })
+        .collect())
 }
 
-async fn submit(pool: &PgPool, worker: Uuid, claim: &Claim, answers: &mut Answers) -> sqlx::Result<String> {
+async fn submit(
+    pool: &PgPool,
+    worker: Uuid,
+    claim: &Claim,
+    answers: &mut Answers,
+) -> sqlx::Result<String> {
     let Claim { task_id, step, claim_no } = claim;
     let submission = Uuid::now_v7();
     let results = json!([{"task_id": task_id, "step": step, "claim_no": claim_no,
@@ -118,12 +133,13 @@ async fn submit(pool: &PgPool, worker: Uuid, claim: &Claim, answers: &mut Answer
 async fn taken_over(pool: &PgPool, claim: &Claim, stop: &CancellationToken) -> sqlx::Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline && !stop.is_cancelled() {
-        let now: i32 =
-            sqlx::query_scalar("select claim_no from tasker.steps where task_id = $1 and name = $2")
-                .bind(claim.task_id)
-                .bind(&claim.step)
-                .fetch_one(pool)
-                .await?;
+        let now: i32 = sqlx::query_scalar(
+            "select claim_no from tasker.steps where task_id = $1 and name = $2",
+        )
+        .bind(claim.task_id)
+        .bind(&claim.step)
+        .fetch_one(pool)
+        .await?;
         if now > claim.claim_no {
             return Ok(true);
         }

@@ -1,6 +1,6 @@
-//! Kills at random: worker and orchestrator processes by SIGKILL, backends by pg_terminate_backend, the server by an
-//! immediate restart. And what is worse than an end: connections that say nothing, or of which only one end is left, and
-//! workers that are asked to stop amid their steps.
+//! Kills at random: worker and orchestrator processes by SIGKILL, backends by pg_terminate_backend,
+//! the server by an immediate restart. And what is worse than an end: connections that say nothing,
+//! or of which only one end is left, and workers that are asked to stop amid their steps.
 
 use crate::{
     args::Args,
@@ -67,7 +67,9 @@ pub async fn run(
         }
         match rng.below(100) {
             0..44 => {
-                if let Some(id) = signal("KILL", &children.workers[rng.below(children.workers.len())]) {
+                if let Some(id) =
+                    signal("KILL", &children.workers[rng.below(children.workers.len())])
+                {
                     deaths.worker_kills += 1;
                     deaths.workers.extend(id.map(|id| (id, Utc::now())));
                 }
@@ -76,7 +78,9 @@ pub async fn run(
                 let place = &children.orchestrators[rng.below(children.orchestrators.len())];
                 deaths.orchestrator_kills += u32::from(signal("KILL", place).is_some());
             }
-            62..69 => deaths.consumer_kills += u32::from(signal("KILL", &children.consumer).is_some()),
+            62..69 => {
+                deaths.consumer_kills += u32::from(signal("KILL", &children.consumer).is_some())
+            }
             69..81 => deaths.backends += terminate(pool, 1 + rng.below(4) as i64).await,
             81..89 => {
                 let stopped = signal("TERM", &children.workers[rng.below(children.workers.len())]);
@@ -113,19 +117,23 @@ pub async fn run(
 fn signal(name: &str, place: &Arc<StdMutex<Place>>) -> Option<Option<Uuid>> {
     let place = place.lock().unwrap();
     let pid = place.pid?;
-    // Under the lock, so that the process has not been waited for and its number not been given to another.
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap().success();
+    // Under the lock, so that the process has not been waited for and its number not been given to
+    // another.
+    let sent =
+        Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap().success();
     sent.then_some(place.id)
 }
 
-/// Backends of workers, orchestrators, and consumers, and of steps' own transactions, whatever they are doing. Of each
-/// kind about as many: there are far more of workers.
+/// Backends of workers, orchestrators, and consumers, and of steps' own transactions, whatever they
+/// are doing. Of each kind about as many: there are far more of workers.
 async fn terminate(pool: &PgPool, n: i64) -> u64 {
     sqlx::query(
         "select pg_terminate_backend(a.pid)
-           from (select b.pid from pg_stat_activity b cross join lateral (select split_part(b.application_name, ' ', 1) as program) p
+           from (select b.pid from pg_stat_activity b cross join lateral (select \
+           split_part(b.application_name, ' ', 1) as program) p
                   where p.program in ('faults', 'tasker')
-                  order by row_number() over (partition by case p.program when 'faults' then b.application_name end order by random()), random() limit $1) a",
+                  order by row_number() over (partition by case p.program when 'faults' then \
+                  b.application_name end order by random()), random() limit $1) a",
     )
     .bind(n)
     .execute(pool)

@@ -1,4 +1,5 @@
-//! The worker, orchestrator, and consumer processes: each has a place, and whoever dies there is followed by another.
+//! The worker, orchestrator, and consumer processes: each has a place, and whoever dies there is
+//! followed by another.
 
 use sqlx::PgPool;
 use std::{
@@ -51,8 +52,9 @@ pub struct Ends {
 impl Ends {
     /// Amid short steps a stop leaves nothing, but where something else happens in that second.
     pub fn violation(&self) -> Option<String> {
-        (self.left > 1 + self.clean / 3)
-            .then(|| format!("{} stops left claims behind, and only {} did not", self.left, self.clean))
+        (self.left > 1 + self.clean / 3).then(|| {
+            format!("{} stops left claims behind, and only {} did not", self.left, self.clean)
+        })
     }
 }
 
@@ -69,7 +71,8 @@ impl Children {
             }
             places
         };
-        let (orchestrators, workers) = (places("orchestrator", orchestrators), places("worker", workers));
+        let (orchestrators, workers) =
+            (places("orchestrator", orchestrators), places("worker", workers));
         let consumer = places("consumer", 1).remove(0);
         Self { workers, orchestrators, consumer, keepers, stop, ends }
     }
@@ -90,7 +93,8 @@ struct Watch {
 
 impl Watch {
     async fn ended(&self, worker: Uuid) {
-        let sql = "select count(*) from tasker.steps where worker_id = $1 and state = 'in_progress'";
+        let sql =
+            "select count(*) from tasker.steps where worker_id = $1 and state = 'in_progress'";
         let claims = sqlx::query_scalar::<_, i64>(sql).bind(worker).fetch_one(&self.pool).await;
         let mut ends = self.ends.lock().unwrap();
         match claims {
@@ -124,7 +128,9 @@ async fn keep(
         let ended = stop.run_until_cancelled(listen).await;
         let was = std::mem::take(&mut *place.lock().unwrap());
         // Only who was asked to ends well by itself.
-        if let (Some(id), true) = (was.id, role == "worker" && ended.is_some_and(|status| status.success())) {
+        if let (Some(id), true) =
+            (was.id, role == "worker" && ended.is_some_and(|status| status.success()))
+        {
             watch.ended(id).await;
         }
         if ended.is_none() {

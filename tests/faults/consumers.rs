@@ -1,5 +1,5 @@
-//! Who consumes the domain events meanwhile: a few with plain calls of pgmq, whose backends are terminated, and the worker
-//! library's helper in a process that is killed.
+//! Who consumes the domain events meanwhile: a few with plain calls of pgmq, whose backends are
+//! terminated, and the worker library's helper in a process that is killed.
 
 use crate::{load::NAMESPACE, rng::Rng};
 use sqlx::PgPool;
@@ -16,7 +16,8 @@ const NAME: &str = "faults consumer";
 const CONSUMERS: usize = 3;
 /// How long nobody else gets an event that was read.
 const VISIBLE: Duration = Duration::from_secs(2);
-/// How often an event may be read whose consumers die. Beyond it becomes a dead letter, and none may.
+/// How often an event may be read whose consumers die. Beyond it becomes a dead letter, and none
+/// may.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 /// As in docs/events.md, but that the effect is not unique.
@@ -94,11 +95,13 @@ pub async fn help(url: &str, forever: CancellationToken) -> Result<(), Box<dyn s
     Ok(consumer.run(forever).await?)
 }
 
-/// Its key makes the effect the only one. At times it fails when that is done, so that the event comes again.
+/// Its key makes the effect the only one. At times it fails when that is done, so that the event
+/// comes again.
 async fn keep(pool: PgPool, event: DomainEvent) -> Result<(), StepError> {
-    let insert = sqlx::query("insert into faults.keyed values ($1, $2) on conflict (event_id) do nothing")
-        .bind(event.id)
-        .bind(serde_json::to_value(&event)?);
+    let insert =
+        sqlx::query("insert into faults.keyed values ($1, $2) on conflict (event_id) do nothing")
+            .bind(event.id)
+            .bind(serde_json::to_value(&event)?);
     let new = insert.execute(&pool).await?.rows_affected() > 0;
     if new && event.id.as_u128().is_multiple_of(8) {
         return Err(StepError::retryable("failed after its effect"));

@@ -1,5 +1,6 @@
-//! Tasks whose graph grows under the chaos: a decision whose branches meet, and a batch whose instances save where they
-//! are several times. Their functions write what they do in their steps' transactions; see growing.sql.
+//! Tasks whose graph grows under the chaos: a decision whose branches meet, and a batch whose
+//! instances save where they are several times. Their functions write what they do in their steps'
+//! transactions; see growing.sql.
 
 use crate::{events, load::NAMESPACE};
 use serde_json::{Value, json};
@@ -11,17 +12,23 @@ pub const NAMES: &[&str] = &["chooses", "batch"];
 /// A violation a row.
 const QUERIES: &[&str] = &[
     "select format('the decision of task %s was made %s times', t.task_id, n.n)
-       from tasker.tasks t cross join lateral (select count(*) as n from faults.choices c where c.task_id = t.task_id::text) n
+       from tasker.tasks t cross join lateral (select count(*) as n from faults.choices c where \
+       c.task_id = t.task_id::text) n
       where t.name = 'chooses' and n.n <> 1",
-    "select format('task %s has the steps %s, by its choice of %s it has %s', t.task_id, n.steps, c.chosen, x.steps)
+    "select format('task %s has the steps %s, by its choice of %s it has %s', t.task_id, n.steps, \
+     c.chosen, x.steps)
        from tasker.tasks t
        join faults.choices c on c.task_id = t.task_id::text
-      cross join lateral (select array_agg(s.name order by s.name) as steps from tasker.steps s where s.task_id = t.task_id) n
+      cross join lateral (select array_agg(s.name order by s.name) as steps from tasker.steps s \
+      where s.task_id = t.task_id) n
       cross join lateral (select array_agg(e order by e) as steps
-                            from unnest(array['a', 'choose'] || c.chosen || case when 'long1' = any (c.chosen) then array['long2'] end
-                                        || case when cardinality(c.chosen) > 0 then array['meet'] end) e) x
+                            from unnest(array['a', 'choose'] || c.chosen || case when 'long1' = \
+                            any (c.chosen) then array['long2'] end
+                                        || case when cardinality(c.chosen) > 0 then array['meet'] \
+                                        end) e) x
       where n.steps is distinct from x.steps",
-    "select format('task %s did item %s of its batch %s times instead of once', i.task_id, i.item, count(*)) from faults.items i
+    "select format('task %s did item %s of its batch %s times instead of once', i.task_id, \
+     i.item, count(*)) from faults.items i
       group by i.task_id, i.item having count(*) <> 1",
     "select format('task %s did %s items, of its cursors %s', t.task_id, n.n, b.cursors)
        from tasker.tasks t
@@ -29,12 +36,14 @@ const QUERIES: &[&str] = &[
       cross join lateral (select count(*) as n from faults.items i where i.task_id = b.task_id) n
       where n.n <> jsonb_array_length(b.cursors) * 25",
     "select format('the batch of task %s was cut %s times', t.task_id, n.n)
-       from tasker.tasks t cross join lateral (select count(*) as n from faults.batches b where b.task_id = t.task_id::text) n
+       from tasker.tasks t cross join lateral (select count(*) as n from faults.batches b where \
+       b.task_id = t.task_id::text) n
       where t.name = 'batch' and n.n <> 1",
     "select format('task %s adds up to %s, its items to %s', t.task_id, s.result, i.sum)
        from tasker.tasks t
        join tasker.steps s on s.task_id = t.task_id and s.name = 'total' and s.state = 'complete'
-      cross join lateral (select coalesce(sum(i.item), 0) as sum from faults.items i where i.task_id = t.task_id::text) i
+      cross join lateral (select coalesce(sum(i.item), 0) as sum from faults.items i where \
+      i.task_id = t.task_id::text) i
       where t.name = 'batch' and s.result <> to_jsonb(i.sum)",
 ];
 
@@ -58,7 +67,11 @@ pub async fn install(pool: &PgPool) {
     for (name, steps) in NAMES.iter().zip([chooses, batch]) {
         let steps: Vec<Value> = steps.iter().map(step).collect();
         let template = json!({"namespace": NAMESPACE, "name": name, "version": "1", "on_failure": "fail", "steps": steps});
-        sqlx::query("select * from tasker.apply_template($1)").bind(template).execute(pool).await.unwrap();
+        sqlx::query("select * from tasker.apply_template($1)")
+            .bind(template)
+            .execute(pool)
+            .await
+            .unwrap();
     }
 }
 
@@ -79,7 +92,8 @@ fn step((name, kind, parents, handler): &Step) -> Value {
 /// All violations.
 pub async fn check(pool: &PgPool) -> Vec<String> {
     sqlx::raw_sql(
-        "create index on faults.choices (task_id); create index on faults.batches (task_id); create index on faults.items (task_id, item)",
+        "create index on faults.choices (task_id); create index on faults.batches (task_id); \
+         create index on faults.items (task_id, item)",
     )
     .execute(pool)
     .await
@@ -92,12 +106,16 @@ pub async fn check(pool: &PgPool) -> Vec<String> {
     found
 }
 
-/// Checkpoints, and how many instances went on at another worker than one that had saved their state.
+/// Checkpoints, and how many instances went on at another worker than one that had saved their
+/// state.
 pub async fn checkpoints(pool: &PgPool) -> (i64, i64) {
     sqlx::query_as(
-        "select coalesce(sum(x.saved), 0)::bigint, count(*) filter (where x.saved > 0 and x.workers > 1)
-           from (select count(*) filter (where t.reason = 'checkpoint') as saved, count(distinct t.actor_id) filter (where t.to_state = 'in_progress') as workers
-                   from tasker.step_transitions t join tasker.steps s on s.task_id = t.task_id and s.name = t.name
+        "select coalesce(sum(x.saved), 0)::bigint, count(*) filter (where x.saved > 0 and \
+         x.workers > 1)
+           from (select count(*) filter (where t.reason = 'checkpoint') as saved, count(distinct \
+           t.actor_id) filter (where t.to_state = 'in_progress') as workers
+                   from tasker.step_transitions t join tasker.steps s on s.task_id = t.task_id \
+                   and s.name = t.name
                   where s.instance is not null group by t.task_id, t.name) x",
     )
     .fetch_one(pool)

@@ -28,10 +28,18 @@ const BATCH: usize = 25;
 type Shape = (&'static str, &'static [(&'static str, &'static [&'static str], &'static str)]);
 
 const SHAPES: &[Shape] = &[
-    ("linear", &[("a", &[], "mark"), ("b", &["a"], "mark"), ("c", &["b"], "mark"), ("d", &["c"], "mark")]),
+    (
+        "linear",
+        &[("a", &[], "mark"), ("b", &["a"], "mark"), ("c", &["b"], "mark"), ("d", &["c"], "mark")],
+    ),
     (
         "diamond",
-        &[("a", &[], "mark"), ("b", &["a"], "mark"), ("c", &["a"], "slow"), ("d", &["b", "c"], "mark")],
+        &[
+            ("a", &[], "mark"),
+            ("b", &["a"], "mark"),
+            ("c", &["a"], "slow"),
+            ("d", &["b", "c"], "mark"),
+        ],
     ),
     (
         "tree",
@@ -51,7 +59,12 @@ const SHAPES: &[Shape] = &[
     ("effects", &[("a", &[], "sql"), ("b", &["a"], "sql"), ("c", &["b"], "sql")]),
     (
         "fails",
-        &[("a", &[], "mark"), ("b", &["a"], "fail"), ("c", &["a"], "slow"), ("d", &["b", "c"], "mark")],
+        &[
+            ("a", &[], "mark"),
+            ("b", &["a"], "fail"),
+            ("c", &["a"], "slow"),
+            ("d", &["b", "c"], "mark"),
+        ],
     ),
 ];
 
@@ -69,7 +82,11 @@ pub async fn install(pool: &PgPool) {
             })
             .collect();
         let template = json!({"namespace": NAMESPACE, "name": name, "version": "1", "on_failure": "fail", "steps": steps});
-        sqlx::query("select * from tasker.apply_template($1)").bind(template).execute(pool).await.unwrap();
+        sqlx::query("select * from tasker.apply_template($1)")
+            .bind(template)
+            .execute(pool)
+            .await
+            .unwrap();
     }
     growing::install(pool).await;
     // As many as attempts: here workers die by chance, every second.
@@ -89,8 +106,8 @@ pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
         .handler("fail", |_| async { Ok(StepOutcome::permanent(PLANNED)) })
 }
 
-/// Says by which claim it was done: the check compares it with the claim that counts. A later claim takes its time,
-/// so that late results of earlier ones meet it at work.
+/// Says by which claim it was done: the check compares it with the claim that counts. A later claim
+/// takes its time, so that late results of earlier ones meet it at work.
 async fn mark(ctx: StepContext, at_most_ms: u64) -> Result<StepOutcome, StepError> {
     let at_most_ms = if ctx.claim_no() > 1 { at_most_ms.max(300) } else { at_most_ms };
     tokio::time::sleep(Duration::from_millis(dice(&ctx) % (at_most_ms + 1))).await;
@@ -110,8 +127,8 @@ async fn flaky(ctx: StepContext) -> Result<StepOutcome, StepError> {
     Err(StepError::retryable(PLANNED))
 }
 
-/// Saves where it is [`PART_CLAIMS`] times, each time with events of its own, half of them in a transaction of its own. What it
-/// publishes before it fails must not be told.
+/// Saves where it is [`PART_CLAIMS`] times, each time with events of its own, half of them in a
+/// transaction of its own. What it publishes before it fails must not be told.
 async fn parts(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let done = ctx.last_checkpoint::<u64, Value>()?.map_or(0, |last| last.cursor);
     let upto = done + events::PARTS;
@@ -141,17 +158,23 @@ fn dice(ctx: &StepContext) -> u64 {
     Rng::new(seed, 9).next()
 }
 
-/// Keeps `open` tasks open until `stop`; returns how many of each template there must be. A batch whose commit is
-/// in doubt is enqueued again with the same idempotency keys.
-pub async fn run(pool: PgPool, seed: u64, open: i64, stop: CancellationToken) -> BTreeMap<String, i64> {
+/// Keeps `open` tasks open until `stop`; returns how many of each template there must be. A batch
+/// whose commit is in doubt is enqueued again with the same idempotency keys.
+pub async fn run(
+    pool: PgPool,
+    seed: u64,
+    open: i64,
+    stop: CancellationToken,
+) -> BTreeMap<String, i64> {
     let mut rng = Rng::new(seed, 1);
     let mut enqueued = BTreeMap::new();
     let mut batch = 0;
     let names: Vec<&str> =
         SHAPES.iter().map(|(name, _)| *name).chain(growing::NAMES.iter().copied()).collect();
     while !stop.is_cancelled() {
-        let count =
-            sqlx::query_scalar::<_, i64>("select count(*) from tasker.tasks where completed_at is null");
+        let count = sqlx::query_scalar::<_, i64>(
+            "select count(*) from tasker.tasks where completed_at is null",
+        );
         match count.fetch_one(&pool).await {
             Ok(count) if count < open => {}
             _ => {
@@ -168,9 +191,17 @@ pub async fn run(pool: PgPool, seed: u64, open: i64, stop: CancellationToken) ->
         let keys: Vec<String> = (0..BATCH).map(|n| format!("{batch}-{n}")).collect();
         loop {
             let enqueue = sqlx::query(
-                "select tasker.enqueue_task($1, $2, i.context, p_idempotency_key => i.key) from unnest($3::jsonb[], $4::text[]) i(context, key)",
+                "select tasker.enqueue_task($1, $2, i.context, p_idempotency_key => i.key) from \
+                 unnest($3::jsonb[], $4::text[]) i(context, key)",
             );
-            match enqueue.bind(namespace).bind(name).bind(&contexts).bind(&keys).execute(&pool).await {
+            match enqueue
+                .bind(namespace)
+                .bind(name)
+                .bind(&contexts)
+                .bind(&keys)
+                .execute(&pool)
+                .await
+            {
                 Ok(_) => break,
                 // In doubt, and the server may be away for a moment.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -181,13 +212,14 @@ pub async fn run(pool: PgPool, seed: u64, open: i64, stop: CancellationToken) ->
     enqueued
 }
 
-/// Waits until every task has ended, the messages of cancelled steps have been dropped, and the events been consumed;
-/// returns the tasks that do not end, with their steps.
+/// Waits until every task has ended, the messages of cancelled steps have been dropped, and the
+/// events been consumed; returns the tasks that do not end, with their steps.
 pub async fn settled(pool: &PgPool, patience: Duration) -> Vec<String> {
     let deadline = Instant::now() + patience;
     loop {
         let open: Result<i64, _> = sqlx::query_scalar(
-            "select (select count(*) from tasker.tasks where completed_at is null) + (select sum(depth) from tasker.queue_overview)::bigint",
+            "select (select count(*) from tasker.tasks where completed_at is null) + (select \
+             sum(depth) from tasker.queue_overview)::bigint",
         )
         .fetch_one(pool)
         .await;
@@ -201,7 +233,8 @@ pub async fn settled(pool: &PgPool, patience: Duration) -> Vec<String> {
     }
     sqlx::query_scalar(
         "select format('stuck: task %s (%s) is %s: %s', t.task_id, t.name, t.state,
-                       (select string_agg(format('%s %s attempt %s claim %s', s.name, s.state, s.attempt, s.claim_no), ', ' order by s.name)
+                       (select string_agg(format('%s %s attempt %s claim %s', s.name, s.state, \
+                       s.attempt, s.claim_no), ', ' order by s.name)
                           from tasker.steps s where s.task_id = t.task_id and not s.satisfied))
            from tasker.tasks t where t.completed_at is null",
     )

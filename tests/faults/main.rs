@@ -1,9 +1,10 @@
-//! The proof that crashes lose nothing: tasks of mixed shapes run while workers, orchestrators, backends, and the server
-//! itself are killed at random from a seed; afterwards every task must have ended, every step completed once, the
-//! money must add up, and consumers, which are killed as well, must have had each event of an accepted result once.
+//! The proof that crashes lose nothing: tasks of mixed shapes run while workers, orchestrators,
+//! backends, and the server itself are killed at random from a seed; afterwards every task must
+//! have ended, every step completed once, the money must add up, and consumers, which are killed as
+//! well, must have had each event of an accepted result once.
 //!
-//! `cargo test --release --test faults -- --seed 7 --minutes 2`; without options a short run. The program is also its own
-//! workers and orchestrators: it starts itself with `--role`.
+//! `cargo test --release --test faults -- --seed 7 --minutes 2`; without options a short run. The
+//! program is also its own workers and orchestrators: it starts itself with `--role`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod args;
@@ -30,8 +31,12 @@ use tasker_tests::{Proxy, TestDb, start_server};
 use tokio_util::sync::CancellationToken;
 
 /// Settings of a production server where it matters: a commit waits for the disk.
-const SETTINGS: &[(&str, &str)] =
-    &[("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on"), ("max_connections", "200")];
+const SETTINGS: &[(&str, &str)] = &[
+    ("fsync", "on"),
+    ("synchronous_commit", "on"),
+    ("full_page_writes", "on"),
+    ("max_connections", "200"),
+];
 
 /// Of a run that must fail.
 const SHORT: Duration = Duration::from_secs(5);
@@ -74,7 +79,8 @@ async fn run(args: Args) -> ExitCode {
     let stop = CancellationToken::new();
     let consumers = consumers::Consumers::start(&db.url, args.seed).await;
     let proxy = Arc::new(Proxy::to(&db.url).await);
-    let children = children::Children::start(&proxy.url(&db.url), &db.pool, args.orchestrators, args.workers);
+    let children =
+        children::Children::start(&proxy.url(&db.url), &db.pool, args.orchestrators, args.workers);
     let load = tokio::spawn(load::run(db.pool.clone(), args.seed, args.open_tasks, stop.clone()));
     let bystander = tokio::spawn(bystander::run(db.pool.clone(), args.seed, stop.clone()));
 
@@ -93,7 +99,8 @@ async fn run(args: Args) -> ExitCode {
     violations.extend(checks::run(&db.pool, &enqueued, &answers).await);
     violations.extend(checks::server_log(server.lock().await.log_path()));
     if args.workers > 1 && growing::checkpoints(&db.pool).await.1 == 0 {
-        violations.push("no instance went on at another worker: the run shows too little".to_owned());
+        violations
+            .push("no instance went on at another worker: the run shows too little".to_owned());
     }
     let report = report::gather(&db.pool, &deaths, &answers, &ends, lost, took).await;
     if let Some(findings) = findings {

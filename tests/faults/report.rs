@@ -9,9 +9,11 @@ const RECLAIMED: &str = "
 select (extract(epoch from n.at - k.at) * 1000)::float8
   from unnest($1::uuid[], $2::timestamptz[]) k(worker_id, at)
  cross join lateral (select distinct on (x.task_id, x.name) x.* from tasker.step_transitions x
-                      where x.actor_id = k.worker_id and x.to_state = 'in_progress' and x.at <= k.at order by x.task_id, x.name, x.transition_id desc) c
+                      where x.actor_id = k.worker_id and x.to_state = 'in_progress' and x.at <= \
+                      k.at order by x.task_id, x.name, x.transition_id desc) c
  -- Only what was not done when it died: the next hop is another's claim.
- cross join lateral (select x.* from tasker.step_transitions x where x.task_id = c.task_id and x.name = c.name and x.transition_id > c.transition_id
+ cross join lateral (select x.* from tasker.step_transitions x where x.task_id = c.task_id and \
+ x.name = c.name and x.transition_id > c.transition_id
                       order by x.transition_id limit 1) n
  where n.to_state = 'in_progress' and n.actor_id <> k.worker_id and n.at >= k.at";
 
@@ -25,16 +27,20 @@ pub async fn gather(
     took: Duration,
 ) -> String {
     let (tasks, steps, attempts): (i64, i64, i64) = sqlx::query_as(
-        "select (select count(*) from tasker.tasks), count(*) filter (where state = 'complete'), coalesce(sum(claim_no), 0)::bigint from tasker.steps",
+        "select (select count(*) from tasker.tasks), count(*) filter (where state = 'complete'), \
+         coalesce(sum(claim_no), 0)::bigint from tasker.steps",
     )
     .fetch_one(pool)
     .await
     .unwrap();
     let (ids, times): (Vec<_>, Vec<_>) = deaths.workers.iter().copied().unzip();
-    sqlx::raw_sql("create index if not exists step_transitions_by_actor on tasker.step_transitions (actor_id) where to_state = 'in_progress'")
-        .execute(pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "create index if not exists step_transitions_by_actor on \
+        tasker.step_transitions (actor_id) where to_state = 'in_progress'",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
     let mut reclaimed: Vec<f64> =
         sqlx::query_scalar(RECLAIMED).bind(&ids).bind(&times).fetch_all(pool).await.unwrap();
     reclaimed.sort_by(f64::total_cmp);
@@ -43,7 +49,8 @@ pub async fn gather(
         n => format!("{:.1} s", reclaimed[(n * p / 100).min(n - 1)] / 1000.0),
     };
     let (saved, moved) = growing::checkpoints(pool).await;
-    let Deaths { worker_kills, orchestrator_kills, consumer_kills, backends, restarts, .. } = deaths;
+    let Deaths { worker_kills, orchestrator_kills, consumer_kills, backends, restarts, .. } =
+        deaths;
     let Deaths { stops, silences: (silent, half_open), cuts, .. } = deaths;
     let Answers { duplicates, stale, refused, .. } = answers;
     let events::Figures { expected, booked, keyed, heard, accepted } = events::figures(pool).await;
@@ -51,7 +58,8 @@ pub async fn gather(
         (
             "kills -9",
             format!(
-                "{} ({worker_kills} workers, {orchestrator_kills} orchestrators, {consumer_kills} consumers)",
+                "{} ({worker_kills} workers, {orchestrator_kills} orchestrators, {consumer_kills} \
+                 consumers)",
                 worker_kills + orchestrator_kills + consumer_kills
             ),
         ),
@@ -59,16 +67,25 @@ pub async fn gather(
         ("backends terminated", backends.to_string()),
         (
             "network",
-            format!("{silent} silences, {half_open} times half-open, {cuts} cuts: each of all connections"),
+            format!(
+                "{silent} silences, {half_open} times half-open, {cuts} cuts: each of all \
+                 connections"
+            ),
         ),
         (
             "stops of workers",
-            format!("{stops} ({} left nothing, {} left claims to their leases)", ends.clean, ends.left),
+            format!(
+                "{stops} ({} left nothing, {} left claims to their leases)",
+                ends.clean, ends.left
+            ),
         ),
         ("tasks", tasks.to_string()),
         (
             "steps completed",
-            format!("{steps} ({attempts} claims, {:.0} steps/s)", steps as f64 / took.as_secs_f64()),
+            format!(
+                "{steps} ({attempts} claims, {:.0} steps/s)",
+                steps as f64 / took.as_secs_f64()
+            ),
         ),
         ("checkpoints", format!("{saved} ({moved} instances went on at another worker)")),
         ("events of accepted results", format!("{expected} ({accepted} results)")),
@@ -84,7 +101,12 @@ pub async fn gather(
         ("refused with events", refused.len().to_string()),
         (
             "kill to re-claim",
-            format!("p50 {}, p95 {} ({} steps, lease 2 s)", percentile(50), percentile(95), reclaimed.len()),
+            format!(
+                "p50 {}, p95 {} ({} steps, lease 2 s)",
+                percentile(50),
+                percentile(95),
+                reclaimed.len()
+            ),
         ),
     ];
     let lines = rows.map(|(name, value)| format!("  {name:<28} {value}"));

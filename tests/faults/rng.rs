@@ -1,4 +1,5 @@
-//! Numbers that the seed decides, so that a run's plan can be repeated (what meets what still depends on the machine).
+//! Numbers that the seed decides, so that a run's plan can be repeated (what meets what still
+//! depends on the machine).
 
 /// SplitMix64.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! What a child process is: an orchestrator, a worker with the handlers of [`crate::load`], or a consumer of events.
+//! What a child process is: an orchestrator, a worker with the handlers of [`crate::load`], or a
+//! consumer of events.
 
 use crate::{consumers, events, load};
 use std::{process::ExitCode, time::Duration};
@@ -23,7 +24,8 @@ fn hush() {
     }));
 }
 
-/// Runs until it is killed or, a worker, asked to stop; an error ends it, and another takes its place.
+/// Runs until it is killed or, a worker, asked to stop; an error ends it, and another takes its
+/// place.
 pub async fn run(role: &str, url: &str) -> ExitCode {
     hush();
     let forever = CancellationToken::new();
@@ -58,7 +60,8 @@ async fn orchestrator(url: &str, forever: CancellationToken) -> Ended {
 
 async fn worker(url: &str, shutdown: CancellationToken) -> Ended {
     let pool = connect(&options(url, "faults worker").max_connections(12)).await?;
-    let worker = load::register(Worker::builder(pool.clone())).lease(LEASE).concurrency(64).build()?;
+    let worker =
+        load::register(Worker::builder(pool.clone())).lease(LEASE).concurrency(64).build()?;
     println!("id {}", worker.id());
     let mut ended = worker.subscribe(events::BROADCAST)?;
     tokio::spawn(async move {

@@ -16,7 +16,8 @@ pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
     (
         "sending",
         "advance_tasks",
-        "select s.sent, s.held into enqueued, held from tasker.send_or_hold(v_ready_tasks, v_ready_steps, v_ready_held) s",
+        "select s.sent, s.held into enqueued, held from tasker.send_or_hold(v_ready_tasks, \
+         v_ready_steps, v_ready_held) s",
         "null",
         "stuck: task",
     ),
@@ -50,7 +51,8 @@ pub async fn commit(pool: &PgPool, names: &str) -> Vec<&'static str> {
     let mut findings = Vec::new();
     for name in names.split(',') {
         let known = SABOTAGE.iter().find(|(known, ..)| *known == name);
-        let (_, function, from, to, finding) = known.unwrap_or_else(|| panic!("no sabotage {name}"));
+        let (_, function, from, to, finding) =
+            known.unwrap_or_else(|| panic!("no sabotage {name}"));
         break_function(pool, function, from, to).await;
         findings.push(*finding);
     }

@@ -50,8 +50,12 @@ impl Collector {
 
     /// The value of a header in all requests so far, each once.
     pub fn headers(&self, name: &str) -> Vec<String> {
-        let mut values: Vec<String> =
-            self.0.requests().iter().filter_map(|request| request.headers.get(name).cloned()).collect();
+        let mut values: Vec<String> = self
+            .0
+            .requests()
+            .iter()
+            .filter_map(|request| request.headers.get(name).cloned())
+            .collect();
         values.sort_unstable();
         values.dedup();
         values

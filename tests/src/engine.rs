@@ -1,4 +1,5 @@
-//! The engine's functions as a test calls them: one worker and one orchestrator, by hand, a call at a time.
+//! The engine's functions as a test calls them: one worker and one orchestrator, by hand, a call at
+//! a time.
 
 use crate::TestDb;
 use serde_json::{Value, json};
@@ -52,7 +53,8 @@ impl Engine {
             .unwrap();
     }
 
-    /// Applies `test.flow` with these steps: name and dependencies, each a no-op with three attempts and no backoff.
+    /// Applies `test.flow` with these steps: name and dependencies, each a no-op with three
+    /// attempts and no backoff.
     pub async fn apply_flow(&self, steps: &[(&str, &[&str])]) {
         self.apply(flow(steps)).await;
     }
@@ -76,7 +78,8 @@ impl Engine {
     /// Takes all requests and initializes their tasks.
     pub async fn initialize(&self) {
         sqlx::query(
-            "select * from tasker.initialize_tasks((select coalesce(jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id)), '[]')
+            "select * from tasker.initialize_tasks((select \
+             coalesce(jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id)), '[]')
                                                       from tasker.take_task_requests(1000) r))",
         )
         .execute(self.pool())
@@ -132,13 +135,17 @@ impl Engine {
         self.submit(claim, json!({"type": "batches", "cursors": cursors})).await
     }
 
-    /// Every step of a task's template that has no row, as `name presence`, and the others with their state.
+    /// Every step of a task's template that has no row, as `name presence`, and the others with
+    /// their state.
     pub async fn graph(&self, id: Uuid) -> Vec<String> {
-        sqlx::query_scalar("select format('%s %s', step, coalesce(state::text, presence)) from tasker.step_dag where task_id = $1 order by step")
-            .bind(id)
-            .fetch_all(self.pool())
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "select format('%s %s', step, coalesce(state::text, presence)) from \
+            tasker.step_dag where task_id = $1 order by step",
+        )
+        .bind(id)
+        .fetch_all(self.pool())
+        .await
+        .unwrap()
     }
 
     /// Submits a failure that may be tried again.
@@ -148,10 +155,12 @@ impl Engine {
 
     /// Processes all results that wait; returns (processed, enqueued, finished).
     pub async fn process(&self) -> (i32, i32, i32) {
-        sqlx::query_as("select processed, enqueued, finished from tasker.process_step_results(1000)")
-            .fetch_one(self.pool())
-            .await
-            .unwrap()
+        sqlx::query_as(
+            "select processed, enqueued, finished from tasker.process_step_results(1000)",
+        )
+        .fetch_one(self.pool())
+        .await
+        .unwrap()
     }
 
     /// Enqueues what is due; returns how many.
@@ -162,7 +171,8 @@ impl Engine {
             .unwrap()
     }
 
-    /// Claims and completes everything until nothing is left; returns the order of the steps' claims.
+    /// Claims and completes everything until nothing is left; returns the order of the steps'
+    /// claims.
     pub async fn drain(&self) -> Vec<String> {
         let mut order = Vec::new();
         loop {
@@ -201,7 +211,8 @@ impl Engine {
     /// Every hop of a task, from its first state on.
     pub async fn task_path(&self, id: Uuid) -> Vec<String> {
         sqlx::query_scalar(
-            "select to_state::text from tasker.task_transitions where task_id = $1 order by transition_id",
+            "select to_state::text from tasker.task_transitions where task_id = $1 order by \
+             transition_id",
         )
         .bind(id)
         .fetch_all(self.pool())
@@ -211,12 +222,15 @@ impl Engine {
 
     /// Every hop of a step.
     pub async fn step_path(&self, id: Uuid, step: &str) -> Vec<String> {
-        sqlx::query_scalar("select to_state::text from tasker.step_transitions where task_id = $1 and name = $2 order by transition_id")
-            .bind(id)
-            .bind(step)
-            .fetch_all(self.pool())
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "select to_state::text from tasker.step_transitions where task_id = $1 \
+            and name = $2 order by transition_id",
+        )
+        .bind(id)
+        .bind(step)
+        .fetch_all(self.pool())
+        .await
+        .unwrap()
     }
 
     /// Freezes the engine's clock at now plus so many seconds.
@@ -230,13 +244,16 @@ impl Engine {
 
     /// Lets every lease in the queue of `test` run out.
     pub async fn expire_leases(&self) {
-        sqlx::query("select pgmq.set_vt('worker_test_queue', msg_id, 0) from pgmq.q_worker_test_queue")
-            .execute(self.pool())
-            .await
-            .unwrap();
+        sqlx::query(
+            "select pgmq.set_vt('worker_test_queue', msg_id, 0) from pgmq.q_worker_test_queue",
+        )
+        .execute(self.pool())
+        .await
+        .unwrap();
     }
 
-    /// Orchestrators wait for a task that another holds for as long as a test needs, not for 100 ms.
+    /// Orchestrators wait for a task that another holds for as long as a test needs, not for 100
+    /// ms.
     pub async fn let_results_wait(&self) {
         sqlx::query("alter function tasker.process_step_results set lock_timeout = '20s'")
             .execute(self.pool())
@@ -274,14 +291,17 @@ pub fn flow(steps: &[(&str, &[&str])]) -> Value {
 /// A template `test.flow` of one step `pay`, which publishes these durable events, version 1.0.
 pub fn publishing_flow(events: &[&str]) -> Value {
     let mut template = flow(&[("pay", &[])]);
-    template["steps"][0]["publishes_events"] =
-        events.iter().map(|name| json!({"name": name, "version": "1.0", "delivery": "durable"})).collect();
+    template["steps"][0]["publishes_events"] = events
+        .iter()
+        .map(|name| json!({"name": name, "version": "1.0", "delivery": "durable"}))
+        .collect();
     template
 }
 
 /// A template `test.flow` with these steps: name, type, and dependencies.
 pub fn growing_flow(steps: &[(&str, &str, &[&str])]) -> Value {
-    let plain: Vec<(&str, &[&str])> = steps.iter().map(|(name, _, parents)| (*name, *parents)).collect();
+    let plain: Vec<(&str, &[&str])> =
+        steps.iter().map(|(name, _, parents)| (*name, *parents)).collect();
     let mut template = flow(&plain);
     for (n, (_, kind, _)) in steps.iter().enumerate() {
         template["steps"][n]["type"] = json!(kind);
@@ -308,7 +328,8 @@ pub async fn sqlstate(pool: &PgPool, query: &'static str) -> String {
 /// Replaces `from` by `to` in a function of the engine, to show that a test sees it.
 pub async fn break_function(pool: &PgPool, function: &str, from: &str, to: &str) {
     let source: String = sqlx::query_scalar(
-        "select pg_get_functiondef(oid) from pg_proc where pronamespace = 'tasker'::regnamespace and proname = $1",
+        "select pg_get_functiondef(oid) from pg_proc where pronamespace = 'tasker'::regnamespace \
+         and proname = $1",
     )
     .bind(function)
     .fetch_one(pool)

@@ -43,8 +43,8 @@ impl<T, E: Debug> Condition for Result<T, E> {
 /// The closure returns a bool, an `Option`, or a `Result` whose error is what it saw instead.
 ///
 /// # Panics
-/// When it does not hold within `at_most`: with `what`, and with what was seen last. A look that itself takes
-/// too long counts as well.
+/// When it does not hold within `at_most`: with `what`, and with what was seen last. A look that
+/// itself takes too long counts as well.
 pub async fn eventually<C: Condition>(
     what: &str,
     at_most: Duration,

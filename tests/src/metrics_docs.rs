@@ -1,4 +1,5 @@
-//! The list of metrics in docs/metrics.md, as the tests compare it with what is exported, drawn, and alerted on.
+//! The list of metrics in docs/metrics.md, as the tests compare it with what is exported, drawn,
+//! and alerted on.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -44,8 +45,10 @@ pub fn documented_in(wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Document
         let mut labels: Vec<String> =
             labels.split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
         labels.sort();
-        let before =
-            all.insert(name.trim_matches('`').to_owned(), Documented { kind: kind.to_owned(), labels });
+        let before = all.insert(
+            name.trim_matches('`').to_owned(),
+            Documented { kind: kind.to_owned(), labels },
+        );
         assert!(before.is_none(), "twice: {line}");
     }
     assert!(!all.is_empty(), "no rows");

@@ -14,7 +14,8 @@ use tokio::process::{Child, Command};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A running pgbouncer, which ends when dropped. Any user may log in, and works as the server's superuser.
+/// A running pgbouncer, which ends when dropped. Any user may log in, and works as the server's
+/// superuser.
 #[derive(Debug)]
 pub struct Pgbouncer {
     folder: PathBuf,
@@ -23,8 +24,8 @@ pub struct Pgbouncer {
 }
 
 impl Pgbouncer {
-    /// Starts one that opens at most `servers` connections to the server. None where it is not installed, which it says;
-    /// with TASKER_REQUIRE_PGBOUNCER set that is a failure.
+    /// Starts one that opens at most `servers` connections to the server. None where it is not
+    /// installed, which it says; with TASKER_REQUIRE_PGBOUNCER set that is a failure.
     pub async fn start(server: &Embedded, servers: u32) -> Option<Self> {
         let Some(program) = program() else {
             let text = "pgbouncer is neither in PATH nor in /usr/sbin: apt-get install pgbouncer";
@@ -32,7 +33,8 @@ impl Pgbouncer {
             eprintln!("skipped: {text}");
             return None;
         };
-        let folder = std::env::temp_dir().join(format!("pgbouncer-{}", uuid::Uuid::new_v4().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("pgbouncer-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir(&folder).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = folder.join("pgbouncer.ini");
@@ -43,7 +45,12 @@ impl Pgbouncer {
             command.args(["-u", "nobody"]);
         }
         let log = File::create(folder.join("log")).unwrap();
-        command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        command
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true);
         let this = Self { folder, port, _process: command.spawn().unwrap() };
         eventually("pgbouncer to answer", SOON, async || {
             this.console().await.map(drop).map_err(|error| error.to_string())
@@ -90,8 +97,10 @@ impl Drop for Pgbouncer {
 /// The defaults of Debian's package, but for what a test needs.
 fn settings(server: &Embedded, port: u16, servers: u32) -> String {
     let url = server.admin_url();
-    let (user, password) =
-        url.split_once("://").and_then(|(_, rest)| rest.split_once('@')?.0.split_once(':')).unwrap();
+    let (user, password) = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('@')?.0.split_once(':'))
+        .unwrap();
     format!(
         "[databases]\n\
          * = host=127.0.0.1 port={} user={user} password={password}\n\

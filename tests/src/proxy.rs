@@ -1,5 +1,5 @@
-//! A network between the engine and its database that a test can cut: servers only stop and start, and take
-//! their time.
+//! A network between the engine and its database that a test can cut: servers only stop and start,
+//! and take their time.
 
 use std::sync::{
     Arc,
@@ -71,16 +71,19 @@ impl Proxy {
         self.network.send_modify(|state| state.network = network);
     }
 
-    /// The connections that are there stay open and pass nothing any more; new ones work. As often as one likes.
+    /// The connections that are there stay open and pass nothing any more; new ones work. As often
+    /// as one likes.
     pub fn silence(&self) {
         let now = self.attempts();
         self.network.send_modify(|state| state.silent_before = now);
     }
 
-    /// The server has closed its end of the connections that are there, which their clients do not hear; new ones work.
+    /// The server has closed its end of the connections that are there, which their clients do not
+    /// hear; new ones work.
     pub fn half_open(&self) {
         let now = self.attempts();
-        self.network.send_modify(|state| (state.silent_before, state.half_open_before) = (now, now));
+        self.network
+            .send_modify(|state| (state.silent_before, state.half_open_before) = (now, now));
     }
 
     /// The server, too, gives up the connections that say nothing, as its keepalives make it.
@@ -100,7 +103,12 @@ fn address(url: &str) -> &str {
     rest.split('/').next().unwrap()
 }
 
-async fn pass(number: usize, mut client: TcpStream, target: String, mut network: watch::Receiver<State>) {
+async fn pass(
+    number: usize,
+    mut client: TcpStream,
+    target: String,
+    mut network: watch::Receiver<State>,
+) {
     let mut server = None;
     let old = network.borrow().network != Network::Moved;
     loop {

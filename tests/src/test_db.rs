@@ -17,10 +17,12 @@ use uuid::Uuid;
 
 /// Connections of a test's pool.
 const CONNECTIONS: u32 = 10;
-/// So many databases of ended tests are left alone: dropping costs more time than a small process saves.
+/// So many databases of ended tests are left alone: dropping costs more time than a small process
+/// saves.
 const LEFT_ALONE: usize = 16;
 
-/// Started by the first test, and ended with the process: a static is never dropped, its pipe closes.
+/// Started by the first test, and ended with the process: a static is never dropped, its pipe
+/// closes.
 static SERVER: OnceCell<Embedded> = OnceCell::const_new();
 static NUMBER: AtomicU32 = AtomicU32::new(1);
 /// Databases of tests that have ended.
@@ -49,21 +51,32 @@ impl TestDb {
         }
         create(&mut admin, &name).await;
         close(admin).await;
-        Self { pool: pool(&server.url(&name), CONNECTIONS), url: server.url(&name), name, shared: true }
+        Self {
+            pool: pool(&server.url(&name), CONNECTIONS),
+            url: server.url(&name),
+            name,
+            shared: true,
+        }
     }
 
-    /// A migrated database on a server of the test's own, which the test may kill; see [`start_server`].
+    /// A migrated database on a server of the test's own, which the test may kill; see
+    /// [`start_server`].
     pub async fn on(server: &Embedded) -> Self {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut admin = connect(&server.admin_url()).await;
         create(&mut admin, &name).await;
         close(admin).await;
         migrate(&server.url(&name)).await;
-        Self { pool: pool(&server.url(&name), CONNECTIONS), url: server.url(&name), name, shared: false }
+        Self {
+            pool: pool(&server.url(&name), CONNECTIONS),
+            url: server.url(&name),
+            name,
+            shared: false,
+        }
     }
 
-    /// Somebody who logs in and is in these roles, and has no other right: the name, and the URL. A new one each time,
-    /// as roles belong to the server, which other tests use as well.
+    /// Somebody who logs in and is in these roles, and has no other right: the name, and the URL. A
+    /// new one each time, as roles belong to the server, which other tests use as well.
     pub async fn login(&self, roles: &[&str]) -> (String, String) {
         let name = format!("person_{}", Uuid::now_v7().simple());
         let password = Uuid::new_v4().simple();
@@ -92,7 +105,8 @@ impl Drop for TestDb {
 /// `start_server(&[("shared_buffers", "1GB")])`. It stops when it is dropped.
 pub async fn start_server(settings: &[(&str, &str)]) -> Embedded {
     let mut builder = Embedded::ephemeral().settings(settings.iter().copied());
-    if let Some(folder) = std::env::var_os("TASKER_TEST_PG_BIN").filter(|folder| !folder.is_empty()) {
+    if let Some(folder) = std::env::var_os("TASKER_TEST_PG_BIN").filter(|folder| !folder.is_empty())
+    {
         builder = builder.bin(folder);
     }
     builder.start().await.unwrap_or_else(|e| panic!("{e}"))
@@ -132,7 +146,9 @@ fn pool(url: &str, connections: u32) -> PgPool {
 }
 
 async fn connect(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.unwrap_or_else(|e| panic!("connecting to the test server: {e}"))
+    PgConnection::connect(url)
+        .await
+        .unwrap_or_else(|e| panic!("connecting to the test server: {e}"))
 }
 
 async fn close(connection: PgConnection) {

@@ -65,7 +65,8 @@ async fn read(stream: &mut BufReader<TcpStream>) -> WebRequest {
         let Some((name, value)) = line.trim().split_once(": ") else { break };
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
-    let mut body = vec![0; headers.get("content-length").map_or(0, |length| length.parse().unwrap())];
+    let mut body =
+        vec![0; headers.get("content-length").map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await.unwrap();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
     WebRequest { line: first.trim().to_owned(), headers, body: json, bytes: body }
@@ -73,7 +74,8 @@ async fn read(stream: &mut BufReader<TcpStream>) -> WebRequest {
 
 async fn answer(mut stream: BufReader<TcpStream>, (status, body): (u16, &str)) {
     let head = format!(
-        "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: \
+         {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Leases and heartbeats, on a thread of their own with connections of their own: handlers that block all other threads,
-//! or use up the pool, let no lease run out.
+//! Leases and heartbeats, on a thread of their own with connections of their own: handlers that
+//! block all other threads, or use up the pool, let no lease run out.
 
 use crate::{leases, status::WorkerStatusActor, worker::Shared};
 use sqlx::PgPool;
@@ -52,7 +52,8 @@ fn serve(shared: Arc<Shared>, status: WorkerStatusActor, stop: &CancellationToke
     });
 }
 
-/// Connects as the worker's pool does. Its connections live on the runtime on which they are used first.
+/// Connects as the worker's pool does. Its connections live on the runtime on which they are used
+/// first.
 fn pool(of: &PgPool) -> PgPool {
     let options = of.options().clone().min_connections(0).max_connections(CONNECTIONS);
     options.connect_lazy_with((*of.connect_options()).clone())

@@ -1,4 +1,5 @@
-//! Builds a worker: namespaces, handlers, limits. Everything that is wrong shows here, before it runs.
+//! Builds a worker: namespaces, handlers, limits. Everything that is wrong shows here, before it
+//! runs.
 
 use crate::{
     Handler, Resolver, StepContext, StepError, Worker,
@@ -32,7 +33,10 @@ pub enum BuildError {
     #[error("namespace {0:?} is not valid: [a-z][a-z0-9_]*, at most {MAX_NAMESPACE} characters")]
     InvalidNamespace(String),
     /// A handler name that no template can use.
-    #[error("handler name {0:?} is not valid: lower-case letters, digits, and _, in parts joined by dots")]
+    #[error(
+        "handler name {0:?} is not valid: lower-case letters, digits, and _, in parts joined by \
+         dots"
+    )]
     InvalidHandler(String),
     /// Two handlers of one name.
     #[error("handler {0:?} is registered twice; noop, sleep, http, and sql are in every worker")]
@@ -115,9 +119,10 @@ impl WorkerBuilder {
         self.shared_handler(name, Arc::new(handler))
     }
 
-    /// Registers a handler as [`WorkerBuilder::handler`] does, one that reads the results of its parents by
-    /// [`StepContext::parent_pages`], or not at all: its steps may have parents with more results than a claim hands out
-    /// (`max_claim_bytes` of `tasker.settings`, 16 MiB). Those of other handlers fail then, with `input_too_large`.
+    /// Registers a handler as [`WorkerBuilder::handler`] does, one that reads the results of its
+    /// parents by [`StepContext::parent_pages`], or not at all: its steps may have parents with
+    /// more results than a claim hands out (`max_claim_bytes` of `tasker.settings`, 16 MiB). Those
+    /// of other handlers fail then, with `input_too_large`.
     pub fn paged_handler<F, Fut>(self, name: impl Into<String>, handler: F) -> Self
     where
         F: Fn(StepContext) -> Fut + Send + Sync + 'static,
@@ -126,14 +131,15 @@ impl WorkerBuilder {
         self.shared_handler(name, Arc::new(Paged(handler)))
     }
 
-    /// Registers a value that implements [`Handler`], for tables of handlers and types of their own.
+    /// Registers a value that implements [`Handler`], for tables of handlers and types of their
+    /// own.
     pub fn shared_handler(mut self, name: impl Into<String>, handler: Arc<dyn Handler>) -> Self {
         self.handlers.push((name.into(), handler));
         self
     }
 
-    /// Registers one entry point of a callable: what templates name by `callable` and `method` together. The same as
-    /// `.handler("callable.method", …)`.
+    /// Registers one entry point of a callable: what templates name by `callable` and `method`
+    /// together. The same as `.handler("callable.method", …)`.
     pub fn method<F, Fut>(self, callable: &str, method: &str, handler: F) -> Self
     where
         F: Fn(StepContext) -> Fut + Send + Sync + 'static,
@@ -142,8 +148,9 @@ impl WorkerBuilder {
         self.handler(format!("{callable}.{method}"), handler)
     }
 
-    /// Finds handlers that are not registered, by the names that templates use; asked after those added before. A
-    /// worker with a resolver says of itself that it has every handler of its namespaces.
+    /// Finds handlers that are not registered, by the names that templates use; asked after those
+    /// added before. A worker with a resolver says of itself that it has every handler of its
+    /// namespaces.
     pub fn resolver(mut self, resolver: impl Resolver) -> Self {
         self.resolvers.push(Box::new(resolver));
         self
@@ -157,8 +164,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// How many steps run at once; 64 by default. `sql` handlers are limited by the pool as well: three of
-    /// its connections stay free for claims, results, and leases (see [`Worker::builder`]).
+    /// How many steps run at once; 64 by default. `sql` handlers are limited by the pool as well:
+    /// three of its connections stay free for claims, results, and leases (see
+    /// [`Worker::builder`]).
     pub fn concurrency(mut self, steps: usize) -> Self {
         self.settings.concurrency = steps;
         self
@@ -176,11 +184,12 @@ impl WorkerBuilder {
         self
     }
 
-    /// How long a claim is held before another worker may take the step; 30 s by default, from 1 s to a
-    /// day. Extended at a third of it for as long as the step is worked on.
+    /// How long a claim is held before another worker may take the step; 30 s by default, from 1 s
+    /// to a day. Extended at a third of it for as long as the step is worked on.
     pub fn lease(mut self, lease: Duration) -> Self {
         // PostgreSQL's intervals have microseconds.
-        self.settings.lease = Duration::from_micros(lease.as_micros().try_into().unwrap_or(u64::MAX));
+        self.settings.lease =
+            Duration::from_micros(lease.as_micros().try_into().unwrap_or(u64::MAX));
         self
     }
 
@@ -190,15 +199,16 @@ impl WorkerBuilder {
         self
     }
 
-    /// Shares the circuit breaker, and the health, of others in this process on the same database; its own by
-    /// default.
+    /// Shares the circuit breaker, and the health, of others in this process on the same database;
+    /// its own by default.
     pub fn breaker(mut self, breaker: Breaker) -> Self {
         self.breaker = Some(breaker);
         self
     }
 
-    /// Asks `publisher` about every event whose name matches the pattern (`payment.processed`, `payment.*`, `*`), before it is
-    /// published; of several the one added first. Without one, events go out as they are.
+    /// Asks `publisher` about every event whose name matches the pattern (`payment.processed`,
+    /// `payment.*`, `*`), before it is published; of several the one added first. Without one,
+    /// events go out as they are.
     pub fn publisher(mut self, pattern: impl Into<String>, publisher: impl EventPublisher) -> Self {
         self.publishers.push((pattern.into(), Box::new(publisher)));
         self
@@ -210,7 +220,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// The functions that `sql` steps may call, in the form of TASKER_SQL_ALLOW, which it replaces: `shop.reserve,shop.*`.
+    /// The functions that `sql` steps may call, in the form of TASKER_SQL_ALLOW, which it replaces:
+    /// `shop.reserve,shop.*`.
     pub fn sql_allow(mut self, functions: impl Into<String>) -> Self {
         self.sql_allow = Some(functions.into());
         self
@@ -236,7 +247,8 @@ impl WorkerBuilder {
         if let Some(name) = self.duplicate_state {
             return Err(BuildError::DuplicateState(name));
         }
-        let hosts = self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
+        let hosts =
+            self.http_allow.or_else(|| std::env::var("TASKER_HTTP_ALLOW").ok()).unwrap_or_default();
         let allow = AllowList::parse(&hosts).map_err(BuildError::HttpAllow)?;
         let functions = self.sql_allow.or_else(|| std::env::var("TASKER_SQL_ALLOW").ok());
         let functions = functions.filter(|list| !list.trim().is_empty());
@@ -257,14 +269,20 @@ impl WorkerBuilder {
         );
         worker.publishers = publishers;
         worker.sql_allow = functions.map(|list| {
-            list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+            list.split(',')
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect()
         });
         Ok(worker)
     }
 }
 
 /// Adds the user's handlers to the built-in ones.
-fn callables(mut all: Callables, own: Vec<(String, Arc<dyn Handler>)>) -> Result<Callables, BuildError> {
+fn callables(
+    mut all: Callables,
+    own: Vec<(String, Arc<dyn Handler>)>,
+) -> Result<Callables, BuildError> {
     for (name, handler) in own {
         if !is_callable(&name) {
             return Err(BuildError::InvalidHandler(name));
@@ -296,9 +314,14 @@ mod tests {
     #[tokio::test]
     async fn functions_and_closures_are_handlers() {
         let factor = 2;
-        let closure = move |ctx: StepContext| async move { Ok(StepOutcome::success(factor * ctx.attempt())) };
-        let worker =
-            builder().namespaces(["a", "b"]).handler("f", nothing).handler("g", closure).build().unwrap();
+        let closure =
+            move |ctx: StepContext| async move { Ok(StepOutcome::success(factor * ctx.attempt())) };
+        let worker = builder()
+            .namespaces(["a", "b"])
+            .handler("f", nothing)
+            .handler("g", closure)
+            .build()
+            .unwrap();
         assert_eq!(worker.handlers(), ["f", "g", "http", "noop", "sleep", "sql"]);
         assert_eq!(worker.namespaces(), ["a", "b"]);
         let inferred = builder().namespace("a").handler("h", |ctx| async move {

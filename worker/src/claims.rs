@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 /// How long nothing is asked about the leases, at most.
 pub(crate) const LONGEST_ROUND: Duration = Duration::from_secs(1);
-/// Bytes of the documents of all steps held, beyond which no more are claimed: each claim brings up to `max_claim_bytes`
-/// of `tasker.settings` more.
+/// Bytes of the documents of all steps held, beyond which no more are claimed: each claim brings up
+/// to `max_claim_bytes` of `tasker.settings` more.
 const MAX_BYTES: usize = 64 << 20;
 /// The template's default, for a step that has none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -40,8 +40,8 @@ pub(crate) struct Claim {
     pub(crate) handler: String,
     pub(crate) attempt: i32,
     pub(crate) claim_no: i32,
-    /// The four documents as PostgreSQL writes them: a handler reads what it asks for, and `sql` and `http` pass
-    /// them on with every digit and at any depth.
+    /// The four documents as PostgreSQL writes them: a handler reads what it asks for, and `sql`
+    /// and `http` pass them on with every digit and at any depth.
     pub(crate) context: Box<RawValue>,
     pub(crate) inputs: Box<RawValue>,
     pub(crate) parents: BTreeMap<String, Box<RawValue>>,
@@ -66,17 +66,22 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Claims by namespace, worker, number, lease, and handlers; its columns are read by position.
-    pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, \
-         enqueued_at, claimed_at, expired, lease_losses, run_alone from tasker.claim_steps($1, $2, $3, $4, $5)";
+    pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, \
+        handler, attempt, \
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, \
+         lease, \
+         enqueued_at, claimed_at, expired, lease_losses, run_alone from tasker.claim_steps($1, \
+         $2, $3, $4, $5)";
 
     /// The position of whether the lease of the claim before ran out, in a claim.
     pub(crate) const EXPIRED: usize = 17;
 
-    /// Submits by worker and results, and claims what follows by number, handlers, and lease. After a
-    /// claim's columns comes the status.
-    pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, template_step, handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, lease, \
+    /// Submits by worker and results, and claims what follows by number, handlers, and lease. After
+    /// a claim's columns comes the status.
+    pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, \
+        template_step, handler, attempt, \
+         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, \
+         lease, \
          enqueued_at, claimed_at, status from tasker.complete_steps($1, $2, $3, $4, $5)";
     /// The position of the status, in a submit.
     pub(crate) const STATUS: usize = 17;
@@ -84,7 +89,9 @@ impl Claim {
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let timeout: Option<PgInterval> = row.try_get(11)?;
         let value = |index: usize| row.try_get_raw(index);
-        let size = |index: usize| value(index).and_then(|value| value.as_bytes().map(<[u8]>::len).or(Ok(0)));
+        let size = |index: usize| {
+            value(index).and_then(|value| value.as_bytes().map(<[u8]>::len).or(Ok(0)))
+        };
         Ok(Self {
             task_id: row.try_get(0)?,
             step: row.try_get::<&str, _>(1)?.into(),
@@ -95,7 +102,10 @@ impl Claim {
             claim_no: row.try_get(6)?,
             context: document(row, 7)?,
             inputs: document(row, 8)?,
-            parents: row.try_get::<Option<Json<_>>, _>(9)?.map(|Json(parents)| parents).unwrap_or_default(),
+            parents: row
+                .try_get::<Option<Json<_>>, _>(9)?
+                .map(|Json(parents)| parents)
+                .unwrap_or_default(),
             paged: value(9)?.is_null(),
             bytes: (7..=10).map(size).sum::<sqlx::Result<usize>>()?,
             checkpoint: document(row, 10)?,
@@ -175,8 +185,8 @@ pub(crate) struct Ticket {
 }
 
 impl Claims {
-    /// Holds a step that was claimed at `since`. If this process still held an earlier claim of the same
-    /// step, that one's lease had run out, and its handler is told.
+    /// Holds a step that was claimed at `since`. If this process still held an earlier claim of the
+    /// same step, that one's lease had run out, and its handler is told.
     pub(crate) fn hold(
         self: &Arc<Self>,
         key: StepKey,
@@ -203,10 +213,19 @@ impl Claims {
         if let Some(earlier) = self.lock().insert(key.clone(), held) {
             earlier.cancelled.cancel();
         }
-        Ticket { key, correlation_id, claim_no, cancelled, polls, busy: 0, claims: Arc::clone(self) }
+        Ticket {
+            key,
+            correlation_id,
+            claim_no,
+            cancelled,
+            polls,
+            busy: 0,
+            claims: Arc::clone(self),
+        }
     }
 
-    /// The handlers that have kept their thread for at least `age`, each time they do so once, and for how long.
+    /// The handlers that have kept their thread for at least `age`, each time they do so once, and
+    /// for how long.
     pub(crate) fn blocking(&self, age: Duration) -> Vec<(StepKey, String, Duration)> {
         let all = self.lock();
         let blocks = all.iter().filter_map(|(key, held)| {
@@ -248,7 +267,8 @@ impl Claims {
         while timeout_at(begun + self.round(), self.claimed.notified()).await.is_ok() {}
     }
 
-    /// Twice in a third of the shortest lease, so that no lease is extended much later than after a third.
+    /// Twice in a third of the shortest lease, so that no lease is extended much later than after a
+    /// third.
     fn round(&self) -> Duration {
         let shortest = self.lock().values().map(|held| held.lease / 6).min();
         shortest.map_or(LONGEST_ROUND, |round| round.min(LONGEST_ROUND))
@@ -275,8 +295,8 @@ impl Claims {
         }
     }
 
-    /// Tells the handler that its result will not count, and lets go of the step. None when it is no
-    /// longer held, or by a later claim; else the task's correlation id, if any.
+    /// Tells the handler that its result will not count, and lets go of the step. None when it is
+    /// no longer held, or by a later claim; else the task's correlation id, if any.
     pub(crate) fn lose(&self, key: &StepKey, claim_no: i32) -> Option<Option<Uuid>> {
         let held = self.remove(key, claim_no)?;
         held.cancelled.cancel();
@@ -285,8 +305,11 @@ impl Claims {
 
     fn remove(&self, key: &StepKey, claim_no: i32) -> Option<Held> {
         let mut all = self.lock();
-        let held =
-            if all.get(key).is_some_and(|held| held.claim_no == claim_no) { all.remove(key) } else { None };
+        let held = if all.get(key).is_some_and(|held| held.claim_no == claim_no) {
+            all.remove(key)
+        } else {
+            None
+        };
         self.freed.notify_one();
         held
     }

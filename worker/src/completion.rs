@@ -1,5 +1,6 @@
-//! The completion side: takes what has gathered in the completion channel and submits it in one call.
-//! While that call is in flight, more arrives; so batches grow with the load, and no timer is needed.
+//! The completion side: takes what has gathered in the completion channel and submits it in one
+//! call. While that call is in flight, more arrives; so batches grow with the load, and no timer is
+//! needed.
 
 use crate::{
     StepError,
@@ -29,9 +30,11 @@ const MAX_BATCH: usize = 500;
 const MAX_BYTES: usize = 16 << 20;
 /// The SQLSTATE of a document over that limit, or of another limit of the server: it will not pass.
 const OVER_LIMIT: &str = "54000";
-/// How long what the database answers `busy` for waits: the first time, doubled each time, and at most.
+/// How long what the database answers `busy` for waits: the first time, doubled each time, and at
+/// most.
 const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// Places of the channel: room for the results of a second round of steps while those of the first are submitted.
+/// Places of the channel: room for the results of a second round of steps while those of the first
+/// are submitted.
 pub(crate) fn capacity(concurrency: usize) -> usize {
     concurrency.max(64)
 }
@@ -49,8 +52,8 @@ pub(crate) struct Completed {
 pub(crate) enum Report {
     /// The handler ended.
     Result { outcome: StepOutcome, events: Vec<StepEvent>, duration_ms: u64 },
-    /// The step was not run, or not to its end: it goes back to its queue, attempt not counted. `lost`: an outage took
-    /// it, which the database counts.
+    /// The step was not run, or not to its end: it goes back to its queue, attempt not counted.
+    /// `lost`: an outage took it, which the database counts.
     Release { delay: Duration, reason: String, lost: bool },
 }
 
@@ -91,7 +94,8 @@ pub(crate) struct CompletionActor<S> {
     follow_up: Option<FollowUp>,
     meters: Arc<Meters>,
     retry: Retry,
-    /// What the database answered `busy` for, and when it is told again; the leases are extended meanwhile.
+    /// What the database answered `busy` for, and when it is told again; the leases are extended
+    /// meanwhile.
     put_off: Vec<(TokioInstant, Completed)>,
 }
 
@@ -127,7 +131,8 @@ impl<S: Submitter> CompletionActor<S> {
             if batch.is_empty() {
                 continue;
             }
-            // Handlers that are ready to end do so first: else a batch of one would precede every large one.
+            // Handlers that are ready to end do so first: else a batch of one would precede every
+            // large one.
             tokio::task::yield_now().await;
             while batch.len() < MAX_BATCH
                 && let Ok(more) = self.reports.try_recv()
@@ -147,7 +152,9 @@ impl<S: Submitter> CompletionActor<S> {
 
     fn take_due(&mut self, batch: &mut Vec<Completed>) {
         let now = TokioInstant::now();
-        batch.extend(self.put_off.extract_if(.., |(at, _)| *at <= now).map(|(_, completed)| completed));
+        batch.extend(
+            self.put_off.extract_if(.., |(at, _)| *at <= now).map(|(_, completed)| completed),
+        );
     }
 
     /// Somebody holds the step: the others go on, and this one is told again, later each time.
@@ -186,7 +193,8 @@ impl<S: Submitter> CompletionActor<S> {
                 Ok(busy) => return self.put_off_busy(results, &busy),
                 Err(error) if passes(&error) => self.pause("submit results", &error).await,
                 Err(error) => {
-                    tracing::warn!(%error, results = results.len(), "a batch of results was refused: submitting one by one");
+                    tracing::warn!(%error, results = results.len(), "a batch of results was \
+                        refused: submitting one by one");
                     break;
                 }
             }
@@ -197,8 +205,9 @@ impl<S: Submitter> CompletionActor<S> {
         }
     }
 
-    /// A result that cannot be stored goes without its events, which become dead letters; if that is not why, it becomes a
-    /// permanent failure that says so. When not even that can be stored, the result is not to blame: it is kept and tried again.
+    /// A result that cannot be stored goes without its events, which become dead letters; if that
+    /// is not why, it becomes a permanent failure that says so. When not even that can be stored,
+    /// the result is not to blame: it is kept and tried again.
     async fn submit_one(&mut self, mut result: Finished) {
         let (mut again, mut is_stripped) = (false, false);
         loop {
@@ -225,7 +234,8 @@ impl<S: Submitter> CompletionActor<S> {
                 Ok(_) => {
                     let StepKey { task_id, step } = &result.ticket.key;
                     let correlation_id = result.ticket.correlation();
-                    tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused this result: the step fails");
+                    tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused \
+                        this result: the step fails");
                     return;
                 }
                 Err(_) => (result.outcome, result.events) = (kept, events),
@@ -245,8 +255,8 @@ impl<S: Submitter> CompletionActor<S> {
         }
     }
 
-    /// The claims whose steps somebody holds: their results are not stored. `again`: an earlier call with these results may
-    /// have been committed, its answer not heard.
+    /// The claims whose steps somebody holds: their results are not stored. `again`: an earlier
+    /// call with these results may have been committed, its answer not heard.
     async fn try_submit(
         &mut self,
         results: &[Finished],
@@ -281,12 +291,14 @@ impl<S: Submitter> CompletionActor<S> {
                 continue;
             }
             if status != "accepted" {
-                let ticket = results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
+                let ticket =
+                    results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
             }
             if announces && (status == "accepted" || again && status == "duplicate") {
-                // Where a lease ran out, two claims of the step may be among them: only the later can count.
+                // Where a lease ran out, two claims of the step may be among them: only the later
+                // can count.
                 let claims = results.iter().filter(|result| of(&result.ticket.key));
                 if let Some(result) = claims.max_by_key(|result| result.ticket.claim_no) {
                     self.submitter.announce(&result.events);
@@ -310,8 +322,10 @@ impl<S: Submitter> CompletionActor<S> {
                     self.retry.over();
                     for (ticket, status) in tickets.into_iter().zip(statuses) {
                         match status.as_str() {
-                            "busy" => self
-                                .put_off(ticket, Report::Release { delay, reason: reason.to_owned(), lost }),
+                            "busy" => self.put_off(
+                                ticket,
+                                Report::Release { delay, reason: reason.to_owned(), lost },
+                            ),
                             _ => self.meters.released.increment(1),
                         }
                     }
@@ -319,7 +333,8 @@ impl<S: Submitter> CompletionActor<S> {
                 }
                 Err(error) if error.is_transient() => self.pause("release steps", &error).await,
                 Err(error) => {
-                    tracing::error!(%error, steps = claims.len(), "cannot release steps: they wait for their leases to run out");
+                    tracing::error!(%error, steps = claims.len(), "cannot release steps: they \
+                        wait for their leases to run out");
                     return;
                 }
             }
@@ -371,7 +386,9 @@ fn by_size(results: Vec<Finished>, max: usize) -> Vec<Vec<Finished>> {
 /// The failure in place of a result that the database does not take.
 fn refused(error: &Error) -> StepOutcome {
     let text = format!("the database refused the step's result: {error}");
-    StepOutcome::Failure(StepError::permanent(text).code(error.sqlstate().unwrap_or_default()).into())
+    StepOutcome::Failure(
+        StepError::permanent(text).code(error.sqlstate().unwrap_or_default()).into(),
+    )
 }
 
 #[cfg(test)]

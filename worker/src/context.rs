@@ -2,8 +2,8 @@
 //! token that says when to stop.
 
 use crate::{
-    ParentPages, Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed, storable,
-    template_cache::Template, transaction::Own, worker::Shared,
+    ParentPages, Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed,
+    storable, template_cache::Template, transaction::Own, worker::Shared,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, value::RawValue};
@@ -65,16 +65,17 @@ impl StepContext {
         self.claim.correlation_id
     }
 
-    /// The W3C trace context for what the handler calls: that of its own span, and where tracing is off the one the task was
-    /// enqueued with.
+    /// The W3C trace context for what the handler calls: that of its own span, and where tracing is
+    /// off the one the task was enqueued with.
     pub fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_deref().or(self.claim.traceparent.as_deref())
     }
 
-    /// The task's input. Like [`StepContext::config`], [`StepContext::inputs`], and [`StepContext::parent`] it reads
-    /// the text that PostgreSQL wrote: a `serde_json::Value` keeps every digit of a number, an `i64` or `u64` refuses
-    /// one that does not fit, an `f64` rounds, and a `Box<serde_json::value::RawValue>` takes the text as it is, also
-    /// where it is nested more than the 127 levels that serde_json reads.
+    /// The task's input. Like [`StepContext::config`], [`StepContext::inputs`], and
+    /// [`StepContext::parent`] it reads the text that PostgreSQL wrote: a `serde_json::Value` keeps
+    /// every digit of a number, an `i64` or `u64` refuses one that does not fit, an `f64` rounds,
+    /// and a `Box<serde_json::value::RawValue>` takes the text as it is, also where it is nested
+    /// more than the 127 levels that serde_json reads.
     ///
     /// # Errors
     /// A permanent one that names the field, when the context does not fit `T`.
@@ -105,20 +106,26 @@ impl StepContext {
     pub fn parent<T: DeserializeOwned>(&self, name: &str) -> Result<T, StepError> {
         let Some(result) = self.claim.parents.get(name) else {
             if self.claim.paged {
-                let text =
-                    format!("parents.{name}: too large for a claim: read it with StepContext::parent_pages");
+                let text = format!(
+                    "parents.{name}: too large for a claim: read it with StepContext::parent_pages"
+                );
                 return Err(StepError::permanent(text).code("input_too_large"));
             }
-            let known = self.claim.parents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known =
+                self.claim.parents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let known = if known.is_empty() { "none".to_owned() } else { known };
-            let text = format!("parents.{name}: not a parent of step {} (its parents: {known})", self.step());
+            let text = format!(
+                "parents.{name}: not a parent of step {} (its parents: {known})",
+                self.step()
+            );
             return Err(StepError::permanent(text).code("invalid_input"));
         };
         typed(&format!("parents.{name}"), result)
     }
 
-    /// The results of all parents by name, a page at a time, so that no more than a page is in memory; for handlers
-    /// registered by [`crate::WorkerBuilder::paged_handler`]. Results of a batch come by [`crate::Batchable`].
+    /// The results of all parents by name, a page at a time, so that no more than a page is in
+    /// memory; for handlers registered by [`crate::WorkerBuilder::paged_handler`]. Results of a
+    /// batch come by [`crate::Batchable`].
     pub fn parent_pages(&self) -> ParentPages {
         ParentPages::new(self)
     }
@@ -147,21 +154,22 @@ impl StepContext {
         self.template.step(&self.claim.template_step).is_some_and(|step| !step.events.is_empty())
     }
 
-    /// Publishes a domain event with this step's result: once that is accepted, and if the event's condition in the
-    /// template holds for it. Before a checkpoint, with the checkpoint. A retried step publishes again what it publishes
-    /// again. For an event of this name the worker then publishes none by itself.
+    /// Publishes a domain event with this step's result: once that is accepted, and if the event's
+    /// condition in the template holds for it. Before a checkpoint, with the checkpoint. A retried
+    /// step publishes again what it publishes again. For an event of this name the worker then
+    /// publishes none by itself.
     ///
-    /// It never fails the step: an event that the step does not declare under `publishes_events`, or whose payload breaks its
-    /// schema, becomes a dead letter.
+    /// It never fails the step: an event that the step does not declare under `publishes_events`,
+    /// or whose payload breaks its schema, becomes a dead letter.
     pub fn publish(&self, name: &str, payload: impl Into<Value>) {
         let mut payload = payload.into();
         storable::trim(&mut payload);
         self.own.publish(Publication::new(name, payload));
     }
 
-    /// Fires when working on is pointless: the task was cancelled, the lease was lost, the timeout is
-    /// over, or the worker's grace period is. In the last two cases the handler's future is dropped as
-    /// well; the token is for what the handler spawned.
+    /// Fires when working on is pointless: the task was cancelled, the lease was lost, the timeout
+    /// is over, or the worker's grace period is. In the last two cases the handler's future is
+    /// dropped as well; the token is for what the handler spawned.
     pub fn cancelled(&self) -> CancellationToken {
         self.cancelled.clone()
     }
@@ -188,7 +196,10 @@ mod tests {
     fn a_missing_parent_is_named_with_those_there_are() {
         let ctx = context(json!({}), json!({}), json!({"reserve": {"n": 1}}));
         let error = ctx.parent::<Value>("charge").unwrap_err();
-        assert_eq!(error.message(), "parents.charge: not a parent of step s (its parents: reserve)");
+        assert_eq!(
+            error.message(),
+            "parents.charge: not a parent of step s (its parents: reserve)"
+        );
         let error = ctx.parent::<u32>("reserve").unwrap_err();
         assert!(error.message().starts_with("parents.reserve: invalid type: map"), "{error}");
     }
@@ -197,7 +208,8 @@ mod tests {
     fn state_comes_by_type() {
         let mut ctx = context(json!({}), json!({}), json!({}));
         assert!(ctx.state::<u32>().unwrap_err().message().contains("u32"));
-        let state: StateMap = [(TypeId::of::<u32>(), Arc::new(7_u32) as Arc<dyn Any + Send + Sync>)].into();
+        let state: StateMap =
+            [(TypeId::of::<u32>(), Arc::new(7_u32) as Arc<dyn Any + Send + Sync>)].into();
         ctx.state = Arc::new(state);
         assert_eq!(ctx.state::<u32>().unwrap(), &7);
     }

@@ -1,4 +1,5 @@
-//! The way of a claimed step to its handler: into the dispatch channel, and from there to a task of its own.
+//! The way of a claimed step to its handler: into the dispatch channel, and from there to a task of
+//! its own.
 
 use crate::{
     claims::{Claim, StepKey, Ticket},
@@ -18,17 +19,21 @@ pub(crate) struct Dispatched {
     pub(crate) claimed: Instant,
 }
 
-/// Runs until the senders are gone and the channel is empty. Each step has its permit already, so that
-/// nothing waits here and no more tasks exist than permits.
-pub(crate) async fn run(mut steps: mpsc::Receiver<Dispatched>, runner: Arc<Runner>, tracker: TaskTracker) {
+/// Runs until the senders are gone and the channel is empty. Each step has its permit already, so
+/// that nothing waits here and no more tasks exist than permits.
+pub(crate) async fn run(
+    mut steps: mpsc::Receiver<Dispatched>,
+    runner: Arc<Runner>,
+    tracker: TaskTracker,
+) {
     while let Some(step) = steps.recv().await {
         runner.meters().dispatch_depth.set(steps.len());
         tracker.spawn(Arc::clone(&runner).run(step));
     }
 }
 
-/// Dispatches steps claimed by a call made at `since`, each with one of the permits. Returns those that
-/// are to be released, as the worker is shutting down; then the channel may be gone.
+/// Dispatches steps claimed by a call made at `since`, each with one of the permits. Returns those
+/// that are to be released, as the worker is shutting down; then the channel may be gone.
 pub(crate) async fn start(
     shared: &Shared,
     dispatch: Option<&mpsc::Sender<Dispatched>>,
@@ -43,7 +48,9 @@ pub(crate) async fn start(
         match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.
-                if let Err(closed) = dispatch.send(Dispatched { claim, ticket, permit, claimed }).await {
+                if let Err(closed) =
+                    dispatch.send(Dispatched { claim, ticket, permit, claimed }).await
+                {
                     left.push(closed.0.ticket);
                 }
             }
@@ -66,8 +73,8 @@ pub(crate) fn hold(shared: &Shared, claim: &Claim, since: Instant) -> Ticket {
     ticket
 }
 
-/// Lets the completion side claim what follows from the results it submits: a chain of steps then takes
-/// one call a step, and no message wakes anyone on the way.
+/// Lets the completion side claim what follows from the results it submits: a chain of steps then
+/// takes one call a step, and no message wakes anyone on the way.
 pub(crate) struct FollowUp {
     pub(crate) shared: Arc<Shared>,
     /// Weak: the channel closes when the fetcher ends.

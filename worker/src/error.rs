@@ -1,5 +1,5 @@
-//! What a handler returns when its step could not be done: whether trying again makes sense, and when.
-//! Every `std::error::Error` becomes a retryable one, so that `?` works in handlers.
+//! What a handler returns when its step could not be done: whether trying again makes sense, and
+//! when. Every `std::error::Error` becomes a retryable one, so that `?` works in handlers.
 
 use crate::lost_claims;
 use std::{fmt, time::Duration};
@@ -22,8 +22,8 @@ pub struct StepError {
 }
 
 impl StepError {
-    /// A failure that may pass: the step is tried again while it has attempts left. Of its message the first 10,000
-    /// characters are kept.
+    /// A failure that may pass: the step is tried again while it has attempts left. Of its message
+    /// the first 10,000 characters are kept.
     pub fn retryable(message: impl Into<String>) -> Self {
         Self {
             message: cut(message.into()),
@@ -83,7 +83,8 @@ impl fmt::Display for StepError {
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
-    /// Retryable, with the messages of the error and of its sources; of one of the database its SQLSTATE is the code.
+    /// Retryable, with the messages of the error and of its sources; of one of the database its
+    /// SQLSTATE is the code.
     fn from(error: E) -> Self {
         let mut this = Self::retryable("");
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -147,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_permanent_failure_has_no_delay_and_no_nul() {
-        let failure = Failure::from(StepError::permanent("a\0b").retry_after(Duration::from_secs(2)));
+        let failure =
+            Failure::from(StepError::permanent("a\0b").retry_after(Duration::from_secs(2)));
         assert_eq!(failure.message, "a\u{fffd}b");
         assert_eq!((failure.retryable, failure.retry_after_ms), (false, None));
     }

@@ -26,8 +26,8 @@ const MAX_CLAIM: usize = 500;
 /// An answer of so many bytes may have been cut: more is asked for at once.
 const LARGE: usize = 1 << 20;
 
-/// Refused until the first template of a namespace is applied, which creates its queue: the engine's
-/// own code, and that of a queue's missing table.
+/// Refused until the first template of a namespace is applied, which creates its queue: the
+/// engine's own code, and that of a queue's missing table.
 const UNKNOWN_NAMESPACE: [&str; 2] = ["TK001", "42P01"];
 
 /// One namespace and what wakes it.
@@ -46,7 +46,8 @@ pub(crate) struct StepExecutorActor {
     dispatch: mpsc::Sender<Dispatched>,
     completions: mpsc::Sender<Completed>,
     connection: OwnConnection,
-    /// Namespaces with nothing to claim: each comes back, by its index, when woken or due for a poll.
+    /// Namespaces with nothing to claim: each comes back, by its index, when woken or due for a
+    /// poll.
     idle: FuturesUnordered<BoxFuture<'static, usize>>,
 }
 
@@ -63,7 +64,14 @@ impl StepExecutorActor {
             .into_iter()
             .map(|(name, waiter)| Namespace { name, waiter, retry: retry(), unknown: 0 })
             .collect();
-        Self { shared, namespaces, dispatch, completions, connection, idle: FuturesUnordered::new() }
+        Self {
+            shared,
+            namespaces,
+            dispatch,
+            completions,
+            connection,
+            idle: FuturesUnordered::new(),
+        }
     }
 
     /// Runs until `shutdown`; a claim in flight is awaited, what it brings is released.
@@ -85,13 +93,15 @@ impl StepExecutorActor {
             if shutdown.run_until_cancelled(self.shared.claims.room()).await.is_none() {
                 return;
             }
-            let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await else {
+            let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await
+            else {
                 return;
             };
             let asked = permits.num_permits();
             match self.claim(index, permits, &shutdown).await {
                 Ok((claimed, bytes))
-                    if bytes < LARGE && self.namespaces[index].waiter.may_wait_after(claimed, asked) =>
+                    if bytes < LARGE
+                        && self.namespaces[index].waiter.may_wait_after(claimed, asked) =>
                 {
                     self.idle_until_woken(index)
                 }
@@ -114,9 +124,10 @@ impl StepExecutorActor {
     ) -> tasker_core::Result<(usize, usize)> {
         let namespace = &mut self.namespaces[index];
         let since = Instant::now();
-        // Never cancelled on the way: steps claimed by a call that nobody waits for would wait for their
-        // lease.
-        let (name, max) = (namespace.name.as_str(), i32::try_from(permits.num_permits()).unwrap_or(i32::MAX));
+        // Never cancelled on the way: steps claimed by a call that nobody waits for would wait for
+        // their lease.
+        let (name, max) =
+            (namespace.name.as_str(), i32::try_from(permits.num_permits()).unwrap_or(i32::MAX));
         let (worker_id, lease) = (self.shared.worker_id, self.shared.settings.lease);
         let handlers = self.shared.handlers.claimable();
         let claim = async |connection: &mut DbConnection<'_>| {
@@ -145,13 +156,27 @@ impl StepExecutorActor {
         let claims = rows.iter().map(Claim::from_row).collect::<sqlx::Result<Vec<_>>>()?;
         let brought = (claims.len(), claims.iter().map(|claim| claim.bytes).sum());
         let (suspects, claims) = claims.into_iter().partition::<Vec<_>, _>(|claim| claim.run_alone);
-        let mut left =
-            dispatch::start(&self.shared, Some(&self.dispatch), claims, &mut permits, since, shutdown).await;
+        let mut left = dispatch::start(
+            &self.shared,
+            Some(&self.dispatch),
+            claims,
+            &mut permits,
+            since,
+            shutdown,
+        )
+        .await;
         if !suspects.is_empty() {
             drop(permits);
             left.extend(
-                run_alone::all(&self.shared, &mut self.connection, &self.dispatch, suspects, since, shutdown)
-                    .await,
+                run_alone::all(
+                    &self.shared,
+                    &mut self.connection,
+                    &self.dispatch,
+                    suspects,
+                    since,
+                    shutdown,
+                )
+                .await,
             );
         }
         for ticket in left {
@@ -160,7 +185,8 @@ impl StepExecutorActor {
                 let ticket = &lost.0.ticket;
                 tracing::error!(
                     task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
-                    "the completion channel is closed: a claimed step waits for its lease to run out"
+                    "the completion channel is closed: a claimed step waits for its lease to run \
+                     out"
                 );
             }
         }
@@ -179,7 +205,8 @@ impl StepExecutorActor {
     fn wait_for_template(&mut self, index: usize) {
         let namespace = &mut self.namespaces[index];
         if namespace.unknown == 0 {
-            tracing::warn!(namespace = %namespace.name, "this namespace does not exist yet: waiting for its first template");
+            tracing::warn!(namespace = %namespace.name, "this namespace does not exist yet: \
+                waiting for its first template");
         }
         // Its first template wakes those who listen.
         let at_most = self.shared.settings.poll_interval * 2_u32.pow(namespace.unknown.min(4));
@@ -195,7 +222,8 @@ impl StepExecutorActor {
         let namespace = &mut self.namespaces[index];
         let (delay, tell) = namespace.retry.failed(error);
         if tell {
-            tracing::warn!(namespace = %namespace.name, %error, ?delay, "cannot claim steps; will try again");
+            tracing::warn!(namespace = %namespace.name, %error, ?delay, "cannot claim steps; will \
+                try again");
         }
         self.idle.push(Box::pin(async move {
             tokio::time::sleep(delay).await;

@@ -1,12 +1,14 @@
 //! Reads JSON into a type of the handler's choice and, when it does not fit, says which field.
-//! serde names a wrong type but not where it stands, so a failure is looked for a second time in text.
+//! serde names a wrong type but not where it stands, so a failure is looked for a second time in
+//! text.
 
 use crate::StepError;
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value, value::RawValue};
 use tasker_core::json::Decimal;
 
-/// The document `text` as a `T`; `what` starts the path in the message, as in `context.customer.name: …`.
+/// The document `text` as a `T`; `what` starts the path in the message, as in
+/// `context.customer.name: …`.
 pub(crate) fn typed<T: DeserializeOwned>(what: &str, text: &RawValue) -> Result<T, StepError> {
     serde_json::from_str(text.get()).or_else(|error| {
         let value: Option<Value> = serde_json::from_str(text.get()).ok();
@@ -16,7 +18,9 @@ pub(crate) fn typed<T: DeserializeOwned>(what: &str, text: &RawValue) -> Result<
         let text = match value.map(failure::<T>) {
             Some(Some((path, error))) => format!("{what}{path}: {}", reason(&error)),
             Some(None) => format!("{what}: {}", reason(&error)),
-            None => format!("{what}: it is nested more than 127 levels deep: take it as a Box<RawValue>"),
+            None => format!(
+                "{what}: it is nested more than 127 levels deep: take it as a Box<RawValue>"
+            ),
         };
         Err(StepError::permanent(text).code("invalid_input"))
     })
@@ -29,9 +33,9 @@ fn reason(error: &serde_json::Error) -> String {
     text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
-/// Where `T` has `flatten`, `untagged`, or `tag`, serde takes a number in between as it is written, of which it makes an
-/// `f64` only where that is written the same: 1.50 and 1e2 are not. So the value again, with those numbers written as an
-/// `f64` is; none of another value.
+/// Where `T` has `flatten`, `untagged`, or `tag`, serde takes a number in between as it is written,
+/// of which it makes an `f64` only where that is written the same: 1.50 and 1e2 are not. So the
+/// value again, with those numbers written as an `f64` is; none of another value.
 fn buffered<T: DeserializeOwned>(mut value: Value) -> Option<T> {
     rewrite(&mut value).then(|| T::deserialize(value).ok()).flatten()
 }
@@ -57,8 +61,8 @@ fn rewrite(value: &mut Value) -> bool {
     }
 }
 
-/// The path to the value that `T` refuses, and why: serde_json tells the line only when it reads text, and
-/// pretty-printed text has one value a line.
+/// The path to the value that `T` refuses, and why: serde_json tells the line only when it reads
+/// text, and pretty-printed text has one value a line.
 fn failure<T: DeserializeOwned>(value: Value) -> Option<(String, serde_json::Error)> {
     let text = serde_json::to_string_pretty(&value).ok()?;
     let error = serde_json::from_str::<T>(&text).err()?;
@@ -81,7 +85,10 @@ fn path(text: &str, line: usize) -> Option<String> {
         path.push(if lines[parent].ends_with('{') {
             format!(".{}", key(lines[at])?)
         } else {
-            format!("[{}]", (parent + 1..at).filter(|&i| depth(i) == depth(at) && !closes(i)).count())
+            format!(
+                "[{}]",
+                (parent + 1..at).filter(|&i| depth(i) == depth(at) && !closes(i)).count()
+            )
         });
         at = parent;
     }
@@ -125,8 +132,7 @@ mod tests {
     fn a_missing_field_is_named() {
         assert_eq!(refusal(json!({"lines": []})), "context: missing field `order_id`");
         assert_eq!(refusal(json!({})), "context: missing field `order_id`");
-        let nested =
-            json!({"order_id": 1, "lines": [{"sku": "a", "counts": [1]}, {"sku": "b", "more": {"x": [1]}}]});
+        let nested = json!({"order_id": 1, "lines": [{"sku": "a", "counts": [1]}, {"sku": "b", "more": {"x": [1]}}]});
         assert_eq!(refusal(nested), "context.lines[1]: missing field `counts`");
     }
 
@@ -134,9 +140,10 @@ mod tests {
     fn a_wrong_type_is_located() {
         let text = refusal(json!({"order_id": "x", "lines": []}));
         assert_eq!(text, "context.order_id: invalid type: string \"x\", expected i64");
-        let deep =
-            json!({"order_id": 1, "lines": [{"sku": "a", "counts": []}, {"counts": [1, 2, -3], "sku": "b"}]});
-        assert!(refusal(deep).starts_with("context.lines[1].counts[2]: invalid value: integer `-3`"));
+        let deep = json!({"order_id": 1, "lines": [{"sku": "a", "counts": []}, {"counts": [1, 2, -3], "sku": "b"}]});
+        assert!(
+            refusal(deep).starts_with("context.lines[1].counts[2]: invalid value: integer `-3`")
+        );
         assert!(refusal(Value::Null).starts_with("context: invalid type: null"));
     }
 
@@ -147,13 +154,20 @@ mod tests {
 
     #[test]
     fn a_number_keeps_its_digits_or_is_refused_with_its_path() {
-        let text = r#"{"d": 3.14159265358979323846264338327950288, "n": 123456789012345678901234567890}"#;
-        assert_eq!(read::<Value>(text).unwrap().to_string(), text.replace(": ", ":").replace(", ", ","));
+        let text =
+            r#"{"d": 3.14159265358979323846264338327950288, "n": 123456789012345678901234567890}"#;
+        assert_eq!(
+            read::<Value>(text).unwrap().to_string(),
+            text.replace(": ", ":").replace(", ", ",")
+        );
         assert_eq!(read::<Box<RawValue>>(text).unwrap().get(), text);
         type Whole = std::collections::BTreeMap<String, u64>;
         for number in ["123456789012345678901234567890", "18446744073709551616", "-1", "1.5"] {
             let error = read::<Whole>(&format!(r#"{{"m": 1, "n": {number}}}"#)).unwrap_err();
-            assert!(error.starts_with("context.n: invalid ") && error.ends_with("expected u64"), "{error}");
+            assert!(
+                error.starts_with("context.n: invalid ") && error.ends_with("expected u64"),
+                "{error}"
+            );
         }
         let digits = format!("[1, 1{}]", "0".repeat(400));
         assert_eq!(read::<Vec<f64>>(&digits).unwrap_err(), "context[1]: number out of range");
@@ -189,7 +203,11 @@ mod tests {
     #[test]
     fn what_is_nested_too_deep_is_refused_but_as_text() {
         let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-        assert!(read::<Value>(&deep).unwrap_err().starts_with("context: it is nested more than 127 levels"));
+        assert!(
+            read::<Value>(&deep)
+                .unwrap_err()
+                .starts_with("context: it is nested more than 127 levels")
+        );
         assert_eq!(read::<Box<RawValue>>(&deep).unwrap().get(), deep);
     }
 }

@@ -29,17 +29,18 @@ const ASK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60
 /// What a handler's call becomes: a boxed future.
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<StepOutcome, StepError>> + Send>>;
 
-/// The code of a step. Every `Fn(StepContext) -> impl Future<Output = Result<StepOutcome, StepError>>`
-/// is one: an `async fn`, or a closure that returns an `async move` block.
+/// The code of a step. Every `Fn(StepContext) -> impl Future<Output = Result<StepOutcome,
+/// StepError>>` is one: an `async fn`, or a closure that returns an `async move` block.
 ///
-/// A handler may run more than once for the same step (at least once for effects outside the database),
-/// and must not block its thread: long computations belong into `tokio::task::spawn_blocking`.
+/// A handler may run more than once for the same step (at least once for effects outside the
+/// database), and must not block its thread: long computations belong into
+/// `tokio::task::spawn_blocking`.
 pub trait Handler: Send + Sync + 'static {
     /// Runs the step.
     fn call(&self, ctx: StepContext) -> HandlerFuture;
 
-    /// Whether it can do without the results of its parents in its context, where they are too large for a claim. See
-    /// [`StepContext::parent_pages`].
+    /// Whether it can do without the results of its parents in its context, where they are too
+    /// large for a claim. See [`StepContext::parent_pages`].
     fn reads_pages(&self) -> bool {
         false
     }
@@ -96,11 +97,12 @@ pub(crate) struct Registered {
 /// Finds handlers that were not registered by name, for example one per plug-in. Every
 /// `Fn(&str) -> Option<Arc<dyn Handler>>` is one.
 ///
-/// What it returned is kept, at least for the first 1,000 names, and not asked for again; None is, after a second and
-/// then ever more rarely, up to a minute; meanwhile the worker takes no such steps. It is called while a step waits, and
-/// must not block its thread.
+/// What it returned is kept, at least for the first 1,000 names, and not asked for again; None is,
+/// after a second and then ever more rarely, up to a minute; meanwhile the worker takes no such
+/// steps. It is called while a step waits, and must not block its thread.
 pub trait Resolver: Send + Sync + 'static {
-    /// The handler of this name, `callable` or `callable.method` in templates; None: not this resolver's.
+    /// The handler of this name, `callable` or `callable.method` in templates; None: not this
+    /// resolver's.
     fn resolve(&self, handler: &str) -> Option<Arc<dyn Handler>>;
 }
 
@@ -153,7 +155,8 @@ impl Handlers {
 
     /// The handler of this name; what a resolver panicked with, where it did.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Arc<Registered>>, Box<dyn Any + Send>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).handlers.get(name).cloned();
+        let known =
+            self.known.read().unwrap_or_else(PoisonError::into_inner).handlers.get(name).cloned();
         if known.is_some() || self.resolvers.is_empty() {
             return Ok(known);
         }
@@ -170,7 +173,8 @@ impl Handlers {
             missing.remove(name);
             return;
         }
-        let pause = missing.get(name).map_or(ASK_AGAIN[0], |last| (last.pause * 2).min(ASK_AGAIN[1]));
+        let pause =
+            missing.get(name).map_or(ASK_AGAIN[0], |last| (last.pause * 2).min(ASK_AGAIN[1]));
         if missing.len() < MAX_MISSING || missing.contains_key(name) {
             missing.insert(name.to_owned(), Missing { at: Instant::now() + pause, pause });
         }
@@ -213,7 +217,8 @@ impl Handlers {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).names)
     }
 
-    /// The handlers of the steps that this worker takes: the names, or any but those that no resolver finds.
+    /// The handlers of the steps that this worker takes: the names, or any but those that no
+    /// resolver finds.
     pub(crate) fn claimable(&self) -> Arc<[String]> {
         if self.resolvers.is_empty() {
             return self.names();
@@ -222,8 +227,8 @@ impl Handlers {
         std::iter::once(ANY.to_owned()).chain(not).collect()
     }
 
-    /// What this worker says that it has: what it takes, and the names known by now. Where it takes any, not all of
-    /// them need be named.
+    /// What this worker says that it has: what it takes, and the names known by now. Where it takes
+    /// any, not all of them need be named.
     pub(crate) fn offered(&self) -> Vec<String> {
         if self.resolvers.is_empty() {
             return self.names().to_vec();
@@ -266,7 +271,10 @@ mod tests {
     }
 
     fn handlers(resolvers: Resolvers) -> Handlers {
-        Handlers::new([("known".to_owned(), Callable::Function(answers("registered")))].into(), resolvers)
+        Handlers::new(
+            [("known".to_owned(), Callable::Function(answers("registered")))].into(),
+            resolvers,
+        )
     }
 
     async fn run(handlers: &Handlers, name: &str) -> StepOutcome {
@@ -283,7 +291,9 @@ mod tests {
     async fn registered_names_go_first_then_resolvers_in_order() {
         let handlers = handlers(vec![resolves("a", "first"), resolves("", "second")]);
         assert_eq!(handlers.offered(), ["*", "known"]);
-        for (name, word) in [("known", "registered"), ("a.b", "first"), ("b", "second"), ("a.b", "first")] {
+        for (name, word) in
+            [("known", "registered"), ("a.b", "first"), ("b", "second"), ("a.b", "first")]
+        {
             assert_eq!(run(&handlers, name).await, StepOutcome::success(word), "{name}");
         }
         assert_eq!(*handlers.names(), ["a.b", "b", "known"]);

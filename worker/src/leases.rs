@@ -1,5 +1,5 @@
-//! Keeps the leases of the steps this process holds, with one statement per round, and tells handlers
-//! whose step was cancelled or taken over.
+//! Keeps the leases of the steps this process holds, with one statement per round, and tells
+//! handlers whose step was cancelled or taken over.
 
 use crate::{
     claims::{LONGEST_ROUND, StepKey},
@@ -22,12 +22,13 @@ use uuid::Uuid;
 /// How soon a handler learns that its step was cancelled, resolved, or taken over.
 const LOOK: Duration = LONGEST_ROUND;
 
-/// Runs until `stop`. In each round, a second or less, one statement extends the claims of which a third of
-/// the lease has passed: each is extended twice before it could run out, and short steps never are. Another
-/// looks whether the others still count.
+/// Runs until `stop`. In each round, a second or less, one statement extends the claims of which a
+/// third of the lease has passed: each is extended twice before it could run out, and short steps
+/// never are. Another looks whether the others still count.
 pub(crate) async fn run(shared: Arc<Shared>, pool: &PgPool, stop: CancellationToken) {
     let lease = shared.settings.lease;
-    let mut retry = Retry::new(Duration::from_millis(100), (lease / 3).max(Duration::from_millis(200)));
+    let mut retry =
+        Retry::new(Duration::from_millis(100), (lease / 3).max(Duration::from_millis(200)));
     let mut connection = shared.connection_of(pool, false, &stop);
     let mut watch = Watch {
         health: shared.breaker.health().clone(),
@@ -108,7 +109,8 @@ impl Watch {
             result = late => result,
         };
         match &result {
-            // Says nothing where the last ones could not be extended: steps that were lost are claimed anew.
+            // Says nothing where the last ones could not be extended: steps that were lost are
+            // claimed anew.
             Ok(Round::Nothing) if self.failing => {}
             Ok(_) => {
                 self.failing = false;
@@ -128,8 +130,8 @@ const MAX_TOLD: usize = 1_000;
 /// How often of the same handler.
 const TOLD: Duration = Duration::from_secs(60);
 
-/// Names the handlers that block their threads, until `stop`: nothing else runs there meanwhile, no other handler, no
-/// claim, and no result.
+/// Names the handlers that block their threads, until `stop`: nothing else runs there meanwhile, no
+/// other handler, no claim, and no result.
 pub(crate) async fn watch_threads(shared: &Shared, stop: &CancellationToken) {
     let mut told: HashMap<String, Instant> = HashMap::new();
     while stop.run_until_cancelled(sleep(BLOCKS / 2)).await.is_some() {
@@ -139,7 +141,8 @@ pub(crate) async fn watch_threads(shared: &Shared, stop: &CancellationToken) {
             }
             tracing::warn!(
                 task_id = %key.task_id, step = %key.step, handler, ?time,
-                "this handler blocks its thread: other steps wait for it. Let it await, or move the work to tokio::task::spawn_blocking"
+                "this handler blocks its thread: other steps wait for it. Let it await, or move \
+                 the work to tokio::task::spawn_blocking"
             );
             told.insert(handler, Instant::now());
         }
@@ -159,12 +162,14 @@ async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core:
     failpoint::reach("worker.before_extend");
     let since = std::time::Instant::now();
     let extend = async |connection: &mut DbConnection<'_>| {
-        sqlx::query_as("select task_id, step, claim_no, status from tasker.extend_leases($1, $2, $3)")
-            .bind(shared.worker_id)
-            .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
-            .bind(shared.settings.lease)
-            .fetch_all(connection)
-            .await
+        sqlx::query_as(
+            "select task_id, step, claim_no, status from tasker.extend_leases($1, $2, $3)",
+        )
+        .bind(shared.worker_id)
+        .bind(claims_json(held.iter().map(|(key, claim_no)| (key, *claim_no))))
+        .bind(shared.settings.lease)
+        .fetch_all(connection)
+        .await
     };
     let rows: Vec<Answer> = connection.call_within(limit(shared), extend).await?;
     failpoint::reach("worker.after_extend");
@@ -202,12 +207,15 @@ type Answer = (Uuid, String, i32, String);
 
 /// Tells the handlers of claims that are lost.
 fn tell(shared: &Shared, rows: Vec<Answer>) {
-    for (task_id, step, claim_no, status) in rows.into_iter().filter(|(.., status)| status != "extended") {
+    for (task_id, step, claim_no, status) in
+        rows.into_iter().filter(|(.., status)| status != "extended")
+    {
         let key = StepKey { task_id, step: step.into() };
         if let Some(correlation_id) = shared.claims.lose(&key, claim_no) {
             shared.meters.lost(&status);
             let correlation_id = correlation_id.map(tracing::field::display);
-            tracing::info!(%task_id, correlation_id, step = %key.step, %status, "the step is no longer this worker's: told its handler to stop");
+            tracing::info!(%task_id, correlation_id, step = %key.step, %status, "the step is no \
+                longer this worker's: told its handler to stop");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The worker library: handlers are plain async functions, registered by name; the worker claims steps,
-//! runs them, and submits their outcomes.
+//! The worker library: handlers are plain async functions, registered by name; the worker claims
+//! steps, runs them, and submits their outcomes.
 //!
 //! ```no_run
 //! use tasker_worker::{StepContext, StepError, StepOutcome};
@@ -21,12 +21,13 @@
 //! }
 //! ```
 //!
-//! [`serve`] makes a process of it, with signals, log, metrics, and configuration; [`Worker::run`] runs one within a
-//! program of yours.
+//! [`serve`] makes a process of it, with signals, log, metrics, and configuration; [`Worker::run`]
+//! runs one within a program of yours.
 //!
-//! Inside: a fetcher claims as many steps as there are free permits and sends them into the dispatch
-//! channel; each runs on a task of its own; what comes of them goes into the completion channel, from
-//! which everything that has gathered is submitted at once. Both channels are bounded.
+//! Inside: a fetcher claims as many steps as there are free permits and sends them into the
+//! dispatch channel; each runs on a task of its own; what comes of them goes into the completion
+//! channel, from which everything that has gathered is submitted at once. Both channels are
+//! bounded.
 
 mod apart;
 mod builder;
@@ -63,13 +64,14 @@ mod testing;
 
 pub use builder::{BuildError, WorkerBuilder};
 pub use capabilities::{
-    Api, ApiRequest, ApiResponse, Batch, BatchPages, Batchable, Checkpoint, Cursor, Decision, Instance,
-    ParentPages,
+    Api, ApiRequest, ApiResponse, Batch, BatchPages, Batchable, Checkpoint, Cursor, Decision,
+    Instance, ParentPages,
 };
 pub use context::StepContext;
 pub use error::StepError;
 pub use events::{
-    ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSubscription, Publication,
+    ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSubscription,
+    Publication,
 };
 pub use handler::{Handler, HandlerFuture, Resolver};
 pub use serve::{ServeError, serve};

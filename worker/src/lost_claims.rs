@@ -1,5 +1,5 @@
-//! What the infrastructure takes from a handler is no attempt of its own: the step goes back, later each time, and its
-//! losses are counted by the database.
+//! What the infrastructure takes from a handler is no attempt of its own: the step goes back, later
+//! each time, and its losses are counted by the database.
 
 use crate::completion::Report;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -9,15 +9,17 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(250);
 /// As long as a claim may wait in its queue.
 const LONGEST: Duration = Duration::from_secs(60);
-/// What the server says in a session that goes on: disk full, out of connections, an I/O error, a standby.
+/// What the server says in a session that goes on: disk full, out of connections, an I/O error, a
+/// standby.
 const CODES: [&str; 4] = ["53100", "53300", "58030", "25006"];
 
 /// Where the server's own source raises what a function says by `raise`, with any code it likes.
 const RAISE: &str = "exec_stmt_raise";
 
-/// Whether the connection or the server was lost, or had no room. What ends the session comes from the server; with the
-/// severity of an error the same codes are the function's own words, of a foreign server for instance. A deadlock or a
-/// serialization failure is the handler's own: its retries are for it.
+/// Whether the connection or the server was lost, or had no room. What ends the session comes from
+/// the server; with the severity of an error the same codes are the function's own words, of a
+/// foreign server for instance. A deadlock or a serialization failure is the handler's own: its
+/// retries are for it.
 pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)

@@ -2,8 +2,8 @@
 
 use crate::{events::Delivery, run_step::Ran};
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
 };
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -121,7 +121,10 @@ fn describe() {
     build_info();
     for (name, what) in [
         ("tasker_claims_total", "Calls of claim_steps"),
-        ("tasker_claimed_steps_total", "Steps claimed, by calls of their own or with the result before"),
+        (
+            "tasker_claimed_steps_total",
+            "Steps claimed, by calls of their own or with the result before",
+        ),
         ("tasker_released_steps_total", "Steps given back: at the end, or no handler here"),
         ("tasker_lease_expiries_total", "Claims whose lease ran out before their result came"),
         ("tasker_claims_lost_total", "Claims that were lost while the handler ran"),
@@ -134,10 +137,16 @@ fn describe() {
     for (name, what) in [
         ("tasker_worker_permits", "Steps that may run at once"),
         ("tasker_worker_permits_in_use", "Permits that steps hold"),
-        ("tasker_worker_steps_held", "Steps held, from the claim until the database has their result"),
+        (
+            "tasker_worker_steps_held",
+            "Steps held, from the claim until the database has their result",
+        ),
         ("tasker_worker_dispatch_depth", "Claimed steps on their way to the handler"),
         ("tasker_worker_dispatch_capacity", "Places of that channel"),
-        ("tasker_worker_completion_depth", "Results to be submitted, with the batch that is being submitted"),
+        (
+            "tasker_worker_completion_depth",
+            "Results to be submitted, with the batch that is being submitted",
+        ),
         ("tasker_worker_completion_capacity", "Places of that channel, without the batch"),
     ] {
         describe_gauge!(name, Unit::Count, what);
@@ -149,7 +158,11 @@ fn describe() {
     ] {
         describe_histogram!(name, Unit::Seconds, what);
     }
-    describe_histogram!("tasker_submit_batch_size", Unit::Count, "Results in a call of complete_steps");
+    describe_histogram!(
+        "tasker_submit_batch_size",
+        Unit::Count,
+        "Results in a call of complete_steps"
+    );
 }
 
 /// One worker's part of a gauge: `tasker up` runs several workers in one process.
@@ -182,7 +195,8 @@ pub(crate) struct HandlerMeters {
     outcomes: [Counter; OUTCOMES.len()],
 }
 
-/// What came of a handler's call. The last: its own transaction has completed the step, or found it lost.
+/// What came of a handler's call. The last: its own transaction has completed the step, or found it
+/// lost.
 const OUTCOMES: [&str; 10] = [
     "success",
     "decision",

@@ -25,7 +25,11 @@ pub(crate) struct Polls {
 
 impl Polls {
     /// Watches the future of this handler.
-    pub(crate) fn watch<F: Future>(&self, handler: &str, future: F) -> impl Future<Output = F::Output> {
+    pub(crate) fn watch<F: Future>(
+        &self,
+        handler: &str,
+        future: F,
+    ) -> impl Future<Output = F::Output> {
         self.handler.get_or_init(|| handler.to_owned());
         let mut future = Box::pin(future);
         std::future::poll_fn(move |context| self.poll(future.as_mut(), context))
@@ -45,7 +49,8 @@ impl Polls {
         future.poll(context)
     }
 
-    /// The handler and the time, where its poll goes on for at least `age` and nobody has been told of it.
+    /// The handler and the time, where its poll goes on for at least `age` and nobody has been told
+    /// of it.
     pub(crate) fn blocks(&self, age: Duration) -> Option<(String, Duration)> {
         let since = self.since.load(Ordering::Relaxed);
         let time = Duration::from_millis(now().saturating_sub(since));

@@ -1,5 +1,6 @@
-//! Steps that two workers died with: each runs when all others of this worker have ended, and nothing is claimed
-//! meanwhile. So the third death tells who was to blame, and takes no neighbour along.
+//! Steps that two workers died with: each runs when all others of this worker have ended, and
+//! nothing is claimed meanwhile. So the third death tells who was to blame, and takes no neighbour
+//! along.
 
 use crate::{
     claims::{Claim, StepKey, Ticket},
@@ -22,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// Between two tries to tell the database.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs these one after another; returns when the last has been started. Their leases are extended while they wait.
-/// Those that are left at shutdown are to be released.
+/// Runs these one after another; returns when the last has been started. Their leases are extended
+/// while they wait. Those that are left at shutdown are to be released.
 pub(crate) async fn all(
     shared: &Shared,
     connection: &mut OwnConnection,
@@ -38,13 +39,15 @@ pub(crate) async fn all(
         let started = async {
             // All of them: everything else has ended, and nothing begins.
             let permit = all_permits(shared).await?;
-            (!ticket.cancelled.is_cancelled() && tell(shared, connection, &ticket).await).then_some(permit)
+            (!ticket.cancelled.is_cancelled() && tell(shared, connection, &ticket).await)
+                .then_some(permit)
         };
         match shutdown.run_until_cancelled(started).await {
             Some(Some(permit)) => {
                 tracing::warn!(
                     task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step, handler = claim.handler,
-                    losses = claim.lease_losses, "two workers died while they ran this step: it runs alone now"
+                    losses = claim.lease_losses, "two workers died while they ran this step: it \
+                        runs alone now"
                 );
                 failpoint::reach("worker.before_alone");
                 let step = Dispatched { claim, ticket, permit, claimed: Instant::now() };
@@ -85,7 +88,9 @@ async fn tell(shared: &Shared, connection: &mut OwnConnection, ticket: &Ticket) 
             Ok("alone") => return true,
             Ok("busy") => {}
             Ok(_) => return false,
-            Err(error) => tracing::warn!(%error, "cannot begin a step that runs alone; will try again"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot begin a step that runs alone; will try again")
+            }
         }
         sleep(PAUSE).await;
     }

@@ -1,5 +1,5 @@
-//! Runs one step: finds its handler and configuration, calls it under its timeout with panics caught,
-//! and passes on what came of it.
+//! Runs one step: finds its handler and configuration, calls it under its timeout with panics
+//! caught, and passes on what came of it.
 
 use crate::{
     StepContext, StepError,
@@ -28,8 +28,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// How long a step is left to other workers when this one cannot run it: at first, and at most. It doubles for as long
-/// as nothing else comes between.
+/// How long a step is left to other workers when this one cannot run it: at first, and at most. It
+/// doubles for as long as nothing else comes between.
 const RELEASE_DELAY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// Bounds the names remembered as warned about.
 const MAX_WARNED: usize = 1_000;
@@ -55,7 +55,8 @@ pub(crate) struct Runner {
     back: Mutex<Back>,
 }
 
-/// For how long steps are given back: twice as long whenever that time has passed and it is still so.
+/// For how long steps are given back: twice as long whenever that time has passed and it is still
+/// so.
 struct Back {
     delay: Duration,
     since: Option<Instant>,
@@ -83,7 +84,13 @@ impl Runner {
         completions: mpsc::Sender<Completed>,
         abandon: CancellationToken,
     ) -> Self {
-        Self { shared, completions, abandon, missing: Mutex::default(), back: Mutex::new(Back::NONE) }
+        Self {
+            shared,
+            completions,
+            abandon,
+            missing: Mutex::default(),
+            back: Mutex::new(Back::NONE),
+        }
     }
 
     /// Gives a step back that cannot be run here.
@@ -96,12 +103,13 @@ impl Runner {
         &self.shared.meters
     }
 
-    /// Runs a step and sends its report. The permit is given back once the report has a place in the
-    /// completion channel: claiming goes on while it is submitted, but not without bound.
+    /// Runs a step and sends its report. The permit is given back once the report has a place in
+    /// the completion channel: claiming goes on while it is submitted, but not without bound.
     pub(crate) async fn run(self: Arc<Self>, step: Dispatched) {
         let Dispatched { claim, ticket, permit, claimed } = step;
         let trace = StepTrace::begin(&claim, self.shared.worker_id);
-        let report = self.report(claim, &ticket, &trace, claimed).instrument(trace.span.clone()).await;
+        let report =
+            self.report(claim, &ticket, &trace, claimed).instrument(trace.span.clone()).await;
         trace.end(report.as_ref());
         let Some(report) = report else { return };
         match self.completions.reserve().await {
@@ -180,7 +188,8 @@ impl Runner {
         match ran {
             Ran::Submitted => None,
             Ran::Lost(reason) => {
-                tracing::warn!(%reason, "the database was lost: the step goes back, and this is no attempt");
+                tracing::warn!(%reason, "the database was lost: the step goes back, and this is \
+                    no attempt");
                 Some(lost_claims::report(reason, losses))
             }
             Ran::Outcome(outcome) => {
@@ -227,7 +236,8 @@ impl Runner {
         if warned.len() < MAX_WARNED && !warned.contains(&claim.handler) {
             warned.insert(claim.handler.clone());
             tracing::warn!(
-                "no such handler in this worker: such steps are left to other workers of the namespace"
+                "no such handler in this worker: such steps are left to other workers of the \
+                 namespace"
             );
         }
     }
@@ -235,7 +245,8 @@ impl Runner {
 
 /// The failure of a step whose parents have more results than its handler can be given.
 fn too_large() -> StepOutcome {
-    let text = "the results of its parents are too large for a claim (max_claim_bytes of tasker.settings): \
+    let text = "the results of its parents are too large for a claim (max_claim_bytes of \
+        tasker.settings): \
                 only a paged_handler, which reads them by pages, can run it";
     StepOutcome::Failure(StepError::permanent(text).code("input_too_large").into())
 }
@@ -245,13 +256,14 @@ fn unrun(outcome: StepOutcome) -> Report {
     Report::Result { outcome, events: Vec::new(), duration_ms: 0 }
 }
 
-/// What came of a function: its own outcome, or a retryable failure when it takes too long or panics; or nothing, where
-/// the connection of its own transaction was lost.
+/// What came of a function: its own outcome, or a retryable failure when it takes too long or
+/// panics; or nothing, where the connection of its own transaction was lost.
 async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
     let own = Arc::clone(&ctx.own);
     let timeout = ctx.claim.timeout;
     let cancelled = ctx.cancelled.clone();
-    // The call itself runs inside as well: a plain function that returns a future may panic before it does.
+    // The call itself runs inside as well: a plain function that returns a future may panic before
+    // it does.
     let call = AssertUnwindSafe(async move { handler.call(ctx).await }).catch_unwind();
     Ran::Outcome(match tokio::time::timeout(timeout, call).await {
         Ok(Ok(Ok(outcome))) => trimmed(outcome),
@@ -259,7 +271,9 @@ async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
             return Ran::Lost(error.message().to_owned());
         }
         Ok(Ok(Err(error))) => StepOutcome::Failure(error.into()),
-        Ok(Err(panic)) => failure(format!("handler panicked: {}", panic_text(panic.as_ref())), "panic"),
+        Ok(Err(panic)) => {
+            failure(format!("handler panicked: {}", panic_text(panic.as_ref())), "panic")
+        }
         Err(_) => {
             cancelled.cancel();
             timed_out(timeout)
@@ -313,10 +327,14 @@ mod tests {
     async fn a_panic_becomes_a_retryable_failure() {
         let number = 7;
         let failure = run(plain(), move |_| async move { panic!("bad number {number}") }).await;
-        assert_eq!((failure.message.as_str(), failure.retryable), ("handler panicked: bad number 7", true));
+        assert_eq!(
+            (failure.message.as_str(), failure.retryable),
+            ("handler panicked: bad number 7", true)
+        );
         // Before there is a future at all.
-        let early =
-            |_: StepContext| -> std::future::Ready<Result<StepOutcome, StepError>> { panic!("early") };
+        let early = |_: StepContext| -> std::future::Ready<Result<StepOutcome, StepError>> {
+            panic!("early")
+        };
         assert_eq!(run(plain(), early).await.message, "handler panicked: early");
     }
 

@@ -19,13 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long open connections may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Why [`serve`] ended before it was asked to. Its debug form is its text, so that `main` may return it.
+/// Why [`serve`] ended before it was asked to. Its debug form is its text, so that `main` may
+/// return it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// DATABASE_URL is not set.
     #[error(
-        "DATABASE_URL is not set: give the database of Tasker, postgres://user:password@host:port/database"
+        "DATABASE_URL is not set: give the database of Tasker, \
+         postgres://user:password@host:port/database"
     )]
     NoDatabase,
     /// A variable whose value cannot be used.
@@ -61,13 +63,14 @@ impl fmt::Debug for ServeError {
 
 /// Runs a worker until SIGTERM or ctrl-c: the whole of a worker's `main`.
 ///
-/// `configure` adds namespaces and handlers. The rest comes from the variables of `tasker worker`, which have
-/// precedence over what `configure` sets: `DATABASE_URL`, `TASKER_WORKER_NAMESPACE` (separated by commas),
-/// `TASKER_WORKER_CONCURRENCY` (64), `TASKER_WORKER_CONNECTIONS` (10), `TASKER_WORKER_LEASE` (`30s`),
-/// `TASKER_WORKER_GRACE` (`10s`), `TASKER_WORKER_METRICS` (`ADDRESS:PORT` of /metrics and /health),
-/// `TASKER_DATABASE_POLL_ONLY`, `TASKER_DATABASE_POLL_INTERVAL` (`1s`), `TASKER_LOG_FORMAT` (`human`, `json`), `RUST_LOG`,
-/// and the OTEL_ ones. A first signal lets running steps end within the grace period and gives the rest back; a second one
-/// ends the process at once. Call it once, within a multi-threaded runtime.
+/// `configure` adds namespaces and handlers. The rest comes from the variables of `tasker worker`,
+/// which have precedence over what `configure` sets: `DATABASE_URL`, `TASKER_WORKER_NAMESPACE`
+/// (separated by commas), `TASKER_WORKER_CONCURRENCY` (64), `TASKER_WORKER_CONNECTIONS` (10),
+/// `TASKER_WORKER_LEASE` (`30s`), `TASKER_WORKER_GRACE` (`10s`), `TASKER_WORKER_METRICS`
+/// (`ADDRESS:PORT` of /metrics and /health), `TASKER_DATABASE_POLL_ONLY`,
+/// `TASKER_DATABASE_POLL_INTERVAL` (`1s`), `TASKER_LOG_FORMAT` (`human`, `json`), `RUST_LOG`, and
+/// the OTEL_ ones. A first signal lets running steps end within the grace period and gives the rest
+/// back; a second one ends the process at once. Call it once, within a multi-threaded runtime.
 ///
 /// ```no_run
 /// # use tasker_worker::{StepContext, StepError, StepOutcome, ServeError};
@@ -80,7 +83,9 @@ impl fmt::Debug for ServeError {
 ///
 /// # Errors
 /// A variable, a handler, or the database that cannot be used: what is wrong and what it may be.
-pub async fn serve(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(), ServeError> {
+pub async fn serve(
+    configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+) -> Result<(), ServeError> {
     let format = variable("TASKER_LOG_FORMAT")?.unwrap_or(LogFormat::Human);
     log::start_log(format, log::FULL, Some("tasker-worker"))?;
     let served = run(configure).await;
@@ -95,7 +100,8 @@ async fn run(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(
     let shutdown = signals::shutdown()?;
     let health = Health::new();
     if let Some(address) = variable::<SocketAddr>("TASKER_WORKER_METRICS")? {
-        let counted = endpoint::count(&[]).map_err(|error| ServeError::Metrics(error.to_string()))?;
+        let counted =
+            endpoint::count(&[]).map_err(|error| ServeError::Metrics(error.to_string()))?;
         endpoint::serve(address, counted, health.clone())?;
     }
     let url: String = match variable("TASKER_DATABASE_URL")? {
@@ -107,7 +113,9 @@ async fn run(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(
         ranged("TASKER_WORKER_CONNECTIONS", 2..=1_000)?.unwrap_or(options.max_connections);
     options.connect_timeout = PATIENCE;
     tracing::info!("connecting to the database");
-    let Some(pool) = shutdown.run_until_cancelled(db::connect(&options)).await else { return Ok(()) };
+    let Some(pool) = shutdown.run_until_cancelled(db::connect(&options)).await else {
+        return Ok(());
+    };
     let pool = pool?;
     schema::check(&pool).await?;
     let builder = Worker::builder(pool.clone()).breaker(Breaker::new(&pool, health));
@@ -127,7 +135,8 @@ async fn run(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(
 /// What the variables say goes over what the program says.
 fn configured(mut builder: WorkerBuilder) -> Result<WorkerBuilder, ServeError> {
     if let Some(names) = variable::<String>("TASKER_WORKER_NAMESPACE")? {
-        builder = builder.only_namespaces(names.split(',').map(str::trim).filter(|name| !name.is_empty()));
+        builder = builder
+            .only_namespaces(names.split(',').map(str::trim).filter(|name| !name.is_empty()));
     }
     if let Some(concurrency) = ranged("TASKER_WORKER_CONCURRENCY", 1..=10_000)? {
         builder = builder.concurrency(concurrency);
@@ -178,10 +187,15 @@ fn variable<T: FromStr<Err: fmt::Display>>(name: &'static str) -> Result<Option<
         Ok(_) | Err(std::env::VarError::NotPresent) => return Ok(None),
         Err(error) => return Err(ServeError::Variable { name, reason: error.to_string() }),
     };
-    text.parse().map(Some).map_err(|error: T::Err| ServeError::Variable { name, reason: error.to_string() })
+    text.parse()
+        .map(Some)
+        .map_err(|error: T::Err| ServeError::Variable { name, reason: error.to_string() })
 }
 
-fn ranged<T>(name: &'static str, range: std::ops::RangeInclusive<T>) -> Result<Option<T>, ServeError>
+fn ranged<T>(
+    name: &'static str,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<Option<T>, ServeError>
 where
     T: FromStr + PartialOrd + fmt::Display,
 {
@@ -189,7 +203,8 @@ where
     match text.parse() {
         Ok(number) if range.contains(&number) => Ok(Some(number)),
         _ => {
-            let reason = format!("{text:?} is not a whole number from {} to {}", range.start(), range.end());
+            let reason =
+                format!("{text:?} is not a whole number from {} to {}", range.start(), range.end());
             Err(ServeError::Variable { name, reason })
         }
     }

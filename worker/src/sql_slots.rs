@@ -1,4 +1,5 @@
-//! Which steps may hold a connection of the worker's pool: `sql` handlers, and handlers with a transaction of their step.
+//! Which steps may hold a connection of the worker's pool: `sql` handlers, and handlers with a
+//! transaction of their step.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -29,10 +30,16 @@ impl SqlSlots {
     /// Of a pool with so many connections.
     pub(crate) fn new(connections: u32) -> Self {
         let slots = connections.saturating_sub(SPARE).max(1) as usize;
-        Self { free: Arc::new(Semaphore::new(slots)), connections, long: LONG, told: Mutex::default() }
+        Self {
+            free: Arc::new(Semaphore::new(slots)),
+            connections,
+            long: LONG,
+            told: Mutex::default(),
+        }
     }
 
-    /// Waits for one; None: the worker is stopping. Says so where that takes long: nothing else tells.
+    /// Waits for one; None: the worker is stopping. Says so where that takes long: nothing else
+    /// tells.
     pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         let mut slot = std::pin::pin!(Arc::clone(&self.free).acquire_owned());
         match timeout(self.long, slot.as_mut()).await {

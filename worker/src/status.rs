@@ -64,11 +64,13 @@ impl WorkerStatusActor {
         })
     }
 
-    /// A heartbeat every ten seconds, or every third of a shorter lease, until `stop`; the first was sent at start.
+    /// A heartbeat every ten seconds, or every third of a shorter lease, until `stop`; the first
+    /// was sent at start.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         // So that one who finds a lease that ran out can tell whether the worker lives.
         let every = EVERY.min(self.shared.settings.lease / 3);
-        let mut retry = Retry::new(Duration::from_millis(200), every.max(Duration::from_millis(300)));
+        let mut retry =
+            Retry::new(Duration::from_millis(200), every.max(Duration::from_millis(300)));
         let mut pause = every;
         while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let Some(beat) = stop.run_until_cancelled(self.beat()).await else { return };
@@ -80,7 +82,8 @@ impl WorkerStatusActor {
                 Err(error) => {
                     let (delay, tell) = retry.failed(&error);
                     if tell {
-                        tracing::warn!(%error, "cannot send the worker's heartbeat; will try again");
+                        tracing::warn!(%error, "cannot send the worker's heartbeat; will try \
+                            again");
                     }
                     delay
                 }

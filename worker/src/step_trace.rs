@@ -1,4 +1,5 @@
-//! What a step leaves in the log and, where tracing is on, in its task's trace: its wait in the queue and its handler.
+//! What a step leaves in the log and, where tracing is on, in its task's trace: its wait in the
+//! queue and its handler.
 
 use crate::{claims::Claim, completion::Report, template_cache::Template};
 use std::{borrow::Cow, sync::Arc};
@@ -44,7 +45,9 @@ impl StepTrace {
                 KeyValue::new("step", claim.step.to_string()),
             ];
             attributes.extend(own(claim, worker_id));
-            attributes.extend(claim.correlation_id.map(|id| KeyValue::new("correlation_id", id.to_string())));
+            attributes.extend(
+                claim.correlation_id.map(|id| KeyValue::new("correlation_id", id.to_string())),
+            );
             tracing.export(
                 &trace,
                 TaskSpan {
@@ -82,8 +85,10 @@ impl StepTrace {
             Some(Report::Result { outcome, .. }) => match outcome {
                 StepOutcome::Failure(failure) => {
                     tracing.describe(&self.span, [KeyValue::new("retryable", failure.retryable)]);
-                    tracing
-                        .describe(&self.span, failure.code.clone().map(|code| KeyValue::new("code", code)));
+                    tracing.describe(
+                        &self.span,
+                        failure.code.clone().map(|code| KeyValue::new("code", code)),
+                    );
                     ("failure", Some(failure.message.as_str().into()))
                 }
                 StepOutcome::Success { .. } => ("success", None),
@@ -101,5 +106,8 @@ impl StepTrace {
 
 /// What the log does not repeat on every line.
 fn own(claim: &Claim, worker_id: Uuid) -> [KeyValue; 2] {
-    [KeyValue::new("claim_no", i64::from(claim.claim_no)), KeyValue::new("worker_id", worker_id.to_string())]
+    [
+        KeyValue::new("claim_no", i64::from(claim.claim_no)),
+        KeyValue::new("worker_id", worker_id.to_string()),
+    ]
 }

@@ -1,13 +1,13 @@
-//! What jsonb cannot hold, or a Rust worker not read again, becomes a clear error of its step before it is
-//! sent: refused by the database it would cost its whole batch a second round.
+//! What jsonb cannot hold, or a Rust worker not read again, becomes a clear error of its step
+//! before it is sent: refused by the database it would cost its whole batch a second round.
 
 use crate::StepError;
 use serde::Serialize;
 use serde_json::Value;
 use tasker_core::{StepOutcome, json::is_storable};
 
-/// The children's workers read 128 levels, of which the parents' names take one; the rest is for what other
-/// languages put around it.
+/// The children's workers read 128 levels, of which the parents' names take one; the rest is for
+/// what other languages put around it.
 const MAX_DEPTH: usize = 100;
 const NUMBER: &str = "a number has more than 131,072 digits before its point, or 16,383 behind it";
 const NUL: &str = "a string holds the character NUL (\\u0000)";
@@ -36,8 +36,8 @@ pub(crate) fn storable(outcome: StepOutcome) -> StepOutcome {
     checked(outcome).unwrap_or_else(|error| StepOutcome::Failure(error.into()))
 }
 
-/// The outcome, or why it cannot be stored. A failure's own texts are only cleaned, so that the failure is
-/// not lost.
+/// The outcome, or why it cannot be stored. A failure's own texts are only cleaned, so that the
+/// failure is not lost.
 pub(crate) fn checked(outcome: StepOutcome) -> Result<StepOutcome, StepError> {
     let mut outcome = trimmed(outcome);
     let refused = match &mut outcome {
@@ -57,7 +57,9 @@ pub(crate) fn checked(outcome: StepOutcome) -> Result<StepOutcome, StepError> {
         StepOutcome::Batches { worker_step, cursors, result } => worker_step
             .as_ref()
             .and_then(|step| refused_name("worker_step", step))
-            .or_else(|| cursors.iter().enumerate().find_map(|(n, c)| refusal(&format!("cursors/{n}"), c)))
+            .or_else(|| {
+                cursors.iter().enumerate().find_map(|(n, c)| refusal(&format!("cursors/{n}"), c))
+            })
             .or_else(|| refusal("result", result)),
         StepOutcome::Checkpoint { cursor, items_processed: _, accumulated } => {
             refusal("cursor", cursor).or_else(|| refusal("accumulated", accumulated))
@@ -66,15 +68,18 @@ pub(crate) fn checked(outcome: StepOutcome) -> Result<StepOutcome, StepError> {
     refused.map_or(Ok(outcome), Err)
 }
 
-/// Cuts off what is nested so deep that it is refused anyway. Dropped as it is, or gone through by recursion, such a
-/// value would overflow the stack, which ends the process and every other step in it.
+/// Cuts off what is nested so deep that it is refused anyway. Dropped as it is, or gone through by
+/// recursion, such a value would overflow the stack, which ends the process and every other step in
+/// it.
 pub(crate) fn trim(value: &mut Value) {
     let mut rest = vec![(value, 0)];
     while let Some((value, depth)) = rest.pop() {
         match value {
             Value::Array(_) | Value::Object(_) if depth > MAX_DEPTH + 1 => dismantle(value.take()),
             Value::Array(items) => rest.extend(items.iter_mut().map(|item| (item, depth + 1))),
-            Value::Object(members) => rest.extend(members.values_mut().map(|member| (member, depth + 1))),
+            Value::Object(members) => {
+                rest.extend(members.values_mut().map(|member| (member, depth + 1)))
+            }
             _ => {}
         }
     }
@@ -111,7 +116,8 @@ fn dismantle(value: Value) {
 
 /// Why a name of a step is none.
 fn refused_name(what: &str, name: &str) -> Option<StepError> {
-    name.contains('\0').then(|| invalid(what, NUL, &format!("{:?}", name.replace('\0', "\u{fffd}"))))
+    name.contains('\0')
+        .then(|| invalid(what, NUL, &format!("{:?}", name.replace('\0', "\u{fffd}"))))
 }
 
 /// Why a part of an outcome cannot be stored, and where: a JSON Pointer into it.
@@ -121,7 +127,8 @@ pub(crate) fn refusal(what: &str, value: &Value) -> Option<StepError> {
     let mut place: String = path.iter().map(|key| format!("/{}", key.escaped())).collect();
     if path.len() > 10 {
         // The way into a deep value says little, and its text could be as large as the value.
-        place = path[..10].iter().map(|key| format!("/{}", key.escaped())).collect::<String>() + "/…";
+        place =
+            path[..10].iter().map(|key| format!("/{}", key.escaped())).collect::<String>() + "/…";
     }
     let place = if place.is_empty() { "the whole".to_owned() } else { place };
     Some(invalid(what, problem, &place))
@@ -141,7 +148,9 @@ enum Key<'a> {
 impl Key<'_> {
     fn escaped(&self) -> String {
         match self {
-            Self::Name(name) => name.replace('~', "~0").replace('/', "~1").replace('\0', "\u{fffd}"),
+            Self::Name(name) => {
+                name.replace('~', "~0").replace('/', "~1").replace('\0', "\u{fffd}")
+            }
             Self::Index(index) => index.to_string(),
         }
     }
@@ -196,13 +205,18 @@ mod tests {
         assert_eq!((failure.retryable, failure.code.as_deref()), (false, Some("invalid_result")));
         assert_eq!(
             failure.message,
-            "the step's result cannot be stored: a string holds the character NUL (\\u0000), at /a/1/x~1y~0z"
+            "the step's result cannot be stored: a string holds the character NUL (\\u0000), at \
+             /a/1/x~1y~0z"
         );
     }
 
     #[test]
     fn a_nul_in_a_name_or_alone_is_found_too() {
-        assert!(failure(StepOutcome::success(json!({"n": {"a\0": 1}}))).message.ends_with("at /n/a\u{fffd}"));
+        assert!(
+            failure(StepOutcome::success(json!({"n": {"a\0": 1}})))
+                .message
+                .ends_with("at /n/a\u{fffd}")
+        );
         assert!(failure(StepOutcome::success("\0")).message.ends_with("at the whole"));
     }
 
@@ -220,9 +234,11 @@ mod tests {
     /// A million levels overflow any stack.
     #[test]
     fn what_is_nested_beyond_any_stack_is_refused_and_dropped_level_by_level() {
-        let nested = |inner: &dyn Fn(Value) -> Value| (0..1_000_000).fold(json!(1), |value, _| inner(value));
+        let nested =
+            |inner: &dyn Fn(Value) -> Value| (0..1_000_000).fold(json!(1), |value, _| inner(value));
         let array = nested(&|value| Value::Array(vec![value]));
-        let object = nested(&|value| Value::Object([("a".to_owned(), value)].into_iter().collect()));
+        let object =
+            nested(&|value| Value::Object([("a".to_owned(), value)].into_iter().collect()));
         let message = failure(StepOutcome::success(array)).message;
         assert!(message.contains("more than 100 levels deep"), "{message}");
         let message = failure(StepOutcome::checkpoint(json!(1), 0, object)).message;
@@ -231,12 +247,14 @@ mod tests {
 
     #[test]
     fn everything_else_stays_and_only_numbers_that_jsonb_refuses_are_refused() {
-        let result =
-            json!({"max": u64::MAX, "min": i64::MIN, "large": 1e308, "emoji": "\u{1F600}", "none": null});
+        let result = json!({"max": u64::MAX, "min": i64::MIN, "large": 1e308, "emoji": "\u{1F600}", "none": null});
         assert_eq!(storable(StepOutcome::success(result.clone())), StepOutcome::success(result));
         for digits in ["1e400", "123456789012345678901234567890", "0.12345678901234567890"] {
             let number: Value = serde_json::from_str(digits).unwrap();
-            assert_eq!(storable(StepOutcome::success(number.clone())), StepOutcome::success(number));
+            assert_eq!(
+                storable(StepOutcome::success(number.clone())),
+                StepOutcome::success(number)
+            );
         }
         let beyond: Value = serde_json::from_str("[1, 1e131072]").unwrap();
         assert!(failure(StepOutcome::success(beyond)).message.ends_with("at /1"));
@@ -252,7 +270,11 @@ mod tests {
             (StepOutcome::decision(["a", "b\0"]), "create_steps cannot be stored"),
             (StepOutcome::decision(["a"]).with_result(nul()), "result cannot be stored"),
             (
-                StepOutcome::Batches { worker_step: Some("\0".into()), cursors: vec![], result: Value::Null },
+                StepOutcome::Batches {
+                    worker_step: Some("\0".into()),
+                    cursors: vec![],
+                    result: Value::Null,
+                },
                 "worker_step",
             ),
             (StepOutcome::batches(vec![json!(1), nul()]), "cursors/1 cannot be stored"),
@@ -262,7 +284,10 @@ mod tests {
         ];
         for (outcome, words) in cases {
             let failure = failure(outcome);
-            assert_eq!((failure.retryable, failure.code.as_deref()), (false, Some("invalid_result")));
+            assert_eq!(
+                (failure.retryable, failure.code.as_deref()),
+                (false, Some("invalid_result"))
+            );
             assert!(failure.message.contains(words), "{words}: {}", failure.message);
         }
         let last = failure(StepOutcome::batches(vec![nul()]));
@@ -285,7 +310,10 @@ mod tests {
             retry_after_ms: None,
         });
         let failure = failure(outcome);
-        assert_eq!((failure.message.as_str(), failure.code.as_deref()), ("a\u{fffd}b", Some("c\u{fffd}")));
+        assert_eq!(
+            (failure.message.as_str(), failure.code.as_deref()),
+            ("a\u{fffd}b", Some("c\u{fffd}"))
+        );
         assert!(failure.retryable);
     }
 }

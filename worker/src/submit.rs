@@ -54,8 +54,8 @@ pub(crate) trait Submitter: Send + 'static {
         max_claims: usize,
     ) -> impl Future<Output = Result<Submitted>> + Send;
 
-    /// Gives steps back to their queue, to be claimed again after `delay`. `lost`: an outage took them. The answers, in
-    /// order: `released`, `stale`, or `busy`.
+    /// Gives steps back to their queue, to be claimed again after `delay`. `lost`: an outage took
+    /// them. The answers, in order: `released`, `stale`, or `busy`.
     fn release(
         &self,
         claims: &[(&StepKey, i32)],
@@ -78,7 +78,10 @@ pub(crate) struct PgSubmitter {
 impl PgSubmitter {
     /// Ends with `stop` only while it waits for a connection.
     pub(crate) fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
-        Self { connection: Mutex::new(shared.connection(true, &stop).watched("worker_results")), shared }
+        Self {
+            connection: Mutex::new(shared.connection(true, &stop).watched("worker_results")),
+            shared,
+        }
     }
 }
 
@@ -146,10 +149,12 @@ pub(crate) fn claims_json<'a>(claims: impl Iterator<Item = (&'a StepKey, i32)>) 
 /// Whether the claim still counts; not known is no.
 pub(crate) async fn is_ours(shared: &Shared, key: &StepKey, claim_no: i32) -> bool {
     let lost = async |connection: &mut DbConnection<'_>| {
-        sqlx::query_scalar("select exists (select from tasker.lost_claims($1) where status <> 'extended')")
-            .bind(claims_json(std::iter::once((key, claim_no))))
-            .fetch_one(connection)
-            .await
+        sqlx::query_scalar(
+            "select exists (select from tasker.lost_claims($1) where status <> 'extended')",
+        )
+        .bind(claims_json(std::iter::once((key, claim_no))))
+        .fetch_one(connection)
+        .await
     };
     let mut connection = shared.connection(false, &CancellationToken::new());
     connection.call(lost).await.is_ok_and(|lost: bool| !lost)

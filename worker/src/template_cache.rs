@@ -1,5 +1,5 @@
-//! TemplateCacheActor: the handler configuration of every step of a template, read once per template.
-//! Requests that come while it is being read wait for the same answer.
+//! TemplateCacheActor: the handler configuration of every step of a template, read once per
+//! template. Requests that come while it is being read wait for the same answer.
 
 use crate::events::{Declared, EventRow};
 use serde_json::value::RawValue;
@@ -8,7 +8,9 @@ use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
-use tasker_core::{breaker::Breaker, connection::OwnConnection, json_schema::apart, pooler::DbConnection};
+use tasker_core::{
+    breaker::Breaker, connection::OwnConnection, json_schema::apart, pooler::DbConnection,
+};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,7 +38,8 @@ pub(crate) struct TemplateStep {
 impl Template {
     /// The configuration of a step's handler, `{}` where there is none.
     pub(crate) fn config(&self, step: &str) -> Arc<RawValue> {
-        self.step(step).map_or_else(|| RawValue::NULL.to_owned().into(), |step| Arc::clone(&step.config))
+        self.step(step)
+            .map_or_else(|| RawValue::NULL.to_owned().into(), |step| Arc::clone(&step.config))
     }
 
     /// The step of this name in the template.
@@ -48,8 +51,8 @@ impl Template {
 /// Step, config, namespace, name, attempts, and events.
 type Row = (String, Json<Box<RawValue>>, String, String, i32, Option<Json<Vec<EventRow>>>);
 
-/// A cell per template. It has no task and no mailbox of its own: asking it must cost nothing once a
-/// template is known, and the cell makes one reader out of many.
+/// A cell per template. It has no task and no mailbox of its own: asking it must cost nothing once
+/// a template is known, and the cell makes one reader out of many.
 pub(crate) struct TemplateCacheActor {
     pool: PgPool,
     breaker: Breaker,
@@ -69,7 +72,12 @@ impl TemplateCacheActor {
     }
 
     fn cell(&self, template_id: Uuid) -> Arc<OnceCell<Arc<Template>>> {
-        let known = self.templates.read().unwrap_or_else(PoisonError::into_inner).get(&template_id).cloned();
+        let known = self
+            .templates
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&template_id)
+            .cloned();
         known.unwrap_or_else(|| {
             let mut all = self.templates.write().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MAX_TEMPLATES {
@@ -83,10 +91,12 @@ impl TemplateCacheActor {
         // Ends with the step that asks.
         let stop = CancellationToken::new();
         let mut connection =
-            OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop).pooled(self.pooled);
+            OwnConnection::new(self.pool.clone(), self.breaker.clone(), false, stop)
+                .pooled(self.pooled);
         let read = async |connection: &mut DbConnection<'_>| {
             sqlx::query_as(
-                "select template_step, coalesce(nullif(config, 'null'), '{}'), namespace, template, max_attempts, events \
+                "select template_step, coalesce(nullif(config, 'null'), '{}'), namespace, \
+                 template, max_attempts, events \
                  from tasker.template_handlers($1)",
             )
             .bind(template_id)
@@ -102,9 +112,13 @@ impl TemplateCacheActor {
                 None => Vec::new(),
                 // Compiling a schema takes a while where it is large.
                 Some(Json(rows)) => {
-                    let declared = apart(move || rows.into_iter().map(Declared::from).collect()).await;
-                    let no_thread =
-                        || sqlx::Error::Io(std::io::Error::other("the process can have no more threads"));
+                    let declared =
+                        apart(move || rows.into_iter().map(Declared::from).collect()).await;
+                    let no_thread = || {
+                        sqlx::Error::Io(std::io::Error::other(
+                            "the process can have no more threads",
+                        ))
+                    };
                     declared.ok_or_else(no_thread)?
                 }
             };

@@ -93,5 +93,8 @@ pub(crate) async fn server(response: String) -> (SocketAddr, oneshot::Receiver<S
 
 /// An HTTP response as text.
 pub(crate) fn response(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }

@@ -1,5 +1,5 @@
-//! Completion within the handler's own transaction: what the handler writes in this database and the end of
-//! its step commit together or not at all.
+//! Completion within the handler's own transaction: what the handler writes in this database and
+//! the end of its step commit together or not at all.
 
 use crate::{
     Publication, StepContext, StepError,
@@ -27,15 +27,19 @@ use tasker_core::{Failure, StepOutcome, failpoint, limited};
 const PERMANENT: &str = "TKP01";
 /// That of an outcome over its limit.
 const TOO_LARGE: &str = "TKP02";
-/// How long the end of a handler's own transaction waits for its step where somebody else holds that.
+/// How long the end of a handler's own transaction waits for its step where somebody else holds
+/// that.
 pub(crate) const OWN_WAIT: Duration = Duration::from_secs(2);
 /// And what is said when it was held for longer.
 pub(crate) const BUSY: &str =
     "another transaction holds the step: its writes were rolled back, and it runs again";
 
-/// Why a step whose code ended its own step or task fails. The rest of a sentence that begins with who did it.
-pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, resolved, or submitted it, for instance); that \
-     and all it wrote were rolled back: return the outcome instead, or let another step or a client do it";
+/// Why a step whose code ended its own step or task fails. The rest of a sentence that begins with
+/// who did it.
+pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, resolved, or \
+    submitted it, for instance); that \
+     and all it wrote were rolled back: return the outcome instead, or let another step or a \
+     client do it";
 
 /// What a step's execution and its own transaction tell each other.
 #[derive(Debug, Default)]
@@ -58,8 +62,9 @@ impl Own {
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = Some(rejected);
     }
 
-    /// What is to be submitted for this outcome of a handler: where it says no more than that the database rejected
-    /// another, that one. Submitted again, without the writes, it fails the step with what is wrong.
+    /// What is to be submitted for this outcome of a handler: where it says no more than that the
+    /// database rejected another, that one. Submitted again, without the writes, it fails the step
+    /// with what is wrong.
     pub(crate) fn refused(&self, outcome: StepOutcome) -> StepOutcome {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (rejected, outcome) {
@@ -90,7 +95,8 @@ impl Own {
 
 /// The transaction in which a step will be completed; see [`StepContext::begin`].
 ///
-/// It is a [`PgConnection`] in READ COMMITTED: `sqlx::query(…).execute(&mut *tx)`. Dropping it rolls back.
+/// It is a [`PgConnection`] in READ COMMITTED: `sqlx::query(…).execute(&mut *tx)`. Dropping it
+/// rolls back.
 #[must_use = "dropped, it rolls back"]
 pub struct StepTransaction {
     inner: OwnTransaction,
@@ -110,12 +116,14 @@ impl Drop for Open {
 }
 
 impl StepContext {
-    /// Begins the transaction in which this step will be completed, on a connection of the worker's pool, in
-    /// the worker's role. Waits, as `sql` handlers do, until one of the connections for them is free.
+    /// Begins the transaction in which this step will be completed, on a connection of the worker's
+    /// pool, in the worker's role. Waits, as `sql` handlers do, until one of the connections for
+    /// them is free.
     ///
-    /// Write with `&mut *tx`, and make [`StepTransaction::complete`] the handler's last expression. Both
-    /// commit together, and only if the step is still this execution's: exactly once for what is written in
-    /// this transaction. What a handler does elsewhere may be done more than once, as ever.
+    /// Write with `&mut *tx`, and make [`StepTransaction::complete`] the handler's last expression.
+    /// Both commit together, and only if the step is still this execution's: exactly once for what
+    /// is written in this transaction. What a handler does elsewhere may be done more than once, as
+    /// ever.
     ///
     /// ```no_run
     /// # use tasker_worker::{StepContext, StepError, StepOutcome};
@@ -131,8 +139,8 @@ impl StepContext {
     /// ```
     ///
     /// # Errors
-    /// A retryable one, when there is no connection to be had. A permanent one, when the step's last
-    /// transaction is still open.
+    /// A retryable one, when there is no connection to be had. A permanent one, when the step's
+    /// last transaction is still open.
     pub async fn begin(&self) -> Result<StepTransaction, StepError> {
         let Some(worker) = self.worker.clone() else {
             return Err(StepError::permanent("only a step that a worker runs has a transaction"));
@@ -147,15 +155,16 @@ impl StepContext {
         let slot = slot.ok_or_else(|| StepError::retryable("the worker is stopping"))?;
         // How long the handler pauses is its own affair, up to its timeout.
         let limits = (self.claim.timeout, self.claim.timeout);
-        let inner = OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;
+        let inner =
+            OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;
         let inner = inner.map_err(|error| failure(&error))?;
         Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
     }
 }
 
 impl StepTransaction {
-    /// Completes the step with this result and commits, as the transaction's last statement. The runner
-    /// submits nothing more, whatever the handler returns then.
+    /// Completes the step with this result and commits, as the transaction's last statement. The
+    /// runner submits nothing more, whatever the handler returns then.
     ///
     /// # Errors
     /// As [`StepTransaction::complete_with`].
@@ -163,15 +172,18 @@ impl StepTransaction {
         self.complete_with(StepOutcome::success(result)).await
     }
 
-    /// The same with any outcome: a decision, batches, or a checkpoint, so that a batch worker's writes and the place
-    /// from which it goes on commit together. A failure keeps what was written.
+    /// The same with any outcome: a decision, batches, or a checkpoint, so that a batch worker's
+    /// writes and the place from which it goes on commit together. A failure keeps what was
+    /// written.
     ///
     /// # Errors
-    /// Everything is rolled back, and the error says why: the step has passed to another claim or is settled
-    /// (`stale`, `duplicate`), the outcome is one that cannot be stored (`invalid_result`) or that the database does not take
-    /// (`rejected`: too large, or not one for this step; returned, the step fails with the database's own words), or
-    /// a statement failed. When the connection is lost during the commit, its fate is unknown: either it took place, and
-    /// the failure that the runner submits is answered `duplicate`, after a checkpoint `stale`; or the step runs again.
+    /// Everything is rolled back, and the error says why: the step has passed to another claim or
+    /// is settled (`stale`, `duplicate`), the outcome is one that cannot be stored
+    /// (`invalid_result`) or that the database does not take (`rejected`: too large, or not one for
+    /// this step; returned, the step fails with the database's own words), or a statement failed.
+    /// When the connection is lost during the commit, its fate is unknown: either it took place,
+    /// and the failure that the runner submits is answered `duplicate`, after a checkpoint `stale`;
+    /// or the step runs again.
     pub async fn complete_with(mut self, outcome: StepOutcome) -> Result<StepOutcome, StepError> {
         let outcome = match storable::checked(outcome) {
             Ok(outcome) => outcome,
@@ -195,7 +207,8 @@ impl StepTransaction {
             // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
             "rejected" => {
                 self.inner.rollback().await;
-                let text = "the database does not take this outcome; the step's writes were rolled back";
+                let text =
+                    "the database does not take this outcome; the step's writes were rolled back";
                 let error = StepError::permanent(text).code("rejected");
                 self.ctx.own.refuse(outcome, &error);
                 Err(error)
@@ -210,12 +223,15 @@ impl StepTransaction {
                 let claim = &self.ctx.claim;
                 let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
                 if is_ours(&self.worker, &key, claim.claim_no).await {
-                    return Err(StepError::permanent(format!("the handler {OWN_STEP}")).code("own_step"));
+                    return Err(
+                        StepError::permanent(format!("the handler {OWN_STEP}")).code("own_step")
+                    );
                 }
                 self.ctx.own.submitted.store(true, Ordering::Release);
                 self.worker.meters.result(status);
-                let text =
-                    format!("{status}: the step is no longer this worker's; its writes were rolled back");
+                let text = format!(
+                    "{status}: the step is no longer this worker's; its writes were rolled back"
+                );
                 let correlation_id = self.ctx.correlation_id().map(tracing::field::display);
                 tracing::info!(task_id = %self.ctx.task_id(), correlation_id, step = %self.ctx.step(), "{text}");
                 Err(StepError::retryable(text).code(status))
@@ -223,12 +239,17 @@ impl StepTransaction {
         }
     }
 
-    /// Rolls back, and returns when the server has done so. Dropping does the same in the background.
+    /// Rolls back, and returns when the server has done so. Dropping does the same in the
+    /// background.
     pub async fn rollback(self) {
         self.inner.rollback().await;
     }
 
-    async fn submit(&mut self, outcome: &StepOutcome, events: &[StepEvent]) -> Result<String, StepError> {
+    async fn submit(
+        &mut self,
+        outcome: &StepOutcome,
+        events: &[StepEvent],
+    ) -> Result<String, StepError> {
         let claim = &self.ctx.claim;
         let element = SubmitElement {
             task_id: claim.task_id,
@@ -238,7 +259,8 @@ impl StepTransaction {
             events,
             duration_ms: self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         };
-        // From here on the step's row is locked: should this process be frozen or gone, not for longer than its lease.
+        // From here on the step's row is locked: should this process be frozen or gone, not for
+        // longer than its lease.
         let sql = "select status, set_config('idle_in_transaction_session_timeout', $3, true) \
                    from tasker.submit_results($1, $2, $4)";
         let lease = claim.timeout.min(self.worker.settings.lease).as_millis().max(1);
@@ -279,12 +301,14 @@ impl std::fmt::Debug for StepTransaction {
     }
 }
 
-/// TKP01 says "never again": a function may raise it, and `run_sql_handler` does where there is no such function, and
-/// TKP02 where the outcome is too large. Everything else may pass.
+/// TKP01 says "never again": a function may raise it, and `run_sql_handler` does where there is no
+/// such function, and TKP02 where the outcome is too large. Everything else may pass.
 pub(crate) fn failure(error: &sqlx::Error) -> StepError {
     let is_outage = lost_claims::is_outage(error);
     let Some(database) = error.as_database_error() else {
-        return StepError::retryable(format!("database: {error}")).code("connection").outage(is_outage);
+        return StepError::retryable(format!("database: {error}"))
+            .code("connection")
+            .outage(is_outage);
     };
     let message = database.message();
     match database.code().unwrap_or_default() {

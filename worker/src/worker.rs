@@ -79,7 +79,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Claims>,
     /// One per step that runs or is about to.
     pub(crate) permits: Arc<Semaphore>,
-    /// One per `sql` handler, or handler with a transaction of its step, that may hold a connection.
+    /// One per `sql` handler, or handler with a transaction of its step, that may hold a
+    /// connection.
     pub(crate) sql_slots: SqlSlots,
     pub(crate) meters: Arc<Meters>,
     pub(crate) pool_wait: PoolWait,
@@ -89,7 +90,8 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<DomainEventActor>,
 }
 
-/// A process that claims and runs the steps of its namespaces. Any number of them may share a namespace.
+/// A process that claims and runs the steps of its namespaces. Any number of them may share a
+/// namespace.
 pub struct Worker {
     pool: PgPool,
     breaker: Option<Breaker>,
@@ -125,10 +127,10 @@ struct Running {
 impl Worker {
     /// Starts building a worker on `pool`.
     ///
-    /// The pool should have at least four connections: claims, results, and leases use up to three at
-    /// once, and each running `sql` handler holds one more, as does each transaction of
-    /// [`crate::StepContext::begin`]. With n connections, n - 3 of them run at once (at least one); the others wait for
-    /// their turn, `sql` handlers without using up their timeout.
+    /// The pool should have at least four connections: claims, results, and leases use up to three
+    /// at once, and each running `sql` handler holds one more, as does each transaction of
+    /// [`crate::StepContext::begin`]. With n connections, n - 3 of them run at once (at least one);
+    /// the others wait for their turn, `sql` handlers without using up their timeout.
     pub fn builder(pool: PgPool) -> WorkerBuilder {
         WorkerBuilder::new(pool)
     }
@@ -182,9 +184,10 @@ impl Worker {
         names
     }
 
-    /// The fast and broadcast events of the steps that this worker runs, from now on, whose names match: `payment.processed`,
-    /// `payment.*` (any words after the dot), `*`. Up to 1,024 wait for the subscriber; then the oldest are lost, counted by
-    /// [`EventSubscription::lost`] and `tasker_events_lost_total`. The worker waits for no subscriber.
+    /// The fast and broadcast events of the steps that this worker runs, from now on, whose names
+    /// match: `payment.processed`, `payment.*` (any words after the dot), `*`. Up to 1,024 wait for
+    /// the subscriber; then the oldest are lost, counted by [`EventSubscription::lost`] and
+    /// `tasker_events_lost_total`. The worker waits for no subscriber.
     ///
     /// # Errors
     /// No name can match such a pattern.
@@ -193,15 +196,15 @@ impl Worker {
         Ok(self.events.subscribe(pattern, SUBSCRIBED))
     }
 
-    /// Runs until `shutdown` is cancelled. Then it stops claiming, lets running steps finish within the
-    /// grace period, delivers their results, gives the unfinished steps back, and signs off.
+    /// Runs until `shutdown` is cancelled. Then it stops claiming, lets running steps finish within
+    /// the grace period, delivers their results, gives the unfinished steps back, and signs off.
     ///
-    /// Once running, no database error ends it: it tries again until the database answers. A worker that
-    /// is not shut down but dropped leaves its steps to their leases.
+    /// Once running, no database error ends it: it tries again until the database answers. A worker
+    /// that is not shut down but dropped leaves its steps to their leases.
     ///
     /// # Errors
-    /// At start only: when the schema is not the one this program works with, or the database refuses the
-    /// first heartbeat.
+    /// At start only: when the schema is not the one this program works with, or the database
+    /// refuses the first heartbeat.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let (grace, health) = (self.settings.grace, self.health.clone());
         let start = async {
@@ -233,7 +236,8 @@ impl Worker {
         let unless_started = stop.clone().drop_guard();
         let queues: Vec<String> = self.namespaces.iter().map(|n| worker_queue(n)).collect();
         let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };
-        let breaker = self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, self.health.clone()));
+        let breaker =
+            self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, self.health.clone()));
         let wakeups = Wakeups::start(&self.pool, &breaker, &queues, push, stop.clone()).await?;
         let waiters = self
             .namespaces
@@ -257,7 +261,8 @@ impl Worker {
         let (completions, completed) = mpsc::channel(completion::capacity(concurrency));
         let (abandon, finish, steps) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let runner = Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
+        let runner =
+            Arc::new(Runner::new(Arc::clone(&shared), completions.clone(), abandon.clone()));
         let submitter = PgSubmitter::new(Arc::clone(&shared), stop.clone());
 
         let follow_up = FollowUp {
@@ -290,7 +295,11 @@ impl Worker {
             handlers: Handlers::new(self.handlers, self.resolvers),
             http: HttpClient::default(),
             state: Arc::new(self.state),
-            templates: TemplateCacheActor::new(self.pool.clone(), breaker.clone(), self.settings.poll_only),
+            templates: TemplateCacheActor::new(
+                self.pool.clone(),
+                breaker.clone(),
+                self.settings.poll_only,
+            ),
             claims: Arc::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
             sql_slots: SqlSlots::new(self.pool.options().get_max_connections()),
@@ -333,7 +342,8 @@ impl Shared {
         self.settings.concurrency.saturating_sub(self.permits.available_permits())
     }
 
-    /// The result that had these events was accepted. Counts them, and tells the subscribers. Never waits.
+    /// The result that had these events was accepted. Counts them, and tells the subscribers. Never
+    /// waits.
     pub(crate) fn announce(&self, events: &[StepEvent]) {
         for StepEvent { event, delivery, problem } in events {
             match (delivery, problem) {
@@ -359,7 +369,12 @@ impl Shared {
     }
 
     /// The same, of another pool.
-    pub(crate) fn connection_of(&self, pool: &PgPool, keep: bool, stop: &CancellationToken) -> OwnConnection {
+    pub(crate) fn connection_of(
+        &self,
+        pool: &PgPool,
+        keep: bool,
+        stop: &CancellationToken,
+    ) -> OwnConnection {
         OwnConnection::new(pool.clone(), self.breaker.clone(), keep, stop.clone())
             .pooled(self.settings.poll_only)
             .lease(self.settings.lease)
@@ -396,7 +411,8 @@ impl Running {
         if timeout(grace.max(FAREWELL), join(&mut self.completion)).await.is_err() {
             tracing::error!(
                 steps = self.shared.claims.len(),
-                "the database does not take the last results: these steps run again once their leases have run out"
+                "the database does not take the last results: these steps run again once their \
+                 leases have run out"
             );
             self.completion.shutdown().await;
         }
@@ -426,7 +442,11 @@ impl Running {
         }
         let mut connection = self.shared.connection(false, &self.stop);
         let remove = connection.call(async |connection| {
-            sqlx::query("select tasker.remove_worker($1)").bind(worker_id).execute(connection).await.map(drop)
+            sqlx::query("select tasker.remove_worker($1)")
+                .bind(worker_id)
+                .execute(connection)
+                .await
+                .map(drop)
         });
         log_farewell("sign off", timeout(FAREWELL, remove).await);
     }
@@ -446,7 +466,8 @@ pub(crate) async fn join(actors: &mut JoinSet<()>) {
     }
 }
 
-/// A panic in an actor is a defect of the worker: it ends the worker instead of leaving half of it running.
+/// A panic in an actor is a defect of the worker: it ends the worker instead of leaving half of it
+/// running.
 pub(crate) fn propagate(ended: std::result::Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panic) = error.try_into_panic()

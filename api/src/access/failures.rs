@@ -14,7 +14,8 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// A line in the log so often at most.
 const LINE: Duration = Duration::from_secs(1);
 
-/// The failures of late, counted together: behind a proxy all have one address, and one attacker may have many.
+/// The failures of late, counted together: behind a proxy all have one address, and one attacker
+/// may have many.
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<Counts>);
 
@@ -31,7 +32,8 @@ struct Counts {
 impl Failures {
     /// Counts one, and says so; how long its answer is to wait. Who has a valid key never waits.
     pub fn add(&self, method: &str, path: &str, why: &str) -> Duration {
-        let (now, mut counts) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (now, mut counts) =
+            (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let age = counts.began.map_or(Duration::MAX, |began| now - began);
         if age >= WINDOW {
             counts.recent = if age < 2 * WINDOW { (0, counts.recent.0) } else { (0, 0) };
@@ -54,7 +56,8 @@ mod tests {
     #[test]
     fn each_failure_waits_longer_up_to_a_limit() {
         let failures = Failures::default();
-        let waits: Vec<Duration> = (0..300).map(|_| failures.add("GET", "/v1/tasks", "no")).collect();
+        let waits: Vec<Duration> =
+            (0..300).map(|_| failures.add("GET", "/v1/tasks", "no")).collect();
         assert!(waits[0] <= STEP && waits[1] > waits[0] && waits[299] == LONGEST, "{waits:?}");
     }
 }

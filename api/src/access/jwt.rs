@@ -70,8 +70,8 @@ struct Claims {
 }
 
 impl Claims {
-    /// Times of a token are numbers that may have a fraction (RFC 7519, 2). The library reads them as any number, of which
-    /// serde_json, where it keeps every digit, gives it no fraction.
+    /// Times of a token are numbers that may have a fraction (RFC 7519, 2). The library reads them
+    /// as any number, of which serde_json, where it keeps every digit, gives it no fraction.
     fn check_times(&self) -> Result<(), ErrorKind> {
         let (now, leeway) = (get_current_timestamp() as f64, LEEWAY as f64);
         match (self.exp, self.nbf) {
@@ -87,7 +87,8 @@ impl Tokens {
     /// Reads the JWKS. A URL that does not answer is asked again when a token comes.
     ///
     /// # Errors
-    /// A URL that is neither https nor of loopback; a file that cannot be read or has no key of use.
+    /// A URL that is neither https nor of loopback; a file that cannot be read or has no key of
+    /// use.
     pub async fn open(jwks: &str, settings: &ApiSettings) -> Result<Arc<Self>> {
         let tokens = Arc::new(Self {
             source: Source::of(jwks)?,
@@ -98,7 +99,8 @@ impl Tokens {
         });
         if tokens.audience.is_none() {
             tracing::warn!(
-                "tokens for other programs are accepted too, where their permissions say so: --http-jwt-audience says what `aud` must be"
+                "tokens for other programs are accepted too, where their permissions say so: \
+                 --http-jwt-audience says what `aud` must be"
             );
         }
         match (tokens.refresh(Duration::ZERO).await, &tokens.source) {
@@ -108,7 +110,8 @@ impl Tokens {
             (Ok(()), _) => {}
             (Err(error), Source::File(_)) => return Err(Error::Jwks(error)),
             (Err(error), Source::Url(..)) => {
-                tracing::warn!(%error, "the JWKS is not to be had yet: tokens are refused until it is");
+                tracing::warn!(%error, "the JWKS is not to be had yet: tokens are refused until \
+                    it is");
             }
         }
         let weak = Arc::downgrade(&tokens);
@@ -117,7 +120,8 @@ impl Tokens {
                 tokio::time::sleep(AT_LEAST).await;
                 let Some(tokens) = weak.upgrade() else { return };
                 if let Err(error) = tokens.refresh(AT_MOST).await {
-                    tracing::warn!(%error, "the JWKS cannot be refreshed: the keys of before stay valid");
+                    tracing::warn!(%error, "the JWKS cannot be refreshed: the keys of before stay \
+                        valid");
                 }
             }
         });
@@ -150,7 +154,9 @@ impl Tokens {
         }
         let keys = self.keys();
         let Some(key) = Self::pick(&keys, id) else {
-            return Err(super::unauthorized("the token is signed by a key that the JWKS does not have"));
+            return Err(super::unauthorized(
+                "the token is signed by a key that the JWKS does not have",
+            ));
         };
         let claims = decode::<Claims>(token, &key.key, &self.validation(key.algorithm))
             .map_err(|error| refusal(error.kind()))?;
@@ -159,15 +165,22 @@ impl Tokens {
         let words = permissions.iter().flatten().map(String::as_str);
         let scopes = scope.as_deref().unwrap_or_default().split_whitespace();
         // Without a name it could take anybody's in the audit.
-        let name =
-            sub.filter(|sub| !sub.is_empty()).map_or(NAMELESS.to_owned(), |sub| format!("{NAMELESS}:{sub}"));
+        let name = sub
+            .filter(|sub| !sub.is_empty())
+            .map_or(NAMELESS.to_owned(), |sub| format!("{NAMELESS}:{sub}"));
         if name.chars().any(super::is_hidden) {
-            return Err(super::unauthorized("the token's `sub` has characters that cannot be seen"));
+            return Err(super::unauthorized(
+                "the token's `sub` has characters that cannot be seen",
+            ));
         }
         let namespaces = namespaces.map(super::limit_of).transpose();
-        let namespaces =
-            namespaces.map_err(|problem| super::unauthorized(&format!("the token's claim: {problem}")))?;
-        Ok(Caller { name: Some(name), permissions: Permissions::known(words.chain(scopes)), namespaces })
+        let namespaces = namespaces
+            .map_err(|problem| super::unauthorized(&format!("the token's claim: {problem}")))?;
+        Ok(Caller {
+            name: Some(name),
+            permissions: Permissions::known(words.chain(scopes)),
+            namespaces,
+        })
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -206,7 +219,8 @@ impl Tokens {
         }
     }
 
-    /// Reads the keys, unless that was done within `interval`. Who comes meanwhile waits and sees the outcome.
+    /// Reads the keys, unless that was done within `interval`. Who comes meanwhile waits and sees
+    /// the outcome.
     async fn refresh(&self, interval: Duration) -> Result<(), String> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|last| last.elapsed() < interval) {
@@ -239,7 +253,9 @@ impl Source {
         });
         if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
             let url = shown(&url);
-            return Err(Error::Jwks(format!("{url}: give an https URL (http for loopback only) or a file")));
+            return Err(Error::Jwks(format!(
+                "{url}: give an https URL (http for loopback only) or a file"
+            )));
         }
         crate::server::install_crypto();
         let client = reqwest::Client::builder()
@@ -268,14 +284,13 @@ impl Source {
                     }
                     Ok::<_, reqwest::Error>(body)
                 };
-                let body = fetched
-                    .await
-                    .map_err(|error| format!("cannot get {}: {}", shown(url), error.without_url()))?;
+                let body = fetched.await.map_err(|error| {
+                    format!("cannot get {}: {}", shown(url), error.without_url())
+                })?;
                 match body.len() > MAX_BYTES {
                     true => Err(format!("{} answers more than {MAX_BYTES} bytes", shown(url))),
-                    false => {
-                        String::from_utf8(body).map_err(|_| format!("{} does not answer text", shown(url)))
-                    }
+                    false => String::from_utf8(body)
+                        .map_err(|_| format!("{} does not answer text", shown(url))),
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! API keys: a file with their hashes. Keys are 256 random bits, so that a plain hash of one cannot be guessed.
+//! API keys: a file with their hashes. Keys are 256 random bits, so that a plain hash of one cannot
+//! be guessed.
 
 use super::{Caller, permission::Permissions};
 use crate::error::{Error, Result};
@@ -27,7 +28,8 @@ pub struct NewKey {
     pub toml: String,
 }
 
-/// Makes a key; `permissions` are names such as `tasks:read`, or `*`; without `namespaces` it is for all of them.
+/// Makes a key; `permissions` are names such as `tasks:read`, or `*`; without `namespaces` it is
+/// for all of them.
 ///
 /// # Errors
 /// A name or permission that the keys file could not have.
@@ -102,15 +104,18 @@ impl Keys {
     /// It cannot be read, or is not a keys file.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let text = read(path).map_err(Error::Keys)?;
-        let keys = parse(&text).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
+        let keys =
+            parse(&text).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
         if is_writable_by_others(path) {
             tracing::warn!(
-                "everybody may write the keys file {path}, and so let in whom they like: chmod o-w {path}",
+                "everybody may write the keys file {path}, and so let in whom they like: chmod \
+                 o-w {path}",
                 path = path.display()
             );
         }
         if keys.is_empty() {
-            tracing::warn!(file = %path.display(), "the keys file has no key: nobody is let in by one");
+            tracing::warn!(file = %path.display(), "the keys file has no key: nobody is let in by \
+                one");
         }
         let keys = Arc::new(Self { path: path.to_owned(), keys: RwLock::new(Arc::new(keys)) });
         tokio::spawn(Arc::clone(&keys).watch(text));
@@ -151,11 +156,13 @@ impl Keys {
     fn take(&self, text: &str) {
         match parse(text) {
             Ok(keys) => {
-                tracing::info!(file = %self.path.display(), keys = keys.len(), "the keys are read again");
+                tracing::info!(file = %self.path.display(), keys = keys.len(), "the keys are read \
+                    again");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
             }
             Err(error) => {
-                tracing::error!(file = %self.path.display(), %error, "the keys file is broken: the keys of before stay valid");
+                tracing::error!(file = %self.path.display(), %error, "the keys file is broken: \
+                    the keys of before stay valid");
             }
         }
     }
@@ -167,7 +174,8 @@ fn is_writable_by_others(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn parse(text: &str) -> Result<Vec<Key>, String> {
@@ -188,19 +196,25 @@ fn parse(text: &str) -> Result<Vec<Key>, String> {
             }
             let hash = unhex(&sha256).ok_or_else(|| {
                 format!(
-                    "sha256 of key {name:?} must be 64 hexadecimal digits, as `tasker key new` prints them"
+                    "sha256 of key {name:?} must be 64 hexadecimal digits, as `tasker key new` \
+                     prints them"
                 )
             })?;
             let namespaces = namespaces.map(super::limit_of).transpose();
             let namespaces = namespaces.map_err(|problem| format!("key {name:?}: {problem}"))?;
-            Ok(Key { hash, caller: Caller { name: Some(format!("key:{name}")), permissions, namespaces } })
+            Ok(Key {
+                hash,
+                caller: Caller { name: Some(format!("key:{name}")), permissions, namespaces },
+            })
         })
         .collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> =
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
+    let bytes: Option<Vec<u8>> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect();
     bytes?.try_into().ok()
 }
 
@@ -211,8 +225,13 @@ mod tests {
     #[test]
     fn a_new_key_is_found_by_its_hash_only_and_is_another_each_time() {
         let made = new_key("ci \"two\"", &["tasks:read".to_owned()], &[]).unwrap();
-        assert!(made.key.starts_with(PREFIX) && made.key.len() == 67 && !made.toml.contains(&made.key[3..]));
-        let keys = Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&made.toml).unwrap())) };
+        assert!(
+            made.key.starts_with(PREFIX)
+                && made.key.len() == 67
+                && !made.toml.contains(&made.key[3..])
+        );
+        let keys =
+            Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&made.toml).unwrap())) };
         assert_eq!(keys.find(&made.key).unwrap().name.as_deref(), Some("key:ci \"two\""));
         assert!(keys.find("tk_other").is_none() && keys.find("").is_none());
         assert_ne!(new_key("a", &[], &[]).unwrap().key, new_key("a", &[], &[]).unwrap().key);
@@ -221,7 +240,8 @@ mod tests {
     #[test]
     fn a_broken_file_or_none_leaves_the_keys_of_before() {
         let [old, new] = ["old", "new"].map(|name| new_key(name, &[], &[]).unwrap());
-        let keys = Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&old.toml).unwrap())) };
+        let keys =
+            Keys { path: PathBuf::new(), keys: RwLock::new(Arc::new(parse(&old.toml).unwrap())) };
         for broken in ["[[key]]\nname = 7", "\u{0}cannot read the file"] {
             keys.take(broken);
             assert!(keys.find(&old.key).is_some(), "{broken}");
@@ -242,7 +262,10 @@ mod tests {
             told("[[key]]\nname='a'\nsha256='tk_secret'\npermissions=[]".to_owned())
                 .contains("64 hexadecimal")
         );
-        assert!(!told("[[key]]\nname='a'\nsha256='tk_secret'\npermissions=[]".to_owned()).contains("secret"));
+        assert!(
+            !told("[[key]]\nname='a'\nsha256='tk_secret'\npermissions=[]".to_owned())
+                .contains("secret")
+        );
         assert!(!told("[[key]]\nkey='tk_secret'".to_owned()).contains("tk_secret"));
         let twice = format!("[[key]]\nname='a'\nsha256='{hash}'\npermissions=['*']\n").repeat(2);
         assert!(told(twice).contains("two keys"));

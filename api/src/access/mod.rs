@@ -58,7 +58,11 @@ fn limit_of(names: Vec<String>) -> Result<Arc<[String]>, String> {
 impl Caller {
     /// Someone who may do nothing, nowhere.
     pub fn nobody() -> Self {
-        Self { name: None, permissions: Permissions::Some(Vec::new()), namespaces: Some(Arc::new([])) }
+        Self {
+            name: None,
+            permissions: Permissions::Some(Vec::new()),
+            namespaces: Some(Arc::new([])),
+        }
     }
 }
 
@@ -83,7 +87,8 @@ impl Access {
     /// As the settings say.
     ///
     /// # Errors
-    /// Neither keys nor JWKS, and an address that others can reach; keys or JWKS that cannot be used.
+    /// Neither keys nor JWKS, and an address that others can reach; keys or JWKS that cannot be
+    /// used.
     pub async fn open(settings: &ApiSettings) -> Result<Self> {
         if !settings.is_closed() && !settings.listen.ip().is_loopback() {
             return Err(Error::Open(settings.listen));
@@ -129,7 +134,8 @@ impl Access {
     }
 }
 
-/// By which a stream finds out whether it may go on: keys are withdrawn and tokens expire while it is open.
+/// By which a stream finds out whether it may go on: keys are withdrawn and tokens expire while it
+/// is open.
 #[derive(Clone)]
 pub struct Admission {
     access: Arc<Access>,
@@ -141,7 +147,12 @@ pub struct Admission {
 
 impl Admission {
     /// Of a request that was let in.
-    pub fn new(access: &Arc<Access>, headers: &HeaderMap, permission: Permission, caller: &Caller) -> Self {
+    pub fn new(
+        access: &Arc<Access>,
+        headers: &HeaderMap,
+        permission: Permission,
+        caller: &Caller,
+    ) -> Self {
         let wanted = access.keys.is_some() || access.tokens.is_some();
         let secret = secret_of(headers).filter(|_| wanted).map(str::to_owned);
         let namespaces = caller.namespaces.clone();

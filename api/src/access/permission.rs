@@ -107,7 +107,8 @@ impl<'de> Deserialize<'de> for Permissions {
         if words.iter().any(|word| word == "*") {
             return Ok(Self::All);
         }
-        let permissions: Result<Vec<Permission>, String> = words.iter().map(|word| word.parse()).collect();
+        let permissions: Result<Vec<Permission>, String> =
+            words.iter().map(|word| word.parse()).collect();
         permissions.map(Self::Some).map_err(serde::de::Error::custom)
     }
 }

@@ -13,8 +13,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tasker_client::{
-    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection,
-    DeadLettersChanged, Listed, Page,
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
+    DeadLetterSelection, DeadLettersChanged, Listed, Page,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -109,13 +109,27 @@ pub struct Entry {
 }
 
 /// Puts a task among the dead letters
-#[utoipa::path(post, path = "/v1/dead-letters", tag = "dead letters", request_body = NewDeadLetter,
-    responses((status = 201, body = Entry, headers(("location" = String, description = "Of the dead letter")))),
-    security(("key" = ["dlq:write"])))]
-pub async fn add_dead_letter(app: App, JsonBody(new): JsonBody<NewDeadLetter>) -> Result<impl IntoResponse> {
+#[utoipa::path(
+    post,
+    path = "/v1/dead-letters",
+    tag = "dead letters",
+    request_body = NewDeadLetter,
+    responses(
+        (status = 201, body = Entry, headers(("location" = String, description = "Of the dead \
+            letter"))),
+    ),
+    security(("key" = ["dlq:write"])),
+)]
+pub async fn add_dead_letter(
+    app: App,
+    JsonBody(new): JsonBody<NewDeadLetter>,
+) -> Result<impl IntoResponse> {
     let by = By { who: new.by.as_deref(), reason: None };
     let entry_id = app
-        .change(new.task_id.to_string(), app.client().add_dead_letter(new.task_id, new.notes.as_deref(), by))
+        .change(
+            new.task_id.to_string(),
+            app.client().add_dead_letter(new.task_id, new.notes.as_deref(), by),
+        )
         .await?;
     let location = [(header::LOCATION, format!("/v1/dead-letters/{entry_id}"))];
     Ok((StatusCode::CREATED, location, Json(Entry { entry_id })))
@@ -183,8 +197,15 @@ pub async fn update_dead_letter(
 }
 
 /// Replays what failed, or sends the message again, and closes the entry
-#[utoipa::path(post, path = "/v1/dead-letters/{entry_id}/retry", tag = "dead letters", params(EntryAt),
-    request_body = Option<Act>, responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/dead-letters/{entry_id}/retry",
+    tag = "dead letters",
+    params(EntryAt),
+    request_body = Option<Act>,
+    responses((status = 200, body = DeadLetterDetails)),
+    security(("key" = ["dlq:write"])),
+)]
 pub async fn retry_dead_letter(
     app: App,
     At(at): At<EntryAt>,
@@ -231,8 +252,14 @@ impl BulkDeadLetters {
 }
 
 /// Replays many dead letters; call again with `after` until there is no `last_entry`
-#[utoipa::path(post, path = "/v1/dead-letters/retry", tag = "dead letters", request_body = BulkDeadLetters,
-    responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/dead-letters/retry",
+    tag = "dead letters",
+    request_body = BulkDeadLetters,
+    responses((status = 200, body = DeadLettersChanged)),
+    security(("key" = ["dlq:write"])),
+)]
 pub async fn retry_dead_letters(
     app: App,
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
@@ -244,17 +271,26 @@ pub async fn retry_dead_letters(
 }
 
 /// Sets the status of many dead letters; call again with `after` until there is no `last_entry`
-#[utoipa::path(post, path = "/v1/dead-letters/update", tag = "dead letters", request_body = BulkDeadLetters,
-    responses((status = 200, body = DeadLettersChanged)), security(("key" = ["dlq:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/dead-letters/update",
+    tag = "dead letters",
+    request_body = BulkDeadLetters,
+    responses((status = 200, body = DeadLettersChanged)),
+    security(("key" = ["dlq:write"])),
+)]
 pub async fn update_dead_letters(
     app: App,
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
     let by = said(&bulk.by, &bulk.reason);
     let status = bulk.status.map(DeadLetterStatus::as_str);
-    app.change(None, app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after))
-        .await
-        .map(Json)
+    app.change(
+        None,
+        app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after),
+    )
+    .await
+    .map(Json)
 }
 
 /// Which dead letters.
@@ -273,8 +309,14 @@ pub struct Entries {
 }
 
 /// Counts the dead letters that match
-#[utoipa::path(post, path = "/v1/dead-letters/count", tag = "dead letters", request_body = WhichDeadLetters,
-    responses((status = 200, body = Entries)), security(("key" = ["dlq:read"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/dead-letters/count",
+    tag = "dead letters",
+    request_body = WhichDeadLetters,
+    responses((status = 200, body = Entries)),
+    security(("key" = ["dlq:read"])),
+)]
 pub async fn count_matching_dead_letters(
     app: App,
     JsonBody(which): JsonBody<WhichDeadLetters>,

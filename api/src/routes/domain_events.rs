@@ -27,12 +27,20 @@ pub struct EventsQuery {
 }
 
 /// Lists the domain events of a namespace in the order of their messages; nothing is consumed
-#[utoipa::path(get, path = "/v1/namespaces/{namespace}/events", tag = "events", params(NamespaceAt, EventsQuery),
-    responses((status = 200, body = Vec<QueuedEvent>)), security(("key" = ["tasks:read"])))]
+#[utoipa::path(
+    get,
+    path = "/v1/namespaces/{namespace}/events",
+    tag = "events",
+    params(NamespaceAt, EventsQuery),
+    responses((status = 200, body = Vec<QueuedEvent>)),
+    security(("key" = ["tasks:read"])),
+)]
 pub async fn list_events(
     app: App,
     At(at): At<NamespaceAt>,
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Vec<QueuedEvent>>> {
-    app.call(app.client().list_events(&at.namespace, query.after, query.limit.unwrap_or(100))).await.map(Json)
+    app.call(app.client().list_events(&at.namespace, query.after, query.limit.unwrap_or(100)))
+        .await
+        .map(Json)
 }

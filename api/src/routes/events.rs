@@ -37,12 +37,22 @@ type Events = VecDeque<Event>;
 
 /// Follows a task: an event for each transition, then `end`
 ///
-/// Events `task` and `step` have the row of the audit, with its `transition_id`; `end` has the task's status and is the
-/// last: the task has finished, or is blocked by failures. With the header Last-Event-ID a stream goes on; what
-/// happened in the five seconds before may come twice, known by its transition_id, but nothing is left out.
-#[utoipa::path(get, path = "/v1/tasks/{task_id}/events", tag = "events",
-    params(TaskAt, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen", pattern = "^[0-9]{1,18}\\.[0-9]{1,18}$")),
-    responses((status = 200, content_type = "text/event-stream", body = String)), security(("key" = ["tasks:read"])))]
+/// Events `task` and `step` have the row of the audit, with its `transition_id`; `end` has the
+/// task's status and is the last: the task has finished, or is blocked by failures. With the header
+/// Last-Event-ID a stream goes on; what happened in the five seconds before may come twice, known
+/// by its transition_id, but nothing is left out.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{task_id}/events",
+    tag = "events",
+    params(
+        TaskAt,
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that \
+            was seen", pattern = "^[0-9]{1,18}\\.[0-9]{1,18}$"),
+    ),
+    responses((status = 200, content_type = "text/event-stream", body = String)),
+    security(("key" = ["tasks:read"])),
+)]
 pub async fn follow_task(
     app: App,
     Extension(admission): Extension<Admission>,
@@ -51,19 +61,24 @@ pub async fn follow_task(
 ) -> Result<impl IntoResponse> {
     let last = match headers.get("last-event-id").filter(|id| !id.is_empty()) {
         None => None,
-        Some(id) => Some(id.to_str().ok().and_then(|id| id.parse::<Cursor>().ok()).ok_or_else(|| {
-            Problem::bad_request("invalid_event_id", "Last-Event-ID is none of this stream's")
-        })?),
+        Some(id) => {
+            Some(id.to_str().ok().and_then(|id| id.parse::<Cursor>().ok()).ok_or_else(|| {
+                Problem::bad_request("invalid_event_id", "Last-Event-ID is none of this stream's")
+            })?)
+        }
     };
     app.call(app.client().task_status(at.task_id)).await?;
     let place = app.stream_place()?;
     let follower = Follower::begin(&app, at.task_id, last).await?;
     let (task_id, events) = (at.task_id, Events::new());
-    let following = Following { app, admission, task_id, follower, events, ended: false, _place: place };
+    let following =
+        Following { app, admission, task_id, follower, events, ended: false, _place: place };
     Ok(answer(stream::unfold(following, Following::next)))
 }
 
-fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> impl IntoResponse {
+fn answer(
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> impl IntoResponse {
     // Else nginx keeps events back until it has a page of them.
     let headers = [("x-accel-buffering", "no")];
     (headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
@@ -112,7 +127,8 @@ impl Following {
         let (rows, more) = self.follower.look(&self.app.clone()).await?;
         for row in &rows {
             let id = self.follower.sent(row).to_string();
-            self.events.push_back(Event::default().event(&row.kind).id(id).data(row.data.to_string()));
+            self.events
+                .push_back(Event::default().event(&row.kind).id(id).data(row.data.to_string()));
         }
         if !more && status.is_settled() {
             self.events.push_back(end_event(&status));
@@ -146,16 +162,23 @@ pub struct Overview {
     workers: Vec<WorkerOverview>,
 }
 
-/// Follows queues and workers: an event `overview` at once, and whenever something in it has changed
-#[utoipa::path(get, path = "/v1/events", tag = "events",
-    responses((status = 200, content_type = "text/event-stream", body = String)), security(("key" = ["system:read"])))]
+/// Follows queues and workers: an event `overview` at once, and whenever something in it has
+/// changed
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "events",
+    responses((status = 200, content_type = "text/event-stream", body = String)),
+    security(("key" = ["system:read"])),
+)]
 pub async fn follow_system(
     app: App,
     Extension(admission): Extension<Admission>,
 ) -> Result<impl IntoResponse> {
     let place = app.stream_place()?;
     let first = Some(overview(&app).await?);
-    let watching = Watching { app, admission, first, last: String::new(), ended: false, _place: place };
+    let watching =
+        Watching { app, admission, first, last: String::new(), ended: false, _place: place };
     Ok(answer(stream::unfold(watching, Watching::next)))
 }
 
@@ -208,5 +231,6 @@ impl Watching {
 async fn overview(app: &App) -> Result<String> {
     let queues = app.call(app.client().list_queues()).await?;
     let workers = app.call(app.client().list_workers()).await?;
-    serde_json::to_string(&Overview { queues, workers }).map_err(|error| Problem::internal(error.to_string()))
+    serde_json::to_string(&Overview { queues, workers })
+        .map_err(|error| Problem::internal(error.to_string()))
 }

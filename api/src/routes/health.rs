@@ -28,15 +28,25 @@ fn told(app: &App) -> (StatusCode, Json<ProcessHealth>) {
 }
 
 /// Whether the process can do its work; no key is needed
-#[utoipa::path(get, path = "/health", tag = "health",
-    responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)), security(()))]
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "health",
+    responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)),
+    security(()),
+)]
 pub async fn health(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
 
 /// Whether requests should be sent here; no key is needed
-#[utoipa::path(get, path = "/health/ready", tag = "health",
-    responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)), security(()))]
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "health",
+    responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)),
+    security(()),
+)]
 pub async fn ready(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
@@ -48,7 +58,13 @@ pub struct Alive {
 }
 
 /// Whether the process answers: while it does there is no use in restarting it; no key is needed
-#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Alive)), security(()))]
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "health",
+    responses((status = 200, body = Alive)),
+    security(()),
+)]
 pub async fn live() -> Json<Alive> {
     Json(Alive { alive: true })
 }

@@ -40,7 +40,8 @@ pub struct Act {
     pub by: Option<String>,
 }
 
-/// Who acts and why, as a call takes it. The key or token is added by the database, which is told it with each call.
+/// Who acts and why, as a call takes it. The key or token is added by the database, which is told
+/// it with each call.
 pub fn said<'a>(by: &'a Option<String>, reason: &'a Option<String>) -> By<'a> {
     By { who: by.as_deref(), reason: reason.as_deref() }
 }

@@ -49,8 +49,15 @@ pub struct SettingSet {
 }
 
 /// Changes a setting of the engine, at once and for every process
-#[utoipa::path(put, path = "/v1/settings/{name}", tag = "system", params(SettingAt), request_body = NewValue,
-    responses((status = 200, body = SettingSet)), security(("key" = ["system:write"])))]
+#[utoipa::path(
+    put,
+    path = "/v1/settings/{name}",
+    tag = "system",
+    params(SettingAt),
+    request_body = NewValue,
+    responses((status = 200, body = SettingSet)),
+    security(("key" = ["system:write"])),
+)]
 pub async fn set_setting(
     app: App,
     At(SettingAt { name }): At<SettingAt>,

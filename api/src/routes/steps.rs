@@ -49,7 +49,8 @@ pub async fn list_steps(
     At(at): At<TaskAt>,
     Params(query): Params<StepQuery>,
 ) -> Result<Json<Listed<StepOverview>>> {
-    let filter = StepFilter { states: query.state.unwrap_or_default(), template_step: query.template_step };
+    let filter =
+        StepFilter { states: query.state.unwrap_or_default(), template_step: query.template_step };
     let page = Page { after: query.after, limit: query.limit.unwrap_or(100) };
     app.call(app.client().list_steps(at.task_id, &filter, &page)).await.map(Json)
 }
@@ -62,25 +63,42 @@ pub async fn get_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview>
 }
 
 /// Shows the audit of a step, oldest first
-#[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}/transitions", tag = "steps", params(StepAt),
-    responses((status = 200, body = Vec<StepTransition>)), security(("key" = ["tasks:read"])))]
-pub async fn get_step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<Vec<StepTransition>>> {
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{task_id}/steps/{step}/transitions",
+    tag = "steps",
+    params(StepAt),
+    responses((status = 200, body = Vec<StepTransition>)),
+    security(("key" = ["tasks:read"])),
+)]
+pub async fn get_step_transitions(
+    app: App,
+    At(at): At<StepAt>,
+) -> Result<Json<Vec<StepTransition>>> {
     // Of a step that is not there it would be empty.
     app.call(app.client().step(at.task_id, &at.step)).await?;
     app.call(app.client().step_transitions(at.task_id, &at.step)).await.map(Json)
 }
 
 /// Runs a step in error again; changed is false when it waits or runs already
-#[utoipa::path(post, path = "/v1/tasks/{task_id}/steps/{step}/retry", tag = "steps", params(StepAt),
-    request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/steps/{step}/retry",
+    tag = "steps",
+    params(StepAt),
+    request_body = Option<Act>,
+    responses((status = 200, body = Changed)),
+    security(("key" = ["steps:write"])),
+)]
 pub async fn retry_step(
     app: App,
     At(at): At<StepAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<Changed>> {
     let by = said(&act.by, &act.reason);
-    let changed =
-        app.change(at.task_id.to_string(), app.client().retry_step(at.task_id, &at.step, by)).await?;
+    let changed = app
+        .change(at.task_id.to_string(), app.client().retry_step(at.task_id, &at.step, by))
+        .await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -91,7 +109,8 @@ pub struct SettleStep {
     /// What the step gives.
     #[serde(default)]
     result: Option<Value>,
-    /// Of a decision or batchable: `{"type": "decision", "create_steps": […]}` or `{"type": "batches", …}`.
+    /// Of a decision or batchable: `{"type": "decision", "create_steps": […]}` or `{"type":
+    /// "batches", …}`.
     #[serde(default)]
     outcome: Option<Value>,
     /// In words.
@@ -105,15 +124,27 @@ pub struct SettleStep {
 }
 
 /// Settles a step by hand; changed is false when it is settled already
-#[utoipa::path(post, path = "/v1/tasks/{task_id}/steps/{step}/resolve", tag = "steps", params(StepAt),
-    request_body = Option<SettleStep>, responses((status = 200, body = Changed)), security(("key" = ["steps:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/steps/{step}/resolve",
+    tag = "steps",
+    params(StepAt),
+    request_body = Option<SettleStep>,
+    responses((status = 200, body = Changed)),
+    security(("key" = ["steps:write"])),
+)]
 pub async fn resolve_step(
     app: App,
     At(at): At<StepAt>,
     MaybeBody(settle): MaybeBody<SettleStep>,
 ) -> Result<Json<Changed>> {
     let by = said(&settle.by, &settle.reason);
-    let call =
-        app.client().resolve_step(at.task_id, &at.step, settle.result.as_ref(), settle.outcome.as_ref(), by);
+    let call = app.client().resolve_step(
+        at.task_id,
+        &at.step,
+        settle.result.as_ref(),
+        settle.outcome.as_ref(),
+        by,
+    );
     Ok(Json(Changed { changed: app.change(at.task_id.to_string(), call).await? }))
 }

@@ -1,5 +1,6 @@
-//! The audit of one task as it grows. Rows become visible in another order than that of their numbers where
-//! transactions overlap, so each look goes back behind the newest row and leaves out what was sent.
+//! The audit of one task as it grows. Rows become visible in another order than that of their
+//! numbers where transactions overlap, so each look goes back behind the newest row and leaves out
+//! what was sent.
 
 use crate::{problem::Result, state::App};
 use serde_json::Value;
@@ -12,26 +13,34 @@ use std::{
 };
 use uuid::Uuid;
 
-/// How long a row may become visible after one with a higher number. The engine's transactions are short.
+/// How long a row may become visible after one with a higher number. The engine's transactions are
+/// short.
 const OVERLAP: Duration = Duration::from_secs(60);
 /// Rows of one look.
 const ROWS: i64 = 500;
 
 const LOOK: &str = "\
     select * from (\
-    (select 'task' as kind, t.transition_id, to_jsonb(t) - 'task_id' as data from tasker.task_audit t \
-      where t.task_id = $1 and t.transition_id > $2 and not t.transition_id = any ($3) order by t.transition_id limit $6) \
+    (select 'task' as kind, t.transition_id, to_jsonb(t) - 'task_id' as data from \
+    tasker.task_audit t \
+      where t.task_id = $1 and t.transition_id > $2 and not t.transition_id = any ($3) order by \
+      t.transition_id limit $6) \
     union all \
     (select 'step', s.transition_id, to_jsonb(s) - 'task_id' from tasker.step_audit s \
-      where s.task_id = $1 and s.transition_id > $4 and not s.transition_id = any ($5) order by s.transition_id limit $6)) v \
+      where s.task_id = $1 and s.transition_id > $4 and not s.transition_id = any ($5) order by \
+      s.transition_id limit $6)) v \
     order by (v.data ->> 'at')::timestamptz, v.kind, v.transition_id";
 
 /// Where a resumed stream begins: a little before what the client saw last.
 const BEFORE: &str = "\
-    select coalesce((select max(t.transition_id) from tasker.task_audit t where t.task_id = $1 and t.transition_id <= $2 \
-                      and t.at < (select l.at from tasker.task_audit l where l.task_id = $1 and l.transition_id = $2) - interval '5 s'), 0), \
-           coalesce((select max(s.transition_id) from tasker.step_audit s where s.task_id = $1 and s.transition_id <= $3 \
-                      and s.at < (select l.at from tasker.step_audit l where l.task_id = $1 and l.transition_id = $3) - interval '5 s'), 0)";
+    select coalesce((select max(t.transition_id) from tasker.task_audit t where t.task_id = $1 \
+    and t.transition_id <= $2 \
+                      and t.at < (select l.at from tasker.task_audit l where l.task_id = $1 and \
+                      l.transition_id = $2) - interval '5 s'), 0), \
+           coalesce((select max(s.transition_id) from tasker.step_audit s where s.task_id = $1 \
+           and s.transition_id <= $3 \
+                      and s.at < (select l.at from tasker.step_audit l where l.task_id = $1 and \
+                      l.transition_id = $3) - interval '5 s'), 0)";
 
 /// The id of an event: the highest numbers sent so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,7 +60,8 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (task, step) = text.split_once('.').ok_or(())?;
-        let number = |text: &str| text.parse::<u64>().ok().and_then(|n| i64::try_from(n).ok()).ok_or(());
+        let number =
+            |text: &str| text.parse::<u64>().ok().and_then(|n| i64::try_from(n).ok()).ok_or(());
         Ok(Self { task: number(task)?, step: number(step)? })
     }
 }
@@ -111,7 +121,8 @@ impl Follower {
         let (task, step) = match last {
             Some(last) => {
                 let query = sqlx::query_as(BEFORE).bind(task_id).bind(last.task).bind(last.step);
-                app.call(async { query.fetch_one(app.client().executor()).await.map_err(of_sqlx) }).await?
+                app.call(async { query.fetch_one(app.client().executor()).await.map_err(of_sqlx) })
+                    .await?
             }
             None => (0, 0),
         };
@@ -132,8 +143,9 @@ impl Follower {
             .bind(self.step.floor)
             .bind(&steps)
             .bind(ROWS);
-        let rows =
-            app.call(async { query.fetch_all(app.client().executor()).await.map_err(of_sqlx) }).await?;
+        let rows = app
+            .call(async { query.fetch_all(app.client().executor()).await.map_err(of_sqlx) })
+            .await?;
         let full = |kind: &str| {
             rows.iter().filter(|row| row.kind == kind).count() >= usize::try_from(ROWS).unwrap_or(1)
         };

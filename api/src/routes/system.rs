@@ -10,7 +10,8 @@ use axum::Json;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use tasker_client::{
-    Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput, WorkerOverview,
+    Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
+    WorkerOverview,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -37,8 +38,15 @@ pub struct NamespaceAt {
 }
 
 /// Sends no more steps to a namespace; changed is false when it was paused already
-#[utoipa::path(post, path = "/v1/namespaces/{namespace}/pause", tag = "system", params(NamespaceAt),
-    request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/namespaces/{namespace}/pause",
+    tag = "system",
+    params(NamespaceAt),
+    request_body = Option<Act>,
+    responses((status = 200, body = Changed)),
+    security(("key" = ["queues:write"])),
+)]
 pub async fn pause_namespace(
     app: App,
     At(at): At<NamespaceAt>,
@@ -49,8 +57,15 @@ pub async fn pause_namespace(
 }
 
 /// Sends what was held; changed is false when it was not paused
-#[utoipa::path(post, path = "/v1/namespaces/{namespace}/resume", tag = "system", params(NamespaceAt),
-    request_body = Option<Act>, responses((status = 200, body = Changed)), security(("key" = ["queues:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/namespaces/{namespace}/resume",
+    tag = "system",
+    params(NamespaceAt),
+    request_body = Option<Act>,
+    responses((status = 200, body = Changed)),
+    security(("key" = ["queues:write"])),
+)]
 pub async fn resume_namespace(
     app: App,
     At(at): At<NamespaceAt>,
@@ -95,8 +110,15 @@ pub struct Limited {
 }
 
 /// Lets at most so many steps wait in a namespace's queue
-#[utoipa::path(put, path = "/v1/namespaces/{namespace}/limit", tag = "system", params(NamespaceAt),
-    request_body = Limit, responses((status = 200, body = Limited)), security(("key" = ["queues:write"])))]
+#[utoipa::path(
+    put,
+    path = "/v1/namespaces/{namespace}/limit",
+    tag = "system",
+    params(NamespaceAt),
+    request_body = Limit,
+    responses((status = 200, body = Limited)),
+    security(("key" = ["queues:write"])),
+)]
 pub async fn limit_namespace(
     app: App,
     At(NamespaceAt { namespace }): At<NamespaceAt>,
@@ -164,7 +186,10 @@ pub struct StalenessQuery {
 /// Lists unfinished tasks against their thresholds, the stalest first
 #[utoipa::path(get, path = "/v1/staleness", tag = "system", params(StalenessQuery),
     responses((status = 200, body = Vec<Staleness>)), security(("key" = ["system:read"])))]
-pub async fn list_staleness(app: App, Params(query): Params<StalenessQuery>) -> Result<Json<Vec<Staleness>>> {
+pub async fn list_staleness(
+    app: App,
+    Params(query): Params<StalenessQuery>,
+) -> Result<Json<Vec<Staleness>>> {
     let staleness = query.staleness.map(|staleness| match staleness {
         HowStale::Healthy => "healthy",
         HowStale::Warning => "warning",
@@ -241,7 +266,10 @@ impl SampleQuery {
 /// Shows steps by what their handlers took, the slowest first
 #[utoipa::path(get, path = "/v1/analytics/slowest-steps", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
-pub async fn get_slowest_steps(app: App, Params(query): Params<SampleQuery>) -> Result<Json<Vec<SlowStep>>> {
+pub async fn get_slowest_steps(
+    app: App,
+    Params(query): Params<SampleQuery>,
+) -> Result<Json<Vec<SlowStep>>> {
     let (sample, limit) = query.split();
     app.call(app.client().slowest_steps(&sample, limit)).await.map(Json)
 }
@@ -249,7 +277,10 @@ pub async fn get_slowest_steps(app: App, Params(query): Params<SampleQuery>) -> 
 /// Shows tasks enqueued and ended by time, oldest first
 #[utoipa::path(get, path = "/v1/analytics/throughput", tag = "analytics", params(BucketQuery),
     responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
-pub async fn get_throughput(app: App, Params(query): Params<BucketQuery>) -> Result<Json<Vec<Throughput>>> {
+pub async fn get_throughput(
+    app: App,
+    Params(query): Params<BucketQuery>,
+) -> Result<Json<Vec<Throughput>>> {
     let bucket = Duration::from_secs(query.bucket_seconds.unwrap_or(60).into());
     let sample = sample(query.namespace, query.name, query.since_seconds, query.max_tasks);
     app.call(app.client().throughput(&sample, bucket)).await.map(Json)

@@ -16,8 +16,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use tasker_client::{
-    BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview, TaskSelection,
-    TaskState, TaskStatus, TransitionsPage,
+    BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview,
+    TaskSelection, TaskState, TaskStatus, TransitionsPage,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -32,7 +32,8 @@ pub struct Enqueued {
 /// A priority of 5.0 is an integer in JSON.
 fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
     if let Some(priority) = body.get_mut("priority")
-        && let Some(number) = priority.as_f64().filter(|number| priority.is_f64() && number.fract() == 0.0)
+        && let Some(number) =
+            priority.as_f64().filter(|number| priority.is_f64() && number.fract() == 0.0)
     {
         // What does not fit is refused below, as it is when written without a point.
         *priority = Value::from(number as i64);
@@ -43,12 +44,20 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
 
 /// Enqueues a task
 ///
-/// Without a correlation_id in the body, that of the request is the task's; the header traceparent too.
-#[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = NewTask,
-    responses((status = 201, body = Enqueued, headers(("location" = String, description = "Of the task"))),
-        (status = 200, body = Enqueued, description = "The idempotency key was used before: the task of then",
-            headers(("location" = String, description = "Of the task")))),
-    security(("key" = ["tasks:create"])))]
+/// Without a correlation_id in the body, that of the request is the task's; the header traceparent
+/// too.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks",
+    tag = "tasks",
+    request_body = NewTask,
+    responses(
+        (status = 201, body = Enqueued, headers(("location" = String, description = "Of the task"))),
+        (status = 200, body = Enqueued, description = "The idempotency key was used before: the \
+            task of then", headers(("location" = String, description = "Of the task"))),
+    ),
+    security(("key" = ["tasks:create"])),
+)]
 pub async fn create_task(
     app: App,
     Extension(correlation): Extension<Correlation>,
@@ -126,7 +135,10 @@ pub struct TaskQuery {
 /// Lists tasks, the newest first
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks", params(TaskQuery),
     responses((status = 200, body = Listed<TaskOverview>)), security(("key" = ["tasks:read"])))]
-pub async fn list_tasks(app: App, Params(query): Params<TaskQuery>) -> Result<Json<Listed<TaskOverview>>> {
+pub async fn list_tasks(
+    app: App,
+    Params(query): Params<TaskQuery>,
+) -> Result<Json<Listed<TaskOverview>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
     let which = TaskSelection {
         namespace: query.namespace,
@@ -192,7 +204,8 @@ const MOST_STEPS: u64 = 10_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct GraphQuery {
-    /// `all`, or how many instances of each batch: all of a smaller one, the first in error of a larger one.
+    /// `all`, or how many instances of each batch: all of a smaller one, the first in error of a
+    /// larger one.
     #[serde(default = "few", deserialize_with = "instances")]
     #[param(value_type = Option<String>, pattern = "^(all|[0-9]{1,4})$", default = "20")]
     instances: Instances,
@@ -225,9 +238,8 @@ pub async fn get_task_graph(
     let steps: u64 = status.steps.values().sum();
     if query.instances == Instances::All && steps > MOST_STEPS {
         let detail = format!("the task has {steps} steps, and a whole graph may have {MOST_STEPS}");
-        return Err(
-            Problem::answer_too_large(detail).hint("Ask for few instances, and for /steps, which has pages.")
-        );
+        return Err(Problem::answer_too_large(detail)
+            .hint("Ask for few instances, and for /steps, which has pages."));
     }
     app.call(app.client().task_graph(at.task_id, query.instances)).await.map(Json)
 }
@@ -248,8 +260,14 @@ pub struct TransitionsQuery {
 }
 
 /// Shows the audit of a task and its steps, oldest first
-#[utoipa::path(get, path = "/v1/tasks/{task_id}/transitions", tag = "tasks", params(TaskAt, TransitionsQuery),
-    responses((status = 200, body = TransitionsPage)), security(("key" = ["tasks:read"])))]
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{task_id}/transitions",
+    tag = "tasks",
+    params(TaskAt, TransitionsQuery),
+    responses((status = 200, body = TransitionsPage)),
+    security(("key" = ["tasks:read"])),
+)]
 pub async fn get_task_transitions(
     app: App,
     At(at): At<TaskAt>,
@@ -282,15 +300,25 @@ async fn changed(app: &App, task_id: Uuid, changed: bool) -> Result<Json<TaskCha
 }
 
 /// Cancels a task; changed is false when it had already finished
-#[utoipa::path(post, path = "/v1/tasks/{task_id}/cancel", tag = "tasks", params(TaskAt), request_body = Option<Act>,
-    responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:cancel"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/cancel",
+    tag = "tasks",
+    params(TaskAt),
+    request_body = Option<Act>,
+    responses((status = 200, body = TaskChanged)),
+    security(("key" = ["tasks:cancel"])),
+)]
 pub async fn cancel_task(
     app: App,
     At(at): At<TaskAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
     let done = app
-        .change(at.task_id.to_string(), app.client().cancel_task(at.task_id, said(&act.by, &act.reason)))
+        .change(
+            at.task_id.to_string(),
+            app.client().cancel_task(at.task_id, said(&act.by, &act.reason)),
+        )
         .await?;
     changed(&app, at.task_id, done).await
 }
@@ -313,8 +341,15 @@ pub struct Settle {
 }
 
 /// Ends an unfinished task as resolved; changed is false when it had already finished
-#[utoipa::path(post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", params(TaskAt), request_body = Option<Settle>,
-    responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/resolve",
+    tag = "tasks",
+    params(TaskAt),
+    request_body = Option<Settle>,
+    responses((status = 200, body = TaskChanged)),
+    security(("key" = ["tasks:write"])),
+)]
 pub async fn resolve_task(
     app: App,
     At(at): At<TaskAt>,
@@ -322,21 +357,35 @@ pub async fn resolve_task(
 ) -> Result<Json<TaskChanged>> {
     let by = said(&settle.by, &settle.reason);
     let done = app
-        .change(at.task_id.to_string(), app.client().resolve_task(at.task_id, settle.result.as_ref(), by))
+        .change(
+            at.task_id.to_string(),
+            app.client().resolve_task(at.task_id, settle.result.as_ref(), by),
+        )
         .await?;
     changed(&app, at.task_id, done).await
 }
 
-/// Lets a task in error begin again, completed results kept; changed is false when it has not finished
-#[utoipa::path(post, path = "/v1/tasks/{task_id}/reset", tag = "tasks", params(TaskAt), request_body = Option<Act>,
-    responses((status = 200, body = TaskChanged)), security(("key" = ["tasks:write"])))]
+/// Lets a task in error begin again, completed results kept; changed is false when it has not
+/// finished
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{task_id}/reset",
+    tag = "tasks",
+    params(TaskAt),
+    request_body = Option<Act>,
+    responses((status = 200, body = TaskChanged)),
+    security(("key" = ["tasks:write"])),
+)]
 pub async fn reset_task(
     app: App,
     At(at): At<TaskAt>,
     MaybeBody(act): MaybeBody<Act>,
 ) -> Result<Json<TaskChanged>> {
     let done = app
-        .change(at.task_id.to_string(), app.client().reset_task(at.task_id, said(&act.by, &act.reason)))
+        .change(
+            at.task_id.to_string(),
+            app.client().reset_task(at.task_id, said(&act.by, &act.reason)),
+        )
         .await?;
     changed(&app, at.task_id, done).await
 }

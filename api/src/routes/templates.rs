@@ -22,8 +22,14 @@ pub struct TemplatesQuery {
 }
 
 /// Lists every version of every template
-#[utoipa::path(get, path = "/v1/templates", tag = "templates", params(TemplatesQuery),
-    responses((status = 200, body = Vec<TemplateOverview>)), security(("key" = ["templates:read"])))]
+#[utoipa::path(
+    get,
+    path = "/v1/templates",
+    tag = "templates",
+    params(TemplatesQuery),
+    responses((status = 200, body = Vec<TemplateOverview>)),
+    security(("key" = ["templates:read"])),
+)]
 pub async fn list_templates(
     app: App,
     Params(query): Params<TemplatesQuery>,
@@ -51,15 +57,23 @@ pub struct ApplyQuery {
 }
 
 /// Applies a definition; 200 when it was there already with the same content
-#[utoipa::path(post, path = "/v1/templates", tag = "templates", params(ApplyQuery), request_body = Definition,
-    responses((status = 201, body = Applied), (status = 200, body = Applied)), security(("key" = ["templates:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/templates",
+    tag = "templates",
+    params(ApplyQuery),
+    request_body = Definition,
+    responses((status = 201, body = Applied), (status = 200, body = Applied)),
+    security(("key" = ["templates:write"])),
+)]
 pub async fn apply_template(
     app: App,
     Params(ApplyQuery { by }): Params<ApplyQuery>,
     JsonBody(Definition(definition)): JsonBody<Definition>,
 ) -> Result<impl IntoResponse> {
-    let applied =
-        app.check(app.client().apply_template(&Value::Object(definition), said(&by, &None))).await?;
+    let applied = app
+        .check(app.client().apply_template(&Value::Object(definition), said(&by, &None)))
+        .await?;
     let status = if applied.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(applied)))
 }
@@ -94,8 +108,15 @@ pub struct UseVersion {
 }
 
 /// Makes a version the one that runs where an enqueue names none
-#[utoipa::path(post, path = "/v1/templates/{namespace}/{name}/use", tag = "templates", params(TemplateAt),
-    request_body = UseVersion, responses((status = 200, body = Applied)), security(("key" = ["templates:write"])))]
+#[utoipa::path(
+    post,
+    path = "/v1/templates/{namespace}/{name}/use",
+    tag = "templates",
+    params(TemplateAt),
+    request_body = UseVersion,
+    responses((status = 200, body = Applied)),
+    security(("key" = ["templates:write"])),
+)]
 pub async fn use_template(
     app: App,
     At(at): At<TemplateAt>,
@@ -116,19 +137,27 @@ pub struct VersionQuery {
 }
 
 /// Shows a template with its definition
-#[utoipa::path(get, path = "/v1/templates/{namespace}/{name}", tag = "templates", params(TemplateAt, VersionQuery),
-    responses((status = 200, body = Template)), security(("key" = ["templates:read"])))]
+#[utoipa::path(
+    get,
+    path = "/v1/templates/{namespace}/{name}",
+    tag = "templates",
+    params(TemplateAt, VersionQuery),
+    responses((status = 200, body = Template)),
+    security(("key" = ["templates:read"])),
+)]
 pub async fn get_template(
     app: App,
     At(at): At<TemplateAt>,
     Params(query): Params<VersionQuery>,
 ) -> Result<Json<Template>> {
-    let found = app.call(app.client().template(&at.namespace, &at.name, query.version.as_deref())).await?;
+    let found =
+        app.call(app.client().template(&at.namespace, &at.name, query.version.as_deref())).await?;
     found.map(Json).ok_or_else(|| {
         let (code, what) = match &query.version {
-            Some(version) => {
-                ("TK003", format!("there is no version {version:?} of template {}.{}", at.namespace, at.name))
-            }
+            Some(version) => (
+                "TK003",
+                format!("there is no version {version:?} of template {}.{}", at.namespace, at.name),
+            ),
             None => ("TK002", format!("there is no template {}.{}", at.namespace, at.name)),
         };
         Problem::new(StatusCode::NOT_FOUND, code, "It is not there")

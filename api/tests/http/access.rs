@@ -13,7 +13,8 @@ async fn keyed(engine: &Engine, permissions: &[&str]) -> (Api, TestFile) {
     let permissions: Vec<String> = permissions.iter().map(|word| (*word).to_owned()).collect();
     let made = new_key("ci", &permissions, &[]).unwrap();
     let file = TestFile::new(&made.toml);
-    let mut api = serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
+    let mut api =
+        serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
     api.key = Some(made.key);
     (api, file)
 }
@@ -49,14 +50,19 @@ async fn a_key_opens_what_its_permissions_say_and_nothing_else(#[case] permissio
     let engine = Engine::new().await;
     let (api, _file) = keyed(&engine, permissions).await;
     for (permission, method, path) in MATRIX {
-        let answer = api.call(method, path, (*method == "POST").then(|| json!({"colour": 1}))).await;
+        let answer =
+            api.call(method, path, (*method == "POST").then(|| json!({"colour": 1}))).await;
         if permissions.contains(permission) {
             assert!(
                 !matches!(answer.status.as_u16(), 401 | 403),
                 "{permissions:?}: {method} {path}: {answer:?}"
             );
         } else {
-            assert_eq!(answer.problem(), (403, "forbidden".to_owned()), "{permissions:?}: {method} {path}");
+            assert_eq!(
+                answer.problem(),
+                (403, "forbidden".to_owned()),
+                "{permissions:?}: {method} {path}"
+            );
             assert!(answer.json()["detail"].as_str().unwrap().contains(permission));
         }
     }
@@ -68,9 +74,12 @@ async fn without_a_valid_key_there_is_health_and_the_description_only() {
     let (mut api, _file) = keyed(&engine, &["*"]).await;
     assert_eq!(api.get("/v1/queues").await.status, 200);
     let right = api.key.take().unwrap();
-    for key in
-        [None, Some("tk_wrong".to_owned()), Some(String::new()), Some(right[..right.len() - 1].to_owned())]
-    {
+    for key in [
+        None,
+        Some("tk_wrong".to_owned()),
+        Some(String::new()),
+        Some(right[..right.len() - 1].to_owned()),
+    ] {
         api.key = key;
         for path in ["/v1/queues", "/metrics", "/nowhere", "/v1/health"] {
             let answer = api.get(path).await;
@@ -96,7 +105,8 @@ async fn each_operation_of_the_document_wants_the_permission_that_it_names() {
     let mut keys = BTreeMap::new();
     let mut toml = String::new();
     for one in &all {
-        let others: Vec<String> = all.iter().filter(|p| p != &one).map(|p| (*p).to_owned()).collect();
+        let others: Vec<String> =
+            all.iter().filter(|p| p != &one).map(|p| (*p).to_owned()).collect();
         let made = new_key(one, &others, &[]).unwrap();
         toml.push_str(&made.toml);
         keys.insert(*one, made.key);
@@ -143,7 +153,8 @@ async fn the_audit_names_the_key_and_whom_it_speaks_for() {
         assert_eq!(answer.json(), json!({"changed": true, "state": "cancelled"}));
         let reason = engine
             .text(
-                "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'",
+                "select reason from tasker.task_transitions where task_id = $1 and to_state = \
+                 'cancelled'",
                 id,
             )
             .await;
@@ -187,9 +198,11 @@ async fn an_address_that_others_reach_wants_keys() {
 #[tokio::test]
 async fn pages_in_a_browser_cannot_reach_an_open_server() {
     let api = serve(&Engine::new().await).await;
-    let rebound = api.request(reqwest::Method::GET, "/v1/queues").header("host", "evil.example:8410");
+    let rebound =
+        api.request(reqwest::Method::GET, "/v1/queues").header("host", "evil.example:8410");
     assert_eq!(api.send(rebound).await.problem(), (403, "host_not_local".to_owned()));
-    let foreign = api.request(reqwest::Method::POST, "/v1/prune").header("origin", "http://evil.example");
+    let foreign =
+        api.request(reqwest::Method::POST, "/v1/prune").header("origin", "http://evil.example");
     assert_eq!(api.send(foreign).await.problem(), (403, "cross_origin".to_owned()));
     let own = api.request(reqwest::Method::POST, "/v1/prune").header("origin", &api.url);
     assert_eq!(api.send(own).await.status, 200);
@@ -201,7 +214,10 @@ async fn pages_in_a_browser_cannot_reach_an_open_server() {
 #[case("x-real-ip", "203.0.113.7")]
 #[case("forwarded", "for=203.0.113.7")]
 #[tokio::test]
-async fn an_open_server_is_not_reached_by_way_of_a_proxy(#[case] header: &str, #[case] value: &str) {
+async fn an_open_server_is_not_reached_by_way_of_a_proxy(
+    #[case] header: &str,
+    #[case] value: &str,
+) {
     let engine = Engine::new().await;
     let open = serve(&engine).await;
     let passed_on = open.request(reqwest::Method::GET, "/v1/queues").header(header, value);

@@ -41,7 +41,8 @@ impl Contract {
         let answer = self.api.call(method, &format!("{at}{query}"), body).await;
         let name = format!("{method} {path}");
         assert_eq!(answer.status, status, "{name}: {}", answer.text);
-        let told = &self.document["paths"][path][method.to_lowercase()]["responses"][answer.status.as_str()];
+        let told = &self.document["paths"][path][method.to_lowercase()]["responses"]
+            [answer.status.as_str()];
         let kind = answer.headers["content-type"].to_str().unwrap();
         let schema = &told["content"][kind]["schema"];
         assert!(schema.is_object(), "{name} {status} {kind}: {told}");
@@ -70,7 +71,10 @@ impl Contract {
     fn not_asked(&self) -> Vec<String> {
         let paths = self.document["paths"].as_object().unwrap();
         let all = paths.iter().flat_map(|(path, item)| {
-            item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+            item.as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| format!("{} {path}", method.to_uppercase()))
         });
         all.filter(|name| !self.asked.contains(name) && !STREAMS.contains(&name.as_str())).collect()
     }
@@ -93,13 +97,15 @@ async fn every_answer_of_a_workflow_is_as_the_document_says() {
         "flow"
     );
 
-    let new =
-        json!({"namespace": "test", "name": "flow", "context": {"order_id": 7}, "idempotency_key": "k"});
+    let new = json!({"namespace": "test", "name": "flow", "context": {"order_id": 7}, "idempotency_key": "k"});
     let created = c.ask("POST", "/v1/tasks", &[], "", Some(new.clone()), 201).await;
     let id = created.json()["task_id"].as_str().unwrap().to_owned();
     assert_eq!(created.headers["location"], format!("/v1/tasks/{id}").as_str());
     // The correlation id of the second request does not make it another task.
-    assert_eq!(c.ask("POST", "/v1/tasks", &[], "", Some(new), 200).await.json()["task_id"], id.as_str());
+    assert_eq!(
+        c.ask("POST", "/v1/tasks", &[], "", Some(new), 200).await.json()["task_id"],
+        id.as_str()
+    );
     engine.initialize().await;
     tasks(&mut c, &engine, &id).await;
     steps(&mut c, &engine, &id).await;
@@ -113,7 +119,9 @@ async fn every_answer_of_a_workflow_is_as_the_document_says() {
 
 async fn tasks(c: &mut Contract, engine: &Engine, id: &str) {
     let other = engine.enqueue(json!({})).await.to_string();
-    let first = c.get("/v1/tasks", &[], "?limit=1&namespace=test&state=pending&state=steps_in_process").await;
+    let first = c
+        .get("/v1/tasks", &[], "?limit=1&namespace=test&state=pending&state=steps_in_process")
+        .await;
     assert_eq!(first["items"][0]["task_id"], other.as_str());
     let next = format!("?limit=1&after={}", first["next"].as_str().unwrap());
     let second = c.get("/v1/tasks", &[], &next).await;
@@ -125,14 +133,23 @@ async fn tasks(c: &mut Contract, engine: &Engine, id: &str) {
         json!({"state": "steps_in_process", "result": null})
     );
     assert_eq!(
-        c.get("/v1/tasks/{task_id}/graph", &[id], "?instances=all").await["dag"].as_array().unwrap().len(),
+        c.get("/v1/tasks/{task_id}/graph", &[id], "?instances=all").await["dag"]
+            .as_array()
+            .unwrap()
+            .len(),
         2
     );
     assert!(
-        !c.get("/v1/tasks/{task_id}/transitions", &[id], "").await["task"].as_array().unwrap().is_empty()
+        !c.get("/v1/tasks/{task_id}/transitions", &[id], "").await["task"]
+            .as_array()
+            .unwrap()
+            .is_empty()
     );
     assert_eq!(c.get("/v1/tasks/{task_id}/batches", &[id], "").await, json!([]));
-    assert_eq!(c.post("/v1/tasks/count", &[], json!({"filter": {"namespace": "test"}})).await["tasks"], 2);
+    assert_eq!(
+        c.post("/v1/tasks/count", &[], json!({"filter": {"namespace": "test"}})).await["tasks"],
+        2
+    );
     let only = json!({"filter": {"task_ids": [other]}, "reason": "not needed", "max": 5});
     assert_eq!(c.post("/v1/tasks/cancel", &[], only).await["tasks"], 1);
 }
@@ -141,8 +158,14 @@ async fn steps(c: &mut Contract, engine: &Engine, id: &str) {
     let claim = pick(&engine.claim(1).await, "a");
     engine.submit(&claim, json!({"type": "failure", "message": "boom", "retryable": false})).await;
     engine.process().await;
-    assert_eq!(c.get("/v1/tasks/{task_id}/steps", &[id], "?state=error").await["items"][0]["step"], "a");
-    assert_eq!(c.get("/v1/tasks/{task_id}/steps/{step}", &[id, "a"], "").await["error"]["message"], "boom");
+    assert_eq!(
+        c.get("/v1/tasks/{task_id}/steps", &[id], "?state=error").await["items"][0]["step"],
+        "a"
+    );
+    assert_eq!(
+        c.get("/v1/tasks/{task_id}/steps/{step}", &[id, "a"], "").await["error"]["message"],
+        "boom"
+    );
     let moves = c.get("/v1/tasks/{task_id}/steps/{step}/transitions", &[id, "a"], "").await;
     assert_eq!(moves.as_array().unwrap().last().unwrap()["to_state"], "error");
     assert_eq!(c.post("/v1/tasks/{task_id}/reset", &[id], json!({})).await["changed"], false);
@@ -194,11 +217,14 @@ async fn dead_letters(c: &mut Contract, id: &str) {
             .any(|count| count["reason"] == "permanent_failure")
     );
     assert_eq!(c.get("/v1/dead-letters/{entry_id}", &[&entry], "").await["status"], "pending");
-    let refused = c.ask("POST", "/v1/dead-letters/{entry_id}/retry", &[&entry], "", None, 409).await;
+    let refused =
+        c.ask("POST", "/v1/dead-letters/{entry_id}/retry", &[&entry], "", None, 409).await;
     assert_eq!(refused.json()["code"], "TK042");
     let change = json!({"status": "manually_resolved", "notes": "done"});
-    let changed =
-        c.ask("PATCH", "/v1/dead-letters/{entry_id}", &[&entry], "", Some(change), 200).await.json();
+    let changed = c
+        .ask("PATCH", "/v1/dead-letters/{entry_id}", &[&entry], "", Some(change), 200)
+        .await
+        .json();
     assert_eq!(
         (&changed["status"], changed["notes"].as_str().unwrap().contains("done")),
         (&json!("manually_resolved"), true)
@@ -219,7 +245,8 @@ async fn ends(c: &mut Contract, engine: &Engine, id: &str) {
     let claim = pick(&engine.claim(1).await, "a");
     let result = json!([{"task_id": claim.task_id, "step": "a", "claim_no": claim.claim_no, "duration_ms": 12,
         "outcome": {"type": "success", "result": 1}}]);
-    let submit = sqlx::query("select * from tasker.submit_results($1, $2)").bind(engine.worker).bind(result);
+    let submit =
+        sqlx::query("select * from tasker.submit_results($1, $2)").bind(engine.worker).bind(result);
     submit.execute(engine.pool()).await.unwrap();
     engine.process().await;
     engine.drain().await;
@@ -263,17 +290,32 @@ async fn system(c: &mut Contract) {
         json!({"changed": true})
     );
     let limit = c
-        .ask("PUT", "/v1/namespaces/{namespace}/limit", &["test"], "", Some(json!({"max_depth": 7})), 200)
+        .ask(
+            "PUT",
+            "/v1/namespaces/{namespace}/limit",
+            &["test"],
+            "",
+            Some(json!({"max_depth": 7})),
+            200,
+        )
         .await;
     assert_eq!(limit.json(), json!({"namespace": "test", "max_depth": 7}));
     c.get("/v1/workers", &[], "").await;
     assert_eq!(c.post("/v1/prune", &[], json!({})).await["busy"], false);
     c.get("/v1/staleness", &[], "?staleness=healthy").await;
     assert!(
-        !c.get("/v1/analytics/slowest-steps", &[], "?namespace=test").await.as_array().unwrap().is_empty()
+        !c.get("/v1/analytics/slowest-steps", &[], "?namespace=test")
+            .await
+            .as_array()
+            .unwrap()
+            .is_empty()
     );
     assert!(
-        !c.get("/v1/analytics/throughput", &[], "?bucket_seconds=3600").await.as_array().unwrap().is_empty()
+        !c.get("/v1/analytics/throughput", &[], "?bucket_seconds=3600")
+            .await
+            .as_array()
+            .unwrap()
+            .is_empty()
     );
     assert!(!c.get("/v1/analytics/failure-rates", &[], "").await.as_array().unwrap().is_empty());
     assert_eq!(c.get("/v1/health", &[], "").await["healthy"], true);
@@ -286,12 +328,17 @@ async fn system(c: &mut Contract) {
 async fn the_page_that_describes_it_needs_no_internet() {
     let api = serve(&Engine::new().await).await;
     let page = api.get("/docs/").await;
-    let names = page.text.split(['"', '\'']).filter(|word| word.ends_with(".js") || word.ends_with(".css"));
+    let names =
+        page.text.split(['"', '\'']).filter(|word| word.ends_with(".js") || word.ends_with(".css"));
     let names: Vec<&str> = names.collect();
     assert!(names.len() >= 3, "{}", page.text);
     for name in names {
         assert!(!name.contains("//"), "{name} is elsewhere");
-        assert_eq!(api.get(&format!("/docs/{}", name.trim_start_matches("./"))).await.status, 200, "{name}");
+        assert_eq!(
+            api.get(&format!("/docs/{}", name.trim_start_matches("./"))).await.status,
+            200,
+            "{name}"
+        );
     }
     assert!(api.get("/docs/swagger-initializer.js").await.text.contains("/openapi.json"));
 }

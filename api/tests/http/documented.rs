@@ -28,7 +28,9 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
         .filter(|(path, _)| path.starts_with("/v1/"))
         .flat_map(|(path, item)| {
             let methods = item.as_object().unwrap().iter();
-            methods.map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
+            methods.map(move |(method, operation)| {
+                (format!("{} {path}", method.to_uppercase()), operation)
+            })
         })
         .collect()
 }
@@ -49,14 +51,15 @@ async fn the_page_has_every_route_and_every_parameter() {
         let body = &operation["requestBody"]["content"]["application/json"]["schema"];
         let named = body["$ref"].as_str().or_else(|| body["oneOf"][1]["$ref"].as_str());
         let schema = named.and_then(|name| name.rsplit('/').next());
-        let fields =
-            schema.map_or(&Value::Null, |name| &document["components"]["schemas"][name]["properties"]);
+        let fields = schema
+            .map_or(&Value::Null, |name| &document["components"]["schemas"][name]["properties"]);
         let names = parameters
             .filter(|parameter| parameter["in"] == "query")
             .filter_map(|parameter| parameter["name"].as_str())
             .chain(fields.as_object().into_iter().flatten().map(|(name, _)| name.as_str()));
         for name in names {
-            let is_there = row.contains(&format!("`{name}`")) || row.contains(&format!("\"{name}\""));
+            let is_there =
+                row.contains(&format!("`{name}`")) || row.contains(&format!("\"{name}\""));
             assert!(is_there, "{route}: {name} is not in: {row}");
         }
     }
@@ -93,7 +96,8 @@ async fn every_example_is_one() {
             let Some(example) = property.get("example") else { continue };
             let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema",
                 "components": document["components"], "allOf": [property]});
-            let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+            let validator =
+                jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
             if !validator.is_valid(example) {
                 wrong.push(format!("{name}.{key}: {example}"));
             }
@@ -118,7 +122,8 @@ async fn every_example_is_one() {
         .fetch_one(engine.pool())
         .await
         .unwrap();
-        let checked: BTreeSet<String> = checked.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
+        let checked: BTreeSet<String> =
+            checked.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
         assert_eq!(known, checked, "{key}");
     }
 }

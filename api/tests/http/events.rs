@@ -61,7 +61,8 @@ impl Stream {
                 }
                 return Some(event);
             }
-            let chunk = timeout(Duration::from_secs(30), self.response.chunk()).await.unwrap().unwrap()?;
+            let chunk =
+                timeout(Duration::from_secs(30), self.response.chunk()).await.unwrap().unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
@@ -156,7 +157,8 @@ async fn a_stream_goes_on_after_the_last_event_that_was_seen() {
         .unwrap();
     for table in ["task", "step"] {
         let update = format!(
-            "update tasker.{table}_transitions set at = at - interval '1 hour' + transition_id * interval '1 min'"
+            "update tasker.{table}_transitions set at = at - interval '1 hour' + transition_id * \
+             interval '1 min'"
         );
         sqlx::query(sqlx::AssertSqlSafe(update)).execute(engine.pool()).await.unwrap();
     }
@@ -173,11 +175,13 @@ async fn a_stream_goes_on_after_the_last_event_that_was_seen() {
     assert!(events.len() > 8, "{events:?}");
     for cut in 0..events.len() - 1 {
         let resumed = Stream::open(&api, &path, Some(&events[cut].id)).await.rest().await;
-        let missing: Vec<_> = numbers(&events[cut + 1..]).difference(&numbers(&resumed)).cloned().collect();
+        let missing: Vec<_> =
+            numbers(&events[cut + 1..]).difference(&numbers(&resumed)).cloned().collect();
         assert_eq!(missing, [], "after {}", events[cut].id);
         assert!(resumed.len() <= events.len(), "{cut}");
     }
-    let refused = api.send(api.request(reqwest::Method::GET, &path).header("last-event-id", "seven")).await;
+    let refused =
+        api.send(api.request(reqwest::Method::GET, &path).header("last-event-id", "seven")).await;
     assert_eq!(refused.problem(), (400, "invalid_event_id".to_owned()));
 }
 
@@ -188,7 +192,13 @@ async fn the_overview_is_told_at_once_and_when_it_changes() {
     let api = serve(&engine).await;
     let mut stream = Stream::open(&api, "/v1/events", None).await;
     let queue = |event: &Event| {
-        event.data["queues"].as_array().unwrap().iter().find(|queue| queue["namespace"] == "test").unwrap()["depth"].clone()
+        event.data["queues"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|queue| queue["namespace"] == "test")
+            .unwrap()["depth"]
+            .clone()
     };
     assert_eq!(queue(&stream.next().await.unwrap()), 0);
     engine.start().await;
@@ -226,9 +236,11 @@ async fn a_stream_ends_when_its_key_is_withdrawn() {
     let task = format!("/v1/tasks/{}/events", engine.start().await);
     let made = new_key("ci", &["*".to_owned()], &[]).unwrap();
     let file = TestFile::new(&made.toml);
-    let mut api = serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
+    let mut api =
+        serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
     api.key = Some(made.key);
-    let streams = [Stream::open(&api, &task, None).await, Stream::open(&api, "/v1/events", None).await];
+    let streams =
+        [Stream::open(&api, &task, None).await, Stream::open(&api, "/v1/events", None).await];
     // Still a key, but one that may not do this.
     std::fs::write(&file.0, made.toml.replace('*', "tasks:create")).unwrap();
     for stream in streams {

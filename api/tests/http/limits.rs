@@ -28,17 +28,24 @@ async fn a_body_over_the_limit_is_refused() {
 async fn a_query_that_takes_too_long_is_cancelled_in_the_database_too() {
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
-    let api =
-        serve_with(engine.pool(), ApiSettings { request_timeout: Duration::from_secs(1), ..settings() })
-            .await;
+    let api = serve_with(
+        engine.pool(),
+        ApiSettings { request_timeout: Duration::from_secs(1), ..settings() },
+    )
+    .await;
     engine
-        .break_function("task_status", "if not found then", "perform pg_sleep(60); if not found then")
+        .break_function(
+            "task_status",
+            "if not found then",
+            "perform pg_sleep(60); if not found then",
+        )
         .await;
     let started = Instant::now();
     let answer = api.get("/v1/tasks/00000000-0000-0000-0000-000000000000/status").await;
     assert_eq!(answer.problem(), (504, "timeout".to_owned()));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    let running = "select count(*) = 0 from pg_stat_activity where application_name = 'tasker-api' and state = 'active'";
+    let running = "select count(*) = 0 from pg_stat_activity where application_name = \
+        'tasker-api' and state = 'active'";
     eventually("nothing runs any more", Duration::from_secs(10), async || {
         sqlx::query_scalar::<_, bool>(running).fetch_one(engine.pool()).await.unwrap()
     })
@@ -89,7 +96,13 @@ async fn requests_wait_for_a_connection_and_are_not_told_that_the_database_is_aw
     let id = engine.enqueue(json!({})).await;
     let api = serve_with(engine.pool(), ApiSettings { connections: 1, ..settings() }).await;
     let path = format!("/v1/tasks/{id}/status");
-    engine.break_function("task_status", "if not found then", "perform pg_sleep(1); if not found then").await;
+    engine
+        .break_function(
+            "task_status",
+            "if not found then",
+            "perform pg_sleep(1); if not found then",
+        )
+        .await;
     let answers = tokio::join!(api.get(&path), api.get(&path), api.get(&path));
     for answer in [answers.0, answers.1, answers.2] {
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -100,9 +113,15 @@ async fn requests_wait_for_a_connection_and_are_not_told_that_the_database_is_aw
 async fn a_request_that_gets_no_connection_is_refused_as_one_too_many() {
     let engine = Engine::new().await;
     let request_timeout = Duration::from_secs(2);
-    let api = serve_with(engine.pool(), ApiSettings { connections: 1, request_timeout, ..settings() }).await;
+    let api =
+        serve_with(engine.pool(), ApiSettings { connections: 1, request_timeout, ..settings() })
+            .await;
     engine
-        .break_function("task_status", "if not found then", "perform pg_sleep(60); if not found then")
+        .break_function(
+            "task_status",
+            "if not found then",
+            "perform pg_sleep(60); if not found then",
+        )
         .await;
     let path = "/v1/tasks/00000000-0000-0000-0000-000000000000/status";
     let answers = tokio::join!(api.get(path), api.get(path));
@@ -115,8 +134,10 @@ async fn a_request_that_gets_no_connection_is_refused_as_one_too_many() {
 async fn a_body_that_does_not_arrive_is_not_taken_for_a_slow_database() {
     let engine = Engine::new().await;
     let timeout = Duration::from_millis(500);
-    let api = serve_with(engine.pool(), ApiSettings { request_timeout: timeout, ..settings() }).await;
-    let ask = b"POST /v1/prune HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{";
+    let api =
+        serve_with(engine.pool(), ApiSettings { request_timeout: timeout, ..settings() }).await;
+    let ask = b"POST /v1/prune HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
+        application/json\r\nContent-Length: 99\r\n\r\n{";
     let answer = read_to_end(address(&api), ask).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"body_timeout\""), "{answer}");
@@ -128,7 +149,8 @@ async fn more_connections_than_there_are_places_are_closed() {
     let api = serve_with(engine.pool(), ApiSettings { max_connections: 2, ..settings() }).await;
     let open = |_| TcpStream::connect(address(&api)).unwrap();
     let held: Vec<TcpStream> = (0..2).map(open).collect();
-    let asked = read_to_end(address(&api), b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let asked =
+        read_to_end(address(&api), b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(asked, Some(Vec::new()), "closed without an answer");
     drop(held);
     eventually("a place is free again", Duration::from_secs(20), async || {
@@ -158,9 +180,12 @@ async fn a_client_that_does_not_read_its_answer_is_disconnected() {
 async fn tls_is_served_and_changed_certificates_are_taken() {
     let engine = Engine::new().await;
     rustls::crypto::ring::default_provider().install_default().ok();
-    let made = || generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let made = || {
+        generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
+    };
     let (first, second) = (made(), made());
-    let (cert, key) = (TestFile::new(&first.cert.pem()), TestFile::new(&first.signing_key.serialize_pem()));
+    let (cert, key) =
+        (TestFile::new(&first.cert.pem()), TestFile::new(&first.signing_key.serialize_pem()));
     let tls = TlsFiles { cert: cert.0.clone(), key: key.0.clone() };
     let api = serve_with(engine.pool(), ApiSettings { tls: Some(tls.clone()), ..settings() }).await;
     let trusting = |pem: String| {
@@ -180,7 +205,8 @@ async fn tls_is_served_and_changed_certificates_are_taken() {
     let breaker = tasker_core::breaker::Breaker::new(engine.pool(), api.health.clone());
     let wrong = TlsFiles { cert: key.0.clone(), key: tls.key };
     let wrong = ApiSettings { tls: Some(wrong), ..settings() };
-    let refused = tasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
+    let refused =
+        tasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
     assert!(refused.await.unwrap_err().to_string().contains("PEM"));
 }
 
@@ -195,7 +221,8 @@ async fn requests_that_wait_for_a_key_leave_connections_to_the_others() {
         .unwrap();
     let api = serve_with(engine.pool(), settings()).await;
     let body = json!({"namespace": "test", "name": "flow", "idempotency_key": "held"});
-    let waiting = futures_util::future::join_all((0..30).map(|_| api.post("/v1/tasks", body.clone())));
+    let waiting =
+        futures_util::future::join_all((0..30).map(|_| api.post("/v1/tasks", body.clone())));
     let looking = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let since = Instant::now();
@@ -207,7 +234,9 @@ async fn requests_that_wait_for_a_key_leave_connections_to_the_others() {
     assert!(took < Duration::from_secs(1), "{took:?}");
     for answer in answers {
         assert_eq!(answer.problem(), (503, "busy".to_owned()), "{}", answer.text);
-        assert!(answer.headers.contains_key("retry-after") && answer.text.contains("idempotency key"));
+        assert!(
+            answer.headers.contains_key("retry-after") && answer.text.contains("idempotency key")
+        );
     }
     held.rollback().await.unwrap();
     assert_eq!(api.post("/v1/tasks", body).await.status, 201);

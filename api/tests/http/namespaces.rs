@@ -1,4 +1,5 @@
-//! A key that is limited to namespaces: every route and stream that the document describes is asked about another one.
+//! A key that is limited to namespaces: every route and stream that the document describes is asked
+//! about another one.
 
 use crate::server::{Api, TestFile, serve_with, settings};
 use reqwest::Method;
@@ -20,7 +21,10 @@ const BODIES: &[(&str, &str)] = &[
     ("patch /v1/dead-letters/{entry_id}", r#"{"status": "cancelled"}"#),
     ("post /v1/dead-letters/count", r#"{"filter": {"namespace": "hidden"}}"#),
     ("post /v1/dead-letters/retry", r#"{"filter": {"namespace": "hidden"}}"#),
-    ("post /v1/dead-letters/update", r#"{"filter": {"namespace": "hidden"}, "status": "cancelled"}"#),
+    (
+        "post /v1/dead-letters/update",
+        r#"{"filter": {"namespace": "hidden"}, "status": "cancelled"}"#,
+    ),
     ("put /v1/settings/{name}", r#"{"value": "1"}"#),
     ("put /v1/namespaces/{namespace}/limit", r#"{"max_depth": 5}"#),
     (
@@ -36,7 +40,8 @@ const BODIES: &[(&str, &str)] = &[
 async fn limited(engine: &Engine) -> (Api, TestFile) {
     let made = new_key("ci", &["*".to_owned()], &["own".to_owned()]).unwrap();
     let file = TestFile::new(&made.toml);
-    let mut api = serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
+    let mut api =
+        serve_with(engine.pool(), ApiSettings { keys: Some(file.0.clone()), ..settings() }).await;
     api.key = Some(made.key);
     (api, file)
 }
@@ -50,15 +55,19 @@ async fn world() -> (Engine, Uuid, Uuid) {
             {"name": "only", "handler": {"callable": format!("{namespace}_handler")}}]}),
         )
         .await;
-        sqlx::query("select tasker.enqueue_task($1, $1 || '_flow'), tasker.heartbeat(gen_random_uuid(), array[$1], array[$1 || '_handler'])")
-            .bind(namespace)
-            .execute(e.pool())
-            .await
-            .unwrap();
+        sqlx::query(
+            "select tasker.enqueue_task($1, $1 || '_flow'), \
+            tasker.heartbeat(gen_random_uuid(), array[$1], array[$1 || '_handler'])",
+        )
+        .bind(namespace)
+        .execute(e.pool())
+        .await
+        .unwrap();
     }
     e.initialize().await;
     let (task, entry) = sqlx::query_as(
-        "select t.task_id, tasker.dlq_add(t.task_id, 'hidden note') from tasker.tasks t where t.namespace = 'hidden'",
+        "select t.task_id, tasker.dlq_add(t.task_id, 'hidden note') from tasker.tasks t where \
+         t.namespace = 'hidden'",
     )
     .fetch_one(e.pool())
     .await
@@ -75,7 +84,9 @@ async fn ask(api: &Api, method: &str, path: &str, body: Option<Value>) -> (u16, 
     }
     let mut response = request.send().await.unwrap();
     let (status, mut text) = (response.status().as_u16(), String::new());
-    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(Duration::from_millis(700), response.chunk()).await {
+    while let Ok(Ok(Some(chunk))) =
+        tokio::time::timeout(Duration::from_millis(700), response.chunk()).await
+    {
         text.push_str(&String::from_utf8_lossy(&chunk));
     }
     (status, text)
@@ -87,8 +98,10 @@ async fn no_route_and_no_stream_reaches_another_namespace() {
     let (api, _file) = limited(&e).await;
     let rows = async || -> Vec<String> {
         sqlx::query_scalar(
-            "select t::text from tasker.tasks t union all select s::text from tasker.steps s union all select d::text from tasker.dlq_entries d
-             union all select n::text from tasker.namespaces n union all select v::text from tasker.templates v order by 1",
+            "select t::text from tasker.tasks t union all select s::text from tasker.steps s \
+             union all select d::text from tasker.dlq_entries d
+             union all select n::text from tasker.namespaces n union all select v::text from \
+             tasker.templates v order by 1",
         )
         .fetch_all(e.pool())
         .await
@@ -110,8 +123,9 @@ async fn no_route_and_no_stream_reaches_another_namespace() {
                 .replace("{step}", "only")
                 .replace("{version}", "1");
             let body = BODIES.iter().find(|(route, _)| *route == format!("{method} {path}"));
-            let body = body
-                .map(|(_, body)| serde_json::from_str(&body.replace("$task", &task.to_string())).unwrap());
+            let body = body.map(|(_, body)| {
+                serde_json::from_str(&body.replace("$task", &task.to_string())).unwrap()
+            });
             assert!(
                 body.is_some() || operation["requestBody"]["required"] != true,
                 "a body for {method} {path}"
@@ -123,8 +137,9 @@ async fn no_route_and_no_stream_reaches_another_namespace() {
             let told = secrets.iter().any(|secret| text.contains(secret));
             assert!(!told, "{method} {path}: {status} {text}");
             assert!(status < 500, "{method} {path}: {status} {text}");
-            let about_it =
-                at.contains("hidden") || at.contains(&task.to_string()) || at.contains(&entry.to_string());
+            let about_it = at.contains("hidden")
+                || at.contains(&task.to_string())
+                || at.contains(&entry.to_string());
             assert!(!about_it || status >= 400, "{method} {path}: {status} {text}");
             asked += 1;
         }

@@ -15,9 +15,13 @@ async fn numbers_come_and_go_with_every_digit_and_one_that_cannot_be_stored_is_a
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
     let api = serve(&engine).await;
-    let new =
-        |n: &str| parsed(&format!(r#"{{"namespace": "test", "name": "flow", "context": {{"n": {n}}}}}"#));
-    assert_eq!(api.post("/v1/tasks", new("1e200000")).await.problem(), (400, "invalid_value".to_owned()));
+    let new = |n: &str| {
+        parsed(&format!(r#"{{"namespace": "test", "name": "flow", "context": {{"n": {n}}}}}"#))
+    };
+    assert_eq!(
+        api.post("/v1/tasks", new("1e200000")).await.problem(),
+        (400, "invalid_value".to_owned())
+    );
     let created = api.post("/v1/tasks", new(DIGITS)).await;
     assert_eq!(created.status, 201);
     engine.initialize().await;
@@ -28,7 +32,10 @@ async fn numbers_come_and_go_with_every_digit_and_one_that_cannot_be_stored_is_a
     engine.process().await;
     let at = format!("/v1/tasks/{}", created.json()["task_id"].as_str().unwrap());
     assert_eq!(api.get(&format!("{at}/steps/a")).await.json()["result"].to_string(), DIGITS);
-    assert_eq!(api.get(&format!("{at}/steps")).await.json()["items"][0]["result"].to_string(), DIGITS);
+    assert_eq!(
+        api.get(&format!("{at}/steps")).await.json()["items"][0]["result"].to_string(),
+        DIGITS
+    );
     assert_eq!(api.get(&format!("{at}/result")).await.json()["result"]["a"].to_string(), DIGITS);
 }
 

@@ -49,7 +49,11 @@ async fn a_request_without_a_body(
 #[rstest]
 #[case(r#"{"namespace": "none", "name": "flow"}"#, 404, "TK001")]
 #[case(r#"{"namespace": "test", "name": "flow", "context": [1]}"#, 422, "TK005")]
-#[case(r#"{"namespace": "test", "name": "flow", "idempotency_key": "k", "context": {"n": 2}}"#, 409, "TK006")]
+#[case(
+    r#"{"namespace": "test", "name": "flow", "idempotency_key": "k", "context": {"n": 2}}"#,
+    409,
+    "TK006"
+)]
 #[case(r#"{"namespace": "test", "name": "flow", "context": {"a": "\u0000"}}"#, 400, "not_storable")]
 #[case(r#"{"namespace": "te\u0000st", "name": "flow"}"#, 400, "not_storable")]
 #[case(r#"{"namespace": "test", "name": "flow", "priority": 2147483648}"#, 400, "invalid_body")]
@@ -62,13 +66,19 @@ async fn a_request_without_a_body(
 #[case(r#"{"namespace": "#, 400, "invalid_body")]
 #[case("", 400, "invalid_body")]
 #[tokio::test]
-async fn a_task_that_cannot_be(#[case] body: &'static str, #[case] status: u16, #[case] code: &str) {
+async fn a_task_that_cannot_be(
+    #[case] body: &'static str,
+    #[case] status: u16,
+    #[case] code: &str,
+) {
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
     let api = serve(&engine).await;
-    let first = json!({"namespace": "test", "name": "flow", "idempotency_key": "k", "context": {"n": 1}});
+    let first =
+        json!({"namespace": "test", "name": "flow", "idempotency_key": "k", "context": {"n": 1}});
     assert_eq!(api.post("/v1/tasks", first).await.status, 201);
-    let request = api.request(reqwest::Method::POST, "/v1/tasks").header("content-type", "application/json");
+    let request =
+        api.request(reqwest::Method::POST, "/v1/tasks").header("content-type", "application/json");
     assert_eq!(api.send(request.body(body)).await.problem(), (status, code.to_owned()));
 }
 
@@ -79,22 +89,31 @@ async fn what_is_nested_as_deep_as_may_be_can_be_shown_wherever_it_stands() {
     let api = serve(&engine).await;
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let send = async |path: &str, body: String| {
-        let request = api.request(reqwest::Method::POST, path).header("content-type", "application/json");
+        let request =
+            api.request(reqwest::Method::POST, path).header("content-type", "application/json");
         api.send(request.body(body)).await
     };
     let task = |levels| {
-        format!(r#"{{"namespace": "test", "name": "flow", "context": {{"a": {}}}}}"#, nested(levels))
+        format!(
+            r#"{{"namespace": "test", "name": "flow", "context": {{"a": {}}}}}"#,
+            nested(levels)
+        )
     };
     for levels in [99, 125, 100_000] {
-        assert_eq!(send("/v1/tasks", task(levels)).await.problem(), (400, "invalid_body".to_owned()));
+        assert_eq!(
+            send("/v1/tasks", task(levels)).await.problem(),
+            (400, "invalid_body".to_owned())
+        );
     }
     let created = send("/v1/tasks", task(98)).await;
     assert_eq!(created.status, 201, "{created:?}");
     let at = format!("/v1/tasks/{}", created.json()["task_id"].as_str().unwrap());
     engine.initialize().await;
-    let settled = send(&format!("{at}/steps/a/resolve"), format!(r#"{{"result": {}}}"#, nested(99))).await;
+    let settled =
+        send(&format!("{at}/steps/a/resolve"), format!(r#"{{"result": {}}}"#, nested(99))).await;
     assert_eq!(settled.json(), json!({"changed": true}));
-    let entry = api.post("/v1/dead-letters", json!({"task_id": created.json()["task_id"]})).await.json();
+    let entry =
+        api.post("/v1/dead-letters", json!({"task_id": created.json()["task_id"]})).await.json();
     let entry = format!("/v1/dead-letters/{}", entry["entry_id"].as_str().unwrap());
     for path in ["", "/status", "/result", "/graph", "/transitions", "/steps", "/steps/a"] {
         assert_eq!(api.get(&format!("{at}{path}")).await.status, 200, "{path}");
@@ -108,15 +127,18 @@ async fn what_is_nested_as_deep_as_may_be_can_be_shown_wherever_it_stands() {
 #[case("0000-06-01T00:00:00Z")]
 #[case("-004000-01-01T00:00:00Z")]
 #[tokio::test]
-async fn a_task_at_a_time_that_json_cannot_tell_is_refused_and_hides_no_others(#[case] run_at: &str) {
+async fn a_task_at_a_time_that_json_cannot_tell_is_refused_and_hides_no_others(
+    #[case] run_at: &str,
+) {
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
     let api = serve(&engine).await;
     let new = json!({"namespace": "test", "name": "flow", "run_at": run_at});
     assert_eq!(api.post("/v1/tasks", new).await.problem(), (422, "TK008".to_owned()));
     for run_at in ["infinity", "-infinity"] {
-        let by_sql =
-            sqlx::query("select tasker.enqueue_task('test', 'flow', p_run_at => $1::text::timestamptz)");
+        let by_sql = sqlx::query(
+            "select tasker.enqueue_task('test', 'flow', p_run_at => $1::text::timestamptz)",
+        );
         let refused = by_sql.bind(run_at).execute(engine.pool()).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK008");
     }
@@ -147,7 +169,8 @@ async fn a_list_in_a_query_is_repeated_or_has_commas() {
 #[tokio::test]
 async fn an_unknown_name_is_told_with_those_there_are() {
     let api = serve(&Engine::new().await).await;
-    let detail = |answer: crate::server::Answer| answer.json()["detail"].as_str().unwrap().to_owned();
+    let detail =
+        |answer: crate::server::Answer| answer.json()["detail"].as_str().unwrap().to_owned();
     let query = detail(api.get("/v1/tasks?colour=red").await);
     assert!(query.contains("`colour`") && query.contains("`created_before`"), "{query}");
     let body = detail(api.post("/v1/prune", json!({"colour": 1})).await);
@@ -167,7 +190,11 @@ async fn a_broken_function_is_an_internal_problem_without_its_text() {
         .await;
     let answer = serve(&engine).await.get(&format!("/v1/tasks/{}/status", Uuid::nil())).await;
     assert_eq!(answer.problem(), (500, "internal".to_owned()));
-    assert!(!answer.text.contains("no_such_function") && !answer.text.contains("42"), "{}", answer.text);
+    assert!(
+        !answer.text.contains("no_such_function") && !answer.text.contains("42"),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]

@@ -72,9 +72,11 @@ async fn the_times_of_a_token_may_have_fractions() {
     let file = TestFile::new(&json!({"keys": [jwk(&key, Algorithm::EdDSA, "ed")]}).to_string());
     let mut api = api(&engine, file.0.to_str().unwrap()).await;
     let now = get_current_timestamp() as f64;
-    for (exp, nbf, status) in
-        [(now + 60.5, now - 60.25, 200), (now - 60.5, now - 99.5, 401), (now + 99.5, now + 60.5, 401)]
-    {
+    for (exp, nbf, status) in [
+        (now + 60.5, now - 60.25, 200),
+        (now - 60.5, now - 99.5, 401),
+        (now + 99.5, now + 60.5, 401),
+    ] {
         let mut claims = claims();
         (claims["exp"], claims["nbf"]) = (json!(exp), json!(nbf));
         let answer = ask(&mut api, token(&key, Algorithm::EdDSA, "ed", &claims)).await;
@@ -86,7 +88,9 @@ async fn the_times_of_a_token_may_have_fractions() {
 #[case(Value::Null)]
 #[case(json!(""))]
 #[tokio::test]
-async fn who_brings_a_token_without_a_name_cannot_take_another_one_in_the_audit(#[case] sub: Value) {
+async fn who_brings_a_token_without_a_name_cannot_take_another_one_in_the_audit(
+    #[case] sub: Value,
+) {
     let engine = Engine::new().await;
     engine.apply_flow(&[("a", &[])]).await;
     let id = engine.enqueue(json!({})).await;
@@ -97,7 +101,8 @@ async fn who_brings_a_token_without_a_name_cannot_take_another_one_in_the_audit(
     (claims["sub"], claims["scope"]) = (sub, json!("*"));
     api.key = Some(token(&key, Algorithm::EdDSA, "ed", &claims));
     assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), json!({"by": "ci"})).await.status, 200);
-    let told = "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'";
+    let told =
+        "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'";
     assert_eq!(engine.text(told, id).await, "cancelled by ci (token) (login postgres)");
 }
 
@@ -160,7 +165,11 @@ async fn a_token_that_is_not_signed_by_its_key_is_refused() {
         "a.b.c".to_owned(),
     ];
     for token in forged {
-        assert_eq!(ask(&mut api, token.clone()).await.problem(), (401, "unauthorized".to_owned()), "{token}");
+        assert_eq!(
+            ask(&mut api, token.clone()).await.problem(),
+            (401, "unauthorized".to_owned()),
+            "{token}"
+        );
     }
 }
 
@@ -192,11 +201,16 @@ async fn a_jwks_is_fetched_from_loopback_but_elsewhere_by_https_only() {
     let mut api = api(&engine, &format!("http://{}/jwks", web.address)).await;
     assert_eq!(ask(&mut api, token(&key, Algorithm::EdDSA, "ed", &claims())).await.status, 200);
     for _ in 0..5 {
-        assert_eq!(ask(&mut api, token(&key, Algorithm::EdDSA, "new", &claims())).await.status, 401);
+        assert_eq!(
+            ask(&mut api, token(&key, Algorithm::EdDSA, "new", &claims())).await.status,
+            401
+        );
     }
     assert_eq!(web.requests().len(), 1, "unknown keys do not make it ask again at once");
-    let breaker = tasker_core::breaker::Breaker::new(engine.pool(), tasker_core::health::Health::new());
+    let breaker =
+        tasker_core::breaker::Breaker::new(engine.pool(), tasker_core::health::Health::new());
     let plain = ApiSettings { jwks: Some("http://issuer.example/jwks".to_owned()), ..settings() };
-    let refused = tasker_api::Server::bind(&plain, engine.pool(), breaker, None, Default::default()).await;
+    let refused =
+        tasker_api::Server::bind(&plain, engine.pool(), breaker, None, Default::default()).await;
     assert!(refused.unwrap_err().to_string().contains("https"));
 }

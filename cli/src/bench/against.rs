@@ -1,5 +1,6 @@
-//! `--against BINARY`: this build and another one by turns on one server, each on a database of its own that it
-//! has migrated itself. The other may be older: it is used by `migrate`, `orchestrator`, and `worker` alone.
+//! `--against BINARY`: this build and another one by turns on one server, each on a database of its
+//! own that it has migrated itself. The other may be older: it is used by `migrate`,
+//! `orchestrator`, and `worker` alone.
 
 use super::{
     BenchArgs, BenchError, COMING_UP, apply,
@@ -35,7 +36,8 @@ pub async fn builds(
         let url = with_database(url, &database);
         Side { program, database, url }
     };
-    let sides = [side(std::env::current_exe()?, "this"), side(std::path::absolute(other)?, "other")];
+    let sides =
+        [side(std::env::current_exe()?, "this"), side(std::path::absolute(other)?, "other")];
     compare(args, &sides, admin, namespace).await
 }
 
@@ -65,7 +67,8 @@ async fn compare(
         for turn in 0..2 {
             // By turns the one and the other begins: neither always has the warmer machine.
             let which = (number + turn) % 2;
-            // What a checkpoint costs is not counted for whoever it happens to meet. Only some may ask for one.
+            // What a checkpoint costs is not counted for whoever it happens to meet. Only some may
+            // ask for one.
             if let Err(error) = sqlx::raw_sql("checkpoint").execute(admin).await {
                 tracing::debug!(%error, "no checkpoint before the run");
             }
@@ -84,7 +87,12 @@ async fn compare(
 
 impl Side {
     /// Makes the database, its schema, and the templates.
-    async fn prepare(&self, args: &BenchArgs, admin: &PgPool, namespace: &str) -> Result<PgPool, BenchError> {
+    async fn prepare(
+        &self,
+        args: &BenchArgs,
+        admin: &PgPool,
+        namespace: &str,
+    ) -> Result<PgPool, BenchError> {
         let create = format!("create database {}", self.database);
         sqlx::raw_sql(AssertSqlSafe(create)).execute(admin).await.map_err(|error| {
             format!(
@@ -111,7 +119,9 @@ impl Side {
                 batch::prepare(&pool, namespace).await?;
                 apply(&pool, batch::definition(namespace)).await?;
             }
-            workflow if args.events => apply(&pool, events::definition(workflow, namespace)).await?,
+            workflow if args.events => {
+                apply(&pool, events::definition(workflow, namespace)).await?
+            }
             workflow => apply(&pool, workflow.definition(namespace)).await?,
         }
         Ok(pool)
@@ -125,7 +135,8 @@ impl Side {
         namespace: &str,
     ) -> Result<Vec<Figure>, BenchError> {
         let (workers, concurrency) = (args.workers, args.concurrency);
-        let mut processes = Processes::start(&self.program, &self.url, namespace, workers, concurrency)?;
+        let mut processes =
+            Processes::start(&self.program, &self.url, namespace, workers, concurrency)?;
         let measured = self.figures(args, pool, namespace, &mut processes).await;
         let stopped = processes.stop().await;
         let measured = measured.map_err(|error| format!("{}: {error}", self.program.display()))?;
@@ -142,7 +153,8 @@ impl Side {
     ) -> Result<Vec<Figure>, BenchError> {
         processes.wait_until_ready(pool, namespace, COMING_UP).await?;
         let workflow = args.workflow;
-        let template = if args.events { events::template(workflow) } else { workflow.name().to_owned() };
+        let template =
+            if args.events { events::template(workflow) } else { workflow.name().to_owned() };
         let bench = Bench { pool, namespace, workflow, template, tasks: args.task_count() };
         let mut figures = if workflow == Workflow::Batch {
             of_batches(args, &bench, processes).await?
@@ -175,7 +187,8 @@ fn of_tasks(run: &run::Figures) -> Vec<Figure> {
         lower("rows written/step", run.rows / run.steps),
         lower("WAL bytes/step", run.wal_bytes / run.steps),
     ];
-    figures.extend(run.statements.map(|statements| lower("statements/step", statements / run.steps)));
+    figures
+        .extend(run.statements.map(|statements| lower("statements/step", statements / run.steps)));
     let cpu = [
         ("PostgreSQL", run.cpu.postgresql),
         ("orchestrator", run.cpu.orchestrator),
@@ -183,7 +196,8 @@ fn of_tasks(run: &run::Figures) -> Vec<Figure> {
         ("all", run.cpu.total()),
     ];
     for (name, seconds) in cpu {
-        let micros = seconds.map(|seconds| lower(&format!("CPU µs/step, {name}"), seconds / run.steps * 1e6));
+        let micros = seconds
+            .map(|seconds| lower(&format!("CPU µs/step, {name}"), seconds / run.steps * 1e6));
         figures.extend(micros);
     }
     figures

@@ -1,6 +1,6 @@
-//! `--workflow batch`: one task with a batch of N no-op instances, next to the linear benchmark in the same run.
-//! What a worker cannot do by a no-op, give N cursors, is a function in a schema of the benchmark's own, run by
-//! the built-in `sql` handler.
+//! `--workflow batch`: one task with a batch of N no-op instances, next to the linear benchmark in
+//! the same run. What a worker cannot do by a no-op, give N cursors, is a function in a schema of
+//! the benchmark's own, run by the built-in `sql` handler.
 
 use super::{
     BenchArgs, BenchError, COMING_UP,
@@ -23,8 +23,9 @@ pub const WARM_UP: u32 = 500;
 /// What one task with a batch has shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {
-    /// Milliseconds from the batchable's stored result to the first claim of an instance. All are created in one
-    /// commit, and none can be claimed before it: nothing that is part of creating them is left out.
+    /// Milliseconds from the batchable's stored result to the first claim of an instance. All are
+    /// created in one commit, and none can be claimed before it: nothing that is part of creating
+    /// them is left out.
     pub created_ms: f64,
     /// Steps a second, from that claim to the last instance's completion.
     pub steps_per_second: f64,
@@ -87,8 +88,13 @@ pub async fn measure(
 ) -> Result<Report, BenchError> {
     processes.wait_until_ready(pool, namespace, COMING_UP).await?;
     let workflow = Workflow::Linear;
-    let linear =
-        Bench { pool, namespace, workflow, template: workflow.name().to_owned(), tasks: args.task_count() };
+    let linear = Bench {
+        pool,
+        namespace,
+        workflow,
+        template: workflow.name().to_owned(),
+        tasks: args.task_count(),
+    };
     let sizes = args.sizes();
     let bar = progress(u64::from(args.run_count()) * (1 + sizes.len() as u64));
     linear.warm_up(processes).await?;
@@ -125,23 +131,30 @@ pub async fn batch(
         .await?;
     bench.wait_for(&[id], LOOK, &mut connection, processes).await?;
     let (wal_bytes, cpu) = before.until_now(bench.pool, processes).await?;
-    let (complete, created_ms, run_seconds, task_ms, convergences): (i64, f64, f64, f64, i64) = sqlx::query_as(
-        "with i as materialized (
-             select count(*) filter (where state = 'complete') as complete, min(started_at) as first, max(completed_at) as last
+    let (complete, created_ms, run_seconds, task_ms, convergences): (i64, f64, f64, f64, i64) =
+        sqlx::query_as(
+            "with i as materialized (
+             select count(*) filter (where state = 'complete') as complete, min(started_at) as \
+             first, max(completed_at) as last
                from tasker.steps where task_id = $1 and instance is not null),
          h as materialized (
-             select max(at) filter (where name = 'cut' and to_state = 'enqueued_for_orchestration') as stored,
-                    count(*) filter (where name = 'total' and to_state = 'in_progress') as convergences
+             select max(at) filter (where name = 'cut' and to_state = \
+             'enqueued_for_orchestration') as stored,
+                    count(*) filter (where name = 'total' and to_state = 'in_progress') as \
+                    convergences
                from tasker.step_transitions where task_id = $1)
-         select i.complete, (extract(epoch from i.first - h.stored) * 1000)::float8, extract(epoch from i.last - i.first)::float8,
+         select i.complete, (extract(epoch from i.first - h.stored) * 1000)::float8, \
+         extract(epoch from i.last - i.first)::float8,
                 (extract(epoch from t.completed_at - t.created_at) * 1000)::float8, h.convergences
            from tasker.tasks t, i, h where t.task_id = $1",
-    )
-    .bind(id)
-    .fetch_one(&mut *connection)
-    .await?;
+        )
+        .bind(id)
+        .fetch_one(&mut *connection)
+        .await?;
     if complete != i64::from(instances) {
-        return Err(format!("task {id} is complete with {complete} of {instances} instances").into());
+        return Err(
+            format!("task {id} is complete with {complete} of {instances} instances").into()
+        );
     }
     let instances = f64::from(instances);
     Ok(Figures {

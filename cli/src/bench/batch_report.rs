@@ -78,7 +78,9 @@ impl Report {
                 task_us_per_instance: each(task_ms),
                 wal_bytes_per_step: of(&|f, _| f.wal_bytes),
                 cpu_seconds_per_step: cpu.map(median),
-                convergence_runs: convergences.max_by_key(|runs| (runs - 1).abs()).unwrap_or_default(),
+                convergence_runs: convergences
+                    .max_by_key(|runs| (runs - 1).abs())
+                    .unwrap_or_default(),
             }
         };
         Self {
@@ -111,13 +113,20 @@ impl Report {
             ),
         );
         let Linear { tasks, steps_per_task, steps_per_second } = linear;
-        let linear =
-            format!("{steps_per_second:.0} ({tasks} tasks x {steps_per_task} steps, in the same runs)");
+        let linear = format!(
+            "{steps_per_second:.0} ({tasks} tasks x {steps_per_task} steps, in the same runs)"
+        );
         row("linear, steps/s", linear);
         for peak in &self.peak_rss_bytes {
-            row(&format!("peak memory, {}", peak.process), format!("{:.1} MB", peak.bytes as f64 / 1e6));
+            row(
+                &format!("peak memory, {}", peak.process),
+                format!("{:.1} MB", peak.bytes as f64 / 1e6),
+            );
         }
-        row("created", "from the batchable's stored result to the first claim of an instance".to_owned());
+        row(
+            "created",
+            "from the batchable's stored result to the first claim of an instance".to_owned(),
+        );
         row("steps/s", "of the instances, from that claim to the last completion".to_owned());
         row("of linear", format!("the target is {TARGET:.2}"));
         row("task", "from enqueueing it to its completion".to_owned());
@@ -149,7 +158,9 @@ impl Report {
                 format!("{:.2}", batch.task_ms / 1000.0),
                 format!("{:.0}", batch.task_us_per_instance),
                 format!("{:.0}", batch.wal_bytes_per_step),
-                batch.cpu_seconds_per_step.map_or("?".to_owned(), |seconds| format!("{:.0}", seconds * 1e6)),
+                batch
+                    .cpu_seconds_per_step
+                    .map_or("?".to_owned(), |seconds| format!("{:.0}", seconds * 1e6)),
                 match batch.convergence_runs {
                     1 => "once".to_owned(),
                     n => format!("{n} times"),
@@ -175,7 +186,8 @@ mod tests {
     fn run(linear: f64, created_ms: f64, steps_per_second: f64, convergences: i64) -> Run {
         let cpu = Cpu { postgresql: Some(1e-4), orchestrator: Some(2e-5), workers: Some(3e-5) };
         let (task_ms, wal_bytes) = (2_000.0, 4_500.0);
-        let figures = Figures { created_ms, steps_per_second, task_ms, convergences, wal_bytes, cpu };
+        let figures =
+            Figures { created_ms, steps_per_second, task_ms, convergences, wal_bytes, cpu };
         Run { linear, batches: vec![figures] }
     }
 
@@ -190,7 +202,10 @@ mod tests {
         ];
         let report = Report::new(&args, 2_500, "15.1".to_owned(), &runs, Vec::new());
         let text = report.render(Look::PLAIN);
-        assert!(text.contains("linear, steps/s  8000 (2500 tasks x 4 steps, in the same runs)"), "{text}");
+        assert!(
+            text.contains("linear, steps/s  8000 (2500 tasks x 4 steps, in the same runs)"),
+            "{text}"
+        );
         let line = text.lines().last().unwrap().split_whitespace().collect::<Vec<_>>();
         assert_eq!(
             line,
@@ -198,7 +213,10 @@ mod tests {
             "{text}"
         );
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!((&json["batches"][0]["instances"], &json["target_ratio"]), (&10_000.into(), &0.7.into()));
+        assert_eq!(
+            (&json["batches"][0]["instances"], &json["target_ratio"]),
+            (&10_000.into(), &0.7.into())
+        );
     }
 
     #[test]

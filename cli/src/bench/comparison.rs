@@ -68,17 +68,28 @@ impl Ratio {
         let mut ratios: Vec<f64> = pairs.iter().map(|(this, other)| this / other).collect();
         ratios.sort_by(f64::total_cmp);
         let (min, max) = (*ratios.first()?, *ratios.last()?);
-        ratios.iter().all(|ratio| ratio.is_finite()).then(|| Self { median: median(ratios), min, max })
+        ratios.iter().all(|ratio| ratio.is_finite()).then(|| Self {
+            median: median(ratios),
+            min,
+            max,
+        })
     }
 }
 
 impl Report {
     /// Of pairs of runs: this build's figures, and the other's.
-    pub fn new(args: &BenchArgs, against: String, postgresql: String, pairs: &[[Vec<Figure>; 2]]) -> Self {
+    pub fn new(
+        args: &BenchArgs,
+        against: String,
+        postgresql: String,
+        pairs: &[[Vec<Figure>; 2]],
+    ) -> Self {
         let first = pairs.first().map(|[this, _]| this.as_slice()).unwrap_or_default();
         let line = |(n, figure): (usize, &Figure)| {
-            let values: Option<Vec<(f64, f64)>> =
-                pairs.iter().map(|[this, other]| Some((this.get(n)?.value, other.get(n)?.value))).collect();
+            let values: Option<Vec<(f64, f64)>> = pairs
+                .iter()
+                .map(|[this, other]| Some((this.get(n)?.value, other.get(n)?.value)))
+                .collect();
             let values = values?;
             Some(Line {
                 name: figure.name.clone(),
@@ -106,14 +117,19 @@ impl Report {
 
     /// The report for people.
     pub fn render(&self, look: Look) -> String {
-        let Self { workflow, mode, against, postgresql, workers, concurrency, alternations, .. } = self;
+        let Self {
+            workflow, mode, against, postgresql, workers, concurrency, alternations, ..
+        } = self;
         let mut head = Table::pairs(look);
         head.row(["against".to_owned(), against.clone()]);
         head.row([
             "workflow".to_owned(),
-            format!("{workflow}, {mode}; PostgreSQL {postgresql}; {workers} worker(s) of {concurrency}"),
+            format!(
+                "{workflow}, {mode}; PostgreSQL {postgresql}; {workers} worker(s) of {concurrency}"
+            ),
         ]);
-        let ratio = format!("this by the other: median (lowest..highest) of {alternations} pairs of runs");
+        let ratio =
+            format!("this by the other: median (lowest..highest) of {alternations} pairs of runs");
         head.row(["ratio".to_owned(), ratio]);
         if !self.figures.iter().any(|line| line.name.starts_with("CPU")) {
             let cpu = "not available: needs Linux's /proc, and the server on this host";
@@ -154,7 +170,10 @@ mod tests {
     }
 
     fn run(speed: f64, idle: f64) -> Vec<Figure> {
-        vec![Figure::new("steps/s", speed, Better::Higher), Figure::new("idle", idle, Better::Lower)]
+        vec![
+            Figure::new("steps/s", speed, Better::Higher),
+            Figure::new("idle", idle, Better::Lower),
+        ]
     }
 
     #[test]
@@ -168,7 +187,8 @@ mod tests {
         ];
         let report = Report::new(&args, "x".to_owned(), "15.1".to_owned(), &pairs);
         let text = report.render(Look::PLAIN);
-        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        let line =
+            |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
         let words = line("steps/s");
         let words: Vec<&str> = words.split_whitespace().collect();
         assert_eq!(words, ["steps/s", "990", "1000", "0.990", "0.960..1.010", "higher"], "{text}");

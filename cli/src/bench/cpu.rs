@@ -20,7 +20,8 @@ pub struct Cpu {
 
 impl Cpu {
     /// To divide what is a difference already.
-    pub const NOTHING: Self = Self { postgresql: Some(0.0), orchestrator: Some(0.0), workers: Some(0.0) };
+    pub const NOTHING: Self =
+        Self { postgresql: Some(0.0), orchestrator: Some(0.0), workers: Some(0.0) };
 
     /// All of it.
     pub fn total(&self) -> Option<f64> {
@@ -78,17 +79,22 @@ fn read(pid: u32) -> Option<Process> {
 fn parse(stat: &str) -> Option<Process> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     // utime, stime, cutime, cstime
-    let ticks: Option<Vec<f64>> = fields.get(11..15)?.iter().map(|field| field.parse().ok()).collect();
-    Some(Process { parent: fields.get(1)?.parse().ok()?, seconds: ticks?.iter().sum::<f64>() / TICKS })
+    let ticks: Option<Vec<f64>> =
+        fields.get(11..15)?.iter().map(|field| field.parse().ok()).collect();
+    Some(Process {
+        parent: fields.get(1)?.parse().ok()?,
+        seconds: ticks?.iter().sum::<f64>() / TICKS,
+    })
 }
 
 /// The first process of the server behind a pool; none where it runs on another host.
 pub async fn server(pool: &PgPool) -> Option<u32> {
     let mut connection = pool.acquire().await.ok()?;
-    let (pid, database): (i32, String) = sqlx::query_as("select pg_backend_pid(), current_database()")
-        .fetch_one(&mut *connection)
-        .await
-        .ok()?;
+    let (pid, database): (i32, String) =
+        sqlx::query_as("select pg_backend_pid(), current_database()")
+            .fetch_one(&mut *connection)
+            .await
+            .ok()?;
     // The process of this number here may be another one than there.
     let title = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let title = String::from_utf8_lossy(&title).into_owned();
@@ -110,7 +116,12 @@ mod tests {
     #[test]
     fn children_of_children_count() {
         let process = |parent, seconds| Process { parent, seconds };
-        let all = [(2, process(1, 1.0)), (3, process(2, 2.0)), (4, process(3, 4.0)), (5, process(1, 8.0))];
+        let all = [
+            (2, process(1, 1.0)),
+            (3, process(2, 2.0)),
+            (4, process(3, 4.0)),
+            (5, process(1, 8.0)),
+        ];
         let snapshot = Snapshot(all.into());
         assert_eq!((snapshot.tree(2), snapshot.tree(9)), (Some(7.0), None));
     }

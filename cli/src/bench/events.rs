@@ -1,4 +1,5 @@
-//! `--events`: the same graph where each step publishes one durable event, measured in the same runs as without.
+//! `--events`: the same graph where each step publishes one durable event, measured in the same
+//! runs as without.
 
 use super::{BenchError, workflow::Workflow};
 use serde_json::{Value, json};
@@ -26,10 +27,13 @@ pub fn definition(workflow: Workflow, namespace: &str) -> Value {
 
 /// Empties the queue of the events: nobody consumes them, and somebody would be told so.
 pub async fn clean(pool: &PgPool, namespace: &str) -> Result<(), BenchError> {
-    sqlx::query("select pgmq.purge_queue(q.queue) from tasker.queue_overview q where q.namespace = $1 and q.kind = 'events'")
-        .bind(namespace)
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "select pgmq.purge_queue(q.queue) from tasker.queue_overview q where q.namespace \
+        = $1 and q.kind = 'events'",
+    )
+    .bind(namespace)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! `tasker bench`: the measuring instrument. Starts an orchestrator and workers as processes of their own,
-//! runs no-op tasks through them, and reports medians next to the floor that raw pgmq sets on the same machine.
+//! `tasker bench`: the measuring instrument. Starts an orchestrator and workers as processes of
+//! their own, runs no-op tasks through them, and reports medians next to the floor that raw pgmq
+//! sets on the same machine.
 #![allow(
     clippy::disallowed_methods,
     reason = "what is measured must be sqlx itself, and ends with the program"
@@ -56,14 +57,21 @@ pub struct BenchArgs {
     /// Steps a worker runs at once.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub concurrency: u32,
-    /// Another build of tasker: it and this one are measured by turns, each on a database of its own.
+    /// Another build of tasker: it and this one are measured by turns, each on a database of its
+    /// own.
     #[arg(long, value_name = "BINARY")]
     pub against: Option<PathBuf>,
     /// Runs; each figure is the median [default: 5, with --workflow batch 3, with --against 10].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: Option<u16>,
-    /// With --workflow batch: a task with each of these numbers of instances [default: 1000,10000,50000].
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    /// With --workflow batch: a task with each of these numbers of instances [default:
+    /// 1000,10000,50000].
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     pub instances: Vec<u32>,
 }
 
@@ -75,7 +83,10 @@ impl BenchArgs {
     pub fn check(&self) -> Result<(), Error> {
         let is_batch = self.workflow == workflow::Workflow::Batch;
         if !is_batch && !self.instances.is_empty() {
-            let error = Error::new(format!("a task of --workflow {} has no instances", self.workflow.name()));
+            let error = Error::new(format!(
+                "a task of --workflow {} has no instances",
+                self.workflow.name()
+            ));
             return Err(error.or_hint("add --workflow batch, or leave --instances out"));
         }
         if is_batch && self.latency {
@@ -133,16 +144,23 @@ impl Report {
 /// Runs the benchmark against the database at `url`, and removes what it made there.
 ///
 /// # Errors
-/// The database cannot be reached or lacks the schema, a child process ends, tasks do not finish, or `shutdown` came.
-pub async fn run(args: &BenchArgs, url: &str, shutdown: &CancellationToken) -> Result<Report, BenchError> {
-    let pool = tasker_core::db::connect(&tasker_core::db::DbOptions::new(url, "tasker bench")).await?;
+/// The database cannot be reached or lacks the schema, a child process ends, tasks do not finish,
+/// or `shutdown` came.
+pub async fn run(
+    args: &BenchArgs,
+    url: &str,
+    shutdown: &CancellationToken,
+) -> Result<Report, BenchError> {
+    let pool =
+        tasker_core::db::connect(&tasker_core::db::DbOptions::new(url, "tasker bench")).await?;
     if args.against.is_none() {
         tasker_core::schema::check(&pool).await?;
     }
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
     let namespace = format!("bench_{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     // Dropped by ctrl-c, it kills its processes.
-    let measured = shutdown.run_until_cancelled(prepare_and_measure(args, &pool, &namespace, url)).await;
+    let measured =
+        shutdown.run_until_cancelled(prepare_and_measure(args, &pool, &namespace, url)).await;
     let measured = measured.unwrap_or_else(|| Err("interrupted".into()));
     let cleaned = match args.workflow {
         _ if args.against.is_some() => against::clean(&pool, &namespace).await,
@@ -183,7 +201,10 @@ async fn prepare_and_measure(
 }
 
 async fn apply(pool: &PgPool, template: serde_json::Value) -> Result<(), BenchError> {
-    sqlx::query("select created from tasker.apply_template($1)").bind(template).execute(pool).await?;
+    sqlx::query("select created from tasker.apply_template($1)")
+        .bind(template)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -224,7 +245,13 @@ async fn measure(
     let mut benches =
         vec![run::Bench { pool, namespace, workflow, template: workflow.name().to_owned(), tasks }];
     if args.events {
-        benches.push(run::Bench { pool, namespace, workflow, template: events::template(workflow), tasks });
+        benches.push(run::Bench {
+            pool,
+            namespace,
+            workflow,
+            template: events::template(workflow),
+            tasks,
+        });
     }
     let bar = progress(u64::from(args.run_count()) * benches.len() as u64);
     // Once unmeasured: plans are cached, pages are there, pools are full.
@@ -234,7 +261,8 @@ async fn measure(
     let mut runs = vec![Vec::new(); benches.len()];
     for number in 0..usize::from(args.run_count()) {
         for turn in 0..benches.len() {
-            // By turns the one and the other begins: neither is always first on a database that grows.
+            // By turns the one and the other begins: neither is always first on a database that
+            // grows.
             let which = (number + turn) % benches.len();
             let floor = floor::messages_per_second(pool).await?;
             let figures = match args.latency {

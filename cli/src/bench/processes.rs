@@ -30,7 +30,8 @@ pub struct PeakRss {
 }
 
 impl Processes {
-    /// Starts one orchestrator and `workers` workers of this program, by options that every version has.
+    /// Starts one orchestrator and `workers` workers of this program, by options that every version
+    /// has.
     pub fn start(
         program: &Path,
         url: &str,
@@ -59,17 +60,20 @@ impl Processes {
         let workers = self.children.len() as i64 - 1;
         loop {
             self.check()?;
-            let seen: i64 =
-                sqlx::query_scalar("select count(*) from tasker.workers where $1 = any (namespaces)")
-                    .bind(namespace)
-                    .fetch_one(pool)
-                    .await?;
+            let seen: i64 = sqlx::query_scalar(
+                "select count(*) from tasker.workers where $1 = any (namespaces)",
+            )
+            .bind(namespace)
+            .fetch_one(pool)
+            .await?;
             if seen >= workers {
                 self.server = cpu::server(pool).await;
                 return Ok(());
             }
             if started.elapsed() > at_most {
-                return Err(format!("only {seen} of {workers} workers came up within {at_most:?}").into());
+                return Err(
+                    format!("only {seen} of {workers} workers came up within {at_most:?}").into()
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -146,8 +150,9 @@ fn peak_rss(pid: u32) -> Result<u64, BenchError> {
             .find_map(|line| line.strip_prefix("VmHWM:"))
             .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()),
         Err(_) => {
-            let output =
-                std::process::Command::new("ps").args(["-o", "rss=", "-p", &pid.to_string()]).output()?;
+            let output = std::process::Command::new("ps")
+                .args(["-o", "rss=", "-p", &pid.to_string()])
+                .output()?;
             String::from_utf8_lossy(&output.stdout).trim().parse().ok()
         }
     };

@@ -69,7 +69,9 @@ fn floor_ratio((figures, floor): &Run) -> f64 {
 
 impl Medians {
     fn new(runs: &[Run]) -> Self {
-        let of = |figure: &dyn Fn(&Figures) -> f64| median(runs.iter().map(|(f, _)| figure(f)).collect());
+        let of = |figure: &dyn Fn(&Figures) -> f64| {
+            median(runs.iter().map(|(f, _)| figure(f)).collect())
+        };
         let known = |figure: &dyn Fn(&Figures) -> Option<f64>| {
             runs.iter().map(|(f, _)| figure(f)).collect::<Option<Vec<_>>>().map(median)
         };
@@ -102,20 +104,25 @@ impl Medians {
 
     /// For people: what it is, and the value.
     fn rows(&self) -> Vec<(&'static str, String)> {
-        let three = |p: &Percentiles| format!("p50 {:.1}   p95 {:.1}   p99 {:.1}", p.p50, p.p95, p.p99);
+        let three =
+            |p: &Percentiles| format!("p50 {:.1}   p95 {:.1}   p99 {:.1}", p.p50, p.p95, p.p99);
         let Rates { excluding_enqueue, including_enqueue } = &self.tasks_per_second;
         vec![
             ("steps/s", format!("{:.0}", self.steps_per_second)),
             (
                 "tasks/s",
-                format!("{excluding_enqueue:.0} excluding enqueue, {including_enqueue:.0} including"),
+                format!(
+                    "{excluding_enqueue:.0} excluding enqueue, {including_enqueue:.0} including"
+                ),
             ),
             ("task latency, ms", three(&self.task_latency_ms)),
             ("hand-over latency, ms", three(&self.handover_latency_ms)),
             (
                 "statements/step",
-                self.statements_per_step
-                    .map_or_else(|| "unknown: needs pg_stat_statements".into(), |s| format!("{s:.3}")),
+                self.statements_per_step.map_or_else(
+                    || "unknown: needs pg_stat_statements".into(),
+                    |s| format!("{s:.3}"),
+                ),
             ),
             ("commits/step", format!("{:.3}", self.commits_per_step)),
             ("WAL bytes/step", format!("{:.0}", self.wal_bytes_per_step)),
@@ -167,11 +174,22 @@ impl Report {
     /// The report for people.
     pub fn render(&self, look: Look) -> String {
         let mut head = Table::pairs(look);
-        let Self { workflow, steps_per_task, tasks, mode, postgresql, workers, concurrency, runs, .. } = self;
+        let Self {
+            workflow,
+            steps_per_task,
+            tasks,
+            mode,
+            postgresql,
+            workers,
+            concurrency,
+            runs,
+            ..
+        } = self;
         head.row([
             "workflow".to_owned(),
             format!(
-                "{workflow} x {steps_per_task} steps, {tasks} tasks, {mode}; PostgreSQL {postgresql}; \
+                "{workflow} x {steps_per_task} steps, {tasks} tasks, {mode}; PostgreSQL \
+                 {postgresql}; \
                  {workers} worker(s) of {concurrency}; median of {runs}"
             ),
         ]);
@@ -188,10 +206,14 @@ impl Report {
             return head.render();
         };
         let mut table = Table::new(look, &["", "WITHOUT EVENTS", "ONE DURABLE EVENT A STEP"]);
-        for ((name, without), (_, with)) in self.medians.rows().into_iter().zip(with.medians.rows()) {
+        for ((name, without), (_, with)) in self.medians.rows().into_iter().zip(with.medians.rows())
+        {
             table.row([name.to_owned(), without, with]);
         }
-        let share = format!("{:.2} of that without; the target is {TARGET:.2}", with.floor_ratio_of_without);
+        let share = format!(
+            "{:.2} of that without; the target is {TARGET:.2}",
+            with.floor_ratio_of_without
+        );
         table.row(["".to_owned(), String::new(), share]);
         format!("{}\n\n{}", head.render(), table.render())
     }
@@ -199,7 +221,8 @@ impl Report {
 
 /// For people: CPU seconds a step as microseconds, by who used them.
 pub fn microseconds(cpu: &Cpu) -> String {
-    let micros = |seconds: Option<f64>| seconds.map_or("?".to_owned(), |s| format!("{:.0}", s * 1e6));
+    let micros =
+        |seconds: Option<f64>| seconds.map_or("?".to_owned(), |s| format!("{:.0}", s * 1e6));
     let Cpu { postgresql, orchestrator, workers } = cpu;
     let each = format!("workers {}, orchestrator {}", micros(*workers), micros(*orchestrator));
     match (postgresql, workers) {

@@ -93,7 +93,11 @@ impl Used {
     }
 
     /// WAL bytes, and CPU seconds, used since then.
-    pub async fn until_now(&self, pool: &PgPool, processes: &Processes) -> Result<(f64, Cpu), BenchError> {
+    pub async fn until_now(
+        &self,
+        pool: &PgPool,
+        processes: &Processes,
+    ) -> Result<(f64, Cpu), BenchError> {
         let now = Self::now(pool, processes).await?;
         Ok((now.wal_bytes - self.wal_bytes, now.cpu.since(&self.cpu, 1.0)))
     }
@@ -117,7 +121,8 @@ impl Bench<'_> {
         self.wait_for(&ids, LOOK, &mut connection, processes).await?;
         let (excluding, including) = (enqueued.elapsed(), started.elapsed());
         let latencies = sqlx::query_scalar(
-            "select (extract(epoch from completed_at - created_at) * 1000)::float8 from tasker.tasks where task_id = any ($1)",
+            "select (extract(epoch from completed_at - created_at) * 1000)::float8 from \
+             tasker.tasks where task_id = any ($1)",
         )
         .bind(&ids)
         .fetch_all(self.pool)
@@ -141,8 +146,8 @@ impl Bench<'_> {
                 .fetch_one(&mut *connection)
                 .await?;
             enqueueing += begun.elapsed();
-            // Looking all the time would take one of two cores from what is measured; none takes less than
-            // half of the shortest so far.
+            // Looking all the time would take one of two cores from what is measured; none takes
+            // less than half of the shortest so far.
             if shortest < Duration::MAX {
                 tokio::time::sleep((shortest / 2).saturating_sub(begun.elapsed())).await;
             }
@@ -173,8 +178,8 @@ impl Bench<'_> {
         Ok(ids)
     }
 
-    /// Waits until all have completed. Looks from the last one on, which in all likelihood is the last to finish,
-    /// with a pause between two looks.
+    /// Waits until all have completed. Looks from the last one on, which in all likelihood is the
+    /// last to finish, with a pause between two looks.
     pub async fn wait_for(
         &self,
         ids: &[Uuid],
@@ -185,15 +190,18 @@ impl Bench<'_> {
         let mut checked = Instant::now();
         for id in ids.iter().rev() {
             loop {
-                let (state, error): (String, Option<Value>) =
-                    sqlx::query_as("select state::text, error from tasker.tasks where task_id = $1")
-                        .bind(id)
-                        .fetch_one(&mut *connection)
-                        .await?;
+                let (state, error): (String, Option<Value>) = sqlx::query_as(
+                    "select state::text, error from tasker.tasks where task_id = $1",
+                )
+                .bind(id)
+                .fetch_one(&mut *connection)
+                .await?;
                 match state.as_str() {
                     "complete" => break,
                     "error" | "cancelled" | "blocked_by_failures" | "resolved_manually" => {
-                        let why = error.map(|error| format!(": {}", error_text(&error))).unwrap_or_default();
+                        let why = error
+                            .map(|error| format!(": {}", error_text(&error)))
+                            .unwrap_or_default();
                         return Err(format!("task {id} ended in state {state}{why}").into());
                     }
                     _ if pause.is_zero() => {}
@@ -213,7 +221,8 @@ impl Bench<'_> {
 
     async fn all_complete(&self, ids: &[Uuid]) -> Result<bool, BenchError> {
         Ok(sqlx::query_scalar(
-            "select not exists (select from tasker.tasks where task_id = any ($1) and completed_at is null)",
+            "select not exists (select from tasker.tasks where task_id = any ($1) and \
+             completed_at is null)",
         )
         .bind(ids)
         .fetch_one(self.pool)
@@ -249,13 +258,16 @@ impl Bench<'_> {
 
     async fn handovers(&self, ids: &[Uuid]) -> Result<Vec<f64>, BenchError> {
         Ok(sqlx::query_scalar(
-            "with hops as materialized (select task_id, name, to_state, at from tasker.step_transitions
-                                         where task_id = any ($1) and to_state in ('enqueued_for_orchestration', 'in_progress'))
+            "with hops as materialized (select task_id, name, to_state, at from \
+             tasker.step_transitions
+                                         where task_id = any ($1) and to_state in \
+                                         ('enqueued_for_orchestration', 'in_progress'))
              select (extract(epoch from c.at - max(p.at)) * 1000)::float8
                from hops c
                join tasker.tasks t on t.task_id = c.task_id
                join tasker.template_edges e on e.template_id = t.template_id and e.child = c.name
-               join hops p on p.task_id = c.task_id and p.name = e.parent and p.to_state = 'enqueued_for_orchestration'
+               join hops p on p.task_id = c.task_id and p.name = e.parent and p.to_state = \
+               'enqueued_for_orchestration'
               where c.to_state = 'in_progress'
               group by c.task_id, c.name, c.at",
         )

@@ -37,7 +37,8 @@ impl FromStr for Listen {
             "off" => Ok(Self::Off),
             text => text.parse().map(Self::At).map_err(|_| {
                 format!(
-                    "write it as ADDRESS:PORT with an IP address, such as {DEFAULT} or 0.0.0.0:8410, or off"
+                    "write it as ADDRESS:PORT with an IP address, such as {DEFAULT} or \
+                     0.0.0.0:8410, or off"
                 )
             }),
         }
@@ -73,10 +74,20 @@ pub struct ApiArgs {
     #[arg(long, value_name = "TEXT", requires = "http_jwks")]
     pub http_jwt_audience: Option<String>,
     /// Refuse larger bodies.
-    #[arg(long, value_name = "BYTES", default_value_t = 2 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 2 << 20,
+        value_parser = clap::value_parser!(u32).range(1024..=1 << 30),
+    )]
     pub http_max_body_bytes: u32,
     /// How long a request may take, in the database too.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::parse_duration)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = units::parse_duration,
+    )]
     pub http_request_timeout: Duration,
 }
 
@@ -117,11 +128,13 @@ impl ApiArgs {
         Ok(Some((settings, self.http.is_some())))
     }
 
-    /// Takes the address; none where it is off, where nothing says who may use it, or where another process has the one
-    /// that nobody asked for. `own_keys`: a keys file to use where none is given.
+    /// Takes the address; none where it is off, where nothing says who may use it, or where another
+    /// process has the one that nobody asked for. `own_keys`: a keys file to use where none is
+    /// given.
     ///
     /// # Errors
-    /// The address that was asked for is taken or open to others without keys; files that cannot be used.
+    /// The address that was asked for is taken or open to others without keys; files that cannot be
+    /// used.
     pub async fn bind(
         &self,
         pool: &PgPool,
@@ -138,8 +151,10 @@ impl ApiArgs {
         // What others can reach is refused below.
         if !settings.is_closed() && !self.http_open && settings.listen.ip().is_loopback() {
             tracing::warn!(
-                "the HTTP API is off, as nothing says who may use it: give --http-keys FILE (`tasker key new` makes a \
-                 key) or --http-jwks URL, or let in everybody on this machine by --http-open; --http off says that it \
+                "the HTTP API is off, as nothing says who may use it: give --http-keys FILE \
+                 (`tasker key new` makes a \
+                 key) or --http-jwks URL, or let in everybody on this machine by --http-open; \
+                 --http off says that it \
                  is not wanted"
             );
             return Ok(None);
@@ -148,7 +163,8 @@ impl ApiArgs {
             Ok(server) => Ok(Some(server)),
             Err(error) if error.is_address_taken() && !asked => {
                 tracing::warn!(
-                    "{error}: another process serves it there; this one goes on without (--http chooses another address)"
+                    "{error}: another process serves it there; this one goes on without (--http \
+                     chooses another address)"
                 );
                 Ok(None)
             }

@@ -29,7 +29,12 @@ pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(args: &BenchArgs, url: &str, globals: &Globals, shutdown: &CancellationToken) -> Result<()> {
+async fn measure(
+    args: &BenchArgs,
+    url: &str,
+    globals: &Globals,
+    shutdown: &CancellationToken,
+) -> Result<()> {
     // With --against, nothing is measured in this database, and nothing is made there.
     if args.against.is_none() {
         let prepared = shutdown.run_until_cancelled(prepare(url)).await;

@@ -31,9 +31,10 @@ pub async fn run(globals: &Globals) -> Result<ExitCode> {
             output::print(&format!("healthy: Tasker {version}{schema}"))?;
             Ok(ExitCode::SUCCESS)
         }
-        ServerHealth { reason, .. } => {
-            Err(Error::new(format!("not healthy: {}", reason.as_deref().unwrap_or("no reason was given"))))
-        }
+        ServerHealth { reason, .. } => Err(Error::new(format!(
+            "not healthy: {}",
+            reason.as_deref().unwrap_or("no reason was given")
+        ))),
     }
 }
 

@@ -16,7 +16,8 @@ pub enum KeyCommand {
 /// Options of `tasker key new`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The key goes to the program that uses it (TASKER_API_KEY), the lines to the file of --http-keys."
+    after_help = "The key goes to the program that uses it (TASKER_API_KEY), the lines to the \
+        file of --http-keys."
 )]
 pub struct NewArgs {
     /// Who uses it: stands in the audit.

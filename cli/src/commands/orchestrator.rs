@@ -26,7 +26,12 @@ pub struct OrchestratorArgs {
     #[command(flatten)]
     api: ApiArgs,
     /// Messages or steps in one transaction at most.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 500,
+        value_parser = clap::value_parser!(u32).range(1..=10_000),
+    )]
     batch_size: u32,
 }
 
@@ -36,7 +41,9 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
         args.service.start(logging::FULL, "tasker-orchestrator", !args.api.is_off())?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, args.service.poll_only);
-    let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
+    let Some(pool) = shutdown.run_until_cancelled(connect).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let pool = pool?;
     let mut starting = tasker_core::db::Starting::new();
     while let Err(error) = tasker_core::schema::check(&pool).await {
@@ -67,13 +74,19 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
 
 /// The pool of an orchestrator.
 pub async fn connect(database: &Database, pooled: bool) -> Result<PgPool> {
-    let options =
-        DbOptions::new(&database.url, "tasker-orchestrator").max_connections(CONNECTIONS).pooled(pooled);
+    let options = DbOptions::new(&database.url, "tasker-orchestrator")
+        .max_connections(CONNECTIONS)
+        .pooled(pooled);
     database.connect_with(options, PATIENCE).await
 }
 
 /// An orchestrator with these settings.
-pub fn build(pool: &PgPool, breaker: Breaker, service: &ServiceArgs, batch_size: u32) -> Orchestrator {
+pub fn build(
+    pool: &PgPool,
+    breaker: Breaker,
+    service: &ServiceArgs,
+    batch_size: u32,
+) -> Orchestrator {
     Orchestrator::builder(pool.clone())
         .breaker(breaker)
         .poll_only(service.poll_only)

@@ -13,7 +13,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// Tasks in one transaction at most.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(i32).range(1..=100_000),
+    )]
     max: i32,
     /// Who prunes [default: the user of this machine].
     #[arg(long, value_name = "NAME")]

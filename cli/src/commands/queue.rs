@@ -65,7 +65,13 @@ pub struct LimitArgs {
     /// The namespace.
     namespace: String,
     /// How many steps may wait, from 1.
-    #[arg(value_name = "DEPTH", required_unless_present = "none", conflicts_with = "none", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(
+        value_name = "DEPTH",
+        required_unless_present = "none",
+        conflicts_with = "none",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(1..),
+    )]
     depth: Option<i32>,
     /// Take the limit away.
     #[arg(long)]
@@ -104,7 +110,8 @@ pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
             let by = who(by);
             let by = By { who: by.as_deref(), reason: reason.as_deref() };
             client.limit_namespace(&namespace, depth, by).await?;
-            let said = depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
+            let said =
+                depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
             (namespace, said, json!({"max_depth": depth}))
         }
     };

@@ -23,10 +23,21 @@ pub struct ServiceArgs {
     #[arg(long)]
     pub poll_only: bool,
     /// How often to look for work when no notification comes.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::parse_duration)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1s",
+        value_parser = units::parse_duration,
+    )]
     pub poll_interval: Duration,
-    /// How long an actor that has work may be without success before /health says that it does not get on.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_duration)]
+    /// How long an actor that has work may be without success before /health says that it does not
+    /// get on.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = units::parse_duration,
+    )]
     pub stalled_after: Duration,
     /// Serve /metrics for Prometheus and /health, such as on 127.0.0.1:9187 [default: off].
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -37,8 +48,8 @@ pub struct ServiceArgs {
 }
 
 impl ServiceArgs {
-    /// Starts the log, the traces, the signals, and the metrics, which are counted where they are served or `counts`.
-    /// `service` is the name in the traces.
+    /// Starts the log, the traces, the signals, and the metrics, which are counted where they are
+    /// served or `counts`. `service` is the name in the traces.
     ///
     /// # Errors
     /// RUST_LOG is not a filter, or the address of the metrics cannot be used.

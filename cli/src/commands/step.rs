@@ -90,8 +90,9 @@ pub struct ResultArgs {
     /// Its result: JSON, or @FILE, or - for standard input.
     #[arg(long, value_name = "JSON")]
     pub result: Option<String>,
-    /// What a decision or a batchable would have said, such as {"type": "decision", "create_steps": ["ship"]} or
-    /// {"type": "batches", "cursors": [1, 2]}: JSON, or @FILE, or - for standard input.
+    /// What a decision or a batchable would have said, such as {"type": "decision", "create_steps":
+    /// ["ship"]} or {"type": "batches", "cursors": [1, 2]}: JSON, or @FILE, or - for standard
+    /// input.
     #[arg(long, value_name = "JSON")]
     pub outcome: Option<String>,
 }
@@ -102,8 +103,9 @@ impl ResultArgs {
     /// # Errors
     /// One of them cannot be read or is not JSON.
     pub fn read(&self) -> Result<(Option<Value>, Option<Value>)> {
-        let read =
-            |text: &Option<String>, what| text.as_ref().map(|text| context::read(text, what)).transpose();
+        let read = |text: &Option<String>, what| {
+            text.as_ref().map(|text| context::read(text, what)).transpose()
+        };
         Ok((read(&self.result, "result")?, read(&self.outcome, "outcome")?))
     }
 }
@@ -150,8 +152,10 @@ pub async fn resolve(
     by: &ByArgs,
     globals: &Globals,
 ) -> Result<ExitCode> {
-    let resolved = client.resolve_step(task_id, step, result.as_ref(), outcome.as_ref(), by.by()).await?;
-    tell(client, task_id, "resolved", resolved, "the step is complete or resolved already", globals).await
+    let resolved =
+        client.resolve_step(task_id, step, result.as_ref(), outcome.as_ref(), by.by()).await?;
+    tell(client, task_id, "resolved", resolved, "the step is complete or resolved already", globals)
+        .await
 }
 
 async fn list(args: ListArgs, globals: &Globals) -> Result<()> {
@@ -185,11 +189,18 @@ fn table(steps: &[StepOverview], look: Look) -> String {
         table.row([
             step.step.clone(),
             state(step, look, now),
-            if step.attempt > 0 { format!("{}/{}", step.attempt, step.max_attempts) } else { String::new() },
+            if step.attempt > 0 {
+                format!("{}/{}", step.attempt, step.max_attempts)
+            } else {
+                String::new()
+            },
             step.handler.clone(),
             step.started_at.map(|at| relative(at, now)).unwrap_or_default(),
             step.duration_ms.map(milliseconds).unwrap_or_default(),
-            step.waiting_for.clone().or_else(|| step.error.as_ref().map(error_text)).unwrap_or_default(),
+            step.waiting_for
+                .clone()
+                .or_else(|| step.error.as_ref().map(error_text))
+                .unwrap_or_default(),
         ]);
     }
     table.render()
@@ -223,8 +234,11 @@ fn text(step: &StepOverview, look: Look) -> String {
     if step.waiting_on > 0 {
         row("waits for", format!("{} steps", step.waiting_on));
     }
-    let times =
-        [("enqueued", step.enqueued_at), ("started", step.started_at), ("finished", step.completed_at)];
+    let times = [
+        ("enqueued", step.enqueued_at),
+        ("started", step.started_at),
+        ("finished", step.completed_at),
+    ];
     for (name, at) in times {
         if let Some(at) = at {
             row(name, format!("{} ({})", local(at), relative(at, now)));
@@ -240,7 +254,8 @@ fn text(step: &StepOverview, look: Look) -> String {
         row("error", error_text(error));
     }
     let mut parts = vec![table.render()];
-    let values = [("inputs", &step.inputs), ("checkpoint", &step.checkpoint), ("result", &step.result)];
+    let values =
+        [("inputs", &step.inputs), ("checkpoint", &step.checkpoint), ("result", &step.result)];
     for (name, value) in values {
         parts.extend(value.as_ref().map(|value| format!("{name}\n{value:#}")));
     }
@@ -260,6 +275,8 @@ async fn history(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Resul
             ));
             Ok(())
         }
-        false => output::print(&audit_table(&Transitions { task: Vec::new(), steps }, Look::stdout())),
+        false => {
+            output::print(&audit_table(&Transitions { task: Vec::new(), steps }, Look::stdout()))
+        }
     }
 }

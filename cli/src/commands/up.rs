@@ -29,7 +29,10 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Options of `tasker up`.
 #[derive(Debug, Args)]
-#[command(after_help = "PostgreSQL is started in .tasker of the current folder, unless a database is given.")]
+#[command(
+    after_help = "PostgreSQL is started in .tasker of the current folder, unless a database is \
+        given."
+)]
 pub struct UpArgs {
     /// Run no worker: workers of your own do the steps.
     #[arg(long)]
@@ -69,9 +72,11 @@ async fn start(globals: &Globals) -> Result<(Database, Option<Embedded>)> {
     match Database::named(globals) {
         Some(database) => Ok((database, None)),
         None if server.is_none() => {
-            Err(Error::new(format!("another tasker runs a PostgreSQL in {FOLDER} already")).or_hint(
-                "use it (tasker task list), add to it (tasker worker, tasker orchestrator), or stop it first",
-            ))
+            Err(Error::new(format!("another tasker runs a PostgreSQL in {FOLDER} already"))
+                .or_hint(
+                    "use it (tasker task list), add to it (tasker worker, tasker orchestrator), or \
+                 stop it first",
+                ))
         }
         None => Ok((Database { url, source: Source::Recorded }, server)),
     }
@@ -100,7 +105,14 @@ async fn serve(
         own_key::is_at(url)?;
     }
     let key = keys.map(|_| own_key::place());
-    greet(globals, database, server.as_deref(), &report, args.no_worker, (url.as_deref(), key.as_deref()))?;
+    greet(
+        globals,
+        database,
+        server.as_deref(),
+        &report,
+        args.no_worker,
+        (url.as_deref(), key.as_deref()),
+    )?;
     let mut parts = JoinSet::new();
     if api.is_some() {
         parts.spawn(api_args::serve(api));
@@ -141,8 +153,8 @@ async fn server_ended(server: Option<&mut Embedded>) -> Result<()> {
     Err(Error::new("PostgreSQL has ended").or_hint(format!("its log is {}", log.display())))
 }
 
-/// Serves all namespaces: a worker for those that are there, another one for those that come later. One
-/// worker restarted with a longer list would have to break off long steps.
+/// Serves all namespaces: a worker for those that are there, another one for those that come later.
+/// One worker restarted with a longer list would have to break off long steps.
 async fn work(
     pool: PgPool,
     breaker: Breaker,
@@ -223,16 +235,22 @@ fn greet(
         }));
     }
     let place = match server {
-        Some(server) => format!("PostgreSQL {} runs in {FOLDER}, port {}", server.version(), server.port()),
+        Some(server) => {
+            format!("PostgreSQL {} runs in {FOLDER}, port {}", server.version(), server.port())
+        }
         None => format!("using the database of {}", database.source),
     };
     let parts = if no_worker { "an orchestrator runs" } else { "an orchestrator and a worker run" };
     let change = if report.schema.up_to_date() { "up to date" } else { "installed" };
-    let mut text = format!("{place}\nschema tasker is {change}: {}\n{parts}\n", report.schema.version);
+    let mut text =
+        format!("{place}\nschema tasker is {change}: {}\n{parts}\n", report.schema.version);
     if let Some(api) = api {
         text.push_str(&format!("the HTTP API is {api}, described at {api}/docs\n"));
         if let Some(key) = key {
-            text.push_str(&format!("its key is in {}; commands in this folder bring it\n", key.display()));
+            text.push_str(&format!(
+                "its key is in {}; commands in this folder bring it\n",
+                key.display()
+            ));
         }
     }
     text.push('\n');

@@ -1,4 +1,5 @@
-//! `tasker worker`: a process of its own with the built-in handlers; `tasker worker list`: those that run.
+//! `tasker worker`: a process of its own with the built-in handlers; `tasker worker list`: those
+//! that run.
 
 use super::service::{PATIENCE, ServiceArgs, Started};
 use crate::{
@@ -46,17 +47,32 @@ pub enum WorkerCommand {
 #[derive(Debug, Clone, Args)]
 pub struct LimitArgs {
     /// Steps that run at once.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u16).range(1..=10_000),
+    )]
     pub concurrency: u16,
     /// Database connections; all but three of them are for `sql` handlers.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(2..=1_000),
+    )]
     pub connections: u32,
-    /// How long a claimed step is held before another worker may take it, from 1s to 1d; extended while it runs. A number
-    /// without a unit is seconds.
+    /// How long a claimed step is held before another worker may take it, from 1s to 1d; extended
+    /// while it runs. A number without a unit is seconds.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_lease)]
     pub lease: Duration,
     /// How long running steps may take to finish when the worker is stopped.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::parse_duration)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = units::parse_duration,
+    )]
     pub grace: Duration,
 }
 
@@ -65,17 +81,21 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
     if let Some(WorkerCommand::List) = args.command {
         return list(globals).await;
     }
-    let Started { shutdown, health, .. } = args.service.start(logging::FULL, "tasker-worker", false)?;
+    let Started { shutdown, health, .. } =
+        args.service.start(logging::FULL, "tasker-worker", false)?;
     let database = Database::resolve(globals)?;
     let connect = connect(&database, &args.limits, args.service.poll_only);
-    let Some(pool) = shutdown.run_until_cancelled(connect).await else { return Ok(ExitCode::SUCCESS) };
+    let Some(pool) = shutdown.run_until_cancelled(connect).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let pool = pool?;
     let mut starting = tasker_core::db::Starting::new();
     while let Err(error) = tasker_core::schema::check(&pool).await {
         starting.again(error).await?;
     }
     crate::database::warn_of_rights(&pool).await;
-    let worker = build(&pool, Breaker::new(&pool, health), &args.namespace, &args.limits, &args.service)?;
+    let worker =
+        build(&pool, Breaker::new(&pool, health), &args.namespace, &args.limits, &args.service)?;
     if globals.json {
         output::print_json(&json!({
             "worker_id": worker.id(),

@@ -47,10 +47,12 @@ impl File {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, is no TOML, or has keys or values that are wrong: all of them, each with its line.
+    /// It cannot be read, is no TOML, or has keys or values that are wrong: all of them, each with
+    /// its line.
     pub fn read(path: &Path, program: &Command) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::from(error).context(format!("cannot read {}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::from(error).context(format!("cannot read {}", path.display()))
+        })?;
         Self::parse(path, &text, program)
     }
 
@@ -74,7 +76,8 @@ impl File {
             return Ok(file);
         }
         let lines: Vec<String> = wrong.iter().map(|(line, message)| at(*line, message)).collect();
-        Err(Error::new(lines.join("\n       ")).or_hint("`tasker config reference` lists every setting"))
+        Err(Error::new(lines.join("\n       "))
+            .or_hint("`tasker config reference` lists every setting"))
     }
 }
 
@@ -91,14 +94,18 @@ impl Reader<'_> {
             let name: &str = key.get_ref();
             match value.get_ref() {
                 DeValue::Table(profiles) if name == "profiles" => self.profiles(profiles),
-                DeValue::Table(section) if SETTINGS.iter().any(|setting| setting.place().0 == name) => {
+                DeValue::Table(section)
+                    if SETTINGS.iter().any(|setting| setting.place().0 == name) =>
+                {
                     for (key, value) in section {
                         self.setting(&format!("{name}.{}", key.get_ref()), key.span().start, value);
                     }
                 }
                 DeValue::Table(_) => {
-                    let sections = SETTINGS.iter().map(|setting| setting.place().0).chain(["profiles"]);
-                    let message = format!("there is no section [{name}]{}", suggestion(name, sections));
+                    let sections =
+                        SETTINGS.iter().map(|setting| setting.place().0).chain(["profiles"]);
+                    let message =
+                        format!("there is no section [{name}]{}", suggestion(name, sections));
                     self.wrong(key.span().start, message);
                 }
                 _ => self.setting(name, key.span().start, value),
@@ -133,7 +140,8 @@ impl Reader<'_> {
             let mut values = BTreeMap::new();
             for (key, value) in table {
                 let at = key.span().start;
-                let Some(known) = PROFILE.iter().find(|known| **known == key.get_ref().as_ref()) else {
+                let Some(known) = PROFILE.iter().find(|known| **known == key.get_ref().as_ref())
+                else {
                     let near = suggestion(key.get_ref(), PROFILE.iter().copied());
                     self.wrong(at, format!("a profile has no {}{near}", key.get_ref()));
                     continue;
@@ -146,7 +154,8 @@ impl Reader<'_> {
                 }
             }
             if values.contains_key("api") && values.contains_key("database_url") {
-                let message = format!("{full} has both api and database_url: a profile is for one of them");
+                let message =
+                    format!("{full} has both api and database_url: a profile is for one of them");
                 self.wrong(name.span().start, message);
             }
             self.file.profiles.insert(name.get_ref().to_string(), values);
@@ -172,14 +181,19 @@ fn texts(value: &DeValue<'_>, kind: Kind) -> Result<Vec<String>, String> {
     };
     match (kind, value) {
         (Kind::Switch, DeValue::Boolean(on)) => Ok(vec![on.to_string()]),
-        (Kind::Number, DeValue::Integer(number)) => i64::from_str_radix(number.as_str(), number.radix())
-            .map(|number| vec![number.to_string()])
-            .map_err(|error| error.to_string()),
+        (Kind::Number, DeValue::Integer(number)) => {
+            i64::from_str_radix(number.as_str(), number.radix())
+                .map(|number| vec![number.to_string()])
+                .map_err(|error| error.to_string())
+        }
         (Kind::Text, DeValue::String(text)) => Ok(vec![text.to_string()]),
         (Kind::List, DeValue::Array(items)) => items
             .iter()
             .map(|item| {
-                item.get_ref().as_str().map(str::to_owned).ok_or_else(|| format!("it must be {wanted}"))
+                item.get_ref()
+                    .as_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| format!("it must be {wanted}"))
             })
             .collect(),
         (_, other) => Err(format!("it must be {wanted}, not {}", described(other))),

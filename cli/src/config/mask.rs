@@ -6,8 +6,8 @@ pub const MASK: &str = "***";
 /// Parts of names of parameters whose values are secrets.
 const SECRET: [&str; 6] = ["pass", "secret", "token", "key", "sig", "auth"];
 
-/// A URL without its password and without the values of its secret parameters; also one that is not valid, in which case
-/// rather too much is masked. Other texts stay.
+/// A URL without its password and without the values of its secret parameters; also one that is not
+/// valid, in which case rather too much is masked. Other texts stay.
 pub fn url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return match text.contains('@') {
@@ -23,11 +23,15 @@ pub fn url(text: &str) -> String {
         },
         // Perhaps the rest of it is missing.
         None => match rest.split_once(':') {
-            Some((host, port)) if !port.starts_with(|c: char| c.is_ascii_digit()) => format!("{host}:{MASK}"),
+            Some((host, port)) if !port.starts_with(|c: char| c.is_ascii_digit()) => {
+                format!("{host}:{MASK}")
+            }
             _ => rest.to_owned(),
         },
     };
-    let Some((address, parameters)) = rest.split_once('?') else { return format!("{scheme}://{rest}") };
+    let Some((address, parameters)) = rest.split_once('?') else {
+        return format!("{scheme}://{rest}");
+    };
     let parameters: Vec<String> = parameters
         .split('&')
         .map(|parameter| match parameter.split_once('=') {
@@ -41,7 +45,8 @@ pub fn url(text: &str) -> String {
 /// `sslkey` and the like name files.
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    !name.starts_with("ssl") && SECRET.iter().any(|part| name.contains(part)) || name == "sslpassword"
+    !name.starts_with("ssl") && SECRET.iter().any(|part| name.contains(part))
+        || name == "sslpassword"
 }
 
 #[cfg(test)]
@@ -56,7 +61,10 @@ mod tests {
                 "postgres://me:***@host:5432/db?sslmode=require",
             ),
             ("postgres://me@host/db", "postgres://me@host/db"),
-            ("postgres://host/db?user=me&password=secret", "postgres://host/db?user=me&password=***"),
+            (
+                "postgres://host/db?user=me&password=secret",
+                "postgres://host/db?user=me&password=***",
+            ),
             ("postgres://host/db?sslkey=/k.pem", "postgres://host/db?sslkey=/k.pem"),
             ("https://host/jwks?access_token=secret&v=1", "https://host/jwks?access_token=***&v=1"),
             ("postgres://me:se@cr/et:@host/db", "postgres://me:***@host/db"),

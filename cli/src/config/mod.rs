@@ -1,5 +1,6 @@
-//! Configuration: flags over variables over the file over defaults. The options of clap are the settings; the layers below
-//! the command line are given to clap before it parses, so that a value means the same wherever it comes from.
+//! Configuration: flags over variables over the file over defaults. The options of clap are the
+//! settings; the layers below the command line are given to clap before it parses, so that a value
+//! means the same wherever it comes from.
 
 mod file;
 pub mod mask;
@@ -15,8 +16,8 @@ use crate::{
     trust,
 };
 use clap::{
-    ArgAction, Command, CommandFactory, FromArgMatches, builder::BoolishValueParser, error::ErrorKind,
-    parser::ValueSource,
+    ArgAction, Command, CommandFactory, FromArgMatches, builder::BoolishValueParser,
+    error::ErrorKind, parser::ValueSource,
 };
 use file::File;
 use settings::OTHER_VARIABLES;
@@ -102,7 +103,8 @@ struct Surroundings<'a> {
 /// Parses the command line over the other layers.
 ///
 /// # Errors
-/// The file or a variable is wrong. Errors of the command line itself, help, and version end the process, as clap does.
+/// The file or a variable is wrong. Errors of the command line itself, help, and version end the
+/// process, as clap does.
 pub fn parse() -> Result<Cli> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut variables = BTreeMap::new();
@@ -188,29 +190,37 @@ impl Config {
         let file = around.file()?.map(|path| File::read(&path, program)).transpose()?;
         let mut values: BTreeMap<&'static str, (Vec<String>, Origin)> = BTreeMap::new();
         for (key, value) in file.iter().flat_map(|file| &file.values) {
-            let origin =
-                Origin::File(file.as_ref().map(|file| file.path.clone()).unwrap_or_default(), value.line);
+            let origin = Origin::File(
+                file.as_ref().map(|file| file.path.clone()).unwrap_or_default(),
+                value.line,
+            );
             values.insert(key, (value.texts.clone(), origin));
         }
         for setting in SETTINGS {
             if let Some((name, value)) = around.variable(setting) {
                 let option = setting.option(program);
                 let texts: Vec<String> = match option.get_value_delimiter() {
-                    Some(delimiter) => value.split(delimiter).map(|text| text.trim().to_owned()).collect(),
+                    Some(delimiter) => {
+                        value.split(delimiter).map(|text| text.trim().to_owned()).collect()
+                    }
                     None => vec![value],
                 };
-                file::check(option, &texts).map_err(|problem| Error::new(format!("{name}: {problem}")))?;
+                file::check(option, &texts)
+                    .map_err(|problem| Error::new(format!("{name}: {problem}")))?;
                 values.insert(setting.key, (texts, Origin::Variable(name)));
             }
         }
-        let profiles = file.as_ref().map(|file| file.profiles.keys().cloned().collect()).unwrap_or_default();
-        let mut config = Self { file: file.as_ref().map(|file| file.path.clone()), profiles, values };
+        let profiles =
+            file.as_ref().map(|file| file.profiles.keys().cloned().collect()).unwrap_or_default();
+        let mut config =
+            Self { file: file.as_ref().map(|file| file.path.clone()), profiles, values };
         config.choose_profile(file.as_ref(), around)?;
         config.warn(file.as_ref(), around);
         Ok(config)
     }
 
-    /// A profile stands in the layer of what chose it, above the settings of the file there, and below single variables.
+    /// A profile stands in the layer of what chose it, above the settings of the file there, and
+    /// below single variables.
     fn choose_profile(&mut self, file: Option<&File>, around: &Surroundings<'_>) -> Result<()> {
         let flag = around.flag("--profile").map(|name| (name, 5));
         let chosen = flag.or_else(|| {
@@ -228,8 +238,9 @@ impl Config {
                 ),
                 None => format!("there is no profile {name}: there is no configuration file"),
             };
-            return Err(Error::new(message)
-                .or_hint("write [profiles.NAME] with api and api_key (and api_ca), or database_url"));
+            return Err(Error::new(message).or_hint(
+                "write [profiles.NAME] with api and api_key (and api_ca), or database_url",
+            ));
         };
         for of_profile in settings::PROFILE {
             let key = if *of_profile == "database_url" { "database.url" } else { of_profile };
@@ -257,11 +268,13 @@ impl Config {
             }
         }
         let Some(file) = file else { return };
-        let secret = file.values.keys().any(|key| Setting::of(key).is_some_and(|setting| setting.secret))
-            || file.profiles.values().any(|profile| !profile.is_empty());
+        let secret =
+            file.values.keys().any(|key| Setting::of(key).is_some_and(|setting| setting.secret))
+                || file.profiles.values().any(|profile| !profile.is_empty());
         if secret && is_world_readable(&file.path) {
             let path = file.path.display();
-            warnings.push(format!("{path} holds secrets and everybody may read it: chmod 600 {path}"));
+            warnings
+                .push(format!("{path} holds secrets and everybody may read it: chmod 600 {path}"));
         }
     }
 
@@ -278,12 +291,15 @@ impl Config {
                     let below = self.values.get(setting.key);
                     option = match below {
                         Some((_, Origin::Variable(name))) => option.env(leak(name)),
-                        None if std::env::var_os(&variable).is_none() => option.env(leak(&variable)),
+                        None if std::env::var_os(&variable).is_none() => {
+                            option.env(leak(&variable))
+                        }
                         _ => option,
                     };
                     option = option.hide_env_values(true);
                     let Some((texts, _)) = below else { return option };
-                    let secret = setting.secret || texts.iter().any(|text| mask::url(text) != *text);
+                    let secret =
+                        setting.secret || texts.iter().any(|text| mask::url(text) != *text);
                     let texts: Vec<&'static str> = texts.iter().map(|text| leak(text)).collect();
                     option.required(false).default_values(texts).hide_default_value(secret)
                 };
@@ -303,7 +319,8 @@ impl Config {
             given.then(|| Origin::Flag(name.to_owned()))
         };
         let below = |key: &str| self.values.get(key).map(|(_, origin)| origin.clone());
-        globals.database_origin = flag("database_url", "--database-url").or_else(|| below("database.url"));
+        globals.database_origin =
+            flag("database_url", "--database-url").or_else(|| below("database.url"));
         let api = flag("api", "--api").or_else(|| below("api"));
         let key = flag("api_key", "--api-key").or_else(|| below("api_key"));
         globals.api_origins = api.clone().zip(key);
@@ -325,13 +342,17 @@ impl Config {
 impl Surroundings<'_> {
     /// An option that must be known before clap parses.
     fn flag(&self, name: &str) -> Option<String> {
-        let mut arguments =
-            self.arguments.iter().filter_map(|argument| argument.to_str()).take_while(|a| *a != "--");
+        let mut arguments = self
+            .arguments
+            .iter()
+            .filter_map(|argument| argument.to_str())
+            .take_while(|a| *a != "--");
         while let Some(argument) = arguments.next() {
             if argument == name {
                 return arguments.next().map(str::to_owned);
             }
-            if let Some(value) = argument.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
+            if let Some(value) = argument.strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
+            {
                 return Some(value.to_owned());
             }
         }
@@ -340,8 +361,10 @@ impl Surroundings<'_> {
 
     /// The variable of a setting, with its name.
     fn variable(&self, setting: &Setting) -> Option<(String, String)> {
-        let names =
-            [Some(setting.variable()), (setting.key == "database.url").then(|| "DATABASE_URL".to_owned())];
+        let names = [
+            Some(setting.variable()),
+            (setting.key == "database.url").then(|| "DATABASE_URL".to_owned()),
+        ];
         names.into_iter().flatten().find_map(|name| {
             let value = self.variables.get(&name)?.clone();
             Some((name, value))
@@ -356,7 +379,8 @@ impl Surroundings<'_> {
         }
         let home = || Some(Path::new(self.variables.get("HOME")?).join(".config"));
         let folder = self.variables.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
-        let places = [Some(PathBuf::from(HERE)), folder.map(|folder| folder.join("tasker/config.toml"))];
+        let places =
+            [Some(PathBuf::from(HERE)), folder.map(|folder| folder.join("tasker/config.toml"))];
         let found = places.into_iter().flatten().find(|path| path.is_file());
         // What is named is meant, whoever wrote it.
         found.as_deref().map_or(Ok(()), trust::check)?;

@@ -42,8 +42,11 @@ fn entry(setting: &Setting, program: &Command) -> String {
     };
     let help = help.trim_end_matches('.');
     let kind = setting.kind(program);
-    let default: Vec<String> =
-        option.get_default_values().iter().map(|value| literal(&value.to_string_lossy(), kind)).collect();
+    let default: Vec<String> = option
+        .get_default_values()
+        .iter()
+        .map(|value| literal(&value.to_string_lossy(), kind))
+        .collect();
     let names: Vec<String> =
         option.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     let choice = match names.is_empty() || kind == Kind::Switch {
@@ -72,8 +75,12 @@ fn entry(setting: &Setting, program: &Command) -> String {
 
 /// The commands that have it.
 fn commands(setting: &Setting) -> String {
-    let names: Vec<&str> =
-        setting.options.iter().map(|(command, _)| *command).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = setting
+        .options
+        .iter()
+        .map(|(command, _)| *command)
+        .filter(|name| !name.is_empty())
+        .collect();
     if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) }
 }
 

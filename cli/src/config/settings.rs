@@ -1,5 +1,5 @@
-//! The settings: which key of the file is which option. The options of clap are their one definition; whoever adds an option
-//! to a service adds a line here.
+//! The settings: which key of the file is which option. The options of clap are their one
+//! definition; whoever adds an option to a service adds a line here.
 
 use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
@@ -37,7 +37,11 @@ pub const SETTINGS: &[Setting] = &[
     secret("api_key", &[("", "api_key")], "\"…\""),
     text("api_ca", &[("", "api_ca")], "\"/etc/tasker/ca.pem\""),
     text("api_plain_http", &[("", "api_plain_http")], ""),
-    secret("database.url", &[("", "database_url")], "\"postgres://user:password@host:5432/database\""),
+    secret(
+        "database.url",
+        &[("", "database_url")],
+        "\"postgres://user:password@host:5432/database\"",
+    ),
     text(
         "database.poll_only",
         &[("orchestrator", "poll_only"), ("worker", "poll_only"), ("up", "poll_only")],
@@ -54,7 +58,11 @@ pub const SETTINGS: &[Setting] = &[
         "",
     ),
     text("orchestrator.batch_size", &[("orchestrator", "batch_size")], ""),
-    text("orchestrator.metrics", &[("orchestrator", "metrics"), ("up", "metrics")], "\"127.0.0.1:9187\""),
+    text(
+        "orchestrator.metrics",
+        &[("orchestrator", "metrics"), ("up", "metrics")],
+        "\"127.0.0.1:9187\"",
+    ),
     text("http.listen", &[("orchestrator", "http"), ("up", "http")], "\"127.0.0.1:8410\""),
     text(
         "http.tls_cert",
@@ -66,7 +74,11 @@ pub const SETTINGS: &[Setting] = &[
         &[("orchestrator", "http_tls_key"), ("up", "http_tls_key")],
         "\"/etc/tasker/key.pem\"",
     ),
-    text("http.keys", &[("orchestrator", "http_keys"), ("up", "http_keys")], "\"/etc/tasker/keys.toml\""),
+    text(
+        "http.keys",
+        &[("orchestrator", "http_keys"), ("up", "http_keys")],
+        "\"/etc/tasker/keys.toml\"",
+    ),
     text(
         "http.jwks",
         &[("orchestrator", "http_jwks"), ("up", "http_jwks")],
@@ -102,7 +114,8 @@ pub const SETTINGS: &[Setting] = &[
     text("log.format", &[("orchestrator", "log"), ("worker", "log"), ("up", "log")], ""),
 ];
 
-/// Options of the services that are no settings: what is asked for in one call only, or says where the settings are.
+/// Options of the services that are no settings: what is asked for in one call only, or says where
+/// the settings are.
 #[cfg(test)]
 pub const NO_SETTINGS: &[&str] = &["config", "json", "no_worker", "help", "version"];
 
@@ -168,7 +181,8 @@ impl Setting {
     pub fn kind(&self, program: &Command) -> Kind {
         let option = self.option(program);
         let of = option.get_value_parser().type_id();
-        let numbers = [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
+        let numbers =
+            [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
         match option.get_action() {
             ArgAction::SetTrue => Kind::Switch,
             ArgAction::Append => Kind::List,
@@ -204,10 +218,13 @@ mod tests {
             .chain(services)
             .filter(|(command, option)| {
                 let id = option.get_id().as_str();
-                let is_setting = SETTINGS.iter().any(|setting| setting.options.contains(&(*command, id)));
+                let is_setting =
+                    SETTINGS.iter().any(|setting| setting.options.contains(&(*command, id)));
                 !is_setting && !NO_SETTINGS.contains(&id)
             })
-            .map(|(command, option)| format!("{command} --{}", option.get_long().unwrap_or_default()))
+            .map(|(command, option)| {
+                format!("{command} --{}", option.get_long().unwrap_or_default())
+            })
             .collect();
         assert!(
             missing.is_empty(),
@@ -224,7 +241,12 @@ mod tests {
                 let option = option(&program, command, id)
                     .unwrap_or_else(|| panic!("{}: {command} has no {id}", setting.key));
                 let first = setting.option(&program);
-                assert_eq!(option.get_default_values(), first.get_default_values(), "{}", setting.key);
+                assert_eq!(
+                    option.get_default_values(),
+                    first.get_default_values(),
+                    "{}",
+                    setting.key
+                );
                 assert_eq!(option.get_value_parser().type_id(), first.get_value_parser().type_id());
             }
         }
@@ -236,7 +258,10 @@ mod tests {
 
     #[test]
     fn a_variable_has_the_name_of_its_key() {
-        assert_eq!(Setting::of("worker.concurrency").unwrap().variable(), "TASKER_WORKER_CONCURRENCY");
+        assert_eq!(
+            Setting::of("worker.concurrency").unwrap().variable(),
+            "TASKER_WORKER_CONCURRENCY"
+        );
         assert_eq!(Setting::of("api_key").unwrap().variable(), "TASKER_API_KEY");
         assert_eq!(Setting::of("database.url").unwrap().variable(), "TASKER_DATABASE_URL");
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 /// A command line, with variables and a file in a folder of its own.
 fn run(line: &str, variables: &[(&str, &str)], file: &str) -> Result<Cli> {
-    let folder = std::env::temp_dir().join(format!("tasker-config-{}", uuid::Uuid::new_v4().simple()));
+    let folder =
+        std::env::temp_dir().join(format!("tasker-config-{}", uuid::Uuid::new_v4().simple()));
     std::fs::create_dir(&folder).unwrap();
     let path = folder.join("c.toml");
     std::fs::write(&path, file).unwrap();
@@ -31,20 +32,27 @@ fn database(line: &str, variables: &[(&str, &str)], file: &str) -> (Option<Strin
 
 #[test]
 fn everything_that_the_file_says_arrives_in_every_service() {
-    let file = "[database]\nurl = \"u\"\npoll_only = true\npoll_interval = \"7s\"\n[worker]\nnamespace = [\"a\", \"b\"]\nconcurrency = 5\n\
+    let file = "[database]\nurl = \"u\"\npoll_only = true\npoll_interval \
+        = \"7s\"\n[worker]\nnamespace = [\"a\", \"b\"]\nconcurrency = 5\n\
                 connections = 9\nlease = \"1m\"\ngrace = \"3s\"\nmetrics = \"127.0.0.1:2\"\n\
-                [orchestrator]\nbatch_size = 7\nmetrics = \"127.0.0.1:1\"\n[log]\nformat = \"json\"\n";
+                [orchestrator]\nbatch_size = 7\nmetrics = \"127.0.0.1:1\"\n[log]\nformat \
+                = \"json\"\n";
     let Sub::Worker(worker) = run("tasker worker", &[], file).unwrap().command else { panic!() };
     assert_eq!(worker.namespace, ["a", "b"]);
     assert_eq!((worker.limits.concurrency, worker.limits.connections), (5, 9));
-    assert_eq!((worker.limits.lease, worker.limits.grace), (Duration::from_secs(60), Duration::from_secs(3)));
+    assert_eq!(
+        (worker.limits.lease, worker.limits.grace),
+        (Duration::from_secs(60), Duration::from_secs(3))
+    );
     let debug = format!("{worker:?}");
     for text in ["poll_only: true", "poll_interval: 7s", "127.0.0.1:2", "log: Json"] {
         assert!(debug.contains(text), "{text}: {debug}");
     }
     let orchestrator = run("tasker orchestrator", &[], file).unwrap();
     let debug = format!("{:?}", orchestrator.command);
-    for text in ["batch_size: 7", "poll_only: true", "poll_interval: 7s", "127.0.0.1:1", "log: Json"] {
+    for text in
+        ["batch_size: 7", "poll_only: true", "poll_interval: 7s", "127.0.0.1:1", "log: Json"]
+    {
         assert!(debug.contains(text), "{text}: {debug}");
     }
     assert_eq!(orchestrator.globals.database_url.as_deref(), Some("u"));
@@ -81,12 +89,21 @@ fn unknown_keys_are_refused_with_their_line_and_what_may_be_meant() {
             "[worker]\nconcurency = 5\n",
             "c.toml:2: there is no setting worker.concurency: did you mean worker.concurrency?",
         ),
-        ("\n[wroker]\nconcurrency = 5\n", "c.toml:2: there is no section [wroker]: did you mean worker?"),
-        ("concurrency = 5\n", "c.toml:1: there is no setting concurrency: did you mean worker.concurrency?"),
+        (
+            "\n[wroker]\nconcurrency = 5\n",
+            "c.toml:2: there is no section [wroker]: did you mean worker?",
+        ),
+        (
+            "concurrency = 5\n",
+            "c.toml:1: there is no setting concurrency: did you mean worker.concurrency?",
+        ),
         ("[orchestrator]\nlease = \"1s\"\n", "did you mean worker.lease?"),
         ("[database]\npassword = \"x\"\n", "c.toml:2: there is no setting database.password"),
         ("[profiles.p]\nurl = \"x\"\n", "a profile has no url"),
-        ("[profiles.p]\napi = \"x\"\ndatabase_url = \"y\"\n", "profiles.p has both api and database_url"),
+        (
+            "[profiles.p]\napi = \"x\"\ndatabase_url = \"y\"\n",
+            "profiles.p has both api and database_url",
+        ),
         ("a = = 1\n", "c.toml:1: "),
     ] {
         let text = refusal("tasker config show", &[], file);
@@ -105,8 +122,14 @@ fn wrong_values_are_refused_with_their_line_and_what_they_must_be() {
         ("[worker]\nconcurrency = 1.5", "not a number with a fraction"),
         ("[worker]\nnamespace = \"a\"", "it must be a list of texts"),
         ("[worker]\nnamespace = [1]", "it must be a list of texts"),
-        ("[worker]\nlease = \"soon\"", "worker.lease: \"soon\" is not a duration: write it as 500ms"),
-        ("[database]\npoll_only = \"yes\"", "database.poll_only: it must be true or false, not a text"),
+        (
+            "[worker]\nlease = \"soon\"",
+            "worker.lease: \"soon\" is not a duration: write it as 500ms",
+        ),
+        (
+            "[database]\npoll_only = \"yes\"",
+            "database.poll_only: it must be true or false, not a text",
+        ),
         ("[log]\nformat = \"xml\"", "log.format: \"xml\": it must be one of: json, human"),
         ("[worker]\nmetrics = \"here\"", "worker.metrics: \"here\": invalid socket address syntax"),
     ] {
@@ -134,14 +157,19 @@ fn a_broken_file_keeps_nobody_from_the_reference() {
 
 #[test]
 fn a_profile_stands_where_it_was_chosen() {
-    let file = "[database]\nurl = \"f\"\n[profiles.live]\napi = \"http://a\"\napi_key = \"k\"\n[profiles.test]\ndatabase_url = \"t\"\n";
-    let globals = run("tasker task list --profile live", &[("DATABASE_URL", "e")], file).unwrap().globals;
+    let file = "[database]\nurl = \"f\"\n[profiles.live]\napi = \"http://a\"\napi_key \
+        = \"k\"\n[profiles.test]\ndatabase_url = \"t\"\n";
+    let globals =
+        run("tasker task list --profile live", &[("DATABASE_URL", "e")], file).unwrap().globals;
     assert_eq!((globals.api.as_deref(), globals.api_key.as_deref()), (Some("http://a"), Some("k")));
     assert_eq!(globals.database_url, None);
     let found = database("tasker task list --profile=test", &[("DATABASE_URL", "e")], file);
     assert_eq!(found, (Some("t".into()), "profile test".into()));
     let chosen = [("TASKER_PROFILE", "test")];
-    assert_eq!(database("tasker task list", &chosen, file), (Some("t".into()), "profile test".into()));
+    assert_eq!(
+        database("tasker task list", &chosen, file),
+        (Some("t".into()), "profile test".into())
+    );
     let by_flag = database("tasker task list --database-url d", &chosen, file);
     assert_eq!(by_flag, (Some("d".into()), "--database-url".into()));
     let in_file = database("tasker task list", &[], &format!("profile = \"test\"\n{file}"));
@@ -179,7 +207,8 @@ fn the_page_is_the_reference() {
     let page = include_str!("../../../docs/configuration.md");
     assert!(
         page == reference::page(),
-        "docs/configuration.md is not what the options say: cargo run -- config reference --markdown > docs/configuration.md"
+        "docs/configuration.md is not what the options say: cargo run -- config reference \
+         --markdown > docs/configuration.md"
     );
 }
 

@@ -14,9 +14,18 @@ pub fn name(batch: &BatchOverview) -> String {
     format!("{} ×{}", batch.step, grouped(batch.instances))
 }
 
-/// The row of a batch under `name`, which is indented. It lasts from its batchable's end to its last instance's.
-pub fn cells(name: String, batch: &BatchOverview, state: String, after: String, now: DateTime<Utc>) -> Cells {
-    let took = batch.created_at.map(|at| (batch.completed_at.unwrap_or(now) - at).num_milliseconds().max(0));
+/// The row of a batch under `name`, which is indented. It lasts from its batchable's end to its
+/// last instance's.
+pub fn cells(
+    name: String,
+    batch: &BatchOverview,
+    state: String,
+    after: String,
+    now: DateTime<Utc>,
+) -> Cells {
+    let took = batch
+        .created_at
+        .map(|at| (batch.completed_at.unwrap_or(now) - at).num_milliseconds().max(0));
     let took = took.filter(|_| batch.instances > 0).map(|ms| milliseconds(ms as f64));
     [name, state, progress(batch), String::new(), took.unwrap_or_default(), after, String::new()]
 }

@@ -1,5 +1,6 @@
-//! The steps of a task as a table that shows the graph: indented by level, with what each waits for. Steps of the
-//! template that do not exist are greyed; a batch is one line, and its instances below it where they are few.
+//! The steps of a task as a table that shows the graph: indented by level, with what each waits
+//! for. Steps of the template that do not exist are greyed; a batch is one line, and its instances
+//! below it where they are few.
 
 mod batch;
 #[cfg(test)]
@@ -18,7 +19,8 @@ use serde_json::Value;
 use std::collections::HashMap;
 use tasker_client::{BatchOverview, DagRow, StepOverview, StepState, TaskGraph};
 
-/// Instances of a batch that are shown without being asked for: all where there are no more, else so many in error.
+/// Instances of a batch that are shown without being asked for: all where there are no more, else
+/// so many in error.
 pub const FEW: u32 = 10;
 /// Deeper levels are not indented any further: a long chain would leave no room.
 const DEEPEST: i32 = 12;
@@ -46,11 +48,13 @@ enum Row<'a> {
     Absent(&'a DagRow),
 }
 
-/// The table. Within a level, steps are in the order given, and those that do not exist come last. What is too wide is
-/// wrapped, and for a batch, which has the longest lines, first told by symbols and then without some columns.
+/// The table. Within a level, steps are in the order given, and those that do not exist come last.
+/// What is too wide is wrapped, and for a batch, which has the longest lines, first told by symbols
+/// and then without some columns.
 pub fn draw(graph: &TaskGraph, look: Look, now: DateTime<Utc>) -> String {
     let mut shown = [true; HEADINGS.len()];
-    shown[ERROR] = graph.steps.iter().any(|step| step.error.is_some() || step.waiting_for.is_some());
+    shown[ERROR] =
+        graph.steps.iter().any(|step| step.error.is_some() || step.waiting_for.is_some());
     let checkpoints = graph.steps.iter().any(|step| checkpoint(step).is_some());
     shown[PROGRESS] = checkpoints || !graph.batches.is_empty();
     let mut rows = lines(graph, false, look, now);
@@ -89,7 +93,8 @@ fn fits(lines: &[Line], shown: [bool; HEADINGS.len()], look: Look) -> bool {
 /// Every line of the table; `short`: batches by symbols.
 fn lines(graph: &TaskGraph, short: bool, look: Look, now: DateTime<Utc>) -> Vec<Line> {
     let nodes = nodes(&graph.dag);
-    let after = |name: &str| nodes.get(name).map(|node| node.parents.join(", ")).unwrap_or_default();
+    let after =
+        |name: &str| nodes.get(name).map(|node| node.parents.join(", ")).unwrap_or_default();
     let rows = rows(graph, &nodes);
     let mut lines = Vec::new();
     for (n, (level, row)) in rows.iter().enumerate() {
@@ -99,10 +104,13 @@ fn lines(graph: &TaskGraph, short: bool, look: Look, now: DateTime<Utc>) -> Vec<
             Row::Step(step) => {
                 lines.push((of_step(name(&step.step), step, after(&step.step), look, now), false));
             }
-            Row::Absent(node) => lines.push((of_absent(name(&node.template_step), node, look), true)),
+            Row::Absent(node) => {
+                lines.push((of_absent(name(&node.template_step), node, look), true))
+            }
             Row::Batch(batch) => {
                 let state = labels::batch(batch, short, look);
-                let cells = batch::cells(name(&batch::name(batch)), batch, state, after(&batch.step), now);
+                let cells =
+                    batch::cells(name(&batch::name(batch)), batch, state, after(&batch.step), now);
                 lines.push((cells, false));
                 lines.extend(of_instances(graph, batch, *level, look, now));
             }
@@ -136,7 +144,9 @@ fn of_instances(
 
 /// By the names in the task and by those of the template.
 fn nodes(dag: &[DagRow]) -> HashMap<&str, &DagRow> {
-    dag.iter().flat_map(|node| [(node.template_step.as_str(), node), (node.step.as_str(), node)]).collect()
+    dag.iter()
+        .flat_map(|node| [(node.template_step.as_str(), node), (node.step.as_str(), node)])
+        .collect()
 }
 
 /// Every line with its level, but for the instances of batches.
@@ -146,7 +156,8 @@ fn rows<'a>(graph: &'a TaskGraph, nodes: &HashMap<&str, &DagRow>) -> Vec<(i32, R
     let steps = graph.steps.iter().filter(|step| step.instance.is_none());
     let steps = steps.map(|step| (level(&step.step), Row::Step(step)));
     let batches = graph.batches.iter().map(|batch| (level(&batch.step), Row::Batch(batch)));
-    let absent = graph.dag.iter().filter(|node| node.state.is_none() && !is_batch(&node.template_step));
+    let absent =
+        graph.dag.iter().filter(|node| node.state.is_none() && !is_batch(&node.template_step));
     let absent = absent.map(|node| (node.level, Row::Absent(node)));
     let mut rows: Vec<_> = steps.chain(batches).chain(absent).collect();
     // Stable: what has the same level stays in its order.
@@ -160,19 +171,33 @@ fn row_of(name: String, state: String) -> Cells {
     cells
 }
 
-fn of_step(name: String, step: &StepOverview, after: String, look: Look, now: DateTime<Utc>) -> Cells {
+fn of_step(
+    name: String,
+    step: &StepOverview,
+    after: String,
+    look: Look,
+    now: DateTime<Utc>,
+) -> Cells {
     [
         name,
         state(step, look, now),
         checkpoint(step).map(|items| format!("{} items", grouped(items))).unwrap_or_default(),
-        if step.attempt > 0 { format!("{}/{}", step.attempt, step.max_attempts) } else { String::new() },
+        if step.attempt > 0 {
+            format!("{}/{}", step.attempt, step.max_attempts)
+        } else {
+            String::new()
+        },
         step.duration_ms.map(milliseconds).unwrap_or_default(),
         after,
-        step.waiting_for.clone().or_else(|| step.error.as_ref().map(error_text)).unwrap_or_default(),
+        step.waiting_for
+            .clone()
+            .or_else(|| step.error.as_ref().map(error_text))
+            .unwrap_or_default(),
     ]
 }
 
-/// Items by its checkpoint. Complete, a step has done all of them, which its last checkpoint does not say.
+/// Items by its checkpoint. Complete, a step has done all of them, which its last checkpoint does
+/// not say.
 fn checkpoint(step: &StepOverview) -> Option<i64> {
     let is_done = matches!(step.state, StepState::Complete | StepState::ResolvedManually);
     step.items_processed().filter(|_| !is_done)

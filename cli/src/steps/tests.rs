@@ -73,7 +73,8 @@ fn graph(steps: Vec<StepOverview>, dag: Vec<DagRow>) -> TaskGraph {
     TaskGraph { steps, dag, batches: Vec::new() }
 }
 
-/// `cut`, a batch with these counts of complete, failed, running, and waiting instances, and `total`.
+/// `cut`, a batch with these counts of complete, failed, running, and waiting instances, and
+/// `total`.
 fn batch([complete, failed, running, waiting]: [i64; 4], shown: Vec<StepOverview>) -> TaskGraph {
     let instances = complete + failed + running + waiting;
     let created_at = Utc::now();
@@ -95,8 +96,10 @@ fn batch([complete, failed, running, waiting]: [i64; 4], shown: Vec<StepOverview
     };
     let mut first = node("count_001", 1, &["cut"]);
     first.template_step = "count".to_owned();
-    let mut steps =
-        vec![step("cut", StepState::Complete, 1, Some(4.0)), step("total", StepState::Pending, 0, None)];
+    let mut steps = vec![
+        step("cut", StepState::Complete, 1, Some(4.0)),
+        step("total", StepState::Pending, 0, None),
+    ];
     steps.extend(shown);
     let dag = vec![node("cut", 0, &[]), first, node("total", 2, &["count"])];
     TaskGraph { steps, dag, batches: vec![batch] }
@@ -194,7 +197,10 @@ fn instances_stand_below_their_batch_with_errors_and_checkpoints() {
     let text = draw(&batch([1, 1, 1, 0], vec![failed.clone(), busy]), Look::PLAIN, Utc::now());
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[2].starts_with("└ count ×3 "), "{text}");
-    assert!(lines[3].starts_with("    count_002  error ") && lines[3].ends_with("bad row"), "{text}");
+    assert!(
+        lines[3].starts_with("    count_002  error ") && lines[3].ends_with("bad row"),
+        "{text}"
+    );
     assert!(
         lines[4].starts_with("    count_003  in_progress ") && lines[4].contains("1,500 items"),
         "{text}"

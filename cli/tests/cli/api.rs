@@ -14,7 +14,8 @@ async fn over(api: &ApiServer, args: &[&str]) -> Run {
 
 /// Without how many seconds ago something was.
 fn ageless(text: &str) -> String {
-    let parts = text.split(" s ago").map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit()));
+    let parts =
+        text.split(" s ago").map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit()));
     parts.collect::<Vec<_>>().join(" s ago")
 }
 
@@ -33,7 +34,8 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         format!("{file}: test.order 1.0.0 is valid\n")
     );
     assert_eq!(over(&api, &["template", "apply", &file]).await.ok(), "applied test.order 1.0.0\n");
-    let id = over(&api, &["task", "enqueue", "test.order", "--context", "{\"order_id\": 7}"]).await.ok();
+    let id =
+        over(&api, &["task", "enqueue", "test.order", "--context", "{\"order_id\": 7}"]).await.ok();
     e.initialize().await;
     e.drain().await;
     let id = id.trim();
@@ -51,7 +53,8 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         vec!["worker", "list", "--json"],
         vec!["health"],
     ] {
-        let (by_api, by_database) = (over(&api, &args).await.ok(), tasker(&e.db.url, &args).await.ok());
+        let (by_api, by_database) =
+            (over(&api, &args).await.ok(), tasker(&e.db.url, &args).await.ok());
         assert_eq!(ageless(&by_api), ageless(&by_database), "{args:?}");
     }
     let refused = over(&api, &["task", "enqueue", "test.nothing"]).await.failed();
@@ -95,9 +98,13 @@ async fn a_list_says_that_there_is_more_and_gives_all_when_asked() {
             false => tasker(&e.db.url, args).await,
         };
         let first = list(&["task", "list", "--json"]).await;
-        assert!(first.stderr.contains("the first 20") && first.stderr.contains("--limit all"), "{first:?}");
+        assert!(
+            first.stderr.contains("the first 20") && first.stderr.contains("--limit all"),
+            "{first:?}"
+        );
         assert_eq!(first.json().as_array().unwrap().len(), 20);
-        let all = list(&["task", "list", "--limit", "all", "--state", "pending,error", "--json"]).await;
+        let all =
+            list(&["task", "list", "--limit", "all", "--state", "pending,error", "--json"]).await;
         assert_eq!(all.stderr, "");
         assert_eq!(all.json().as_array().unwrap().len(), 22);
         let none = list(&["task", "list", "--created-before", "1h"]).await;
@@ -116,7 +123,10 @@ async fn health_is_an_exit_code_and_one_document() {
     assert!(broken.contains("not healthy: "), "{broken}");
     let broken = tasker(&e.db.url, &["health", "--json"]).await;
     assert_eq!(broken.code, Some(1));
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&broken.stdout).unwrap()["healthy"], false);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&broken.stdout).unwrap()["healthy"],
+        false
+    );
     tasker_tests::eventually("the API is gone", Duration::from_secs(30), async || {
         let run = run(command(None, &std::env::temp_dir(), &["health", "--api", &url])).await;
         run.code == Some(1) && run.stderr.contains("cannot be reached")
@@ -130,7 +140,9 @@ async fn top_prints_one_page_where_nobody_watches() {
     e.apply_flow(&[("only", &[])]).await;
     e.start().await;
     let page = over(&api, &["top", "--interval", "100ms"]).await.ok();
-    for text in ["rates ", "tasks/s", "worker_test_queue", "1 unfinished in the last hour", "no workers"] {
+    for text in
+        ["rates ", "tasks/s", "worker_test_queue", "1 unfinished in the last hour", "no workers"]
+    {
         assert!(page.contains(text), "{text}: {page}");
     }
     let document = over(&api, &["top", "--once", "--json", "--interval", "100ms"]).await.json();

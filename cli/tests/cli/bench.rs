@@ -8,7 +8,8 @@ use tasker_tests::{engine::Engine, eventually};
 #[tokio::test]
 async fn with_events_both_are_measured_and_no_event_is_left() {
     let e = Engine::new().await;
-    let args = ["bench", "--workflow", "diamond", "--events", "--tasks", "20", "--runs", "2", "--json"];
+    let args =
+        ["bench", "--workflow", "diamond", "--events", "--tasks", "20", "--runs", "2", "--json"];
     let report = tasker(&e.db.url, &args).await.json();
     for figures in [&report, &report["with_events"]] {
         for figure in ["steps_per_second", "floor_ratio", "wal_bytes_per_step"] {
@@ -24,18 +25,25 @@ async fn with_events_both_are_measured_and_no_event_is_left() {
     assert!(report["with_events"]["floor_ratio_of_without"].as_f64().unwrap() > 0.0, "{report}");
     // 20 of the warm-up, and 20 in each of two runs, by template.
     let (with, without, sent, left): (i64, i64, i64, i64) = sqlx::query_as(
-        "select count(*) filter (where t.name = 'diamond_events'), count(*) filter (where t.name = 'diamond'),
-                (select pg_sequence_last_value(pg_get_serial_sequence(format('pgmq.%I', 'q_' || q.queue), 'msg_id')) from tasker.queue_overview q where q.kind = 'events'),
+        "select count(*) filter (where t.name = 'diamond_events'), count(*) filter (where t.name \
+         = 'diamond'),
+                (select pg_sequence_last_value(pg_get_serial_sequence(format('pgmq.%I', 'q_' || \
+                q.queue), 'msg_id')) from tasker.queue_overview q where q.kind = 'events'),
                 (select q.depth from tasker.queue_overview q where q.kind = 'events')
            from tasker.tasks t",
     )
     .fetch_one(e.pool())
     .await
     .unwrap();
-    assert_eq!((with, without, sent, left), (60, 60, 240, 0), "one event for each of the four steps");
+    assert_eq!(
+        (with, without, sent, left),
+        (60, 60, 240, 0),
+        "one event for each of the four steps"
+    );
     let text = tasker(&e.db.url, &args[..args.len() - 1]).await.ok();
     assert!(
-        text.contains("ONE DURABLE EVENT A STEP") && text.contains("of that without; the target is 0.70"),
+        text.contains("ONE DURABLE EVENT A STEP")
+            && text.contains("of that without; the target is 0.70"),
         "{text}"
     );
     assert!(
@@ -50,7 +58,8 @@ async fn with_events_both_are_measured_and_no_event_is_left() {
 #[tokio::test]
 async fn the_batch_benchmark_measures_both_and_runs_the_convergence_once() {
     let e = Engine::new().await;
-    let args = ["bench", "--workflow", "batch", "--instances", "40,120", "--tasks", "20", "--runs", "1"];
+    let args =
+        ["bench", "--workflow", "batch", "--instances", "40,120", "--tasks", "20", "--runs", "1"];
     let report = tasker(&e.db.url, &[&args[..], &["--json"]].concat()).await.json();
     let batches = report["batches"].as_array().unwrap();
     assert_eq!(
@@ -75,13 +84,15 @@ async fn two_builds_are_measured_by_turns_and_their_databases_are_dropped() {
     let args = ["bench", "--against", other, "--tasks", "20", "--runs", "2"];
     let report = tasker(&e.db.url, &[&args[..], &["--json"]].concat()).await.json();
     let figures = report["figures"].as_array().unwrap();
-    let figure = |name: &str| figures.iter().find(|f| f["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    let figure =
+        |name: &str| figures.iter().find(|f| f["name"] == name).unwrap_or_else(|| panic!("{name}"));
     let mut names = vec!["steps/s", "task latency p50, ms", "WAL bytes/step"];
     if cfg!(target_os = "linux") {
         names.push("CPU µs/step, all");
     }
     for name in names {
-        let [min, median, max] = ["min", "median", "max"].map(|key| figure(name)["ratio"][key].as_f64());
+        let [min, median, max] =
+            ["min", "median", "max"].map(|key| figure(name)["ratio"][key].as_f64());
         assert!(min > Some(0.0) && min <= median && median <= max, "{name} {report}");
     }
     // The server's other databases write WAL too, and this one's rows are its own.
@@ -89,7 +100,8 @@ async fn two_builds_are_measured_by_turns_and_their_databases_are_dropped() {
     assert!((0.5..2.0).contains(&ratio), "the same build writes about the same rows: {report}");
     // The database that was named is the way to the server, and nothing else.
     let made: (i64, i64) = sqlx::query_as(
-        "select (select count(*) from pg_database where datname like 'tasker_bench%'), (select count(*) from tasker.namespaces)",
+        "select (select count(*) from pg_database where datname like 'tasker_bench%'), (select \
+         count(*) from tasker.namespaces)",
     )
     .fetch_one(e.pool())
     .await
@@ -111,13 +123,16 @@ async fn a_batch_benchmark_that_fails_says_why_even_where_its_schema_cannot_be_d
     let e = Engine::new().await;
     sqlx::raw_sql(
         "update tasker.settings set max_instances = 10;
-         create function keep() returns event_trigger language plpgsql as $$ begin raise exception 'schemas are kept'; end $$;
-         create event trigger keep on ddl_command_start when tag in ('DROP SCHEMA') execute function keep();",
+         create function keep() returns event_trigger language plpgsql as $$ begin raise \
+         exception 'schemas are kept'; end $$;
+         create event trigger keep on ddl_command_start when tag in ('DROP SCHEMA') execute \
+         function keep();",
     )
     .execute(e.pool())
     .await
     .unwrap();
-    let failed = tasker(&e.db.url, &["bench", "--workflow", "batch", "--tasks", "5"]).await.failed();
+    let failed =
+        tasker(&e.db.url, &["bench", "--workflow", "batch", "--tasks", "5"]).await.failed();
     let error = failed.lines().find(|line| line.starts_with("error: ")).unwrap();
     assert!(error.contains("blocked_by_failures") && error.contains("the limit is 10"), "{failed}");
     assert!(failed.contains("schemas are kept"), "the schema that is left is told: {failed}");
@@ -129,9 +144,11 @@ async fn an_interrupted_batch_benchmark_leaves_no_schema() {
     let e = Engine::new().await;
     let args = ["bench", "--workflow", "batch", "--runs", "1000"];
     let bench = start(command(Some(&e.db.url), &std::env::temp_dir(), &args));
-    eventually("the benchmark's schema", Duration::from_secs(30), async || match bench_schemas(&e).await {
-        1 => Ok(()),
-        n => Err(n),
+    eventually("the benchmark's schema", Duration::from_secs(30), async || {
+        match bench_schemas(&e).await {
+            1 => Ok(()),
+            n => Err(n),
+        }
     })
     .await;
     assert!(stop(bench).await.failed().contains("error: interrupted"));

@@ -43,8 +43,8 @@ async fn the_script_for_a_dba_needs_no_database_and_names_pgmq() {
 async fn problems_of_a_template_have_positions_and_nothing_is_applied() {
     let (db, folder) = (TestDb::new().await, Folder::new());
     let good = folder.write("good.yaml", TWO_STEPS);
-    let bad =
-        folder.write("bad.yaml", &TWO_STEPS.replace("[first]", "[frist]").replace("version", "versoin"));
+    let bad = folder
+        .write("bad.yaml", &TWO_STEPS.replace("[first]", "[frist]").replace("version", "versoin"));
     let broken = folder.write("broken.yaml", "steps: [\n");
 
     let checked = tasker(&db.url, &["template", "validate", &good, &bad, &broken]).await;
@@ -55,7 +55,10 @@ async fn problems_of_a_template_have_positions_and_nothing_is_applied() {
     assert!(checked.failed().contains("problems in 2 files"));
 
     let refused = tasker(&db.url, &["template", "apply", &good, &bad]).await.failed();
-    assert!(refused.contains("bad.yaml:9:20: ") && refused.contains("nothing was applied"), "{refused}");
+    assert!(
+        refused.contains("bad.yaml:9:20: ") && refused.contains("nothing was applied"),
+        "{refused}"
+    );
     assert_eq!(tasker(&db.url, &["template", "list", "--json"]).await.json(), json!([]));
 
     let problems = tasker(&db.url, &["template", "validate", "--json", &bad]).await;
@@ -72,7 +75,10 @@ async fn a_folder_is_applied_by_version_and_a_version_comes_back() {
     let older = folder.write("b.yml", &version("1.9.0"));
     let both = std::path::Path::new(&newer).parent().unwrap().to_string_lossy().into_owned();
     let applied = tasker(&db.url, &["template", "apply", &both]).await.ok();
-    assert_eq!(applied, "applied shop.order 1.9.0\napplied shop.order 1.10.0, current now (was 1.9.0)\n");
+    assert_eq!(
+        applied,
+        "applied shop.order 1.9.0\napplied shop.order 1.10.0, current now (was 1.9.0)\n"
+    );
     let again = tasker(&db.url, &["template", "apply", &older]).await.ok();
     assert_eq!(again, "current again: shop.order 1.9.0 (was 1.10.0)\n");
     let used = tasker(&db.url, &["template", "use", "shop.order", "1.10.0"]).await.ok();
@@ -100,7 +106,9 @@ async fn a_template_is_applied_once_and_its_version_never_changes() {
     assert!(shown.contains("second  sleep    first"), "{shown}");
     let definition = tasker(&db.url, &["template", "show", "shop.order", "--json"]).await.json();
     assert_eq!(definition["definition"]["steps"][1]["name"], "second");
-    assert!(tasker(&db.url, &["template", "show", "shop.none"]).await.failed().contains("shop.none"));
+    assert!(
+        tasker(&db.url, &["template", "show", "shop.none"]).await.failed().contains("shop.none")
+    );
 }
 
 #[tokio::test]
@@ -121,7 +129,10 @@ async fn a_refused_task_says_why_and_what_to_do() {
     );
     let unknown = uuid::Uuid::nil().to_string();
     for action in ["show", "watch", "cancel"] {
-        assert!(tasker(&db.url, &["task", action, &unknown]).await.failed().contains("(TK004)"), "{action}");
+        assert!(
+            tasker(&db.url, &["task", action, &unknown]).await.failed().contains("(TK004)"),
+            "{action}"
+        );
     }
     assert_eq!(tasker(&db.url, &["task", "list", "--json"]).await.json(), json!([]));
     assert_eq!(tasker(&db.url, &["task", "show", "x"]).await.code, Some(2), "a usage error");
@@ -151,8 +162,17 @@ async fn numbers_keep_their_digits_from_the_command_line_and_yaml_to_the_databas
 async fn a_context_comes_from_a_file_and_a_key_gives_the_same_task() {
     let (db, folder) = (shop().await, Folder::new());
     let from = format!("@{}", folder.write("context.json", "{\"order_id\": 7}"));
-    let args =
-        ["task", "enqueue", "shop.order", "--context", &from, "--idempotency-key", "k", "--run-at", "1h"];
+    let args = [
+        "task",
+        "enqueue",
+        "shop.order",
+        "--context",
+        &from,
+        "--idempotency-key",
+        "k",
+        "--run-at",
+        "1h",
+    ];
     let first = tasker(&db.url, &args).await.ok();
     assert_eq!(first, tasker(&db.url, &args).await.ok());
     let shown = tasker(&db.url, &["task", "show", first.trim(), "--json"]).await.json();
@@ -167,10 +187,19 @@ async fn tasks_run_on_separate_processes_and_their_end_is_the_exit_code() {
     let db = shop().await;
     let home = std::env::temp_dir();
     let orchestrator = start(command(Some(&db.url), &home, &["orchestrator", "--log", "json"]));
-    let worker = start(command(Some(&db.url), &home, &["worker", "--namespace", "shop", "--poll-only"]));
+    let worker =
+        start(command(Some(&db.url), &home, &["worker", "--namespace", "shop", "--poll-only"]));
 
-    let args =
-        ["task", "enqueue", "shop.order", "--context", "{\"order_id\": 7}", "--wait", "--timeout", "30s"];
+    let args = [
+        "task",
+        "enqueue",
+        "shop.order",
+        "--context",
+        "{\"order_id\": 7}",
+        "--wait",
+        "--timeout",
+        "30s",
+    ];
     let done = tasker(&db.url, &[&args[..], &["--json"]].concat()).await.json();
     assert_eq!(done["task"]["state"], "complete");
     assert!(done["result"]["second"]["slept_ms"].as_u64().unwrap() >= 5, "{done}");
@@ -183,17 +212,25 @@ async fn tasks_run_on_separate_processes_and_their_end_is_the_exit_code() {
     let failed = tasker(&db.url, &["task", "enqueue", "shop.failing", "--wait"]).await;
     assert!(failed.stdout.contains("blocked_by_failures"), "{failed:?}");
     assert!(failed.failed().contains("call: host 127.0.0.1 is not allowed"));
-    let unfit =
-        tasker(&db.url, &["task", "enqueue", "shop.order", "--context", "{\"order_id\": \"x\"}", "--wait"]);
+    let unfit = tasker(
+        &db.url,
+        &["task", "enqueue", "shop.order", "--context", "{\"order_id\": \"x\"}", "--wait"],
+    );
     assert!(unfit.await.failed().contains("/order_id"));
 
     let id = done["task"]["task_id"].as_str().unwrap();
     let audit = tasker(&db.url, &["task", "show", id, "--audit"]).await.ok();
     assert!(
-        audit.contains("(task)  evaluating_results") && audit.contains("enqueued_for_orchestration"),
+        audit.contains("(task)  evaluating_results")
+            && audit.contains("enqueued_for_orchestration"),
         "{audit}"
     );
-    assert!(tasker(&db.url, &["task", "cancel", id]).await.failed().contains("already finished: complete"));
+    assert!(
+        tasker(&db.url, &["task", "cancel", id])
+            .await
+            .failed()
+            .contains("already finished: complete")
+    );
 
     for process in [worker, orchestrator] {
         let end = stop(process).await;
@@ -205,14 +242,18 @@ async fn tasks_run_on_separate_processes_and_their_end_is_the_exit_code() {
 #[tokio::test]
 async fn a_waiting_task_is_given_up_and_cancelled() {
     let db = shop().await;
-    let waited = tasker(&db.url, &["task", "enqueue", "shop.order", "--wait", "--timeout", "100ms"]).await;
+    let waited =
+        tasker(&db.url, &["task", "enqueue", "shop.order", "--wait", "--timeout", "100ms"]).await;
     let id = waited.stdout.trim().to_owned();
     let error = waited.failed();
     assert!(
         error.contains("still pending after 100 ms") && error.contains(&format!("task watch {id}")),
         "{error}"
     );
-    assert_eq!(tasker(&db.url, &["task", "cancel", &id, "--reason", "test"]).await.ok(), "cancelled\n");
+    assert_eq!(
+        tasker(&db.url, &["task", "cancel", &id, "--reason", "test"]).await.ok(),
+        "cancelled\n"
+    );
     assert_eq!(tasker(&db.url, &["task", "cancel", &id]).await.ok(), "cancelled before\n");
     assert!(tasker(&db.url, &["task", "watch", &id]).await.failed().contains("was cancelled"));
     let list = tasker(&db.url, &["task", "list", "--state", "cancelled", "--json"]).await.json();
@@ -234,7 +275,10 @@ async fn without_a_database_the_error_says_where_one_could_come_from() {
     let none = run(command(None, &folder.0, &["task", "list"])).await.failed();
     assert!(none.contains("DATABASE_URL") && none.contains("tasker up"), "{none}");
     let dead = tasker("postgres://x:secret@127.0.0.1:1/y", &["task", "list"]).await.failed();
-    assert!(dead.contains("cannot reach the database at 127.0.0.1:1/y: Connection refused"), "{dead}");
+    assert!(
+        dead.contains("cannot reach the database at 127.0.0.1:1/y: Connection refused"),
+        "{dead}"
+    );
     assert!(dead.contains("comes from DATABASE_URL") && !dead.contains("secret"), "{dead}");
     let wrong = tasker("nonsense", &["task", "list"]).await.failed();
     assert!(wrong.contains("expected postgres://"), "{wrong}");
@@ -250,7 +294,10 @@ async fn a_dead_letter_is_added_shown_and_closed() {
     let list = tasker(&db.url, &["dlq", "list"]).await.ok();
     assert!(list.contains("manual") && list.contains(&entry) && list.contains(&id), "{list}");
     let shown = tasker(&db.url, &["dlq", "show", &entry]).await.ok();
-    assert!(shown.contains("ana (login postgres): slow today") && shown.contains("snapshot\n{"), "{shown}");
+    assert!(
+        shown.contains("ana (login postgres): slow today") && shown.contains("snapshot\n{"),
+        "{shown}"
+    );
     assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK042)\nhint: "));
 
     let update = [
@@ -271,11 +318,18 @@ async fn a_dead_letter_is_added_shown_and_closed() {
         (&json!("permanent_failure"), &json!("ben (login postgres)"))
     );
     assert_eq!(tasker(&db.url, &["dlq", "list", "--json"]).await.json(), json!([]));
-    let all = tasker(&db.url, &["dlq", "list", "--all", "--reason", "manual", "--json"]).await.json();
+    let all =
+        tasker(&db.url, &["dlq", "list", "--all", "--reason", "manual", "--json"]).await.json();
     assert_eq!(all[0]["entry_id"], entry.as_str());
-    assert!(tasker(&db.url, &["dlq", "counts"]).await.ok().contains("manual  permanent_failure  1"));
+    assert!(
+        tasker(&db.url, &["dlq", "counts"]).await.ok().contains("manual  permanent_failure  1")
+    );
     assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK041)\nhint: "));
-    assert_eq!(tasker(&db.url, &["dlq", "update", &entry]).await.code, Some(2), "neither status nor notes");
+    assert_eq!(
+        tasker(&db.url, &["dlq", "update", &entry]).await.code,
+        Some(2),
+        "neither status nor notes"
+    );
     let unknown = uuid::Uuid::nil().to_string();
     assert!(tasker(&db.url, &["dlq", "show", &unknown]).await.failed().contains("(TK040)\nhint: "));
 }
@@ -288,7 +342,10 @@ async fn pruning_goes_on_until_nothing_is_old_enough() {
         tasker(&db.url, &["task", "cancel", &id]).await.ok();
     }
     assert_eq!(tasker(&db.url, &["prune"]).await.ok(), "removed 0 tasks, 0 dead letters\n");
-    sqlx::query("select tasker.set_clock(null, interval '31 days')").execute(&db.pool).await.unwrap();
+    sqlx::query("select tasker.set_clock(null, interval '31 days')")
+        .execute(&db.pool)
+        .await
+        .unwrap();
     let pruned = tasker(&db.url, &["prune", "--max", "2", "--json"]).await.json();
     assert_eq!(pruned, json!({"tasks": 3, "dead_letters": 0}));
 }

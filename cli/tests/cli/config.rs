@@ -35,10 +35,12 @@ async fn show_says_what_is_in_effect_and_where_it_comes_from() {
     let folder = Folder::new();
     folder.write(
         "tasker.toml",
-        "api_key = \"hush\"\n[database]\nurl = \"postgres://me:hush@h/d\"\n[worker]\nlease = \"1m\"\ngrace = \"5s\"\n",
+        "api_key = \"hush\"\n[database]\nurl = \"postgres://me:hush@h/d\"\n[worker]\nlease \
+         = \"1m\"\ngrace = \"5s\"\n",
     );
     let variables = [("TASKER_WORKER_GRACE", "6s"), ("TASKER_WORKER_NAMESPACE", "a,b")];
-    let json = shown(&folder, &variables, &["config", "show", "--json", "--api", "http://flag"]).await;
+    let json =
+        shown(&folder, &variables, &["config", "show", "--json", "--api", "http://flag"]).await;
     let json = json.json();
     assert_eq!(json["file"], "tasker.toml");
     for (key, value, source) in [
@@ -54,7 +56,9 @@ async fn show_says_what_is_in_effect_and_where_it_comes_from() {
         assert_eq!(setting(&json, key), (&value, source), "{key}");
     }
     let text =
-        shown(&folder, &[("DATABASE_URL", "postgres://me:hush@variable/d")], &["config", "show"]).await.ok();
+        shown(&folder, &[("DATABASE_URL", "postgres://me:hush@variable/d")], &["config", "show"])
+            .await
+            .ok();
     assert!(text.contains("configuration file: tasker.toml"), "{text}");
     let url = text.lines().find(|line| line.starts_with("database.url")).unwrap();
     assert!(url.contains("postgres://me:***@variable/d") && url.ends_with("DATABASE_URL"), "{url}");
@@ -65,9 +69,15 @@ async fn show_says_what_is_in_effect_and_where_it_comes_from() {
 async fn show_has_every_flag_and_says_what_is_not_used() {
     let folder = Folder::new();
     let jwks = "https://me:hush@h/jwks?access_token=hush&v=1";
-    folder.write("tasker.toml", &format!("api = \"https://me:hush@h\"\n[http]\njwks = \"{jwks}\"\n"));
-    let flags =
-        ["--api-ca", "ca.pem", "--api-plain-http", "--database-url", "postgres://me:hush@h/d?sslkey=k"];
+    folder
+        .write("tasker.toml", &format!("api = \"https://me:hush@h\"\n[http]\njwks = \"{jwks}\"\n"));
+    let flags = [
+        "--api-ca",
+        "ca.pem",
+        "--api-plain-http",
+        "--database-url",
+        "postgres://me:hush@h/d?sslkey=k",
+    ];
     let all = shown(&folder, &[], &[&["config", "show", "--json"][..], &flags].concat()).await;
     let json = all.json();
     let unused = "tasker.toml:1, not used: the database goes before it";
@@ -82,7 +92,8 @@ async fn show_has_every_flag_and_says_what_is_not_used() {
     }
     // The help shows the values of the file as defaults.
     for command in ["orchestrator", "task"] {
-        let help = shown(&folder, &[("TASKER_HTTP_LISTEN", "off")], &[command, "--help"]).await.ok();
+        let help =
+            shown(&folder, &[("TASKER_HTTP_LISTEN", "off")], &[command, "--help"]).await.ok();
         assert!(help.contains("--api") && !help.contains("hush"), "{help}");
     }
 }
@@ -122,10 +133,14 @@ async fn what_is_wrong_is_said_once_and_what_is_risky_is_warned_of() {
     let folder = Folder::new();
     folder.write("tasker.toml", "[worker]\nconcurency = 5\n");
     let text = run(program(&folder, &["task", "list"])).await.failed();
-    assert!(text.contains("tasker.toml:2: there is no setting worker.concurency: did you mean"), "{text}");
+    assert!(
+        text.contains("tasker.toml:2: there is no setting worker.concurency: did you mean"),
+        "{text}"
+    );
 
     let path = folder.write("tasker.toml", "api_key = \"hush\"\n");
-    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let mode =
+        |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
     let open = run(program(&folder, &["config", "show"])).await;
     assert!(open.stderr.contains("everybody may read it: chmod 600 tasker.toml"), "{open:?}");
@@ -133,7 +148,8 @@ async fn what_is_wrong_is_said_once_and_what_is_risky_is_warned_of() {
     assert_eq!(run(program(&folder, &["config", "show"])).await.stderr, "");
 
     let typo = shown(&folder, &[("TASKER_WORKER_CONCURENCY", "5")], &["config", "show"]).await;
-    let wanted = "TASKER_WORKER_CONCURENCY names no setting: did you mean TASKER_WORKER_CONCURRENCY?";
+    let wanted =
+        "TASKER_WORKER_CONCURENCY names no setting: did you mean TASKER_WORKER_CONCURRENCY?";
     assert!(typo.stderr.contains(wanted), "{typo:?}");
     typo.ok();
     let wrong = shown(&folder, &[("TASKER_WORKER_LEASE", "soon")], &["worker"]).await.failed();

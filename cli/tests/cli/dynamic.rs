@@ -61,7 +61,8 @@ async fn shown(e: &Engine, id: Uuid, more: &[&str]) -> String {
 
 /// The line that begins with this name, its cells one space apart.
 fn line<'a>(text: &'a str, name: &str) -> Option<String> {
-    let begins = |line: &&'a str| line.trim_start_matches([' ', '├', '└']).split(' ').next() == Some(name);
+    let begins =
+        |line: &&'a str| line.trim_start_matches([' ', '├', '└']).split(' ').next() == Some(name);
     text.lines().find(begins).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
@@ -99,12 +100,16 @@ async fn a_batch_is_shown_in_one_line_with_its_failures_and_in_full_when_asked()
     let claims = e.claim(4).await;
     submit(&e, &claims[0], json!({"type": "success", "result": 1})).await;
     fail(&e, &claims[1]).await;
-    let checkpoint = json!({"type": "checkpoint", "cursor": 250, "items_processed": 50, "accumulated": 7});
+    let checkpoint =
+        json!({"type": "checkpoint", "cursor": 250, "items_processed": 50, "accumulated": 7});
     submit(&e, &claims[2], checkpoint).await;
 
     let text = shown(&e, id, &[]).await;
     let batch = text.lines().find(|line| line.starts_with("└ count ×12 ")).unwrap();
-    assert!(batch.contains("1 complete, 1 failed, 1 running, 9 waiting  150 of 1,200  12 %"), "{text}");
+    assert!(
+        batch.contains("1 complete, 1 failed, 1 running, 9 waiting  150 of 1,200  12 %"),
+        "{text}"
+    );
     let failed = line(&text, "count_002").unwrap();
     assert!(failed.starts_with("count_002 error 1/3") && failed.ends_with("no such row"), "{text}");
     assert_eq!(line(&text, "count_001"), None, "{text}");
@@ -127,7 +132,8 @@ async fn a_batch_is_shown_in_one_line_with_its_failures_and_in_full_when_asked()
     assert_eq!(few["steps"].as_array().unwrap().len(), 3, "cut, total, and what failed");
     let full = json(&["--instances"]).await;
     assert_eq!(full["steps"].as_array().unwrap().len(), 14);
-    let third = full["steps"].as_array().unwrap().iter().find(|step| step["step"] == "count_003").unwrap();
+    let third =
+        full["steps"].as_array().unwrap().iter().find(|step| step["step"] == "count_003").unwrap();
     assert_eq!((&third["instance"], &third["inputs"]["start"]), (&json!(3), &json!(200)));
     assert_eq!(third["checkpoint"]["accumulated"], 7);
 }
@@ -197,8 +203,9 @@ async fn what_is_valid_but_probably_not_meant_is_a_warning() {
     let (e, folder) = (Engine::new().await, Folder::new());
     let file = folder.write("half.yaml", HALF);
     let is_warned = |stderr: &str| {
-        let begins =
-            |line: &str| line.contains("half.yaml:9:") && line.contains(": warning: ") && line.ends_with(']');
+        let begins = |line: &str| {
+            line.contains("half.yaml:9:") && line.contains(": warning: ") && line.ends_with(']')
+        };
         stderr.lines().any(begins)
     };
     for action in ["validate", "apply"] {

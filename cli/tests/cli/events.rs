@@ -109,7 +109,10 @@ async fn json_is_each_event_whole_in_a_line_and_only_those_of_a_name() {
         let payments = shown(&["--no-follow", "--json", "--name", "payment.*"]).await;
         assert_eq!(payments, [stored[0].clone(), stored[2].clone()]);
         // The newest of that name, not that name among the newest.
-        assert_eq!(shown(&["--no-follow", "--json", "--name", "shipped", "-n", "1"]).await, stored[1..2]);
+        assert_eq!(
+            shown(&["--no-follow", "--json", "--name", "shipped", "-n", "1"]).await,
+            stored[1..2]
+        );
     }
     let mut tail = start(world.tail(true, &["--json", "--name", "shipped", "--lines", "0"]));
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
@@ -131,7 +134,9 @@ async fn an_event_whose_transaction_ends_late_is_shown_too() {
     world.announce(&[("shipped", 1)]).await;
     let mut slow = world.engine.pool().begin().await.unwrap();
     let send = |n: i32| {
-        AssertSqlSafe(format!("select pgmq.send('test_domain_events', '{{\"name\": \"late\", \"n\": {n}}}')"))
+        AssertSqlSafe(format!(
+            "select pgmq.send('test_domain_events', '{{\"name\": \"late\", \"n\": {n}}}')"
+        ))
     };
     sqlx::query(send(2)).execute(&mut *slow).await.unwrap();
     let mut tail = start(world.tail(false, &[]));
@@ -193,8 +198,11 @@ async fn an_outage_is_waited_for_and_nothing_is_missed() {
     let world = World::new().await;
     for over_api in [false, true] {
         world.announce(&[("shipped", 1)]).await;
-        let target =
-            if over_api { world.api.url.replace("http://", "@") } else { world.engine.db.url.clone() };
+        let target = if over_api {
+            world.api.url.replace("http://", "@")
+        } else {
+            world.engine.db.url.clone()
+        };
         let proxy = Proxy::to(&target).await;
         let mut tail = match over_api {
             true => {
@@ -202,7 +210,11 @@ async fn an_outage_is_waited_for_and_nothing_is_missed() {
                 tail.args(["--api", &proxy.url(&target).replace('@', "http://")]);
                 tail
             }
-            false => command(Some(&proxy.url(&target)), &std::env::temp_dir(), &["events", "tail", "test"]),
+            false => command(
+                Some(&proxy.url(&target)),
+                &std::env::temp_dir(),
+                &["events", "tail", "test"],
+            ),
         };
         tail.stderr(Stdio::piped());
         let mut tail = start(tail);
@@ -234,7 +246,8 @@ async fn another_host_that_takes_over_is_found() {
     world.announce(&[("shipped", 1)]).await;
     let url = &world.engine.db.url;
     let proxy = Proxy::to(url).await;
-    let mut tail = start(command(Some(&proxy.url(url)), &std::env::temp_dir(), &["events", "tail", "test"]));
+    let mut tail =
+        start(command(Some(&proxy.url(url)), &std::env::temp_dir(), &["events", "tail", "test"]));
     until_printed(&mut tail, "{\"n\":1}").await;
     proxy.set(Network::Moved);
     world.announce(&[("shipped", 2)]).await;
@@ -262,8 +275,11 @@ async fn what_cannot_be_followed_is_told() {
     for over_api in [false, true] {
         let told = |namespace: &'static str, args: &'static [&'static str]| {
             let args = [&["events", "tail", namespace], args].concat();
-            let mut command =
-                command((!over_api).then_some(world.engine.db.url.as_str()), &std::env::temp_dir(), &args);
+            let mut command = command(
+                (!over_api).then_some(world.engine.db.url.as_str()),
+                &std::env::temp_dir(),
+                &args,
+            );
             if over_api {
                 command.args(["--api", &world.api.url]);
             }
@@ -299,5 +315,8 @@ async fn queues_of_events_are_listed_and_watched_with_the_others() {
     let line = list.lines().find(|line| line.starts_with("test_domain_events ")).unwrap();
     assert_eq!(line.split_whitespace().collect::<Vec<_>>()[1..3], ["2", "2"], "{list}");
     let page = tasker(url, &["top", "--interval", "100ms"]).await.ok();
-    assert!(page.contains("0 held; 2 domain events") && page.contains("test_domain_events"), "{page}");
+    assert!(
+        page.contains("0 held; 2 domain events") && page.contains("test_domain_events"),
+        "{page}"
+    );
 }

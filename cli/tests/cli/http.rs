@@ -15,7 +15,8 @@ const SOON: Duration = Duration::from_secs(30);
 async fn get(address: &str, path: &str, key: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nConnection: \
+         close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
@@ -39,8 +40,11 @@ async fn an_orchestrator_serves_who_has_a_key_and_tells_it_nowhere() {
     let (key, keys) =
         (made["key"].as_str().unwrap(), folder.write("keys.toml", made["toml"].as_str().unwrap()));
     let address = free_address();
-    let mut orchestrator =
-        command(Some(&db.url), &folder.0, &["orchestrator", "--http", &address, "--http-keys", &keys]);
+    let mut orchestrator = command(
+        Some(&db.url),
+        &folder.0,
+        &["orchestrator", "--http", &address, "--http-keys", &keys],
+    );
     orchestrator.env("RUST_LOG", "trace");
     let orchestrator = start(orchestrator);
     let answer = async |path: &str, key: &str| {
@@ -60,7 +64,9 @@ async fn an_orchestrator_serves_who_has_a_key_and_tells_it_nowhere() {
         told.push(text);
     }
     assert!(
-        told[1].contains("tasker_http_requests_total{method=\"GET\",route=\"/v1/queues\",status=\"200\"} 1"),
+        told[1].contains(
+            "tasker_http_requests_total{method=\"GET\",route=\"/v1/queues\",status=\"200\"} 1"
+        ),
         "{}",
         told[1]
     );
@@ -93,8 +99,12 @@ async fn an_address_asked_for_must_be_free_and_closed_to_others() {
             .contains("cannot serve the HTTP API on 127.0.0.1")
     );
     assert!(refused(&["--http", "0.0.0.0:0"]).await.contains("tasker key new"));
-    assert!(refused(&["--http", "127.0.0.1:0", "--http-keys", "none.toml"]).await.contains("none.toml"));
-    let half = run(command(Some(&db.url), &folder.0, &["orchestrator", "--http-tls-cert", "cert.pem"])).await;
+    assert!(
+        refused(&["--http", "127.0.0.1:0", "--http-keys", "none.toml"]).await.contains("none.toml")
+    );
+    let half =
+        run(command(Some(&db.url), &folder.0, &["orchestrator", "--http-tls-cert", "cert.pem"]))
+            .await;
     assert!(half.code == Some(2) && half.stderr.contains("--http-tls-key"), "{half:?}");
 }
 
@@ -108,5 +118,8 @@ async fn the_usual_address_taken_by_another_is_no_reason_to_end() {
     let document = until_printed(&mut orchestrator, "}").await;
     assert!(document.contains("\"api\": null"), "{document}");
     let end = stop(orchestrator).await;
-    assert!(end.code == Some(0) && end.stderr.contains("--http chooses another address"), "{end:?}");
+    assert!(
+        end.code == Some(0) && end.stderr.contains("--http chooses another address"),
+        "{end:?}"
+    );
 }

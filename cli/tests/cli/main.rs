@@ -1,4 +1,5 @@
-//! The tests of the program, one file a subject, as one program: they share a PostgreSQL server, and link once.
+//! The tests of the program, one file a subject, as one program: they share a PostgreSQL server,
+//! and link once.
 //!
 //! `cargo test -p tasker-cli --test cli up::` runs those of one file.
 #![allow(clippy::disallowed_methods, reason = "a test may hang, and fails then")]

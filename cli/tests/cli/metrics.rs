@@ -61,8 +61,11 @@ async fn get(address: &str, path: &str) -> String {
 impl Process {
     async fn start(url: &str, args: &[&str]) -> Self {
         let address = free_address().await;
-        let child =
-            start(command(Some(url), &std::env::temp_dir(), &[args, &["--metrics", &address]].concat()));
+        let child = start(command(
+            Some(url),
+            &std::env::temp_dir(),
+            &[args, &["--metrics", &address]].concat(),
+        ));
         let process = Self { child, address };
         eventually("a healthy process", PATIENCE, async || {
             process.get("/health").await.starts_with("HTTP/1.1 200")
@@ -104,17 +107,21 @@ impl Exported {
 
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let matches = |sample: &&prometheus_parse::Sample| {
-            sample.metric == name && labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value))
+            sample.metric == name
+                && labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value))
         };
         let value = |sample: &prometheus_parse::Sample| match &sample.value {
             Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
-            Value::Histogram(buckets) => buckets.iter().map(|bucket| bucket.count).fold(0.0, f64::max),
+            Value::Histogram(buckets) => {
+                buckets.iter().map(|bucket| bucket.count).fold(0.0, f64::max)
+            }
             Value::Summary(_) => f64::NAN,
         };
         self.scrape.samples.iter().filter(matches).map(value).sum()
     }
 
-    /// The metrics of this scrape as the documentation would describe them; each must have HELP and one set of labels.
+    /// The metrics of this scrape as the documentation would describe them; each must have HELP and
+    /// one set of labels.
     fn described(&self) -> BTreeMap<String, Documented> {
         let mut all: BTreeMap<String, Documented> = BTreeMap::new();
         for sample in &self.scrape.samples {
@@ -144,7 +151,14 @@ impl Exported {
     }
 }
 
-async fn apply(db: &TestDb, folder: &Folder, name: &str, callable: &str, config: &str, attempts: u32) {
+async fn apply(
+    db: &TestDb,
+    folder: &Folder,
+    name: &str,
+    callable: &str,
+    config: &str,
+    attempts: u32,
+) {
     let text = TEMPLATES
         .replace("NAME", name)
         .replace("CALLABLE", callable)
@@ -155,7 +169,11 @@ async fn apply(db: &TestDb, folder: &Folder, name: &str, callable: &str, config:
 }
 
 async fn enqueue(pool: &PgPool, name: &str) -> Uuid {
-    sqlx::query_scalar("select tasker.enqueue_task('shop', $1)").bind(name).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar("select tasker.enqueue_task('shop', $1)")
+        .bind(name)
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 /// Claims one step as soon as there is one.
@@ -168,11 +186,12 @@ async fn claim(pool: &PgPool) {
 
 async fn state(pool: &PgPool, task: Uuid, expected: &str) {
     eventually(&format!("the task to be {expected}"), PATIENCE, async || {
-        let state: String = sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
-            .bind(task)
-            .fetch_one(pool)
-            .await
-            .unwrap();
+        let state: String =
+            sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
+                .bind(task)
+                .fetch_one(pool)
+                .await
+                .unwrap();
         if state == expected { Ok(()) } else { Err(state) }
     })
     .await;
@@ -182,8 +201,10 @@ async fn templates(db: &TestDb, folder: &Folder) {
     sqlx::raw_sql(
         "create schema shop;
          grant usage on schema shop to public;
-         create function shop.refuse(jsonb) returns jsonb language plpgsql as $$ begin raise exception 'no' using errcode = 'TKP01'; end $$;
-         create function shop.fail(jsonb) returns jsonb language plpgsql as $$ begin raise exception 'not now'; end $$;
+         create function shop.refuse(jsonb) returns jsonb language plpgsql as $$ begin raise \
+         exception 'no' using errcode = 'TKP01'; end $$;
+         create function shop.fail(jsonb) returns jsonb language plpgsql as $$ begin raise \
+         exception 'not now'; end $$;
          create function shop.take(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$",
     )
     .execute(&db.pool)
@@ -204,12 +225,16 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     let (_, url) = db.login(&["tasker_orchestrator"]).await;
     let api = free_address().await;
     let orchestrator = Process::start(&url, &["orchestrator", "--http", &api, "--http-open"]).await;
-    eventually("the API", PATIENCE, async || get(&api, "/health").await.starts_with("HTTP/1.1 200")).await;
+    eventually("the API", PATIENCE, async || {
+        get(&api, "/health").await.starts_with("HTTP/1.1 200")
+    })
+    .await;
     for kind in ["queues", "tasks", "dead_letters"] {
         orchestrator.counts("tasker_gauges_read_timestamp_seconds", &[("kind", kind)], 1.0).await;
     }
     let at_start = orchestrator.metrics().await.described();
-    let worker = leases_run_out(&db.pool, &orchestrator, &db.login(&["tasker_worker"]).await.1).await;
+    let worker =
+        leases_run_out(&db.pool, &orchestrator, &db.login(&["tasker_worker"]).await.1).await;
     let slow = a_result_is_stale(&db.pool, &worker).await;
     let broken = steps_fail(&db.pool, &orchestrator, &worker).await;
     state(&db.pool, slow, "complete").await;
@@ -221,23 +246,29 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     let by_worker = worker.metrics().await.described();
     for (name, documented) in &by_orchestrator {
         // Of what has labels from the database nothing is there yet.
-        let later = documented.labels.iter().any(|label| ["state", "template"].contains(&label.as_str()));
+        let later =
+            documented.labels.iter().any(|label| ["state", "template"].contains(&label.as_str()));
         assert!(later || at_start.contains_key(name), "{name} is not there from the start");
     }
     let mut exported = by_orchestrator;
     exported.extend(by_worker);
-    assert_eq!(json!(differences(&exported, &documented_in(|section| section != OF_CONSUMERS))), json!([]));
+    assert_eq!(
+        json!(differences(&exported, &documented_in(|section| section != OF_CONSUMERS))),
+        json!([])
+    );
     for process in [orchestrator, worker] {
         assert_eq!(stop(process.child).await.code, Some(0));
     }
 }
 
-/// Steps are claimed by somebody who never submits them: a worker gets them when the leases have run out.
+/// Steps are claimed by somebody who never submits them: a worker gets them when the leases have
+/// run out.
 async fn leases_run_out(pool: &PgPool, orchestrator: &Process, url: &str) -> Process {
     let (leased, once) = (enqueue(pool, "fine").await, enqueue(pool, "once").await);
     claim(pool).await;
     claim(pool).await;
-    let last = "update tasker.steps set lease_losses = (select max_lease_losses from tasker.settings) where task_id = $1";
+    let last = "update tasker.steps set lease_losses = (select max_lease_losses from \
+        tasker.settings) where task_id = $1";
     sqlx::query(last).bind(once).execute(pool).await.unwrap();
     let worker = Process::start(url, &["worker", "--namespace", "shop"]).await;
     state(pool, leased, "complete").await;
@@ -263,11 +294,12 @@ async fn a_result_is_stale(pool: &PgPool, worker: &Process) -> Uuid {
         .await
         .unwrap();
     // For long enough that the worker learns of it before it has the step again.
-    let taken: Uuid =
-        sqlx::query_scalar("select task_id from tasker.claim_steps('shop', gen_random_uuid(), 1, '6 s')")
-            .fetch_one(&mut *transaction)
-            .await
-            .unwrap();
+    let taken: Uuid = sqlx::query_scalar(
+        "select task_id from tasker.claim_steps('shop', gen_random_uuid(), 1, '6 s')",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .unwrap();
     assert_eq!(taken, slow);
     transaction.commit().await.unwrap();
     worker.counts("tasker_results_total", &[("status", "stale")], 1.0).await;
@@ -284,7 +316,9 @@ async fn steps_fail(pool: &PgPool, orchestrator: &Process, worker: &Process) -> 
     state(pool, broken, "blocked_by_failures").await;
     orchestrator.counts("tasker_steps_retried_total", &[], 1.0).await;
     orchestrator.counts("tasker_steps_failed_total", &[], 3.0).await;
-    orchestrator.counts("tasker_dead_letters_pending", &[("reason", "max_retries_exceeded")], 1.0).await;
+    orchestrator
+        .counts("tasker_dead_letters_pending", &[("reason", "max_retries_exceeded")], 1.0)
+        .await;
     for (outcome, least) in
         [("success", 2.0), ("retryable", 2.0), ("permanent", 1.0), ("own_transaction", 1.0)]
     {
@@ -293,7 +327,8 @@ async fn steps_fail(pool: &PgPool, orchestrator: &Process, worker: &Process) -> 
     broken
 }
 
-/// Those that are there are shown, those that are gone are not any more, and those that have finished are counted.
+/// Those that are there are shown, those that are gone are not any more, and those that have
+/// finished are counted.
 async fn tasks_are_counted(pool: &PgPool, orchestrator: &Process, broken: Uuid) {
     let open = [("namespace", "shop"), ("template", "broken"), ("state", "blocked_by_failures")];
     orchestrator.counts("tasker_tasks", &open, 1.0).await;
@@ -333,13 +368,18 @@ fn differences(
     exported: &BTreeMap<String, Documented>,
     documented: &BTreeMap<String, Documented>,
 ) -> Vec<String> {
-    let names: std::collections::BTreeSet<&String> = exported.keys().chain(documented.keys()).collect();
+    let names: std::collections::BTreeSet<&String> =
+        exported.keys().chain(documented.keys()).collect();
     let differs = |name: &&&String| exported.get(**name) != documented.get(**name);
     names
         .iter()
         .filter(differs)
         .map(|name| {
-            format!("{name}: exported {:?}, docs/metrics.md {:?}", exported.get(*name), documented.get(*name))
+            format!(
+                "{name}: exported {:?}, docs/metrics.md {:?}",
+                exported.get(*name),
+                documented.get(*name)
+            )
         })
         .collect()
 }
@@ -356,7 +396,8 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
         .replace("CALLABLE", "noop")
         .replace("CONFIG", "{}")
         .replace("ATTEMPTS", "1");
-    let file = folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
+    let file =
+        folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
     tasker(&db.url, &["template", "apply", &file]).await.ok();
     for what in ["fine", "once more", "never", "endless"] {
         let event = json!({"id": Uuid::now_v7(), "name": "paid", "version": "1.0", "namespace": "shop", "template": "paid",
@@ -368,7 +409,8 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
             .unwrap();
     }
     let (_, url) = db.login(&["tasker_consumer"]).await;
-    let pool = tasker_worker::connect(&tasker_worker::DbOptions::new(url, "consumer")).await.unwrap();
+    let pool =
+        tasker_worker::connect(&tasker_worker::DbOptions::new(url, "consumer")).await.unwrap();
     let failed = AtomicBool::new(false);
     let consumer = EventConsumer::builder(pool)
         .namespace("shop")
@@ -411,5 +453,8 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
         everywhere.keys().filter(|name| !described.contains_key(*name) && !absent(name)).collect();
     assert_eq!(missing, Vec::<&String>::new());
     let exported = described.into_iter().filter(own).collect();
-    assert_eq!(json!(differences(&exported, &documented_in(|section| section == OF_CONSUMERS))), json!([]));
+    assert_eq!(
+        json!(differences(&exported, &documented_in(|section| section == OF_CONSUMERS))),
+        json!([])
+    );
 }

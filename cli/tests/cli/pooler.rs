@@ -1,5 +1,5 @@
-//! Everything behind pgbouncer in transaction mode: few server connections, of which each client gets another one for
-//! each transaction.
+//! Everything behind pgbouncer in transaction mode: few server connections, of which each client
+//! gets another one for each transaction.
 
 use crate::support::{Folder, command, start, stop, tasker};
 use serde_json::{Value, json};
@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 use tasker_core::db::{DbOptions, connect};
-use tasker_tests::{Pgbouncer, eventually, handlers::count, invariants::assert_invariants, start_server};
+use tasker_tests::{
+    Pgbouncer, eventually, handlers::count, invariants::assert_invariants, start_server,
+};
 use tasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use tokio::{net::TcpListener, process::Child, task::JoinSet};
 
@@ -27,7 +29,8 @@ name: order
 version: '1'
 steps:
   - { name: ask, handler: { callable: flaky }, retry: { max_attempts: 3, backoff_base_ms: 20 } }
-  - { name: reserve, dependencies: [ask], handler: { callable: sql, config: { function: public.reserve } } }
+  - { name: reserve, dependencies: [ask], handler: { callable: sql, config: { function: \
+  public.reserve } } }
   - { name: pay, dependencies: [ask], handler: { callable: own } }
   - { name: done, dependencies: [reserve, pay], handler: { callable: noop } }
 ";
@@ -52,7 +55,8 @@ const EFFECTS: &str = "
     create table reserved (task_id text);
     create table paid (task_id text);
     create table counted (task_id text, item bigint);
-    create function reserve(p jsonb) returns jsonb language sql as $$ insert into reserved values (p ->> 'task_id') returning to_jsonb(1) $$;";
+    create function reserve(p jsonb) returns jsonb language sql as $$ insert into reserved values \
+    (p ->> 'task_id') returning to_jsonb(1) $$;";
 
 /// What the workers of this process log.
 #[derive(Clone, Default)]
@@ -106,7 +110,8 @@ async fn flaky(ctx: StepContext) -> Result<StepOutcome, StepError> {
 
 /// A worker of this process with a pool of its own.
 async fn worker(url: &str, stop: CancellationToken) {
-    let pool = connect(&DbOptions::new(url, "own-worker").max_connections(8).pooled(true)).await.unwrap();
+    let pool =
+        connect(&DbOptions::new(url, "own-worker").max_connections(8).pooled(true)).await.unwrap();
     let worker = Worker::builder(pool.clone())
         .namespace("test")
         .poll_only(true)
@@ -168,7 +173,8 @@ async fn each_effect_once(direct: &PgPool) {
 
 /// No process had anything to complain about, nor had the server about a process.
 fn no_errors(of: &str, log: &str, words: &[&str]) {
-    let bad: Vec<&str> = log.lines().filter(|line| words.iter().any(|word| line.contains(word))).collect();
+    let bad: Vec<&str> =
+        log.lines().filter(|line| words.iter().any(|word| line.contains(word))).collect();
     assert!(bad.is_empty(), "{of}:\n{}", bad.join("\n"));
 }
 
@@ -220,7 +226,11 @@ async fn everything_works_behind_pgbouncer_in_transaction_mode() {
     eventually("all tasks to be complete", SOON, async || {
         let sql = "select state::text, count(*) from tasker.tasks group by 1";
         let states: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&direct).await.unwrap();
-        if states == [("complete".to_owned(), ORDERS + BATCHES + PLAINS)] { Ok(()) } else { Err(states) }
+        if states == [("complete".to_owned(), ORDERS + BATCHES + PLAINS)] {
+            Ok(())
+        } else {
+            Err(states)
+        }
     })
     .await;
 
@@ -236,7 +246,8 @@ async fn everything_works_behind_pgbouncer_in_transaction_mode() {
         let end = stop(process).await;
         assert_eq!(end.code, Some(0), "{end:?}");
         // As anybody may log in there, everybody is the server's superuser.
-        let told: Vec<&str> = end.stderr.lines().filter(|line| !line.contains("is a superuser")).collect();
+        let told: Vec<&str> =
+            end.stderr.lines().filter(|line| !line.contains("is a superuser")).collect();
         no_errors("a process", &told.join("\n"), &["WARN", "ERROR"]);
     }
     no_errors("a worker", &log.text(), &["WARN", "ERROR"]);

@@ -1,5 +1,5 @@
-//! Processes that are stopped, killed, or cut off from their database: what becomes of their steps, and what
-//! they say of their health.
+//! Processes that are stopped, killed, or cut off from their database: what becomes of their steps,
+//! and what they say of their health.
 
 use crate::support::{command, start, stop};
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ impl Shop {
         let db = TestDb::new().await;
         let sleep = json!({"namespace": "shop", "name": "nap", "version": "1", "steps": [
             {"name": "nap", "handler": {"callable": "sleep", "config": {"ms": 3_600_000}}, "timeout_seconds": 7_200}]});
-        sqlx::query("select * from tasker.apply_template($1)").bind(sleep).execute(&db.pool).await.unwrap();
+        sqlx::query("select * from tasker.apply_template($1)")
+            .bind(sleep)
+            .execute(&db.pool)
+            .await
+            .unwrap();
         sqlx::query("select tasker.enqueue_task('shop', 'nap')").execute(&db.pool).await.unwrap();
         let orchestrator = process(&db.url, &["orchestrator"]);
         Self { db, _orchestrator: orchestrator }
@@ -68,14 +72,16 @@ async fn a_worker_that_is_terminated_gives_its_steps_back_at_once_and_the_attemp
     assert_eq!(step(&shop.db.pool).await.1, 1);
 }
 
-/// Whatever its grace: who asks twice does not want to wait, and leaves nothing to a lease all the same.
+/// Whatever its grace: who asks twice does not want to wait, and leaves nothing to a lease all the
+/// same.
 #[tokio::test]
 async fn a_second_signal_gives_the_steps_back_at_once() {
     let shop = Shop::open().await;
     let worker = shop.worker(&["--lease", "1h", "--grace", "10m"]);
     shop.claimed(1).await;
     let pid = worker.id().unwrap().to_string();
-    let term = async || tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+    let term =
+        async || tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
     assert!(term().await.success());
     // One within a second counts as the same, as supervisors send it twice.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -102,8 +108,10 @@ async fn the_steps_of_a_killed_worker_are_claimed_by_another_within_lease_and_tw
     shop.claimed(2).await;
     let took = killed.elapsed();
     assert!(took < LEASE + Duration::from_secs(2), "claimed again after {took:?}");
-    let losses: i32 =
-        sqlx::query_scalar("select lease_losses from tasker.steps").fetch_one(&shop.db.pool).await.unwrap();
+    let losses: i32 = sqlx::query_scalar("select lease_losses from tasker.steps")
+        .fetch_one(&shop.db.pool)
+        .await
+        .unwrap();
     assert_eq!((step(&shop.db.pool).await.1, losses), (1, 1), "a loss is no attempt");
     drop(other);
 }
@@ -155,7 +163,8 @@ async fn health_over_http_follows_the_database_and_the_log_tells_each_change_onc
                     format!("tasker_healthy {}", u8::from(healthy)),
                     format!("tasker_database_circuit {circuit}"),
                 ];
-                let there = status == 200 && lines.iter().all(|line| text.lines().any(|l| l == line));
+                let there =
+                    status == 200 && lines.iter().all(|line| text.lines().any(|l| l == line));
                 if there { Ok(()) } else { Err(text) }
             })
             .await;
@@ -168,10 +177,15 @@ async fn health_over_http_follows_the_database_and_the_log_tells_each_change_onc
         assert_eq!((count("circuit is open"), count("circuit is closed")), (1, 1), "{log}");
         assert_eq!(
             count("WARN")
-                - ["push is dead", "namespace does not exist yet", "is a superuser", "the HTTP API is off"]
-                    .map(count)
-                    .iter()
-                    .sum::<usize>(),
+                - [
+                    "push is dead",
+                    "namespace does not exist yet",
+                    "is a superuser",
+                    "the HTTP API is off"
+                ]
+                .map(count)
+                .iter()
+                .sum::<usize>(),
             1,
             "one line for all calls that failed: {log}"
         );

@@ -6,7 +6,9 @@ use tasker_tests::TestDb;
 /// A task with steps, enqueued by the operator and started by an orchestrator.
 async fn task(db: &TestDb, operator: &str) -> String {
     let enqueued =
-        tasker(operator, &["task", "enqueue", "shop.order", "--context", "{}", "--json"]).await.json();
+        tasker(operator, &["task", "enqueue", "shop.order", "--context", "{}", "--json"])
+            .await
+            .json();
     sqlx::query("select tasker.start_tasks(10)").execute(&db.pool).await.unwrap();
     enqueued["task_id"].as_str().unwrap().to_owned()
 }
@@ -67,7 +69,10 @@ async fn whoever_has_another_role_is_told_what_is_missing() {
     for role in ["tasker_client", "tasker_worker", "tasker_readonly"] {
         let (_, url) = db.login(&[role]).await;
         let refused = tasker(&url, &["queue", "pause", "shop"]).await.failed();
-        assert!(refused.contains("permission denied for function pause_namespace"), "{role}: {refused}");
+        assert!(
+            refused.contains("permission denied for function pause_namespace"),
+            "{role}: {refused}"
+        );
     }
     let (_, url) = db.login(&["tasker_readonly"]).await;
     tasker(&url, &["task", "list"]).await.ok();

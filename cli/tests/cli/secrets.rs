@@ -1,4 +1,5 @@
-//! What is secret stays so: whatever is wrong with a password or a key, and however much is logged, nobody reads it.
+//! What is secret stays so: whatever is wrong with a password or a key, and however much is logged,
+//! nobody reads it.
 
 use crate::support::{Folder, Run, TWO_STEPS, command, run, start, stop, tasker};
 use std::time::Duration;
@@ -123,7 +124,8 @@ async fn what_works_logs_no_secret_either() {
     assert!(task.contains("complete"), "{task}");
     // A broken connection is logged too.
     eventually("a connection to be broken", Duration::from_secs(20), async || {
-        let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename like 'app%'";
+        let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = \
+            current_database() and pid <> pg_backend_pid() and usename like 'app%'";
         sqlx::query_scalar::<_, i64>(sql).fetch_one(&db.pool).await.unwrap() > 0
     })
     .await;

@@ -11,7 +11,8 @@ async fn no_stored_text_steers_the_terminal() {
     let (e, folder) = (Engine::new().await, Folder::new());
     e.apply_flow(&[("a", &[])]).await;
     let task: uuid::Uuid = sqlx::query_scalar(
-        "select tasker.enqueue_task('test', 'flow', jsonb_build_object('x', $1), p_idempotency_key => $1)",
+        "select tasker.enqueue_task('test', 'flow', jsonb_build_object('x', $1), \
+         p_idempotency_key => $1)",
     )
     .bind(SLY)
     .fetch_one(e.pool())
@@ -22,8 +23,11 @@ async fn no_stored_text_steers_the_terminal() {
     let outcome = serde_json::json!({"type": "failure", "message": SLY, "retryable": false});
     e.submit(claim, outcome).await;
     e.process().await;
-    let entry: uuid::Uuid =
-        sqlx::query_scalar("select tasker.dlq_add($1)").bind(task).fetch_one(e.pool()).await.unwrap();
+    let entry: uuid::Uuid = sqlx::query_scalar("select tasker.dlq_add($1)")
+        .bind(task)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     sqlx::query("update tasker.dlq_entries set notes = $1, detail = $1")
         .bind(SLY)
         .execute(e.pool())
@@ -44,7 +48,10 @@ async fn no_stored_text_steers_the_terminal() {
     ] {
         let shown = run(command(Some(&e.db.url), &folder.0, &args)).await;
         for text in [&shown.stdout, &shown.stderr] {
-            assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{9b}']), "{args:?}: {text:?}");
+            assert!(
+                !text.contains(['\u{1b}', '\u{7}', '\u{202e}', '\u{9b}']),
+                "{args:?}: {text:?}"
+            );
         }
     }
     let shown = run(command(Some(&e.db.url), &folder.0, &["task", "show", &task])).await.ok();

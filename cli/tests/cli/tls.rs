@@ -60,7 +60,11 @@ async fn is_encrypted(url: &str) -> bool {
 async fn refused(url: &str) -> String {
     let began = std::time::Instant::now();
     let text = tasker(url, &["migrate"]).await.failed();
-    assert!(began.elapsed() < Duration::from_secs(20), "it was tried again for {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "it was tried again for {:?}",
+        began.elapsed()
+    );
     text
 }
 
@@ -110,10 +114,13 @@ async fn services_work_over_verified_tls() {
     tasker(&url, &["template", "apply", &template]).await.ok();
     let services = [&["orchestrator"][..], &["worker", "--namespace", "shop"]]
         .map(|args| start(command(Some(&url), Path::new("/"), args)));
-    let done = run(command(Some(&url), &folder.0, &["task", "enqueue", "shop.order", "--wait"])).await.ok();
+    let done = run(command(Some(&url), &folder.0, &["task", "enqueue", "shop.order", "--wait"]))
+        .await
+        .ok();
     assert!(done.contains("complete"), "{done}");
     let pool = sqlx::PgPool::connect(&server.url("postgres")).await.unwrap();
-    let sql = "select count(*) from pg_stat_ssl join pg_stat_activity using (pid) where not ssl and application_name like 'tasker%'";
+    let sql = "select count(*) from pg_stat_ssl join pg_stat_activity using (pid) where not ssl \
+        and application_name like 'tasker%'";
     assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap(), 0);
     for service in services {
         assert_eq!(stop(service).await.code, Some(0));

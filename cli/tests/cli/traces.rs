@@ -14,7 +14,8 @@ const SOON: Duration = Duration::from_secs(40);
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 
-/// A database with `shop.pay`, whose second step fails for good, and `shop.plain`; and the two processes.
+/// A database with `shop.pay`, whose second step fails for good, and `shop.plain`; and the two
+/// processes.
 struct Shop {
     db: TestDb,
     web: WebServer,
@@ -30,11 +31,15 @@ impl Shop {
     async fn logging(form: &str, variables: &[(&str, &str)]) -> Self {
         let db = TestDb::new().await;
         let web = WebServer::start(&[(200, "{}"), (404, "{}")]).await;
-        let call = json!({"callable": "http", "config": {"url": format!("http://{}/", web.address)}});
+        let call =
+            json!({"callable": "http", "config": {"url": format!("http://{}/", web.address)}});
         let step = |name: &str, parents: Value, handler: &Value| json!({"name": name, "dependencies": parents, "handler": handler});
         let noop = json!({"callable": "noop"});
         let templates = [
-            ("pay", json!([step("charge", json!([]), &call), step("tell", json!(["charge"]), &call)])),
+            (
+                "pay",
+                json!([step("charge", json!([]), &call), step("tell", json!(["charge"]), &call)]),
+            ),
             ("plain", json!([step("a", json!([]), &noop), step("b", json!(["a"]), &noop)])),
         ];
         for (name, steps) in templates {
@@ -45,19 +50,30 @@ impl Shop {
                 .await
                 .unwrap();
         }
-        let processes = [&["orchestrator"] as &[&str], &["worker", "--namespace", "shop"]].map(|args| {
-            let mut command =
-                command(Some(&db.url), &std::env::temp_dir(), &[args, &["--log", form]].concat());
-            command.env("TASKER_HTTP_ALLOW", "*,127.0.0.1").env("OTEL_BSP_SCHEDULE_DELAY", "100");
-            start({
-                command.envs(variables.iter().copied());
+        let processes =
+            [&["orchestrator"] as &[&str], &["worker", "--namespace", "shop"]].map(|args| {
+                let mut command = command(
+                    Some(&db.url),
+                    &std::env::temp_dir(),
+                    &[args, &["--log", form]].concat(),
+                );
                 command
-            })
-        });
+                    .env("TASKER_HTTP_ALLOW", "*,127.0.0.1")
+                    .env("OTEL_BSP_SCHEDULE_DELAY", "100");
+                start({
+                    command.envs(variables.iter().copied());
+                    command
+                })
+            });
         Self { db, web, processes }
     }
 
-    async fn enqueue(&self, name: &str, correlation_id: Option<Uuid>, traceparent: Option<&str>) -> Uuid {
+    async fn enqueue(
+        &self,
+        name: &str,
+        correlation_id: Option<Uuid>,
+        traceparent: Option<&str>,
+    ) -> Uuid {
         sqlx::query_scalar(
             "select tasker.enqueue_task('shop', $1, p_correlation_id => $2, p_traceparent => $3)",
         )
@@ -73,7 +89,8 @@ impl Shop {
     async fn all(&self, state: &str) {
         eventually(&format!("all tasks to be {state}"), SOON, async || {
             let sql = "select count(*) filter (where state::text <> $1) from tasker.tasks";
-            let others: i64 = sqlx::query_scalar(sql).bind(state).fetch_one(&self.db.pool).await.unwrap();
+            let others: i64 =
+                sqlx::query_scalar(sql).bind(state).fetch_one(&self.db.pool).await.unwrap();
             if others == 0 { Ok(()) } else { Err(others) }
         })
         .await;
@@ -132,7 +149,10 @@ async fn a_callers_trace_goes_on_through_the_task_and_into_what_its_handlers_cal
     assert_eq!(root.parent_id, CALLER);
     let all = spans.iter().filter(|span| span.span_id != root.span_id);
     assert!(all.clone().all(|span| span.parent_id == root.span_id), "{spans:#?}");
-    assert!(all.clone().all(|span| span.start >= root.start && span.end >= span.start), "{spans:#?}");
+    assert!(
+        all.clone().all(|span| span.start >= root.start && span.end >= span.start),
+        "{spans:#?}"
+    );
     let wanted = [id.to_string(), correlation.to_string()];
     assert!(
         spans.iter().all(|span| attributes(span, &["task_id", "correlation_id"]) == wanted),
@@ -143,14 +163,25 @@ async fn a_callers_trace_goes_on_through_the_task_and_into_what_its_handlers_cal
     assert_eq!(collector.headers("api-key"), ["k1"]);
 
     let (charge, tell) = (named(&spans, "step charge"), named(&spans, "step tell"));
-    let keys = ["step", "namespace", "template", "handler", "attempt", "claim_no", "outcome", "code"];
-    assert_eq!(attributes(charge, &keys), ["charge", "shop", "pay", "http", "1", "1", "success", ""]);
-    assert_eq!(attributes(tell, &keys), ["tell", "shop", "pay", "http", "1", "1", "failure", "http_404"]);
+    let keys =
+        ["step", "namespace", "template", "handler", "attempt", "claim_no", "outcome", "code"];
+    assert_eq!(
+        attributes(charge, &keys),
+        ["charge", "shop", "pay", "http", "1", "1", "success", ""]
+    );
+    assert_eq!(
+        attributes(tell, &keys),
+        ["tell", "shop", "pay", "http", "1", "1", "failure", "http_404"]
+    );
     assert!(charge.error.is_none() && tell.error.as_ref().unwrap().contains("404"), "{tell:#?}");
     assert!(Uuid::parse_str(&tell.attributes["worker_id"]).is_ok());
-    assert_eq!((attributes(root, &["state"]), root.error.is_some()), (vec!["error".to_owned()], true));
+    assert_eq!(
+        (attributes(root, &["state"]), root.error.is_some()),
+        (vec!["error".to_owned()], true)
+    );
     // Each call carried the span of its own handler.
-    let carried: Vec<String> = shop.web.requests().iter().map(|r| r.headers["traceparent"].clone()).collect();
+    let carried: Vec<String> =
+        shop.web.requests().iter().map(|r| r.headers["traceparent"].clone()).collect();
     assert_eq!(carried, [charge, tell].map(|span| format!("00-{TRACE}-{}-01", span.span_id)));
 
     let lines = shop.close().await;
@@ -206,13 +237,16 @@ async fn a_collector_that_does_not_answer_slows_nothing_down() {
     let (without, shop) = took(&[]).await;
     shop.close().await;
     let (with, shop) =
-        took(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_MAX_QUEUE_SIZE", "20")]).await;
+        took(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_MAX_QUEUE_SIZE", "20")])
+            .await;
     // Far less than one export, which ends after ten seconds.
     assert!(with < without * 3 + Duration::from_secs(3), "{with:?}, without {without:?}");
     let stopping = Instant::now();
     let lines = shop.close().await;
     assert!(stopping.elapsed() < Duration::from_secs(25), "{:?}", stopping.elapsed());
-    let told = lines.iter().filter(|line| line["message"].as_str().unwrap().starts_with("spans are dropped"));
+    let told = lines
+        .iter()
+        .filter(|line| line["message"].as_str().unwrap().starts_with("spans are dropped"));
     assert_eq!(told.count(), 1, "{lines:#?}");
 }
 
@@ -233,15 +267,22 @@ async fn a_line_for_people_names_the_correlation_id_too() {
 async fn the_command_line_passes_a_callers_trace_on() {
     let shop = Shop::open(&[]).await;
     let folder = std::env::temp_dir();
-    let mut from_environment = command(Some(&shop.db.url), &folder, &["task", "enqueue", "shop.plain"]);
+    let mut from_environment =
+        command(Some(&shop.db.url), &folder, &["task", "enqueue", "shop.plain"]);
     from_environment.env("TRACEPARENT", format!("00-{TRACE}-{CALLER}-01"));
     let other = format!("00-{CALLER}{CALLER}-{CALLER}-00");
-    let by_option =
-        command(Some(&shop.db.url), &folder, &["task", "enqueue", "shop.plain", "--traceparent", &other]);
-    for (command, trace) in [(from_environment, format!("00-{TRACE}-{CALLER}-01")), (by_option, other)] {
+    let by_option = command(
+        Some(&shop.db.url),
+        &folder,
+        &["task", "enqueue", "shop.plain", "--traceparent", &other],
+    );
+    for (command, trace) in
+        [(from_environment, format!("00-{TRACE}-{CALLER}-01")), (by_option, other)]
+    {
         let id: Uuid = crate::support::run(command).await.ok().trim().parse().unwrap();
         let sql = "select traceparent from tasker.tasks where task_id = $1";
-        let kept: Option<String> = sqlx::query_scalar(sql).bind(id).fetch_one(&shop.db.pool).await.unwrap();
+        let kept: Option<String> =
+            sqlx::query_scalar(sql).bind(id).fetch_one(&shop.db.pool).await.unwrap();
         assert_eq!(kept, Some(trace));
     }
 }
@@ -258,13 +299,15 @@ async fn every_line_of_a_json_log_is_json() {
     shop.all("complete").await;
     for process in shop.processes {
         let text = stop(process).await.stderr;
-        let parsed = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}: {text}"));
+        let parsed =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}: {text}"));
         let lines: Vec<Value> = text.lines().map(parsed).collect();
         for wanted in [
             "traces are off: OTEL_EXPORTER_OTLP_ENDPOINT is no URL",
             "TASKER_WORKER_CONCURENCY names no setting",
         ] {
-            let said = |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(wanted));
+            let said =
+                |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(wanted));
             assert!(lines.iter().any(said), "{wanted}: {text}");
         }
         assert!(!text.contains("hush"), "{text}");

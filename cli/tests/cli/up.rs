@@ -19,12 +19,17 @@ async fn everything_runs_until_it_is_stopped_and_the_data_stays() {
     // A namespace that comes later is served, and no command needs a URL.
     let file = folder.write("order.yaml", TWO_STEPS);
     here(&["template", "apply", &file]).await.ok();
-    let task = here(&["task", "enqueue", "shop.order", "--wait", "--timeout", "30s", "--json"]).await.json();
+    let task = here(&["task", "enqueue", "shop.order", "--wait", "--timeout", "30s", "--json"])
+        .await
+        .json();
     assert_eq!(task["task"]["state"], "complete");
 
     let end = stop(up).await;
     assert_eq!(end.code, Some(0), "{end:?}");
-    assert!(end.stderr.contains("worker serves shop") && end.stderr.ends_with("stopped\n"), "{end:?}");
+    assert!(
+        end.stderr.contains("worker serves shop") && end.stderr.ends_with("stopped\n"),
+        "{end:?}"
+    );
     assert!(here(&["task", "list"]).await.failed().contains("tasker up"));
 
     let mut again = start(command(None, &folder.0, &["up", "--json", "--no-worker"]));

@@ -46,7 +46,8 @@ impl Answer {
         if !self.status.is_success() {
             return Err(self.into_error());
         }
-        let body = if self.body.is_empty() { "null".into() } else { String::from_utf8_lossy(&self.body) };
+        let body =
+            if self.body.is_empty() { "null".into() } else { String::from_utf8_lossy(&self.body) };
         json::from_text(&body).map_err(|error| {
             self.protocol(&format!("the answer is not what this version of the API says: {error}"))
         })
@@ -94,7 +95,8 @@ impl Answer {
         let to = self.headers.get(LOCATION).and_then(|location| location.to_str().ok());
         match (self.status.is_redirection(), to) {
             (true, Some(to)) => self.protocol(&format!(
-                "{} to {to}; it is not followed, as the key is for this server only: give the URL that it leads to",
+                "{} to {to}; it is not followed, as the key is for this server only: give the URL \
+                 that it leads to",
                 self.status
             )),
             _ => {

@@ -2,11 +2,12 @@
 
 use super::HttpClient;
 use crate::{
-    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    DeadLetterSelection, DeadLettersChanged, EngineSetting, Error, FailureRate, Instances, Listed, NewTask,
-    Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample, ServerHealth, SlowStep, Staleness,
-    StepFilter, StepOverview, StepTransition, TaskGraph, TaskOverview, TaskSelection, TaskStatus, Template,
-    TemplateOverview, Throughput, Transitions, TransitionsPage, WorkerOverview,
+    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails,
+    DeadLetterFilter, DeadLetterSelection, DeadLettersChanged, EngineSetting, Error, FailureRate,
+    Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample,
+    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
+    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
+    TransitionsPage, WorkerOverview,
 };
 use async_trait::async_trait;
 use reqwest::Method;
@@ -79,7 +80,13 @@ impl HttpClient {
         Ok(request.send::<Changed>().await?.changed)
     }
 
-    async fn change_tasks(&self, action: &str, which: &TaskSelection, by: By<'_>, max: i32) -> Result<i32> {
+    async fn change_tasks(
+        &self,
+        action: &str,
+        which: &TaskSelection,
+        by: By<'_>,
+        max: i32,
+    ) -> Result<i32> {
         let more = [("filter", Some(json!(which))), ("max", Some(json!(max)))];
         let Tasks { tasks } = self.post(&["tasks", action]).by(by, &more).send().await?;
         i32::try_from(tasks)
@@ -109,7 +116,9 @@ impl Client for HttpClient {
     async fn list_tasks(&self, which: &TaskSelection, page: &Page) -> Result<Listed<TaskOverview>> {
         // No parameter can say an empty list.
         let is_empty = |length: Option<usize>| length == Some(0);
-        if is_empty(which.states.as_ref().map(Vec::len)) || is_empty(which.task_ids.as_ref().map(Vec::len)) {
+        if is_empty(which.states.as_ref().map(Vec::len))
+            || is_empty(which.task_ids.as_ref().map(Vec::len))
+        {
             return Ok(Listed { items: Vec::new(), next: None });
         }
         let request = || {
@@ -150,7 +159,10 @@ impl Client for HttpClient {
             Instances::All => "all".to_owned(),
             Instances::Few(few) => few.to_string(),
         };
-        self.get(&["tasks", &task_id.to_string(), "graph"]).query("instances", Some(instances)).send().await
+        self.get(&["tasks", &task_id.to_string(), "graph"])
+            .query("instances", Some(instances))
+            .send()
+            .await
     }
 
     async fn task_transitions(&self, task_id: Uuid) -> Result<Transitions> {
@@ -177,7 +189,12 @@ impl Client for HttpClient {
         self.change_task(task_id, "cancel", by).await
     }
 
-    async fn resolve_task(&self, task_id: Uuid, result: Option<&Value>, by: By<'_>) -> Result<bool> {
+    async fn resolve_task(
+        &self,
+        task_id: Uuid,
+        result: Option<&Value>,
+        by: By<'_>,
+    ) -> Result<bool> {
         let request = self.post(&["tasks", &task_id.to_string(), "resolve"]);
         Ok(request.by(by, &[("result", result.cloned())]).send::<Changed>().await?.changed)
     }
@@ -195,7 +212,12 @@ impl Client for HttpClient {
     }
 
     async fn count_tasks(&self, which: &TaskSelection) -> Result<i64> {
-        Ok(self.post(&["tasks", "count"]).json(&json!({"filter": which})).send::<Tasks>().await?.tasks)
+        Ok(self
+            .post(&["tasks", "count"])
+            .json(&json!({"filter": which}))
+            .send::<Tasks>()
+            .await?
+            .tasks)
     }
 
     async fn list_steps(
@@ -223,7 +245,8 @@ impl Client for HttpClient {
     }
 
     async fn retry_step(&self, task_id: Uuid, step: &str, by: By<'_>) -> Result<bool> {
-        let request = self.post(&["tasks", &task_id.to_string(), "steps", step, "retry"]).by(by, &[]);
+        let request =
+            self.post(&["tasks", &task_id.to_string(), "steps", step, "retry"]).by(by, &[]);
         Ok(request.send::<Changed>().await?.changed)
     }
 
@@ -244,11 +267,19 @@ impl Client for HttpClient {
         self.get(&["templates"]).query("namespace", namespace).send().await
     }
 
-    async fn template(&self, namespace: &str, name: &str, version: Option<&str>) -> Result<Option<Template>> {
-        let found = self.get(&["templates", namespace, name]).query("version", version).send().await;
+    async fn template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Template>> {
+        let found =
+            self.get(&["templates", namespace, name]).query("version", version).send().await;
         match found {
             // No such namespace, template, or version.
-            Err(Error::Refused { code, .. }) if matches!(&*code, "TK001" | "TK002" | "TK003") => Ok(None),
+            Err(Error::Refused { code, .. }) if matches!(&*code, "TK001" | "TK002" | "TK003") => {
+                Ok(None)
+            }
             found => found.map(Some),
         }
     }
@@ -263,7 +294,10 @@ impl Client for HttpClient {
     }
 
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        self.post(&["templates", namespace, name, "use"]).json(&json!({"version": version})).send().await
+        self.post(&["templates", namespace, name, "use"])
+            .json(&json!({"version": version}))
+            .send()
+            .await
     }
 
     async fn list_queues(&self) -> Result<Vec<QueueOverview>> {
@@ -284,13 +318,26 @@ impl Client for HttpClient {
         Ok(request.send::<Changed>().await?.changed)
     }
 
-    async fn limit_namespace(&self, namespace: &str, max_depth: Option<i32>, by: By<'_>) -> Result<()> {
+    async fn limit_namespace(
+        &self,
+        namespace: &str,
+        max_depth: Option<i32>,
+        by: By<'_>,
+    ) -> Result<()> {
         let request = self.request(Method::PUT, &["namespaces", namespace, "limit"]);
         // Null takes the limit away, and has to be there.
-        request.json(&json!({"max_depth": max_depth, "reason": by.reason, "by": by.who})).done().await
+        request
+            .json(&json!({"max_depth": max_depth, "reason": by.reason, "by": by.who}))
+            .done()
+            .await
     }
 
-    async fn list_events(&self, namespace: &str, after: Option<i64>, limit: u32) -> Result<Vec<QueuedEvent>> {
+    async fn list_events(
+        &self,
+        namespace: &str,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<QueuedEvent>> {
         let request = self.get(&["namespaces", namespace, "events"]);
         request.query("after", after).query("limit", Some(limit)).send().await
     }
@@ -299,7 +346,11 @@ impl Client for HttpClient {
         self.get(&["workers"]).send().await
     }
 
-    async fn list_dead_letters(&self, filter: &DeadLetterFilter, page: &Page) -> Result<Listed<DeadLetter>> {
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page,
+    ) -> Result<Listed<DeadLetter>> {
         let request = || {
             self.get(&["dead-letters"])
                 .query("reason", filter.reason.as_deref())
@@ -318,7 +369,12 @@ impl Client for HttpClient {
         self.get(&["dead-letters", "counts"]).send().await
     }
 
-    async fn add_dead_letter(&self, task_id: Uuid, notes: Option<&str>, by: By<'_>) -> Result<Uuid> {
+    async fn add_dead_letter(
+        &self,
+        task_id: Uuid,
+        notes: Option<&str>,
+        by: By<'_>,
+    ) -> Result<Uuid> {
         let more = [("task_id", Some(json!(task_id))), ("notes", notes.map(|notes| json!(notes)))];
         // The notes are the reason.
         let by = By { reason: None, ..by };
@@ -393,7 +449,11 @@ impl Client for HttpClient {
     }
 
     async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {
-        self.get(&["staleness"]).query("staleness", staleness).query("limit", Some(limit)).send().await
+        self.get(&["staleness"])
+            .query("staleness", staleness)
+            .query("limit", Some(limit))
+            .send()
+            .await
     }
 
     async fn slowest_steps(&self, sample: &Sample, limit: u32) -> Result<Vec<SlowStep>> {

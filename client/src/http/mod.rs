@@ -12,12 +12,14 @@ use reqwest::{
 };
 use std::{fmt, time::Duration};
 
-/// How long a connection may take to come about, if [`HttpClientBuilder::connect_timeout`] does not say.
+/// How long a connection may take to come about, if [`HttpClientBuilder::connect_timeout`] does not
+/// say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take with its answer, if [`HttpClientBuilder::timeout`] does not say.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A [`crate::Client`] of an HTTP API. Clones share their connections. What it may do is what its key may.
+/// A [`crate::Client`] of an HTTP API. Clones share their connections. What it may do is what its
+/// key may.
 #[derive(Clone)]
 pub struct HttpClient {
     http: reqwest::Client,
@@ -42,7 +44,8 @@ impl HttpClient {
         builder.build()
     }
 
-    /// At `url`: the scheme, the host, and the path, if any, under which a reverse proxy serves the API.
+    /// At `url`: the scheme, the host, and the path, if any, under which a reverse proxy serves the
+    /// API.
     pub fn builder(url: &str) -> HttpClientBuilder {
         HttpClientBuilder {
             url: url.to_owned(),
@@ -74,7 +77,9 @@ pub struct HttpClientBuilder {
 /// Without the key, and without the URL, in which somebody may have written one.
 impl fmt::Debug for HttpClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClientBuilder").field("has_key", &self.key.is_some()).finish_non_exhaustive()
+        f.debug_struct("HttpClientBuilder")
+            .field("has_key", &self.key.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,8 +117,8 @@ impl HttpClientBuilder {
     /// The client; nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Invalid`]: the URL is not one, or holds more than scheme, host, and path; http to another machine; a
-    /// key that no header can carry; certificates that are none.
+    /// [`Error::Invalid`]: the URL is not one, or holds more than scheme, host, and path; http to
+    /// another machine; a key that no header can carry; certificates that are none.
     pub fn build(self) -> Result<HttpClient> {
         let base = base_url(&self.url)?;
         let plain = base.scheme() == "http";
@@ -130,7 +135,8 @@ impl HttpClientBuilder {
             .timeout(self.timeout)
             .connect_timeout(self.connect_timeout);
         if plain {
-            // A proxy would see the key; and certificates are not needed, which may not even be there.
+            // A proxy would see the key; and certificates are not needed, which may not even be
+            // there.
             builder = builder.no_proxy().tls_certs_only([]);
         } else if let Some(pem) = &self.ca {
             builder = builder.tls_certs_only(certificates(pem)?);
@@ -138,7 +144,8 @@ impl HttpClientBuilder {
         let http = builder.build().map_err(|error| {
             Error::invalid(
                 format!("TLS cannot be set up: {}", answer::causes(&error)),
-                "install the system's certificates (package ca-certificates), or name the server's own CA",
+                "install the system's certificates (package ca-certificates), or name the \
+                 server's own CA",
             )
         })?;
         Ok(HttpClient { http, base })
@@ -149,7 +156,8 @@ impl HttpClientBuilder {
 fn base_url(text: &str) -> Result<Url> {
     const FORM: &str = "write it as https://HOST[:PORT][/PATH], such as https://tasker.example";
     let wrong = |what: &str| Error::invalid(format!("the URL of the API {what}"), FORM);
-    let mut url = Url::parse(text.trim()).map_err(|error| wrong(&format!("is not one: {error}")))?;
+    let mut url =
+        Url::parse(text.trim()).map_err(|error| wrong(&format!("is not one: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(wrong("is neither https nor http"));
     }
@@ -180,7 +188,8 @@ fn plain_http(url: &Url, has_key: bool) -> Error {
     let what = if has_key { "the key and all data" } else { "all data" };
     Error::invalid(
         format!("http to {host} would send {what} unencrypted"),
-        "use https; or, where something else encrypts the way there, allow plain http (option --api-plain-http, TASKER_API_PLAIN_HTTP=true)",
+        "use https; or, where something else encrypts the way there, allow plain http (option \
+         --api-plain-http, TASKER_API_PLAIN_HTTP=true)",
     )
 }
 

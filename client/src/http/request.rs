@@ -49,7 +49,10 @@ impl HttpClient {
         match url.path_segments_mut() {
             Ok(mut path) => path.pop_if_empty().push("v1").extend(segments),
             Err(()) => {
-                return Err(Error::invalid("the URL of the API has no path".to_owned(), "use https://HOST"));
+                return Err(Error::invalid(
+                    "the URL of the API has no path".to_owned(),
+                    "use https://HOST",
+                ));
             }
         };
         Ok(url)
@@ -67,7 +70,8 @@ impl Request<'_> {
 
     /// Adds a list, separated by commas; nothing where there is none.
     pub(super) fn query_list<T: ToString>(self, name: &str, values: Option<&[T]>) -> Self {
-        let text = values.map(|values| values.iter().map(T::to_string).collect::<Vec<_>>().join(","));
+        let text =
+            values.map(|values| values.iter().map(T::to_string).collect::<Vec<_>>().join(","));
         self.query(name, text)
     }
 
@@ -86,7 +90,10 @@ impl Request<'_> {
         match serde_json::to_value(body) {
             Ok(body) => self.body = Some(body),
             Err(error) => {
-                self.url = Err(Error::invalid(format!("the request is not JSON: {error}"), "see its types"));
+                self.url = Err(Error::invalid(
+                    format!("the request is not JSON: {error}"),
+                    "see its types",
+                ));
             }
         }
         self
@@ -95,7 +102,8 @@ impl Request<'_> {
     /// Sets the body to who and why, with these keys more; keys without a value are left out.
     pub(super) fn by(self, by: By<'_>, more: &[(&str, Option<Value>)]) -> Self {
         let mut body = serde_json::Map::new();
-        let own = [("reason", by.reason.map(|text| json!(text))), ("by", by.who.map(|text| json!(text)))];
+        let own =
+            [("reason", by.reason.map(|text| json!(text))), ("by", by.who.map(|text| json!(text)))];
         for (key, value) in own.into_iter().chain(more.iter().cloned()) {
             body.extend(value.map(|value| (key.to_owned(), value)));
         }

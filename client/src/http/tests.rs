@@ -14,7 +14,10 @@ fn a_path_is_kept_and_segments_are_encoded() {
     for (url, expected) in [
         ("http://localhost:8410", "http://localhost:8410/v1/templates/a/b%20c%2Fd%3F"),
         ("http://127.0.0.1:8410/", "http://127.0.0.1:8410/v1/templates/a/b%20c%2Fd%3F"),
-        ("https://example.com/ops/tasker/", "https://example.com/ops/tasker/v1/templates/a/b%20c%2Fd%3F"),
+        (
+            "https://example.com/ops/tasker/",
+            "https://example.com/ops/tasker/v1/templates/a/b%20c%2Fd%3F",
+        ),
         ("https://example.com/ops/v1", "https://example.com/ops/v1/templates/a/b%20c%2Fd%3F"),
     ] {
         let client = HttpClient::new(url, None).unwrap();
@@ -28,10 +31,15 @@ fn a_path_is_kept_and_segments_are_encoded() {
 fn a_key_goes_to_another_machine_encrypted_only() {
     for url in ["http://tasker.example", "http://10.0.0.7:8410", "http://[2001:db8::1]:8410"] {
         let text = refused(HttpClient::builder(url).key("tk_secret"));
-        assert!(text.contains("the key") && text.contains("https") && !text.contains("tk_secret"), "{text}");
+        assert!(
+            text.contains("the key") && text.contains("https") && !text.contains("tk_secret"),
+            "{text}"
+        );
         assert!(HttpClient::builder(url).key("tk_secret").plain_http(true).build().is_ok());
     }
-    for url in ["http://localhost:8410", "http://127.0.0.2", "http://[::1]:8410", "https://tasker.example"] {
+    for url in
+        ["http://localhost:8410", "http://127.0.0.2", "http://[::1]:8410", "https://tasker.example"]
+    {
         assert!(HttpClient::new(url, Some("tk_secret\n")).is_ok(), "{url}");
     }
     // No host of this machine's, whatever its name begins with.
@@ -40,15 +48,21 @@ fn a_key_goes_to_another_machine_encrypted_only() {
 
 #[test]
 fn what_is_no_url_of_an_api_is_refused_without_its_secrets() {
-    for url in
-        ["", "tasker.example", "ftp://tasker.example", "https://u:tk_secret@h", "https://h/?key=tk_secret"]
-    {
+    for url in [
+        "",
+        "tasker.example",
+        "ftp://tasker.example",
+        "https://u:tk_secret@h",
+        "https://h/?key=tk_secret",
+    ] {
         let text = refused(HttpClient::builder(url));
         assert!(text.contains("URL of the API") && !text.contains("tk_secret"), "{text}");
     }
     let text = refused(HttpClient::builder("https://h").key("tk_\u{1}secret"));
     assert!(!text.contains("secret"), "{text}");
-    assert!(refused(HttpClient::builder("https://h").ca_pem(b"no certificate")).contains("CERTIFICATE"));
+    assert!(
+        refused(HttpClient::builder("https://h").ca_pem(b"no certificate")).contains("CERTIFICATE")
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What lately was slow, how much was done, and what failed: from the newest tasks only, so that the cost of
-//! asking is bounded.
+//! What lately was slow, how much was done, and what failed: from the newest tasks only, so that
+//! the cost of asking is bounded.
 
 use super::unwrapped;
 use crate::Result;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 const SLOWEST_STEPS: &str =
     "select to_jsonb(r) from tasker.slowest_steps($1, $2, make_interval(secs => $3), $4, $5) r";
-const THROUGHPUT: &str = "select to_jsonb(r) from tasker.throughput($1, $2, make_interval(secs => $3), make_interval(secs => $4), $5) r";
+const THROUGHPUT: &str = "select to_jsonb(r) from tasker.throughput($1, $2, make_interval(secs => \
+    $3), make_interval(secs => $4), $5) r";
 const FAILURE_RATES: &str =
     "select to_jsonb(r) from tasker.failure_rates($1, $2, make_interval(secs => $3), $4, $5) r";
 

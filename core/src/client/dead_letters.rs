@@ -8,9 +8,11 @@ use serde_json::Value;
 use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
-const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', d.message, 'snapshot', \
+const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', d.message, \
+    'snapshot', \
        case when octet_length(d.snapshot::text) > 16777216 \
-            then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dlq_entries\"}' else d.snapshot end) \
+            then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dlq_entries\"}' else \
+            d.snapshot end) \
      from tasker.dlq_overview v join tasker.dlq_details d using (entry_id) where v.entry_id = $1";
 const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
 
@@ -20,9 +22,11 @@ const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.rea
 pub struct DeadLetter {
     /// The entry.
     pub entry_id: Uuid,
-    /// `staleness_timeout`, `max_retries_exceeded`, `permanent_failure`, `worker_unavailable`, `bad_message`, or `manual`.
+    /// `staleness_timeout`, `max_retries_exceeded`, `permanent_failure`, `worker_unavailable`,
+    /// `bad_message`, or `manual`.
     pub reason: String,
-    /// `pending`, `manually_resolved`, `permanent_failure`, `cancelled`, or `ended_well`: its task went on and ended well.
+    /// `pending`, `manually_resolved`, `permanent_failure`, `cancelled`, or `ended_well`: its task
+    /// went on and ended well.
     pub status: String,
     /// Of the reason; 1 is looked at first.
     pub priority: i32,
@@ -90,8 +94,8 @@ pub struct DeadLetterFilter {
     pub id_prefix: Option<String>,
 }
 
-/// Which dead letters [`retry_dead_letters`] and [`update_dead_letters`] take: those to which all that is set applies.
-/// At least something must be. Without a status: the pending ones.
+/// Which dead letters [`retry_dead_letters`] and [`update_dead_letters`] take: those to which all
+/// that is set applies. At least something must be. Without a status: the pending ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -157,18 +161,20 @@ pub async fn retry_dead_letters(
     max: i32,
     after: Option<Uuid>,
 ) -> Result<DeadLettersChanged> {
-    let changed =
-        sqlx::query_as("select done, skipped, last_entry from tasker.dlq_retry_all($1, $2, $3, $4, $5)")
-            .bind(Json(which))
-            .bind(by.reason)
-            .bind(by.who)
-            .bind(max)
-            .bind(after)
-            .fetch_one(executor);
+    let changed = sqlx::query_as(
+        "select done, skipped, last_entry from tasker.dlq_retry_all($1, $2, $3, $4, $5)",
+    )
+    .bind(Json(which))
+    .bind(by.reason)
+    .bind(by.who)
+    .bind(max)
+    .bind(after)
+    .fetch_one(executor);
     Ok(changed.await?)
 }
 
-/// As [`update_dead_letter`], for up to `max` selected ones after `after`; the reason of `by` is the note.
+/// As [`update_dead_letter`], for up to `max` selected ones after `after`; the reason of `by` is
+/// the note.
 ///
 /// # Errors
 /// `TK030` when nothing is selected by, `TK041` no such status, `TK008` when `max` is out of range.
@@ -180,15 +186,16 @@ pub async fn update_dead_letters(
     max: i32,
     after: Option<Uuid>,
 ) -> Result<DeadLettersChanged> {
-    let changed =
-        sqlx::query_as("select done, skipped, last_entry from tasker.dlq_update_all($1, $2, $3, $4, $5, $6)")
-            .bind(Json(which))
-            .bind(status)
-            .bind(by.reason)
-            .bind(by.who)
-            .bind(max)
-            .bind(after)
-            .fetch_one(executor);
+    let changed = sqlx::query_as(
+        "select done, skipped, last_entry from tasker.dlq_update_all($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(Json(which))
+    .bind(status)
+    .bind(by.reason)
+    .bind(by.who)
+    .bind(max)
+    .bind(after)
+    .fetch_one(executor);
     Ok(changed.await?)
 }
 
@@ -196,7 +203,10 @@ pub async fn update_dead_letters(
 ///
 /// # Errors
 /// `TK040` when there is no such entry.
-pub async fn show_dead_letter(executor: impl PgExecutor<'_>, entry_id: Uuid) -> Result<DeadLetterDetails> {
+pub async fn show_dead_letter(
+    executor: impl PgExecutor<'_>,
+    entry_id: Uuid,
+) -> Result<DeadLetterDetails> {
     let row: Option<Document<DeadLetterDetails>> =
         sqlx::query_scalar(SHOW).bind(entry_id).fetch_optional(executor).await?;
     row.map(|Document(entry)| entry).ok_or_else(|| Error::Refused {
@@ -224,7 +234,8 @@ pub async fn add_dead_letter(
     notes: Option<&str>,
     by: Option<&str>,
 ) -> Result<Uuid> {
-    let entry = sqlx::query_scalar("select tasker.dlq_add($1, $2, $3)").bind(task_id).bind(notes).bind(by);
+    let entry =
+        sqlx::query_scalar("select tasker.dlq_add($1, $2, $3)").bind(task_id).bind(notes).bind(by);
     Ok(entry.fetch_one(executor).await?)
 }
 
@@ -252,7 +263,8 @@ pub async fn update_dead_letter(
 /// Replays the failed part of the entry's task, or sends its message again, and closes the entry.
 ///
 /// # Errors
-/// `TK040` no such entry, `TK041` it is not pending, `TK042` nothing to replay, `TK004` the task is gone.
+/// `TK040` no such entry, `TK041` it is not pending, `TK042` nothing to replay, `TK004` the task is
+/// gone.
 pub async fn retry_dead_letter(
     executor: impl PgExecutor<'_>,
     entry_id: Uuid,
@@ -280,8 +292,8 @@ pub struct Pruned {
     pub busy: bool,
 }
 
-/// Removes one batch of what is older than its retention, at most `max` of each kind. `by` is recorded, none means the
-/// database role.
+/// Removes one batch of what is older than its retention, at most `max` of each kind. `by` is
+/// recorded, none means the database role.
 ///
 /// # Errors
 /// `TK008` when `max` is out of range.

@@ -1,10 +1,11 @@
-//! One task with all there is to know about it. A task may have a hundred thousand instances of a batch, so its
-//! graph can be had with few of them.
+//! One task with all there is to know about it. A task may have a hundred thousand instances of a
+//! batch, so its graph can be had with few of them.
 
 use super::{
     unwrapped,
     views::{
-        self, BatchOverview, DagRow, StepOverview, StepTransition, TaskDetails, TaskOverview, TaskTransition,
+        self, BatchOverview, DagRow, StepOverview, StepTransition, TaskDetails, TaskOverview,
+        TaskTransition,
     },
 };
 use crate::{Error, Result, json::Document, pooler::Limited};
@@ -27,7 +28,8 @@ pub enum Instances {
 pub struct TaskGraph {
     /// The steps that exist, and the instances asked for.
     pub steps: Vec<StepOverview>,
-    /// Those steps and the steps that do not exist, with their dependencies; of every batch one instance at least.
+    /// Those steps and the steps that do not exist, with their dependencies; of every batch one
+    /// instance at least.
     pub dag: Vec<DagRow>,
     /// Every batch, with its progress.
     pub batches: Vec<BatchOverview>,
@@ -63,8 +65,12 @@ pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resu
 ///
 /// # Errors
 /// `TK004` when there is no such task.
-pub async fn task_context(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<serde_json::Value> {
-    let context = sqlx::query_scalar("select tasker.task_context($1)").bind(task_id).fetch_one(executor);
+pub async fn task_context(
+    executor: impl PgExecutor<'_>,
+    task_id: Uuid,
+) -> Result<serde_json::Value> {
+    let context =
+        sqlx::query_scalar("select tasker.task_context($1)").bind(task_id).fetch_one(executor);
     let Document(context) = context.await?;
     Ok(context)
 }
@@ -83,8 +89,8 @@ pub async fn task_transitions(
     Ok((unwrapped(of_task), unwrapped(of_steps)))
 }
 
-/// Of the audit of a task's steps the page after the transition `after`, oldest first, and where the next page begins; of
-/// that of the task itself all, with the first page.
+/// Of the audit of a task's steps the page after the transition `after`, oldest first, and where
+/// the next page begins; of that of the task itself all, with the first page.
 ///
 /// # Errors
 /// Database errors only; of a task that is not there it is empty.
@@ -119,7 +125,8 @@ pub async fn step_transitions(
     task_id: Uuid,
     step: &str,
 ) -> Result<Vec<StepTransition>> {
-    let rows = sqlx::query_scalar(views::TRANSITIONS_OF_STEP).bind(task_id).bind(step).fetch_all(executor);
+    let rows =
+        sqlx::query_scalar(views::TRANSITIONS_OF_STEP).bind(task_id).bind(step).fetch_all(executor);
     Ok(unwrapped(rows.await?))
 }
 
@@ -127,7 +134,10 @@ pub async fn step_transitions(
 ///
 /// # Errors
 /// Database errors only.
-pub async fn list_batches(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Vec<BatchOverview>> {
+pub async fn list_batches(
+    executor: impl PgExecutor<'_>,
+    task_id: Uuid,
+) -> Result<Vec<BatchOverview>> {
     Ok(unwrapped(sqlx::query_scalar(views::BATCHES).bind(task_id).fetch_all(executor).await?))
 }
 
@@ -148,17 +158,29 @@ pub async fn task_graph(
         return Ok(TaskGraph { steps: unwrapped(steps), dag: unwrapped(dag), batches });
     };
     let is_small = |batch: &&BatchOverview| batch.instances <= i64::from(few);
-    let small: Vec<&str> = batches.iter().filter(is_small).map(|batch| batch.step.as_str()).collect();
+    let small: Vec<&str> =
+        batches.iter().filter(is_small).map(|batch| batch.step.as_str()).collect();
     let failing = batches.iter().any(|batch| !is_small(&batch) && batch.failed > 0);
     let failed: Vec<String> = match failing {
-        true => sqlx::query_scalar(views::FAILED).bind(task_id).bind(i64::from(few)).fetch_all(db).await?,
+        true => {
+            sqlx::query_scalar(views::FAILED)
+                .bind(task_id)
+                .bind(i64::from(few))
+                .fetch_all(db)
+                .await?
+        }
         false => Vec::new(),
     };
-    let steps: Vec<Document<StepOverview>> =
-        sqlx::query_scalar(views::FEW_STEPS).bind(task_id).bind(&small).bind(&failed).fetch_all(db).await?;
+    let steps: Vec<Document<StepOverview>> = sqlx::query_scalar(views::FEW_STEPS)
+        .bind(task_id)
+        .bind(&small)
+        .bind(&failed)
+        .fetch_all(db)
+        .await?;
     let steps = unwrapped(steps);
     let one_of_each = batches.iter().map(|batch| format!("{}_001", batch.step));
-    let instances = steps.iter().filter(|step| step.instance.is_some()).map(|step| step.step.clone());
+    let instances =
+        steps.iter().filter(|step| step.instance.is_some()).map(|step| step.step.clone());
     let wanted: Vec<String> = instances.chain(one_of_each).collect();
     let dag = sqlx::query_scalar(views::FEW_DAG).bind(task_id).bind(&wanted).fetch_all(db).await?;
     Ok(TaskGraph { steps, dag: unwrapped(dag), batches })

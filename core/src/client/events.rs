@@ -19,8 +19,8 @@ pub struct QueuedEvent {
     pub enqueued_at: DateTime<Utc>,
     /// How often consumers have read it.
     pub read_ct: i32,
-    /// A [`DomainEvent`]; anything else only where somebody else has sent it to the queue. Values nested deeper
-    /// than JSON readers read are hidden: an object with the key `$hidden` says so.
+    /// A [`DomainEvent`]; anything else only where somebody else has sent it to the queue. Values
+    /// nested deeper than JSON readers read are hidden: an object with the key `$hidden` says so.
     #[cfg_attr(feature = "openapi", schema(value_type = DomainEvent))]
     pub event: Value,
 }
@@ -32,8 +32,9 @@ impl QueuedEvent {
     }
 }
 
-/// Up to `limit` (from 1 to 100,000) events of a namespace in the order of their messages: those after the message
-/// `after`, none: the newest. Consumes and hides nothing. Numbers become visible out of order where transactions overlap.
+/// Up to `limit` (from 1 to 100,000) events of a namespace in the order of their messages: those
+/// after the message `after`, none: the newest. Consumes and hides nothing. Numbers become visible
+/// out of order where transactions overlap.
 ///
 /// # Errors
 /// `TK001` namespace, `TK008` the limit.

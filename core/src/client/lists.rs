@@ -1,8 +1,8 @@
 //! Lists in pages, each by the SQL function that knows its order.
 
 use super::{
-    DeadLetter, DeadLetterFilter, StepOverview, TaskOverview, TaskSelection, operator::filter_of, unwrapped,
-    views,
+    DeadLetter, DeadLetterFilter, StepOverview, TaskOverview, TaskSelection, operator::filter_of,
+    unwrapped, views,
 };
 use crate::{Result, StepState, json::Document};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,8 @@ pub async fn list_steps(
     let more = rows.iter().any(|(_, more)| *more);
     let steps = rows.into_iter().map(|(Document(step), _)| step).collect();
     let mut listed = Listed::new(steps, page, |step: &StepOverview| step.step.clone());
-    listed.next = listed.next.or_else(|| listed.items.last().filter(|_| more).map(|step| step.step.clone()));
+    listed.next =
+        listed.next.or_else(|| listed.items.last().filter(|_| more).map(|step| step.step.clone()));
     Ok(listed)
 }
 
@@ -113,7 +114,11 @@ pub async fn list_steps(
 ///
 /// # Errors
 /// `TK004` task, `TK032` step.
-pub async fn show_step(executor: impl PgExecutor<'_>, task_id: Uuid, step: &str) -> Result<StepOverview> {
+pub async fn show_step(
+    executor: impl PgExecutor<'_>,
+    task_id: Uuid,
+    step: &str,
+) -> Result<StepOverview> {
     let Document(step) =
         sqlx::query_scalar(views::SHOW_STEP).bind(task_id).bind(step).fetch_one(executor).await?;
     Ok(step)

@@ -1,5 +1,5 @@
-//! The client's part of the SQL API as typed calls. Each is one round trip; those that take an executor
-//! run in the caller's own transaction when given one.
+//! The client's part of the SQL API as typed calls. Each is one round trip; those that take an
+//! executor run in the caller's own transaction when given one.
 
 mod analytics;
 mod dead_letters;
@@ -11,29 +11,33 @@ mod queues;
 mod settings;
 mod views;
 
-pub use analytics::{FailureRate, Sample, SlowStep, Throughput, failure_rates, slowest_steps, throughput};
+pub use analytics::{
+    FailureRate, Sample, SlowStep, Throughput, failure_rates, slowest_steps, throughput,
+};
 pub use dead_letters::{
     DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection,
-    DeadLettersChanged, Pruned, add_dead_letter, count_dead_letters, count_matching_dead_letters, prune,
-    retry_dead_letter, retry_dead_letters, show_dead_letter, update_dead_letter, update_dead_letters,
+    DeadLettersChanged, Pruned, add_dead_letter, count_dead_letters, count_matching_dead_letters,
+    prune, retry_dead_letter, retry_dead_letters, show_dead_letter, update_dead_letter,
+    update_dead_letters,
 };
 pub use details::{
-    Instances, TaskGraph, list_batches, show_task, step_transitions, task_context, task_graph, task_overview,
-    task_transitions, task_transitions_page,
+    Instances, TaskGraph, list_batches, show_task, step_transitions, task_context, task_graph,
+    task_overview, task_transitions, task_transitions_page,
 };
 pub use events::{QueuedEvent, list_events};
 pub use lists::{
-    Listed, Page, Staleness, StepFilter, list_dead_letters, list_staleness, list_steps, list_tasks, show_step,
+    Listed, Page, Staleness, StepFilter, list_dead_letters, list_staleness, list_steps, list_tasks,
+    show_step,
 };
 pub use operator::{
-    By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task, retry_step,
-    retry_tasks,
+    By, TaskSelection, cancel_tasks, count_tasks, reset_task, resolve_step, resolve_task,
+    retry_step, retry_tasks,
 };
 pub use queues::{limit_namespace, pause_namespace, resume_namespace};
 pub use settings::{EngineSetting, list_settings, set_setting};
 pub use views::{
-    BatchOverview, DagRow, Presence, QueueOverview, StepOverview, StepTransition, StepType, TaskDetails,
-    TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
+    BatchOverview, DagRow, Presence, QueueOverview, StepOverview, StepTransition, StepType,
+    TaskDetails, TaskOverview, TaskTransition, Template, TemplateOverview, WorkerOverview,
 };
 
 use crate::{Error, Result, TaskState, json::Document, pooler::Limited};
@@ -63,8 +67,8 @@ pub struct NewTask {
     /// None: the current version (applied or used last).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Higher goes first among steps that are held, in a namespace with a limit or after a pause; elsewhere it has no
-    /// effect. 0 is usual.
+    /// Higher goes first among steps that are held, in a namespace with a limit or after a pause;
+    /// elsewhere it has no effect. 0 is usual.
     #[serde(default)]
     pub priority: i32,
     /// Not before; none: at once.
@@ -115,7 +119,8 @@ impl NewTask {
 /// Enqueues a task and returns its id. In the caller's transaction: rolled back, nothing happened.
 ///
 /// # Errors
-/// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key, `TK008` run_at.
+/// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key,
+/// `TK008` run_at.
 pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uuid> {
     let sql = "select tasker.enqueue_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let id = sqlx::query_scalar(sql)
@@ -137,7 +142,8 @@ pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uu
 /// Enqueues a task for each context, all or none, and returns their ids in the same order.
 ///
 /// # Errors
-/// `TK001`, `TK002`, `TK005` as for [`enqueue`]; `TK019`: more contexts than one call takes (10,000), or larger ones.
+/// `TK001`, `TK002`, `TK005` as for [`enqueue`]; `TK019`: more contexts than one call takes
+/// (10,000), or larger ones.
 pub async fn enqueue_many(
     executor: impl PgExecutor<'_>,
     namespace: &str,
@@ -177,7 +183,8 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
-    /// Whether it moves no more by itself: finished, or blocked by failures until an operator helps.
+    /// Whether it moves no more by itself: finished, or blocked by failures until an operator
+    /// helps.
     pub fn is_settled(&self) -> bool {
         self.state.is_terminal() || self.state == TaskState::BlockedByFailures
     }
@@ -193,8 +200,10 @@ impl TaskStatus {
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskStatus> {
-    let Document(status) =
-        sqlx::query_scalar("select tasker.task_status($1)").bind(task_id).fetch_one(executor).await?;
+    let Document(status) = sqlx::query_scalar("select tasker.task_status($1)")
+        .bind(task_id)
+        .fetch_one(executor)
+        .await?;
     Ok(status)
 }
 
@@ -203,8 +212,10 @@ pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Task
 /// # Errors
 /// `TK004` when there is no such task.
 pub async fn result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Value>> {
-    let result: Option<Document<Value>> =
-        sqlx::query_scalar("select tasker.task_result($1)").bind(task_id).fetch_one(executor).await?;
+    let result: Option<Document<Value>> = sqlx::query_scalar("select tasker.task_result($1)")
+        .bind(task_id)
+        .fetch_one(executor)
+        .await?;
     Ok(result.map(|Document(result)| result))
 }
 
@@ -227,7 +238,11 @@ pub async fn cancel(executor: impl PgExecutor<'_>, task_id: Uuid, by: By<'_>) ->
 ///
 /// # Errors
 /// `TK004` when there is no such task; a database that is away when the time is over.
-pub async fn wait(db: impl Into<Limited<'_>>, task_id: Uuid, timeout: Duration) -> Result<TaskStatus> {
+pub async fn wait(
+    db: impl Into<Limited<'_>>,
+    task_id: Uuid,
+    timeout: Duration,
+) -> Result<TaskStatus> {
     let db = db.into();
     let deadline = Instant::now() + timeout;
     let mut pause = Duration::from_millis(5);
@@ -255,7 +270,8 @@ pub async fn list_templates(
     Ok(unwrapped(rows))
 }
 
-/// A template with its definition; no version: the current one (applied or used last). None when there is no such template.
+/// A template with its definition; no version: the current one (applied or used last). None when
+/// there is no such template.
 ///
 /// # Errors
 /// Database errors only.
@@ -279,7 +295,8 @@ pub async fn show_template(
 /// # Errors
 /// Database errors only.
 pub async fn list_namespaces(executor: impl PgExecutor<'_>) -> Result<Vec<String>> {
-    let names = sqlx::query_scalar("select namespace from tasker.namespace_overview order by namespace");
+    let names =
+        sqlx::query_scalar("select namespace from tasker.namespace_overview order by namespace");
     Ok(names.fetch_all(executor).await?)
 }
 

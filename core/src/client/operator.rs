@@ -1,5 +1,5 @@
-//! The operators' part of the SQL API. What is to run again is sent by the orchestrators, within their poll
-//! interval.
+//! The operators' part of the SQL API. What is to run again is sent by the orchestrators, within
+//! their poll interval.
 
 use crate::{Result, TaskState};
 use chrono::{DateTime, Utc};
@@ -17,8 +17,8 @@ pub struct By<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// Which tasks [`retry_tasks`] and [`cancel_tasks`] take: those to which all that is set applies. At least
-/// something must be. For [`super::list_tasks`] nothing need be.
+/// Which tasks [`retry_tasks`] and [`cancel_tasks`] take: those to which all that is set applies.
+/// At least something must be. For [`super::list_tasks`] nothing need be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -66,8 +66,9 @@ pub(super) fn filter_of(which: &TaskSelection) -> Json<&TaskSelection> {
 /// Runs a step in error again, with all its attempts; false when it waits or runs already.
 ///
 /// # Errors
-/// `TK004` task, `TK031` the task has finished (one in error: [`reset_task`]), `TK032` step, `TK033` the step
-/// is complete or what depends on it has begun, `TK034` another transaction holds it.
+/// `TK004` task, `TK031` the task has finished (one in error: [`reset_task`]), `TK032` step,
+/// `TK033` the step is complete or what depends on it has begun, `TK034` another transaction holds
+/// it.
 pub async fn retry_step(
     executor: impl PgExecutor<'_>,
     task_id: Uuid,
@@ -84,12 +85,13 @@ pub async fn retry_step(
     Ok(retried)
 }
 
-/// Settles a step by hand with `result`; false when it is complete or resolved already. A decision or a
-/// batchable needs its outcome instead: which steps exist, or the cursors, and it may carry the result.
+/// Settles a step by hand with `result`; false when it is complete or resolved already. A decision
+/// or a batchable needs its outcome instead: which steps exist, or the cursors, and it may carry
+/// the result.
 ///
 /// # Errors
-/// `TK004` task, `TK031` the task has finished, `TK032` step, `TK034` another transaction holds it, `TK035` the
-/// outcome is missing or not one that the step can have.
+/// `TK004` task, `TK031` the task has finished, `TK032` step, `TK034` another transaction holds it,
+/// `TK035` the outcome is missing or not one that the step can have.
 pub async fn resolve_step(
     executor: impl PgExecutor<'_>,
     task_id: Uuid,
@@ -145,8 +147,9 @@ pub async fn reset_task(executor: impl PgExecutor<'_>, task_id: Uuid, by: By<'_>
     Ok(reset)
 }
 
-/// Lets up to `max` selected tasks in `blocked_by_failures` or `error` go on: what failed runs again, completed
-/// results are kept. Returns how many; what somebody holds is skipped, so call again until 0.
+/// Lets up to `max` selected tasks in `blocked_by_failures` or `error` go on: what failed runs
+/// again, completed results are kept. Returns how many; what somebody holds is skipped, so call
+/// again until 0.
 ///
 /// # Errors
 /// `TK030` when nothing is selected.
@@ -159,8 +162,8 @@ pub async fn retry_tasks(
     many(executor, "select tasker.retry_tasks($1, $2, $3, $4)", which, by, max).await
 }
 
-/// Cancels up to `max` selected unfinished tasks. Returns how many; what somebody holds is skipped, so call
-/// again until 0.
+/// Cancels up to `max` selected unfinished tasks. Returns how many; what somebody holds is skipped,
+/// so call again until 0.
 ///
 /// # Errors
 /// `TK030` when nothing is selected.

@@ -3,8 +3,8 @@
 use crate::Result;
 use sqlx::PgExecutor;
 
-/// Sends no more steps to a namespace until it is resumed; steps already in its queue are still run.
-/// `by` is recorded, none means the database role. False: it was paused already.
+/// Sends no more steps to a namespace until it is resumed; steps already in its queue are still
+/// run. `by` is recorded, none means the database role. False: it was paused already.
 ///
 /// # Errors
 /// TK001: no such namespace.
@@ -23,8 +23,8 @@ pub async fn pause_namespace(
     Ok(paused)
 }
 
-/// Ends a pause; what was held is sent by priority. `by` is recorded, none means the database role. False: it was not
-/// paused.
+/// Ends a pause; what was held is sent by priority. `by` is recorded, none means the database role.
+/// False: it was not paused.
 ///
 /// # Errors
 /// TK001: no such namespace.
@@ -41,8 +41,8 @@ pub async fn resume_namespace(
     Ok(resumed.fetch_one(executor).await?)
 }
 
-/// Lets at most so many steps wait in a namespace's queue; none takes the limit away. `by` is recorded, none means the
-/// database role.
+/// Lets at most so many steps wait in a namespace's queue; none takes the limit away. `by` is
+/// recorded, none means the database role.
 ///
 /// # Errors
 /// TK001: no such namespace; TK008: a limit below 1.

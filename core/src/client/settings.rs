@@ -25,8 +25,9 @@ pub struct EngineSetting {
 /// # Errors
 /// Database errors only.
 pub async fn list_settings(executor: impl PgExecutor<'_>) -> Result<Vec<EngineSetting>> {
-    let rows =
-        sqlx::query_as("select name, value, default_value, type, description from tasker.list_settings()");
+    let rows = sqlx::query_as(
+        "select name, value, default_value, type, description from tasker.list_settings()",
+    );
     Ok(rows.fetch_all(executor).await?)
 }
 

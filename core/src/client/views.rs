@@ -1,5 +1,5 @@
-//! The rows of the views. Each is read as one JSON object, so that a column more in a view, or a wider
-//! type, breaks no program.
+//! The rows of the views. Each is read as one JSON object, so that a column more in a view, or a
+//! wider type, breaks no program.
 
 use crate::{StepState, TaskState};
 use chrono::{DateTime, Utc};
@@ -22,30 +22,40 @@ pub(super) const LIST_TASKS: &str = with_duration!("tasker.list_tasks($1, $2, $3
 pub(super) const TASK: &str = with_duration!("tasker.task_overview v where v.task_id = $1");
 
 /// A page that its bytes have cut is as short as a last one: whether there is more is looked for.
-pub(super) const LIST_STEPS: &str = "with page as materialized (select v.*, row_number() over () as n \
+pub(super) const LIST_STEPS: &str = "with page as materialized (select v.*, row_number() over () \
+    as n \
        from tasker.list_steps($1, $2::tasker.step_state[], $3, $4, $5) v) \
      select to_jsonb(p) - 'duration' - 'n', \
-       (select count(*) < $5 and exists (select from tasker.list_steps($1, $2::tasker.step_state[], $3, \
+       (select count(*) < $5 and exists (select from tasker.list_steps($1, \
+       $2::tasker.step_state[], $3, \
                (array_agg(l.step order by l.n desc))[1], 1)) from page l) \
        from page p order by p.n";
-pub(super) const SHOW_STEP: &str = "select to_jsonb(v) - 'duration' from tasker.show_step($1, $2) v";
+pub(super) const SHOW_STEP: &str =
+    "select to_jsonb(v) - 'duration' from tasker.show_step($1, $2) v";
 pub(super) const LIST_DEAD_LETTERS: &str =
     "select to_jsonb(v) - 'age' from tasker.list_dead_letters($1, $2, $3, $4, $5, $6) v";
-pub(super) const STALENESS: &str = "select to_jsonb(v) from tasker.task_staleness v where $1::text is null or v.staleness = $1 \
-     order by greatest(v.minutes_in_state / v.threshold_minutes, v.minutes / v.max_duration_minutes) desc, v.task_id limit $2";
+pub(super) const STALENESS: &str = "select to_jsonb(v) from tasker.task_staleness v where \
+    $1::text is null or v.staleness = $1 \
+     order by greatest(v.minutes_in_state / v.threshold_minutes, v.minutes / \
+     v.max_duration_minutes) desc, v.task_id limit $2";
 
-/// Steps that are meant by `$rest`, roots first; by number, as `_1000` sorts before `_999`. Documents of those behind the
-/// first 16 MiB are hidden: a list of steps has pages, and a step alone shows its own.
+/// Steps that are meant by `$rest`, roots first; by number, as `_1000` sorts before `_999`.
+/// Documents of those behind the first 16 MiB are hidden: a list of steps has pages, and a step
+/// alone shows its own.
 macro_rules! steps {
     ($rest:literal) => {
         concat!(
             "select case when sum(octet_length(s.row::text)) over w <= 16777216 then s.row \
-               else s.row || coalesce((select jsonb_object_agg(k.name, '{\"$hidden\": \"the graph has more than 16 MiB: look at the step alone\"}'::jsonb) \
-                 from unnest('{result,inputs,checkpoint,error}'::text[]) k(name) where s.row -> k.name <> 'null'), '{}') end \
-               from (select to_jsonb(v) - 'duration' as row, v.level, v.position, v.instance, v.step \
+               else s.row || coalesce((select jsonb_object_agg(k.name, '{\"$hidden\": \"the graph \
+               has more than 16 MiB: look at the step alone\"}'::jsonb) \
+                 from unnest('{result,inputs,checkpoint,error}'::text[]) k(name) where s.row -> \
+                 k.name <> 'null'), '{}') end \
+               from (select to_jsonb(v) - 'duration' as row, v.level, v.position, v.instance, \
+               v.step \
                        from tasker.step_overview v where v.task_id = $1",
             $rest,
-            ") s window w as (order by s.level, s.position, s.instance nulls first, s.step rows unbounded preceding) \
+            ") s window w as (order by s.level, s.position, s.instance nulls first, s.step rows \
+             unbounded preceding) \
                order by s.level, s.position, s.instance nulls first, s.step"
         )
     };
@@ -56,28 +66,34 @@ pub(super) const STEPS: &str = steps!("");
 pub(super) const FEW_STEPS: &str =
     steps!(" and (v.instance is null or v.template_step = any ($2) or v.step = any ($3))");
 /// The first $2 instances in error of every batch.
-pub(super) const FAILED: &str = "select f.step from (select v.step, row_number() over (partition by v.template_step order by v.instance) as n \
-     from tasker.step_overview v where v.task_id = $1 and v.instance is not null and v.state = 'error') f where f.n <= $2";
+pub(super) const FAILED: &str = "select f.step from (select v.step, row_number() over (partition \
+    by v.template_step order by v.instance) as n \
+     from tasker.step_overview v where v.task_id = $1 and v.instance is not null and v.state = \
+     'error') f where f.n <= $2";
 pub(super) const DAG: &str =
     "select to_jsonb(v) from tasker.step_dag v where v.task_id = $1 order by v.level, v.step";
 /// Without instances, but for those named $2.
 pub(super) const FEW_DAG: &str = "select to_jsonb(v) from tasker.step_dag v where v.task_id = $1 \
      and (v.step = v.template_step or v.step = any ($2)) order by v.level, v.step";
-pub(super) const BATCHES: &str =
-    "select to_jsonb(v) from tasker.batch_overview v where v.task_id = $1 order by v.created_at, v.step";
+pub(super) const BATCHES: &str = "select to_jsonb(v) from tasker.batch_overview v where v.task_id \
+    = $1 order by v.created_at, v.step";
 pub(super) const TASK_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.task_audit v where v.task_id = $1 order by v.transition_id";
 pub(super) const TRANSITIONS_OF_STEP: &str = "select to_jsonb(v) from tasker.step_audit v \
      where v.task_id = $1 and v.name = $2 order by v.transition_id";
-pub(super) const STEP_TRANSITIONS_PAGE: &str = "select v.transition_id, to_jsonb(v) from tasker.step_audit v \
+pub(super) const STEP_TRANSITIONS_PAGE: &str = "select v.transition_id, to_jsonb(v) from \
+    tasker.step_audit v \
      where v.task_id = $1 and v.transition_id > $2 order by v.transition_id limit $3";
 pub(super) const STEP_TRANSITIONS: &str =
     "select to_jsonb(v) from tasker.step_audit v where v.task_id = $1 order by v.transition_id";
-pub(super) const TEMPLATES: &str = "select to_jsonb(v) - 'definition' from tasker.template_overview v \
+pub(super) const TEMPLATES: &str = "select to_jsonb(v) - 'definition' from \
+    tasker.template_overview v \
      where $1::text is null or v.namespace = $1 order by v.namespace, v.name, v.created_at desc";
 pub(super) const TEMPLATE: &str = "select to_jsonb(v) from tasker.template_overview v \
-     where v.namespace = $1 and v.name = $2 and case when $3::text is null then v.current else v.version = $3 end";
-pub(super) const QUEUES: &str = "select to_jsonb(v) from tasker.queue_overview v order by v.kind, v.queue";
+     where v.namespace = $1 and v.name = $2 and case when $3::text is null then v.current else \
+     v.version = $3 end";
+pub(super) const QUEUES: &str =
+    "select to_jsonb(v) from tasker.queue_overview v order by v.kind, v.queue";
 pub(super) const WORKERS: &str =
     "select to_jsonb(v) from tasker.worker_overview v order by v.started_at, v.worker_id";
 

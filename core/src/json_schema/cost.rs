@@ -1,5 +1,5 @@
-//! What a schema costs before any value is checked: compiling one can take exponential time too, so its size, its
-//! references, and its patterns are measured first.
+//! What a schema costs before any value is checked: compiling one can take exponential time too, so
+//! its size, its references, and its patterns are measured first.
 
 use serde_json::Value;
 use std::collections::HashSet;
@@ -13,8 +13,17 @@ const LONGEST_CHAIN: usize = 256;
 /// States of all patterns together, as estimated.
 const MOST_STATES: usize = 2_000_000;
 /// What applies to the same value as the schema that holds it.
-const IN_PLACE: &[&str] =
-    &["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "unevaluatedProperties", "unevaluatedItems"];
+const IN_PLACE: &[&str] = &[
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+];
 /// The same, by a property's name each.
 const BY_NAME: &[&str] = &["dependentSchemas", "dependencies"];
 const REFERENCES: &[&str] = &["$ref", "$dynamicRef", "$recursiveRef"];
@@ -28,14 +37,16 @@ pub(super) fn measure(schema: &Value) -> Result<usize, String> {
     found.collect(schema, schema);
     if found.states > MOST_STATES {
         return Err(
-            "its patterns are too large together: repeat fewer times, and use \\p sparingly".to_owned()
+            "its patterns are too large together: repeat fewer times, and use \\p sparingly"
+                .to_owned(),
         );
     }
     let mut path = HashSet::new();
     let mut left = MOST_EXPANDED;
     let fits = found.schemas.iter().all(|&(of, base)| found.expand(of, base, &mut path, &mut left));
     if !fits {
-        let text = "its references and combinations multiply, or lead through more than 256 others: a value would be \
+        let text = "its references and combinations multiply, or lead through more than 256 \
+            others: a value would be \
                     checked in too many ways";
         return Err(text.to_owned());
     }
@@ -63,10 +74,12 @@ impl<'a> Found<'a> {
                 let base = if text("$id").or(text("id")).is_some() { value } else { base };
                 self.schemas.push((value, base));
                 for key in ["$id", "id", "$anchor", "$dynamicAnchor"] {
-                    self.named.extend(text(key).map(|name| (name.trim_matches('#').to_owned(), value)));
+                    self.named
+                        .extend(text(key).map(|name| (name.trim_matches('#').to_owned(), value)));
                 }
                 let by_name = members.get("patternProperties").and_then(Value::as_object);
-                let patterns = by_name.into_iter().flat_map(|patterns| patterns.keys().map(String::as_str));
+                let patterns =
+                    by_name.into_iter().flat_map(|patterns| patterns.keys().map(String::as_str));
                 for states in patterns.chain(text("pattern")).map(states) {
                     self.states = self.states.saturating_add(states);
                     self.largest = self.largest.max(states);
@@ -85,13 +98,16 @@ impl<'a> Found<'a> {
         path: &mut HashSet<*const Value>,
         left: &mut usize,
     ) -> bool {
-        let Some(rest) = left.checked_sub(1).filter(|_| path.len() < LONGEST_CHAIN) else { return false };
+        let Some(rest) = left.checked_sub(1).filter(|_| path.len() < LONGEST_CHAIN) else {
+            return false;
+        };
         *left = rest;
         let Value::Object(members) = schema else { return true };
         if !path.insert(std::ptr::from_ref(schema)) {
             return true;
         }
-        let base = if members.contains_key("$id") || members.contains_key("id") { schema } else { base };
+        let base =
+            if members.contains_key("$id") || members.contains_key("id") { schema } else { base };
         let in_place = IN_PLACE.iter().filter_map(|key| members.get(*key)).all(|part| match part {
             Value::Array(parts) => parts.iter().all(|part| self.expand(part, base, path, left)),
             Value::Object(_) => self.expand(part, base, path, left),
@@ -102,7 +118,9 @@ impl<'a> Found<'a> {
             .all(|parts| parts.values().all(|part| self.expand(part, base, path, left)));
         let fits = in_place
             && REFERENCES.iter().filter_map(|key| members.get(*key)?.as_str()).all(|reference| {
-                self.targets(reference, base).into_iter().all(|to| self.expand(to, base, path, left))
+                self.targets(reference, base)
+                    .into_iter()
+                    .all(|to| self.expand(to, base, path, left))
             });
         path.remove(&std::ptr::from_ref(schema));
         fits
@@ -125,7 +143,12 @@ impl<'a> Found<'a> {
         }
         let pointer = percent_decoded(fragment);
         let root = self.schemas.first().map(|(root, _)| *root);
-        resources.into_iter().chain(root).filter_map(|schema| schema.pointer(&pointer)).take(1).collect()
+        resources
+            .into_iter()
+            .chain(root)
+            .filter_map(|schema| schema.pointer(&pointer))
+            .take(1)
+            .collect()
     }
 }
 
@@ -147,7 +170,8 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// How large a pattern's machine becomes, roughly: repetitions multiply, classes of Unicode are large.
+/// How large a pattern's machine becomes, roughly: repetitions multiply, classes of Unicode are
+/// large.
 fn states(pattern: &str) -> usize {
     let repeated = pattern.split('{').skip(1).filter_map(|rest| {
         let range = rest.split('}').next()?;

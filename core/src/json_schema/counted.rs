@@ -1,5 +1,6 @@
-//! JSON as the checker sees it: every look at a value is counted, and a check that looks too often, too long, or too deep
-//! ends at once. What a schema may cost is exponential; a check must be over within a second or so in any case.
+//! JSON as the checker sees it: every look at a value is counted, and a check that looks too often,
+//! too long, or too deep ends at once. What a schema may cost is exponential; a check must be over
+//! within a second or so in any case.
 
 use jsonschema::{
     JsonType,
@@ -269,7 +270,8 @@ impl<'a> Array<'a, Counted> for CountedArray<'a> {
     fn is_unique(&self) -> bool {
         look(1 + self.0.iter().map(weight).sum::<usize>() * 4);
         // Numbers that no f64 tells apart are compared each with each.
-        let long = self.0.iter().filter(|item| item.is_number() && item.to_string().len() > 16).count();
+        let long =
+            self.0.iter().filter(|item| item.is_number() && item.to_string().len() > 16).count();
         look(long.saturating_mul(long) / 16);
         jsonschema::json::unique::is_unique(self.0)
     }

@@ -1,13 +1,15 @@
 //! A template's `input_schema`: JSON Schema, compiled once, checked for each task's context.
-//! Nothing outside the schema is ever read: no network, no files. No check takes long: each is counted, and what
-//! cannot be told within its budget is a violation that says so.
+//! Nothing outside the schema is ever read: no network, no files. No check takes long: each is
+//! counted, and what cannot be told within its budget is a violation that says so.
 
 mod cost;
 mod counted;
 
 use crate::template::escape;
 use counted::{Counted, CountedNode, Exhausted, MOST_LOOKS, within};
-use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind};
+use jsonschema::{
+    PatternOptions, Retrieve, Uri, ValidationError, Validator, error::ValidationErrorKind,
+};
 use serde_json::Value;
 use std::{cell::Cell, sync::Arc, thread};
 use tokio::sync::{Semaphore, oneshot};
@@ -41,8 +43,8 @@ thread_local! {
     static STACK_LEFT: Cell<usize> = const { Cell::new(STACK_HERE) };
 }
 
-/// Runs checks on a thread of its own, which has the stack that they need: the caller's runtime goes on meanwhile.
-/// `None`: there is no thread to be had.
+/// Runs checks on a thread of its own, which has the stack that they need: the caller's runtime
+/// goes on meanwhile. `None`: there is no thread to be had.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let turn = TURNS.acquire().await.ok()?;
     let (send, receive) = oneshot::channel();
@@ -93,9 +95,11 @@ impl InputSchema {
     /// Compiles a schema.
     ///
     /// # Errors
-    /// What is wrong with it; a `$ref` to anything outside the schema is, and so is one that costs too much.
+    /// What is wrong with it; a `$ref` to anything outside the schema is, and so is one that costs
+    /// too much.
     pub fn compile(schema: &Value) -> Result<Self, String> {
-        Self::build(schema).map_err(|error| format!("input_schema is not a valid JSON Schema: {error}"))
+        Self::build(schema)
+            .map_err(|error| format!("input_schema is not a valid JSON Schema: {error}"))
     }
 
     /// [`InputSchema::compile`] with the position of the problem.
@@ -104,13 +108,16 @@ impl InputSchema {
             Ok(states) => 1 + states / STATES,
             Err(message) => return Err(InvalidSchema { path: String::new(), message }),
         };
-        let patterns = PatternOptions::fancy_regex().size_limit(PATTERN_BYTES).backtrack_limit(BACKTRACKS);
-        let options =
-            jsonschema::options_for::<Counted>().with_retriever(Refuse).with_pattern_options(patterns);
+        let patterns =
+            PatternOptions::fancy_regex().size_limit(PATTERN_BYTES).backtrack_limit(BACKTRACKS);
+        let options = jsonschema::options_for::<Counted>()
+            .with_retriever(Refuse)
+            .with_pattern_options(patterns);
         options.build(schema).map(|validator| Self { validator, per_byte }).map_err(|error| {
             let message = match error.kind() {
                 ValidationErrorKind::Referencing(jsonschema::ReferencingError::Unretrievable {
-                    uri, ..
+                    uri,
+                    ..
                 }) => {
                     format!("{uri} is outside of it and never fetched: put that schema under $defs")
                 }
@@ -136,7 +143,8 @@ impl InputSchema {
         self.violation_apart(Arc::new(context)).await.map_or(Ok(()), |found| Err(found.into()))
     }
 
-    /// [`InputSchema::violation`] for an asynchronous caller: what takes more than a moment runs on a thread of its own.
+    /// [`InputSchema::violation`] for an asynchronous caller: what takes more than a moment runs on
+    /// a thread of its own.
     pub async fn violation_apart(self: &Arc<Self>, value: Arc<Value>) -> Option<(String, String)> {
         let fits = within(FEW_LOOKS, self.per_byte, SMALL_STACK, u32::MAX, || {
             self.validator.is_valid(CountedNode(&value))
@@ -149,7 +157,8 @@ impl InputSchema {
         apart(move || schema.violation(&value)).await.unwrap_or_else(no_thread)
     }
 
-    /// The JSON Pointer of the first part of a value that does not fit, and what is wrong with it and others.
+    /// The JSON Pointer of the first part of a value that does not fit, and what is wrong with it
+    /// and others.
     pub fn violation(&self, value: &Value) -> Option<(String, String)> {
         let stack = STACK_LEFT.get();
         match within(MOST_LOOKS, self.per_byte, stack, u32::MAX, || {
@@ -158,9 +167,12 @@ impl InputSchema {
             Ok(true) => return None,
             Ok(false) => {}
             Err(Exhausted::Depth) => return Some((String::new(), NOT_THIS_DEEP.to_owned())),
-            Err(Exhausted::Work | Exhausted::Violations) => return Some((String::new(), too_much_work())),
+            Err(Exhausted::Work | Exhausted::Violations) => {
+                return Some((String::new(), too_much_work()));
+            }
         }
-        // What is wrong may take far more than that something is: a violation has all that led to it.
+        // What is wrong may take far more than that something is: a violation has all that led to
+        // it.
         let longest = longest_place(value).max(1);
         let most = u32::try_from(PLACES / longest).unwrap_or(COLLECTED).min(COLLECTED);
         let listed = within(MOST_LOOKS, self.per_byte, stack, most, || {
@@ -182,7 +194,8 @@ const UNLISTED: &str = "it does not fit, in more ways than can be listed";
 
 fn too_much_work() -> String {
     format!(
-        "it could not be checked within {} comparisons and {} seconds: its schema leaves too many ways to read it",
+        "it could not be checked within {} comparisons and {} seconds: its schema leaves too many \
+         ways to read it",
         MOST_LOOKS,
         counted::LONGEST.as_secs()
     )
@@ -208,9 +221,11 @@ fn list<'a>(mut errors: impl Iterator<Item = ValidationError<'a>>) -> Option<(St
 fn longest_place(value: &Value) -> usize {
     match value {
         Value::Array(items) => 8 + items.iter().map(longest_place).max().unwrap_or(0),
-        Value::Object(members) => {
-            members.iter().map(|(name, member)| 2 * name.len() + 1 + longest_place(member)).max().unwrap_or(0)
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| 2 * name.len() + 1 + longest_place(member))
+            .max()
+            .unwrap_or(0),
         _ => 0,
     }
 }
@@ -240,7 +255,10 @@ fn shorten(text: &str) -> String {
 struct Refuse;
 
 impl Retrieve for Refuse {
-    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
         Err(format!("{uri} is not fetched").into())
     }
 }

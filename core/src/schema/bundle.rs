@@ -13,8 +13,8 @@ struct Migrations;
 #[folder = "../sql"]
 struct Objects;
 
-/// Run last and in this order, and also where nothing has changed: rows, roles, and rights may be missing
-/// after a restore.
+/// Run last and in this order, and also where nothing has changed: rows, roles, and rights may be
+/// missing after a restore.
 const LAST: [&str; 2] = ["seeds.sql", "grants.sql"];
 
 /// A numbered file of `migrations/`, applied once.
@@ -60,11 +60,12 @@ impl Bundle {
         Self::new(&files::<Migrations>()?, &files::<Objects>()?, env!("CARGO_PKG_VERSION"))
     }
 
-    /// A bundle of files given as (path, text): migrations by file name, objects by their path in `sql/`.
+    /// A bundle of files given as (path, text): migrations by file name, objects by their path in
+    /// `sql/`.
     ///
     /// # Errors
-    /// [`Error::Schema`]: a migration that is not named `NNNN_name.sql`, a gap in their numbers, a `requires`
-    /// that names no file, a cycle of them.
+    /// [`Error::Schema`]: a migration that is not named `NNNN_name.sql`, a gap in their numbers, a
+    /// `requires` that names no file, a cycle of them.
     pub fn new(
         migrations: &[(String, String)],
         objects: &[(String, String)],
@@ -82,7 +83,8 @@ impl Bundle {
         if let Some(object) = objects.iter().find(|object| !object.sql.trim_end().ends_with(';')) {
             return Err(Error::Schema(format!("sql/{} must end with a semicolon", object.path)));
         }
-        let found = LAST.iter().filter_map(|path| objects.iter().find(|o| o.path == *path).cloned());
+        let found =
+            LAST.iter().filter_map(|path| objects.iter().find(|o| o.path == *path).cloned());
         let last: Vec<Object> = found.collect();
         objects.retain(|o| !LAST.contains(&o.path.as_str()));
         let objects = order::sort(objects)?;
@@ -104,7 +106,8 @@ fn numbered(files: &[(String, String)]) -> Result<Vec<Migration>> {
     let mut migrations = Vec::new();
     for (path, sql) in files.iter().filter(|(path, _)| path.ends_with(".sql")) {
         let name = path.trim_end_matches(".sql");
-        let number = name.split_once('_').map(|(number, _)| number).filter(|number| number.len() == 4);
+        let number =
+            name.split_once('_').map(|(number, _)| number).filter(|number| number.len() == 4);
         let Some(version) = number.and_then(|number| number.parse::<u16>().ok()) else {
             return Err(Error::Schema(format!("migrations/{path} must be named NNNN_name.sql")));
         };
@@ -145,8 +148,9 @@ fn files<Folder: RustEmbed>() -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-/// FNV-1a, 64 bits, in hex: stable for ever, and enough to notice a change; nothing here guards against
-/// malice. Carriage returns do not count, so that a checkout with Windows line ends is the same.
+/// FNV-1a, 64 bits, in hex: stable for ever, and enough to notice a change; nothing here guards
+/// against malice. Carriage returns do not count, so that a checkout with Windows line ends is the
+/// same.
 pub(super) fn checksum<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for text in texts {

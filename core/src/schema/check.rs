@@ -17,8 +17,8 @@ impl Bundle {
     /// Compares the installed schema with this bundle.
     ///
     /// # Errors
-    /// [`Error::Schema`] that says to run `tasker migrate` (not installed, or older), to upgrade tasker
-    /// (newer), or which right is missing.
+    /// [`Error::Schema`] that says to run `tasker migrate` (not installed, or older), to upgrade
+    /// tasker (newer), or which right is missing.
     pub async fn check(&self, pool: &PgPool) -> Result<()> {
         let mut transaction = Lent::from(pool).await?;
         let session = Session::default();
@@ -34,8 +34,10 @@ impl Bundle {
         let installed = match installed(connection).await {
             Err(error) if error.sqlstate().as_deref() == Some("42501") => {
                 return Err(Error::Schema(format!(
-                    "this database role has no rights in schema tasker ({error}): grant it one of the roles \
-                     tasker_client, tasker_worker, tasker_orchestrator, tasker_consumer, tasker_operator, tasker_readonly"
+                    "this database role has no rights in schema tasker ({error}): grant it one of \
+                     the roles \
+                     tasker_client, tasker_worker, tasker_orchestrator, tasker_consumer, \
+                     tasker_operator, tasker_readonly"
                 )));
             }
             other => other?,
@@ -50,7 +52,8 @@ impl Bundle {
         match installed.standing(self) {
             Standing::Current => refuse_problems(connection).await,
             Standing::Older => Err(Error::Schema(format!(
-                "schema tasker in this database is {}, older than the {} of this program: run `tasker migrate`",
+                "schema tasker in this database is {}, older than the {} of this program: run \
+                 `tasker migrate`",
                 installed.describe(),
                 self.version()
             ))),
@@ -60,7 +63,8 @@ impl Bundle {
 
     pub(super) fn too_new(&self, installed: &Installed) -> Error {
         Error::Schema(format!(
-            "schema tasker in this database is {}, made by tasker {} and newer than the {} of this program ({}): \
+            "schema tasker in this database is {}, made by tasker {} and newer than the {} of \
+             this program ({}): \
              upgrade tasker",
             installed.describe(),
             installed.tasker_version,
@@ -71,7 +75,8 @@ impl Bundle {
 }
 
 /// What keeps the installation from working although the schema is the right one: see
-/// `tasker.installation_problems`. A queue that is missing is none, since an orchestrator makes it again.
+/// `tasker.installation_problems`. A queue that is missing is none, since an orchestrator makes it
+/// again.
 pub(super) async fn refuse_problems(connection: &mut PgConnection) -> Result<()> {
     let callable: bool = sqlx::query_scalar(
         "select coalesce(has_function_privilege(to_regprocedure('tasker.installation_problems()'), 'execute'), false)",
@@ -107,5 +112,9 @@ pub(super) async fn installed(connection: &mut PgConnection) -> Result<Option<In
             .persistent(false)
             .fetch_optional(connection)
             .await?;
-    Ok(row.map(|(migration, sql_hash, tasker_version)| Installed { migration, sql_hash, tasker_version }))
+    Ok(row.map(|(migration, sql_hash, tasker_version)| Installed {
+        migration,
+        sql_hash,
+        tasker_version,
+    }))
 }

@@ -1,5 +1,5 @@
-//! One installer at a time: by the unique name of the schema at the first installation, by the row of schema_info
-//! after it. An advisory lock would be one that anybody may take.
+//! One installer at a time: by the unique name of the schema at the first installation, by the row
+//! of schema_info after it. An advisory lock would be one that anybody may take.
 
 use crate::{
     Error, Result,
@@ -21,8 +21,8 @@ pub(super) const BY_ROW: &str = "do $$ begin
     end if;
 end $$;";
 
-/// A schema that somebody has made for us stays as it is. The name of the type is taken until this transaction ends: a
-/// concurrent installer waits for it, and then finds none.
+/// A schema that somebody has made for us stays as it is. The name of the type is taken until this
+/// transaction ends: a concurrent installer waits for it, and then finds none.
 const MAKE: &str = "do $$ begin
     if pg_catalog.to_regnamespace('tasker') is null then
         create schema tasker;
@@ -32,25 +32,31 @@ const MAKE: &str = "do $$ begin
 end $$";
 
 /// Those who hold the row of schema_info: every lock of a row is one of its table.
-const HOLDERS: &str = "select pg_catalog.format('process %s (%s, %s, in its transaction since %s)', a.pid,
-           coalesce(nullif(a.application_name, ''), 'no application_name'), coalesce(a.state, 'state unknown'), a.xact_start)
+const HOLDERS: &str = "select pg_catalog.format('process %s (%s, %s, in its transaction since \
+    %s)', a.pid,
+           coalesce(nullif(a.application_name, ''), 'no application_name'), coalesce(a.state, \
+           'state unknown'), a.xact_start)
       from pg_catalog.pg_locks l
       join pg_catalog.pg_stat_activity a on a.pid = l.pid
      where l.relation = pg_catalog.to_regclass('tasker.schema_info') and l.mode <> 'AccessShareLock'
        and l.granted and l.pid <> pg_catalog.pg_backend_pid()";
 
-/// Those whose transaction is older than the lock_timeout of an installer: one of them holds what it waited for.
-const OLD_TRANSACTIONS: &str = "select pg_catalog.format('process %s (%s, %s, in its transaction since %s)', a.pid,
-           coalesce(nullif(a.application_name, ''), 'no application_name'), coalesce(a.state, 'state unknown'), a.xact_start)
+/// Those whose transaction is older than the lock_timeout of an installer: one of them holds what
+/// it waited for.
+const OLD_TRANSACTIONS: &str = "select pg_catalog.format('process %s (%s, %s, in its transaction \
+    since %s)', a.pid,
+           coalesce(nullif(a.application_name, ''), 'no application_name'), coalesce(a.state, \
+           'state unknown'), a.xact_start)
       from pg_catalog.pg_stat_activity a
      where a.datname = pg_catalog.current_database() and a.pid <> pg_catalog.pg_backend_pid()
        and a.xact_start < pg_catalog.clock_timestamp() - interval '9 s'";
 
-/// Makes this transaction, which is read committed, the only installer of the database until its end. Says who
-/// holds it up, and gives up after a minute.
+/// Makes this transaction, which is read committed, the only installer of the database until its
+/// end. Says who holds it up, and gives up after a minute.
 ///
 /// # Errors
-/// [`Error::Schema`]: another installer is still at it. [`Error::Database`]: one has just made the schema; try again.
+/// [`Error::Schema`]: another installer is still at it. [`Error::Database`]: one has just made the
+/// schema; try again.
 pub async fn lock(connection: &mut PgConnection) -> Result<()> {
     lock_within(connection, PATIENCE).await
 }
@@ -59,7 +65,8 @@ pub async fn lock(connection: &mut PgConnection) -> Result<()> {
 pub(super) async fn lock_within(connection: &mut PgConnection, patience: Duration) -> Result<()> {
     let (begun, mut told) = (Instant::now(), false);
     loop {
-        // None: there is no such row, as before the first installation, and in what was restored without its rows.
+        // None: there is no such row, as before the first installation, and in what was restored
+        // without its rows.
         let installed = standing(connection).await?;
         let sql = match installed {
             // Waits for another that makes it, for as long as lock_timeout says.
@@ -80,12 +87,14 @@ pub(super) async fn lock_within(connection: &mut PgConnection, patience: Duratio
         if begun.elapsed() >= patience {
             let holders = holders(connection, HOLDERS).await?;
             return Err(Error::Schema(format!(
-                "another installer has held schema tasker for {patience:?}: {holders}. Wait for it, or end it: select pg_terminate_backend(…)"
+                "another installer has held schema tasker for {patience:?}: {holders}. Wait for \
+                 it, or end it: select pg_terminate_backend(…)"
             )));
         }
         if !std::mem::replace(&mut told, true) {
             let holders = holders(connection, HOLDERS).await?;
-            tracing::warn!(%holders, "another installer is at work: waiting for up to {patience:?}");
+            tracing::warn!(%holders, "another installer is at work: waiting for up to \
+                {patience:?}");
         }
         sleep(ROUND).await;
     }
@@ -94,7 +103,8 @@ pub(super) async fn lock_within(connection: &mut PgConnection, patience: Duratio
 /// Whether the row of schema_info may be locked by this role; none: it is not there.
 async fn standing(connection: &mut PgConnection) -> Result<Option<bool>> {
     let may: Option<bool> = sqlx::query_scalar(
-        "select pg_catalog.has_table_privilege(pg_catalog.to_regclass('tasker.schema_info'), 'update')",
+        "select pg_catalog.has_table_privilege(pg_catalog.to_regclass('tasker.schema_info'), \
+         'update')",
     )
     .persistent(false)
     .fetch_one(&mut *connection)
@@ -119,6 +129,7 @@ pub async fn old_transactions(pool: &PgPool) -> Result<String> {
 }
 
 async fn holders(connection: &mut PgConnection, sql: &'static str) -> sqlx::Result<String> {
-    let found: Vec<String> = sqlx::query_scalar(sql).persistent(false).fetch_all(connection).await?;
+    let found: Vec<String> =
+        sqlx::query_scalar(sql).persistent(false).fetch_all(connection).await?;
     Ok(if found.is_empty() { "nobody that this role may see".to_owned() } else { found.join(", ") })
 }

@@ -1,5 +1,5 @@
-//! Installing: everything in one transaction under one lock, so that any number of processes may start
-//! at once and a failure leaves the database as it was.
+//! Installing: everything in one transaction under one lock, so that any number of processes may
+//! start at once and a failure leaves the database as it was.
 
 use super::{
     BOOTSTRAP, Bundle, DROP, Migration, Object, RECORD, SESSION, UNCHECKED, VALIDATE, check, lock,
@@ -35,12 +35,13 @@ const AS_OWNER: &str = "Run tasker migrate as the role that owns schema tasker, 
 pub struct Report {
     /// The migrations applied now, such as `0001_engine`.
     pub migrations: Vec<String>,
-    /// How many functions, views, and triggers (files of `sql/`) were created again; 0: none had changed.
+    /// How many functions, views, and triggers (files of `sql/`) were created again; 0: none had
+    /// changed.
     pub objects: usize,
     /// The schema that is installed now, such as `1 (sql 3f2a9c1d)`.
     pub version: String,
-    /// Roles of Tasker that the cluster lacks, since nobody who may create roles has migrated: nobody can be
-    /// granted them. Create them with [`Report::create_roles`], then migrate again.
+    /// Roles of Tasker that the cluster lacks, since nobody who may create roles has migrated:
+    /// nobody can be granted them. Create them with [`Report::create_roles`], then migrate again.
     pub missing_roles: Vec<String>,
 }
 
@@ -61,8 +62,10 @@ impl Report {
             return None;
         }
         Some(format!(
-            "warning: roles of Tasker are missing, and this login may not create or grant them. As one with \
-             CREATEROLE run:\n{}\nand then tasker migrate again as the owner of schema tasker, which grants \
+            "warning: roles of Tasker are missing, and this login may not create or grant them. \
+             As one with \
+             CREATEROLE run:\n{}\nand then tasker migrate again as the owner of schema tasker, \
+             which grants \
              them their rights",
             self.create_roles().join("\n")
         ))
@@ -89,9 +92,10 @@ impl Bundle {
     /// Installs what is missing or has changed. Idempotent; several processes may do it at once.
     ///
     /// # Errors
-    /// [`Error::Schema`]: PostgreSQL is older than 15, pgmq is not there, the schema is newer than this
-    /// program, an applied migration was changed, something outside schema `tasker` depends on what has to be
-    /// replaced, or a statement failed (with its file and line). Nothing was changed then.
+    /// [`Error::Schema`]: PostgreSQL is older than 15, pgmq is not there, the schema is newer than
+    /// this program, an applied migration was changed, something outside schema `tasker` depends on
+    /// what has to be replaced, or a statement failed (with its file and line). Nothing was changed
+    /// then.
     pub async fn migrate(&self, pool: &PgPool) -> Result<Report> {
         self.migrate_within(pool, lock::PATIENCE).await
     }
@@ -106,18 +110,23 @@ impl Bundle {
             let result = self.try_migrate(pool, patience).await;
             let sqlstate = result.as_ref().err().and_then(Error::sqlstate);
             match (sqlstate.as_deref(), result) {
-                (Some(DEADLOCK | NAME_TAKEN | SCHEMA_THERE | TABLE_THERE), Err(error)) if tries < TRIES => {
-                    tracing::info!(tries, %error, "another process was faster, or waited for the installer: trying again");
+                (Some(DEADLOCK | NAME_TAKEN | SCHEMA_THERE | TABLE_THERE), Err(error))
+                    if tries < TRIES =>
+                {
+                    tracing::info!(tries, %error, "another process was faster, or waited for the \
+                        installer: trying again");
                     tries += 1;
                 }
                 (Some(LOCKED), Err(error)) => {
                     let holders = lock::old_transactions(pool).await?;
                     if tries == TRIES {
                         return Err(Error::Schema(format!(
-                            "{error}: tables of Tasker are held by a transaction that stays open. {holders}. End it, or wait for it"
+                            "{error}: tables of Tasker are held by a transaction that stays open. \
+                             {holders}. End it, or wait for it"
                         )));
                     }
-                    tracing::warn!(tries, %holders, "a transaction that stays open holds tables of Tasker: trying again");
+                    tracing::warn!(tries, %holders, "a transaction that stays open holds tables \
+                        of Tasker: trying again");
                     tries += 1;
                 }
                 (_, Err(Error::Database(error))) if code(&error) == NO_RIGHT => {
@@ -129,7 +138,8 @@ impl Bundle {
     }
 
     async fn try_migrate(&self, pool: &PgPool, patience: Duration) -> Result<Report> {
-        // Read committed whatever the default is: what another installer committed must be seen after the lock.
+        // Read committed whatever the default is: what another installer committed must be seen
+        // after the lock.
         let mut transaction = Lent::from(pool).await?;
         let session = Session::unlimited();
         pooler::begin(&mut transaction, &session).await?;
@@ -147,7 +157,8 @@ impl Bundle {
 
     async fn install(&self, connection: &mut PgConnection) -> Result<Report> {
         let installed = check::installed(connection).await?;
-        let standing = installed.as_ref().map_or(Standing::Older, |installed| installed.standing(self));
+        let standing =
+            installed.as_ref().map_or(Standing::Older, |installed| installed.standing(self));
         if let (Standing::Newer, Some(installed)) = (standing, &installed) {
             return Err(self.too_new(installed));
         }
@@ -194,8 +205,10 @@ impl Bundle {
                 Some(checksum) if *checksum == migration.checksum => {}
                 Some(checksum) => {
                     return Err(Error::Schema(format!(
-                        "migration {} was applied to this database with other content ({checksum}, here {}): a migration \
-                         never changes once applied; use the program it came from, or begin with an empty database",
+                        "migration {} was applied to this database with other content \
+                         ({checksum}, here {}): a migration \
+                         never changes once applied; use the program it came from, or begin with \
+                         an empty database",
                         migration.name, migration.checksum
                     )));
                 }
@@ -207,8 +220,10 @@ impl Bundle {
     /// Rows may be missing, and roles be missing or new: repeated by whoever owns the schema.
     async fn run_last_again(&self, connection: &mut PgConnection) -> Result<()> {
         let owner: bool = sqlx::query_scalar(
-            "select pg_catalog.pg_has_role(nspowner, 'usage') from pg_catalog.pg_namespace where nspname = 'tasker'",
-        ).persistent(false)
+            "select pg_catalog.pg_has_role(nspowner, 'usage') from pg_catalog.pg_namespace where \
+             nspname = 'tasker'",
+        )
+        .persistent(false)
         .fetch_one(&mut *connection)
         .await?;
         for object in self.last.iter().filter(|_| owner) {
@@ -219,7 +234,8 @@ impl Bundle {
 
     async fn record(&self, connection: &mut PgConnection) -> Result<()> {
         sqlx::query(
-            "insert into tasker.schema_info as i (migration, sql_hash, tasker_version) values ($1, $2, $3)
+            "insert into tasker.schema_info as i (migration, sql_hash, tasker_version) values \
+             ($1, $2, $3)
              on conflict (singleton) do update
                 set migration = excluded.migration, sql_hash = excluded.sql_hash,
                     tasker_version = excluded.tasker_version, installed_at = excluded.installed_at",
@@ -236,13 +252,15 @@ impl Bundle {
 
 async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<()> {
     run(connection, &migration.sql, &format!("migrations/{}.sql", migration.name)).await?;
-    sqlx::query("insert into tasker.schema_migrations (version, name, checksum) values ($1, $2, $3)")
-        .persistent(false)
-        .bind(migration.version)
-        .bind(&migration.name)
-        .bind(&migration.checksum)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "insert into tasker.schema_migrations (version, name, checksum) values ($1, $2, $3)",
+    )
+    .persistent(false)
+    .bind(migration.version)
+    .bind(&migration.name)
+    .bind(&migration.checksum)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -259,7 +277,8 @@ async fn run(connection: &mut PgConnection, sql: &str, file: &str) -> Result<()>
 }
 
 fn explain(error: sqlx::Error, sql: &str, file: &str) -> Error {
-    let Some(db) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>()) else {
+    let Some(db) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>())
+    else {
         return error.into();
     };
     if is_transient(&error) {
@@ -269,7 +288,8 @@ fn explain(error: sqlx::Error, sql: &str, file: &str) -> Error {
     if !file.is_empty() {
         message.push_str(file);
         if let Some(PgErrorPosition::Original(position)) = db.position() {
-            let line = 1 + sql.chars().take(position.saturating_sub(1)).filter(|c| *c == '\n').count();
+            let line =
+                1 + sql.chars().take(position.saturating_sub(1)).filter(|c| *c == '\n').count();
             message.push_str(&format!(":{line}"));
         }
         message.push_str(": ");

@@ -18,7 +18,8 @@ pub use roles::{grant_for, roles_that_may};
 use crate::Result;
 use sqlx::PgPool;
 
-/// Names resolve the same way for everybody, and a limit meant for queries does not stop a migration.
+/// Names resolve the same way for everybody, and a limit meant for queries does not stop a
+/// migration.
 const SESSION: &str = "set local search_path = '';\nset local statement_timeout = 0;\n\
                        set local standard_conforming_strings = on;\nset local row_security = off;\n\
                        set local lock_timeout = '10s';";

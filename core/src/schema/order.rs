@@ -14,12 +14,17 @@ pub(super) fn sort(objects: Vec<Object>) -> Result<Vec<Object>> {
     }
     for (path, needs) in &waiting {
         if let Some(unknown) = needs.iter().find(|need| !waiting.contains_key(*need)) {
-            return Err(Error::Schema(format!("sql/{path} requires {unknown}, which is not in sql/")));
+            return Err(Error::Schema(format!(
+                "sql/{path} requires {unknown}, which is not in sql/"
+            )));
         }
     }
-    let mut objects: BTreeMap<String, Object> = objects.into_iter().map(|o| (o.path.clone(), o)).collect();
+    let mut objects: BTreeMap<String, Object> =
+        objects.into_iter().map(|o| (o.path.clone(), o)).collect();
     let mut sorted = Vec::with_capacity(objects.len());
-    while let Some(next) = waiting.iter().find(|(_, needs)| needs.is_empty()).map(|(path, _)| path.clone()) {
+    while let Some(next) =
+        waiting.iter().find(|(_, needs)| needs.is_empty()).map(|(path, _)| path.clone())
+    {
         waiting.remove(&next);
         for needs in waiting.values_mut() {
             needs.remove(&next);
@@ -28,7 +33,9 @@ pub(super) fn sort(objects: Vec<Object>) -> Result<Vec<Object>> {
     }
     match waiting.keys().next() {
         None => Ok(sorted),
-        Some(start) => Err(Error::Schema(format!("cycle of requires in sql/: {}", cycle(&waiting, start)))),
+        Some(start) => {
+            Err(Error::Schema(format!("cycle of requires in sql/: {}", cycle(&waiting, start))))
+        }
     }
 }
 
@@ -56,10 +63,13 @@ fn requires(object: &Object) -> Result<BTreeSet<String>> {
         at_top = at_top && (line.is_empty() || line.starts_with("--"));
         let Some(list) = line.strip_prefix(REQUIRES) else { continue };
         if !at_top {
-            let message = format!("sql/{}: `{REQUIRES}` must stand above the first statement", object.path);
+            let message =
+                format!("sql/{}: `{REQUIRES}` must stand above the first statement", object.path);
             return Err(Error::Schema(message));
         }
-        needs.extend(list.split(',').map(str::trim).filter(|need| !need.is_empty()).map(str::to_owned));
+        needs.extend(
+            list.split(',').map(str::trim).filter(|need| !need.is_empty()).map(str::to_owned),
+        );
     }
     Ok(needs)
 }
@@ -80,7 +90,10 @@ mod tests {
     fn what_is_required_comes_first_and_the_rest_by_path() {
         let objects = vec![
             object("d.sql", ""),
-            object("a.sql", "-- Why.\n\n-- requires: views/z.sql, c.sql\n-- requires: d.sql\nselect 1;"),
+            object(
+                "a.sql",
+                "-- Why.\n\n-- requires: views/z.sql, c.sql\n-- requires: d.sql\nselect 1;",
+            ),
             object("views/z.sql", "-- requires: d.sql\n"),
             object("c.sql", "select 1;"),
             object("b.sql", ""),
@@ -98,7 +111,10 @@ mod tests {
             object("b.sql", "-- requires: c.sql"),
             object("c.sql", "-- requires: b.sql"),
         ];
-        assert_eq!(sorted(objects).unwrap_err(), "cycle of requires in sql/: b.sql → c.sql → b.sql");
+        assert_eq!(
+            sorted(objects).unwrap_err(),
+            "cycle of requires in sql/: b.sql → c.sql → b.sql"
+        );
         let alone = sorted(vec![object("a.sql", "-- requires: a.sql")]).unwrap_err();
         assert_eq!(alone, "cycle of requires in sql/: a.sql → a.sql");
     }
@@ -112,7 +128,8 @@ mod tests {
     #[test]
     fn requires_below_the_first_statement_is_an_error() {
         let error =
-            sorted(vec![object("a.sql", "select 1;\n-- requires: b.sql"), object("b.sql", "")]).unwrap_err();
+            sorted(vec![object("a.sql", "select 1;\n-- requires: b.sql"), object("b.sql", "")])
+                .unwrap_err();
         assert!(error.contains("above the first statement"), "{error}");
     }
 }

@@ -11,7 +11,12 @@ pub fn roles_that_may(function: &str) -> Vec<String> {
     let has = |functions: &Value| {
         functions.as_array().is_some_and(|functions| functions.iter().any(|name| name == function))
     };
-    bundle.grants().into_iter().filter(|(_, functions)| has(functions)).map(|(role, _)| role).collect()
+    bundle
+        .grants()
+        .into_iter()
+        .filter(|(_, functions)| has(functions))
+        .map(|(role, _)| role)
+        .collect()
 }
 
 impl Bundle {
@@ -29,7 +34,8 @@ impl Bundle {
     pub(super) async fn missing_roles(&self, connection: &mut PgConnection) -> Result<Vec<String>> {
         let roles: Vec<String> = self.grants().into_iter().map(|(role, _)| role).collect();
         let missing = sqlx::query_scalar(
-            "select r from pg_catalog.unnest($1) r where pg_catalog.to_regrole(r) is null order by r",
+            "select r from pg_catalog.unnest($1) r where pg_catalog.to_regrole(r) is null order \
+             by r",
         )
         .persistent(false)
         .bind(roles)
@@ -39,7 +45,8 @@ impl Bundle {
     }
 }
 
-/// What to do about `permission denied for function …` (SQLSTATE 42501); none: the error is of something else.
+/// What to do about `permission denied for function …` (SQLSTATE 42501); none: the error is of
+/// something else.
 pub fn grant_for(message: &str) -> Option<String> {
     let function = message.strip_prefix("permission denied for function ")?;
     let roles = roles_that_may(function);

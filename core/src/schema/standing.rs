@@ -37,7 +37,8 @@ impl Installed {
     }
 }
 
-/// `major.minor.patch` as numbers, and whether it is a final release (1.0.0-rc.1 comes before 1.0.0).
+/// `major.minor.patch` as numbers, and whether it is a final release (1.0.0-rc.1 comes before
+/// 1.0.0).
 fn release(version: &str) -> (Vec<u64>, bool) {
     let version = version.split('+').next().unwrap_or_default();
     let (numbers, pre_release) = version.split_once('-').unwrap_or((version, ""));
@@ -49,8 +50,10 @@ mod tests {
     use super::*;
 
     fn bundle(version: &str) -> Bundle {
-        let migrations =
-            [("0001_a.sql".to_owned(), "select 1;".to_owned()), ("0002_b.sql".to_owned(), ";".to_owned())];
+        let migrations = [
+            ("0001_a.sql".to_owned(), "select 1;".to_owned()),
+            ("0002_b.sql".to_owned(), ";".to_owned()),
+        ];
         Bundle::new(&migrations, &[("a.sql".to_owned(), "select 1;".to_owned())], version).unwrap()
     }
 

@@ -54,32 +54,37 @@ impl Report {
 }
 
 fn located(found: &[Problem], file: &TemplateFile) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> =
-        found.iter().map(|Problem { path, code, message }| file.diagnostic(path, code, message)).collect();
+    let mut found: Vec<Diagnostic> = found
+        .iter()
+        .map(|Problem { path, code, message }| file.diagnostic(path, code, message))
+        .collect();
     found.sort_by(|a, b| (a.position, &a.path, &a.code).cmp(&(b.position, &b.path, &b.code)));
     found
 }
 
-/// Looks at a definition: by `tasker.validate_template`, whether its `input_schema` is a JSON Schema, and where
-/// all is well by `tasker.template_warnings`.
+/// Looks at a definition: by `tasker.validate_template`, whether its `input_schema` is a JSON
+/// Schema, and where all is well by `tasker.template_warnings`.
 ///
 /// # Errors
 /// Database errors only; problems of the definition are the result.
 pub async fn validate(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Report> {
     let db = db.into();
     let mut problems =
-        found(db, definition, "select path, code, message from tasker.validate_template($1)").await?;
+        found(db, definition, "select path, code, message from tasker.validate_template($1)")
+            .await?;
     problems.extend(schema_problems(definition).await);
     if !problems.is_empty() {
         return Ok(Report { problems, ..Report::default() });
     }
     let warnings =
-        found(db, definition, "select path, code, message from tasker.template_warnings($1)").await?;
+        found(db, definition, "select path, code, message from tasker.template_warnings($1)")
+            .await?;
     Ok(Report { problems, warnings })
 }
 
 async fn found(db: Limited<'_>, definition: &Value, sql: &'static str) -> Result<Vec<Problem>> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(sql).bind(definition).fetch_all(db).await?;
+    let rows: Vec<(String, String, String)> =
+        sqlx::query_as(sql).bind(definition).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(path, code, message)| Problem { path, code, message }).collect())
 }
 
@@ -87,7 +92,8 @@ async fn found(db: Limited<'_>, definition: &Value, sql: &'static str) -> Result
 async fn schema_problems(definition: &Value) -> Vec<Problem> {
     let definition = definition.clone();
     let no_thread = || {
-        let message = "the schemas could not be checked: the process can have no more threads".to_owned();
+        let message =
+            "the schemas could not be checked: the process can have no more threads".to_owned();
         vec![Problem { path: String::new(), code: "input_schema".to_owned(), message }]
     };
     apart(move || check_schemas(&definition)).await.unwrap_or_else(no_thread)
@@ -103,7 +109,10 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
         .enumerate()
         .flat_map(|(n, step)| {
             let place = move |m: usize| format!("/steps/{n}/publishes_events/{m}");
-            items(&step["publishes_events"]).into_iter().enumerate().map(move |(m, event)| (place(m), event))
+            items(&step["publishes_events"])
+                .into_iter()
+                .enumerate()
+                .map(move |(m, event)| (place(m), event))
         })
         .collect();
     std::iter::once(input)
@@ -125,7 +134,8 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
 /// Applies a definition.
 ///
 /// # Errors
-/// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with other content.
+/// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with
+/// other content.
 pub async fn apply(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Applied> {
     apply_by(db, definition, None).await
 }
@@ -134,8 +144,14 @@ pub async fn apply(db: impl Into<Limited<'_>>, definition: &Value) -> Result<App
 ///
 /// # Errors
 /// As [`apply`], and `TK052` for a `by` that an audit would not show as it is.
-pub async fn apply_by(db: impl Into<Limited<'_>>, definition: &Value, by: Option<&str>) -> Result<Applied> {
-    if let Some(Problem { path, message, .. }) = schema_problems(definition).await.into_iter().next() {
+pub async fn apply_by(
+    db: impl Into<Limited<'_>>,
+    definition: &Value,
+    by: Option<&str>,
+) -> Result<Applied> {
+    if let Some(Problem { path, message, .. }) =
+        schema_problems(definition).await.into_iter().next()
+    {
         return Err(Error::Refused {
             code: "TK010".to_owned(),
             message: format!("the template is not valid: {path}: {message}"),

@@ -66,10 +66,13 @@ impl TemplateFile {
     ///
     /// # Errors
     /// What is not YAML, or has no counterpart in JSON: duplicate and non-string keys, tags, merge
-    /// keys, infinities, numbers of more digits than jsonb holds, a second document. Sorted by position.
+    /// keys, infinities, numbers of more digits than jsonb holds, a second document. Sorted by
+    /// position.
     pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         match parse::parse(name, text) {
-            Ok(parsed) => Ok(Self { name: name.to_owned(), definition: parsed.value, spots: parsed.spots }),
+            Ok(parsed) => {
+                Ok(Self { name: name.to_owned(), definition: parsed.value, spots: parsed.spots })
+            }
             Err(mut problems) => {
                 problems.sort_by_key(|problem| problem.position);
                 Err(problems)
@@ -111,7 +114,8 @@ impl TemplateFile {
     /// A problem of this file at the JSON Pointer `path`. Codes that speak of an unknown key point
     /// at the key, others at its value.
     pub fn diagnostic(&self, path: &str, code: &str, message: &str) -> Diagnostic {
-        let position = if code.contains("unknown_key") { self.locate_key(path) } else { self.locate(path) };
+        let position =
+            if code.contains("unknown_key") { self.locate_key(path) } else { self.locate(path) };
         Diagnostic {
             file: self.name.clone(),
             position,

@@ -51,14 +51,19 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Parsed, Vec<Diagnostic>> {
         Some(value) if builder.problems.is_empty() => Ok(Parsed { value, spots: builder.spots }),
         Some(_) => Err(builder.problems),
         None => {
-            let message = "the file is empty: a template has at least namespace, name, version, and steps";
+            let message =
+                "the file is empty: a template has at least namespace, name, version, and steps";
             Err(vec![builder.problem("", Position::START, "yaml_empty", message)])
         }
     }
 }
 
 enum Container {
-    Mapping { map: Map<String, Value>, keys: HashMap<String, Position>, key: Option<(String, Position)> },
+    Mapping {
+        map: Map<String, Value>,
+        keys: HashMap<String, Position>,
+        key: Option<(String, Position)>,
+    },
     Sequence(Vec<Value>),
 }
 
@@ -109,10 +114,13 @@ impl<'a> Builder<'a> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => self.document_start(at),
             Event::MappingStart(anchor, tag) => {
-                let container = Container::Mapping { map: Map::new(), keys: HashMap::new(), key: None };
+                let container =
+                    Container::Mapping { map: Map::new(), keys: HashMap::new(), key: None };
                 self.open(container, anchor, tag, at)
             }
-            Event::SequenceStart(anchor, tag) => self.open(Container::Sequence(Vec::new()), anchor, tag, at),
+            Event::SequenceStart(anchor, tag) => {
+                self.open(Container::Sequence(Vec::new()), anchor, tag, at)
+            }
             Event::MappingEnd | Event::SequenceEnd => {
                 self.close();
                 Ok(())
@@ -127,12 +135,18 @@ impl<'a> Builder<'a> {
         if self.documents == 1 {
             return Ok(());
         }
-        let message =
-            "a second document starts here: a file holds one template, put the other in its own file";
+        let message = "a second document starts here: a file holds one template, put the other in \
+            its own file";
         Err(self.problem("", at, "yaml_documents", message))
     }
 
-    fn open(&mut self, container: Container, anchor: usize, tag: Option<Cow<'_, Tag>>, at: Position) -> Step {
+    fn open(
+        &mut self,
+        container: Container,
+        anchor: usize,
+        tag: Option<Cow<'_, Tag>>,
+        at: Position,
+    ) -> Step {
         self.refuse_tag(tag, at);
         if self.expects_key() {
             return Err(self.problem("", at, "yaml_key", "a key must be a string"));
@@ -186,8 +200,10 @@ impl<'a> Builder<'a> {
         if anchor > 0 {
             self.anchors.insert(anchor, Anchored { value: value.clone(), size: 1, depth: 0 });
         }
-        // Nothing after the colon has no place of its own: the scanner is already at the next token.
-        let at = if text.is_empty() && style == ScalarStyle::Plain { self.key_position(at) } else { at };
+        // Nothing after the colon has no place of its own: the scanner is already at the next
+        // token.
+        let at =
+            if text.is_empty() && style == ScalarStyle::Plain { self.key_position(at) } else { at };
         let pointer = self.here();
         self.place(&pointer, at, false);
         self.attach(value, 0);
@@ -199,7 +215,12 @@ impl<'a> Builder<'a> {
             return Err(self.problem("", at, "yaml_key", "a key must be a string, not an alias"));
         }
         let Some(Anchored { value, size, depth }) = self.anchors.get(&anchor).cloned() else {
-            return Err(self.problem(&self.here(), at, "yaml_alias", "an alias inside its own anchor"));
+            return Err(self.problem(
+                &self.here(),
+                at,
+                "yaml_alias",
+                "an alias inside its own anchor",
+            ));
         };
         self.aliased += size;
         if self.aliased > MAX_ALIASED || self.stack.len() + depth > MAX_DEPTH {
@@ -213,19 +234,26 @@ impl<'a> Builder<'a> {
 
     fn key(&mut self, text: &str, value: &Value, at: Position) {
         if text == "<<" {
-            let message =
-                "merge keys (<<) are not supported: repeat the keys, or give a whole value an alias";
+            let message = "merge keys (<<) are not supported: repeat the keys, or give a whole \
+                value an alias";
             self.note(at, "yaml_merge_key", message);
         } else if !value.is_string() {
-            self.note(at, "yaml_key", &format!("a key must be a string: write \"{text}\" in quotes"));
+            self.note(
+                at,
+                "yaml_key",
+                &format!("a key must be a string: write \"{text}\" in quotes"),
+            );
         }
         let mut twice = None;
-        if let Some(Frame { container: Container::Mapping { keys, key, .. }, .. }) = self.stack.last_mut() {
+        if let Some(Frame { container: Container::Mapping { keys, key, .. }, .. }) =
+            self.stack.last_mut()
+        {
             twice = keys.insert(text.to_owned(), at);
             *key = Some((text.to_owned(), at));
         }
         if let Some(first) = twice {
-            let message = format!("the key \"{text}\" is there twice, first in line {}", first.line);
+            let message =
+                format!("the key \"{text}\" is there twice, first in line {}", first.line);
             let problem = self.problem(&self.here(), at, "yaml_duplicate_key", &message);
             self.problems.push(problem);
         }
@@ -250,7 +278,10 @@ impl<'a> Builder<'a> {
     }
 
     fn expects_key(&self) -> bool {
-        matches!(self.stack.last(), Some(Frame { container: Container::Mapping { key: None, .. }, .. }))
+        matches!(
+            self.stack.last(),
+            Some(Frame { container: Container::Mapping { key: None, .. }, .. })
+        )
     }
 
     fn key_position(&self, otherwise: Position) -> Position {
@@ -267,7 +298,11 @@ impl<'a> Builder<'a> {
             Some(Frame { container: Container::Sequence(items), pointer, .. }) => {
                 format!("{pointer}/{}", items.len())
             }
-            Some(Frame { container: Container::Mapping { key: Some((key, _)), .. }, pointer, .. }) => {
+            Some(Frame {
+                container: Container::Mapping { key: Some((key, _)), .. },
+                pointer,
+                ..
+            }) => {
                 format!("{pointer}/{}", super::escape(key))
             }
             Some(frame) => frame.pointer.clone(),
@@ -276,7 +311,9 @@ impl<'a> Builder<'a> {
 
     fn place(&mut self, pointer: &str, value: Position, container: bool) {
         let key = match self.stack.last() {
-            Some(Frame { container: Container::Mapping { key: Some((_, at)), .. }, .. }) => Some(*at),
+            Some(Frame { container: Container::Mapping { key: Some((_, at)), .. }, .. }) => {
+                Some(*at)
+            }
             _ => None,
         };
         self.spots.insert(pointer.to_owned(), Spot { key, value, container });
@@ -284,7 +321,11 @@ impl<'a> Builder<'a> {
 
     fn refuse_tag(&mut self, tag: Option<Cow<'_, Tag>>, at: Position) {
         if tag.is_some() {
-            self.note(at, "yaml_tag", "tags (!…) are not supported: quote a value to make it a string");
+            self.note(
+                at,
+                "yaml_tag",
+                "tags (!…) are not supported: quote a value to make it a string",
+            );
         }
     }
 
@@ -295,7 +336,8 @@ impl<'a> Builder<'a> {
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
         let at = Position::from(*error.marker());
-        // JSON writes characters beyond the basic plane as two escapes; YAML does not know that form.
+        // JSON writes characters beyond the basic plane as two escapes; YAML does not know that
+        // form.
         let hint = match error.info().contains("Unicode character escape") {
             true => ": write the character itself instead of an escape",
             false => "",

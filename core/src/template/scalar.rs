@@ -24,7 +24,9 @@ pub(super) fn resolve(text: &str) -> Result<Value, String> {
             return number(text, digits, "", "");
         }
         return u128::from_str_radix(digits, radix)
-            .map_err(|_| format!("{text} does not fit 128 bits: write it in decimal digits, or quote it"))
+            .map_err(|_| {
+                format!("{text} does not fit 128 bits: write it in decimal digits, or quote it")
+            })
             .and_then(|integer| number(text, &integer.to_string(), "", ""));
     }
     if is_float(unsigned) {
@@ -35,7 +37,8 @@ pub(super) fn resolve(text: &str) -> Result<Value, String> {
     Ok(Value::String(text.to_owned()))
 }
 
-/// The number that YAML's `text` means, written as JSON does: a digit before the point, and no zeros before that one.
+/// The number that YAML's `text` means, written as JSON does: a digit before the point, and no
+/// zeros before that one.
 fn number(text: &str, whole: &str, fraction: &str, exponent: &str) -> Result<Value, String> {
     let sign = if whole.starts_with('-') { "-" } else { "" };
     let whole = whole.trim_start_matches(['-', '+']).trim_start_matches('0');
@@ -44,7 +47,9 @@ fn number(text: &str, whole: &str, fraction: &str, exponent: &str) -> Result<Val
     let json: Option<Number> = format!("{sign}{whole}{fraction}{exponent}").parse().ok();
     json.filter(is_storable).map(Value::Number).ok_or_else(|| {
         let text: String = text.chars().take(50).collect();
-        format!("{text} has more digits than PostgreSQL's jsonb holds: quote it to make it a string")
+        format!(
+            "{text} has more digits than PostgreSQL's jsonb holds: quote it to make it a string"
+        )
     })
 }
 
@@ -121,7 +126,8 @@ mod tests {
 
     #[test]
     fn what_json_cannot_hold_is_refused() {
-        for text in [".nan", "-.inf", "1e131072", "0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "1e-16384"] {
+        for text in [".nan", "-.inf", "1e131072", "0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "1e-16384"]
+        {
             assert!(resolve(text).is_err(), "{text}");
         }
     }

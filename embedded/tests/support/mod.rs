@@ -1,5 +1,10 @@
-//! Helpers of the tests: a folder that is deleted, a program that can be killed, waiting for a condition.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its own part, and fails by panicking")]
+//! Helpers of the tests: a folder that is deleted, a program that can be killed, waiting for a
+//! condition.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses its own part, and fails by panicking"
+)]
 
 use sqlx::{Connection, PgConnection};
 use std::{
@@ -10,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A folder that the server's user can pass, in memory where there is room (initdb writes a thousand files
-/// and waits for the disk), else in the temporary directory; deleted at the end.
+/// A folder that the server's user can pass, in memory where there is room (initdb writes a
+/// thousand files and waits for the disk), else in the temporary directory; deleted at the end.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -45,11 +50,16 @@ impl Drop for Folder {
 fn has_room(folder: &str) -> bool {
     let output = Command::new("df").args(["-Pk", folder]).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    let free = printed.lines().nth(1).and_then(|line| line.split_whitespace().nth(3)).map(str::parse::<u64>);
+    let free = printed
+        .lines()
+        .nth(1)
+        .and_then(|line| line.split_whitespace().nth(3))
+        .map(str::parse::<u64>);
     matches!(free, Some(Ok(kibibytes)) if kibibytes > 2 << 20)
 }
 
-/// A program of its own: this test binary, running one ignored test that prints what it found. Killed at the end.
+/// A program of its own: this test binary, running one ignored test that prints what it found.
+/// Killed at the end.
 pub struct Program {
     pub child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -93,7 +103,8 @@ impl Drop for Program {
     }
 }
 
-/// Sends a signal as `kill` does, to a process or with a minus to a process group; whether there was one.
+/// Sends a signal as `kill` does, to a process or with a minus to a process group; whether there
+/// was one.
 pub fn signal(name: &str, target: &str) -> bool {
     // dash takes -123 for an option without the two dashes.
     let script = "kill -s \"$1\" -- \"$2\" 2>/dev/null";

@@ -11,7 +11,9 @@ struct Order {
 async fn charge_card(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let Order { order_id, cents } = ctx.context()?;
     if cents == 0 {
-        return Err(StepError::permanent(format!("order {order_id} costs nothing")).code("no_amount"));
+        return Err(
+            StepError::permanent(format!("order {order_id} costs nothing")).code("no_amount")
+        );
     }
     // Here a card would be charged, once for each order_id: a step may run more than once.
     Ok(StepOutcome::success(json!({"order_id": order_id, "charged": cents})))

@@ -32,7 +32,9 @@ async fn ended(mut worker: Child) -> (bool, String) {
 async fn get(address: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes(),
+        )
         .await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
@@ -44,7 +46,11 @@ async fn a_terminated_worker_gives_its_steps_back_and_has_told_what_it_did() {
     let db = TestDb::new().await;
     let nap = json!({"namespace": "shop", "name": "nap", "version": "1", "steps": [
         {"name": "nap", "handler": {"callable": "sleep", "config": {"ms": 3_600_000}}, "timeout_seconds": 7_200}]});
-    sqlx::query("select * from tasker.apply_template($1)").bind(nap).execute(&db.pool).await.unwrap();
+    sqlx::query("select * from tasker.apply_template($1)")
+        .bind(nap)
+        .execute(&db.pool)
+        .await
+        .unwrap();
     sqlx::query("select tasker.enqueue_task('shop', 'nap')").execute(&db.pool).await.unwrap();
     sqlx::query("select tasker.start_tasks(1)").execute(&db.pool).await.unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

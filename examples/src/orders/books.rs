@@ -1,4 +1,5 @@
-//! What is made of durable events: payments are booked and customers get mails, by a consumer in Rust or by plain SQL.
+//! What is made of durable events: payments are booked and customers get mails, by a consumer in
+//! Rust or by plain SQL.
 
 use super::NAMESPACE;
 use crate::{Error, Result};
@@ -35,10 +36,12 @@ impl Books {
                 .bind(run)
                 .fetch_all(pool)
                 .await?;
-        let mails =
-            "select order_id, subject from shop.mails where correlation_id = $1 order by order_id, subject";
-        let mut books =
-            Self { mails: sqlx::query_as(mails).bind(run).fetch_all(pool).await?, ..Self::default() };
+        let mails = "select order_id, subject from shop.mails where correlation_id = $1 order by \
+            order_id, subject";
+        let mut books = Self {
+            mails: sqlx::query_as(mails).bind(run).fetch_all(pool).await?,
+            ..Self::default()
+        };
         for (currency, amount) in paid {
             add(&mut books.paid, &currency, amount);
         }
@@ -65,7 +68,8 @@ pub async fn refused(pool: &PgPool, run: Uuid) -> Result<Vec<Refused>> {
     Ok(sqlx::query_as(include_str!("refused.sql")).bind(run).fetch_all(pool).await?)
 }
 
-/// A consumer of the namespace's durable events that writes to the same tables as [`consume_in_sql`].
+/// A consumer of the namespace's durable events that writes to the same tables as
+/// [`consume_in_sql`].
 ///
 /// # Errors
 /// None: what it is built of is good.
@@ -78,7 +82,8 @@ pub fn consumer(pool: PgPool) -> Result<EventConsumer> {
     Ok(EventConsumer::builder(pool).namespace(NAMESPACE).handler(handler).build()?)
 }
 
-/// The effect of one event. It may be called twice with the same one: the second time nothing is left to do.
+/// The effect of one event. It may be called twice with the same one: the second time nothing is
+/// left to do.
 async fn keep(tables: &PgPool, event: &DomainEvent) -> Result<(), StepError> {
     let DomainEvent { id, correlation_id, payload, metadata, .. } = event;
     let (order, subject) = match event.name.as_str() {
@@ -91,22 +96,31 @@ async fn keep(tables: &PgPool, event: &DomainEvent) -> Result<(), StepError> {
                 .await?;
             return Ok(());
         }
-        "order.shipped" => (&payload["order_id"], format!("On its way, parcels: {}", payload["parcels"])),
-        "payment.failed" => (&metadata["order_id"], format!("Not paid: {}", text(&payload["message"]))),
+        "order.shipped" => {
+            (&payload["order_id"], format!("On its way, parcels: {}", payload["parcels"]))
+        }
+        "payment.failed" => {
+            (&metadata["order_id"], format!("Not paid: {}", text(&payload["message"])))
+        }
         // Not for us.
         _ => return Ok(()),
     };
     sqlx::query(include_str!("keep_mail.sql"))
         .bind(id)
         .bind(correlation_id)
-        .bind(order.as_i64().ok_or_else(|| StepError::permanent("it does not say of which order it is"))?)
+        .bind(
+            order
+                .as_i64()
+                .ok_or_else(|| StepError::permanent("it does not say of which order it is"))?,
+        )
         .bind(subject)
         .execute(tables)
         .await?;
     Ok(())
 }
 
-/// Consumes whatever is there by plain pgmq calls, as one would from psql; returns how many events it was.
+/// Consumes whatever is there by plain pgmq calls, as one would from psql; returns how many events
+/// it was.
 ///
 /// # Errors
 /// Those of the database.
@@ -127,7 +141,8 @@ pub async fn consume_in_sql(pool: &PgPool) -> Result<u64> {
 pub async fn until_consumed(pool: &PgPool, run: Uuid, timeout: Duration) -> Result<()> {
     let started = Instant::now();
     loop {
-        let waiting: i64 = sqlx::query_scalar(include_str!("waiting.sql")).bind(run).fetch_one(pool).await?;
+        let waiting: i64 =
+            sqlx::query_scalar(include_str!("waiting.sql")).bind(run).fetch_one(pool).await?;
         if waiting == 0 {
             return Ok(());
         }

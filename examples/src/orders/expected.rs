@@ -41,7 +41,9 @@ impl Expected {
             return;
         }
         self.complete += 1;
-        self.books.mails.push((order.order_id, format!("On its way, parcels: {}", order.parcels())));
+        self.books
+            .mails
+            .push((order.order_id, format!("On its way, parcels: {}", order.parcels())));
         if order.amount() == 0 {
             self.gifts.push(order.order_id);
         } else if KNOWN.contains(&order.currency.as_str()) {

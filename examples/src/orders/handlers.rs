@@ -14,7 +14,8 @@ pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
         .publisher("payment.*", publish_payment)
 }
 
-/// Puts the goods aside, and tells of each line, which its result does not: published by the handler.
+/// Puts the goods aside, and tells of each line, which its result does not: published by the
+/// handler.
 ///
 /// # Errors
 /// The context is no [`Order`].
@@ -29,7 +30,8 @@ pub async fn reserve(ctx: StepContext) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::success(json!({"lines": lines.len()})))
 }
 
-/// Its result is what `payment.processed` tells, its failure what `payment.failed` does: the worker publishes them.
+/// Its result is what `payment.processed` tells, its failure what `payment.failed` does: the worker
+/// publishes them.
 ///
 /// # Errors
 /// `card_refused`; the context is no [`Order`].
@@ -53,8 +55,9 @@ pub async fn ship(ctx: StepContext) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::success(json!({"order_id": order.order_id, "parcels": order.parcels()})))
 }
 
-/// Of every event about a payment: a card's number never leaves whole, of a payment of nothing nobody is told, and the
-/// metadata says of which order it is, which the payload of a failure does not.
+/// Of every event about a payment: a card's number never leaves whole, of a payment of nothing
+/// nobody is told, and the metadata says of which order it is, which the payload of a failure does
+/// not.
 pub fn publish_payment(mut event: Publication, ctx: &StepContext) -> Option<Publication> {
     if event.payload["amount"] == 0 {
         return None;

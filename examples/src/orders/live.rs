@@ -1,4 +1,5 @@
-//! Figures that are kept as things happen, from fast events: gone with the process, and no step waits for them.
+//! Figures that are kept as things happen, from fast events: gone with the process, and no step
+//! waits for them.
 
 use super::books::add;
 use serde::Serialize;
@@ -25,7 +26,8 @@ pub struct Figures {
 
 impl Figures {
     fn note(&mut self, event: &DomainEvent) {
-        let (payload, text) = (&event.payload, |key: &str| event.payload[key].as_str().unwrap_or_default());
+        let (payload, text) =
+            (&event.payload, |key: &str| event.payload[key].as_str().unwrap_or_default());
         let number = |key: &str| payload[key].as_i64().unwrap_or_default();
         match event.name.as_str() {
             "stock.reserved" => add(&mut self.reserved, text("item"), number("quantity")),
@@ -44,7 +46,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Follows what this worker's steps announce of stock and payments of the run, and hands each to `tell` as well.
+    /// Follows what this worker's steps announce of stock and payments of the run, and hands each
+    /// to `tell` as well.
     ///
     /// # Errors
     /// None: both patterns are good.

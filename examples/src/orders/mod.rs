@@ -1,6 +1,7 @@
-//! Orders that say what happens to them, in all three ways: `stock.reserved` fast, for figures that are live in this
-//! process; `order.shipped` durable, for mails of which none may be missing; `payment.processed` and `payment.failed`
-//! broadcast, for both. None of those who listen is known to the steps.
+//! Orders that say what happens to them, in all three ways: `stock.reserved` fast, for figures that
+//! are live in this process; `order.shipped` durable, for mails of which none may be missing;
+//! `payment.processed` and `payment.failed` broadcast, for both. None of those who listen is known
+//! to the steps.
 
 mod books;
 mod expected;
@@ -24,7 +25,8 @@ pub const TEMPLATE: &str = include_str!("../../templates/orders.yaml");
 /// Of the template, and so of its queues.
 pub const NAMESPACE: &str = "orders";
 
-/// Creates the tables and applies the template; does nothing where they are there. The database must have been migrated.
+/// Creates the tables and applies the template; does nothing where they are there. The database
+/// must have been migrated.
 ///
 /// # Errors
 /// A right is missing, or another template has this name and version.
@@ -34,7 +36,8 @@ pub async fn install(pool: &PgPool) -> Result<()> {
     Ok(())
 }
 
-/// Enqueues a task for each order. `run` becomes their correlation id, which every event of theirs carries.
+/// Enqueues a task for each order. `run` becomes their correlation id, which every event of theirs
+/// carries.
 ///
 /// # Errors
 /// `TK001` or `TK002` where [`install`] has not been called.

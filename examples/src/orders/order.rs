@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Items with their prices in cents.
-const GOODS: [(&str, i64); 4] = [("kettle", 4_900), ("teapot", 3_100), ("cup", 890), ("tea", 1_250)];
+const GOODS: [(&str, i64); 4] =
+    [("kettle", 4_900), ("teapot", 3_100), ("cup", 890), ("tea", 1_250)];
 /// Numbers for testing that pass the check digit; the last does not.
-const CARDS: [&str; 4] = ["4242424242424242", "5555555555554444", "378282246310005", "4242424242424241"];
+const CARDS: [&str; 4] =
+    ["4242424242424242", "5555555555554444", "378282246310005", "4242424242424241"];
 /// Pieces in one parcel.
 const PARCEL: i64 = 4;
 
@@ -34,8 +36,8 @@ pub struct Line {
     pub cents: i64,
 }
 
-/// Orders with these numbers, the same each time. Every sixth is by a card that is refused, every fifth a gift, and every
-/// eighth is paid in a currency that `payment.processed` does not know.
+/// Orders with these numbers, the same each time. Every sixth is by a card that is refused, every
+/// fifth a gift, and every eighth is paid in a currency that `payment.processed` does not know.
 pub fn orders(numbers: impl IntoIterator<Item = i64>) -> Vec<Order> {
     numbers.into_iter().map(order).collect()
 }
@@ -75,7 +77,8 @@ impl Order {
         (pieces + PARCEL - 1) / PARCEL
     }
 
-    /// Whether the last digit of the card's number fits the others, by Luhn: what a bank checks first.
+    /// Whether the last digit of the card's number fits the others, by Luhn: what a bank checks
+    /// first.
     pub fn is_card_valid(&self) -> bool {
         let digits = self.card.chars().rev().filter_map(|c| c.to_digit(10));
         let sum: u32 = digits
@@ -106,7 +109,9 @@ mod tests {
         let dozen = orders(1..=12);
         assert!(dozen.iter().any(|order| order.amount() == 0 && order.is_card_valid()));
         assert!(
-            dozen.iter().any(|order| order.currency == "GBP" && order.is_card_valid() && order.amount() > 0)
+            dozen.iter().any(|order| order.currency == "GBP"
+                && order.is_card_valid()
+                && order.amount() > 0)
         );
         assert_eq!(dozen.iter().filter(|order| !order.is_card_valid()).count(), 2);
         assert!(dozen.iter().any(|order| order.parcels() > 1));

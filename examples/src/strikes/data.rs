@@ -104,17 +104,27 @@ impl Strikes {
             let record = record?;
             let mut strike: Strike = record.deserialize(Some(&headers))?;
             strike.line = line;
-            strike.year = strike.date.get(..4).and_then(|year| year.parse().ok()).ok_or_else(|| {
-                DataError(format!("line {line}: {:?} is not a date like 1999-12-31", strike.date))
-            })?;
-            all.entry(strike.airport.clone()).or_default().entry(strike.year).or_default().push(strike);
+            strike.year =
+                strike.date.get(..4).and_then(|year| year.parse().ok()).ok_or_else(|| {
+                    DataError(format!(
+                        "line {line}: {:?} is not a date like 1999-12-31",
+                        strike.date
+                    ))
+                })?;
+            all.entry(strike.airport.clone())
+                .or_default()
+                .entry(strike.year)
+                .or_default()
+                .push(strike);
         }
         Ok(Self(all))
     }
 
     /// Every airport and year that has a record, in order.
     pub fn keys(&self) -> impl Iterator<Item = (&str, i32)> {
-        self.0.iter().flat_map(|(airport, years)| years.keys().map(|year| (airport.as_str(), *year)))
+        self.0
+            .iter()
+            .flat_map(|(airport, years)| years.keys().map(|year| (airport.as_str(), *year)))
     }
 
     /// The records of one airport and year, in the order of the file; none: an empty slice.

@@ -1,5 +1,5 @@
-//! The five handlers. They work on tables of the application through a pool of its own, which they get
-//! as state; the engine's connections are left to the engine.
+//! The five handlers. They work on tables of the application through a pool of its own, which they
+//! get as state; the engine's connections are left to the engine.
 
 use super::{NAMESPACE, Report, Strikes};
 use serde::Deserialize;
@@ -7,7 +7,8 @@ use serde_json::Value;
 use sqlx::{PgPool, types::Json};
 use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 
-/// Adds the namespace and the handlers of this example; `tables` is the database with the schema `strikes`.
+/// Adds the namespace and the handlers of this example; `tables` is the database with the schema
+/// `strikes`.
 pub fn register(builder: WorkerBuilder, tables: PgPool) -> WorkerBuilder {
     builder
         .namespace(NAMESPACE)
@@ -109,8 +110,11 @@ async fn report(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let costs: Costs = ctx.parent("cost_summary")?;
     let species: Vec<Species> = ctx.parent("species_ranking")?;
     let phases: Vec<Phase> = ctx.parent("phase_profile")?;
-    let (Some(worst), Some(riskiest)) = (species.into_iter().next(), phases.into_iter().next()) else {
-        return Err(StepError::permanent(format!("there is nothing to report of {airport:?} in {year}")));
+    let (Some(worst), Some(riskiest)) = (species.into_iter().next(), phases.into_iter().next())
+    else {
+        return Err(StepError::permanent(format!(
+            "there is nothing to report of {airport:?} in {year}"
+        )));
     };
     let report = Report {
         airport,
@@ -121,6 +125,9 @@ async fn report(ctx: StepContext) -> Result<StepOutcome, StepError> {
         worst_species: worst.species,
         riskiest_phase: riskiest.phase,
     };
-    sqlx::query(include_str!("sql/report.sql")).bind(Json(&report)).execute(ctx.state::<PgPool>()?).await?;
+    sqlx::query(include_str!("sql/report.sql"))
+        .bind(Json(&report))
+        .execute(ctx.state::<PgPool>()?)
+        .await?;
     Ok(StepOutcome::success(serde_json::to_value(report)?))
 }

@@ -1,5 +1,5 @@
-//! Real data: one task for each airport and year of birdstrikes.csv loads its rows into a table, looks
-//! at them in three ways at once, and reports. `tasker demo` runs it.
+//! Real data: one task for each airport and year of birdstrikes.csv loads its rows into a table,
+//! looks at them in three ways at once, and reports. `tasker demo` runs it.
 
 mod data;
 mod handlers;

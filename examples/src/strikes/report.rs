@@ -18,10 +18,11 @@ pub struct Report {
     pub damaging: i64,
     /// Dollars, of all of them.
     pub cost: i64,
-    /// The species that cost most; between equals the one with more strikes, then the first by name.
+    /// The species that cost most; between equals the one with more strikes, then the first by
+    /// name.
     pub worst_species: String,
-    /// The phase of flight with most damaging strikes; between equals the one with more strikes, then
-    /// the first by name.
+    /// The phase of flight with most damaging strikes; between equals the one with more strikes,
+    /// then the first by name.
     pub riskiest_phase: String,
 }
 
@@ -52,8 +53,9 @@ impl Report {
 /// The result of a task with this context, by plain Rust; null where the file has no such records.
 pub fn expected(context: &Value) -> Value {
     let key = context["airport"].as_str().zip(context["year"].as_i64());
-    let report = key
-        .and_then(|(airport, year)| Report::direct(Strikes::all().ok()?, airport, i32::try_from(year).ok()?));
+    let report = key.and_then(|(airport, year)| {
+        Report::direct(Strikes::all().ok()?, airport, i32::try_from(year).ok()?)
+    });
     json!({"report": report})
 }
 
@@ -72,8 +74,10 @@ mod tests {
     #[test]
     fn the_reports_add_up_to_the_file() {
         let strikes = Strikes::all().unwrap();
-        let reports: Vec<_> =
-            strikes.keys().map(|(airport, year)| Report::direct(strikes, airport, year).unwrap()).collect();
+        let reports: Vec<_> = strikes
+            .keys()
+            .map(|(airport, year)| Report::direct(strikes, airport, year).unwrap())
+            .collect();
         assert_eq!(reports.iter().map(|r| r.cost).sum::<i64>(), TOTAL_COST);
         assert_eq!(reports.iter().map(|r| r.strikes).sum::<i64>(), 10_000);
         assert_eq!(reports.iter().map(|r| r.damaging).sum::<i64>(), 1_061);
@@ -82,8 +86,11 @@ mod tests {
     #[test]
     fn between_equals_the_number_of_strikes_decides_and_then_the_name() {
         let [header, row] = [0, 1].map(|n| super::super::data::FILE.lines().nth(n).unwrap());
-        let of = |species: &str, phase: &str| row.replace("Turkey vulture", species).replace("Climb", phase);
-        let rows = [of("Gull", "Taxi"), of("Rook", "Climb"), of("Rook", "Taxi"), of("Gull", "Climb")];
+        let of = |species: &str, phase: &str| {
+            row.replace("Turkey vulture", species).replace("Climb", phase)
+        };
+        let rows =
+            [of("Gull", "Taxi"), of("Rook", "Climb"), of("Rook", "Taxi"), of("Gull", "Climb")];
         let direct = |rows: &[String]| {
             let strikes = Strikes::parse(&format!("{header}\n{}\n", rows.join("\n"))).unwrap();
             let report = Report::direct(&strikes, "BARKSDALE AIR FORCE BASE ARPT", 1990).unwrap();

@@ -10,8 +10,8 @@ use tasker_core::{
 };
 use uuid::Uuid;
 
-/// How the handlers' connections are limited. More would not be faster: the database's processors are
-/// what they wait for.
+/// How the handlers' connections are limited. More would not be faster: the database's processors
+/// are what they wait for.
 const TABLE_CONNECTIONS: u32 = 8;
 /// Steps at once: enough that a handler that has its connection never waits for the next claim.
 const CONCURRENCY: usize = 32;
@@ -46,8 +46,8 @@ pub struct Progress {
     pub steps_done: u64,
 }
 
-/// Creates the tables and applies the template; does nothing where they are there. The database must
-/// have been migrated.
+/// Creates the tables and applies the template; does nothing where they are there. The database
+/// must have been migrated.
 ///
 /// # Errors
 /// A right is missing, or another template has this name and version.
@@ -62,7 +62,8 @@ pub async fn install(pool: &PgPool) -> Result<()> {
 /// # Errors
 /// As [`Engine::start`].
 pub async fn start(url: &str) -> Result<Engine> {
-    let tables = connect(&DbOptions::new(url, "strikes").max_connections(TABLE_CONNECTIONS)).await?;
+    let tables =
+        connect(&DbOptions::new(url, "strikes").max_connections(TABLE_CONNECTIONS)).await?;
     Engine::start(url, |builder| register(builder, tables).concurrency(CONCURRENCY)).await
 }
 
@@ -96,7 +97,10 @@ pub async fn wait(
     let started = Instant::now();
     loop {
         let (done, steps_done, failed): (i64, i64, Option<Uuid>) =
-            sqlx::query_as(include_str!("sql/progress.sql")).bind(&run.tasks).fetch_one(pool).await?;
+            sqlx::query_as(include_str!("sql/progress.sql"))
+                .bind(&run.tasks)
+                .fetch_one(pool)
+                .await?;
         if let Some(task_id) = failed {
             let status = client::status(pool, task_id).await?;
             let reason = status.error.map_or_else(String::new, |error| error.to_string());

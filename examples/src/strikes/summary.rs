@@ -1,4 +1,5 @@
-//! What a run found and what the engine did for it. Figures are of this run's tasks only, from the audit.
+//! What a run found and what the engine did for it. Figures are of this run's tasks only, from the
+//! audit.
 
 use super::{Report, Run, Strikes, TOTAL_COST};
 use crate::Result;
@@ -19,8 +20,8 @@ pub struct Summary {
     pub elapsed_seconds: f64,
     /// Over that time, enqueueing included.
     pub steps_per_second: f64,
-    /// From the moment the last parent's result was stored to the moment the child was claimed. With all tasks
-    /// enqueued at once, most of it is the child's turn in the queue.
+    /// From the moment the last parent's result was stored to the moment the child was claimed.
+    /// With all tasks enqueued at once, most of it is the child's turn in the queue.
     pub handover_ms: Percentiles,
     /// The engine's part of it: until the child was sent to its queue.
     pub unblock_ms: Percentiles,
@@ -48,7 +49,9 @@ pub struct Percentiles {
 impl Summary {
     /// Whether workflow, file, and the known total agree.
     pub fn agrees(&self) -> bool {
-        self.total_cost == self.file_cost && self.total_cost == TOTAL_COST && self.wrong_reports == 0
+        self.total_cost == self.file_cost
+            && self.total_cost == TOTAL_COST
+            && self.wrong_reports == 0
     }
 }
 
@@ -80,7 +83,9 @@ pub async fn summarize(pool: &PgPool, run: &Run, top: usize) -> Result<Summary> 
     let wrong_reports = reports.iter().filter(is_wrong).count();
     let total_cost = reports.iter().map(|report| report.cost).sum();
     let strikes = reports.iter().map(|report| report.strikes).sum();
-    reports.sort_by(|a, b| b.cost.cmp(&a.cost).then_with(|| (&a.airport, a.year).cmp(&(&b.airport, b.year))));
+    reports.sort_by(|a, b| {
+        b.cost.cmp(&a.cost).then_with(|| (&a.airport, a.year).cmp(&(&b.airport, b.year)))
+    });
     reports.truncate(top);
     Ok(Summary {
         run: run.id,

@@ -1,5 +1,5 @@
-//! Moves money between accounts, each booking in the transaction that completes its step: booked exactly once,
-//! whatever crashes, with no table of what was done already.
+//! Moves money between accounts, each booking in the transaction that completes its step: booked
+//! exactly once, whatever crashes, with no table of what was done already.
 
 use crate::{Result, runner::apply};
 use serde::Deserialize;
@@ -14,11 +14,14 @@ pub const NAMESPACE: &str = "bank";
 
 /// Adds the namespace and the handlers of this example.
 pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
-    builder.namespace(NAMESPACE).handler("transfer_withdraw", withdraw).handler("transfer_deposit", deposit)
+    builder
+        .namespace(NAMESPACE)
+        .handler("transfer_withdraw", withdraw)
+        .handler("transfer_deposit", deposit)
 }
 
-/// Creates the tables, opens accounts 1 to `accounts` with `balance` cents each, and applies the template;
-/// does nothing where they are there. The database must have been migrated.
+/// Creates the tables, opens accounts 1 to `accounts` with `balance` cents each, and applies the
+/// template; does nothing where they are there. The database must have been migrated.
 ///
 /// # Errors
 /// A right is missing, or another template has this name and version.
@@ -29,8 +32,8 @@ pub async fn install(pool: &PgPool, accounts: i64, balance: i64) -> Result<()> {
     Ok(())
 }
 
-/// What is in all accounts together. The same as at the start once every transfer has ended; before, what was
-/// withdrawn and is not yet deposited is missing.
+/// What is in all accounts together. The same as at the start once every transfer has ended;
+/// before, what was withdrawn and is not yet deposited is missing.
 ///
 /// # Errors
 /// Those of the database.
@@ -48,15 +51,18 @@ pub async fn doubled(pool: &PgPool) -> Result<i64> {
     Ok(sqlx::query_scalar(include_str!("doubled.sql")).fetch_one(pool).await?)
 }
 
-/// `n` transfers between `accounts` accounts, the same for the same `seed`; some are of more than there is.
+/// `n` transfers between `accounts` accounts, the same for the same `seed`; some are of more than
+/// there is.
 pub fn contexts(accounts: i64, n: usize, seed: u64) -> Vec<Value> {
     let mut state = seed;
     let mut next = |below: i64| {
         // Knuth's linear congruential generator: enough to mix accounts.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         i64::try_from(state >> 33).unwrap_or_default() % below
     };
-    let transfer = |_| json!({"from": 1 + next(accounts), "to": 1 + next(accounts), "amount": 1 + next(100)});
+    let transfer =
+        |_| json!({"from": 1 + next(accounts), "to": 1 + next(accounts), "amount": 1 + next(100)});
     (0..n).map(transfer).collect()
 }
 

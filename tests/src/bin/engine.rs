@@ -1,5 +1,6 @@
-//! An orchestrator and a worker in a process that tests may kill. DATABASE_URL says where; TASKER_LATE, that
-//! the handler `late` is there as well; TASKER_FAILPOINT, where to die; the OTEL_ variables, where its traces go.
+//! An orchestrator and a worker in a process that tests may kill. DATABASE_URL says where;
+//! TASKER_LATE, that the handler `late` is there as well; TASKER_FAILPOINT, where to die; the OTEL_
+//! variables, where its traces go.
 
 use serde_json::json;
 use std::{error::Error, time::Duration};
@@ -17,7 +18,8 @@ async fn done(_: StepContext) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::success(()))
 }
 
-/// Enqueues `test.diamond` in a span of its own, and returns what a call from the handler would carry.
+/// Enqueues `test.diamond` in a span of its own, and returns what a call from the handler would
+/// carry.
 async fn nested(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let enqueue = async {
         tracing::info!("an event of the span");
@@ -37,8 +39,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("DATABASE_URL")?;
     let traces = tasker_telemetry::start("engine");
     tracing_subscriber::registry().with(traces.map(|traces| traces.layer())).init();
-    let pool =
-        async |connections| connect(&DbOptions::new(&url, "engine").max_connections(connections)).await;
+    let pool = async |connections| {
+        connect(&DbOptions::new(&url, "engine").max_connections(connections)).await
+    };
     let orchestrator =
         Orchestrator::builder(pool(CONNECTIONS).await?).sweep_interval(Duration::from_millis(100));
     let mut worker = Worker::builder(pool(6).await?)

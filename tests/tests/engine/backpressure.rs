@@ -43,11 +43,12 @@ async fn a_paused_namespace_holds_new_tasks_until_it_is_resumed() {
     );
     assert_eq!((e.enqueue_ready().await, e.depth(QUEUE).await), (0, 0));
     assert_eq!(next_due_ms(&e).await, None, "nothing to look for until it is resumed");
-    let (held, reason): (i64, String) =
-        sqlx::query_as("select held, pause_reason from tasker.queue_overview where namespace = 'test'")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let (held, reason): (i64, String) = sqlx::query_as(
+        "select held, pause_reason from tasker.queue_overview where namespace = 'test'",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!((held, reason.as_str()), (1, "paused by ana (login postgres): the bank is closed"));
     let waiting_for = e.text("select tasker.task_waiting_for($1)", id).await;
     assert_eq!(waiting_for, "namespace test is paused by ana (login postgres): the bank is closed");
@@ -172,8 +173,10 @@ async fn a_held_step_of_a_cancelled_task_never_starts() {
     sqlx::query("select tasker.cancel_task($1)").bind(id).execute(e.pool()).await.unwrap();
     run(&e, "select tasker.resume_namespace('test')").await;
     assert_eq!((e.enqueue_ready().await, e.depth(QUEUE).await), (0, 0));
-    let left: i64 =
-        sqlx::query_scalar("select count(*) from tasker.held_steps").fetch_one(e.pool()).await.unwrap();
+    let left: i64 = sqlx::query_scalar("select count(*) from tasker.held_steps")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!((e.task_state(id).await.as_str(), left), ("cancelled", 0));
 }
 
@@ -203,7 +206,8 @@ async fn a_step_may_have_a_lease_of_its_own() {
     e.start().await;
     let leases = || async {
         let rows: Vec<(String, i64)> = sqlx::query_as(
-            "select m.message ->> 'step', (round(extract(epoch from m.vt - clock_timestamp()) / 10) * 10)::bigint from pgmq.q_worker_test_queue m order by 1",
+            "select m.message ->> 'step', (round(extract(epoch from m.vt - clock_timestamp()) / \
+             10) * 10)::bigint from pgmq.q_worker_test_queue m order by 1",
         )
         .fetch_all(e.pool())
         .await
@@ -211,7 +215,8 @@ async fn a_step_may_have_a_lease_of_its_own() {
         rows
     };
     let claimed: Vec<(String, Option<i32>, Value)> = sqlx::query_as(
-        "select step, extract(epoch from lease)::int, jsonb_build_object('task_id', task_id, 'step', step, 'claim_no', claim_no)
+        "select step, extract(epoch from lease)::int, jsonb_build_object('task_id', task_id, \
+         'step', step, 'claim_no', claim_no)
            from tasker.claim_steps('test', $1, 9, '30 s') order by step",
     )
     .bind(e.worker)
@@ -223,12 +228,13 @@ async fn a_step_may_have_a_lease_of_its_own() {
     assert_eq!(leases().await, expected);
     e.expire_leases().await;
     let all: Vec<&Value> = claimed.iter().map(|(_, _, claim)| claim).collect();
-    let answers: Vec<String> = sqlx::query_scalar("select status from tasker.extend_leases($1, $2, '30 s')")
-        .bind(e.worker)
-        .bind(json!(all))
-        .fetch_all(e.pool())
-        .await
-        .unwrap();
+    let answers: Vec<String> =
+        sqlx::query_scalar("select status from tasker.extend_leases($1, $2, '30 s')")
+            .bind(e.worker)
+            .bind(json!(all))
+            .fetch_all(e.pool())
+            .await
+            .unwrap();
     assert_eq!(answers, ["extended", "extended"]);
     assert_eq!(leases().await, expected, "one statement extends each by its own lease");
     // A continuation claim has the worker's lease, so a step with its own goes by the queue.

@@ -8,7 +8,8 @@ use tasker_worker::StepContext;
 use uuid::Uuid;
 
 const UNKNOWN: &str = "01900000-0000-7000-8000-000000000000";
-const QUEUES: [&str; 3] = ["orchestration_task_requests", "worker_test_queue", "orchestration_step_results"];
+const QUEUES: [&str; 3] =
+    ["orchestration_task_requests", "worker_test_queue", "orchestration_step_results"];
 
 /// What no queue's reader can use; `id` is a task that is there.
 fn bad_messages(id: Uuid) -> Vec<Value> {
@@ -30,15 +31,22 @@ fn bad_messages(id: Uuid) -> Vec<Value> {
 }
 
 async fn send(e: &Engine, queue: &str, message: &Value) {
-    sqlx::query("select pgmq.send($1, $2)").bind(queue).bind(message).execute(e.pool()).await.unwrap();
+    sqlx::query("select pgmq.send($1, $2)")
+        .bind(queue)
+        .bind(message)
+        .execute(e.pool())
+        .await
+        .unwrap();
 }
 
 async fn dead(e: &Engine, queue: &str) -> i64 {
-    sqlx::query_scalar("select count(*) from tasker.dlq_entries where queue = $1 and reason = 'bad_message'")
-        .bind(queue)
-        .fetch_one(e.pool())
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select count(*) from tasker.dlq_entries where queue = $1 and reason = 'bad_message'",
+    )
+    .bind(queue)
+    .fetch_one(e.pool())
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -52,11 +60,16 @@ async fn no_message_in_any_queue_stops_the_rest_or_stays() {
             send(&e, queue, message).await;
         }
         // No message at all, as only pgmq itself can send it.
-        sqlx::query("select pgmq.send($1, null::jsonb)").bind(queue).execute(e.pool()).await.unwrap();
+        sqlx::query("select pgmq.send($1, null::jsonb)")
+            .bind(queue)
+            .execute(e.pool())
+            .await
+            .unwrap();
     }
     // Steps and claim numbers that are not there, of a task that is.
     let mut of_results = vec![json!({"task_id": known, "step": "none", "claim_no": 1})];
-    for claim_no in [json!(null), json!(1.5), json!("one"), json!(99_999_999_999_i64), json!(true)] {
+    for claim_no in [json!(null), json!(1.5), json!("one"), json!(99_999_999_999_i64), json!(true)]
+    {
         of_results.push(json!({"task_id": known, "step": "a", "claim_no": claim_no}));
     }
     for message in &of_results {
@@ -85,11 +98,12 @@ async fn a_message_in_another_namespaces_queue_claims_nothing() {
     e.apply(other).await;
     let id = e.start().await;
     send(&e, "worker_other_queue", &json!({"task_id": id, "step": "a"})).await;
-    let claimed: i64 = sqlx::query_scalar("select count(*) from tasker.claim_steps('other', $1, 9)")
-        .bind(e.worker)
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
+    let claimed: i64 =
+        sqlx::query_scalar("select count(*) from tasker.claim_steps('other', $1, 9)")
+            .bind(e.worker)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     assert_eq!(
         (claimed, e.depth("worker_other_queue").await, dead(&e, "worker_other_queue").await),
         (0, 0, 1)
@@ -104,18 +118,24 @@ async fn the_same_bad_message_about_a_task_is_one_entry() {
     e.apply_flow(&[("a", &[])]).await;
     let id = e.start().await;
     for _ in 0..3 {
-        send(&e, "orchestration_step_results", &json!({"task_id": id, "step": "none", "claim_no": 1})).await;
+        send(
+            &e,
+            "orchestration_step_results",
+            &json!({"task_id": id, "step": "none", "claim_no": 1}),
+        )
+        .await;
         e.process().await;
     }
     assert_eq!(dead(&e, "orchestration_step_results").await, 1);
     // Nor does it count as the task's own entry.
     let added: Uuid =
         sqlx::query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
-    let reason: String = sqlx::query_scalar("select reason from tasker.dlq_entries where entry_id = $1")
-        .bind(added)
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
+    let reason: String =
+        sqlx::query_scalar("select reason from tasker.dlq_entries where entry_id = $1")
+            .bind(added)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     assert_eq!(reason, "manual");
 }
 
@@ -126,7 +146,12 @@ fn outcome(claim: &Claim, outcome: Value) -> Value {
 /// Status by step, of one call with all of these.
 async fn answers(e: &Engine, function: &str, results: Value) -> Vec<(String, String)> {
     let query = format!("select step, status from tasker.{function}($1, $2) order by step");
-    sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(e.worker).bind(results).fetch_all(e.pool()).await.unwrap()
+    sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(e.worker)
+        .bind(results)
+        .fetch_all(e.pool())
+        .await
+        .unwrap()
 }
 
 async fn error(e: &Engine, id: Uuid, step: &str) -> Value {
@@ -148,7 +173,10 @@ fn too_large() -> [Value; 2] {
 async fn a_result_over_the_limit_fails_its_step_for_good_and_only_that() {
     for function in ["submit_results", "complete_steps"] {
         let e = Engine::new().await;
-        sqlx::query("update tasker.settings set max_result_bytes = 2000").execute(e.pool()).await.unwrap();
+        sqlx::query("update tasker.settings set max_result_bytes = 2000")
+            .execute(e.pool())
+            .await
+            .unwrap();
         e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["c"])]).await;
         let id = e.start().await;
         let claims = e.claim(9).await;
@@ -159,13 +187,17 @@ async fn a_result_over_the_limit_fails_its_step_for_good_and_only_that() {
             outcome(&claims[1], json!({"type": "success", "result": numbers})),
             outcome(&claims[2], json!({"type": "success", "result": fits})),
         ]);
-        let rejected = ["a", "b", "c"]
-            .map(|step| (step.to_owned(), if step == "c" { "accepted" } else { "rejected" }.to_owned()));
+        let rejected = ["a", "b", "c"].map(|step| {
+            (step.to_owned(), if step == "c" { "accepted" } else { "rejected" }.to_owned())
+        });
         assert_eq!(answers(&e, function, results).await, rejected, "{function}");
         e.process().await;
         assert_eq!(e.step_state(id, "a").await, "error");
         let seen = error(&e, id, "a").await;
-        assert_eq!((&seen["code"], &seen["retryable"]), (&json!("result_too_large"), &json!(false)));
+        assert_eq!(
+            (&seen["code"], &seen["retryable"]),
+            (&json!("result_too_large"), &json!(false))
+        );
         let message = seen["message"].as_str().unwrap();
         assert!(message.contains("2002 bytes") && message.contains("2000"), "{message}");
         assert_eq!(error(&e, id, "b").await["code"], "result_too_large");
@@ -217,10 +249,12 @@ async fn a_handlers_own_transaction_is_rolled_back_when_its_result_is_over_the_l
     let mut template = flow(&[("a", &[])]);
     template["steps"][0]["handler"]["callable"] = json!("large");
     let world = World::with(template).await;
-    sqlx::raw_sql("update tasker.settings set max_result_bytes = 2000; create table effects (n int)")
-        .execute(&world.db.pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "update tasker.settings set max_result_bytes = 2000; create table effects (n int)",
+    )
+    .execute(&world.db.pool)
+    .await
+    .unwrap();
     let large = async |ctx: StepContext| {
         let mut tx = ctx.begin().await?;
         sqlx::query("insert into effects values (1)").execute(&mut *tx).await?;

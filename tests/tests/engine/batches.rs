@@ -1,4 +1,5 @@
-//! Batches: instances by the cursors of their batchable, what becomes of them, and the step that sees them all.
+//! Batches: instances by the cursors of their batchable, what becomes of them, and the step that
+//! sees them all.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -8,8 +9,11 @@ use tasker_tests::{
 };
 use uuid::Uuid;
 
-const BATCH: &[(&str, &str, &[&str])] =
-    &[("split", "batchable", &[]), ("work", "batch_worker", &["split"]), ("join", "deferred", &["work"])];
+const BATCH: &[(&str, &str, &[&str])] = &[
+    ("split", "batchable", &[]),
+    ("work", "batch_worker", &["split"]),
+    ("join", "deferred", &["work"]),
+];
 
 /// Far more than it takes; twenty times less than a search for each instance would.
 const SOON: Duration = Duration::from_secs(3);
@@ -55,7 +59,13 @@ async fn each_cursor_has_an_instance_and_the_next_step_sees_their_results_in_ord
     let id = batch(&e, json!([{"start": 0, "end": 10}, "b", 3])).await;
     assert_eq!(
         e.graph(id).await,
-        ["join pending", "split complete", "work_001 enqueued", "work_002 enqueued", "work_003 enqueued"]
+        [
+            "join pending",
+            "split complete",
+            "work_001 enqueued",
+            "work_002 enqueued",
+            "work_003 enqueued"
+        ]
     );
     let claims = e.claim(9).await;
     let inputs: Vec<_> = claims.iter().map(|c| c.inputs.clone().unwrap()).collect();
@@ -82,7 +92,10 @@ async fn an_empty_batch_goes_on_with_an_empty_set() {
     assert_eq!(e.graph(id).await, ["join enqueued", "split complete", "work exists"]);
     assert_invariants(e.pool()).await;
     let join = pick(&e.claim(9).await, "join");
-    assert_eq!(join.parents, json!({"work": {"instances": 0, "complete": 0, "failed": 0, "results": []}}));
+    assert_eq!(
+        join.parents,
+        json!({"work": {"instances": 0, "complete": 0, "failed": 0, "results": []}})
+    );
     e.succeed(&join, json!(1)).await;
     e.process().await;
     assert_eq!(e.task_state(id).await, "complete");
@@ -112,7 +125,13 @@ async fn a_batch_that_does_not_exist_is_not_among_the_parents() {
     e.process().await;
     assert_eq!(
         e.graph(id).await,
-        ["choose complete", "join pending", "other enqueued", "split not_chosen", "work not_chosen"]
+        [
+            "choose complete",
+            "join pending",
+            "other enqueued",
+            "split not_chosen",
+            "work not_chosen"
+        ]
     );
     e.succeed(&pick(&e.claim(9).await, "other"), json!(1)).await;
     e.process().await;
@@ -144,8 +163,14 @@ async fn the_cursors_are_for_one_of_several_workers_and_the_others_have_none() {
     }
     e.process().await;
     let join = pick(&e.claim(9).await, "join");
-    assert_eq!(join.parents["fast"], json!({"instances": 0, "complete": 0, "failed": 0, "results": []}));
-    assert_eq!(join.parents["slow"], json!({"instances": 2, "complete": 2, "failed": 0, "results": [1, 1]}));
+    assert_eq!(
+        join.parents["fast"],
+        json!({"instances": 0, "complete": 0, "failed": 0, "results": []})
+    );
+    assert_eq!(
+        join.parents["slow"],
+        json!({"instances": 2, "complete": 2, "failed": 0, "results": [1, 1]})
+    );
 
     let id = e.start().await;
     let split = pick(&e.claim(9).await, "split");
@@ -167,18 +192,24 @@ async fn names_and_pages_go_on_beyond_999() {
     e.process().await;
     e.process().await;
     let page = async |after: i32, max: i32| -> Vec<(i32, String, Value)> {
-        sqlx::query_as("select instance, step, result from tasker.batch_results($1, 'work', $2, $3)")
-            .bind(id)
-            .bind(after)
-            .bind(max)
-            .fetch_all(e.pool())
-            .await
-            .unwrap()
+        sqlx::query_as(
+            "select instance, step, result from tasker.batch_results($1, 'work', $2, $3)",
+        )
+        .bind(id)
+        .bind(after)
+        .bind(max)
+        .fetch_all(e.pool())
+        .await
+        .unwrap()
     };
     let row = |n: i32| (n, format!("work_{n:03}"), json!(n));
     assert_eq!(page(998, 2).await, [row(999), row(1000)]);
     assert_eq!(page(1000, 2).await, [row(1001)], "fewer than asked for: the end");
-    assert_eq!(page(0, 100_000).await, (1..=1001).map(row).collect::<Vec<_>>(), "by number, not by name");
+    assert_eq!(
+        page(0, 100_000).await,
+        (1..=1001).map(row).collect::<Vec<_>>(),
+        "by number, not by name"
+    );
     let join = pick(&e.claim(9).await, "join");
     assert_eq!(
         join.parents["work"],
@@ -214,7 +245,10 @@ async fn one_failure_stops_a_fail_fast_batch_but_for_results_that_are_stored() {
     assert_invariants(e.pool()).await;
 
     // Everything that did not end runs again.
-    sqlx::query("select tasker.retry_tasks('{\"namespace\":\"test\"}')").execute(e.pool()).await.unwrap();
+    sqlx::query("select tasker.retry_tasks('{\"namespace\":\"test\"}')")
+        .execute(e.pool())
+        .await
+        .unwrap();
     assert_eq!(e.enqueue_ready().await, 3);
     let again = e.drain().await;
     assert_eq!(again, ["work_001", "work_003", "work_004", "join"]);
@@ -283,7 +317,8 @@ async fn a_batch_that_continues_tells_the_next_step_what_failed() {
         join.parents,
         json!({"work": {"instances": 3, "complete": 2, "failed": 1, "results": ["one", "three"]}})
     );
-    let retry = sqlx::query("select tasker.retry_step($1, 'work_002')").bind(id).execute(e.pool()).await;
+    let retry =
+        sqlx::query("select tasker.retry_step($1, 'work_002')").bind(id).execute(e.pool()).await;
     let refusal = retry.unwrap_err();
     assert_eq!(refusal.as_database_error().unwrap().code().unwrap(), "TK033");
     e.succeed(&join, json!(1)).await;
@@ -291,7 +326,8 @@ async fn a_batch_that_continues_tells_the_next_step_what_failed() {
     assert_eq!(e.task_state(id).await, "complete", "the failed one does not block it");
     assert_invariants(e.pool()).await;
     let counts: (i64, i64, i64, i64, i64) = sqlx::query_as(
-        "select instances, complete, failed, items_done, items_total from tasker.batch_overview where task_id = $1",
+        "select instances, complete, failed, items_done, items_total from tasker.batch_overview \
+         where task_id = $1",
     )
     .bind(id)
     .fetch_one(e.pool())
@@ -310,7 +346,10 @@ async fn a_batch_that_continues_goes_on_when_every_instance_has_failed() {
     }
     e.process().await;
     let join = pick(&e.claim(9).await, "join");
-    assert_eq!(join.parents["work"], json!({"instances": 2, "complete": 0, "failed": 2, "results": []}));
+    assert_eq!(
+        join.parents["work"],
+        json!({"instances": 2, "complete": 0, "failed": 2, "results": []})
+    );
     e.succeed(&join, json!(1)).await;
     e.process().await;
     assert_eq!(e.task_state(id).await, "complete");
@@ -322,19 +361,28 @@ async fn cursors_that_cannot_be_taken_fail_the_batchable_and_say_why() {
     sqlx::raw_sql("update tasker.settings set max_instances = 3").execute(e.pool()).await.unwrap();
     assert_eq!(
         refused(&e, json!({"type": "batches", "cursors": [1, 2, 3, 4]})).await,
-        "\"split\" gave 4 cursors; the limit is 3 (max_instances in tasker.settings): let each cover more"
+        "\"split\" gave 4 cursors; the limit is 3 (max_instances in tasker.settings): let each \
+         cover more"
     );
     assert_eq!(
         refused(&e, json!({"type": "batches", "worker_step": "join", "cursors": [1]})).await,
         "the worker_step of \"split\" is one of work; it is \"join\""
     );
-    assert!(refused(&e, json!({"type": "batches"})).await.contains("batches must have \"cursors\""));
+    assert!(
+        refused(&e, json!({"type": "batches"})).await.contains("batches must have \"cursors\"")
+    );
     assert!(refused(&e, json!({"type": "success"})).await.contains("a plain success says nothing"));
     assert!(
-        refused(&e, json!({"type": "decision", "create_steps": ["work"]})).await.contains("only a decision")
+        refused(&e, json!({"type": "decision", "create_steps": ["work"]}))
+            .await
+            .contains("only a decision")
     );
     let id = batch(&e, json!([1, 2, 3])).await;
-    assert_eq!(e.step_state(id, "work_003").await, "enqueued", "as many as the limit says are taken");
+    assert_eq!(
+        e.step_state(id, "work_003").await,
+        "enqueued",
+        "as many as the limit says are taken"
+    );
 }
 
 #[tokio::test]
@@ -348,12 +396,13 @@ async fn ten_thousand_instances_are_created_in_one_call_and_processed_by_index()
     let took = began.elapsed();
     println!("10,000 instances created in {took:?}");
     assert!(took < SOON, "{took:?}");
-    let there: i64 =
-        sqlx::query_scalar("select count(*) from tasker.steps where task_id = $1 and instance is not null")
-            .bind(id)
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let there: i64 = sqlx::query_scalar(
+        "select count(*) from tasker.steps where task_id = $1 and instance is not null",
+    )
+    .bind(id)
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!(there, 10_000);
 
     let claims = e.claim(500).await;
@@ -363,14 +412,17 @@ async fn ten_thousand_instances_are_created_in_one_call_and_processed_by_index()
     let mut tx = e.pool().begin().await.unwrap();
     sqlx::query("select * from tasker.process_step_results(500)").execute(&mut *tx).await.unwrap();
     let read: i64 = sqlx::query_scalar(
-        "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'tasker' and relname in ('steps', 'tasks')",
+        "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where \
+         schemaname = 'tasker' and relname in ('steps', 'tasks')",
     )
     .fetch_one(&mut *tx)
     .await
     .unwrap();
-    // Of the queue's rows and of 10,000 steps: a look at all of them for each result would be 5,000,000.
+    // Of the queue's rows and of 10,000 steps: a look at all of them for each result would be
+    // 5,000,000.
     let fetched: i64 = sqlx::query_scalar(
-        "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'tasker' and relname = 'steps'",
+        "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables where \
+         schemaname = 'tasker' and relname = 'steps'",
     )
     .fetch_one(&mut *tx)
     .await
@@ -391,8 +443,10 @@ async fn any_cursor_can_be_looked_at() {
     let id = e.start().await;
     let split = pick(&e.claim(9).await, "split");
     sqlx::query(
-        "select tasker.submit_results($1, jsonb_build_array(jsonb_build_object('task_id', $2, 'step', 'split', 'claim_no', $3,
-                    'outcome', jsonb_build_object('type', 'batches', 'cursors', $4::text::jsonb))))",
+        "select tasker.submit_results($1, jsonb_build_array(jsonb_build_object('task_id', $2, \
+         'step', 'split', 'claim_no', $3,
+                    'outcome', jsonb_build_object('type', 'batches', 'cursors', \
+                    $4::text::jsonb))))",
     )
     .bind(e.worker)
     .bind(id)
@@ -418,9 +472,13 @@ async fn a_batch_that_nothing_follows_is_its_summary_in_the_tasks_result() {
         e.succeed(&claim, json!(claim.step)).await;
     }
     e.process().await;
-    let result: Value =
-        sqlx::query_scalar("select tasker.task_result($1)").bind(id).fetch_one(e.pool()).await.unwrap();
-    let summary = json!({"instances": 2, "complete": 2, "failed": 0, "results": ["work_001", "work_002"]});
+    let result: Value = sqlx::query_scalar("select tasker.task_result($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
+    let summary =
+        json!({"instances": 2, "complete": 2, "failed": 0, "results": ["work_001", "work_002"]});
     assert_eq!(result, json!({"work": summary}));
 }
 
@@ -432,13 +490,18 @@ async fn a_batch_is_read_once_however_many_steps_follow_it() {
     steps.extend(names.iter().map(|name| (name.as_str(), "standard", &["work"] as &[&str])));
     e.apply(growing_flow(&steps)).await;
     let path = "x".repeat(500);
-    let cursors: Vec<Value> = (0..3_000).map(|n| json!({"start": n, "end": n + 1, "file": path})).collect();
+    let cursors: Vec<Value> =
+        (0..3_000).map(|n| json!({"start": n, "end": n + 1, "file": path})).collect();
     let id = e.start().await;
     let split = pick(&e.claim(9).await, "split");
     assert_eq!(e.split(&split, json!(cursors)).await, "accepted");
     let begun = Instant::now();
     e.process().await;
-    assert!(begun.elapsed() < SOON, "{:?} for 3,000 instances and 60 steps after them", begun.elapsed());
+    assert!(
+        begun.elapsed() < SOON,
+        "{:?} for 3,000 instances and 60 steps after them",
+        begun.elapsed()
+    );
     let waits = "select count(*)::text from tasker.steps where task_id = $1 and waiting_on = 3000";
     assert_eq!(e.text(waits, id).await, "60");
 }

@@ -1,5 +1,5 @@
-//! The handlers that are in every worker, run by a worker: `sql` and `http` with what they answer for, `noop` and
-//! `sleep`.
+//! The handlers that are in every worker, run by a worker: `sql` and `http` with what they answer
+//! for, `noop` and `sleep`.
 
 use crate::world::World;
 use serde_json::{Value, json};
@@ -14,9 +14,11 @@ const SHOP: &str = "
     create function shop.reserve(p jsonb) returns jsonb language plpgsql as $$
     begin
         insert into shop.effects values ('reserve');
-        return jsonb_build_object('amount', (p #>> '{context,amount}')::int * (p #>> '{config,factor}')::int);
+        return jsonb_build_object('amount', (p #>> '{context,amount}')::int * (p #>> \
+        '{config,factor}')::int);
     end $$;
-    create function shop.charge(p jsonb) returns int language sql as $$ select (p #>> '{parents,only,amount}')::int + 1 $$;
+    create function shop.charge(p jsonb) returns int language sql as $$ select (p #>> \
+    '{parents,only,amount}')::int + 1 $$;
     create function shop.second_time(p jsonb) returns void language plpgsql as $$
     begin
         insert into shop.effects values (p ->> 'attempt');
@@ -27,10 +29,13 @@ const SHOP: &str = "
         insert into shop.effects values ('never');
         raise exception 'no such customer' using errcode = 'TKP01';
     end $$;
-    create function shop.outcome(p jsonb) returns jsonb language sql as $$ select jsonb_build_object('$tasker', p #> '{context,outcome}') $$;
+    create function shop.outcome(p jsonb) returns jsonb language sql as $$ select \
+    jsonb_build_object('$tasker', p #> '{context,outcome}') $$;
     create table shop.secrets (secret text);
-    create function shop.peek(p jsonb) returns bigint language sql as $$ select count(*) from shop.secrets $$;
-    create function shop.whoami(p jsonb) returns text language sql as $$ select current_user::text $$;
+    create function shop.peek(p jsonb) returns bigint language sql as $$ select count(*) from \
+    shop.secrets $$;
+    create function shop.whoami(p jsonb) returns text language sql as $$ select \
+    current_user::text $$;
 ";
 
 /// A step of a built-in handler, three attempts without backoff.
@@ -111,7 +116,8 @@ async fn sql_may_return_an_outcome() {
     let world = shop(calls("shop.outcome")).await;
     let good = world.enqueue(json!({"outcome": {"type": "success", "result": [1]}})).await;
     assert_eq!(world.result(good).await, json!({"only": [1]}));
-    let failure = json!({"type": "failure", "message": "sold out", "retryable": false, "code": "sold_out"});
+    let failure =
+        json!({"type": "failure", "message": "sold out", "retryable": false, "code": "sold_out"});
     let bad = world.enqueue(json!({"outcome": failure})).await;
     let (attempt, error) = failed(&world, bad).await;
     assert_eq!(attempt, 1);
@@ -124,13 +130,17 @@ async fn sql_may_return_an_outcome() {
     let wrong = world.enqueue(json!({"outcome": {"type": "failure", "mesage": "sold out"}})).await;
     let (_, error) = failed(&world, wrong).await;
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("shop.outcome") && message.contains(r#"unknown key "mesage""#), "{error}");
+    assert!(
+        message.contains("shop.outcome") && message.contains(r#"unknown key "mesage""#),
+        "{error}"
+    );
     // A failure stays one, whatever stands for its message.
     let odd = json!({"type": "failure", "message": 7, "retryable": false, "retry_after_ms": {}});
     let odd = world.enqueue(json!({"outcome": odd})).await;
     assert_eq!(failed(&world, odd).await.1["message"], "7");
     // The right form, but not for this step: what is wrong then is no matter of form.
-    let unfit = world.enqueue(json!({"outcome": {"type": "decision", "create_steps": ["x"]}})).await;
+    let unfit =
+        world.enqueue(json!({"outcome": {"type": "decision", "create_steps": ["x"]}})).await;
     let (attempt, error) = failed(&world, unfit).await;
     assert_eq!((attempt, &error["code"]), (1, &json!("invalid_outcome")));
     assert!(error["message"].as_str().unwrap().contains("only a decision may"), "{error}");
@@ -150,7 +160,8 @@ async fn sql_runs_in_the_role_of_the_worker() {
     let mut peek = step("only", &[], "sql", json!({"function": "shop.peek"}));
     peek["retry"]["max_attempts"] = json!(1);
     let world =
-        World::with(template(&[step("who", &[], "sql", json!({"function": "shop.whoami"})), peek])).await;
+        World::with(template(&[step("who", &[], "sql", json!({"function": "shop.whoami"})), peek]))
+            .await;
     // Roles belong to the server, which other tests use as well.
     let (role, password) =
         (format!("worker_{}", Uuid::now_v7().simple()), Uuid::new_v4().simple().to_string());
@@ -164,7 +175,10 @@ async fn sql_runs_in_the_role_of_the_worker() {
     let id = world.enqueue(json!({})).await;
     let (_, error) = failed(&world, id).await;
     assert_eq!(error["code"], json!("42501"));
-    assert!(error["message"].as_str().unwrap().contains("permission denied for table secrets"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("permission denied for table secrets"),
+        "{error}"
+    );
     let who: Value =
         sqlx::query_scalar("select result from tasker.steps where task_id = $1 and name = 'who'")
             .bind(id)
@@ -207,9 +221,9 @@ async fn http_posts_the_step_and_takes_json_after_a_500() {
 }
 
 #[tokio::test]
-async fn http_after_a_checkpoint_has_another_idempotency_key_and_the_same_on_every_attempt_from_there() {
-    const YIELDS: &str =
-        r#"{"$tasker": {"type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9}}"#;
+async fn http_after_a_checkpoint_has_another_idempotency_key_and_the_same_on_every_attempt_from_there()
+ {
+    const YIELDS: &str = r#"{"$tasker": {"type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9}}"#;
     let server = WebServer::start(&[(200, YIELDS), (500, "overloaded"), (200, "1")]).await;
     let world = World::with(charge(&server)).await;
     let worker = world.worker(|w| w.http_allow(&server.address)).await;
@@ -304,8 +318,13 @@ async fn a_sql_functions_result_over_the_limit_fails_its_step_and_leaves_no_effe
     let (_, attempt, _, error) = world.step(id, "only").await;
     let error = error.unwrap();
     assert_eq!((attempt, &error["code"]), (1, &json!("result_too_large")));
-    assert!(error["message"].as_str().unwrap().contains("3002 bytes; the limit is 2000"), "{error}");
-    let effects: i64 =
-        sqlx::query_scalar("select count(*) from shop.effects").fetch_one(&world.db.pool).await.unwrap();
+    assert!(
+        error["message"].as_str().unwrap().contains("3002 bytes; the limit is 2000"),
+        "{error}"
+    );
+    let effects: i64 = sqlx::query_scalar("select count(*) from shop.effects")
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap();
     assert_eq!(effects, 0);
 }

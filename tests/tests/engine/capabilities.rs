@@ -1,12 +1,13 @@
-//! Handlers of dynamic workflows in real workers: decisions, batches with checkpoints, calls over HTTP, and handlers
-//! that are found by a resolver.
+//! Handlers of dynamic workflows in real workers: decisions, batches with checkpoints, calls over
+//! HTTP, and handlers that are found by a resolver.
 
 use crate::world::{SOON, World};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tasker_tests::{WebServer, eventually};
 use tasker_worker::{
-    Api, Batchable, Cursor, Decision, Handler, StepContext, StepError, StepOutcome, StepState, WorkerBuilder,
+    Api, Batchable, Cursor, Decision, Handler, StepContext, StepError, StepOutcome, StepState,
+    WorkerBuilder,
 };
 use uuid::Uuid;
 
@@ -22,7 +23,8 @@ fn callable(name: &str) -> Value {
 
 async fn world(steps: &[Value], register: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> World {
     let world =
-        World::with(json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})).await;
+        World::with(json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps}))
+            .await;
     world.worker(register).await;
     world
 }
@@ -47,7 +49,9 @@ async fn route(ctx: StepContext) -> Result<StepOutcome, StepError> {
     Ok(match last.accumulated {
         0 => ctx.choose_none(),
         1..1_000 => ctx.choose(["auto_approve"]),
-        _ => ctx.choose(["manager", "finance"]).with_result(json!({"from": last.cursor, "parts": parts})),
+        _ => ctx
+            .choose(["manager", "finance"])
+            .with_result(json!({"from": last.cursor, "parts": parts})),
     })
 }
 
@@ -60,8 +64,9 @@ async fn one_handler_calls_a_service_saves_what_it_says_and_decides() {
         step("finance", &["route"], "standard", callable("noop")),
         step("finalize", &["auto_approve", "manager", "finance"], "deferred", callable("parents")),
     ];
-    let parents =
-        async |ctx: StepContext| Ok(StepOutcome::success(ctx.parents().keys().cloned().collect::<Vec<_>>()));
+    let parents = async |ctx: StepContext| {
+        Ok(StepOutcome::success(ctx.parents().keys().cloned().collect::<Vec<_>>()))
+    };
     let world = world(&graph, |w| w.handler("route", route).handler("parents", parents)).await;
     let cases = [
         (WebServer::start(&[(503, "later"), (200, "5000")]).await, vec!["finance", "manager"], 2),
@@ -77,7 +82,8 @@ async fn one_handler_calls_a_service_saves_what_it_says_and_decides() {
             expected.push("finalize");
         }
         expected.sort_unstable();
-        let names: Vec<String> = steps(&world, id).await.into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> =
+            steps(&world, id).await.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, expected);
         // The failed call counted until the checkpoint.
         let (_, attempt, claim_no, _) = world.step(id, "route").await;
@@ -91,7 +97,8 @@ async fn one_handler_calls_a_service_saves_what_it_says_and_decides() {
     }
 }
 
-/// Eight parts of the context's range; each is added up by twos, and the sixth fails where the context says so.
+/// Eight parts of the context's range; each is added up by twos, and the sixth fails where the
+/// context says so.
 fn batch(strategy: &str) -> [Value; 3] {
     let mut add = step("add", &["cut"], "batch_worker", callable("add"));
     add["failure_strategy"] = json!(strategy);
@@ -138,7 +145,10 @@ async fn total(ctx: StepContext) -> Result<StepOutcome, StepError> {
             let cursor: Cursor = serde_json::from_value(instance.inputs)?;
             match instance.result {
                 Some(result) => {
-                    assert_eq!((result, instance.state), (cursor.range().sum(), StepState::Complete));
+                    assert_eq!(
+                        (result, instance.state),
+                        (cursor.range().sum(), StepState::Complete)
+                    );
                     sum += result;
                 }
                 None => failed.push((instance.step, instance.number, instance.error)),
@@ -163,8 +173,7 @@ fn batch_handlers(w: WorkerBuilder) -> WorkerBuilder {
 async fn a_batch_is_cut_added_up_from_checkpoints_and_read_in_pages() {
     let world = world(&batch("fail_fast"), batch_handlers).await;
     let id = world.enqueue(json!({"rows": 60})).await;
-    let expected =
-        json!({"sum": 60 * 59 / 2, "pages": [3, 3, 2], "failed": [], "inline": 8, "counts": [8, 8, 0]});
+    let expected = json!({"sum": 60 * 59 / 2, "pages": [3, 3, 2], "failed": [], "inline": 8, "counts": [8, 8, 0]});
     assert_eq!(world.result(id).await["total"], expected);
     // Parts of 8 and 7 rows by twos: four claims, one attempt.
     for n in 1..=8 {
@@ -179,11 +188,22 @@ async fn a_batch_is_cut_added_up_from_checkpoints_and_read_in_pages() {
 #[tokio::test]
 async fn results_that_the_claim_does_not_carry_are_in_the_pages_and_failed_instances_too() {
     let world = world(&batch("continue_on_failure"), batch_handlers).await;
-    sqlx::query("update tasker.settings set max_inline_results = 5").execute(&world.db.pool).await.unwrap();
+    sqlx::query("update tasker.settings set max_inline_results = 5")
+        .execute(&world.db.pool)
+        .await
+        .unwrap();
     let id = world.enqueue(json!({"rows": 16, "fails": 10})).await;
     let total = &world.result(id).await["total"];
-    assert_eq!((&total["sum"], &total["inline"]), (&json!(16 * 15 / 2 - 10 - 11), &Value::Null), "{total}");
-    assert_eq!((&total["pages"], &total["counts"]), (&json!([3, 3, 2]), &json!([8, 7, 1])), "{total}");
+    assert_eq!(
+        (&total["sum"], &total["inline"]),
+        (&json!(16 * 15 / 2 - 10 - 11), &Value::Null),
+        "{total}"
+    );
+    assert_eq!(
+        (&total["pages"], &total["counts"]),
+        (&json!([3, 3, 2]), &json!([8, 7, 1])),
+        "{total}"
+    );
     let failed = &total["failed"];
     assert_eq!(
         (&failed[0][0], &failed[0][1], &failed[0][2]["code"], &failed[1]),
@@ -218,8 +238,10 @@ async fn writes_and_a_checkpoint_commit_together_and_a_worker_that_goes_on_finds
     sqlx::query("create table rows (n bigint)").execute(&world.db.pool).await.unwrap();
     let id = world.enqueue(json!({"rows": 32})).await;
     assert_eq!(world.ended(id).await, "complete");
-    let rows: Vec<i64> =
-        sqlx::query_scalar("select n from rows order by n").fetch_all(&world.db.pool).await.unwrap();
+    let rows: Vec<i64> = sqlx::query_scalar("select n from rows order by n")
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap();
     assert_eq!(rows, (0..32).collect::<Vec<_>>(), "each once");
     let (_, attempt, ..) = world.step(id, "write_001").await;
     assert_eq!(attempt, 1, "the panic counted until the next checkpoint");
@@ -244,14 +266,17 @@ async fn an_own_transaction_whose_outcome_is_not_one_for_its_step_leaves_nothing
     let error = error.unwrap();
     assert_eq!((attempt, &error["code"]), (1, &json!("invalid_outcome")), "{error}");
     assert!(error["message"].as_str().unwrap().contains("nobody"), "{error}");
-    let rows: i64 = sqlx::query_scalar("select count(*) from rows").fetch_one(&world.db.pool).await.unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("select count(*) from rows").fetch_one(&world.db.pool).await.unwrap();
     assert_eq!(rows, 0);
 }
 
-/// The same by functions in the database: what the envelope says of the checkpoint, they return as the next one.
+/// The same by functions in the database: what the envelope says of the checkpoint, they return as
+/// the next one.
 #[tokio::test]
 async fn functions_of_the_sql_handler_decide_cut_and_yield() {
-    let function = |name: &str| json!({"callable": "sql", "config": {"function": format!("public.{name}")}});
+    let function =
+        |name: &str| json!({"callable": "sql", "config": {"function": format!("public.{name}")}});
     let graph = [
         step("decide", &[], "decision", function("decide")),
         step("never", &["decide"], "standard", callable("noop")),
@@ -284,8 +309,10 @@ async fn functions_of_the_sql_handler_decide_cut_and_yield() {
     .unwrap();
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.result(id).await["total"], json!([3, 2]));
-    let counted: Vec<i32> =
-        sqlx::query_scalar("select n from counted order by n").fetch_all(&world.db.pool).await.unwrap();
+    let counted: Vec<i32> = sqlx::query_scalar("select n from counted order by n")
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap();
     assert_eq!(counted, [0, 1, 2, 3, 4], "each once");
 }
 
@@ -293,12 +320,19 @@ async fn functions_of_the_sql_handler_decide_cut_and_yield() {
 async fn methods_and_resolvers_find_handlers_by_name() {
     let graph = [
         step("charge", &[], "standard", json!({"callable": "payments", "method": "charge"})),
-        step("refund", &["charge"], "standard", json!({"callable": "payments", "method": "refund"})),
+        step(
+            "refund",
+            &["charge"],
+            "standard",
+            json!({"callable": "payments", "method": "refund"}),
+        ),
         step("mail", &["refund"], "standard", callable("plugin.mail")),
     ];
-    let named = async |ctx: StepContext| Ok(StepOutcome::success(format!("registered {}", ctx.handler())));
-    let resolved: Arc<dyn Handler> =
-        Arc::new(async |ctx: StepContext| Ok(StepOutcome::success(format!("resolved {}", ctx.handler()))));
+    let named =
+        async |ctx: StepContext| Ok(StepOutcome::success(format!("registered {}", ctx.handler())));
+    let resolved: Arc<dyn Handler> = Arc::new(async |ctx: StepContext| {
+        Ok(StepOutcome::success(format!("resolved {}", ctx.handler())))
+    });
     let world = world(&graph, |w| {
         w.method("payments", "charge", named)
             .resolver(|_: &str| None)
@@ -308,7 +342,8 @@ async fn methods_and_resolvers_find_handlers_by_name() {
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.result(id).await, json!({"mail": "resolved plugin.mail"}));
     let results: Vec<String> = sqlx::query_scalar(
-        "select result #>> '{}' from tasker.steps where task_id = $1 and name <> 'mail' order by name",
+        "select result #>> '{}' from tasker.steps where task_id = $1 and name <> 'mail' order by \
+         name",
     )
     .bind(id)
     .fetch_all(&world.db.pool)
@@ -316,10 +351,11 @@ async fn methods_and_resolvers_find_handlers_by_name() {
     .unwrap();
     assert_eq!(results, ["registered payments.charge", "resolved payments.refund"]);
     let offered: Vec<String> = eventually("the worker's heartbeat", SOON, async || {
-        let handlers: Option<Vec<String>> = sqlx::query_scalar("select handlers from tasker.workers")
-            .fetch_optional(&world.db.pool)
-            .await
-            .unwrap();
+        let handlers: Option<Vec<String>> =
+            sqlx::query_scalar("select handlers from tasker.workers")
+                .fetch_optional(&world.db.pool)
+                .await
+                .unwrap();
         handlers.ok_or("none")
     })
     .await;

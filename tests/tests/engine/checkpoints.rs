@@ -142,7 +142,8 @@ async fn what_is_no_checkpoint_fails_the_step_for_good(#[case] outcome: Value, #
     assert_eq!(e.submit(&only(&e).await, outcome).await, "rejected");
     e.process().await;
     assert_eq!(e.step_state(id, "a").await, "error");
-    let message = e.text("select error ->> 'message' from tasker.steps where task_id = $1", id).await;
+    let message =
+        e.text("select error ->> 'message' from tasker.steps where task_id = $1", id).await;
     assert!(message.contains(why), "{message}");
 }
 
@@ -154,7 +155,8 @@ async fn a_checkpoint_without_progress_fails_the_step_for_good() {
     assert_eq!(e.submit(&only(&e).await, checkpoint(1)).await, "rejected");
     e.process().await;
     assert_eq!(e.step_state(id, "a").await, "error");
-    let message = e.text("select error ->> 'message' from tasker.steps where task_id = $1", id).await;
+    let message =
+        e.text("select error ->> 'message' from tasker.steps where task_id = $1", id).await;
     assert!(message.contains("no progress"), "{message}");
 }
 
@@ -180,7 +182,10 @@ async fn checkpoints_and_results_go_in_one_call() {
         .await
         .unwrap();
         let expected = if call == "submit_results" { "accepted" } else { "duplicate" };
-        assert_eq!(answers, [("a".to_owned(), expected.to_owned()), ("b".to_owned(), expected.to_owned())]);
+        assert_eq!(
+            answers,
+            [("a".to_owned(), expected.to_owned()), ("b".to_owned(), expected.to_owned())]
+        );
     }
     e.process().await;
     assert_invariants(e.pool()).await;
@@ -225,7 +230,10 @@ async fn a_lost_claims_success_does_not_hide_that_a_decision_is_missing() {
     e.expire_leases().await;
     let counts = only(&e).await;
     let success = || json!({"type": "success", "result": null});
-    assert_eq!(submit_both(&e, [&lost, &counts], [success(), success()]).await, ["stale", "rejected"]);
+    assert_eq!(
+        submit_both(&e, [&lost, &counts], [success(), success()]).await,
+        ["stale", "rejected"]
+    );
     e.process().await;
     assert_eq!(e.step_state(id, "route").await, "error");
 }

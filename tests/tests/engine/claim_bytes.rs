@@ -27,7 +27,8 @@ async fn engine(template: Value) -> Engine {
 /// Claims up to `max` steps: how many, and the bytes of their contexts and parents as text.
 async fn claim(e: &Engine, max: i32) -> (i64, i64) {
     sqlx::query_as(
-        "select count(*), coalesce(sum(octet_length(context::text) + octet_length(parents::text)), 0)::bigint from tasker.claim_steps('test', $1, $2)",
+        "select count(*), coalesce(sum(octet_length(context::text) + \
+         octet_length(parents::text)), 0)::bigint from tasker.claim_steps('test', $1, $2)",
     )
     .bind(e.worker)
     .bind(max)
@@ -39,7 +40,8 @@ async fn claim(e: &Engine, max: i32) -> (i64, i64) {
 /// 99 steps and one that comes after them all.
 fn wide(handler: &str) -> Value {
     let names: Vec<String> = (1..=99).map(|n| format!("p{n:03}")).collect();
-    let mut steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+    let mut steps: Vec<(&str, &[&str])> =
+        names.iter().map(|name| (name.as_str(), &[][..])).collect();
     let parents: Vec<&str> = names.iter().map(String::as_str).collect();
     steps.push(("join", &parents));
     let mut template = flow(&steps);
@@ -54,8 +56,11 @@ async fn what_does_not_fit_stays_in_the_queue_without_a_trace() {
         e.enqueue(json!({"d": "x".repeat(20_000)})).await;
     }
     // By their text: a number of a few bytes as stored has 20,001 as text.
-    run(&e, "select tasker.enqueue_task('test', 'flow', '{\"d\": 1e20000}') from generate_series(1, 5)")
-        .await;
+    run(
+        &e,
+        "select tasker.enqueue_task('test', 'flow', '{\"d\": 1e20000}') from generate_series(1, 5)",
+    )
+    .await;
     e.initialize().await;
     let mut claimed = 0;
     for _ in 0..4 {
@@ -163,7 +168,10 @@ async fn a_handler_that_reads_pages_joins_what_no_claim_holds_and_others_fail_by
         template["steps"][n]["handler"] = json!({"callable": "large"});
     }
     let world = World::with(template).await;
-    sqlx::query("update tasker.settings set max_claim_bytes = 65536").execute(&world.db.pool).await.unwrap();
+    sqlx::query("update tasker.settings set max_claim_bytes = 65536")
+        .execute(&world.db.pool)
+        .await
+        .unwrap();
     let count = |ctx: StepContext| async move {
         assert!(ctx.parents().is_empty());
         let (mut pages, mut bytes) = (ctx.parent_pages(), 0);

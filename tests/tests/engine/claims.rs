@@ -39,11 +39,18 @@ async fn a_claim_carries_what_a_handler_needs() {
         e.succeed(&claim, json!({"from": claim.step})).await;
     }
     e.process().await;
-    let (context, parents, handler, correlation): (serde_json::Value, serde_json::Value, String, uuid::Uuid) =
-        sqlx::query_as("select context, parents, handler, correlation_id from tasker.claim_steps('test', gen_random_uuid(), 1)")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let (context, parents, handler, correlation): (
+        serde_json::Value,
+        serde_json::Value,
+        String,
+        uuid::Uuid,
+    ) = sqlx::query_as(
+        "select context, parents, handler, correlation_id from \
+            tasker.claim_steps('test', gen_random_uuid(), 1)",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!(context, json!({"order_id": 7}));
     assert_eq!(parents, json!({"a": {"from": "a"}, "b": {"from": "b"}}));
     assert_eq!((handler.as_str(), correlation), ("noop", id));
@@ -109,7 +116,14 @@ async fn a_release_gives_the_attempt_back_and_raises_the_fence() {
     assert_eq!(e.succeed(&second, json!("new")).await, "accepted");
     assert_eq!(
         e.step_path(id, "a").await,
-        ["enqueued", "in_progress", "pending", "enqueued", "in_progress", "enqueued_for_orchestration"]
+        [
+            "enqueued",
+            "in_progress",
+            "pending",
+            "enqueued",
+            "in_progress",
+            "enqueued_for_orchestration"
+        ]
     );
 }
 
@@ -160,11 +174,12 @@ async fn foreign_and_repeated_messages_do_not_stop_a_claim() {
     let claims = e.claim(100).await;
     assert_eq!(claims.len(), 1, "the step, once, though it was sent twice");
     assert_eq!(e.depth("worker_test_queue").await, 1);
-    let dead: i64 =
-        sqlx::query_scalar("select count(*) from tasker.dlq_entries where queue = 'worker_test_queue'")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let dead: i64 = sqlx::query_scalar(
+        "select count(*) from tasker.dlq_entries where queue = 'worker_test_queue'",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!(dead, 6);
     assert_eq!(e.succeed(&claims[0], json!(1)).await, "accepted");
 }
@@ -219,7 +234,10 @@ async fn one_bad_outcome_fails_its_step_and_the_rest_is_accepted() {
             .fetch_all(e.pool())
             .await
             .unwrap();
-    assert_eq!(statuses, ["rejected", "accepted", "rejected", "stale", "rejected", "duplicate", "rejected"]);
+    assert_eq!(
+        statuses,
+        ["rejected", "accepted", "rejected", "stale", "rejected", "duplicate", "rejected"]
+    );
     e.process().await;
     assert_eq!(
         (e.step_state(id, "a").await.as_str(), e.step_state(id, "b").await.as_str()),
@@ -227,11 +245,13 @@ async fn one_bad_outcome_fails_its_step_and_the_rest_is_accepted() {
     );
     assert_eq!(
         e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await,
-        "unknown outcome type \"nonsense\"; the types are success, failure, decision, batches, checkpoint"
+        "unknown outcome type \"nonsense\"; the types are success, failure, decision, batches, \
+         checkpoint"
     );
 }
 
-/// A message of a step that needs no worker now is deleted, in the same transaction, and claims nothing.
+/// A message of a step that needs no worker now is deleted, in the same transaction, and claims
+/// nothing.
 #[rstest]
 #[case::already_claimed("in_progress")]
 #[case::waiting_for_a_retry("pending")]
@@ -266,7 +286,10 @@ async fn a_message_of_a_step_that_needs_no_worker_is_deleted(#[case] state: &str
         .await
         .unwrap();
     assert_eq!(e.claim(1).await, []);
-    assert_eq!((e.step_state(id, "a").await.as_str(), e.depth("worker_test_queue").await), (state, own));
+    assert_eq!(
+        (e.step_state(id, "a").await.as_str(), e.depth("worker_test_queue").await),
+        (state, own)
+    );
     let claim_no: i32 =
         sqlx::query_scalar("select claim_no from tasker.steps").fetch_one(e.pool()).await.unwrap();
     assert_eq!(claim_no, 1);

@@ -1,4 +1,5 @@
-//! What psql scripts and other languages rely on: enqueueing, its errors, idempotency, status, result, cancel.
+//! What psql scripts and other languages rely on: enqueueing, its errors, idempotency, status,
+//! result, cancel.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -23,8 +24,11 @@ async fn a_task_is_there_at_once_in_pending() {
     e.apply_flow(&[("a", &[])]).await;
     let id = e.enqueue(json!({"order_id": 7})).await;
     assert_eq!(id.get_version_num(), 7);
-    let status: Value =
-        sqlx::query_scalar("select tasker.task_status($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    let status: Value = sqlx::query_scalar("select tasker.task_status($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(
         (&status["state"], &status["name"], &status["version"]),
         (&json!("pending"), &json!("flow"), &json!("1"))
@@ -54,7 +58,10 @@ async fn every_mistake_has_its_sqlstate(#[case] query: &'static str, #[case] cod
 }
 
 async fn apply(e: &Engine, definition: Value) -> sqlx::Result<(Uuid, bool)> {
-    sqlx::query_as("select * from tasker.apply_template($1)").bind(definition).fetch_one(e.pool()).await
+    sqlx::query_as("select * from tasker.apply_template($1)")
+        .bind(definition)
+        .fetch_one(e.pool())
+        .await
 }
 
 /// The version that a new task gets.
@@ -103,7 +110,11 @@ async fn an_idempotency_key_names_one_task_of_its_template() {
         first,
         "the scope is the namespace and name"
     );
-    assert_eq!(e.depth("orchestration_task_requests").await, 2, "a repeated key sends no second request");
+    assert_eq!(
+        e.depth("orchestration_task_requests").await,
+        2,
+        "a repeated key sends no second request"
+    );
 }
 
 #[tokio::test]
@@ -111,8 +122,10 @@ async fn concurrent_enqueues_with_one_key_make_one_task() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let enqueue = || {
-        sqlx::query_scalar::<_, Uuid>("select tasker.enqueue_task('test', 'flow', p_idempotency_key => 'k')")
-            .fetch_one(e.pool())
+        sqlx::query_scalar::<_, Uuid>(
+            "select tasker.enqueue_task('test', 'flow', p_idempotency_key => 'k')",
+        )
+        .fetch_one(e.pool())
     };
     let (a, b, c) = tokio::join!(enqueue(), enqueue(), enqueue());
     let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
@@ -129,8 +142,14 @@ async fn many_tasks_come_back_in_order() {
         .fetch_all(e.pool())
         .await
         .unwrap();
-    let stored: Vec<Value> = sqlx::query_scalar("select t.context from unnest($1::uuid[]) with ordinality i(id, n) join tasker.tasks t on t.task_id = i.id order by i.n")
-        .bind(&ids).fetch_all(e.pool()).await.unwrap();
+    let stored: Vec<Value> = sqlx::query_scalar(
+        "select t.context from unnest($1::uuid[]) with \
+        ordinality i(id, n) join tasker.tasks t on t.task_id = i.id order by i.n",
+    )
+    .bind(&ids)
+    .fetch_all(e.pool())
+    .await
+    .unwrap();
     assert_eq!(stored, contexts);
 }
 
@@ -167,23 +186,28 @@ async fn a_cancelled_task_stops_everywhere() {
     assert_eq!(e.succeed(&claims[0], json!(1)).await, "stale", "a late result changes nothing");
     assert_eq!(e.claim(10).await, [], "queued steps never start");
     assert_eq!(e.process().await, (0, 0, 0));
-    let open: i64 =
-        sqlx::query_scalar("select count(*) from tasker.steps where task_id = $1 and state <> 'cancelled'")
-            .bind(id)
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let open: i64 = sqlx::query_scalar(
+        "select count(*) from tasker.steps where task_id = $1 and state <> 'cancelled'",
+    )
+    .bind(id)
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!(open, 0);
     assert_eq!(
         e.text(
-            "select reason from tasker.task_transitions where task_id = $1 and to_state = 'cancelled'",
+            "select reason from tasker.task_transitions where task_id = $1 and to_state = \
+             'cancelled'",
             id
         )
         .await,
         "cancelled by postgres: not needed"
     );
-    let again: bool =
-        sqlx::query_scalar("select tasker.cancel_task($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    let again: bool = sqlx::query_scalar("select tasker.cancel_task($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert!(!again);
     e.expire_leases().await;
     assert_eq!(e.claim(10).await, []);

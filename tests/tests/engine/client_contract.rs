@@ -1,11 +1,12 @@
-//! One contract, two ways: whatever [`Client`] promises holds over the database and over the HTTP API.
+//! One contract, two ways: whatever [`Client`] promises holds over the database and over the HTTP
+//! API.
 
 use rstest::rstest;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tasker_client::{
-    By, Client, DatabaseClient, DeadLetterFilter, DeadLetterSelection, Error, HttpClient, NewTask, Page,
-    StepFilter, StepState, TaskSelection, TaskState,
+    By, Client, DatabaseClient, DeadLetterFilter, DeadLetterSelection, Error, HttpClient, NewTask,
+    Page, StepFilter, StepState, TaskSelection, TaskState,
 };
 use tasker_tests::{
     ApiServer,
@@ -51,7 +52,8 @@ impl World {
     async fn blocked(&self) -> Uuid {
         let id = self.engine.start().await;
         let claim = &self.engine.claim(1).await[0];
-        let outcome = json!({"type": "failure", "message": "declined", "code": "card", "retryable": false});
+        let outcome =
+            json!({"type": "failure", "message": "declined", "code": "card", "retryable": false});
         assert_eq!(self.engine.submit(claim, outcome).await, "accepted");
         self.engine.process().await;
         id
@@ -91,7 +93,10 @@ async fn a_task_is_enqueued_once_for_a_key_followed_and_gives_its_result(#[case]
     assert_eq!(client.task_context(id).await.unwrap(), task.context);
     let overview = client.task(id).await.unwrap();
     assert_eq!((overview.priority, overview.correlation_id), (-3, Some(correlation)));
-    assert_eq!((overview.idempotency_key.as_deref(), overview.state), (Some("order-7"), TaskState::Pending));
+    assert_eq!(
+        (overview.idempotency_key.as_deref(), overview.state),
+        (Some("order-7"), TaskState::Pending)
+    );
 
     let waited = client.wait(id, Duration::ZERO).await.unwrap();
     assert!(!waited.is_settled());
@@ -135,19 +140,26 @@ async fn tasks_are_listed_in_pages_by_every_filter(#[case] way: Way) {
     assert_eq!(count(of_namespace("other & more")).await, 0);
     assert_eq!(count(TaskSelection { name: Some("flow".to_owned()), ..all.clone() }).await, 5);
     assert_eq!(count(TaskSelection { version: Some("2".to_owned()), ..all.clone() }).await, 0);
-    let states = |states: &[TaskState]| TaskSelection { states: Some(states.to_vec()), ..all.clone() };
+    let states =
+        |states: &[TaskState]| TaskSelection { states: Some(states.to_vec()), ..all.clone() };
     assert_eq!(count(states(&[TaskState::Error, TaskState::Pending])).await, 5);
     assert_eq!(count(states(&[TaskState::Complete])).await, 0);
     assert_eq!(count(states(&[])).await, 0);
     let some = TaskSelection { task_ids: Some(vec![ids[0], ids[3]]), ..all.clone() };
     assert_eq!(count(some).await, 2);
-    assert_eq!(count(TaskSelection { correlation_id: task.correlation_id, ..all.clone() }).await, 1);
+    assert_eq!(
+        count(TaskSelection { correlation_id: task.correlation_id, ..all.clone() }).await,
+        1
+    );
     // To the microsecond: the task itself is the first after, and none before.
     let after = TaskSelection { created_after: Some(task.created_at), ..all.clone() };
     assert_eq!(count(after).await, 3);
     let before = TaskSelection { created_before: Some(task.created_at), ..all.clone() };
     assert_eq!(count(before).await, 2);
-    assert_eq!(count(TaskSelection { error_code: Some("card".to_owned()), ..all.clone() }).await, 0);
+    assert_eq!(
+        count(TaskSelection { error_code: Some("card".to_owned()), ..all.clone() }).await,
+        0
+    );
 }
 
 #[rstest]
@@ -179,7 +191,9 @@ async fn one_task_is_cancelled_resolved_and_reset_with_who_and_why(#[case] way: 
         let audit = client.task_transitions(id).await.unwrap().task;
         let reasons: Vec<_> = audit.iter().filter_map(|t| t.reason.as_deref()).collect();
         assert!(
-            reasons.iter().any(|reason| *reason == format!("{what} by ana (login postgres): by telephone")),
+            reasons
+                .iter()
+                .any(|reason| *reason == format!("{what} by ana (login postgres): by telephone")),
             "{reasons:?}"
         );
     }
@@ -218,13 +232,17 @@ async fn a_step_is_listed_shown_retried_and_resolved(#[case] way: Way) {
     let page = Page { after: first.next, limit: 1 };
     let rest = client.list_steps(id, &StepFilter::default(), &page).await.unwrap();
     assert_eq!((rest.items[0].step.as_str(), rest.next), ("second", None));
-    let failed = StepFilter { states: vec![StepState::Error, StepState::Cancelled], template_step: None };
+    let failed =
+        StepFilter { states: vec![StepState::Error, StepState::Cancelled], template_step: None };
     assert_eq!(client.list_steps(id, &failed, &Page::first(9)).await.unwrap().items.len(), 1);
     let of = StepFilter { template_step: Some("second".to_owned()), ..StepFilter::default() };
     assert_eq!(client.list_steps(id, &of, &Page::first(9)).await.unwrap().items.len(), 1);
 
     let step = client.step(id, "first").await.unwrap();
-    assert_eq!((step.state, step.error.unwrap()["code"].clone()), (StepState::Error, json!("card")));
+    assert_eq!(
+        (step.state, step.error.unwrap()["code"].clone()),
+        (StepState::Error, json!("card"))
+    );
     assert!(client.retry_step(id, "first", ANA).await.unwrap());
     assert!(!client.retry_step(id, "first", ANA).await.unwrap());
     let result = json!({"by": "hand"});
@@ -274,7 +292,10 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
     assert_eq!(client.list_templates(Some("other")).await.unwrap(), []);
     for version in [None, Some("1")] {
         let template = client.template("test", "flow", version).await.unwrap().unwrap();
-        assert_eq!((template.overview.template_id, template.overview.current), (applied.template_id, true));
+        assert_eq!(
+            (template.overview.template_id, template.overview.current),
+            (applied.template_id, true)
+        );
         assert_eq!(template.definition["steps"][0]["name"], "only");
     }
     for (namespace, name, version) in
@@ -291,7 +312,8 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
 #[tokio::test]
 async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
     let World { client, .. } = &World::new(way).await;
-    let current = async || client.template("test", "flow", None).await.unwrap().unwrap().overview.version;
+    let current =
+        async || client.template("test", "flow", None).await.unwrap().unwrap().overview.version;
     let mut versions = Vec::new();
     for version in ["1.0.0", "1.1.0"] {
         let mut definition = flow(&[("only", &[])]);
@@ -347,8 +369,14 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     client.add_dead_letter(other, None, ANA).await.unwrap();
     let all = DeadLetterFilter::default();
     let first = client.list_dead_letters(&all, &Page::first(1)).await.unwrap();
-    let rest = client.list_dead_letters(&all, &Page { after: first.next.clone(), limit: 9 }).await.unwrap();
-    assert_eq!((first.items.len(), first.next.is_some(), rest.items.len(), rest.next), (1, true, 1, None));
+    let rest = client
+        .list_dead_letters(&all, &Page { after: first.next.clone(), limit: 9 })
+        .await
+        .unwrap();
+    assert_eq!(
+        (first.items.len(), first.next.is_some(), rest.items.len(), rest.next),
+        (1, true, 1, None)
+    );
     // They failed for good, and so they had one each.
     let pending = |task_id, status: &str| DeadLetterFilter {
         reason: Some("permanent_failure".to_owned()),
@@ -356,7 +384,8 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
         task_id,
         id_prefix: None,
     };
-    let found = client.list_dead_letters(&pending(Some(task), "pending"), &Page::first(9)).await.unwrap();
+    let found =
+        client.list_dead_letters(&pending(Some(task), "pending"), &Page::first(9)).await.unwrap();
     assert_eq!(found.items.iter().map(|e| e.entry_id).collect::<Vec<_>>(), [entry]);
     assert_eq!(client.count_dead_letters().await.unwrap()[0].entries, 2);
 
@@ -371,12 +400,14 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     );
     assert_eq!(shown.snapshot.unwrap()["state"], "blocked_by_failures");
 
-    let second = client.list_dead_letters(&pending(Some(other), "pending"), &Page::first(9)).await.unwrap();
+    let second =
+        client.list_dead_letters(&pending(Some(other), "pending"), &Page::first(9)).await.unwrap();
     client.retry_dead_letter(second.items[0].entry_id, ANA).await.unwrap();
     let closed = client.dead_letter(second.items[0].entry_id).await.unwrap().overview;
     assert_eq!(closed.status, "manually_resolved");
     assert_eq!(client.step(other, "first").await.unwrap().state, StepState::Pending);
-    let beginning = DeadLetterFilter { id_prefix: Some(entry.to_string()), ..DeadLetterFilter::default() };
+    let beginning =
+        DeadLetterFilter { id_prefix: Some(entry.to_string()), ..DeadLetterFilter::default() };
     assert_eq!(client.list_dead_letters(&beginning, &Page::first(9)).await.unwrap().items.len(), 1);
 }
 
@@ -390,7 +421,8 @@ async fn many_dead_letters_are_counted_updated_and_retried(#[case] way: Way) {
     for _ in 0..3 {
         world.blocked().await;
     }
-    let which = DeadLetterSelection { step: Some("first".to_owned()), ..DeadLetterSelection::default() };
+    let which =
+        DeadLetterSelection { step: Some("first".to_owned()), ..DeadLetterSelection::default() };
     assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 3);
     let some = client.update_dead_letters(&which, None, ANA, 2, None).await.unwrap();
     assert_eq!((some.done, some.skipped, some.last_entry.is_some()), (2, 0, true));
@@ -439,7 +471,10 @@ async fn the_events_of_a_namespace_are_listed_and_stay_for_their_consumer(#[case
     let queue = queues.iter().find(|queue| queue.kind == "events").unwrap();
     assert_eq!((queue.queue.as_str(), queue.depth, queue.visible), ("test_domain_events", 3, 3));
     // Whatever else was sent there breaks nothing.
-    sqlx::query("select pgmq.send('test_domain_events', '[7]')").execute(engine.pool()).await.unwrap();
+    sqlx::query("select pgmq.send('test_domain_events', '[7]')")
+        .execute(engine.pool())
+        .await
+        .unwrap();
     let other = client.list_events("test", None, 1).await.unwrap().remove(0);
     assert_eq!((&other.event, other.domain_event()), (&json!([7]), None));
 }

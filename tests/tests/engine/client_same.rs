@@ -1,10 +1,11 @@
-//! Both clients of one database: what they read is the same, and what they are refused is refused in the same words.
+//! Both clients of one database: what they read is the same, and what they are refused is refused
+//! in the same words.
 
 use serde_json::json;
 use std::time::Duration;
 use tasker_client::{
-    By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, Instances, NewTask, Page, Sample,
-    StepFilter, TaskSelection, TaskState,
+    By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, Instances, NewTask, Page,
+    Sample, StepFilter, TaskSelection, TaskState,
 };
 use tasker_tests::{
     ApiServer,
@@ -34,7 +35,8 @@ impl Both {
         let engine = Engine::new().await;
         let pool = engine.pool();
         let api = ApiServer::start(pool).await;
-        let (database, http) = (DatabaseClient::new(pool.clone()), HttpClient::new(&api.url, None).unwrap());
+        let (database, http) =
+            (DatabaseClient::new(pool.clone()), HttpClient::new(&api.url, None).unwrap());
         Self { database, http, _api: api, engine }
     }
 }
@@ -73,8 +75,11 @@ macro_rules! refused {
 async fn whatever_is_read_is_the_same_both_ways() {
     let both = Both::new().await;
     let engine = &both.engine;
-    let steps: &[(&str, &str, &[&str])] =
-        &[("cut", "batchable", &[]), ("part", "batch_worker", &["cut"]), ("total", "deferred", &["part"])];
+    let steps: &[(&str, &str, &[&str])] = &[
+        ("cut", "batchable", &[]),
+        ("part", "batch_worker", &["cut"]),
+        ("total", "deferred", &["part"]),
+    ];
     engine.apply(growing_flow(steps)).await;
     let id = engine.start().await;
     let cut = pick(&engine.claim(1).await, "cut");
@@ -93,7 +98,8 @@ async fn whatever_is_read_is_the_same_both_ways() {
 
     let health = same!(both, |c| c.health());
     assert!(health.healthy && health.schema.is_some(), "{health:?}");
-    let done = TaskSelection { states: Some(vec![TaskState::Complete]), ..TaskSelection::default() };
+    let done =
+        TaskSelection { states: Some(vec![TaskState::Complete]), ..TaskSelection::default() };
     assert_eq!(same!(both, |c| c.list_tasks(&done, &Page::first(5))).items.len(), 1);
     assert_eq!(same!(both, |c| c.count_tasks(&done)), 1);
     same!(both, |c| c.task(id));
@@ -105,7 +111,10 @@ async fn whatever_is_read_is_the_same_both_ways() {
     }
     same!(both, |c| c.task_transitions(id));
     assert_eq!(same!(both, |c| c.list_batches(id)).len(), 1);
-    assert_eq!(same!(both, |c| c.list_steps(id, &StepFilter::default(), &Page::first(50))).items.len(), 5);
+    assert_eq!(
+        same!(both, |c| c.list_steps(id, &StepFilter::default(), &Page::first(50))).items.len(),
+        5
+    );
     same!(both, |c| c.step(id, "part_002"));
     same!(both, |c| c.step_transitions(id, "part_002"));
     same!(both, |c| c.wait(id, Duration::from_secs(1)));
@@ -122,7 +131,10 @@ async fn whatever_is_read_is_the_same_both_ways() {
     // Ages differ between two looks.
     let (by_database, by_http) = both!(both, |c| c.list_queues());
     let names = |queues: Vec<tasker_client::QueueOverview>| -> Vec<_> {
-        queues.into_iter().map(|q| (q.queue, q.depth, q.total, q.paused_at, q.pause_reason)).collect()
+        queues
+            .into_iter()
+            .map(|q| (q.queue, q.depth, q.total, q.paused_at, q.pause_reason))
+            .collect()
     };
     assert_eq!(names(by_database.unwrap()), names(by_http.unwrap()));
     let (by_database, by_http) = both!(both, |c| c.list_staleness(Some("healthy"), 5));
@@ -131,11 +143,14 @@ async fn whatever_is_read_is_the_same_both_ways() {
     };
     let by_database = tasks(by_database.unwrap());
     assert_eq!((by_database.len(), &by_database), (1, &tasks(by_http.unwrap())));
-    sqlx::query("select tasker.heartbeat($1, array['test'], array['noop'], '{\"host\": \"h\", \"pid\": 7}')")
-        .bind(Uuid::now_v7())
-        .execute(engine.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "select tasker.heartbeat($1, array['test'], array['noop'], \
+        '{\"host\": \"h\", \"pid\": 7}')",
+    )
+    .bind(Uuid::now_v7())
+    .execute(engine.pool())
+    .await
+    .unwrap();
     assert_eq!(same!(both, |c| c.list_workers()).len(), 1);
 }
 
@@ -145,8 +160,7 @@ async fn events_are_the_same_both_ways() {
     let engine = &both.engine;
     engine.apply(publishing_flow(&["payment.processed"])).await;
     for _ in 0..3 {
-        let event =
-            json!({"name": "payment.processed", "payload": {"amount": 12.50}, "metadata": {"ü": null}});
+        let event = json!({"name": "payment.processed", "payload": {"amount": 12.50}, "metadata": {"ü": null}});
         sqlx::query("select pgmq.send('test_domain_events', $1)")
             .bind(event)
             .execute(engine.pool())
@@ -234,10 +248,11 @@ async fn who_changes_a_namespace_is_written_down_both_ways() {
     let template = flow(&[("a", &[])]);
     let clients: [&dyn Client; 2] = [&both.database, &both.http];
     for client in clients {
-        let before: i64 = sqlx::query_scalar("select coalesce(max(operation_id), 0) from tasker.operations")
-            .fetch_one(engine.pool())
-            .await
-            .unwrap();
+        let before: i64 =
+            sqlx::query_scalar("select coalesce(max(operation_id), 0) from tasker.operations")
+                .fetch_one(engine.pool())
+                .await
+                .unwrap();
         client.apply_template(&template, ANA).await.unwrap();
         client.limit_namespace("test", Some(5), ANA).await.unwrap();
         client.limit_namespace("test", None, ANA).await.unwrap();

@@ -1,4 +1,5 @@
-//! The clock of the server goes back: what waits for a time waits for as long as was meant, and no longer.
+//! The clock of the server goes back: what waits for a time waits for as long as was meant, and no
+//! longer.
 
 use serde_json::json;
 use sqlx::{query, query_scalar};
@@ -7,7 +8,8 @@ use uuid::Uuid;
 
 async fn seconds_until(e: &Engine, id: Uuid) -> f64 {
     query_scalar(
-        "select extract(epoch from available_at - tasker.now())::float8 from tasker.steps where task_id = $1",
+        "select extract(epoch from available_at - tasker.now())::float8 from tasker.steps where \
+         task_id = $1",
     )
     .bind(id)
     .fetch_one(e.pool())
@@ -52,11 +54,14 @@ async fn a_wait_beyond_any_retry_is_shortened_and_a_start_time_is_not() {
     .await
     .unwrap();
     e.initialize().await;
-    query("update tasker.steps set available_at = clock_timestamp() + interval '1 hour' where task_id = $1")
-        .bind(late)
-        .execute(e.pool())
-        .await
-        .unwrap();
+    query(
+        "update tasker.steps set available_at = clock_timestamp() + interval '1 hour' where \
+        task_id = $1",
+    )
+    .bind(late)
+    .execute(e.pool())
+    .await
+    .unwrap();
     sweep(&e).await;
     assert!(seconds_until(&e, late).await < 61.0);
     assert!(seconds_until(&e, planned).await > 7_000.0);
@@ -71,10 +76,13 @@ async fn a_claim_ends_with_its_lease() {
     e.start().await;
     e.claim(1).await;
     // As it was written an hour ahead.
-    query("update pgmq.q_worker_test_queue set vt = vt + interval '1 hour', last_read_at = last_read_at + interval '1 hour'")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    query(
+        "update pgmq.q_worker_test_queue set vt = vt + interval '1 hour', last_read_at = \
+        last_read_at + interval '1 hour'",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     e.clock(0).await;
     sweep(&e).await;
     let seconds: f64 = query_scalar(

@@ -23,7 +23,8 @@ fn dashboard() -> Value {
 /// The reader of templates reads any YAML.
 fn alerts() -> Vec<Value> {
     let text = file("prometheus/alerts.yml");
-    let parsed = TemplateFile::parse("alerts.yml", &text).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let parsed =
+        TemplateFile::parse("alerts.yml", &text).unwrap_or_else(|errors| panic!("{errors:?}"));
     let groups = parsed.definition()["groups"].as_array().unwrap().clone();
     groups.into_iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
 }
@@ -68,10 +69,16 @@ fn problems(expression: &str, metrics: &BTreeMap<String, Documented>) -> Vec<Str
 }
 
 /// The documented metric of this name; a histogram has series with endings, and none without.
-fn metric<'a>(name: &'a str, metrics: &'a BTreeMap<String, Documented>) -> Option<(&'a str, &'a Documented)> {
+fn metric<'a>(
+    name: &'a str,
+    metrics: &'a BTreeMap<String, Documented>,
+) -> Option<(&'a str, &'a Documented)> {
     let of_histogram = ["_bucket", "_sum", "_count"].into_iter().find_map(|ending| {
         let whole = name.strip_suffix(ending)?;
-        metrics.get(whole).filter(|documented| documented.kind == "histogram").map(|found| (whole, found))
+        metrics
+            .get(whole)
+            .filter(|documented| documented.kind == "histogram")
+            .map(|found| (whole, found))
     });
     let plain = metrics.get(name).filter(|documented| documented.kind != "histogram");
     of_histogram.or(plain.map(|found| (name, found)))
@@ -124,7 +131,10 @@ fn grouped(bare: &str) -> BTreeSet<String> {
         let rest = bare[at + word.len()..].trim_start();
         if let Some(inside) = rest.strip_prefix('(').and_then(|rest| rest.split(')').next()) {
             labels.extend(
-                inside.split(',').map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()),
+                inside
+                    .split(',')
+                    .map(|label| label.trim().to_owned())
+                    .filter(|label| !label.is_empty()),
             );
         }
     }
@@ -140,7 +150,8 @@ fn mentioned(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The labels that the result of an expression can have: those it groups by, else those of its metrics.
+/// The labels that the result of an expression can have: those it groups by, else those of its
+/// metrics.
 fn resulting(expression: &str, metrics: &BTreeMap<String, Documented>) -> BTreeSet<String> {
     let bare = without_strings(expression);
     let grouped = grouped(&bare);
@@ -180,7 +191,9 @@ fn every_panel_of_the_dashboard_has_a_title_a_unit_and_expressions_that_hold() {
         for target in targets {
             let expression = text(target, "/expr");
             found.extend(
-                problems(expression, &metrics).into_iter().map(|p| format!("{title}: {p}: {expression}")),
+                problems(expression, &metrics)
+                    .into_iter()
+                    .map(|p| format!("{title}: {p}: {expression}")),
             );
             let labels = resulting(expression, &metrics);
             let legend = target["legendFormat"].as_str().unwrap_or_default();
@@ -195,10 +208,15 @@ fn every_panel_of_the_dashboard_has_a_title_a_unit_and_expressions_that_hold() {
     }
     assert!(found.is_empty(), "{found:#?}");
     assert_eq!(rows, 8);
-    let variables: Vec<&str> =
-        dashboard["templating"]["list"].as_array().unwrap().iter().map(|v| text(v, "/name")).collect();
+    let variables: Vec<&str> = dashboard["templating"]["list"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| text(v, "/name"))
+        .collect();
     assert_eq!(variables, ["datasource", "namespace"]);
-    let absent: Vec<&String> = metrics.keys().filter(|name| !drawn.contains(name.as_str())).collect();
+    let absent: Vec<&String> =
+        metrics.keys().filter(|name| !drawn.contains(name.as_str())).collect();
     assert!(absent.len() < metrics.len() / 4, "most metrics are drawn, these are not: {absent:?}");
 }
 
@@ -225,15 +243,20 @@ fn every_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do() {
         assert!(["critical", "warning"].contains(&text(alert, "/labels/severity")), "{name}");
         let lasting = text(alert, "/for");
         assert!(
-            lasting.ends_with(['s', 'm', 'h']) && lasting[..lasting.len() - 1].parse::<u32>().is_ok(),
+            lasting.ends_with(['s', 'm', 'h'])
+                && lasting[..lasting.len() - 1].parse::<u32>().is_ok(),
             "{name}: {lasting}"
         );
         assert!(text(alert, "/annotations/description").len() > 60, "{name} says what to do");
-        found
-            .extend(problems(expression, &metrics).into_iter().map(|p| format!("{name}: {p}: {expression}")));
+        found.extend(
+            problems(expression, &metrics)
+                .into_iter()
+                .map(|p| format!("{name}: {p}: {expression}")),
+        );
         let labels = resulting(expression, &metrics);
         for part in ["/annotations/summary", "/annotations/description"] {
-            let unknown = mentioned(text(alert, part)).into_iter().filter(|label| !labels.contains(label));
+            let unknown =
+                mentioned(text(alert, part)).into_iter().filter(|label| !labels.contains(label));
             found.extend(unknown.map(|label| format!("{name}: {part} names {label}")));
         }
     }
@@ -259,6 +282,7 @@ fn a_wrong_expression_is_found() {
         let found = problems(expression, &metrics).join("; ");
         assert!(found.contains(problem), "{expression}: {found}");
     }
-    let fine = "histogram_quantile(0.9, sum by (le, handler) (rate(tasker_handler_seconds_bucket{handler=~\"a(b\"}[5m])))";
+    let fine = "histogram_quantile(0.9, sum by (le, handler) \
+        (rate(tasker_handler_seconds_bucket{handler=~\"a(b\"}[5m])))";
     assert_eq!(problems(fine, &metrics), [""; 0]);
 }

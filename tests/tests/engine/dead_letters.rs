@@ -1,4 +1,5 @@
-//! Dead letters: what makes one, what it keeps, and what people do with it. The clock is frozen; nothing sleeps.
+//! Dead letters: what makes one, what it keeps, and what people do with it. The clock is frozen;
+//! nothing sleeps.
 
 use serde_json::{Value, json};
 use sqlx::{PgExecutor, PgPool};
@@ -27,19 +28,23 @@ async fn beat(e: &Engine, namespace: &str, handlers: &[&str]) {
 
 /// Reason and status of each entry of a task, oldest first.
 async fn entries(pool: &PgPool, id: Uuid) -> Vec<(String, String)> {
-    sqlx::query_as("select reason, status from tasker.dlq_entries where task_id = $1 order by entry_id")
-        .bind(id)
-        .fetch_all(pool)
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "select reason, status from tasker.dlq_entries where task_id = $1 order by entry_id",
+    )
+    .bind(id)
+    .fetch_all(pool)
+    .await
+    .unwrap()
 }
 
 async fn pending(pool: &PgPool, id: Uuid) -> Uuid {
-    sqlx::query_scalar("select entry_id from tasker.dlq_entries where task_id = $1 and status = 'pending'")
-        .bind(id)
-        .fetch_one(pool)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select entry_id from tasker.dlq_entries where task_id = $1 and status = 'pending'",
+    )
+    .bind(id)
+    .fetch_one(pool)
+    .await
+    .unwrap()
 }
 
 async fn update(pool: &PgPool, entry: Uuid, status: Option<&str>, notes: &str, by: &str) {
@@ -60,8 +65,10 @@ fn pair(reason: &str, status: &str) -> (String, String) {
 /// Everything about a task that an entry must not change.
 async fn all_of(e: &Engine, id: Uuid) -> String {
     e.text(
-        "select (to_jsonb(t) || jsonb_build_object('steps', (select jsonb_agg(to_jsonb(s) order by s.name) from tasker.steps s where s.task_id = t.task_id),
-                 'hops', (select count(*) from tasker.task_transitions a where a.task_id = t.task_id)))::text
+        "select (to_jsonb(t) || jsonb_build_object('steps', (select jsonb_agg(to_jsonb(s) order \
+         by s.name) from tasker.steps s where s.task_id = t.task_id),
+                 'hops', (select count(*) from tasker.task_transitions a where a.task_id = \
+                 t.task_id)))::text
            from tasker.tasks t where t.task_id = $1",
         id,
     )
@@ -91,8 +98,14 @@ async fn a_step_out_of_attempts_is_one_with_a_snapshot_of_its_task() {
             .unwrap();
     assert_eq!((step.as_str(), detail.as_str()), ("a", "boom"));
     assert_eq!(snapshot["state"], "blocked_by_failures");
-    assert_eq!((&snapshot["steps"][0]["name"], &snapshot["steps"][0]["attempt"]), (&json!("a"), &json!(3)));
-    assert_eq!((&snapshot["steps"][1]["state"], &snapshot["step_count"]), (&json!("pending"), &json!(2)));
+    assert_eq!(
+        (&snapshot["steps"][0]["name"], &snapshot["steps"][0]["attempt"]),
+        (&json!("a"), &json!(3))
+    );
+    assert_eq!(
+        (&snapshot["steps"][1]["state"], &snapshot["step_count"]),
+        (&json!("pending"), &json!(2))
+    );
 }
 
 #[tokio::test]
@@ -108,7 +121,8 @@ async fn a_step_that_lost_too_many_leases_is_one_and_so_is_a_permanent_failure()
     assert_eq!(entries(e.pool(), lost).await, [pair("max_retries_exceeded", "pending")]);
 
     let refused = e.start().await;
-    e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "no", "retryable": false})).await;
+    e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "no", "retryable": false}))
+        .await;
     e.process().await;
     assert_eq!(e.task_state(refused).await, "blocked_by_failures");
     assert_eq!(entries(e.pool(), refused).await, [pair("permanent_failure", "pending")]);
@@ -126,7 +140,11 @@ async fn a_task_has_one_pending_entry_at_a_time() {
         }
         e.process().await;
     }
-    assert_eq!(entries(e.pool(), id).await, [pair("max_retries_exceeded", "pending")], "both steps failed");
+    assert_eq!(
+        entries(e.pool(), id).await,
+        [pair("max_retries_exceeded", "pending")],
+        "both steps failed"
+    );
     let entry = pending(e.pool(), id).await;
     let added: Uuid = sqlx::query_scalar("select tasker.dlq_add($1, 'look', 'ana')")
         .bind(id)
@@ -141,7 +159,8 @@ async fn a_task_has_one_pending_entry_at_a_time() {
         entries(e.pool(), id).await,
         [pair("max_retries_exceeded", "permanent_failure"), pair("manual", "pending")]
     );
-    let reopened = sqlx::query("select tasker.dlq_update($1, 'pending')").bind(entry).execute(e.pool()).await;
+    let reopened =
+        sqlx::query("select tasker.dlq_update($1, 'pending')").bind(entry).execute(e.pool()).await;
     assert_eq!(reopened.unwrap_err().as_database_error().unwrap().code().unwrap(), "TK041");
     update(e.pool(), second, Some("cancelled"), "", "ana").await;
     update(e.pool(), entry, Some("pending"), "after all", "ana").await;
@@ -179,7 +198,8 @@ async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
     template["steps"][0]["retry"] = json!({"max_attempts": 3, "backoff_base_ms": 3_600_000, "max_backoff_ms": 3_600_000, "jitter": false});
-    template["lifecycle"] = json!({"max_waiting_for_retry_minutes": 10, "max_duration_minutes": 50.5});
+    template["lifecycle"] =
+        json!({"max_waiting_for_retry_minutes": 10, "max_duration_minutes": 50.5});
     e.apply(template).await;
     e.clock(0).await;
     let id = e.start().await;
@@ -188,7 +208,8 @@ async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     let staleness = async |seconds| {
         e.clock(seconds).await;
         sqlx::query_as::<_, (String, String, f64, Option<f64>)>(
-            "select state::text, staleness, minutes_in_state::float8, threshold_minutes::float8 from tasker.task_staleness where task_id = $1",
+            "select state::text, staleness, minutes_in_state::float8, threshold_minutes::float8 \
+             from tasker.task_staleness where task_id = $1",
         )
         .bind(id)
         .fetch_one(e.pool())
@@ -204,20 +225,28 @@ async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     assert_eq!(seen(10 * MINUTE + 10).await, "stale");
     // An operator lets it fail: no threshold of its state any more, but its whole duration counts.
     e.clock(20 * MINUTE).await;
-    sqlx::query("update tasker.steps set available_at = tasker.now()").execute(e.pool()).await.unwrap();
+    sqlx::query("update tasker.steps set available_at = tasker.now()")
+        .execute(e.pool())
+        .await
+        .unwrap();
     e.enqueue_ready().await;
-    e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "no", "retryable": false})).await;
+    e.submit(&e.claim(1).await[0], json!({"type": "failure", "message": "no", "retryable": false}))
+        .await;
     e.process().await;
     let (state, healthy, _, threshold) = staleness(40 * MINUTE).await;
-    assert_eq!((state.as_str(), healthy.as_str(), threshold), ("blocked_by_failures", "healthy", None));
+    assert_eq!(
+        (state.as_str(), healthy.as_str(), threshold),
+        ("blocked_by_failures", "healthy", None)
+    );
     assert_eq!(seen(41 * MINUTE).await, "warning");
     assert_eq!(seen(51 * MINUTE).await, "stale");
     assert_eq!(sweep(e.pool()).await, (0, 0), "it has an entry since it failed for good");
     update(e.pool(), pending(e.pool(), id).await, Some("permanent_failure"), "", "ana").await;
     assert_eq!(seen(52 * MINUTE).await, "stale");
     assert_eq!(sweep(e.pool()).await, (1, 0));
-    let detail =
-        e.text("select detail from tasker.dlq_entries where task_id = $1 and status = 'pending'", id).await;
+    let detail = e
+        .text("select detail from tasker.dlq_entries where task_id = $1 and status = 'pending'", id)
+        .await;
     assert!(detail.starts_with("not finished after 52"), "{detail}");
 }
 
@@ -226,10 +255,12 @@ async fn before_its_start_time_a_task_is_not_late() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     e.clock(0).await;
-    sqlx::query("select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '3 days')")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '3 days')",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     e.initialize().await;
     let three_days = 3 * 24 * 60 * MINUTE;
     e.clock(three_days + 59 * MINUTE).await;
@@ -356,18 +387,28 @@ async fn notes_and_who_are_kept() {
         .unwrap();
     update(e.pool(), entry, None, "asked the bank", "ben").await;
     update(e.pool(), entry, Some("permanent_failure"), "card stolen", "ben").await;
-    let (notes, by, closed): (String, String, bool) =
-        sqlx::query_as("select notes, resolved_by, resolved_at = tasker.now() from tasker.dlq_entries")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let (notes, by, closed): (String, String, bool) = sqlx::query_as(
+        "select notes, resolved_by, resolved_at = tasker.now() from tasker.dlq_entries",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     let lines: Vec<&str> = notes.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
     let note = |who: &str, what: &str| format!("{who} (login postgres): {what}");
-    assert_eq!(lines, [note("ana", "slow today"), note("ben", "asked the bank"), note("ben", "card stolen")]);
+    assert_eq!(
+        lines,
+        [note("ana", "slow today"), note("ben", "asked the bank"), note("ben", "card stolen")]
+    );
     assert_eq!((by.as_str(), closed), ("ben (login postgres)", true));
     assert_eq!(e.task_state(id).await, "steps_in_process");
-    assert_eq!(sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'cancelled')").await, "TK040");
-    assert_eq!(sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'done')").await, "TK041");
+    assert_eq!(
+        sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'cancelled')").await,
+        "TK040"
+    );
+    assert_eq!(
+        sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'done')").await,
+        "TK041"
+    );
     assert_eq!(sqlstate(e.pool(), "select tasker.dlq_add(gen_random_uuid())").await, "TK004");
 }
 
@@ -377,7 +418,9 @@ async fn the_overview_begins_with_what_is_most_urgent() {
     e.apply_flow(&[("a", &[])]).await;
     e.clock(0).await;
     let ids = [e.start().await, e.start().await, e.start().await, e.start().await];
-    for (id, reason) in ids.iter().zip(["manual", "staleness_timeout", "worker_unavailable", "manual"]) {
+    for (id, reason) in
+        ids.iter().zip(["manual", "staleness_timeout", "worker_unavailable", "manual"])
+    {
         sqlx::query("select tasker.add_dead_letters(array[$1], array[$2], '{null}', '{x}')")
             .bind(id)
             .bind(reason)
@@ -387,14 +430,17 @@ async fn the_overview_begins_with_what_is_most_urgent() {
     }
     update(e.pool(), pending(e.pool(), ids[2]).await, Some("cancelled"), "", "ana").await;
     sqlx::query(
-        "update tasker.dlq_entries set created_at = created_at - interval '1 hour' where task_id = $1",
+        "update tasker.dlq_entries set created_at = created_at - interval '1 hour' where task_id \
+         = $1",
     )
     .bind(ids[3])
     .execute(e.pool())
     .await
     .unwrap();
-    let order: Vec<Uuid> =
-        sqlx::query_scalar("select task_id from tasker.dlq_overview").fetch_all(e.pool()).await.unwrap();
+    let order: Vec<Uuid> = sqlx::query_scalar("select task_id from tasker.dlq_overview")
+        .fetch_all(e.pool())
+        .await
+        .unwrap();
     assert_eq!(order, [ids[3], ids[0], ids[1], ids[2]]);
     let counts: Vec<(String, String, i64)> =
         sqlx::query_as("select reason, status, entries from tasker.dlq_counts order by 1, 2")
@@ -420,7 +466,8 @@ async fn retrying_an_entry_replays_its_task_and_closes_it() {
     assert_eq!(retry().await.unwrap(), 1);
     assert_eq!(entries(e.pool(), id).await, [pair("max_retries_exceeded", "manually_resolved")]);
     let why: String = sqlx::query_scalar(
-        "select reason from tasker.step_transitions where from_state = 'error' and to_state = 'pending'",
+        "select reason from tasker.step_transitions where from_state = 'error' and to_state = \
+         'pending'",
     )
     .fetch_one(e.pool())
     .await
@@ -440,7 +487,8 @@ async fn an_entry_with_nothing_to_replay_stays_pending() {
     let id = e.start().await;
     let entry: Uuid =
         sqlx::query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
-    let refused = sqlx::query("select tasker.dlq_retry($1)").bind(entry).execute(e.pool()).await.unwrap_err();
+    let refused =
+        sqlx::query("select tasker.dlq_retry($1)").bind(entry).execute(e.pool()).await.unwrap_err();
     assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK042");
     assert_eq!(entries(e.pool(), id).await, [pair("manual", "pending")]);
 }
@@ -467,8 +515,10 @@ async fn retrying_a_message_sends_it_to_its_queue_again() {
             .await
             .unwrap();
     assert_eq!(message, json!({"odd": 1}));
-    let status: String =
-        sqlx::query_scalar("select status from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
+    let status: String = sqlx::query_scalar("select status from tasker.dlq_entries")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(status, "manually_resolved");
 }
 
@@ -482,16 +532,24 @@ async fn a_snapshot_is_bounded() {
     e.succeed(&e.claim(1).await[0], json!(long)).await;
     e.process().await;
     sqlx::query(
-        "insert into tasker.steps (task_id, name, template_step, waiting_on, max_attempts, updated_at, created_at)
-         select $1, 'b_' || n, 'b', 1, 1, tasker.now(), tasker.now() from generate_series(1, 1200) n",
+        "insert into tasker.steps (task_id, name, template_step, waiting_on, max_attempts, \
+         updated_at, created_at)
+         select $1, 'b_' || n, 'b', 1, 1, tasker.now(), tasker.now() from generate_series(1, \
+         1200) n",
     )
     .bind(id)
     .execute(e.pool())
     .await
     .unwrap();
-    let snapshot: Value =
-        sqlx::query_scalar("select tasker.task_snapshot($1)").bind(id).fetch_one(e.pool()).await.unwrap();
-    assert!(snapshot["context"]["$omitted"].as_str().unwrap().ends_with("bytes as stored"), "{snapshot}");
+    let snapshot: Value = sqlx::query_scalar("select tasker.task_snapshot($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
+    assert!(
+        snapshot["context"]["$omitted"].as_str().unwrap().ends_with("bytes as stored"),
+        "{snapshot}"
+    );
     assert_eq!(snapshot["steps"].as_array().unwrap().len(), 1000);
     assert_eq!(snapshot["step_count"], 1202);
     assert!(snapshot.to_string().len() < 500_000);

@@ -1,4 +1,5 @@
-//! Dead letters by many: retried and updated by a filter, closed by themselves, made for what fails for good; settings.
+//! Dead letters by many: retried and updated by a filter, closed by themselves, made for what fails
+//! for good; settings.
 
 use serde_json::{Value, json};
 use tasker_tests::engine::{Engine, flow};
@@ -10,8 +11,7 @@ async fn failed(e: &Engine, retryable: bool) -> Uuid {
     loop {
         let claims = e.claim(10).await;
         let Some(claim) = claims.iter().find(|claim| claim.task_id == id) else { return id };
-        let outcome =
-            json!({"type": "failure", "message": "no card", "code": "card", "retryable": retryable});
+        let outcome = json!({"type": "failure", "message": "no card", "code": "card", "retryable": retryable});
         assert_eq!(e.submit(claim, outcome).await, "accepted");
         e.process().await;
         e.enqueue_ready().await;
@@ -34,14 +34,21 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(reason, status)| ((*reason).to_owned(), (*status).to_owned())).collect()
 }
 
-async fn retry_all(e: &Engine, filter: Value, max: i32, after: Option<Uuid>) -> (i32, i32, Option<Uuid>) {
-    sqlx::query_as("select done, skipped, last_entry from tasker.dlq_retry_all($1, 'back', 'ana', $2, $3)")
-        .bind(filter)
-        .bind(max)
-        .bind(after)
-        .fetch_one(e.pool())
-        .await
-        .unwrap()
+async fn retry_all(
+    e: &Engine,
+    filter: Value,
+    max: i32,
+    after: Option<Uuid>,
+) -> (i32, i32, Option<Uuid>) {
+    sqlx::query_as(
+        "select done, skipped, last_entry from tasker.dlq_retry_all($1, 'back', 'ana', $2, $3)",
+    )
+    .bind(filter)
+    .bind(max)
+    .bind(after)
+    .fetch_one(e.pool())
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -92,10 +99,15 @@ async fn dead_letters_are_retried_by_a_filter_and_what_cannot_be_costs_only_itse
     assert_eq!(retry_all(&e, filter, 3, last).await, (0, 0, None));
     e.enqueue_ready().await;
     assert_eq!(e.drain().await.len(), 3);
-    for bad in
-        [json!({}), json!([]), json!({"color": 1}), json!({"reason": 1}), json!({"created_after": "soon"})]
-    {
-        let refused = sqlx::query("select * from tasker.dlq_retry_all($1)").bind(bad).execute(e.pool()).await;
+    for bad in [
+        json!({}),
+        json!([]),
+        json!({"color": 1}),
+        json!({"reason": 1}),
+        json!({"created_after": "soon"}),
+    ] {
+        let refused =
+            sqlx::query("select * from tasker.dlq_retry_all($1)").bind(bad).execute(e.pool()).await;
         assert_eq!(sqlstate(&refused.unwrap_err()), "TK030");
     }
 }
@@ -108,7 +120,8 @@ async fn dead_letters_are_updated_by_a_filter() {
         failed(&e, false).await;
     }
     let (done, skipped): (i32, i32) = sqlx::query_as(
-        "select done, skipped from tasker.dlq_update_all('{\"step\": \"a\"}', 'permanent_failure', 'lost', 'ana')",
+        "select done, skipped from tasker.dlq_update_all('{\"step\": \"a\"}', \
+         'permanent_failure', 'lost', 'ana')",
     )
     .fetch_one(e.pool())
     .await
@@ -137,7 +150,8 @@ async fn an_entry_closes_when_its_task_has_ended_well() {
     sqlx::query("select tasker.cancel_task($1)").bind(cancelled).execute(e.pool()).await.unwrap();
     e.clock(60).await;
     sweep().await;
-    let status = "select status || coalesce(' ' || notes, '') from tasker.dlq_entries where task_id = $1";
+    let status =
+        "select status || coalesce(' ' || notes, '') from tasker.dlq_entries where task_id = $1";
     assert!(e.text(status, well).await.starts_with("ended_well 20"));
     assert!(e.text(status, well).await.ends_with("closed: the task is complete"));
     assert!(e.text(status, cancelled).await.starts_with("cancelled 20"));
@@ -149,11 +163,12 @@ async fn tasks_are_found_by_the_beginning_of_their_id_and_by_their_key() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let first = e.enqueue(json!({"n": 1})).await;
-    let second: Uuid =
-        sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', '{}', p_idempotency_key => 'k-1')")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let second: Uuid = sqlx::query_scalar(
+        "select tasker.enqueue_task('test', 'flow', '{}', p_idempotency_key => 'k-1')",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     let found = async |filter: Value| -> Vec<Uuid> {
         sqlx::query_scalar("select task_id from tasker.list_tasks($1)")
             .bind(filter)
@@ -179,7 +194,8 @@ async fn tasks_are_found_by_the_beginning_of_their_id_and_by_their_key() {
         assert_eq!(sqlstate(&refused.await.unwrap_err()), "TK030");
     }
     assert_eq!(e.text("select tasker.task_context($1)::text", first).await, "{\"n\": 1}");
-    let unknown = sqlx::query("select tasker.task_context($1)").bind(Uuid::nil()).execute(e.pool()).await;
+    let unknown =
+        sqlx::query("select tasker.task_context($1)").bind(Uuid::nil()).execute(e.pool()).await;
     assert_eq!(sqlstate(&unknown.unwrap_err()), "TK004");
 }
 
@@ -189,10 +205,15 @@ async fn settings_are_listed_with_what_they_do_and_changed_by_name() {
     let settings = tasker_core::client::list_settings(e.pool()).await.unwrap();
     let silent: Vec<_> = settings.iter().filter(|setting| setting.description.is_none()).collect();
     assert!(silent.is_empty(), "comment on column tasker.settings.…: {silent:?}");
-    let changed: Vec<_> = settings.iter().filter(|setting| setting.value != setting.default_value).collect();
+    let changed: Vec<_> =
+        settings.iter().filter(|setting| setting.value != setting.default_value).collect();
     assert!(changed.is_empty(), "the default is not read as it is set: {changed:?}");
     let set = async |name: &str, value: Option<&str>| {
-        sqlx::query("select tasker.set_setting($1, $2, 'ana')").bind(name).bind(value).execute(e.pool()).await
+        sqlx::query("select tasker.set_setting($1, $2, 'ana')")
+            .bind(name)
+            .bind(value)
+            .execute(e.pool())
+            .await
     };
     set("retention_days", Some("90")).await.unwrap();
     set("notify_on_enqueue", Some("off")).await.unwrap();

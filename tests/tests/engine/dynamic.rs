@@ -1,4 +1,5 @@
-//! Graphs that grow while they run: decisions, the branches they choose, and the deferred steps where branches meet.
+//! Graphs that grow while they run: decisions, the branches they choose, and the deferred steps
+//! where branches meet.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -47,12 +48,14 @@ async fn decide(e: &Engine, claim: &Claim, steps: &[&str]) {
 
 /// The error a step keeps.
 async fn error(e: &Engine, id: Uuid, step: &str) -> Value {
-    sqlx::query_scalar("select error from tasker.steps where task_id = $1 and name = $2 and state = 'error'")
-        .bind(id)
-        .bind(step)
-        .fetch_one(e.pool())
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select error from tasker.steps where task_id = $1 and name = $2 and state = 'error'",
+    )
+    .bind(id)
+    .bind(step)
+    .fetch_one(e.pool())
+    .await
+    .unwrap()
 }
 
 async fn steps_there(pool: &PgPool, id: Uuid) -> Vec<String> {
@@ -97,7 +100,11 @@ async fn branches_that_were_not_chosen_do_not_exist_and_the_graph_says_so() {
     assert_invariants(e.pool()).await;
     complete(&e, &only(&e, "short").await).await;
     let meet = only(&e, "meet").await;
-    assert_eq!(meet.parents, json!({"short": "short"}), "it sees the parents that ran, and no others");
+    assert_eq!(
+        meet.parents,
+        json!({"short": "short"}),
+        "it sees the parents that ran, and no others"
+    );
     complete(&e, &meet).await;
     assert_eq!(e.task_state(id).await, "complete");
     assert_invariants(e.pool()).await;
@@ -138,12 +145,17 @@ async fn a_decision_for_nothing_leaves_out_all_that_depends_on_it() {
     assert_invariants(e.pool()).await;
 }
 
-/// `inner` is chosen by `outer`, or not; what is below both is settled by the first that leaves it out.
+/// `inner` is chosen by `outer`, or not; what is below both is settled by the first that leaves it
+/// out.
 #[rstest]
 #[case::down_to_the_innermost(&["inner"], Some(&["x"] as &[&str]), &["a complete", "end pending", "inner complete", "outer complete", "x enqueued", "y not_chosen"])]
 #[case::the_outer_chooses_nothing(&[], None, &["a complete", "end not_chosen", "inner not_chosen", "outer complete", "x not_chosen", "y not_chosen"])]
 #[tokio::test]
-async fn decisions_nest(#[case] outer: &[&str], #[case] inner: Option<&[&str]>, #[case] graph: &[&str]) {
+async fn decisions_nest(
+    #[case] outer: &[&str],
+    #[case] inner: Option<&[&str]>,
+    #[case] graph: &[&str],
+) {
     let (e, id) = task(&[
         ("a", "standard", &[]),
         ("outer", "decision", &["a"]),
@@ -156,7 +168,10 @@ async fn decisions_nest(#[case] outer: &[&str], #[case] inner: Option<&[&str]>, 
     complete(&e, &only(&e, "a").await).await;
     decide(&e, &only(&e, "outer").await, outer).await;
     if let Some(inner) = inner {
-        assert!(e.graph(id).await.contains(&"x undecided".to_owned()), "until the inner one has decided");
+        assert!(
+            e.graph(id).await.contains(&"x undecided".to_owned()),
+            "until the inner one has decided"
+        );
         decide(&e, &only(&e, "inner").await, inner).await;
     }
     assert_eq!(e.graph(id).await, graph);
@@ -165,7 +180,8 @@ async fn decisions_nest(#[case] outer: &[&str], #[case] inner: Option<&[&str]>, 
     assert_eq!(e.task_state(id).await, "complete");
 }
 
-/// A branch of one step and a branch of three, under two decisions: whichever comes first, `meet` waits for the other.
+/// A branch of one step and a branch of three, under two decisions: whichever comes first, `meet`
+/// waits for the other.
 #[rstest]
 #[case::the_short_one_first(true)]
 #[case::the_long_one_first(false)]
@@ -210,12 +226,15 @@ async fn branches_of_two_decisions_meet_in_one_step(#[case] short_first: bool) {
 }
 
 #[rstest]
-#[case::no_such_step(json!({"type": "decision", "create_steps": ["sohrt"]}), "\"sohrt\" (no such step); it can choose from its direct children: short, long1")]
+#[case::no_such_step(json!({"type": "decision", "create_steps": ["sohrt"]}), "\"sohrt\" (no such \
+    step); it can choose from its direct children: short, long1")]
 #[case::a_grandchild(json!({"type": "decision", "create_steps": ["short", "long2"]}), "\"long2\" (not a direct child)")]
-#[case::a_plain_success(json!({"type": "success", "result": 1}), "a plain success says nothing about what follows")]
+#[case::a_plain_success(json!({"type": "success", "result": 1}), "a plain success says nothing \
+    about what follows")]
 #[case::no_names(json!({"type": "decision"}), "a decision must have \"create_steps\"")]
 #[case::numbers(json!({"type": "decision", "create_steps": [1]}), "array of the names")]
-#[case::a_batch(json!({"type": "batches", "cursors": [1]}), "only a batchable may have an outcome of type batches")]
+#[case::a_batch(json!({"type": "batches", "cursors": [1]}), "only a batchable may have an outcome \
+    of type batches")]
 #[tokio::test]
 async fn a_choice_that_cannot_be_made_fails_its_step_for_good_and_says_why(
     #[case] outcome: Value,
@@ -229,7 +248,11 @@ async fn a_choice_that_cannot_be_made_fails_its_step_for_good_and_says_why(
     assert_eq!((&error["code"], &error["retryable"]), (&json!("invalid_outcome"), &json!(false)));
     assert!(error["message"].as_str().unwrap().contains(why), "{error}");
     assert_eq!(e.task_state(id).await, "blocked_by_failures");
-    assert_eq!(steps_there(e.pool(), id).await, ["a complete", "choose error"], "nothing came of it");
+    assert_eq!(
+        steps_there(e.pool(), id).await,
+        ["a complete", "choose error"],
+        "nothing came of it"
+    );
     assert_invariants(e.pool()).await;
 }
 
@@ -247,17 +270,24 @@ async fn only_a_decision_decides() {
 
 #[tokio::test]
 async fn decisions_nest_no_deeper_than_the_limit() {
-    let (e, id) =
-        task(&[("outer", "decision", &[]), ("inner", "decision", &["outer"]), ("x", "standard", &["inner"])])
-            .await;
-    sqlx::raw_sql("update tasker.settings set max_decision_depth = 1").execute(e.pool()).await.unwrap();
+    let (e, id) = task(&[
+        ("outer", "decision", &[]),
+        ("inner", "decision", &["outer"]),
+        ("x", "standard", &["inner"]),
+    ])
+    .await;
+    sqlx::raw_sql("update tasker.settings set max_decision_depth = 1")
+        .execute(e.pool())
+        .await
+        .unwrap();
     decide(&e, &only(&e, "outer").await, &["inner"]).await;
     assert_eq!(e.decide(&only(&e, "inner").await, &["x"]).await, "rejected");
     e.process().await;
     let message = error(&e, id, "inner").await["message"].as_str().unwrap().to_owned();
     assert_eq!(
         message,
-        "the decision \"inner\" is nested 2 deep; the limit is 1 (max_decision_depth in tasker.settings)"
+        "the decision \"inner\" is nested 2 deep; the limit is 1 (max_decision_depth in \
+         tasker.settings)"
     );
 
     let id = e.start().await;
@@ -272,7 +302,10 @@ async fn what_was_chosen_comes_into_being_in_the_commit_that_completes_the_decis
     complete(&e, &only(&e, "a").await).await;
     assert_eq!(e.decide(&only(&e, "choose").await, &["short", "long1"]).await, "accepted");
     let mut orchestrator = e.pool().begin().await.unwrap();
-    sqlx::query("select * from tasker.process_step_results(10)").execute(&mut *orchestrator).await.unwrap();
+    sqlx::query("select * from tasker.process_step_results(10)")
+        .execute(&mut *orchestrator)
+        .await
+        .unwrap();
     assert_eq!(
         steps_there(e.pool(), id).await,
         ["a complete", "choose enqueued_for_orchestration"],
@@ -330,7 +363,11 @@ async fn what_was_decided_when_the_task_failed_is_created_when_it_is_reset() {
     let id = e.start().await;
     let claims = e.claim(9).await;
     e.decide(&pick(&claims, "choose"), &["x"]).await;
-    e.submit(&pick(&claims, "bad"), json!({"type": "failure", "message": "no", "retryable": false})).await;
+    e.submit(
+        &pick(&claims, "bad"),
+        json!({"type": "failure", "message": "no", "retryable": false}),
+    )
+    .await;
     assert_eq!(e.process().await.0, 2, "both in one batch");
     assert_eq!(e.task_state(id).await, "error");
     assert_eq!(
@@ -353,27 +390,43 @@ async fn what_was_decided_when_the_task_failed_is_created_when_it_is_reset() {
 async fn a_failed_decision_is_resolved_with_an_outcome_and_only_with_one() {
     let (e, id) = task(CHOICE).await;
     complete(&e, &only(&e, "a").await).await;
-    e.submit(&only(&e, "choose").await, json!({"type": "failure", "message": "no", "retryable": false}))
-        .await;
+    e.submit(
+        &only(&e, "choose").await,
+        json!({"type": "failure", "message": "no", "retryable": false}),
+    )
+    .await;
     e.process().await;
     let resolve = async |step: &str, outcome: Option<Value>| {
-        let query = sqlx::query_scalar::<_, bool>("select tasker.resolve_step($1, $2, p_outcome => $3)");
-        query.bind(id).bind(step.to_owned()).bind(outcome).fetch_one(e.pool()).await.map_err(|error| {
-            error
-                .as_database_error()
-                .and_then(|e| e.code())
-                .map_or(error.to_string(), |code| code.into_owned())
-        })
+        let query =
+            sqlx::query_scalar::<_, bool>("select tasker.resolve_step($1, $2, p_outcome => $3)");
+        query.bind(id).bind(step.to_owned()).bind(outcome).fetch_one(e.pool()).await.map_err(
+            |error| {
+                error
+                    .as_database_error()
+                    .and_then(|e| e.code())
+                    .map_or(error.to_string(), |code| code.into_owned())
+            },
+        )
     };
     let short = json!({"type": "decision", "create_steps": ["short"]});
-    assert_eq!(resolve("short", Some(short.clone())).await, Err("TK032".to_owned()), "it does not exist yet");
+    assert_eq!(
+        resolve("short", Some(short.clone())).await,
+        Err("TK032".to_owned()),
+        "it does not exist yet"
+    );
     assert_eq!(resolve("choose", None).await, Err("TK035".to_owned()));
-    for wrong in [json!({"type": "success"}), json!({"type": "decision", "create_steps": ["nobody"]})] {
+    for wrong in
+        [json!({"type": "success"}), json!({"type": "decision", "create_steps": ["nobody"]})]
+    {
         assert_eq!(resolve("choose", Some(wrong)).await, Err("TK035".to_owned()));
     }
     assert_eq!(resolve("choose", Some(short.clone())).await, Ok(true));
     assert_eq!(resolve("choose", Some(short.clone())).await, Ok(false));
-    assert_eq!(resolve("short", Some(short)).await, Err("TK035".to_owned()), "it has nothing to decide");
+    assert_eq!(
+        resolve("short", Some(short)).await,
+        Err("TK035".to_owned()),
+        "it has nothing to decide"
+    );
     assert_invariants(e.pool()).await;
     e.enqueue_ready().await;
     assert_eq!(e.drain().await, ["short", "meet"]);
@@ -397,11 +450,13 @@ async fn a_decision_that_is_submitted_twice_creates_once() {
     );
 }
 
-/// Both decide in batches of their own at the same time: the second waits for the first, and then knows of it.
+/// Both decide in batches of their own at the same time: the second waits for the first, and then
+/// knows of it.
 #[tokio::test]
 async fn two_orchestrators_with_a_decision_each_create_the_step_below_both_once() {
     let (e, id) =
-        task(&[("d1", "decision", &[]), ("d2", "decision", &[]), ("x", "standard", &["d1", "d2"])]).await;
+        task(&[("d1", "decision", &[]), ("d2", "decision", &[]), ("x", "standard", &["d1", "d2"])])
+            .await;
     for claim in e.claim(9).await {
         assert_eq!(e.decide(&claim, &["x"]).await, "accepted");
     }
@@ -412,10 +467,20 @@ async fn two_orchestrators_with_a_decision_each_create_the_step_below_both_once(
     let second = tokio::spawn(async move {
         sqlx::query("select * from tasker.process_step_results(1)").execute(&pool).await.unwrap();
     });
-    tasker_tests::eventually("the second to wait for the first", Duration::from_secs(5), || async {
-        let waiting: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").fetch_one(e.pool()).await.unwrap();
-        if waiting > 0 { Ok(()) } else { Err(waiting) }
-    })
+    tasker_tests::eventually(
+        "the second to wait for the first",
+        Duration::from_secs(5),
+        || async {
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity where \
+            datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
+            if waiting > 0 { Ok(()) } else { Err(waiting) }
+        },
+    )
     .await;
     first.commit().await.unwrap();
     second.await.unwrap();
@@ -434,7 +499,8 @@ async fn the_decisions_of_many_tasks_are_made_in_one_batch_at_the_same_cost_each
     ]))
     .await;
     sqlx::query(
-        "select tasker.enqueue_tasks('test', 'flow', array(select '{}'::jsonb from generate_series(1, 500)))",
+        "select tasker.enqueue_tasks('test', 'flow', array(select '{}'::jsonb from \
+         generate_series(1, 500)))",
     )
     .execute(e.pool())
     .await

@@ -1,5 +1,5 @@
-//! The whole, run in this process: orchestrators and workers on a database of the test's own, real handlers,
-//! real queues. What is waited for is waited for with a deadline.
+//! The whole, run in this process: orchestrators and workers on a database of the test's own, real
+//! handlers, real queues. What is waited for is waited for with a deadline.
 
 use crate::world::{SOON, World};
 use serde::Deserialize;
@@ -59,10 +59,17 @@ async fn a_diamond_runs_with_real_handlers_and_typed_parents() {
     let worker = world
         .worker(|w| {
             w.handler("take", |ctx| async move { amount(ctx.context::<Amount>()?.value) })
-                .handler("double", |ctx| async move { amount(ctx.parent::<Amount>("first")?.value * 2) })
-                .handler("add_one", |ctx| async move { amount(ctx.parent::<Amount>("first")?.value + 1) })
+                .handler(
+                    "double",
+                    |ctx| async move { amount(ctx.parent::<Amount>("first")?.value * 2) },
+                )
+                .handler("add_one", |ctx| async move {
+                    amount(ctx.parent::<Amount>("first")?.value + 1)
+                })
                 .handler("sum", |ctx| async move {
-                    amount(ctx.parent::<Amount>("left")?.value + ctx.parent::<Amount>("right")?.value)
+                    amount(
+                        ctx.parent::<Amount>("left")?.value + ctx.parent::<Amount>("right")?.value,
+                    )
                 })
         })
         .await;
@@ -74,8 +81,7 @@ async fn a_diamond_runs_with_real_handlers_and_typed_parents() {
 #[tokio::test]
 async fn a_context_that_fails_the_schema_ends_in_error_and_names_the_field() {
     let mut template = single();
-    template["input_schema"] =
-        json!({"type": "object", "required": ["order_id"], "properties": {"order_id": {"type": "integer"}}});
+    template["input_schema"] = json!({"type": "object", "required": ["order_id"], "properties": {"order_id": {"type": "integer"}}});
     let world = World::with(template).await;
     let worker = world.worker(|w| w.handler("work", done)).await;
     let bad = world.enqueue(json!({"order_id": "seven"})).await;
@@ -95,13 +101,16 @@ async fn a_context_that_fails_the_schema_ends_in_error_and_names_the_field() {
 
 #[tokio::test]
 async fn a_retryable_error_is_retried_and_a_permanent_one_is_everywhere() {
-    let world = World::with(flow(&[("flaky", "flaky", &[]), ("broken", "broken", &["flaky"])])).await;
+    let world =
+        World::with(flow(&[("flaky", "flaky", &[]), ("broken", "broken", &["flaky"])])).await;
     let worker = world
         .worker(|w| {
             w.handler("flaky", |ctx| async move {
                 if ctx.attempt() == 1 { Err(StepError::retryable("busy")) } else { done(ctx).await }
             })
-            .handler("broken", |_| async { Err(StepError::permanent("card declined").code("declined")) })
+            .handler("broken", |_| async {
+                Err(StepError::permanent("card declined").code("declined"))
+            })
         })
         .await;
     let id = world.enqueue(json!({})).await;
@@ -156,7 +165,10 @@ async fn a_step_that_takes_too_long_is_a_failure() {
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "blocked_by_failures");
     let error = world.step(id, "only").await.3.unwrap();
-    assert_eq!((&error["message"], &error["code"]), (&json!("timed out after 200ms"), &json!("timeout")));
+    assert_eq!(
+        (&error["message"], &error["code"]),
+        (&json!("timed out after 200ms"), &json!("timeout"))
+    );
     worker.stop().await;
 }
 
@@ -172,7 +184,8 @@ async fn a_step_without_a_handler_here_is_run_by_another_worker() {
             .unwrap()
     })
     .await;
-    let with = world.worker(|w| w.handler("work", done).poll_interval(Duration::from_millis(20))).await;
+    let with =
+        world.worker(|w| w.handler("work", done).poll_interval(Duration::from_millis(20))).await;
     assert_eq!(world.result(id).await, json!({"only": 1}));
     let (_, attempt, claim_no, _) = world.step(id, "only").await;
     assert_eq!((attempt, claim_no), (1, 1), "the other has not claimed it");
@@ -208,7 +221,11 @@ async fn a_shutdown_finishes_what_it_can_and_releases_the_rest_at_once() {
     go.notify_one();
     first.stop().await;
     assert_eq!(world.step(id, "short").await.1, 1);
-    assert_eq!(world.step(id, "long").await.0, "enqueued", "released, not left to its lease of 30 s");
+    assert_eq!(
+        world.step(id, "long").await.0,
+        "enqueued",
+        "released, not left to its lease of 30 s"
+    );
     let second = world.worker(|w| w.handler("long", done)).await;
     assert_eq!(world.result(id).await, json!({"long": 1, "short": "in time"}));
     second.stop().await;
@@ -260,10 +277,11 @@ async fn two_orchestrators_and_two_workers_run_everything_once() {
         .await
         .unwrap();
     eventually("all tasks to complete", SOON, async || {
-        let n: i64 = sqlx::query_scalar("select count(*) from tasker.tasks where state = 'complete'")
-            .fetch_one(&world.db.pool)
-            .await
-            .unwrap();
+        let n: i64 =
+            sqlx::query_scalar("select count(*) from tasker.tasks where state = 'complete'")
+                .fetch_one(&world.db.pool)
+                .await
+                .unwrap();
         if n == TASKS { Ok(()) } else { Err(n) }
     })
     .await;
@@ -273,9 +291,11 @@ async fn two_orchestrators_and_two_workers_run_everything_once() {
     // Completions and how many different ones, of tasks and of steps.
     let counts: (i64, i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from tasker.task_transitions where to_state = 'complete'),
-                (select count(distinct task_id) from tasker.task_transitions where to_state = 'complete'),
+                (select count(distinct task_id) from tasker.task_transitions where to_state = \
+                'complete'),
                 (select count(*) from tasker.step_transitions where to_state = 'complete'),
-                (select count(distinct (task_id, name)) from tasker.step_transitions where to_state = 'complete')",
+                (select count(distinct (task_id, name)) from tasker.step_transitions where \
+                to_state = 'complete')",
     )
     .fetch_one(&world.db.pool)
     .await
@@ -294,7 +314,8 @@ async fn polling_alone_works() {
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.result(id).await, json!({"b": null}));
     let (listening, push): (i64, bool) = sqlx::query_as(
-        "select (select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'),
+        "select (select count(*) from pg_stat_activity where datname = current_database() and \
+         query ilike 'listen%'),
                 (select bool_or(push) from tasker.worker_overview)",
     )
     .fetch_one(&world.db.pool)
@@ -310,7 +331,10 @@ async fn a_template_applied_after_the_worker_started_is_served() {
     world.orchestrator().await;
     let worker = world.worker(|w| w.handler("work", done)).await;
     eventually("the worker to be there", SOON, async || {
-        sqlx::query("select from tasker.worker_overview").fetch_optional(&world.db.pool).await.unwrap()
+        sqlx::query("select from tasker.worker_overview")
+            .fetch_optional(&world.db.pool)
+            .await
+            .unwrap()
     })
     .await;
     world.apply(single()).await;
@@ -341,11 +365,14 @@ async fn a_step_longer_than_its_lease_runs_once() {
     ];
     let id = world.enqueue(json!({})).await;
     eventually("the first lease to have run out", SOON, async || {
-        sqlx::query("select from tasker.steps where task_id = $1 and clock_timestamp() > started_at + interval '2.5 s'")
-            .bind(id)
-            .fetch_optional(&world.db.pool)
-            .await
-            .unwrap()
+        sqlx::query(
+            "select from tasker.steps where task_id = $1 and clock_timestamp() > \
+            started_at + interval '2.5 s'",
+        )
+        .bind(id)
+        .fetch_optional(&world.db.pool)
+        .await
+        .unwrap()
     })
     .await;
     done_waiting.cancel();

@@ -13,7 +13,9 @@ use tasker_tests::{
     engine::{Engine, flow},
     eventually,
 };
-use tasker_worker::{CancellationToken, DomainEvent, EventConsumer, EventConsumerBuilder, StepError};
+use tasker_worker::{
+    CancellationToken, DomainEvent, EventConsumer, EventConsumerBuilder, StepError,
+};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -23,7 +25,8 @@ pub(crate) const QUEUE: &str = "test_domain_events";
 /// `test.flow` of one step that announces `payment.processed`.
 pub(crate) fn paying() -> Value {
     let mut template = flow(&[("pay", &[])]);
-    template["steps"][0]["publishes_events"] = json!([{"name": "payment.processed", "delivery": "durable"}]);
+    template["steps"][0]["publishes_events"] =
+        json!([{"name": "payment.processed", "delivery": "durable"}]);
     template
 }
 
@@ -68,15 +71,19 @@ pub(crate) async fn empty(e: &Engine) {
 
 /// Reason, status, and detail of each dead letter, as `tasker dlq list` has them, with its id.
 async fn dead_letters(pool: &PgPool) -> Vec<(Uuid, String, String, String)> {
-    sqlx::query_as("select entry_id, reason, status, detail from tasker.dlq_overview order by entry_id")
-        .fetch_all(pool)
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "select entry_id, reason, status, detail from tasker.dlq_overview order by entry_id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
 }
 
 async fn dead_letter(pool: &PgPool) -> (Uuid, String) {
-    eventually("a dead letter", SOON, async || dead_letters(pool).await.pop().map(|found| (found.0, found.3)))
-        .await
+    eventually("a dead letter", SOON, async || {
+        dead_letters(pool).await.pop().map(|found| (found.0, found.3))
+    })
+    .await
 }
 
 /// What the handler has been called with: how often with each payload's `n`.
@@ -169,7 +176,12 @@ async fn events_are_handled_each_once_and_are_gone() {
     assert_eq!(calls.counts(), (0..30).map(|n| (n, 1)).collect());
     for event in calls.all() {
         assert_eq!(
-            (event.name.as_str(), event.namespace.as_str(), event.template.as_str(), event.step.as_str()),
+            (
+                event.name.as_str(),
+                event.namespace.as_str(),
+                event.template.as_str(),
+                event.step.as_str()
+            ),
             ("payment.processed", "test", "flow", "pay")
         );
         assert_eq!(e.task_state(event.task_id).await, "complete");
@@ -244,13 +256,15 @@ async fn a_failure_waits_for_its_backoff_or_for_as_long_as_it_asks() {
         }
     };
     let (running, calls) = consumer(&e.db.url, answer, |c| {
-        c.backoff(Duration::from_secs(1_000), Duration::from_secs(1_000)).visible(Duration::from_secs(20))
+        c.backoff(Duration::from_secs(1_000), Duration::from_secs(1_000))
+            .visible(Duration::from_secs(20))
     })
     .await;
     calls.reach(3).await;
     let seconds = eventually("three delays", SOON, async || {
         let waits: Vec<f64> = sqlx::query_scalar(
-            "select extract(epoch from vt - clock_timestamp())::float8 from pgmq.q_test_domain_events order by msg_id",
+            "select extract(epoch from vt - clock_timestamp())::float8 from \
+             pgmq.q_test_domain_events order by msg_id",
         )
         .fetch_all(e.pool())
         .await
@@ -329,7 +343,8 @@ async fn a_panic_and_a_handler_that_takes_too_long_are_failures_of_their_event_o
     })
     .await;
     empty(&e).await;
-    let mut details: Vec<String> = dead_letters(e.pool()).await.into_iter().map(|entry| entry.3).collect();
+    let mut details: Vec<String> =
+        dead_letters(e.pool()).await.into_iter().map(|entry| entry.3).collect();
     details.sort();
     assert_eq!(
         details,
@@ -345,7 +360,12 @@ async fn a_panic_and_a_handler_that_takes_too_long_are_failures_of_their_event_o
 async fn what_is_no_event_is_a_dead_letter_and_hinders_no_other() {
     let e = shop().await;
     for bad in [r#"{"name": "x"}"#, "17", r#"{"n": 1e400}"#] {
-        sqlx::query("select pgmq.send($1, $2::jsonb)").bind(QUEUE).bind(bad).execute(e.pool()).await.unwrap();
+        sqlx::query("select pgmq.send($1, $2::jsonb)")
+            .bind(QUEUE)
+            .bind(bad)
+            .execute(e.pool())
+            .await
+            .unwrap();
     }
     publish(&e, [1]).await;
     let (running, calls) = consumer(&e.db.url, |_, _| Ok(()), |c| c).await;

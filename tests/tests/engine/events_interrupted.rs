@@ -1,7 +1,10 @@
-//! What comes of events in the hands of a consumer that is shut down or killed, or whose database goes away.
+//! What comes of events in the hands of a consumer that is shut down or killed, or whose database
+//! goes away.
 
 use crate::{
-    events_consumer::{Calls, HOUR, QUEUE, Running, consumer, empty, paying, publish, shop, show_all},
+    events_consumer::{
+        Calls, HOUR, QUEUE, Running, consumer, empty, paying, publish, shop, show_all,
+    },
     world::SOON,
 };
 use std::{
@@ -149,8 +152,12 @@ async fn what_was_done_during_an_outage_is_finished_after_it_and_not_done_again(
             Ok(())
         }
     };
-    let consumer =
-        EventConsumer::builder(pool).namespace("test").handler(handler).visible(HOUR).build().unwrap();
+    let consumer = EventConsumer::builder(pool)
+        .namespace("test")
+        .handler(handler)
+        .visible(HOUR)
+        .build()
+        .unwrap();
     let (health, shutdown) = (consumer.health(), CancellationToken::new());
     let ended = tokio::spawn(consumer.run(shutdown.clone()));
     calls.reach(1).await;

@@ -1,4 +1,5 @@
-//! Events of steps that a worker runs: which are published when, by whom, and what becomes of those that cannot be.
+//! Events of steps that a worker runs: which are published when, by whom, and what becomes of those
+//! that cannot be.
 
 use crate::world::{SOON, World};
 use serde_json::{Value, json};
@@ -29,10 +30,11 @@ fn every_condition() -> Value {
 
 /// The events in the queue, in order.
 async fn queued(world: &World) -> Vec<DomainEvent> {
-    let messages: Vec<Value> = query_scalar("select message from pgmq.q_test_domain_events order by msg_id")
-        .fetch_all(&world.db.pool)
-        .await
-        .unwrap();
+    let messages: Vec<Value> =
+        query_scalar("select message from pgmq.q_test_domain_events order by msg_id")
+            .fetch_all(&world.db.pool)
+            .await
+            .unwrap();
     messages.into_iter().map(|message| serde_json::from_value(message).unwrap()).collect()
 }
 
@@ -46,16 +48,21 @@ async fn told(world: &World) -> Vec<(String, Value)> {
 
 /// Why events became dead letters, and which.
 async fn dead(world: &World) -> Vec<(String, String)> {
-    sqlx::query_as("select detail, message ->> 'name' from tasker.dlq_entries where queue = 'test_domain_events' order by detail")
-        .fetch_all(&world.db.pool)
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "select detail, message ->> 'name' from tasker.dlq_entries where queue = \
+        'test_domain_events' order by detail",
+    )
+    .fetch_all(&world.db.pool)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
 async fn a_success_tells_its_result_with_all_that_says_whose_it_is() {
     let world = World::with(publishing(every_condition())).await;
-    world.worker(|w| w.handler("work", async |_| Ok(StepOutcome::success(json!({"sum": 3}))))).await;
+    world
+        .worker(|w| w.handler("work", async |_| Ok(StepOutcome::success(json!({"sum": 3})))))
+        .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "complete");
     let result = json!({"sum": 3});
@@ -74,13 +81,14 @@ async fn each_failure_tells_whether_it_is_the_last() {
     let world = World::with(publishing(every_condition())).await;
     world
         .worker(|w| {
-            w.handler("work", async |_| Err::<StepOutcome, _>(StepError::retryable("no card").code("card")))
+            w.handler("work", async |_| {
+                Err::<StepOutcome, _>(StepError::retryable("no card").code("card"))
+            })
         })
         .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "blocked_by_failures");
-    let failure =
-        |attempt| json!({"message": "no card", "code": "card", "retryable": true, "attempt": attempt});
+    let failure = |attempt| json!({"message": "no card", "code": "card", "retryable": true, "attempt": attempt});
     let expected = [
         ("on.always", failure(1)),
         ("on.always", failure(2)),
@@ -143,13 +151,15 @@ async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done
     let dead = dead(&world).await;
     let expected = [
         (
-            "step only of test.flow does not declare the event e.unknown: add it to its publishes_events",
+            "step only of test.flow does not declare the event e.unknown: add it to its \
+             publishes_events",
             "e.unknown",
         ),
         ("the event's publisher panicked", "c.panic"),
         ("the payload breaks the event's schema: /amount: is required", "a.unfit"),
         (
-            "the step's payload cannot be stored: a string holds the character NUL (\\u0000), at the whole",
+            "the step's payload cannot be stored: a string holds the character NUL (\\u0000), at \
+             the whole",
             "b.nul",
         ),
     ];
@@ -159,7 +169,8 @@ async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done
 #[tokio::test]
 async fn a_publisher_changes_events_adds_to_them_or_keeps_them_back() {
     let world =
-        World::with(publishing(json!([{"name": "a.b"}, {"name": "a.secret"}, {"name": "other"}]))).await;
+        World::with(publishing(json!([{"name": "a.b"}, {"name": "a.secret"}, {"name": "other"}])))
+            .await;
     world
         .worker(|w| {
             w.publisher("a.*", |mut event: Publication, ctx: &StepContext| {
@@ -172,14 +183,18 @@ async fn a_publisher_changes_events_adds_to_them_or_keeps_them_back() {
         .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "complete");
-    assert_eq!(told(&world).await, [("a.b".to_owned(), json!({"of": 1})), ("other".to_owned(), json!(1))]);
+    assert_eq!(
+        told(&world).await,
+        [("a.b".to_owned(), json!({"of": 1})), ("other".to_owned(), json!(1))]
+    );
     assert_eq!(queued(&world).await[0].metadata, json!({"step": "only"}));
 }
 
 #[tokio::test]
 async fn a_result_that_is_not_accepted_has_no_events() {
     let world = World::with(publishing(json!([{"name": "a"}]))).await;
-    // The database does not take a decision of a standard step: it fails, and the event told of a success.
+    // The database does not take a decision of a standard step: it fails, and the event told of a
+    // success.
     world.worker(|w| w.handler("work", async |_| Ok(StepOutcome::decision(["other"])))).await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "blocked_by_failures");
@@ -214,7 +229,8 @@ async fn a_step_of_the_sql_handler_publishes_what_its_function_returned() {
          "publishes_events": [{"name": "booked", "schema": {"type": "object", "required": ["id"]}}, {"name": "not.booked", "condition": "failure"}]}]});
     let world = World::with(template).await;
     sqlx::raw_sql(
-        "create function public.book(jsonb) returns jsonb language sql as $$ select '{\"id\": 7}'::jsonb $$",
+        "create function public.book(jsonb) returns jsonb language sql as $$ select '{\"id\": \
+         7}'::jsonb $$",
     )
     .execute(&world.db.pool)
     .await
@@ -229,8 +245,9 @@ async fn a_step_of_the_sql_handler_publishes_what_its_function_returned() {
 /// A worker with a subscriber that keeps what it hears.
 async fn heard(world: &World, pattern: &str) -> Arc<Mutex<Vec<Arc<DomainEvent>>>> {
     let pool = connect(&DbOptions::new(&world.db.url, "worker")).await.unwrap();
-    let worker =
-        Worker::builder(pool).namespace("test").handler("work", async |_| Ok(StepOutcome::success(5)));
+    let worker = Worker::builder(pool)
+        .namespace("test")
+        .handler("work", async |_| Ok(StepOutcome::success(5)));
     let worker = worker.build().unwrap();
     let mut events = worker.subscribe(pattern).unwrap();
     assert!(worker.subscribe("No pattern").is_err());
@@ -278,7 +295,11 @@ async fn a_schema_that_is_none_is_refused_where_it_stands() {
     let report = tasker_core::template::validate(&db.pool, &broken).await.unwrap();
     let [problem] = &report.problems[..] else { panic!("{report:?}") };
     assert_eq!(problem.path, "/steps/0/publishes_events/1/schema/type");
-    assert!(problem.message.starts_with("schema is not a valid JSON Schema: "), "{}", problem.message);
+    assert!(
+        problem.message.starts_with("schema is not a valid JSON Schema: "),
+        "{}",
+        problem.message
+    );
     let error = tasker_core::template::apply(&db.pool, &broken).await.unwrap_err();
     assert!(error.to_string().contains("/steps/0/publishes_events/1/schema/type"), "{error}");
 }

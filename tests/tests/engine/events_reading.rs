@@ -1,8 +1,11 @@
-//! Reading and finishing events by SQL: the two functions of consumers, and plain pgmq calls as docs/events.md shows them.
+//! Reading and finishing events by SQL: the two functions of consumers, and plain pgmq calls as
+//! docs/events.md shows them.
 
 use crate::events_consumer::{QUEUE, publish, shop, show_all};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool, query, query_scalar, raw_sql};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool, query, query_scalar, raw_sql,
+};
 use std::path::Path;
 use tasker_tests::engine::{Engine, sqlstate};
 
@@ -15,7 +18,12 @@ async fn read(executor: impl PgExecutor<'_>, max: i32) -> Vec<(i64, i32, Value)>
 }
 
 async fn finish(pool: &PgPool, done: &[i64], failed: Value) {
-    query("select tasker.finish_events('test', $1, $2)").bind(done).bind(failed).execute(pool).await.unwrap();
+    query("select tasker.finish_events('test', $1, $2)")
+        .bind(done)
+        .bind(failed)
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -56,7 +64,8 @@ async fn one_call_says_what_came_of_all() {
                         {"msg_id": ids[4], "dead": true, "error": "no such order"}]);
     finish(e.pool(), &ids[..2], failed.clone()).await;
     let left: Vec<(i64, i64)> = sqlx::query_as(
-        "select msg_id, greatest(ceil(extract(epoch from vt - clock_timestamp())), 0)::int8 from pgmq.q_test_domain_events order by msg_id",
+        "select msg_id, greatest(ceil(extract(epoch from vt - clock_timestamp())), 0)::int8 from \
+         pgmq.q_test_domain_events order by msg_id",
     )
     .fetch_all(e.pool())
     .await
@@ -79,7 +88,9 @@ async fn one_call_says_what_came_of_all() {
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_says_what_to_do() {
     let e = Engine::new().await;
-    for call in ["select tasker.read_events('nowhere', 1)", "select tasker.finish_events('nowhere', '{}')"] {
+    for call in
+        ["select tasker.read_events('nowhere', 1)", "select tasker.finish_events('nowhere', '{}')"]
+    {
         assert_eq!(sqlstate(e.pool(), call).await, "TK001", "{call}");
     }
     e.apply_flow(&[("a", &[])]).await;
@@ -93,7 +104,10 @@ async fn what_cannot_be_is_refused_and_says_what_to_do() {
         ("select tasker.finish_events('test', '{}', '[1]')", "TK051"),
         ("select tasker.finish_events('test', '{}', '[{}]')", "TK051"),
         ("select tasker.finish_events('test', '{}', '[{\"msg_id\": \"1\"}]')", "TK051"),
-        ("select tasker.finish_events('test', '{}', '[{\"msg_id\": 1, \"delay_ms\": \"x\"}]')", "TK051"),
+        (
+            "select tasker.finish_events('test', '{}', '[{\"msg_id\": 1, \"delay_ms\": \"x\"}]')",
+            "TK051",
+        ),
         ("select tasker.finish_events('test', '{}', '[{\"msg_id\": 1, \"dead\": 1}]')", "TK051"),
     ] {
         assert_eq!(sqlstate(e.pool(), call).await, code, "{call}");
@@ -123,14 +137,19 @@ async fn orders() -> Engine {
 #[tokio::test]
 async fn the_seven_lines_of_the_docs_consume_with_the_grants_of_the_docs() {
     let e = orders().await;
-    raw_sql("select tasker.enqueue_task('orders', 'fulfil'), tasker.enqueue_task('orders', 'fulfil'); select tasker.start_tasks(10)")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    raw_sql(
+        "select tasker.enqueue_task('orders', 'fulfil'), tasker.enqueue_task('orders', \
+        'fulfil'); select tasker.start_tasks(10)",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     query(
         "select tasker.complete_steps(gen_random_uuid(), (select jsonb_agg(jsonb_build_object(
-             'task_id', c.task_id, 'step', c.step, 'claim_no', c.claim_no, 'outcome', '{\"type\": \"success\"}'::jsonb,
-             'events', '[{\"name\": \"payment.processed\", \"payload\": {\"amount\": 9.5}}, {\"name\": \"payment.delayed\"}]'::jsonb))
+             'task_id', c.task_id, 'step', c.step, 'claim_no', c.claim_no, 'outcome', \
+             '{\"type\": \"success\"}'::jsonb,
+             'events', '[{\"name\": \"payment.processed\", \"payload\": {\"amount\": 9.5}}, \
+             {\"name\": \"payment.delayed\"}]'::jsonb))
            from tasker.claim_steps('orders', gen_random_uuid(), 10) c))",
     )
     .execute(e.pool())
@@ -148,10 +167,11 @@ async fn the_seven_lines_of_the_docs_consume_with_the_grants_of_the_docs() {
     let mut outside = PgConnection::connect(&url).await.unwrap();
     for _ in 0..2 {
         raw_sql(AssertSqlSafe(lines.clone())).execute(&mut outside).await.unwrap();
-        let paid: String = query_scalar("select format('%s of %s', count(*), sum(amount)) from payments")
-            .fetch_one(&mut outside)
-            .await
-            .unwrap();
+        let paid: String =
+            query_scalar("select format('%s of %s', count(*), sum(amount)) from payments")
+                .fetch_one(&mut outside)
+                .await
+                .unwrap();
         assert_eq!((paid.as_str(), e.depth("orders_domain_events").await), ("2 of 19.0", 0));
     }
 }
@@ -160,8 +180,13 @@ async fn the_seven_lines_of_the_docs_consume_with_the_grants_of_the_docs() {
 #[tokio::test]
 async fn the_seven_lines_rolled_back_leave_the_events_to_others() {
     let e = orders().await;
-    let event = json!({"id": uuid::Uuid::now_v7(), "name": "payment.processed", "payload": {"amount": 1}});
-    query("select pgmq.send('orders_domain_events', $1)").bind(event).execute(e.pool()).await.unwrap();
+    let event =
+        json!({"id": uuid::Uuid::now_v7(), "name": "payment.processed", "payload": {"amount": 1}});
+    query("select pgmq.send('orders_domain_events', $1)")
+        .bind(event)
+        .execute(e.pool())
+        .await
+        .unwrap();
     let mut transaction = e.pool().begin().await.unwrap();
     let lines = from_the_docs("pgmq.read('orders_domain_events'");
     raw_sql(AssertSqlSafe(lines)).execute(&mut *transaction).await.unwrap();

@@ -1,4 +1,5 @@
-//! Looking at domain events: `tasker.list_events` shows what waits, what is claimed, and what was archived, and changes nothing.
+//! Looking at domain events: `tasker.list_events` shows what waits, what is claimed, and what was
+//! archived, and changes nothing.
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
@@ -18,8 +19,10 @@ async fn world() -> Engine {
 async fn announce(e: &Engine, payloads: &[Value]) -> Uuid {
     let id = e.start().await;
     let claim = e.claim(1).await.remove(0);
-    let events: Vec<Value> =
-        payloads.iter().map(|payload| json!({"name": "payment.processed", "payload": payload})).collect();
+    let events: Vec<Value> = payloads
+        .iter()
+        .map(|payload| json!({"name": "payment.processed", "payload": payload}))
+        .collect();
     assert_eq!(e.announce(&claim, json!(events)).await, "accepted");
     id
 }
@@ -54,13 +57,17 @@ async fn the_newest_are_shown_in_their_order_and_after_a_message_what_came_next(
     assert_eq!(list(&e, Some(all[1].0), 10).await, all[2..]);
     assert_eq!(list(&e, Some(all[3].0), 10).await, []);
     let row = sqlx::query(
-        "select event, read_ct, enqueued_at > now() - interval '1 min' from tasker.list_events('test')",
+        "select event, read_ct, enqueued_at > now() - interval '1 min' from \
+         tasker.list_events('test')",
     )
     .fetch_one(e.pool())
     .await
     .unwrap();
     let event: tasker_core::DomainEvent = serde_json::from_value(row.get(0)).unwrap();
-    assert_eq!((event.task_id, event.name.as_str(), event.step.as_str()), (id, "payment.processed", "pay"));
+    assert_eq!(
+        (event.task_id, event.name.as_str(), event.step.as_str()),
+        (id, "payment.processed", "pay")
+    );
     assert_eq!((row.get::<i32, _>(1), row.get::<bool, _>(2)), (0, true));
 }
 
@@ -70,7 +77,8 @@ async fn looking_consumes_and_hides_nothing() {
     announce(&e, &[json!(1), json!(2)]).await;
     let seen = list(&e, None, 10).await;
     let (visible, read): (i64, i64) = sqlx::query_as(
-        "select count(*), sum(read_ct)::bigint from pgmq.q_test_domain_events where vt <= clock_timestamp()",
+        "select count(*), sum(read_ct)::bigint from pgmq.q_test_domain_events where vt <= \
+         clock_timestamp()",
     )
     .fetch_one(e.pool())
     .await
@@ -123,9 +131,11 @@ async fn a_look_reads_by_the_primary_key_only() {
     run(
         &e,
         format!(
-            "insert into pgmq.q_{QUEUE} (vt, message) select now(), '{{\"payload\": 1}}' from generate_series(1, 100000);
+            "insert into pgmq.q_{QUEUE} (vt, message) select now(), '{{\"payload\": 1}}' from \
+             generate_series(1, 100000);
              insert into pgmq.a_{QUEUE} (msg_id, read_ct, enqueued_at, vt, message)
-               select n, 1, now(), now(), '{{\"payload\": 2}}' from generate_series(100001, 200000) n"
+               select n, 1, now(), now(), '{{\"payload\": 2}}' from generate_series(100001, \
+               200000) n"
         ),
     )
     .await;
@@ -154,7 +164,8 @@ async fn a_look_reads_by_the_primary_key_only() {
 async fn rows_read(connection: &mut sqlx::PgConnection) -> i64 {
     sqlx::query_scalar(
         "select sum(seq_tup_read + idx_tup_fetch)::bigint from pg_stat_xact_user_tables
-          where schemaname = 'pgmq' and relname in ('q_test_domain_events', 'a_test_domain_events')",
+          where schemaname = 'pgmq' and relname in ('q_test_domain_events', \
+          'a_test_domain_events')",
     )
     .fetch_one(connection)
     .await
@@ -168,7 +179,8 @@ async fn a_queue_of_events_is_listed_with_its_depth_and_age() {
     announce(&e, &[json!(1), json!(2)]).await;
     run(&e, format!("update pgmq.q_{QUEUE} set enqueued_at = now() - interval '10 min'")).await;
     let (kind, namespace, depth, age): (String, String, i64, f64) = sqlx::query_as(
-        "select kind, namespace, depth, oldest_age_seconds::float8 from tasker.queue_overview where queue = 'test_domain_events'",
+        "select kind, namespace, depth, oldest_age_seconds::float8 from tasker.queue_overview \
+         where queue = 'test_domain_events'",
     )
     .fetch_one(e.pool())
     .await

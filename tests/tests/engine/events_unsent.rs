@@ -1,4 +1,5 @@
-//! Whatever is wrong with an event or with its queue, the step that announced it is done, and the event is not lost.
+//! Whatever is wrong with an event or with its queue, the step that announced it is done, and the
+//! event is not lost.
 
 use crate::world::World;
 use serde_json::{Value, json};
@@ -25,11 +26,14 @@ async fn announce(e: &Engine, events: Value) {
 
 /// Why events are dead letters, with their steps.
 async fn dead(e: &Engine) -> Vec<(Option<String>, String)> {
-    query_as("select step, detail from tasker.dlq_entries where queue = $1 and task_id is not null order by detail")
-        .bind(QUEUE)
-        .fetch_all(e.pool())
-        .await
-        .unwrap()
+    query_as(
+        "select step, detail from tasker.dlq_entries where queue = $1 and task_id is not \
+        null order by detail",
+    )
+    .bind(QUEUE)
+    .fetch_all(e.pool())
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -141,14 +145,21 @@ async fn a_name_that_cannot_be_stored_is_one_that_nobody_has_declared() {
 #[tokio::test]
 async fn a_function_may_return_what_only_the_database_can_read() {
     let world =
-        World::with(publishing(json!({"callable": "sql", "config": {"function": "public.huge"}}))).await;
-    raw_sql("create function huge(jsonb) returns jsonb language sql as $$ select (repeat('[', 200) || repeat(']', 200))::jsonb $$")
-        .execute(&world.db.pool)
-        .await
-        .unwrap();
+        World::with(publishing(json!({"callable": "sql", "config": {"function": "public.huge"}})))
+            .await;
+    raw_sql(
+        "create function huge(jsonb) returns jsonb language sql as $$ select (repeat('[', \
+        200) || repeat(']', 200))::jsonb $$",
+    )
+    .execute(&world.db.pool)
+    .await
+    .unwrap();
     world.worker(|w| w).await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "complete");
     let details = details(&world).await;
-    assert!(details.len() == 1 && details[0].contains("no payload that can be read"), "{details:?}");
+    assert!(
+        details.len() == 1 && details[0].contains("no payload that can be read"),
+        "{details:?}"
+    );
 }

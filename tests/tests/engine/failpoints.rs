@@ -1,5 +1,5 @@
-//! A process is let die at every point there is; another one then finishes what it left behind, and every step
-//! counts once. The points are in builds with debug assertions only.
+//! A process is let die at every point there is; another one then finishes what it left behind, and
+//! every step counts once. The points are in builds with debug assertions only.
 
 #![cfg(debug_assertions)]
 
@@ -26,7 +26,8 @@ const SOON: Duration = Duration::from_secs(40);
 const CHAIN: usize = 7;
 /// Databases at the same time.
 const AT_ONCE: usize = 2;
-const QUEUES: [&str; 3] = ["worker_test_queue", "orchestration_task_requests", "orchestration_step_results"];
+const QUEUES: [&str; 3] =
+    ["worker_test_queue", "orchestration_task_requests", "orchestration_step_results"];
 /// What `abort` ends with.
 const SIGABRT: i32 = 6;
 
@@ -34,7 +35,8 @@ const SIGABRT: i32 = 6;
 const EFFECTS: &str = "
     create table effects (task_id text);
     create table counted (task_id text, item bigint);
-    create function effect(p jsonb) returns void language sql as $$ insert into effects values (p ->> 'task_id') $$;";
+    create function effect(p jsonb) returns void language sql as $$ insert into effects values (p \
+    ->> 'task_id') $$;";
 
 /// A step by name, handler, and parents.
 type Step = (&'static str, &'static str, &'static [&'static str]);
@@ -43,7 +45,12 @@ type Step = (&'static str, &'static str, &'static [&'static str]);
 const SHAPES: [(&str, &[Step], &str); 11] = [
     (
         "diamond",
-        &[("a", "noop", &[]), ("b", "noop", &["a"]), ("c", "noop", &["a"]), ("d", "noop", &["b", "c"])],
+        &[
+            ("a", "noop", &[]),
+            ("b", "noop", &["a"]),
+            ("c", "noop", &["a"]),
+            ("d", "noop", &["b", "c"]),
+        ],
         "complete",
     ),
     ("checked", &[("a", "noop", &[])], "complete"),
@@ -57,7 +64,8 @@ const SHAPES: [(&str, &[Step], &str); 11] = [
     ("lost", &[("a", "lose", &[])], "complete"),
     (MANY, &[("a", "cut_many", &[]), ("b", "noop", &["a"]), ("c", "noop", &["b"])], "complete"),
 ];
-/// Makes so many instances that its result is processed beside the queue: only for the point that needs it.
+/// Makes so many instances that its result is processed beside the queue: only for the point that
+/// needs it.
 const MANY: &str = "many";
 
 fn template(name: &str, steps: &[Step]) -> Value {
@@ -76,8 +84,7 @@ fn template(name: &str, steps: &[Step]) -> Value {
                    "retry": {"max_attempts": 1_000, "backoff_base_ms": 20, "jitter": false}})
         })
         .collect();
-    let mut template =
-        json!({"namespace": "test", "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+    let mut template = json!({"namespace": "test", "name": name, "version": "1", "on_failure": "fail", "steps": steps});
     if name == "checked" {
         template["input_schema"] = json!({"type": "object", "required": ["n"]});
     }
@@ -85,7 +92,11 @@ fn template(name: &str, steps: &[Step]) -> Value {
 }
 
 async fn apply(pool: &PgPool, template: Value) {
-    sqlx::query("select * from tasker.apply_template($1)").bind(template).execute(pool).await.unwrap();
+    sqlx::query("select * from tasker.apply_template($1)")
+        .bind(template)
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 async fn enqueue(pool: &PgPool, name: &str) {
@@ -102,9 +113,9 @@ fn engine(db: &TestDb, failpoint: Option<&str>) -> Child {
     command.env("DATABASE_URL", &db.url).env_remove("TASKER_FAILPOINT").kill_on_drop(true);
     match failpoint {
         // Where nobody listens.
-        Some(point @ "traces.after_call") => {
-            command.env("TASKER_FAILPOINT", point).env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-        }
+        Some(point @ "traces.after_call") => command
+            .env("TASKER_FAILPOINT", point)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
         Some(point) => command.env("TASKER_FAILPOINT", point),
         None => command.env("TASKER_LATE", "yes"),
     };
@@ -113,13 +124,17 @@ fn engine(db: &TestDb, failpoint: Option<&str>) -> Child {
 
 /// The end of a process that dies by itself.
 async fn death(mut process: Child) -> Result<ExitStatus, &'static str> {
-    timeout(SOON, process.wait()).await.map(|status| status.unwrap()).map_err(|_| "it was never reached")
+    timeout(SOON, process.wait())
+        .await
+        .map(|status| status.unwrap())
+        .map_err(|_| "it was never reached")
 }
 
 /// What the server still does for a dead process has its effect; then nothing is leased any more.
 async fn expire_leases(pool: &PgPool) {
     eventually("the dead process to have no sessions", SOON, async || {
-        let sql = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'engine'";
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and \
+            application_name = 'engine'";
         let left: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.unwrap();
         if left == 0 { Ok(()) } else { Err(left) }
     })
@@ -133,8 +148,8 @@ async fn expire_leases(pool: &PgPool) {
 /// Waits until every task is as it should be.
 async fn all_ended(pool: &PgPool) {
     eventually("all tasks to end as they should", SOON, async || {
-        let sql =
-            "select t.name, k.state::text from tasker.tasks k join tasker.templates t using (template_id)";
+        let sql = "select t.name, k.state::text from tasker.tasks k join tasker.templates t using \
+             (template_id)";
         let tasks: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(pool).await.unwrap();
         let is_right = |(name, state): &(String, String)| {
             SHAPES.iter().any(|(shape, _, end)| shape == name && end == state)
@@ -148,9 +163,12 @@ async fn all_ended(pool: &PgPool) {
 async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     let wrong: Vec<(String, String, i64)> = sqlx::query_as(
         "select t.name, s.name, count(a.task_id)
-           from tasker.steps s join tasker.tasks k using (task_id) join tasker.templates t using (template_id)
-           left join tasker.step_transitions a on a.task_id = s.task_id and a.name = s.name and a.to_state = 'complete'
-          group by 1, 2, s.task_id having count(a.task_id) <> case when t.name = 'failing' then 0 else 1 end",
+           from tasker.steps s join tasker.tasks k using (task_id) join tasker.templates t using \
+           (template_id)
+           left join tasker.step_transitions a on a.task_id = s.task_id and a.name = s.name and \
+           a.to_state = 'complete'
+          group by 1, 2, s.task_id having count(a.task_id) <> case when t.name = 'failing' then 0 \
+          else 1 end",
     )
     .fetch_all(pool)
     .await
@@ -158,12 +176,16 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     if !wrong.is_empty() {
         return Err(format!("completions of steps: {wrong:?}"));
     }
-    // full join: neither a step without its event nor an event of a step that did not complete by that claim.
+    // full join: neither a step without its event nor an event of a step that did not complete by
+    // that claim.
     let events: Vec<String> = sqlx::query_scalar(
-        "select format('%s of %s: %s events, claim %s', coalesce(s.name, e.step), coalesce(s.task_id, e.task_id), e.n, s.claim_no)
+        "select format('%s of %s: %s events, claim %s', coalesce(s.name, e.step), \
+         coalesce(s.task_id, e.task_id), e.n, s.claim_no)
            from (select * from tasker.steps where state = 'complete') s
-           full join (select (message ->> 'task_id')::uuid as task_id, message ->> 'step' as step, (message ->> 'claim_no')::int as claim_no, count(*) as n
-                        from pgmq.q_test_domain_events group by 1, 2, 3) e on e.task_id = s.task_id and e.step = s.name and e.claim_no = s.claim_no
+           full join (select (message ->> 'task_id')::uuid as task_id, message ->> 'step' as \
+           step, (message ->> 'claim_no')::int as claim_no, count(*) as n
+                        from pgmq.q_test_domain_events group by 1, 2, 3) e on e.task_id = \
+                        s.task_id and e.step = s.name and e.claim_no = s.claim_no
           where e.n is distinct from 1 or s.name is null",
     )
     .fetch_all(pool)
@@ -174,7 +196,8 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     }
     let effects: (i64, i64, i64) = sqlx::query_as(
         "select count(*), count(distinct task_id),
-                (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name in ('effect', 'own')) from effects",
+                (select count(*) from tasker.tasks join tasker.templates t using (template_id) \
+                where t.name in ('effect', 'own')) from effects",
     )
     .fetch_one(pool)
     .await
@@ -184,7 +207,8 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     }
     let counted: (i64, i64, i64) = sqlx::query_as(
         "select count(*), count(distinct (task_id, item)),
-                5 * (select count(*) from tasker.tasks join tasker.templates t using (template_id) where t.name = 'batch') from counted",
+                5 * (select count(*) from tasker.tasks join tasker.templates t using \
+                (template_id) where t.name = 'batch') from counted",
     )
     .fetch_one(pool)
     .await
@@ -195,7 +219,8 @@ async fn everything_counted_once(pool: &PgPool) -> Result<(), String> {
     Ok(())
 }
 
-/// A process dies at each of the points, the next one finding what it left; the last one finishes everything.
+/// A process dies at each of the points, the next one finding what it left; the last one finishes
+/// everything.
 async fn survives(points: &[&str]) -> Result<(), String> {
     let db = TestDb::new().await;
     sqlx::raw_sql(EFFECTS).execute(&db.pool).await.unwrap();
@@ -210,16 +235,24 @@ async fn survives(points: &[&str]) -> Result<(), String> {
         }
         if *point == "worker.before_alone" {
             // As if two workers had died with these.
-            let suspect = "update tasker.steps s set worker_losses = 2, lease_losses = 2 from tasker.tasks t
+            let suspect =
+                "update tasker.steps s set worker_losses = 2, lease_losses = 2 from tasker.tasks t
                             where t.task_id = s.task_id and t.name = 'slow'";
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("select tasker.start_tasks(100); {suspect}")))
-                .execute(&db.pool)
-                .await
-                .unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+                "select tasker.start_tasks(100); {suspect}"
+            )))
+            .execute(&db.pool)
+            .await
+            .unwrap();
         }
         // Actors call once before they have work.
-        let armed = if point.ends_with(".before_call") { format!("{point}:2") } else { (*point).to_owned() };
-        let status = death(engine(&db, Some(&armed))).await.map_err(|why| format!("{point}: {why}"))?;
+        let armed = if point.ends_with(".before_call") {
+            format!("{point}:2")
+        } else {
+            (*point).to_owned()
+        };
+        let status =
+            death(engine(&db, Some(&armed))).await.map_err(|why| format!("{point}: {why}"))?;
         if status.signal() != Some(SIGABRT) {
             return Err(format!("{point}: the process ended by itself: {status}"));
         }
@@ -231,7 +264,8 @@ async fn survives(points: &[&str]) -> Result<(), String> {
     for queue in QUEUES {
         eventually("the queues to be empty", SOON, async || {
             let length = "select queue_length from pgmq.metrics($1)";
-            let left: i64 = sqlx::query_scalar(length).bind(queue).fetch_one(&db.pool).await.unwrap();
+            let left: i64 =
+                sqlx::query_scalar(length).bind(queue).fetch_one(&db.pool).await.unwrap();
             if left == 0 { Ok(()) } else { Err(format!("{left} in {queue}")) }
         })
         .await;
@@ -291,7 +325,8 @@ async fn a_step_that_kills_its_process_ends_alone_and_its_neighbours_end_well() 
         expire_leases(&db.pool).await;
     }
     let mut last = engine(&db, None);
-    let ends = "select s.state::text, s.attempt, s.error ->> 'code' from tasker.steps s join tasker.tasks t using (task_id)
+    let ends = "select s.state::text, s.attempt, s.error ->> 'code' from tasker.steps s join \
+        tasker.tasks t using (task_id)
                  where t.name = 'poison' and s.state = 'error'";
     let end: (String, i32, String) = eventually("the step to fail", SOON, async || {
         sqlx::query_as(ends).fetch_optional(&db.pool).await.unwrap()

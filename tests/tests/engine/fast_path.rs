@@ -1,5 +1,5 @@
-//! `complete_steps`: what the worker calls. A success in a task that nobody holds is settled at once; the rest
-//! takes the way by the results queue.
+//! `complete_steps`: what the worker calls. A success in a task that nobody holds is settled at
+//! once; the rest takes the way by the results queue.
 
 use serde_json::{Value, json};
 use tasker_tests::engine::{Claim, Engine};
@@ -10,7 +10,8 @@ fn result(claim: &Claim, outcome: Value) -> Value {
 
 async fn complete(e: &Engine, results: Vec<Value>) -> Vec<(String, String)> {
     sqlx::query_as(
-        "select coalesce(step, '?'), status from tasker.complete_steps($1, $2) order by step, status",
+        "select coalesce(step, '?'), status from tasker.complete_steps($1, $2) order by step, \
+         status",
     )
     .bind(e.worker)
     .bind(json!(results))
@@ -44,7 +45,8 @@ async fn a_success_is_settled_and_its_children_sent_in_one_commit() {
     );
     assert_eq!(e.text("select tasker.task_result($1)::text", id).await, r#"{"b": "b"}"#);
     assert_eq!(
-        e.text("select duration_ms::text from tasker.steps where task_id = $1 and name = 'a'", id).await,
+        e.text("select duration_ms::text from tasker.steps where task_id = $1 and name = 'a'", id)
+            .await,
         "7"
     );
 }
@@ -83,8 +85,13 @@ async fn failures_and_bad_results_take_the_queue_and_are_answered_as_ever() {
         ],
     )
     .await;
-    let expected =
-        [("a", "accepted"), ("a", "duplicate"), ("b", "accepted"), ("c", "rejected"), ("d", "stale")];
+    let expected = [
+        ("a", "accepted"),
+        ("a", "duplicate"),
+        ("b", "accepted"),
+        ("c", "rejected"),
+        ("d", "stale"),
+    ];
     assert_eq!(answers[..5], expected.map(|(step, status)| answer(step, status)));
     assert_eq!(e.process().await.0, 2);
     for (step, state) in [("a", "complete"), ("b", "error"), ("c", "error"), ("d", "in_progress")] {
@@ -99,7 +106,10 @@ async fn a_result_of_a_cancelled_task_is_stale() {
     let id = e.start().await;
     let claim = e.claim(1).await.remove(0);
     sqlx::query("select tasker.cancel_task($1)").bind(id).execute(e.pool()).await.unwrap();
-    assert_eq!(complete(&e, vec![result(&claim, json!({"type": "success"}))]).await, [answer("a", "stale")]);
+    assert_eq!(
+        complete(&e, vec![result(&claim, json!({"type": "success"}))]).await,
+        [answer("a", "stale")]
+    );
     assert_eq!(e.step_state(id, "b").await, "cancelled");
 }
 
@@ -133,14 +143,17 @@ async fn complete_and_claim(
     max: i32,
     handlers: &[&str],
 ) -> Vec<(String, i32, Value)> {
-    sqlx::query_as("select step, claim_no, parents from tasker.complete_steps($1, $2, $3, $4, '30 s') where status = 'claimed' order by step")
-        .bind(e.worker)
-        .bind(json!([result(claim, json!({"type": "success", "result": 7}))]))
-        .bind(max)
-        .bind(handlers)
-        .fetch_all(e.pool())
-        .await
-        .unwrap()
+    sqlx::query_as(
+        "select step, claim_no, parents from tasker.complete_steps($1, $2, $3, $4, '30 \
+        s') where status = 'claimed' order by step",
+    )
+    .bind(e.worker)
+    .bind(json!([result(claim, json!({"type": "success", "result": 7}))]))
+    .bind(max)
+    .bind(handlers)
+    .fetch_all(e.pool())
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -152,7 +165,8 @@ async fn what_follows_is_claimed_in_the_same_commit() {
     let claimed = complete_and_claim(&e, &a, 2, &["noop"]).await;
     assert_eq!(claimed, ["b", "c"].map(|step| (step.to_owned(), 1, json!({"a": 7}))));
     assert_eq!(e.step_path(id, "b").await, ["enqueued", "in_progress"]);
-    let attempts = "select string_agg(attempt::text, ',' order by transition_id) from tasker.step_transitions where task_id = $1 and name = 'b'";
+    let attempts = "select string_agg(attempt::text, ',' order by transition_id) from \
+        tasker.step_transitions where task_id = $1 and name = 'b'";
     assert_eq!(e.text(attempts, id).await, "0,1");
     // The third, and only that, is there for everyone.
     let others: Vec<String> = e.claim(10).await.into_iter().map(|claim| claim.step).collect();
@@ -160,7 +174,8 @@ async fn what_follows_is_claimed_in_the_same_commit() {
     assert_eq!(e.depth("worker_test_queue").await, 3, "each claim has its message");
     // A lease that runs out is claimed again, as ever.
     e.expire_leases().await;
-    let mut again: Vec<(String, i32)> = e.claim(10).await.into_iter().map(|c| (c.step, c.claim_no)).collect();
+    let mut again: Vec<(String, i32)> =
+        e.claim(10).await.into_iter().map(|c| (c.step, c.claim_no)).collect();
     again.sort();
     assert_eq!(again, ["b", "c", "d"].map(|step| (step.to_owned(), 2)));
 }

@@ -1,5 +1,5 @@
-//! What the engine stands on: ids, the clock, roles, queues' names, notifications, and how its tables and functions
-//! are made.
+//! What the engine stands on: ids, the clock, roles, queues' names, notifications, and how its
+//! tables and functions are made.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ async fn ids_are_version_7_in_the_order_in_which_they_were_made() {
     // Two within one microsecond may change places.
     let out_of_order = ids.windows(2).filter(|pair| pair[0] >= pair[1]).count();
     assert!(out_of_order < 50, "{out_of_order} of 10,000 neighbours");
-    // Spread over milliseconds, of which each has many: the order within one comes from more than its time.
+    // Spread over milliseconds, of which each has many: the order within one comes from more than
+    // its time.
     let milliseconds =
         ids.iter().map(|id| &id.as_bytes()[..6]).collect::<std::collections::BTreeSet<_>>().len();
     assert!(milliseconds < 5_000, "{milliseconds}");
@@ -49,24 +50,28 @@ async fn only_the_schemas_owner_sets_the_clock() {
     ] {
         let mut tx = sqlx::Connection::begin(&mut *connection).await.unwrap();
         query(AssertSqlSafe(format!("set local role {role}"))).execute(&mut *tx).await.unwrap();
-        let refused = query("select tasker.set_clock('2000-01-01')").execute(&mut *tx).await.unwrap_err();
+        let refused =
+            query("select tasker.set_clock('2000-01-01')").execute(&mut *tx).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{role}");
     }
     query("select tasker.set_clock('2000-01-01')").execute(&mut *connection).await.unwrap();
-    let year: f64 =
-        query_scalar("select extract(year from tasker.now())::float8").fetch_one(&db.pool).await.unwrap();
+    let year: f64 = query_scalar("select extract(year from tasker.now())::float8")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert!((year - 2000.0).abs() < 0.5, "for everyone: {year}");
 }
 
-/// One role after the other does its part, without rights on a table of the engine or of pgmq, and with a search_path
-/// that offers something else for every name.
+/// One role after the other does its part, without rights on a table of the engine or of pgmq, and
+/// with a search_path that offers something else for every name.
 #[tokio::test]
 async fn each_role_does_its_part_by_functions_alone_under_any_search_path() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
     query("create schema evil").execute(e.pool()).await.unwrap();
     for shadow in [
-        "create function evil.clock_timestamp() returns timestamptz language sql as 'select null::timestamptz'",
+        "create function evil.clock_timestamp() returns timestamptz language sql as 'select \
+         null::timestamptz'",
         "create function evil.cardinality(anyarray) returns int language sql as 'select 0'",
         "create table evil.steps (x int)",
         "grant usage on schema evil to public",
@@ -75,8 +80,10 @@ async fn each_role_does_its_part_by_functions_alone_under_any_search_path() {
     }
     let mut c = e.pool().acquire().await.unwrap();
     query("set search_path = evil, pg_catalog").execute(&mut *c).await.unwrap();
-    let id: Uuid = as_role(&mut c, "tasker_client", "select tasker.enqueue_task('test', 'flow')").await;
-    let _: i32 = as_role(&mut c, "tasker_orchestrator", "select taken from tasker.start_tasks(10)").await;
+    let id: Uuid =
+        as_role(&mut c, "tasker_client", "select tasker.enqueue_task('test', 'flow')").await;
+    let _: i32 =
+        as_role(&mut c, "tasker_orchestrator", "select taken from tasker.start_tasks(10)").await;
     let submits = ["submit_results", "complete_steps"];
     for (step, submit) in ["a", "b"].into_iter().zip(submits) {
         let claim = "select to_jsonb(c) from tasker.claim_steps('test', gen_random_uuid(), 10) c";
@@ -89,7 +96,8 @@ async fn each_role_does_its_part_by_functions_alone_under_any_search_path() {
         let process = "select processed from tasker.process_step_results(10)";
         let _: i32 = as_role(&mut c, "tasker_orchestrator", process).await;
     }
-    let result: Value = as_role(&mut c, "tasker_client", &format!("select tasker.task_result('{id}')")).await;
+    let result: Value =
+        as_role(&mut c, "tasker_client", &format!("select tasker.task_result('{id}')")).await;
     assert_eq!(result, json!({"b": "b"}));
 }
 
@@ -131,13 +139,21 @@ async fn a_namespace_leaves_room_for_all_of_its_queues_names() {
         json!({"namespace": name, "name": "flow", "version": "1", "steps": []})
     };
     e.apply(apply(33)).await;
-    query("select pgmq.create($1)").bind("n".repeat(33) + "_domain_events").execute(e.pool()).await.unwrap();
-    let refused =
-        query("select tasker.apply_template($1)").bind(apply(34)).execute(e.pool()).await.unwrap_err();
+    query("select pgmq.create($1)")
+        .bind("n".repeat(33) + "_domain_events")
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let refused = query("select tasker.apply_template($1)")
+        .bind(apply(34))
+        .execute(e.pool())
+        .await
+        .unwrap_err();
     assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK010", "{refused}");
 }
 
-/// Notifications make commits wait for each other: one for each queue and batch, and none where the client says so.
+/// Notifications make commits wait for each other: one for each queue and batch, and none where the
+/// client says so.
 #[tokio::test]
 async fn a_batch_notifies_once_and_a_client_may_leave_it_out() {
     let e = Engine::new().await;
@@ -149,14 +165,19 @@ async fn a_batch_notifies_once_and_a_client_may_leave_it_out() {
         "tasker_orchestration_step_results",
     ];
     listener.listen_all(queues).await.unwrap();
-    query("select tasker.enqueue_task('test', 'flow', p_notify => false)").execute(e.pool()).await.unwrap();
+    query("select tasker.enqueue_task('test', 'flow', p_notify => false)")
+        .execute(e.pool())
+        .await
+        .unwrap();
     query("select tasker.enqueue_tasks('test', 'flow', array_fill('{}'::jsonb, array[20]))")
         .execute(e.pool())
         .await
         .unwrap();
     e.initialize().await;
     query(
-        "select tasker.submit_results(gen_random_uuid(), (select jsonb_agg(to_jsonb(c) || '{\"outcome\": {\"type\": \"success\"}}') from tasker.claim_steps('test', gen_random_uuid(), 30) c))",
+        "select tasker.submit_results(gen_random_uuid(), (select jsonb_agg(to_jsonb(c) || \
+         '{\"outcome\": {\"type\": \"success\"}}') from tasker.claim_steps('test', \
+         gen_random_uuid(), 30) c))",
     )
     .execute(e.pool())
     .await
@@ -164,7 +185,8 @@ async fn a_batch_notifies_once_and_a_client_may_leave_it_out() {
     query("select pg_notify($1, 'end')").bind(queues[0]).execute(e.pool()).await.unwrap();
     let mut heard = Vec::new();
     loop {
-        let next = tokio::time::timeout(Duration::from_secs(10), listener.recv()).await.unwrap().unwrap();
+        let next =
+            tokio::time::timeout(Duration::from_secs(10), listener.recv()).await.unwrap().unwrap();
         if next.payload() == "end" {
             break;
         }
@@ -177,37 +199,43 @@ async fn a_batch_notifies_once_and_a_client_may_leave_it_out() {
 #[tokio::test]
 async fn no_index_of_steps_names_what_changes_at_every_move() {
     let db = TestDb::new().await;
-    let indexes: Vec<String> =
-        query_scalar("select indexdef from pg_indexes where schemaname = 'tasker' and tablename = 'steps'")
-            .fetch_all(&db.pool)
-            .await
-            .unwrap();
+    let indexes: Vec<String> = query_scalar(
+        "select indexdef from pg_indexes where schemaname = 'tasker' and tablename = 'steps'",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
     assert!(!indexes.is_empty());
     for column in ["state", "waiting_on", "attempt", "updated_at", "claim_no", "msg_id"] {
         assert!(indexes.iter().all(|index| !index.contains(column)), "{column}: {indexes:?}");
     }
-    let options: Vec<String> =
-        query_scalar("select unnest(reloptions) from pg_class where oid = 'tasker.steps'::regclass")
-            .fetch_all(&db.pool)
-            .await
-            .unwrap();
+    let options: Vec<String> = query_scalar(
+        "select unnest(reloptions) from pg_class where oid = 'tasker.steps'::regclass",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
     assert!(options.contains(&"fillfactor=50".to_owned()), "{options:?}");
 }
 
-/// Partitions can be updated by their own names, and a trigger that is not `always` is skipped by a replica.
+/// Partitions can be updated by their own names, and a trigger that is not `always` is skipped by a
+/// replica.
 #[tokio::test]
 async fn the_audited_tables_are_whole_and_their_triggers_fire_always() {
     let db = TestDb::new().await;
     let (tables, parts): (i64, i64) = query_as(
-        "select count(*) filter (where relkind = 'r'), (select count(*) from pg_inherits where inhparent = any (array_agg(c.oid)))
-           from pg_class c where c.oid = any ('{tasker.tasks,tasker.steps,tasker.task_transitions,tasker.step_transitions}'::regclass[])",
+        "select count(*) filter (where relkind = 'r'), (select count(*) from pg_inherits where \
+         inhparent = any (array_agg(c.oid)))
+           from pg_class c where c.oid = any \
+           ('{tasker.tasks,tasker.steps,tasker.task_transitions,tasker.step_transitions}'::regclass[])",
     )
     .fetch_one(&db.pool)
     .await
     .unwrap();
     assert_eq!((tables, parts), (4, 0));
     let sometimes: Vec<String> = query_scalar(
-        "select tgrelid::regclass || '.' || tgname from pg_trigger t join pg_class c on c.oid = tgrelid
+        "select tgrelid::regclass || '.' || tgname from pg_trigger t join pg_class c on c.oid = \
+         tgrelid
           where c.relnamespace = 'tasker'::regnamespace and not tgisinternal and tgenabled <> 'A'",
     )
     .fetch_all(&db.pool)
@@ -216,23 +244,31 @@ async fn the_audited_tables_are_whole_and_their_triggers_fire_always() {
     assert!(sometimes.is_empty(), "{sometimes:?}");
 }
 
-/// pgmq's inner query takes a newer snapshot than the statement around it: a step enqueued in between would still look
-/// pending to that one.
+/// pgmq's inner query takes a newer snapshot than the statement around it: a step enqueued in
+/// between would still look pending to that one.
 #[tokio::test]
 async fn no_statement_reads_a_queue_and_touches_state() {
     let db = TestDb::new().await;
     let functions: Vec<(String, String)> = query_as(
-        "select oid::regprocedure::text, prosrc from pg_proc where pronamespace = 'tasker'::regnamespace",
+        "select oid::regprocedure::text, prosrc from pg_proc where pronamespace = \
+         'tasker'::regnamespace",
     )
     .fetch_all(&db.pool)
     .await
     .unwrap();
-    let reads = |statement: &str| ["pgmq.read(", "pgmq.pop("].iter().any(|call| statement.contains(call));
-    let state =
-        |statement: &str| ["tasker.steps", "tasker.tasks"].iter().any(|table| statement.contains(table));
-    let statements = || functions.iter().flat_map(|(name, source)| source.split(';').map(move |s| (name, s)));
-    assert!(statements().filter(|(_, statement)| reads(statement)).count() >= 3, "claims, requests, results");
-    let both: Vec<_> = statements().filter(|(_, s)| reads(s) && state(s)).map(|(name, _)| name).collect();
+    let reads =
+        |statement: &str| ["pgmq.read(", "pgmq.pop("].iter().any(|call| statement.contains(call));
+    let state = |statement: &str| {
+        ["tasker.steps", "tasker.tasks"].iter().any(|table| statement.contains(table))
+    };
+    let statements =
+        || functions.iter().flat_map(|(name, source)| source.split(';').map(move |s| (name, s)));
+    assert!(
+        statements().filter(|(_, statement)| reads(statement)).count() >= 3,
+        "claims, requests, results"
+    );
+    let both: Vec<_> =
+        statements().filter(|(_, s)| reads(s) && state(s)).map(|(name, _)| name).collect();
     assert!(both.is_empty(), "{both:?}");
 }
 
@@ -244,9 +280,15 @@ async fn no_statement_reads_a_queue_and_touches_state() {
 #[case("select tasker.derive_task_state(0, 0, 0, 0, 0, false)::text", "complete")]
 #[case("select tasker.derive_task_state(3, 1, 1, 1, 1, true)::text", "error")]
 #[tokio::test]
-async fn the_state_of_a_task_follows_from_its_counters(#[case] sql: &'static str, #[case] state: &str) {
+async fn the_state_of_a_task_follows_from_its_counters(
+    #[case] sql: &'static str,
+    #[case] state: &str,
+) {
     let db = TestDb::new().await;
     let derived: String = query_scalar(sql).fetch_one(&db.pool).await.unwrap();
     assert_eq!(derived, state);
-    assert_eq!(sqlstate(&db.pool, "select tasker.derive_task_state(1, 0, 0, 0, 0, false)").await, "TK099");
+    assert_eq!(
+        sqlstate(&db.pool, "select tasker.derive_task_state(1, 0, 0, 0, 0, false)").await,
+        "TK099"
+    );
 }

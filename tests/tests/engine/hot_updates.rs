@@ -1,5 +1,5 @@
-//! Updates of steps stay free of index work (HOT), which is what keeps them cheap. In a file of its own, as a long
-//! transaction in any database of the server keeps old versions from being pruned.
+//! Updates of steps stay free of index work (HOT), which is what keeps them cheap. In a file of its
+//! own, as a long transaction in any database of the server keeps old versions from being pruned.
 
 use serde_json::json;
 use tasker_tests::engine::Engine;
@@ -15,7 +15,8 @@ async fn moves_of_a_step_are_hot_updates() {
         .await
         .unwrap();
     e.initialize().await;
-    // One connection and a commit a call, as in a worker, so that old versions can be pruned on the way.
+    // One connection and a commit a call, as in a worker, so that old versions can be pruned on the
+    // way.
     let mut connection = e.pool().acquire().await.unwrap();
     for _ in 0..20 {
         let results: serde_json::Value = sqlx::query_scalar("select coalesce(jsonb_agg(jsonb_build_object('task_id', c.task_id, 'step', c.step, 'claim_no', c.claim_no, 'outcome', '{\"type\": \"success\"}'::jsonb)), '[]') from tasker.claim_steps('test', gen_random_uuid(), 100) c")
@@ -31,6 +32,12 @@ async fn moves_of_a_step_are_hot_updates() {
             .unwrap();
     }
     sqlx::query("select pg_stat_force_next_flush()").execute(&mut *connection).await.unwrap();
-    let (updates, hot): (i64, i64) = sqlx::query_as("select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where schemaname = 'tasker' and relname = 'steps'").fetch_one(&mut *connection).await.unwrap();
+    let (updates, hot): (i64, i64) = sqlx::query_as(
+        "select n_tup_upd, n_tup_hot_upd from \
+        pg_stat_user_tables where schemaname = 'tasker' and relname = 'steps'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
     assert!(updates >= 7_000 && hot as f64 / updates as f64 > 0.8, "{hot} of {updates}");
 }

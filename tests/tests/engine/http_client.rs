@@ -43,7 +43,10 @@ async fn names_and_values_reach_the_server_as_they_are() {
 #[case::another_json(&[(200, "{\"hello\": 1}")], "not what this version of the API says")]
 #[case::nothing(&[(500, "")], "500 Internal Server Error")]
 #[tokio::test]
-async fn what_is_no_tasker_is_told(#[case] answer: &'static [(u16, &'static str)], #[case] text: &str) {
+async fn what_is_no_tasker_is_told(
+    #[case] answer: &'static [(u16, &'static str)],
+    #[case] text: &str,
+) {
     match error(answer).await {
         Error::Protocol(message) => {
             assert!(message.contains(text) && message.contains("/status"), "{message}")

@@ -1,5 +1,5 @@
-//! Where the database lives and how it got there: encodings, settings, publications, row security, owners, and
-//! dumps restored elsewhere. Each works, or is refused with what to do.
+//! Where the database lives and how it got there: encodings, settings, publications, row security,
+//! owners, and dumps restored elsewhere. Each works, or is refused with what to do.
 
 use serde_json::{Value, json};
 use sqlx::{
@@ -20,7 +20,10 @@ use uuid::Uuid;
 
 async fn run(pool: &PgPool, sql: impl Into<String>) {
     let sql = sql.into();
-    raw_sql(AssertSqlSafe(sql.clone())).execute(pool).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    raw_sql(AssertSqlSafe(sql.clone()))
+        .execute(pool)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"));
 }
 
 /// A new database on the server of `db`, without anything.
@@ -81,8 +84,10 @@ async fn drain(pool: &PgPool) {
     loop {
         query("select * from tasker.start_tasks(100)").execute(pool).await.unwrap();
         let results: Value = query_scalar(
-            "select coalesce(jsonb_agg(jsonb_build_object('task_id', c.task_id, 'step', c.step, 'claim_no', c.claim_no,
-                        'outcome', '{\"type\": \"success\"}'::jsonb)), '[]') from tasker.claim_steps('test', $1, 100) c",
+            "select coalesce(jsonb_agg(jsonb_build_object('task_id', c.task_id, 'step', c.step, \
+             'claim_no', c.claim_no,
+                        'outcome', '{\"type\": \"success\"}'::jsonb)), '[]') from \
+                        tasker.claim_steps('test', $1, 100) c",
         )
         .bind(worker)
         .fetch_one(pool)
@@ -102,7 +107,10 @@ async fn drain(pool: &PgPool) {
 }
 
 async fn open_tasks(pool: &PgPool) -> i64 {
-    query_scalar("select count(*) from tasker.tasks where state <> 'complete'").fetch_one(pool).await.unwrap()
+    query_scalar("select count(*) from tasker.tasks where state <> 'complete'")
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -126,7 +134,10 @@ async fn a_dump_of_the_schema_alone_goes_on_elsewhere_after_migrate() {
     run(&there, dump).await;
     // Without pgmq nothing works, and a program that starts says so.
     let refused = refusal(schema::check(&there).await);
-    assert!(refused.contains("pgmq is not installed") && refused.contains("run tasker migrate"), "{refused}");
+    assert!(
+        refused.contains("pgmq is not installed") && refused.contains("run tasker migrate"),
+        "{refused}"
+    );
     // The sessions of the restored dump have its empty search_path.
     there.close().await;
     let there = connect(&e.db, there.connect_options().get_database().unwrap(), None).await;
@@ -143,9 +154,16 @@ async fn a_dump_of_the_schema_alone_goes_on_elsewhere_after_migrate() {
     assert!(report.to_string().contains("created queue worker_test_queue"), "{report}");
     assert_eq!(problems(&there).await, Vec::<String>::new());
     drain(&there).await;
-    assert_eq!(open_tasks(&there).await, 4, "their messages were in the queues that did not come along");
+    assert_eq!(
+        open_tasks(&there).await,
+        4,
+        "their messages were in the queues that did not come along"
+    );
     // What stands still for a minute is sent again.
-    query("select tasker.set_clock(clock_timestamp() + interval '2 minutes')").execute(&there).await.unwrap();
+    query("select tasker.set_clock(clock_timestamp() + interval '2 minutes')")
+        .execute(&there)
+        .await
+        .unwrap();
     for _ in 0..3 {
         query("select * from tasker.finalize_tasks(100)").execute(&there).await.unwrap();
         drain(&there).await;
@@ -166,20 +184,25 @@ async fn a_dump_without_rows_is_filled_by_migrate() {
     there.close().await;
     let there = connect(&db, there.connect_options().get_database().unwrap(), None).await;
     let refused = refusal(schema::check(&there).await);
-    assert!(refused.contains("run tasker migrate") || refused.contains("run `tasker migrate`"), "{refused}");
+    assert!(
+        refused.contains("run tasker migrate") || refused.contains("run `tasker migrate`"),
+        "{refused}"
+    );
     let report = tasker_queues::migrate(&there).await.unwrap();
     assert_eq!(report.schema.migrations, Vec::<String>::new(), "the tables are there: {report}");
     schema::check(&there).await.unwrap();
     // Every row that a new installation has.
     let tables: Vec<String> = query_scalar(
-        "select relname::text from pg_class where relnamespace = 'tasker'::regnamespace and relkind = 'r' order by 1",
+        "select relname::text from pg_class where relnamespace = 'tasker'::regnamespace and \
+         relkind = 'r' order by 1",
     )
     .fetch_all(&db.pool)
     .await
     .unwrap();
     for table in tables {
         let sql = format!(
-            "select coalesce(string_agg((to_jsonb(t) - '{{applied_at,installed_at}}'::text[])::text, E'\\n' order by to_jsonb(t)::text), '')
+            "select coalesce(string_agg((to_jsonb(t) - \
+             '{{applied_at,installed_at}}'::text[])::text, E'\\n' order by to_jsonb(t)::text), '')
                from tasker.{table} t"
         );
         let [here, there]: [String; 2] = [
@@ -196,12 +219,14 @@ async fn migrate_makes_roles_that_are_missing_and_grants_them_all() {
     // Roles belong to the cluster: one of its own.
     let server = start_server(&[]).await;
     let db = TestDb::on(&server).await;
-    let roles = "tasker_client, tasker_worker, tasker_orchestrator, tasker_consumer, tasker_operator, tasker_readonly";
+    let roles = "tasker_client, tasker_worker, tasker_orchestrator, tasker_consumer, \
+        tasker_operator, tasker_readonly";
     run(&db.pool, format!("drop owned by {roles}; drop role {roles}")).await;
     let report = tasker_queues::migrate(&db.pool).await.unwrap();
     assert!(report.schema.up_to_date(), "{report}");
     let (there, may): (i64, bool) = query_as(
-        "select count(*), (select bool_and(has_function_privilege('tasker_client', p.oid, 'execute')) from pg_proc p where p.proname = 'enqueue_task')
+        "select count(*), (select bool_and(has_function_privilege('tasker_client', p.oid, \
+         'execute')) from pg_proc p where p.proname = 'enqueue_task')
            from pg_roles where rolname like 'tasker\\_%'",
     )
     .fetch_one(&db.pool)
@@ -218,10 +243,21 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
     let owner = format!("owner_{}", Uuid::now_v7().simple());
     let there = empty(&e.db, "").await;
     let database = there.connect_options().get_database().unwrap().to_owned();
-    run(&there, format!("create role {owner} login password 'secret' createrole; alter database {database} owner to {owner}")).await;
+    run(
+        &there,
+        format!(
+            "create role {owner} login password 'secret' createrole; alter database \
+        {database} owner to {owner}"
+        ),
+    )
+    .await;
     let owned = connect(&e.db, &database, Some(&owner)).await;
     tasker_queues::migrate(&owned).await.unwrap();
-    query("select * from tasker.apply_template($1)").bind(flow(&[("a", &[])])).execute(&owned).await.unwrap();
+    query("select * from tasker.apply_template($1)")
+        .bind(flow(&[("a", &[])]))
+        .execute(&owned)
+        .await
+        .unwrap();
 
     let orchestrator = Orchestrator::builder(owned.clone()).poll_only(true).build();
     let health = orchestrator.health();
@@ -234,7 +270,8 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
     })
     .await;
     let set = async |what: &str| {
-        let tables = ["namespaces", "templates"].map(|name| format!("alter table tasker.{name} {what};"));
+        let tables =
+            ["namespaces", "templates"].map(|name| format!("alter table tasker.{name} {what};"));
         run(&there, tables.concat()).await;
     };
     set("enable row level security, force row level security").await;
@@ -249,10 +286,14 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
     shutdown.cancel();
     running.await.unwrap().unwrap();
 
-    // At a start and by migrate it is refused; a call says what is the matter, not that nothing is there.
+    // At a start and by migrate it is refused; a call says what is the matter, not that nothing is
+    // there.
     assert!(refusal(schema::check(&owned).await).contains("row security hides rows"));
     assert!(refusal(tasker_queues::migrate(&owned).await).contains("row security hides rows"));
-    let error = query("select tasker.enqueue_task('test', 'flow', '{}')").execute(&owned).await.unwrap_err();
+    let error = query("select tasker.enqueue_task('test', 'flow', '{}')")
+        .execute(&owned)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("row-level security"), "{error}");
     set("no force row level security, disable row level security").await;
     schema::check(&owned).await.unwrap();
@@ -262,7 +303,8 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
 #[tokio::test]
 async fn an_event_trigger_that_changes_owners_is_named() {
     let db = TestDb::new().await;
-    let [owner, other] = ["owner", "other"].map(|name| format!("{name}_{}", Uuid::now_v7().simple()));
+    let [owner, other] =
+        ["owner", "other"].map(|name| format!("{name}_{}", Uuid::now_v7().simple()));
     let there = empty(&db, "").await;
     let database = there.connect_options().get_database().unwrap().to_owned();
     run(
@@ -270,11 +312,14 @@ async fn an_event_trigger_that_changes_owners_is_named() {
         format!(
             "create role {other}; create role {owner} login password 'secret' createrole;
              alter database {database} owner to {owner};
-             create function public.take() returns event_trigger language plpgsql security definer as $$
+             create function public.take() returns event_trigger language plpgsql security \
+             definer as $$
              declare v record;
              begin
-                 for v in select c.* from pg_event_trigger_ddl_commands() c join pg_class t on t.oid = c.objid
-                           where c.object_type = 'table' and c.schema_name = 'tasker' and t.relowner <> '{other}'::regrole loop
+                 for v in select c.* from pg_event_trigger_ddl_commands() c join pg_class t on \
+                 t.oid = c.objid
+                           where c.object_type = 'table' and c.schema_name = 'tasker' and \
+                           t.relowner <> '{other}'::regrole loop
                      execute format('alter table %s owner to {other}', v.object_identity);
                  end loop;
              end $$;"
@@ -285,7 +330,8 @@ async fn an_event_trigger_that_changes_owners_is_named() {
     tasker_queues::migrate(&owned).await.unwrap();
     run(
         &there,
-        "create event trigger take on ddl_command_end when tag in ('CREATE TABLE', 'ALTER TABLE') execute function public.take();
+        "create event trigger take on ddl_command_end when tag in ('CREATE TABLE', 'ALTER TABLE') \
+         execute function public.take();
          alter table tasker.workers alter column info set statistics 200;",
     )
     .await;
@@ -297,12 +343,18 @@ async fn an_event_trigger_that_changes_owners_is_named() {
 #[tokio::test]
 async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
     let db = TestDb::new().await;
-    for (encoding, has, lacks) in [("LATIN1", "\u{e9}", "\u{2026}"), ("EUC_JP", "\u{2026}", "\u{1f600}")] {
+    for (encoding, has, lacks) in
+        [("LATIN1", "\u{e9}", "\u{2026}"), ("EUC_JP", "\u{2026}", "\u{1f600}")]
+    {
         let there = empty(&db, &format!("encoding '{encoding}' locale 'C'")).await;
         tasker_queues::migrate(&there).await.unwrap();
         let mut template = flow(&[("a", &[])]);
         template["steps"][0]["handler"] = json!({"callable": "say"});
-        query("select * from tasker.apply_template($1)").bind(template).execute(&there).await.unwrap();
+        query("select * from tasker.apply_template($1)")
+            .bind(template)
+            .execute(&there)
+            .await
+            .unwrap();
         let enqueue = async |context: Value| {
             query_scalar::<_, Uuid>("select tasker.enqueue_task('test', 'flow', $1)")
                 .bind(context)
@@ -312,7 +364,8 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
         // In a call that is one value's, its caller is told.
         let error = enqueue(json!({"say": lacks})).await.unwrap_err();
         assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("22P05"), "{error}");
-        let (fine, odd) = (enqueue(json!({"n": 0})).await.unwrap(), enqueue(json!({"n": 1})).await.unwrap());
+        let (fine, odd) =
+            (enqueue(json!({"n": 0})).await.unwrap(), enqueue(json!({"n": 1})).await.unwrap());
         let say = [has.to_owned(), lacks.to_owned()];
         let worker = Worker::builder(there.clone())
             .namespace("test")
@@ -333,11 +386,12 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
         let states = eventually("both to end", Duration::from_secs(120), async || {
             let mut states = Vec::new();
             for id in [fine, odd] {
-                let state: String = query_scalar("select state::text from tasker.tasks where task_id = $1")
-                    .bind(id)
-                    .fetch_one(&there)
-                    .await
-                    .unwrap();
+                let state: String =
+                    query_scalar("select state::text from tasker.tasks where task_id = $1")
+                        .bind(id)
+                        .fetch_one(&there)
+                        .await
+                        .unwrap();
                 states.push(state);
             }
             if states.iter().all(|s| ["complete", "blocked_by_failures"].contains(&s.as_str())) {
@@ -349,7 +403,8 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
         .await;
         assert_eq!(states, ["complete", "blocked_by_failures"], "{encoding}");
         let (said, error): (Value, Value) = query_as(
-            "select (select result -> 'said' from tasker.steps where task_id = $1), (select error from tasker.steps where task_id = $2)",
+            "select (select result -> 'said' from tasker.steps where task_id = $1), (select error \
+             from tasker.steps where task_id = $2)",
         )
         .bind(fine)
         .bind(odd)
@@ -395,7 +450,8 @@ async fn settings_of_the_callers_session_change_nothing() {
         run(e.pool(), format!("alter database {} set {name} = '{value}'", e.db.name())).await;
     }
     let pool = PgPool::connect(&e.db.url).await.unwrap();
-    let setting: String = query_scalar("show standard_conforming_strings").fetch_one(&pool).await.unwrap();
+    let setting: String =
+        query_scalar("show standard_conforming_strings").fetch_one(&pool).await.unwrap();
     assert_eq!(setting, "off");
     tasker_queues::migrate(&pool).await.unwrap();
     for _ in 0..3 {
@@ -404,7 +460,8 @@ async fn settings_of_the_callers_session_change_nothing() {
     drain(&pool).await;
     assert_eq!(open_tasks(&pool).await, 0);
     let views: Vec<String> = query_scalar(
-        "select c.relname::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and c.relkind = 'v' order by 1",
+        "select c.relname::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and \
+         c.relkind = 'v' order by 1",
     )
     .fetch_all(&pool)
     .await
@@ -432,8 +489,10 @@ async fn what_a_publication_of_all_tables_needs_is_there() {
     // Of every table of ours, since any may be deleted from.
     let without: Vec<String> = query_scalar(
         "select c.oid::regclass::text from pg_class c
-          where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'p') and c.relreplident <> 'f'
-            and not (c.relreplident = 'd' and exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary))",
+          where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'p') and \
+          c.relreplident <> 'f'
+            and not (c.relreplident = 'd' and exists (select from pg_index i where i.indrelid = \
+            c.oid and i.indisprimary))",
     )
     .fetch_all(e.pool())
     .await
@@ -446,19 +505,24 @@ async fn what_a_publication_of_all_tables_needs_is_there() {
     assert_eq!(e.task_state(id).await, "complete");
     query("update tasker.settings set retention_days = 1").execute(e.pool()).await.unwrap();
     e.clock(3 * 86_400).await;
-    let pruned: i32 = query_scalar("select tasks from tasker.prune(10)").fetch_one(e.pool()).await.unwrap();
+    let pruned: i32 =
+        query_scalar("select tasks from tasker.prune(10)").fetch_one(e.pool()).await.unwrap();
     assert_eq!(pruned, 1);
 }
 
 #[tokio::test]
 async fn cursors_of_a_kilobyte_fit_for_every_instance_and_more_is_refused_by_its_limit() {
     let e = Engine::new().await;
-    let fits: bool =
-        query_scalar("select max_instances::bigint * 1100 <= max_cursors_bytes from tasker.settings")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
-    assert!(fits, "100,000 cursors of a kilobyte were refused by the limit of one result, times 32");
+    let fits: bool = query_scalar(
+        "select max_instances::bigint * 1100 <= max_cursors_bytes from tasker.settings",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert!(
+        fits,
+        "100,000 cursors of a kilobyte were refused by the limit of one result, times 32"
+    );
     query("update tasker.settings set max_cursors_bytes = 5000").execute(e.pool()).await.unwrap();
     e.apply(tasker_tests::engine::growing_flow(&[
         ("cut", "batchable", &[]),

@@ -1,4 +1,5 @@
-//! Installers wait for each other by locks that nobody else may take, say who holds them up, and give up in time.
+//! Installers wait for each other by locks that nobody else may take, say who holds them up, and
+//! give up in time.
 
 use sqlx::query;
 use std::time::Duration;
@@ -15,7 +16,8 @@ async fn a_lock_that_anybody_may_take_does_not_stop_an_installer() {
     for key in ANYBODYS {
         query("select pg_advisory_lock($1)").bind(key).execute(&mut *anybody).await.unwrap();
     }
-    let migrated = tokio::time::timeout(Duration::from_secs(20), tasker_queues::migrate(&db.pool)).await;
+    let migrated =
+        tokio::time::timeout(Duration::from_secs(20), tasker_queues::migrate(&db.pool)).await;
     assert!(migrated.expect("it does not wait").unwrap().schema.up_to_date());
 }
 
@@ -26,7 +28,8 @@ async fn a_frozen_installer_is_named_and_not_waited_for_without_end() {
     query("set local application_name = 'frozen'").execute(&mut *frozen).await.unwrap();
     query("select from tasker.schema_info for update").execute(&mut *frozen).await.unwrap();
     let bundle = Bundle::embedded().unwrap();
-    let refused = bundle.migrate_within(&db.pool, Duration::from_millis(100)).await.unwrap_err().to_string();
+    let refused =
+        bundle.migrate_within(&db.pool, Duration::from_millis(100)).await.unwrap_err().to_string();
     assert!(refused.contains("another installer") && refused.contains("frozen"), "{refused}");
     frozen.rollback().await.unwrap();
     bundle.migrate_within(&db.pool, Duration::from_millis(100)).await.unwrap();

@@ -1,4 +1,5 @@
-//! Each invariant finds what it is there for: with one function of the engine broken on purpose, it complains.
+//! Each invariant finds what it is there for: with one function of the engine broken on purpose, it
+//! complains.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     (
         "the state of a task follows",
         "evaluate_tasks",
-        "state = tasker.derive_task_state(n.remaining, n.active, n.held, n.waiting_retry, n.failed, n.failing)",
+        "state = tasker.derive_task_state(n.remaining, n.active, n.held, n.waiting_retry, \
+         n.failed, n.failing)",
         "state = 'waiting_for_retry'",
     ),
     (
@@ -39,7 +41,12 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
         "satisfied = not r.finished and (s.error is null",
         "satisfied = (true or s.error is null",
     ),
-    ("waiting_on counts", "advance_tasks", "waiting_on = c.waiting_on - i.n", "waiting_on = c.waiting_on"),
+    (
+        "waiting_on counts",
+        "advance_tasks",
+        "waiting_on = c.waiting_on - i.n",
+        "waiting_on = c.waiting_on",
+    ),
     ("no step begins before", "initialize_batch", "p.parent_count = 0", "true"),
     (
         "the steps of a task are those",
@@ -55,7 +62,12 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     ("the audit of a step", "audit_steps", "p.hops[h.n], h.to_state", "h.to_state, h.to_state"),
     ("the audit of a task", "audit_tasks", "p.hops[h.n], h.to_state", "h.to_state, h.to_state"),
-    ("no step has more attempts", "claim_batch", "attempt = s.attempt - f.lost::int", "attempt = s.attempt"),
+    (
+        "no step has more attempts",
+        "claim_batch",
+        "attempt = s.attempt - f.lost::int",
+        "attempt = s.attempt",
+    ),
     (
         "a step that is enqueued or in progress",
         "send_or_hold",
@@ -65,7 +77,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     (
         "a step with a result to process",
         "submit_results",
-        "perform pgmq.send_batch('orchestration_step_results', v_messages, null, clock_timestamp())",
+        "perform pgmq.send_batch('orchestration_step_results', v_messages, null, \
+         clock_timestamp())",
         "null",
     ),
     (
@@ -82,7 +95,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// A bit of everything, left half done: successes, a failure, leases that run out, a pause, a new task.
+/// A bit of everything, left half done: successes, a failure, leases that run out, a pause, a new
+/// task.
 async fn exercise(e: &Engine) {
     let mut one = flow(&[("a", &[])]);
     one["version"] = json!("0");
@@ -163,7 +177,8 @@ async fn each_finds_what_it_is_there_for() {
         let found = violations(e.pool()).await;
         assert!(
             found.iter().any(|violation| violation.starts_with(invariant)),
-            "{function} broken, went on: {went_on}, and \"{invariant}\" found nothing; others: {found:#?}"
+            "{function} broken, went on: {went_on}, and \"{invariant}\" found nothing; others: \
+             {found:#?}"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! What one task, client, or namespace has or holds stops no other: batches are bounded by bytes, halved down to the
-//! culprit, taken in turn, and wait for nobody.
+//! What one task, client, or namespace has or holds stops no other: batches are bounded by bytes,
+//! halved down to the culprit, taken in turn, and wait for nobody.
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Postgres, Transaction, query, query_as, query_scalar};
@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// An engine with `test.flow` of one step `a`, whose contexts are checked, and the same in namespace `other` unchecked.
+/// An engine with `test.flow` of one step `a`, whose contexts are checked, and the same in
+/// namespace `other` unchecked.
 async fn two_namespaces() -> Engine {
     let e = Engine::new().await;
     let mut checked = flow(&[("a", &[])]);
@@ -28,16 +29,23 @@ async fn enqueue_other(e: &Engine) -> Uuid {
     query_scalar("select tasker.enqueue_task('other', 'flow')").fetch_one(e.pool()).await.unwrap()
 }
 
-/// Starts what one call takes, those to be checked too; returns how many, and the bytes that were handed out.
+/// Starts what one call takes, those to be checked too; returns how many, and the bytes that were
+/// handed out.
 async fn start_batch(e: &Engine, max: i32) -> (i32, usize) {
-    let (taken, to_check): (i32, Value) = query_as("select taken, to_check from tasker.start_tasks($1)")
-        .bind(max)
-        .fetch_one(e.pool())
+    let (taken, to_check): (i32, Value) =
+        query_as("select taken, to_check from tasker.start_tasks($1)")
+            .bind(max)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
+    let verdicts: Vec<Value> = to_check.as_array().unwrap().iter().map(verdict).collect();
+    query("select tasker.initialize_tasks($1)")
+        .bind(json!(verdicts))
+        .execute(e.pool())
         .await
         .unwrap();
-    let verdicts: Vec<Value> = to_check.as_array().unwrap().iter().map(verdict).collect();
-    query("select tasker.initialize_tasks($1)").bind(json!(verdicts)).execute(e.pool()).await.unwrap();
-    let bytes = to_check.as_array().unwrap().iter().map(|r| r["context"].as_str().unwrap().len()).sum();
+    let bytes =
+        to_check.as_array().unwrap().iter().map(|r| r["context"].as_str().unwrap().len()).sum();
     (taken, bytes)
 }
 
@@ -60,21 +68,29 @@ async fn holding(e: &Engine, sql: &str) -> Transaction<'static, Postgres> {
 async fn at_once(e: &Engine, sql: &str) {
     let mut tx = e.pool().begin().await.unwrap();
     query("set local statement_timeout = '5s'").execute(&mut *tx).await.unwrap();
-    query(AssertSqlSafe(sql.to_owned())).execute(&mut *tx).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    query(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut *tx)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"));
     tx.commit().await.unwrap();
 }
 
 #[tokio::test]
 async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
     let e = two_namespaces().await;
-    query("update tasker.settings set max_context_bytes = 10000000").execute(e.pool()).await.unwrap();
-    // 60 of 600,000 characters, which are stored in a hundredth; 30 of 2.6 MB, which are stored in 300 bytes.
+    query("update tasker.settings set max_context_bytes = 10000000")
+        .execute(e.pool())
+        .await
+        .unwrap();
+    // 60 of 600,000 characters, which are stored in a hundredth; 30 of 2.6 MB, which are stored in
+    // 300 bytes.
     for (times, document) in [
         (60, "to_jsonb(repeat('x', 600000))"),
         (30, "to_jsonb(array(select 1e131071 from generate_series(1, 20)))"),
     ] {
         let sql = format!(
-            "select count(tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', {document}))) from generate_series(1, {times})"
+            "select count(tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', \
+             {document}))) from generate_series(1, {times})"
         );
         query(AssertSqlSafe(sql)).execute(e.pool()).await.unwrap();
     }
@@ -95,7 +111,10 @@ async fn requests_are_bounded_by_the_bytes_of_their_contexts_as_text() {
         }
         assert!(calls < 30, "{taken} of 91 after {calls} calls");
     }
-    assert_eq!(count(&e, "select count(*) from tasker.tasks where state = 'steps_in_process'").await, 91);
+    assert_eq!(
+        count(&e, "select count(*) from tasker.tasks where state = 'steps_in_process'").await,
+        91
+    );
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
     assert_eq!(count(&e, "select count(*) from tasker.held_requests").await, 0);
 }
@@ -119,8 +138,11 @@ async fn a_namespace_with_very_many_requests_delays_no_other() {
     }
     assert!(count(&e, "select count(*) from tasker.tasks where state = 'pending'").await > 2_500);
     // People see them, and the safety net takes none of them for lost.
-    let held: i64 =
-        count(&e, "select held from tasker.queue_overview where queue = 'orchestration_task_requests'").await;
+    let held: i64 = count(
+        &e,
+        "select held from tasker.queue_overview where queue = 'orchestration_task_requests'",
+    )
+    .await;
     assert!(held > 2_500, "{held}");
     e.clock(300).await;
     assert_eq!(count(&e, "select tasker.resend_requests(100, tasker.now())::bigint").await, 0);
@@ -132,10 +154,13 @@ async fn a_namespace_with_very_many_requests_delays_no_other() {
 #[tokio::test]
 async fn a_request_that_an_orchestrator_took_to_its_grave_comes_again() {
     let e = two_namespaces().await;
-    query("insert into tasker.held_requests (task_id, namespace, next_at) select tasker.enqueue_task('test', 'flow'), 'test', tasker.now()")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    query(
+        "insert into tasker.held_requests (task_id, namespace, next_at) select \
+        tasker.enqueue_task('test', 'flow'), 'test', tasker.now()",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     let to_check = "select jsonb_array_length(to_check)::bigint from tasker.start_tasks(10)";
     assert_eq!(count(&e, to_check).await, 1);
     assert_eq!(count(&e, to_check).await, 0, "somebody has it");
@@ -193,7 +218,10 @@ async fn a_dead_letter_that_an_operator_adds_holds_up_no_sweep() {
     let operator = holding(&e, &format!("select tasker.dlq_add('{}')", ids[1])).await;
     at_once(&e, "select tasker.sweep_stale(100)").await;
     operator.commit().await.unwrap();
-    assert_eq!(count(&e, "select count(*) from tasker.dlq_entries where status = 'pending'").await, 3);
+    assert_eq!(
+        count(&e, "select count(*) from tasker.dlq_entries where status = 'pending'").await,
+        3
+    );
 }
 
 #[tokio::test]
@@ -237,8 +265,10 @@ async fn with_a_culprit(sqlstate: &str) -> (Engine, Uuid) {
         }
     }
     let refuse = format!(
-        "if 'bad' = any (p_steps) and not exists (select from tasker.steps s where s.task_id = any (p_task_ids) and s.name = 'bad' and s.error is not null) \
-                          then raise exception 'too much' using errcode = '{sqlstate}'; end if; with moved as ("
+        "if 'bad' = any (p_steps) and not exists (select from tasker.steps s where s.task_id = \
+         any (p_task_ids) and s.name = 'bad' and s.error is not null) \
+                          then raise exception 'too much' using errcode = '{sqlstate}'; end if; \
+                          with moved as ("
     );
     break_function(e.pool(), "settle_steps", "with moved as (", &refuse).await;
     assert_eq!(e.process().await.0, 3);
@@ -251,8 +281,9 @@ async fn with_a_culprit(sqlstate: &str) -> (Engine, Uuid) {
 async fn a_batch_of_results_that_is_too_large_is_halved_down_to_the_culprit_which_fails_by_name() {
     let (e, id) = with_a_culprit("54000").await;
     assert_eq!(e.step_state(id, "bad").await, "error");
-    let code =
-        e.text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'bad'", id).await;
+    let code = e
+        .text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'bad'", id)
+        .await;
     assert_eq!(code, "result_too_large");
 }
 
@@ -261,7 +292,11 @@ async fn a_result_that_became_a_dead_letter_is_not_sent_again_and_again() {
     let (e, id) = with_a_culprit("22012").await;
     assert_eq!(e.step_state(id, "bad").await, "enqueued_for_orchestration");
     assert_eq!(
-        count(&e, "select count(*) from tasker.dlq_entries where queue = 'orchestration_step_results'").await,
+        count(
+            &e,
+            "select count(*) from tasker.dlq_entries where queue = 'orchestration_step_results'"
+        )
+        .await,
         1
     );
     e.clock(300).await;
@@ -272,17 +307,23 @@ async fn a_result_that_became_a_dead_letter_is_not_sent_again_and_again() {
 async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch_starts() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
-    let ids = [e.enqueue(json!({})).await, e.enqueue(json!({"bad": true})).await, e.enqueue(json!({})).await];
+    let ids = [
+        e.enqueue(json!({})).await,
+        e.enqueue(json!({"bad": true})).await,
+        e.enqueue(json!({})).await,
+    ];
     break_function(
         e.pool(),
         "initialize_batch",
         "with made as (",
-        "if exists (select from tasker.tasks t, unnest(v_task_ids, v_errors) i(id, error) where t.task_id = i.id and i.error is null and t.context ? 'bad') \
+        "if exists (select from tasker.tasks t, unnest(v_task_ids, v_errors) i(id, error) where \
+         t.task_id = i.id and i.error is null and t.context ? 'bad') \
          then raise exception 'too much' using errcode = '54000'; end if; with made as (",
     )
     .await;
     e.initialize().await;
-    let states = [e.task_state(ids[0]).await, e.task_state(ids[1]).await, e.task_state(ids[2]).await];
+    let states =
+        [e.task_state(ids[0]).await, e.task_state(ids[1]).await, e.task_state(ids[2]).await];
     assert_eq!(states, ["steps_in_process", "error", "steps_in_process"]);
     assert_eq!(
         e.text("select error ->> 'code' from tasker.tasks where task_id = $1", ids[1]).await,
@@ -291,7 +332,8 @@ async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
 }
 
-/// A task with a batch of so many instances whose cursors are stored, and another task with a result.
+/// A task with a batch of so many instances whose cursors are stored, and another task with a
+/// result.
 async fn with_a_large_batch(instances: usize) -> (Engine, Uuid, Uuid) {
     let e = Engine::new().await;
     e.apply(growing_flow(&[
@@ -304,8 +346,10 @@ async fn with_a_large_batch(instances: usize) -> (Engine, Uuid, Uuid) {
     let mut chain = flow(&[("a", &[]), ("b", &["a"])]);
     chain["name"] = json!("chain");
     e.apply(chain).await;
-    let small: Uuid =
-        query_scalar("select tasker.enqueue_task('test', 'chain')").fetch_one(e.pool()).await.unwrap();
+    let small: Uuid = query_scalar("select tasker.enqueue_task('test', 'chain')")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     e.initialize().await;
     let claims = e.claim(10).await;
     e.split(&pick(&claims, "split"), (0..instances).map(|n| json!(n)).collect()).await;
@@ -336,7 +380,8 @@ async fn a_result_that_makes_many_instances_is_processed_beside_the_others() {
 }
 
 #[tokio::test]
-async fn a_result_that_takes_too_long_fails_after_three_tries_over_a_minute_in_which_others_went_on() {
+async fn a_result_that_takes_too_long_fails_after_three_tries_over_a_minute_in_which_others_went_on()
+ {
     let (e, large, small) = with_a_large_batch(10).await;
     assert_eq!(count(&e, "select tasker.set_aside(100)::bigint").await, 2);
     break_function(
@@ -364,7 +409,10 @@ async fn a_result_that_takes_too_long_fails_after_three_tries_over_a_minute_in_w
     assert_eq!(tried.iter().sum::<i32>(), 3, "{tried:?}");
     assert_eq!(e.step_state(large, "split").await, "error");
     let code = e
-        .text("select error ->> 'code' from tasker.steps where task_id = $1 and name = 'split'", large)
+        .text(
+            "select error ->> 'code' from tasker.steps where task_id = $1 and name = 'split'",
+            large,
+        )
         .await;
     assert_eq!(code, "result_takes_too_long");
 }
@@ -384,10 +432,9 @@ async fn a_call_that_an_operator_cancels_fails_no_result() {
     let mut c = e.pool().acquire().await.unwrap();
     query("set statement_timeout = '50s'").execute(&mut *c).await.unwrap();
     let pid: i32 = query_scalar("select pg_backend_pid()").fetch_one(&mut *c).await.unwrap();
-    let call =
-        tokio::spawn(
-            async move { query("select tasker.process_slow_result(null, true)").execute(&mut *c).await },
-        );
+    let call = tokio::spawn(async move {
+        query("select tasker.process_slow_result(null, true)").execute(&mut *c).await
+    });
     eventually("the call to sleep", SOON, async || {
         count(&e, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'").await > 0
     })
@@ -401,7 +448,8 @@ async fn a_call_that_an_operator_cancels_fails_no_result() {
 #[tokio::test]
 async fn a_lock_that_anybody_may_take_does_not_stop_an_applier() {
     let e = Engine::new().await;
-    let _anybody = holding(&e, "select pg_advisory_lock(hashtextextended('tasker.apply_template', 0))").await;
+    let _anybody =
+        holding(&e, "select pg_advisory_lock(hashtextextended('tasker.apply_template', 0))").await;
     let template = flow(&[("a", &[])]).to_string();
     at_once(&e, &format!("select tasker.apply_template('{template}')")).await;
 }
@@ -410,7 +458,8 @@ async fn a_lock_that_anybody_may_take_does_not_stop_an_applier() {
 async fn results_over_the_limit_of_an_answer_are_an_error_that_says_so_and_come_by_pages() {
     let e = Engine::new().await;
     let names: Vec<String> = (0..20).map(|n| format!("s{n:02}")).collect();
-    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &[] as &[&str])).collect();
+    let steps: Vec<(&str, &[&str])> =
+        names.iter().map(|name| (name.as_str(), &[] as &[&str])).collect();
     e.apply_flow(&steps).await;
     let id = e.start().await;
     for claim in e.claim(100).await {

@@ -1,4 +1,5 @@
-//! What clients, operators, and templates may pile up has a limit each, a setting, and an error that names both.
+//! What clients, operators, and templates may pile up has a limit each, a setting, and an error
+//! that names both.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -30,13 +31,20 @@ async fn a_context_over_its_limit_is_refused_when_it_is_enqueued() {
     // A few bytes stored, megabytes as text.
     let numbers = format!("'{{\"n\": [{}]}}'::jsonb", ["1e131071"; 10].join(","));
     over(&e, &format!("select tasker.enqueue_task('test', 'flow', {numbers})")).await;
-    let many = "jsonb_build_object('n', (select jsonb_agg(('1e' || (100000 + n))::numeric) from generate_series(1, 20000) n))";
+    let many = "jsonb_build_object('n', (select jsonb_agg(('1e' || (100000 + n))::numeric) from \
+        generate_series(1, 20000) n))";
     over(&e, &format!("select tasker.enqueue_task('test', 'flow', {many})")).await;
-    query("select tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', repeat('x', 1000000)))")
+    query(
+        "select tasker.enqueue_task('test', 'flow', jsonb_build_object('doc', repeat('x', \
+        1000000)))",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
+    query("update tasker.settings set max_context_bytes = 2000000")
         .execute(e.pool())
         .await
         .unwrap();
-    query("update tasker.settings set max_context_bytes = 2000000").execute(e.pool()).await.unwrap();
     query(AssertSqlSafe(format!("select tasker.enqueue_task('test', 'flow', {large})")))
         .execute(e.pool())
         .await
@@ -47,17 +55,21 @@ async fn a_context_over_its_limit_is_refused_when_it_is_enqueued() {
 async fn one_call_enqueues_no_more_than_its_limit() {
     let e = engine().await;
     let of = |count: u32, context: &str| {
-        format!("select tasker.enqueue_tasks('test', 'flow', array_fill({context}, array[{count}]))")
+        format!(
+            "select tasker.enqueue_tasks('test', 'flow', array_fill({context}, array[{count}]))"
+        )
     };
     let message = over(&e, &of(100_001, "'{}'::jsonb")).await;
     assert!(message.contains("100000 contexts"), "{message}");
     query("update tasker.settings set max_context_bytes = 10000").execute(e.pool()).await.unwrap();
     over(&e, &of(100, "jsonb_build_object('doc', repeat('x', 9000))")).await;
-    let count: i64 = query_scalar("select count(*) from tasker.tasks").fetch_one(e.pool()).await.unwrap();
+    let count: i64 =
+        query_scalar("select count(*) from tasker.tasks").fetch_one(e.pool()).await.unwrap();
     assert_eq!(count, 0);
     // Of whatever shape the array is, each of its contexts is a task.
     let ids: Vec<uuid::Uuid> = query_scalar(
-        "select tasker.enqueue_tasks('test', 'flow', '[3:4][1:2]={{\"{}\",\"{}\"},{\"{}\",\"{}\"}}'::jsonb[])",
+        "select tasker.enqueue_tasks('test', 'flow', \
+         '[3:4][1:2]={{\"{}\",\"{}\"},{\"{}\",\"{}\"}}'::jsonb[])",
     )
     .fetch_all(e.pool())
     .await
@@ -69,12 +81,20 @@ async fn one_call_enqueues_no_more_than_its_limit() {
 async fn an_idempotency_key_has_a_limit_in_bytes() {
     let e = engine().await;
     let key = |of: &str, times: usize| {
-        format!("select tasker.enqueue_task('test', 'flow', p_idempotency_key => repeat('{of}', {times}))")
+        format!(
+            "select tasker.enqueue_task('test', 'flow', p_idempotency_key => repeat('{of}', \
+             {times}))"
+        )
     };
     let message = over(&e, &key("k", 501)).await;
     assert!(message.contains("idempotency key") && message.contains("500"), "{message}");
     over(&e, &key("é", 251)).await;
-    over(&e, "select tasker.enqueue_task('test', 'flow', p_idempotency_key => (select string_agg(md5(n::text), '') from generate_series(1, 125) n))").await;
+    over(
+        &e,
+        "select tasker.enqueue_task('test', 'flow', p_idempotency_key => (select \
+        string_agg(md5(n::text), '') from generate_series(1, 125) n))",
+    )
+    .await;
     query(AssertSqlSafe(key("k", 500))).execute(e.pool()).await.unwrap();
 }
 
@@ -113,7 +133,10 @@ async fn a_reason_and_who_gives_it_have_limits(#[case] call: &str) {
     assert!(message.contains("10000 characters"), "{message}");
     let message = over(&e, &with("'why'", "repeat('x', 201)")).await;
     assert!(message.contains("p_by") && message.contains("200"), "{message}");
-    query(AssertSqlSafe(with("repeat('é', 10000)", "repeat('é', 200)"))).execute(e.pool()).await.unwrap();
+    query(AssertSqlSafe(with("repeat('é', 10000)", "repeat('é', 200)")))
+        .execute(e.pool())
+        .await
+        .unwrap();
 }
 
 async fn problems(e: &Engine, template: &Value) -> Vec<String> {
@@ -142,7 +165,10 @@ async fn a_templates_steps_edges_depth_and_width_have_limits_that_say_so(
         ("d", "standard", &["a", "b", "c"]),
     ]);
     assert_eq!(problems(&e, &template).await, [""; 0]);
-    query(AssertSqlSafe(format!("update tasker.settings set {limit}"))).execute(e.pool()).await.unwrap();
+    query(AssertSqlSafe(format!("update tasker.settings set {limit}")))
+        .execute(e.pool())
+        .await
+        .unwrap();
     let found = problems(&e, &template).await;
     let setting = limit.split(' ').next().unwrap();
     assert!(!found.is_empty(), "{limit}");

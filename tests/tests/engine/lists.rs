@@ -55,7 +55,8 @@ async fn tasks_are_found_by_all_that_a_selection_can_say() {
         let listed = client::list_tasks(e.pool(), &which, &Page::first(10)).await.unwrap();
         listed.items.into_iter().map(|task| task.task_id).collect::<Vec<_>>()
     };
-    let by_correlation = TaskSelection { correlation_id: Some(correlation), ..TaskSelection::default() };
+    let by_correlation =
+        TaskSelection { correlation_id: Some(correlation), ..TaskSelection::default() };
     assert_eq!(found(by_correlation).await, [wanted]);
     let open = TaskSelection {
         states: Some(vec![TaskState::Pending, TaskState::Error]),
@@ -79,10 +80,14 @@ async fn a_page_that_cannot_be_is_refused() {
     let tasks = client::list_tasks(pool, &TaskSelection::default(), &page(odd.clone(), 5)).await;
     assert_eq!(code(&tasks.unwrap_err()), "TK008");
     let none = Page { after: None, limit: u32::MAX };
-    assert_eq!(code(&client::list_tasks(pool, &TaskSelection::default(), &none).await.unwrap_err()), "TK008");
+    assert_eq!(
+        code(&client::list_tasks(pool, &TaskSelection::default(), &none).await.unwrap_err()),
+        "TK008"
+    );
     let steps = client::list_steps(pool, task_id, &StepFilter::default(), &page(odd, 5)).await;
     assert_eq!(code(&steps.unwrap_err()), "TK032");
-    let steps = client::list_steps(pool, Uuid::nil(), &StepFilter::default(), &Page::first(5)).await;
+    let steps =
+        client::list_steps(pool, Uuid::nil(), &StepFilter::default(), &Page::first(5)).await;
     assert_eq!(code(&steps.unwrap_err()), "TK004");
     assert_eq!(code(&client::show_step(pool, task_id, "z").await.unwrap_err()), "TK032");
     assert_eq!(code(&client::show_step(pool, Uuid::nil(), "a").await.unwrap_err()), "TK004");
@@ -108,7 +113,9 @@ async fn pages_of_steps_go_from_the_roots_through_all_instances_by_number() {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
         let listed =
-            client::list_steps(e.pool(), task_id, &StepFilter::default(), &page(after, 400)).await.unwrap();
+            client::list_steps(e.pool(), task_id, &StepFilter::default(), &page(after, 400))
+                .await
+                .unwrap();
         names.extend(listed.items.into_iter().map(|step| step.step));
         match listed.next {
             Some(next) => after = Some(next),
@@ -138,11 +145,15 @@ async fn pages_of_dead_letters_give_each_once_the_urgent_first() {
         let task_id = e.start().await;
         entries.push(client::add_dead_letter(e.pool(), task_id, None, None).await.unwrap());
     }
-    client::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, None).await.unwrap();
+    client::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, None)
+        .await
+        .unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let listed =
-            client::list_dead_letters(e.pool(), &DeadLetterFilter::default(), &page(after, 2)).await.unwrap();
+            client::list_dead_letters(e.pool(), &DeadLetterFilter::default(), &page(after, 2))
+                .await
+                .unwrap();
         seen.extend(listed.items.into_iter().map(|entry| entry.entry_id));
         match listed.next {
             Some(next) => after = Some(next),
@@ -178,10 +189,16 @@ async fn analytics_count_what_happened_lately() {
     }
     let sample = Sample::default();
     let rates = client::failure_rates(e.pool(), &sample, 10).await.unwrap();
-    assert_eq!((rates[0].tasks, rates[0].complete, rates[0].blocked, rates[0].unfinished), (3, 2, 1, 0));
+    assert_eq!(
+        (rates[0].tasks, rates[0].complete, rates[0].blocked, rates[0].unfinished),
+        (3, 2, 1, 0)
+    );
     assert!((rates[0].failure_rate - 1.0 / 3.0).abs() < 1e-9);
     let slow = client::slowest_steps(e.pool(), &sample, 10).await.unwrap();
-    assert_eq!((slow[0].step.as_str(), slow[0].runs, slow[0].failed, slow[0].max_ms), ("a", 2, 1, 1000.0));
+    assert_eq!(
+        (slow[0].step.as_str(), slow[0].runs, slow[0].failed, slow[0].max_ms),
+        ("a", 2, 1, 1000.0)
+    );
     assert_eq!(slow[0].p50_ms, 20.0);
     let done = client::throughput(e.pool(), &sample, Duration::from_secs(3600)).await.unwrap();
     assert_eq!(done.iter().map(|bucket| bucket.enqueued).sum::<i64>(), 3);

@@ -1,6 +1,6 @@
-//! Whoever locks several messages locks them in the order of their ids, however they lie in the table: a worker extends
-//! the leases of steps whose results it is just submitting, and the two met in a deadlock before. That one waits for
-//! nobody by now, see locks.rs.
+//! Whoever locks several messages locks them in the order of their ids, however they lie in the
+//! table: a worker extends the leases of steps whose results it is just submitting, and the two met
+//! in a deadlock before. That one waits for nobody by now, see locks.rs.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -17,7 +17,8 @@ const CALLS: [&str; 3] = [
 /// Messages that nobody has locked.
 async fn free(connection: &mut PgConnection) -> Vec<i64> {
     sqlx::query_scalar(
-        "select m.msg_id from (select msg_id from pgmq.q_worker_test_queue for update skip locked) m order by 1",
+        "select m.msg_id from (select msg_id from pgmq.q_worker_test_queue for update skip \
+         locked) m order by 1",
     )
     .fetch_all(connection)
     .await
@@ -37,7 +38,8 @@ async fn messages_are_locked_in_the_order_of_their_ids() {
         .unwrap();
     e.initialize().await;
     let claims: Vec<Value> = sqlx::query_scalar(
-        "select jsonb_build_object('task_id', task_id, 'step', step, 'claim_no', claim_no, 'outcome', '{\"type\": \"success\"}'::jsonb)
+        "select jsonb_build_object('task_id', task_id, 'step', step, 'claim_no', claim_no, \
+         'outcome', '{\"type\": \"success\"}'::jsonb)
            from tasker.claim_steps('test', $1, 1000)",
     )
     .bind(e.worker)
@@ -45,10 +47,13 @@ async fn messages_are_locked_in_the_order_of_their_ids() {
     .await
     .unwrap();
     // The even ones lie behind the odd ones from now on.
-    sqlx::query("select pgmq.set_vt('worker_test_queue', msg_id, 60) from pgmq.q_worker_test_queue where msg_id % 2 = 0")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "select pgmq.set_vt('worker_test_queue', msg_id, 60) from \
+        pgmq.q_worker_test_queue where msg_id % 2 = 0",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     sqlx::query("analyze pgmq.q_worker_test_queue").execute(e.pool()).await.unwrap();
     for call in CALLS {
         let mut holder = e.pool().begin().await.unwrap();
@@ -59,7 +64,8 @@ async fn messages_are_locked_in_the_order_of_their_ids() {
             .await
             .unwrap();
         let mut caller = e.pool().begin().await.unwrap();
-        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *caller).await.unwrap();
+        let pid: i32 =
+            sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *caller).await.unwrap();
         let calling = {
             let (worker, claims) = (e.worker, json!(claims));
             tokio::spawn(async move {
@@ -68,13 +74,17 @@ async fn messages_are_locked_in_the_order_of_their_ids() {
                 done
             })
         };
-        eventually("the call to wait for the message in the middle", Duration::from_secs(10), || async {
-            sqlx::query_scalar::<_, bool>("select cardinality(pg_blocking_pids($1)) > 0")
-                .bind(pid)
-                .fetch_one(e.pool())
-                .await
-                .unwrap()
-        })
+        eventually(
+            "the call to wait for the message in the middle",
+            Duration::from_secs(10),
+            || async {
+                sqlx::query_scalar::<_, bool>("select cardinality(pg_blocking_pids($1)) > 0")
+                    .bind(pid)
+                    .fetch_one(e.pool())
+                    .await
+                    .unwrap()
+            },
+        )
         .await;
         let mut looker = e.pool().begin().await.unwrap();
         let expected: Vec<i64> = (middle + 1..=STEPS).collect();

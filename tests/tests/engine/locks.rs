@@ -1,10 +1,12 @@
-//! The functions take their locks in one order (tasks, then steps, queue rows last) and wait only where they must.
-//! One connection holds a lock; another calls with a lock_timeout, or is seen to wait.
+//! The functions take their locks in one order (tasks, then steps, queue rows last) and wait only
+//! where they must. One connection holds a lock; another calls with a lock_timeout, or is seen to
+//! wait.
 
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{
-    AssertSqlSafe, PgConnection, Postgres, Transaction, postgres::PgRow, query, query_as, query_scalar,
+    AssertSqlSafe, PgConnection, Postgres, Transaction, postgres::PgRow, query, query_as,
+    query_scalar,
 };
 use std::time::Duration;
 use tasker_tests::{
@@ -58,7 +60,10 @@ fn successes<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String {
 
 async fn statuses(connection: &mut PgConnection, call: &str) -> Vec<String> {
     let sql = format!("select status from tasker.{call}");
-    query_scalar(AssertSqlSafe(sql)).fetch_all(connection).await.unwrap_or_else(|e| panic!("{call}: {e}"))
+    query_scalar(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await
+        .unwrap_or_else(|e| panic!("{call}: {e}"))
 }
 
 /// A handler's own transaction that has completed its step and not yet committed.
@@ -72,7 +77,8 @@ async fn completing(e: &Engine, claim: &Claim) -> Transaction<'static, Postgres>
 /// A call on a connection of its own that has to wait; returns when it is seen to do so.
 async fn waiting(e: &Engine, sql: &str) -> JoinHandle<sqlx::Result<Vec<String>>> {
     let mut connection = e.pool().acquire().await.unwrap();
-    let pid: i32 = query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
+    let pid: i32 =
+        query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
     let call = AssertSqlSafe(sql.to_owned());
     let task = tokio::spawn(async move { query_scalar(call).fetch_all(&mut *connection).await });
     eventually(sql, SOON, async || {
@@ -109,9 +115,16 @@ async fn a_claim_waits_for_nobody() {
     // Tasks are only read.
     let _tasks = holding(&e, "select from tasker.tasks for update").await;
     let _step = holding(&e, "select from tasker.steps where name = 'a' for update").await;
-    let _message =
-        holding(&e, "select from pgmq.q_worker_test_queue where message ->> 'step' = 'b' for update").await;
-    assert!(at_once(&e, "select from tasker.claim_steps('test', gen_random_uuid(), 10)").await.is_empty());
+    let _message = holding(
+        &e,
+        "select from pgmq.q_worker_test_queue where message ->> 'step' = 'b' for update",
+    )
+    .await;
+    assert!(
+        at_once(&e, "select from tasker.claim_steps('test', gen_random_uuid(), 10)")
+            .await
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -176,7 +189,8 @@ async fn results_of_a_task_do_not_wait_for_a_handlers_transaction(
 }
 
 #[tokio::test]
-async fn a_workers_completion_does_not_wait_for_the_orchestrator_and_the_orchestrator_counts_after_it() {
+async fn a_workers_completion_does_not_wait_for_the_orchestrator_and_the_orchestrator_counts_after_it()
+ {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
     for worker_first in [false, true] {
@@ -211,8 +225,8 @@ async fn a_workers_completion_does_not_wait_for_the_orchestrator_and_the_orchest
     }
 }
 
-/// The lease ran out: the new claim holds the queue's row and wants the step, the late submit holds the step and wants
-/// the queue's row.
+/// The lease ran out: the new claim holds the queue's row and wants the step, the late submit holds
+/// the step and wants the queue's row.
 #[tokio::test]
 async fn a_late_submit_and_a_new_claim_do_not_wait_for_each_other() {
     let e = Engine::new().await;
@@ -242,7 +256,8 @@ async fn a_late_submit_and_a_new_claim_do_not_wait_for_each_other() {
     assert_eq!(e.depth("worker_test_queue").await, 0);
 }
 
-/// And where the new claim has the step already, the late submit is busy, and stale when it comes again.
+/// And where the new claim has the step already, the late submit is busy, and stale when it comes
+/// again.
 #[tokio::test]
 async fn a_late_submit_does_not_wait_for_a_new_claim() {
     let e = Engine::new().await;
@@ -258,7 +273,8 @@ async fn a_late_submit_does_not_wait_for_a_new_claim() {
     assert_eq!(e.depth("worker_test_queue").await, 1, "the new claim's message is left alone");
 }
 
-/// Two batches name the same tasks the other way round. While both wait for the first task, neither holds the second.
+/// Two batches name the same tasks the other way round. While both wait for the first task, neither
+/// holds the second.
 #[tokio::test]
 async fn batches_of_results_lock_their_tasks_in_one_order() {
     let e = engine().await;
@@ -268,16 +284,20 @@ async fn batches_of_results_lock_their_tasks_in_one_order() {
     }
     query("select pgmq.purge_queue('orchestration_step_results')").execute(e.pool()).await.unwrap();
     let batch = |step: &str, ids: [Uuid; 2]| {
-        let messages = ids.map(|id| json!({"task_id": id, "step": step, "claim_no": 1}).to_string());
+        let messages =
+            ids.map(|id| json!({"task_id": id, "step": step, "claim_no": 1}).to_string());
         format!(
-            "select enqueued::text from tasker.process_results_batch('{{1,2}}', array['{}', '{}']::jsonb[])",
+            "select enqueued::text from tasker.process_results_batch('{{1,2}}', array['{}', \
+             '{}']::jsonb[])",
             messages[0], messages[1]
         )
     };
-    let holder = holding(&e, &format!("select from tasker.tasks where task_id = '{low}' for update")).await;
+    let holder =
+        holding(&e, &format!("select from tasker.tasks where task_id = '{low}' for update")).await;
     let one = waiting(&e, &batch("a", [low, high])).await;
     let two = waiting(&e, &batch("b", [high, low])).await;
-    at_once(&e, &format!("select from tasker.tasks where task_id = '{high}' for update nowait")).await;
+    at_once(&e, &format!("select from tasker.tasks where task_id = '{high}' for update nowait"))
+        .await;
     holder.rollback().await.unwrap();
     assert_eq!((end(one).await, end(two).await), (vec!["2".to_owned()], vec!["0".to_owned()]));
     assert_eq!(e.drain().await.len(), 2);
@@ -287,12 +307,24 @@ async fn batches_of_results_lock_their_tasks_in_one_order() {
     );
 }
 
-/// A client, an operator, or a handler may hold a step for as long as it likes: what a worker says of it is answered
-/// `busy`, and the rest of the batch goes on.
+/// A client, an operator, or a handler may hold a step for as long as it likes: what a worker says
+/// of it is answered `busy`, and the rest of the batch goes on.
 #[rstest]
-#[case::results("submit_results", "accepted", "select from tasker.steps where task_id = '{}' for update")]
-#[case::releases("release_steps", "released", "select from tasker.steps where task_id = '{}' for update")]
-#[case::completions("complete_steps", "accepted", "select from tasker.steps where task_id = '{}' for update")]
+#[case::results(
+    "submit_results",
+    "accepted",
+    "select from tasker.steps where task_id = '{}' for update"
+)]
+#[case::releases(
+    "release_steps",
+    "released",
+    "select from tasker.steps where task_id = '{}' for update"
+)]
+#[case::completions(
+    "complete_steps",
+    "accepted",
+    "select from tasker.steps where task_id = '{}' for update"
+)]
 #[case::a_cancel("complete_steps", "accepted", "select tasker.cancel_task('{}')")]
 #[tokio::test]
 async fn a_workers_call_waits_for_no_step_that_somebody_holds(
@@ -326,7 +358,8 @@ async fn a_submit_in_a_transaction_of_its_own_waits_a_short_time() {
     let holder = holding(&e, &hold).await;
     let mut own = e.pool().begin().await.unwrap();
     assert_eq!(statuses(&mut own, &submit("50 ms")).await, ["busy"]);
-    let lock_timeout: String = query_scalar("show lock_timeout").fetch_one(&mut *own).await.unwrap();
+    let lock_timeout: String =
+        query_scalar("show lock_timeout").fetch_one(&mut *own).await.unwrap();
     assert_eq!(lock_timeout, "0", "as before");
     drop(own);
     let patient = waiting(&e, &format!("select status from tasker.{}", submit("10 s"))).await;
@@ -341,8 +374,9 @@ async fn a_result_does_not_wait_for_a_message_that_somebody_holds() {
     let [held, free] = two_tasks(&e).await;
     let claims = e.claim(4).await;
     let both = [of(&claims, held, "a"), of(&claims, free, "a")];
-    let message =
-        format!("select from pgmq.q_worker_test_queue where message ->> 'task_id' = '{held}' for update");
+    let message = format!(
+        "select from pgmq.q_worker_test_queue where message ->> 'task_id' = '{held}' for update"
+    );
     let holder = holding(&e, &message).await;
     let sql = format!("complete_steps(gen_random_uuid(), {})", successes(both));
     let mut call = impatient(&e).await;
@@ -377,7 +411,8 @@ async fn sending_what_is_due_skips_tasks_that_somebody_holds() {
     let mut ids = Vec::new();
     for _ in 0..2 {
         let id: Uuid = query_scalar(
-            "select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '1 minute')",
+            "select tasker.enqueue_task('test', 'flow', p_run_at => tasker.now() + interval '1 \
+             minute')",
         )
         .fetch_one(e.pool())
         .await
@@ -387,7 +422,8 @@ async fn sending_what_is_due_skips_tasks_that_somebody_holds() {
     e.initialize().await;
     e.clock(61).await;
     let holder =
-        holding(&e, &format!("select from tasker.tasks where task_id = '{}' for update", ids[0])).await;
+        holding(&e, &format!("select from tasker.tasks where task_id = '{}' for update", ids[0]))
+            .await;
     at_once(&e, "select tasker.enqueue_ready_steps(10)").await;
     assert_eq!(e.task_state(ids[0]).await, "waiting_for_dependencies");
     assert_eq!(e.task_state(ids[1]).await, "steps_in_process");
@@ -395,7 +431,8 @@ async fn sending_what_is_due_skips_tasks_that_somebody_holds() {
     assert_eq!(e.enqueue_ready().await, 2);
 }
 
-/// Two tasks have lost what moves them on; the sweep helps the one that nobody holds, without waiting for the other.
+/// Two tasks have lost what moves them on; the sweep helps the one that nobody holds, without
+/// waiting for the other.
 #[rstest]
 #[case::requests("orchestration_task_requests", false, 1)]
 #[case::steps("worker_test_queue", true, 2)]
@@ -419,7 +456,8 @@ async fn the_safety_net_skips_tasks_that_somebody_holds(
     query("select pgmq.purge_queue($1)").bind(queue).execute(e.pool()).await.unwrap();
     e.clock(300).await;
     let holder =
-        holding(&e, &format!("select from tasker.tasks where task_id = '{}' for update", ids[0])).await;
+        holding(&e, &format!("select from tasker.tasks where task_id = '{}' for update", ids[0]))
+            .await;
     let resent = |rows: Vec<PgRow>| sqlx::Row::get::<i32, _>(&rows[0], 0);
     let sweep = "select resent from tasker.finalize_tasks(100)";
     assert_eq!(resent(at_once(&e, sweep).await), each);
@@ -444,7 +482,8 @@ async fn a_queue_that_somebody_holds_hides_no_other_from_the_safety_net_and_from
         .unwrap();
     let resent = at_once(&e, "select resent from tasker.finalize_tasks(100)").await;
     assert_eq!(sqlx::Row::get::<i32, _>(&resent[0], 0), 2);
-    let shown = at_once(&e, "select queue from tasker.queue_overview where namespace = 'test'").await;
+    let shown =
+        at_once(&e, "select queue from tasker.queue_overview where namespace = 'test'").await;
     assert_eq!(shown.len(), 1);
     holder.rollback().await.unwrap();
 }

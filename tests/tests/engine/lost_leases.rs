@@ -39,7 +39,8 @@ async fn call(e: &Engine, query: &'static str, claim: &Claim) -> String {
     query.fetch_one(e.pool()).await.unwrap()
 }
 
-const LOSE: &str = "select status from tasker.release_steps($1, jsonb_build_array($2), p_reason => 'disk full', p_lost => true)";
+const LOSE: &str = "select status from tasker.release_steps($1, jsonb_build_array($2), p_reason \
+    => 'disk full', p_lost => true)";
 const RUN_ALONE: &str = "select tasker.run_alone($1, $2)";
 
 /// Claims lost, those of them with their worker, and whether it is to be run alone.
@@ -71,7 +72,11 @@ async fn a_lost_lease_is_no_attempt_and_the_bound_of_losses_ends_the_step() {
     set_max_losses(&e, 5).await;
     for lost in 0..5 {
         assert_eq!(e.claim(1).await[0].attempt, 1);
-        assert_eq!(losses(&e).await, (lost, lost.min(2)), "from then on only those that it had alone");
+        assert_eq!(
+            losses(&e).await,
+            (lost, lost.min(2)),
+            "from then on only those that it had alone"
+        );
         e.expire_leases().await;
     }
     assert_eq!(e.claim(1).await, [], "the claim ends it in place of handing it out");
@@ -79,7 +84,11 @@ async fn a_lost_lease_is_no_attempt_and_the_bound_of_losses_ends_the_step() {
     assert_eq!(e.step_state(id, "a").await, "error");
     let error: Value =
         sqlx::query_scalar("select error from tasker.steps").fetch_one(e.pool()).await.unwrap();
-    assert_eq!((&error["code"], &error["attempt"]), (&json!("lease_expired"), &json!(0)), "{error}");
+    assert_eq!(
+        (&error["code"], &error["attempt"]),
+        (&json!("lease_expired"), &json!(0)),
+        "{error}"
+    );
     assert!(error["message"].as_str().unwrap().contains("5 claims were lost"), "{error}");
     assert_eq!(e.depth("worker_test_queue").await, 0);
     assert_invariants(e.pool()).await;
@@ -117,7 +126,9 @@ async fn what_a_handler_says_ends_the_row_of_losses() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     e.start().await;
-    for outcome in [json!({"type": "failure", "message": "no"}), json!({"type": "checkpoint", "cursor": 1})] {
+    for outcome in
+        [json!({"type": "failure", "message": "no"}), json!({"type": "checkpoint", "cursor": 1})]
+    {
         e.claim(1).await;
         e.expire_leases().await;
         let claim = e.claim(1).await.remove(0);
@@ -212,7 +223,8 @@ async fn the_audit_says_whose_lease_ended_and_why() {
     e.expire_leases().await;
     claim_as_another(&mut e).await;
     let reasons: Vec<String> = sqlx::query_scalar(
-        "select reason from tasker.step_transitions where task_id = $1 and from_state = to_state order by transition_id",
+        "select reason from tasker.step_transitions where task_id = $1 and from_state = to_state \
+         order by transition_id",
     )
     .bind(id)
     .fetch_all(e.pool())
@@ -223,7 +235,8 @@ async fn the_audit_says_whose_lease_ended_and_why() {
         [
             format!("the lease of worker {gone} ran out: it is gone"),
             format!(
-                "the lease of worker {lives} ran out: it lives, the server was restarted, or other steps may be to blame"
+                "the lease of worker {lives} ran out: it lives, the server was restarted, or \
+                 other steps may be to blame"
             ),
         ]
     );
@@ -242,15 +255,17 @@ async fn releases_are_answered_in_order_and_no_delay_is_none() {
         {"task_id": a.task_id, "step": "a", "claim_no": a.claim_no + 5},
         claim_json(&a),
     ]);
-    let answers: Vec<(Option<String>, String, Option<i32>)> =
-        sqlx::query_as("select step, status, claim_no from tasker.release_steps($1, $2, p_delay => null)")
-            .bind(e.worker)
-            .bind(asked)
-            .fetch_all(e.pool())
-            .await
-            .unwrap();
-    let answer =
-        |step: &str, status: &str, claim_no| (Some(step.to_owned()), status.to_owned(), Some(claim_no));
+    let answers: Vec<(Option<String>, String, Option<i32>)> = sqlx::query_as(
+        "select step, status, claim_no from tasker.release_steps($1, $2, p_delay => null)",
+    )
+    .bind(e.worker)
+    .bind(asked)
+    .fetch_all(e.pool())
+    .await
+    .unwrap();
+    let answer = |step: &str, status: &str, claim_no| {
+        (Some(step.to_owned()), status.to_owned(), Some(claim_no))
+    };
     assert_eq!(
         answers,
         [
@@ -286,7 +301,8 @@ async fn end_session(world: &World) {
 /// It failed for good, as if its function had.
 #[tokio::test]
 async fn a_sql_step_whose_session_the_server_ended_runs_again_and_that_is_no_attempt() {
-    let world = World::with(once(json!({"callable": "sql", "config": {"function": "public.slow"}}))).await;
+    let world =
+        World::with(once(json!({"callable": "sql", "config": {"function": "public.slow"}}))).await;
     sqlx::raw_sql(
         "create function public.slow(p jsonb) returns int language plpgsql as $$
          begin perform pg_sleep(2); return (p ->> 'attempt')::int; end $$",

@@ -1,4 +1,5 @@
-//! The engine's tests, one file a subject, as one program: they share a PostgreSQL server, and link once.
+//! The engine's tests, one file a subject, as one program: they share a PostgreSQL server, and link
+//! once.
 //!
 //! `cargo test -p tasker-tests claims::` runs those of one file.
 

@@ -16,7 +16,9 @@ const ROLES: [&str; 6] = [
 async fn a_login_that_may_not_create_roles_is_told_which_are_missing() {
     let server = start_server(&[]).await;
     let mut admin = PgConnection::connect(&server.admin_url()).await.unwrap();
-    for sql in ["create role installer login password 'secret'", "create database place owner installer"] {
+    for sql in
+        ["create role installer login password 'secret'", "create database place owner installer"]
+    {
         raw_sql(sql).execute(&mut admin).await.unwrap();
     }
     let url = server.url("place");
@@ -36,9 +38,10 @@ async fn a_login_that_may_not_create_roles_is_told_which_are_missing() {
     raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
     let report = tasker_queues::migrate(&pool).await.unwrap();
     assert!(report.schema.missing_roles.is_empty() && report.schema.warning().is_none());
-    let granted: bool = sqlx::query_scalar("select has_schema_privilege('tasker_worker', 'tasker', 'usage')")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
+    let granted: bool =
+        sqlx::query_scalar("select has_schema_privilege('tasker_worker', 'tasker', 'usage')")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
     assert!(granted);
 }

@@ -1,5 +1,6 @@
-//! Namespaces as a boundary: who is limited to some learns nothing of others and changes nothing there. Every function,
-//! view, and table that any role may use is tried, from the database's own list: a new one fails here until it is handled.
+//! Namespaces as a boundary: who is limited to some learns nothing of others and changes nothing
+//! there. Every function, view, and table that any role may use is tried, from the database's own
+//! list: a new one fails here until it is handled.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_as, query_scalar};
@@ -13,8 +14,8 @@ use uuid::Uuid;
 /// Is in everything of the other namespace: names, contexts, errors, notes.
 const SECRET: &str = "hidden";
 
-/// Calls that try to reach the other namespace: `$task`, `$entry`, `$template`, `$worker`, `$claims`, and `$results` are of it.
-/// None for a function that looks at nothing stored.
+/// Calls that try to reach the other namespace: `$task`, `$entry`, `$template`, `$worker`,
+/// `$claims`, and `$results` are of it. None for a function that looks at nothing stored.
 const CALLS: &[(&str, &[&str])] = &[
     (
         "apply_template",
@@ -39,7 +40,10 @@ const CALLS: &[(&str, &[&str])] = &[
     ("cursor_items", &[]),
     ("dlq_add", &["select tasker.dlq_add('$task')"]),
     ("dlq_retry", &["select tasker.dlq_retry('$entry')", "select tasker.dlq_retry('$message')"]),
-    ("dlq_retry_all", &["select done, skipped from tasker.dlq_retry_all('{\"namespace\": \"hidden\"}')"]),
+    (
+        "dlq_retry_all",
+        &["select done, skipped from tasker.dlq_retry_all('{\"namespace\": \"hidden\"}')"],
+    ),
     (
         "dlq_update",
         &[
@@ -49,7 +53,8 @@ const CALLS: &[(&str, &[&str])] = &[
     ),
     (
         "dlq_update_all",
-        &["select done, skipped from tasker.dlq_update_all('{\"step\": \"hidden_step\"}', 'cancelled')"],
+        &["select done, skipped from tasker.dlq_update_all('{\"step\": \"hidden_step\"}', \
+             'cancelled')"],
     ),
     ("ended_tasks", &["select tasker.ended_tasks(10)"]),
     ("enqueue_ready_steps", &["select tasker.enqueue_ready_steps(10)"]),
@@ -76,7 +81,10 @@ const CALLS: &[(&str, &[&str])] = &[
             "select tasker.heartbeat(gen_random_uuid(), '{hidden}', '{x}')",
         ],
     ),
-    ("initialize_tasks", &["select tasker.initialize_tasks('[{\"msg_id\": 1, \"task_id\": \"$task\"}]')"]),
+    (
+        "initialize_tasks",
+        &["select tasker.initialize_tasks('[{\"msg_id\": 1, \"task_id\": \"$task\"}]')"],
+    ),
     ("installation_problems", &["select tasker.installation_problems()"]),
     ("limit_namespace", &["select tasker.limit_namespace('hidden', 1)"]),
     ("limits", &["select tasker.limits()"]),
@@ -201,34 +209,44 @@ async fn world() -> World {
     }
     let mut tasks = Vec::new();
     for namespace in ["own", SECRET, SECRET] {
-        let id: Uuid = query_scalar("select tasker.enqueue_task($1, $1 || '_flow', jsonb_build_object('word', $1), p_idempotency_key => gen_random_uuid() || $1)")
-            .bind(namespace)
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
-        tasks.push(id);
-    }
-    e.initialize().await;
-    let (task, claim_no) = query_as("select task_id, claim_no from tasker.claim_steps('hidden', $1, 1)")
-        .bind(e.worker)
+        let id: Uuid = query_scalar(
+            "select tasker.enqueue_task($1, $1 || '_flow', \
+            jsonb_build_object('word', $1), p_idempotency_key => gen_random_uuid() || $1)",
+        )
+        .bind(namespace)
         .fetch_one(e.pool())
         .await
         .unwrap();
+        tasks.push(id);
+    }
+    e.initialize().await;
+    let (task, claim_no) =
+        query_as("select task_id, claim_no from tasker.claim_steps('hidden', $1, 1)")
+            .bind(e.worker)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     let failed: Uuid = *tasks[1..].iter().find(|id| **id != task).unwrap();
     query("select tasker.dlq_add($1, 'hidden note')").bind(failed).execute(e.pool()).await.unwrap();
     query("select tasker.dlq_add($1, 'own note')").bind(tasks[0]).execute(e.pool()).await.unwrap();
-    query("insert into tasker.dlq_entries (entry_id, reason, queue, message, detail, created_at)
-           values (gen_random_uuid(), 'bad_message', 'worker_hidden_queue', '{\"hidden\": 1}', 'hidden', now())")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    query(
+        "insert into tasker.dlq_entries (entry_id, reason, queue, message, detail, created_at)
+           values (gen_random_uuid(), 'bad_message', 'worker_hidden_queue', '{\"hidden\": 1}', \
+           'hidden', now())",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     query("select tasker.pause_namespace('hidden', 'hidden'); ").execute(e.pool()).await.unwrap();
     // Ages stand still, so that two answers can be compared.
     e.clock(0).await;
     let one = |sql: &'static str| query_scalar::<_, Uuid>(sql).fetch_one(e.pool());
-    let entry = one("select entry_id from tasker.dlq_entries where notes like '%hidden%'").await.unwrap();
-    let message = one("select entry_id from tasker.dlq_entries where reason = 'bad_message'").await.unwrap();
-    let template = one("select template_id from tasker.templates where namespace = 'hidden'").await.unwrap();
+    let entry =
+        one("select entry_id from tasker.dlq_entries where notes like '%hidden%'").await.unwrap();
+    let message =
+        one("select entry_id from tasker.dlq_entries where reason = 'bad_message'").await.unwrap();
+    let template =
+        one("select template_id from tasker.templates where namespace = 'hidden'").await.unwrap();
     World { worker: e.worker, db: e.db, task, claim_no, entry, message, template }
 }
 
@@ -244,7 +262,11 @@ impl World {
             "tasker_readonly",
         ];
         let (login, url) = self.db.login(&roles).await;
-        query("select tasker.grant_namespace($1, 'own')").bind(login).execute(&self.db.pool).await.unwrap();
+        query("select tasker.grant_namespace($1, 'own')")
+            .bind(login)
+            .execute(&self.db.pool)
+            .await
+            .unwrap();
         PgConnection::connect(&url).await.unwrap()
     }
 
@@ -268,8 +290,10 @@ impl World {
     async fn state(&self) -> Vec<String> {
         let mut rows = Vec::new();
         let tables: Vec<String> = query_scalar(
-            "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-              where c.relkind = 'r' and n.nspname in ('tasker', 'pgmq') and c.relname not in ('operations', 'sweeps') order by 1",
+            "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = \
+             c.relnamespace
+              where c.relkind = 'r' and n.nspname in ('tasker', 'pgmq') and c.relname not in \
+              ('operations', 'sweeps') order by 1",
         )
         .fetch_all(&self.db.pool)
         .await
@@ -277,7 +301,10 @@ impl World {
         for table in tables {
             let sql = format!("select '{table} ' || t::text from {table} t order by 1");
             rows.extend(
-                query_scalar::<_, String>(AssertSqlSafe(sql)).fetch_all(&self.db.pool).await.unwrap(),
+                query_scalar::<_, String>(AssertSqlSafe(sql))
+                    .fetch_all(&self.db.pool)
+                    .await
+                    .unwrap(),
             );
         }
         rows
@@ -314,7 +341,8 @@ async fn no_function_reaches_another_namespace() {
     let granted: BTreeSet<String> = query_scalar::<_, String>(
         "select distinct p.proname::text from pg_proc p, pg_roles r
           where p.pronamespace = 'tasker'::regnamespace and r.rolname like 'tasker\\_%'
-            and r.rolname in ('tasker_client', 'tasker_worker', 'tasker_orchestrator', 'tasker_consumer', 'tasker_operator', 'tasker_readonly')
+            and r.rolname in ('tasker_client', 'tasker_worker', 'tasker_orchestrator', \
+            'tasker_consumer', 'tasker_operator', 'tasker_readonly')
             and has_function_privilege(r.oid, p.oid, 'execute')",
     )
     .fetch_all(&world.db.pool)
@@ -328,16 +356,22 @@ async fn no_function_reaches_another_namespace() {
     for (name, calls) in CALLS {
         for sql in *calls {
             let there = answer(&mut limited, &world.call(sql, true)).await;
-            let nowhere = answer(&mut limited, &world.call(&sql.replace(SECRET, "nowhere"), false)).await;
-            // Whatever was asked for stands in the answer; besides that, what exists answers as what does not.
+            let nowhere =
+                answer(&mut limited, &world.call(&sql.replace(SECRET, "nowhere"), false)).await;
+            // Whatever was asked for stands in the answer; besides that, what exists answers as
+            // what does not.
             let asked = |text: &str| {
                 let ids = [world.task, world.entry, world.message, world.template, world.worker];
-                let text = ids.iter().fold(text.to_owned(), |text, id| text.replace(&id.to_string(), "ID"));
-                text.replace("00000000-0000-7000-8000-000000000009", "ID").replace("nowhere", SECRET)
+                let text = ids
+                    .iter()
+                    .fold(text.to_owned(), |text, id| text.replace(&id.to_string(), "ID"));
+                text.replace("00000000-0000-7000-8000-000000000009", "ID")
+                    .replace("nowhere", SECRET)
             };
             assert_eq!(asked(&there), asked(&nowhere), "{name}: {sql}");
-            let told =
-                there.replace("namespace \"hidden\"", "").replace(&format!("worker_{SECRET}_queue"), "");
+            let told = there
+                .replace("namespace \"hidden\"", "")
+                .replace(&format!("worker_{SECRET}_queue"), "");
             assert!(!told.contains(SECRET), "{name}: {sql}: {there}");
         }
     }
@@ -366,10 +400,11 @@ async fn no_view_and_no_table_shows_another_namespace() {
         let sql = format!("select r::text from tasker.{relation} r");
         let shown = answer(&mut limited, &sql).await;
         assert!(!shown.contains(SECRET), "{relation}: {shown}");
-        let all: i64 = query_scalar(AssertSqlSafe(format!("select count(*) from tasker.{relation}")))
-            .fetch_one(&world.db.pool)
-            .await
-            .unwrap();
+        let all: i64 =
+            query_scalar(AssertSqlSafe(format!("select count(*) from tasker.{relation}")))
+                .fetch_one(&world.db.pool)
+                .await
+                .unwrap();
         // What every process compares with itself is for all.
         if *is_view || relation.starts_with("schema_") {
             assert!(!shown.starts_with("TK") && !shown.starts_with("42"), "{relation}: {shown}");
@@ -378,8 +413,10 @@ async fn no_view_and_no_table_shows_another_namespace() {
         }
         // A condition of the caller's own must not see what the view leaves out.
         let leak = format!("select 1 from tasker.{relation} r where pg_temp.leak(r::text)");
-        let lay = "create or replace function pg_temp.leak(t text) returns boolean cost 0.0001 language plpgsql as $$
-                   begin if t like '%hidden%' then raise exception 'leaked %', t; end if; return true; end $$";
+        let lay = "create or replace function pg_temp.leak(t text) returns boolean cost 0.0001 \
+            language plpgsql as $$
+                   begin if t like '%hidden%' then raise exception 'leaked %', t; end if; return \
+                   true; end $$";
         query(lay).execute(&mut limited).await.unwrap();
         let leaked = answer(&mut limited, &leak).await;
         assert!(!leaked.contains("leaked"), "{relation}: {leaked}");
@@ -416,10 +453,11 @@ async fn a_limited_login_works_in_its_own_namespace() {
             .execute(&mut *narrowed)
             .await
             .unwrap();
-        let names: Vec<String> = query_scalar("select '(' || namespace || ')' from tasker.task_overview")
-            .fetch_all(&mut *narrowed)
-            .await
-            .unwrap();
+        let names: Vec<String> =
+            query_scalar("select '(' || namespace || ')' from tasker.task_overview")
+                .fetch_all(&mut *narrowed)
+                .await
+                .unwrap();
         assert_eq!(names.concat(), seen, "a call can only narrow the limit");
         narrowed.rollback().await.unwrap();
     }
@@ -449,10 +487,14 @@ async fn a_grant_limits_members_and_its_end_sets_them_free() {
     assert_eq!(seen(&mut connection).await, [""; 0], "the last namespace taken away leaves none");
     assert!(call("select tasker.revoke_namespace('$group')").await);
     assert_eq!(seen(&mut connection).await, ["hidden", "own"]);
-    assert_eq!(sqlstate(pool, "select tasker.grant_namespace('nobody_at_all', 'own')").await, "TK054");
+    assert_eq!(
+        sqlstate(pool, "select tasker.grant_namespace('nobody_at_all', 'own')").await,
+        "TK054"
+    );
     assert_eq!(sqlstate(pool, "select tasker.grant_namespace('postgres', 'NO')").await, "TK054");
     let said: Vec<String> = query_scalar(
-        "select operation || ' ' || coalesce(namespace, '-') || ' ' || said_by from tasker.operation_overview
+        "select operation || ' ' || coalesce(namespace, '-') || ' ' || said_by from \
+         tasker.operation_overview
           where operation in ('grant', 'revoke') order by operation_id",
     )
     .fetch_all(pool)

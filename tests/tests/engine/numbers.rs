@@ -19,7 +19,8 @@ name: flow
 version: '1'
 steps:
   - name: context
-    handler: {callable: sql, config: {function: public.of_context, n: 123456789012345678901234567890, d: 0.12345678901234567890}}
+    handler: {callable: sql, config: {function: public.of_context, n: \
+    123456789012345678901234567890, d: 0.12345678901234567890}}
     publishes_events: [{name: a.b}]
   - name: value
     dependencies: [context]
@@ -34,7 +35,11 @@ steps:
 
 /// As PostgreSQL writes them.
 async fn written(world: &World) -> String {
-    query_scalar("select $1::text::jsonb::text").bind(NUMBERS).fetch_one(&world.db.pool).await.unwrap()
+    query_scalar("select $1::text::jsonb::text")
+        .bind(NUMBERS)
+        .fetch_one(&world.db.pool)
+        .await
+        .unwrap()
 }
 
 async fn value(ctx: StepContext) -> Result<StepOutcome, StepError> {
@@ -44,7 +49,9 @@ async fn value(ctx: StepContext) -> Result<StepOutcome, StepError> {
 async fn checkpoint(ctx: StepContext) -> Result<StepOutcome, StepError> {
     match ctx.last_checkpoint::<Value, Value>()? {
         None => ctx.checkpoint(ctx.context::<Value>()?, 1, ctx.parent::<Value>("value")?),
-        Some(last) if last.cursor == ctx.context::<Value>()? => Ok(StepOutcome::success(last.accumulated)),
+        Some(last) if last.cursor == ctx.context::<Value>()? => {
+            Ok(StepOutcome::success(last.accumulated))
+        }
         Some(last) => Err(StepError::permanent(format!("the cursor was changed: {}", last.cursor))),
     }
 }
@@ -53,8 +60,10 @@ async fn checkpoint(ctx: StepContext) -> Result<StepOutcome, StepError> {
 async fn every_digit_passes_through_all_kinds_of_handlers_and_both_clients() {
     let world = World::new().await;
     raw_sql(
-        "create function of_context(p jsonb) returns jsonb language sql as $$ select p -> 'context' $$;
-         create function of_parent(p jsonb) returns jsonb language sql as $$ select p #> '{parents,checkpoint}' $$;",
+        "create function of_context(p jsonb) returns jsonb language sql as $$ select p -> \
+         'context' $$;
+         create function of_parent(p jsonb) returns jsonb language sql as $$ select p #> \
+         '{parents,checkpoint}' $$;",
     )
     .execute(&world.db.pool)
     .await
@@ -101,9 +110,11 @@ async fn what_is_nested_too_deep_is_hidden_and_the_rest_of_the_task_is_shown() {
     let id: Uuid = e.start().await;
     let claim = e.claim(1).await.remove(0);
     raw_sql(sqlx::AssertSqlSafe(format!(
-        "select * from tasker.submit_results('{}', jsonb_build_array(jsonb_build_object('task_id', '{id}', 'step', 'a', 'claim_no', {},
+        "select * from tasker.submit_results('{}', \
+         jsonb_build_array(jsonb_build_object('task_id', '{id}', 'step', 'a', 'claim_no', {},
              'outcome', jsonb_build_object('type', 'success', 'result',
-                 format('{{\"n\": 1e400, \"deep\": %s1%s}}', repeat('[', 300), repeat(']', 300))::jsonb))))",
+                 format('{{\"n\": 1e400, \"deep\": %s1%s}}', repeat('[', 300), repeat(']', \
+                 300))::jsonb))))",
         e.worker, claim.claim_no
     )))
     .execute(e.pool())
@@ -152,7 +163,10 @@ async fn a_page_of_steps_ends_with_its_bytes_and_the_next_goes_on() {
             let Some(next) = listed.next else { break };
             page.after = Some(next);
         }
-        assert_eq!(seen.iter().map(|step| &step.step).collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        assert_eq!(
+            seen.iter().map(|step| &step.step).collect::<Vec<_>>(),
+            names.iter().collect::<Vec<_>>()
+        );
         assert!((2..=3).contains(&pages), "{pages}");
         let result = |n: usize| seen[n].result.as_ref().unwrap().to_string();
         assert!(result(3).contains("$hidden") && result(2).len() > 30_000, "{}", result(3));

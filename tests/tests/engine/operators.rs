@@ -1,4 +1,5 @@
-//! What operators do to a task or a step: retry, resolve, reset, cancel; each audited with who and why.
+//! What operators do to a task or a step: retry, resolve, reset, cancel; each audited with who and
+//! why.
 
 use crate::operations::{
     DIAMOND, call, claim_one, code, complete_next, count, diamond, fail_for_good, reasons, result,
@@ -25,7 +26,8 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
     assert_invariants(e.pool()).await;
     assert_eq!(e.task_state(id).await, "waiting_for_dependencies");
     assert_eq!(
-        e.text("select coalesce(error::text, 'none') from tasker.tasks where task_id = $1", id).await,
+        e.text("select coalesce(error::text, 'none') from tasker.tasks where task_id = $1", id)
+            .await,
         "none"
     );
     assert_eq!(call(&e, retry, id).await, Ok(false), "a second call changes nothing");
@@ -41,7 +43,12 @@ async fn a_failed_step_runs_again_with_all_its_attempts() {
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(reasons(&e, id).await, ["retried by ana (login postgres): card network was down"]);
     assert_eq!(
-        e.text("select string_agg(from_state || ' ' || to_state, ',' order by transition_id) from tasker.task_transitions where task_id = $1 and reason like 'retried%'", id).await,
+        e.text(
+            "select string_agg(from_state || ' ' || to_state, ',' order by transition_id) from \
+            tasker.task_transitions where task_id = $1 and reason like 'retried%'",
+            id
+        )
+        .await,
         "blocked_by_failures evaluating_results,evaluating_results waiting_for_dependencies"
     );
     assert_eq!(code(&e, retry, id).await, "TK031");
@@ -53,14 +60,22 @@ async fn what_cannot_be_retried_is_refused_and_says_what_to_do() {
     assert_eq!(code(&e, "select tasker.retry_step($1, 'nope')", id).await, "TK032");
     assert_eq!(code(&e, "select tasker.retry_step($1, null)", id).await, "TK032");
     assert_eq!(code(&e, "select tasker.retry_step($1, 'a')", Uuid::now_v7()).await, "TK004");
-    assert_eq!(call(&e, "select tasker.retry_step($1, 'a')", id).await, Ok(false), "it waits in its queue");
+    assert_eq!(
+        call(&e, "select tasker.retry_step($1, 'a')", id).await,
+        Ok(false),
+        "it waits in its queue"
+    );
     complete_next(&e, "a").await;
     assert_eq!(code(&e, "select tasker.retry_step($1, 'a')", id).await, "TK033");
 
     let claims = e.claim(2).await;
     fail_for_good(&e, &claims[0]).await;
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'd', '7')", id).await, Ok(true));
-    assert_eq!(call(&e, "select tasker.retry_step($1, 'b')", id).await, Ok(true), "as retry_tasks does");
+    assert_eq!(
+        call(&e, "select tasker.retry_step($1, 'b')", id).await,
+        Ok(true),
+        "as retry_tasks does"
+    );
     assert_invariants(e.pool()).await;
 
     assert_eq!(call(&e, "select tasker.cancel_task($1, 'wrong order', 'ana')", id).await, Ok(true));
@@ -71,7 +86,11 @@ async fn what_cannot_be_retried_is_refused_and_says_what_to_do() {
     assert_eq!(call(&e, "select tasker.resolve_task($1)", id).await, Ok(false));
     assert_eq!(
         reasons(&e, id).await,
-        ["cancelled by ana (login postgres): wrong order", "resolved by postgres", "retried by postgres"]
+        [
+            "cancelled by ana (login postgres): wrong order",
+            "resolved by postgres",
+            "retried by postgres"
+        ]
     );
 }
 
@@ -80,7 +99,8 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     let (e, id) = diamond().await;
     complete_next(&e, "a").await;
     let claims = e.claim(2).await;
-    let resolve = "select tasker.resolve_step($1, 'b', '{\"paid\": true}', 'seen at the bank', 'ana')";
+    let resolve =
+        "select tasker.resolve_step($1, 'b', '{\"paid\": true}', 'seen at the bank', 'ana')";
     assert_eq!(call(&e, resolve, id).await, Ok(true));
     assert_eq!(call(&e, resolve, id).await, Ok(false));
     assert_invariants(e.pool()).await;
@@ -109,7 +129,11 @@ async fn a_resolved_step_counts_down_once_and_its_late_result_is_stale() {
     );
     e.expire_leases().await;
     assert_eq!((e.claim(10).await, e.depth("worker_test_queue").await), (vec![], 0));
-    assert!(reasons(&e, id).await.contains(&"resolved by ana (login postgres): seen at the bank".to_owned()));
+    assert!(
+        reasons(&e, id)
+            .await
+            .contains(&"resolved by ana (login postgres): seen at the bank".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -181,7 +205,10 @@ async fn failed_task() -> (Engine, Uuid, Claim) {
 async fn a_step_of_a_task_in_error_is_retried_as_its_task_is() {
     let (e, id, _) = failed_task().await;
     assert_eq!(code(&e, "select tasker.retry_step($1, 'a')", id).await, "TK031", "it is complete");
-    assert_eq!(call(&e, "select tasker.retry_step($1, 'b', 'network is back', 'ana')", id).await, Ok(true));
+    assert_eq!(
+        call(&e, "select tasker.retry_step($1, 'b', 'network is back', 'ana')", id).await,
+        Ok(true)
+    );
     assert_eq!(call(&e, "select tasker.retry_step($1, 'b')", id).await, Ok(false));
     assert_invariants(e.pool()).await;
     e.enqueue_ready().await;
@@ -197,7 +224,12 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
     assert_eq!(call(&e, reset, id).await, Ok(false));
     assert_invariants(e.pool()).await;
     assert_eq!(
-        e.text("select concat_ws(' ', state, error::text, completed_at, failed) from tasker.tasks where task_id = $1", id).await,
+        e.text(
+            "select concat_ws(' ', state, error::text, completed_at, failed) from tasker.tasks \
+            where task_id = $1",
+            id
+        )
+        .await,
         "waiting_for_dependencies 0"
     );
     assert_eq!(e.succeed(&running, json!("late")).await, "stale", "of the claim before the reset");
@@ -219,7 +251,13 @@ async fn a_task_in_error_begins_again_and_keeps_its_results() {
     let at = path.iter().position(|s| s == "error").unwrap();
     assert_eq!(
         path[at..at + 5],
-        ["error", "enqueuing_steps", "steps_in_process", "evaluating_results", "waiting_for_dependencies"]
+        [
+            "error",
+            "enqueuing_steps",
+            "steps_in_process",
+            "evaluating_results",
+            "waiting_for_dependencies"
+        ]
     );
     assert_eq!(code(&e, reset, id).await, "TK031", "it is complete now");
 }
@@ -260,7 +298,8 @@ async fn a_task_whose_context_was_refused_is_checked_again() {
     let e = Engine::new().await;
     e.apply_flow(DIAMOND).await;
     let id = e.enqueue(json!({})).await;
-    let refuse = "select i.failed from (select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'error', '{\"message\": \"no\"}'::jsonb)) as v
+    let refuse = "select i.failed from (select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, \
+        'task_id', r.task_id, 'error', '{\"message\": \"no\"}'::jsonb)) as v
                     from tasker.take_task_requests(10) r) r, tasker.initialize_tasks(r.v) i";
     let failed: i32 = sqlx::query_scalar(refuse).fetch_one(e.pool()).await.unwrap();
     assert_eq!((failed, e.task_state(id).await.as_str()), (1, "error"));
@@ -283,12 +322,16 @@ async fn what_an_operator_makes_ready_obeys_a_pause() {
     assert_eq!(call(&e, "select tasker.resolve_step($1, 'a', '1')", id).await, Ok(true));
     assert_eq!(e.enqueue_ready().await, 0);
     assert_invariants(e.pool()).await;
-    let held = "select string_agg(step, ',' order by step) from tasker.held_steps where task_id = $1";
+    let held =
+        "select string_agg(step, ',' order by step) from tasker.held_steps where task_id = $1";
     assert_eq!(e.text(held, id).await, "b,c");
 
     let other = e.start().await;
     assert_eq!(call(&e, "select tasker.cancel_task($1)", other).await, Ok(true));
-    assert_eq!(e.text("select count(*)::text from tasker.held_steps where task_id = $1", other).await, "0");
+    assert_eq!(
+        e.text("select count(*)::text from tasker.held_steps where task_id = $1", other).await,
+        "0"
+    );
     sqlx::query("select tasker.resume_namespace('test')").execute(e.pool()).await.unwrap();
     assert_eq!(e.enqueue_ready().await, 2);
     assert_eq!(e.drain().await, ["b", "c", "d"]);

@@ -51,11 +51,13 @@ async fn a_bulk_replay_runs_only_the_failed_part_and_keeps_results() {
     for id in ids {
         assert_eq!(e.task_state(id).await, "complete");
         assert_eq!(
-            e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
+            e.text("select result::text from tasker.steps where task_id = $1 and name = 'c'", id)
+                .await,
             "\"kept\""
         );
         assert_eq!(
-            e.text("select claim_no::text from tasker.steps where task_id = $1 and name = 'c'", id).await,
+            e.text("select claim_no::text from tasker.steps where task_id = $1 and name = 'c'", id)
+                .await,
             "1"
         );
         assert_eq!(reasons(&e, id).await, ["retried by ana (login postgres): network is back"]);
@@ -97,8 +99,11 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     e.apply_flow(DIAMOND).await;
     let id = e.start().await;
     let refused = async |filter: Value| {
-        let error =
-            sqlx::query("select tasker.cancel_tasks($1)").bind(filter).execute(e.pool()).await.unwrap_err();
+        let error = sqlx::query("select tasker.cancel_tasks($1)")
+            .bind(filter)
+            .execute(e.pool())
+            .await
+            .unwrap_err();
         let db = error.as_database_error().unwrap();
         assert_eq!(db.code().unwrap(), "TK030");
         db.message().to_owned()
@@ -107,11 +112,17 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     assert!(refused(json!([])).await.contains("must be a JSON object"));
     assert_eq!(
         refused(json!({"namespase": "test", "states": ["done"], "task_ids": [7], "created_after": "soon", "name": null, "correlation_id": "x", "version": 1})).await,
-        "\"correlation_id\" must be a uuid; \"created_after\" must be a time such as 2026-01-31T09:00:00Z; \"name\" must be a string; \
-         unknown key \"namespase\"; \"states\" must be an array of task states; \"task_ids\" must be an array of uuids; \"version\" must be a string"
+        "\"correlation_id\" must be a uuid; \"created_after\" must be a time such as \
+         2026-01-31T09:00:00Z; \"name\" must be a string; \
+         unknown key \"namespase\"; \"states\" must be an array of task states; \"task_ids\" must \
+         be an array of uuids; \"version\" must be a string"
     );
     let counted = async |filter: Value| -> i64 {
-        sqlx::query_scalar("select tasker.count_tasks($1)").bind(filter).fetch_one(e.pool()).await.unwrap()
+        sqlx::query_scalar("select tasker.count_tasks($1)")
+            .bind(filter)
+            .fetch_one(e.pool())
+            .await
+            .unwrap()
     };
     assert_eq!(counted(json!({"states": []})).await, 0, "no state is not every state");
     assert_eq!(counted(json!({"task_ids": []})).await, 0);
@@ -148,7 +159,8 @@ async fn step_states(world: &World, id: Uuid) -> Vec<String> {
 /// A worker with a lease of a minute whose handler runs until it is told to stop.
 #[tokio::test]
 async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_them_starts() {
-    let template = flow(&[("a", &[]), ("b", &[]), ("c", &["a"])]).to_string().replace("noop", "work");
+    let template =
+        flow(&[("a", &[]), ("b", &[]), ("c", &["a"])]).to_string().replace("noop", "work");
     let world = World::with(serde_json::from_str(&template).unwrap()).await;
     let (started, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (started_by, told_by) = (Arc::clone(&started), Arc::clone(&told));
@@ -162,19 +174,24 @@ async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_the
         }
     };
     // Two may run at once: the steps of the second task stay queued.
-    let worker =
-        world.worker(|w| w.lease(Duration::from_secs(60)).concurrency(2).handler("work", until_told)).await;
+    let worker = world
+        .worker(|w| w.lease(Duration::from_secs(60)).concurrency(2).handler("work", until_told))
+        .await;
     let first = world.enqueue(json!({})).await;
     eventually("both steps to run", SOON, async || started.load(Ordering::SeqCst) == 2).await;
     let second = world.enqueue(json!({})).await;
-    eventually("the second task to begin", SOON, async || step_states(&world, second).await.len() == 3).await;
+    eventually("the second task to begin", SOON, async || {
+        step_states(&world, second).await.len() == 3
+    })
+    .await;
 
     let cancelled_at = Instant::now();
     for (id, query) in [
         (second, "select tasker.cancel_task($1, 'wrong order', 'ana')"),
         (
             first,
-            "select tasker.cancel_tasks(jsonb_build_object('task_ids', jsonb_build_array($1)), 'wrong order', 'ana')",
+            "select tasker.cancel_tasks(jsonb_build_object('task_ids', jsonb_build_array($1)), \
+             'wrong order', 'ana')",
         ),
     ] {
         sqlx::query(query).bind(id).execute(&world.db.pool).await.unwrap();
@@ -182,14 +199,16 @@ async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_the
     eventually("the handlers to be told", SOON, async || told.load(Ordering::SeqCst) == 2).await;
     assert!(cancelled_at.elapsed() < Duration::from_secs(5), "{:?}", cancelled_at.elapsed());
 
-    // The worker is free again and takes the next task: what was cancelled would have been before it.
+    // The worker is free again and takes the next task: what was cancelled would have been before
+    // it.
     let third = world.enqueue(json!({})).await;
     eventually("the third task to run", SOON, async || started.load(Ordering::SeqCst) == 4).await;
-    let attempts: i64 = sqlx::query_scalar("select sum(attempt) from tasker.steps where task_id = $1")
-        .bind(second)
-        .fetch_one(&world.db.pool)
-        .await
-        .unwrap();
+    let attempts: i64 =
+        sqlx::query_scalar("select sum(attempt) from tasker.steps where task_id = $1")
+            .bind(second)
+            .fetch_one(&world.db.pool)
+            .await
+            .unwrap();
     assert_eq!(attempts, 0, "queued steps never start");
     for id in [first, second] {
         assert_eq!(step_states(&world, id).await, ["cancelled"; 3]);
@@ -204,7 +223,11 @@ async fn running_handlers_learn_of_a_cancel_within_seconds_and_nothing_after_the
         (told.load(Ordering::SeqCst), started.load(Ordering::SeqCst)) == (4, 5)
     })
     .await;
-    sqlx::query("select tasker.resolve_task($1)").bind(third).execute(&world.db.pool).await.unwrap();
+    sqlx::query("select tasker.resolve_task($1)")
+        .bind(third)
+        .execute(&world.db.pool)
+        .await
+        .unwrap();
     worker.stop().await;
 }
 
@@ -215,10 +238,14 @@ async fn a_task_of_twenty_thousand_steps_is_helped_in_linear_time() {
     e.apply_flow(&[("c0", &[])]).await;
     let mut one = e.pool().acquire().await.unwrap();
     for query in [
-        "insert into tasker.template_steps select (jsonb_populate_record(p, jsonb_build_object('name', 'c' || i, 'position', i, 'level', 1, \
-             'parent_count', case i when 20000 then 19999 else 1 end))).* from tasker.template_steps p, generate_series(1, 20000) i",
-        "insert into tasker.template_edges select p.template_id, 'c0', 'c' || i from tasker.templates p, generate_series(1, 19999) i",
-        "insert into tasker.template_edges select p.template_id, 'c' || i, 'c20000' from tasker.templates p, generate_series(1, 19999) i",
+        "insert into tasker.template_steps select (jsonb_populate_record(p, \
+         jsonb_build_object('name', 'c' || i, 'position', i, 'level', 1, \
+             'parent_count', case i when 20000 then 19999 else 1 end))).* from \
+             tasker.template_steps p, generate_series(1, 20000) i",
+        "insert into tasker.template_edges select p.template_id, 'c0', 'c' || i from \
+         tasker.templates p, generate_series(1, 19999) i",
+        "insert into tasker.template_edges select p.template_id, 'c' || i, 'c20000' from \
+         tasker.templates p, generate_series(1, 19999) i",
         "select tasker.enqueue_task('test', 'flow')",
         "select * from tasker.start_tasks(1)",
         "set statement_timeout = '30s'",
@@ -229,7 +256,8 @@ async fn a_task_of_twenty_thousand_steps_is_helped_in_linear_time() {
     ] {
         sqlx::query(query).execute(&mut *one).await.unwrap();
     }
-    let held: i32 = sqlx::query_scalar("select held from tasker.tasks").fetch_one(e.pool()).await.unwrap();
+    let held: i32 =
+        sqlx::query_scalar("select held from tasker.tasks").fetch_one(e.pool()).await.unwrap();
     assert_eq!(held, 19_999);
 }
 
@@ -246,13 +274,19 @@ async fn operate(pool: PgPool, ids: Vec<Uuid>, operator: usize) {
             0..4 => "select tasker.retry_step($1, $2)::text",
             4 => "select tasker.resolve_step($1, $2, '1')::text",
             5 => "select tasker.retry_tasks(jsonb_build_object('task_ids', array[$1]), $2)::text",
-            6 => "select tasker.retry_tasks('{\"namespace\": \"test\"}', $1::text || $2, p_max => 5)::text",
+            6 => {
+                "select tasker.retry_tasks('{\"namespace\": \"test\"}', $1::text || $2, p_max => \
+                 5)::text"
+            }
             _ if n.is_multiple_of(5) => "select tasker.cancel_task($1, $2)::text",
             _ => "select tasker.reset_task($1, $2)::text",
         };
         if let Err(error) = sqlx::query(call).bind(id).bind(step).execute(&pool).await {
             let code = error.as_database_error().unwrap().code().unwrap().into_owned();
-            assert!(["TK031", "TK032", "TK033", "TK034"].contains(&code.as_str()), "{call}: {error}");
+            assert!(
+                ["TK031", "TK032", "TK033", "TK034"].contains(&code.as_str()),
+                "{call}: {error}"
+            );
         }
     }
 }
@@ -289,7 +323,10 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
     // In the end nothing fails for long, so that what is retried often enough is complete.
     eventually("every task to end", SOON * 3, async || {
         let pool = &world.db.pool;
-        sqlx::query("select tasker.retry_tasks('{\"namespace\": \"test\"}')").execute(pool).await.unwrap();
+        sqlx::query("select tasker.retry_tasks('{\"namespace\": \"test\"}')")
+            .execute(pool)
+            .await
+            .unwrap();
         let left: Vec<String> =
             sqlx::query_scalar("select state::text from tasker.tasks where completed_at is null")
                 .fetch_all(pool)
@@ -300,18 +337,20 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
     .await;
     let ends: Vec<(String, i64)> = sqlx::query_as(
         "select t.state::text, count(*) from tasker.tasks t
-          where (t.state = 'complete') = (select bool_and(s.satisfied) from tasker.steps s where s.task_id = t.task_id) group by 1 order by 1",
+          where (t.state = 'complete') = (select bool_and(s.satisfied) from tasker.steps s where \
+          s.task_id = t.task_id) group by 1 order by 1",
     )
     .fetch_all(&world.db.pool)
     .await
     .unwrap();
     assert_eq!(ends.iter().map(|(_, n)| n).sum::<i64>(), 40, "{ends:?}");
     assert!(ends.iter().any(|(state, n)| state == "complete" && *n > 0), "{ends:?}");
-    let deadlocks: i64 =
-        sqlx::query_scalar("select deadlocks from pg_stat_database where datname = current_database()")
-            .fetch_one(&world.db.pool)
-            .await
-            .unwrap();
+    let deadlocks: i64 = sqlx::query_scalar(
+        "select deadlocks from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(&world.db.pool)
+    .await
+    .unwrap();
     assert_eq!(deadlocks, 0);
     let dead: i64 =
         sqlx::query_scalar("select count(*) from tasker.dlq_entries where reason = 'bad_message'")
@@ -320,7 +359,8 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
             .unwrap();
     assert_eq!(dead, 0, "no message was unusable");
     let reasons: i64 = sqlx::query_scalar(
-        "select count(distinct split_part(reason, ' by ', 1)) from tasker.step_transitions where reason ~ '^(retried|resolved|cancelled|reset) by '",
+        "select count(distinct split_part(reason, ' by ', 1)) from tasker.step_transitions where \
+         reason ~ '^(retried|resolved|cancelled|reset) by '",
     )
     .fetch_one(&world.db.pool)
     .await

@@ -1,5 +1,5 @@
-//! The database goes away and comes back: every process waits for it, says so in its health, and goes on
-//! with what it holds.
+//! The database goes away and comes back: every process waits for it, says so in its health, and
+//! goes on with what it holds.
 
 use crate::world::{SOON, World};
 #[allow(dead_code, reason = "each test file uses some of it")]
@@ -74,11 +74,13 @@ impl Observed {
     }
 }
 
-/// Completions of the steps of all tasks: how many, of how many steps, and the highest claim number.
+/// Completions of the steps of all tasks: how many, of how many steps, and the highest claim
+/// number.
 async fn completions(world: &World) -> (i64, i64, i32) {
     sqlx::query_as(
         "select count(*), count(distinct (t.task_id, t.name)), max(s.claim_no)
-           from tasker.step_transitions t join tasker.steps s using (task_id, name) where t.to_state = 'complete'",
+           from tasker.step_transitions t join tasker.steps s using (task_id, name) where \
+           t.to_state = 'complete'",
     )
     .fetch_one(&world.db.pool)
     .await
@@ -117,7 +119,8 @@ async fn a_result_held_through_an_outage_is_delivered_and_counts_once() {
     assert!(cut.elapsed() < Duration::from_secs(8), "told after {:?}", cut.elapsed());
     assert!(worker.health.status().reason.unwrap().starts_with("the database is away"));
     go.add_permits(4);
-    eventually("more connections to be tried", SOON, async || proxy.attempts() - attempts >= 20).await;
+    eventually("more connections to be tried", SOON, async || proxy.attempts() - attempts >= 20)
+        .await;
     // With growing waits that takes a second or more, with a busy loop some milliseconds.
     let outage = cut.elapsed();
     assert!(outage > Duration::from_millis(250), "a busy loop: twenty connections in {outage:?}");
@@ -193,7 +196,8 @@ async fn an_error_of_a_function_of_the_application_is_no_outage() {
     .await;
     sqlx::raw_sql(
         "create function public.far_away(jsonb) returns jsonb language plpgsql as
-         $$ begin raise exception 'could not connect to another server' using errcode = '08001'; end $$",
+         $$ begin raise exception 'could not connect to another server' using errcode = '08001'; \
+         end $$",
     )
     .execute(&world.db.pool)
     .await
@@ -210,7 +214,11 @@ async fn an_error_of_a_function_of_the_application_is_no_outage() {
     for id in tasks {
         assert_eq!(world.ended(id).await, "blocked_by_failures");
     }
-    assert_eq!((worker.health.is_healthy(), worker.health.status().since), (true, since), "never doubted");
+    assert_eq!(
+        (worker.health.is_healthy(), worker.health.status().since),
+        (true, since),
+        "never doubted"
+    );
     worker.stop().await;
     orchestrator.stop().await;
 }
@@ -230,7 +238,8 @@ async fn steps_complete_once_through_crashes_of_the_server() {
             Ok(StepOutcome::success(()))
         })
     };
-    let workers = [Observed::worker(&world.db.url, slow).await, Observed::worker(&world.db.url, slow).await];
+    let workers =
+        [Observed::worker(&world.db.url, slow).await, Observed::worker(&world.db.url, slow).await];
     sqlx::query("select count(tasker.enqueue_task('test', 'flow')) from generate_series(1, $1)")
         .bind(TASKS)
         .execute(&world.db.pool)
@@ -312,9 +321,14 @@ async fn of_several_hosts_the_one_that_takes_writes_is_found_at_the_start_and_af
     let port = |url: &str| url.rsplit_once('@').unwrap().1.split('/').next().unwrap().to_owned();
     let (user, rest) = world.db.url.rsplit_once('@').unwrap();
     let database = rest.split_once('/').unwrap().1;
-    let hosts = [port(&standby.admin_url()), port(&one.url(&world.db.url)), port(&other.url(&world.db.url))]
-        .join(",");
-    let url = format!("{user}@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=5");
+    let hosts = [
+        port(&standby.admin_url()),
+        port(&one.url(&world.db.url)),
+        port(&other.url(&world.db.url)),
+    ]
+    .join(",");
+    let url =
+        format!("{user}@{hosts}/{database}?target_session_attrs=read-write&connect_timeout=5");
     let worker = Observed::worker(&url, |w| w).await;
     let orchestrator = Observed::orchestrator(&url).await;
     let run = async || {

@@ -1,5 +1,5 @@
-//! A step completed in its handler's own transaction: what the handler wrote and the end of its step commit
-//! together or not at all, and nothing stays open.
+//! A step completed in its handler's own transaction: what the handler wrote and the end of its
+//! step commit together or not at all, and nothing stays open.
 
 use crate::world::{SOON, World};
 use serde_json::{Value, json};
@@ -8,7 +8,8 @@ use tasker_tests::eventually;
 use tasker_worker::{StepContext, StepError, StepOutcome};
 use uuid::Uuid;
 
-/// A world with the table `effects`, an orchestrator, and a worker with this handler for the only step.
+/// A world with the table `effects`, an orchestrator, and a worker with this handler for the only
+/// step.
 async fn world<F, Fut>(timeout_seconds: i64, handler: F) -> World
 where
     F: Fn(StepContext) -> Fut + Send + Sync + 'static,
@@ -33,13 +34,17 @@ async fn write(tx: &mut sqlx::PgConnection, ctx: &StepContext) -> Result<(), Ste
 }
 
 async fn effects(world: &World) -> Vec<i32> {
-    sqlx::query_scalar("select attempt from effects order by 1").fetch_all(&world.db.pool).await.unwrap()
+    sqlx::query_scalar("select attempt from effects order by 1")
+        .fetch_all(&world.db.pool)
+        .await
+        .unwrap()
 }
 
 /// The hops of the step, which show a second submit.
 async fn path(world: &World, id: Uuid) -> Vec<String> {
     sqlx::query_scalar(
-        "select to_state::text from tasker.step_transitions where task_id = $1 order by transition_id",
+        "select to_state::text from tasker.step_transitions where task_id = $1 order by \
+         transition_id",
     )
     .bind(id)
     .fetch_all(&world.db.pool)
@@ -53,7 +58,8 @@ async fn the_effect_and_the_completion_are_one_transaction_and_nothing_is_submit
         let mut tx = ctx.begin().await?;
         write(&mut tx, &ctx).await?;
         let settings: (String, String, bool) = sqlx::query_as(
-            "select current_setting('transaction_isolation'), current_setting('client_connection_check_interval'),
+            "select current_setting('transaction_isolation'), \
+             current_setting('client_connection_check_interval'),
                     current_setting('application_name') like 'tasker ' || $1 || ' %'",
         )
         .bind(ctx.task_id().to_string())
@@ -66,9 +72,13 @@ async fn the_effect_and_the_completion_are_one_transaction_and_nothing_is_submit
     .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.result(id).await, json!({"only": ["read committed", "1s", true]}));
-    assert_eq!(path(&world, id).await, ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]);
+    assert_eq!(
+        path(&world, id).await,
+        ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]
+    );
     let (effect, completion): (String, String) = sqlx::query_as(
-        "select e.xid, s.xmin::text from effects e, tasker.step_transitions s where s.to_state = 'enqueued_for_orchestration'",
+        "select e.xid, s.xmin::text from effects e, tasker.step_transitions s where s.to_state = \
+         'enqueued_for_orchestration'",
     )
     .fetch_one(&world.db.pool)
     .await
@@ -96,7 +106,8 @@ async fn an_error_before_completion_rolls_back_and_the_step_is_tried_again() {
     world.said(id, "only", "division by zero").await;
 }
 
-/// Two at once of one step could wait for each other, and the first to commit would leave nothing to complete.
+/// Two at once of one step could wait for each other, and the first to commit would leave nothing
+/// to complete.
 #[tokio::test]
 async fn a_step_has_one_transaction_at_a_time() {
     let world = world(60, async |ctx| {
@@ -128,7 +139,8 @@ async fn a_handler_that_takes_too_long_leaves_no_transaction_open() {
     world.said(id, "only", "timed out").await;
     eventually("the sleeping backend to end", SOON, async || {
         let sleeping: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' and query like 'select pg_sleep(60)%'",
+            "select count(*) from pg_stat_activity where datname = current_database() and state = \
+             'active' and query like 'select pg_sleep(60)%'",
         )
         .fetch_one(&world.db.pool)
         .await
@@ -138,7 +150,11 @@ async fn a_handler_that_takes_too_long_leaves_no_transaction_open() {
     .await;
     // The next attempt may have had to wait for the connection.
     let result = world.result(id).await;
-    assert_eq!(json!(effects(&world).await), json!([result["only"]]), "that of the attempt that completed");
+    assert_eq!(
+        json!(effects(&world).await),
+        json!([result["only"]]),
+        "that of the attempt that completed"
+    );
 }
 
 /// The connection dies within the commit: the server rolled back, and the handler cannot know.
@@ -158,7 +174,8 @@ async fn a_commit_that_dies_runs_the_step_again() {
              if nextval('commits') = 1 then perform pg_terminate_backend(pg_backend_pid()); end if;
              return null;
          end $$;
-         create constraint trigger die after insert on effects deferrable initially deferred for each row execute function die();",
+         create constraint trigger die after insert on effects deferrable initially deferred for \
+         each row execute function die();",
     )
     .execute(&world.db.pool)
     .await
@@ -168,8 +185,9 @@ async fn a_commit_that_dies_runs_the_step_again() {
     assert_eq!(effects(&world).await, [1], "once, and what the server took is no attempt");
 }
 
-/// The commit took place and its answer was lost: what the worker submits then does not count. The handler does by
-/// itself what a worker in another language would: the call is the last statement of its own transaction.
+/// The commit took place and its answer was lost: what the worker submits then does not count. The
+/// handler does by itself what a worker in another language would: the call is the last statement
+/// of its own transaction.
 #[tokio::test]
 async fn a_failure_after_a_commit_whose_answer_was_lost_is_a_duplicate() {
     let world = world(60, async |ctx| {
@@ -189,7 +207,10 @@ async fn a_failure_after_a_commit_whose_answer_was_lost_is_a_duplicate() {
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.result(id).await, json!({"only": "by hand"}));
     assert_eq!(effects(&world).await, [1]);
-    assert_eq!(path(&world, id).await, ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]);
+    assert_eq!(
+        path(&world, id).await,
+        ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]
+    );
 }
 
 #[tokio::test]
@@ -223,7 +244,8 @@ async fn an_error_of_the_database_keeps_its_code_and_its_words() {
     assert_eq!(error["message"], "error returned from database: division by zero");
 }
 
-/// Not a transaction of its own, but the same care: what jsonb cannot hold costs its step and no other.
+/// Not a transaction of its own, but the same care: what jsonb cannot hold costs its step and no
+/// other.
 #[tokio::test]
 async fn one_result_with_a_nul_fails_its_step_and_the_rest_of_its_batch_goes_on() {
     let world = world(60, async |ctx| match ctx.context::<Value>()?["kind"].as_str() {
@@ -249,9 +271,11 @@ async fn one_result_with_a_nul_fails_its_step_and_the_rest_of_its_batch_goes_on(
 }
 
 /// jsonb holds depths that serde_json does not read.
-const DEEP: &str = "select tasker.enqueue_task('test', 'flow', format('{\"n\": %s1%s}', repeat('[', 200), repeat(']', 200))::jsonb)";
+const DEEP: &str = "select tasker.enqueue_task('test', 'flow', format('{\"n\": %s1%s}', \
+    repeat('[', 200), repeat(']', 200))::jsonb)";
 
-/// The same before there are steps: the orchestrator reads contexts where the template has a schema for them.
+/// The same before there are steps: the orchestrator reads contexts where the template has a schema
+/// for them.
 #[tokio::test]
 async fn a_context_that_the_orchestrator_cannot_read_fails_its_task_and_no_other() {
     let world = World::new().await;
@@ -277,7 +301,8 @@ async fn a_context_that_the_orchestrator_cannot_read_fails_its_task_and_no_other
 
 #[tokio::test]
 async fn a_context_that_the_worker_cannot_read_fails_its_step_and_no_other() {
-    let world = world(60, async |ctx| ctx.context::<Value>().map(|_| StepOutcome::success("fine"))).await;
+    let world =
+        world(60, async |ctx| ctx.context::<Value>().map(|_| StepOutcome::success("fine"))).await;
     let good = world.enqueue(json!({})).await;
     let bad: Uuid = query_scalar(DEEP).fetch_one(&world.db.pool).await.unwrap();
     let after = world.enqueue(json!({})).await;
@@ -288,5 +313,8 @@ async fn a_context_that_the_worker_cannot_read_fails_its_step_and_no_other() {
     let (_, attempt, _, error) = world.step(bad, "only").await;
     let error = error.unwrap();
     assert_eq!((attempt, &error["code"]), (1, &json!("invalid_input")));
-    assert!(error["message"].as_str().unwrap().starts_with("context: it is nested more than"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().starts_with("context: it is nested more than"),
+        "{error}"
+    );
 }

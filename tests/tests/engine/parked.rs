@@ -1,4 +1,5 @@
-//! Steps whose handler a live worker lacks: parked beside their queue, claimed by those that have it.
+//! Steps whose handler a live worker lacks: parked beside their queue, claimed by those that have
+//! it.
 
 use crate::world::{SOON, World};
 use serde_json::{Value, json};
@@ -80,7 +81,11 @@ async fn a_claim_takes_only_what_its_handlers_can_run_and_reads_past_the_rest_on
     assert_eq!((rest.len(), count(&e, "tasker.parked_steps").await), (15, 20));
     assert_eq!(claim(&e, 100, &["mine"]).await, []);
     assert_eq!(e.depth(QUEUE).await, 20, "what is parked has left the queue");
-    assert_eq!(count(&e, "tasker.step_transitions").await, audit + 20, "parking is no hop, and no attempt");
+    assert_eq!(
+        count(&e, "tasker.step_transitions").await,
+        audit + 20,
+        "parking is no hop, and no attempt"
+    );
     assert_invariants(e.pool()).await;
     let (old, new) = (claim(&e, 10, &["other"]).await, claim(&e, 100, &["other"]).await);
     assert_eq!((old.len(), new.len(), old[0].attempt, old[0].claim_no), (10, 10, 1, 1));
@@ -96,7 +101,8 @@ async fn a_claim_takes_only_what_its_handlers_can_run_and_reads_past_the_rest_on
 }
 
 #[tokio::test]
-async fn once_workers_are_known_to_differ_steps_go_beside_the_queue_at_once_and_back_when_they_do_not() {
+async fn once_workers_are_known_to_differ_steps_go_beside_the_queue_at_once_and_back_when_they_do_not()
+ {
     let e = engine(&["mine", "other"]).await;
     e.start().await;
     beat(&e, e.worker, &["mine"]).await;
@@ -150,7 +156,10 @@ async fn a_lease_that_ran_out_is_counted_by_the_next_claim_however_long_it_was_p
     let first = claim(&e, 1, &["other"]).await.remove(0);
     e.expire_leases().await;
     assert_eq!(claim(&e, 1, &["mine"]).await, []);
-    assert_eq!((e.step_state(id, "other").await.as_str(), e.depth(QUEUE).await), ("in_progress", 0));
+    assert_eq!(
+        (e.step_state(id, "other").await.as_str(), e.depth(QUEUE).await),
+        ("in_progress", 0)
+    );
     assert_invariants(e.pool()).await;
     let (again, expired): (i32, bool) = sqlx::query_as(
         "select claim_no, expired from tasker.claim_steps('test', $1, 1, p_handlers => '{other}')",
@@ -191,7 +200,11 @@ async fn a_limit_holds_for_the_queue_and_for_each_handler_beside_it() {
     e.enqueue_ready().await;
     // One of "mine" is claimed already, one of "other" was parked before.
     assert_eq!((e.depth(QUEUE).await, count(&e, "tasker.parked_steps").await), (4, 3));
-    assert_eq!(claim(&e, 10, &["mine"]).await.len(), 3, "what is parked takes no room in the queue");
+    assert_eq!(
+        claim(&e, 10, &["mine"]).await.len(),
+        3,
+        "what is parked takes no room in the queue"
+    );
     e.enqueue_ready().await;
     assert_eq!((e.depth(QUEUE).await, count(&e, "tasker.parked_steps").await), (7, 3));
     let held: (i64, i64) =
@@ -219,14 +232,16 @@ async fn every_view_says_that_no_live_worker_has_the_handler() {
     for view in views {
         assert_eq!(e.text(view, id).await, why, "{view}");
     }
-    let warnings: Vec<String> = sqlx::query_scalar("select message from tasker.template_warnings($1)")
-        .bind(flow_of(&["charg_card", "charge_card"]))
-        .fetch_all(e.pool())
-        .await
-        .unwrap();
+    let warnings: Vec<String> =
+        sqlx::query_scalar("select message from tasker.template_warnings($1)")
+            .bind(flow_of(&["charg_card", "charge_card"]))
+            .fetch_all(e.pool())
+            .await
+            .unwrap();
     assert!(warnings.len() == 1 && warnings[0].starts_with(why), "{warnings:?}");
     beat(&e, Uuid::now_v7(), &["charg_card"]).await;
-    let none: Option<String> = sqlx::query_scalar(views[0]).bind(id).fetch_one(e.pool()).await.unwrap();
+    let none: Option<String> =
+        sqlx::query_scalar(views[0]).bind(id).fetch_one(e.pool()).await.unwrap();
     assert_eq!(none, None);
 }
 
@@ -248,7 +263,8 @@ async fn a_heartbeat_is_bounded_and_no_row_breaks_the_view() {
     let refused = [
         "select tasker.heartbeat(gen_random_uuid(), array_fill('a'::text, array[101]), '{}')",
         "select tasker.heartbeat(gen_random_uuid(), '{a}', array_fill('a'::text, array[1001]))",
-        "select tasker.heartbeat(gen_random_uuid(), '{a}', '{}', jsonb_build_object('x', repeat('x', 9000)))",
+        "select tasker.heartbeat(gen_random_uuid(), '{a}', '{}', jsonb_build_object('x', \
+         repeat('x', 9000)))",
         "select tasker.heartbeat(gen_random_uuid(), '{a}', '{}', '{\"n\":1e9000}')",
         "select tasker.heartbeat(gen_random_uuid(), '{a}', '{null}')",
         "select tasker.heartbeat(gen_random_uuid(), '{{a},{b}}', '{}')",
@@ -266,7 +282,12 @@ async fn a_heartbeat_is_bounded_and_no_row_breaks_the_view() {
         .await
         .unwrap();
     // As somebody who may write the table could leave it.
-    run(&e, "insert into tasker.workers values (gen_random_uuid(), '{{a},{null}}', '{null}', '[7]', now(), now())").await;
+    run(
+        &e,
+        "insert into tasker.workers values (gen_random_uuid(), '{{a},{null}}', '{null}', \
+        '[7]', now(), now())",
+    )
+    .await;
     let workers = tasker_core::client::list_workers(e.pool()).await.unwrap();
     assert_eq!(workers.len(), 2);
     let worker = workers.iter().find(|worker| worker.handlers == ["h"]).unwrap();
@@ -287,25 +308,29 @@ async fn steps_of_a_handler_that_nobody_has_cost_next_to_nothing_until_a_worker_
         .await
         .unwrap();
     eventually("all steps to be parked", SOON, async || {
-        let parked: i64 =
-            sqlx::query_scalar("select count(*) from tasker.parked_steps").fetch_one(pool).await.unwrap();
+        let parked: i64 = sqlx::query_scalar("select count(*) from tasker.parked_steps")
+            .fetch_one(pool)
+            .await
+            .unwrap();
         if parked == 200 { Ok(()) } else { Err(parked) }
     })
     .await;
     let late = world.worker(|worker| worker.handler("nobody_has", done)).await;
     eventually("all tasks to be complete", SOON, async || {
-        let open: i64 = sqlx::query_scalar("select count(*) from tasker.tasks where state <> 'complete'")
-            .fetch_one(pool)
-            .await
-            .unwrap();
+        let open: i64 =
+            sqlx::query_scalar("select count(*) from tasker.tasks where state <> 'complete'")
+                .fetch_one(pool)
+                .await
+                .unwrap();
         if open == 0 { Ok(()) } else { Err(open) }
     })
     .await;
-    let given_back: i64 =
-        sqlx::query_scalar("select count(*) from tasker.step_transitions where to_state = 'pending'")
-            .fetch_one(pool)
-            .await
-            .unwrap();
+    let given_back: i64 = sqlx::query_scalar(
+        "select count(*) from tasker.step_transitions where to_state = 'pending'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
     assert_eq!(given_back, 0, "parked, and not claimed and given back again and again");
     late.stop().await;
     idle.stop().await;

@@ -1,5 +1,5 @@
-//! Calls that meet at the wrong moment, one paused in the middle of its transaction: nothing gets stuck, and no more is
-//! locked than is needed.
+//! Calls that meet at the wrong moment, one paused in the middle of its transaction: nothing gets
+//! stuck, and no more is locked than is needed.
 
 use serde_json::json;
 use sqlx::{Postgres, Transaction};
@@ -48,13 +48,19 @@ async fn a_held_step_that_outlives_its_task_does_not_stop_the_sweep() {
     let held = holding(&e, "c").await;
     fail_for_good(&e, "a", &claims).await;
     held.rollback().await.unwrap();
-    assert_eq!((e.task_state(id).await.as_str(), e.step_state(id, "c").await.as_str()), ("error", "pending"));
+    assert_eq!(
+        (e.task_state(id).await.as_str(), e.step_state(id, "c").await.as_str()),
+        ("error", "pending")
+    );
     // As it stood in a database of an earlier version.
-    sqlx::query("insert into tasker.held_steps (task_id, step, namespace, priority) values ($1, 'c', 'test', 0) on conflict do nothing")
-        .bind(id)
-        .execute(e.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "insert into tasker.held_steps (task_id, step, namespace, priority) values ($1, \
+        'c', 'test', 0) on conflict do nothing",
+    )
+    .bind(id)
+    .execute(e.pool())
+    .await
+    .unwrap();
     let other = e.start().await;
     sqlx::query("select tasker.resume_namespace('test')").execute(e.pool()).await.unwrap();
     assert_eq!(e.enqueue_ready().await, 2, "a and b of the other task");
@@ -62,8 +68,10 @@ async fn a_held_step_that_outlives_its_task_does_not_stop_the_sweep() {
         (e.task_state(other).await.as_str(), e.step_state(id, "c").await.as_str()),
         ("steps_in_process", "pending")
     );
-    let left: i64 =
-        sqlx::query_scalar("select count(*) from tasker.held_steps").fetch_one(e.pool()).await.unwrap();
+    let left: i64 = sqlx::query_scalar("select count(*) from tasker.held_steps")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(left, 0);
 }
 
@@ -92,7 +100,8 @@ async fn a_reset_waits_for_a_claim_that_cancels_a_leftover_step() {
         .await
         .unwrap();
     let mut resetting = e.pool().acquire().await.unwrap();
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *resetting).await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *resetting).await.unwrap();
     let reset = tokio::spawn(async move {
         sqlx::query_scalar::<_, bool>("select tasker.reset_task($1)")
             .bind(id)
@@ -142,21 +151,26 @@ async fn the_safety_net_locks_only_what_it_mends() {
         e.succeed(&claim, json!(1)).await;
     }
     e.clock(600).await;
-    // Their tasks have stood still for ten minutes; of the steps three have lost their message, the others wait.
-    sqlx::query("update tasker.steps set updated_at = tasker.now(), enqueued_at = tasker.now() where task_id not in (select task_id from tasker.tasks order by 1 limit 3)")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    // Their tasks have stood still for ten minutes; of the steps three have lost their message, the
+    // others wait.
+    sqlx::query(
+        "update tasker.steps set updated_at = tasker.now(), enqueued_at = tasker.now() \
+        where task_id not in (select task_id from tasker.tasks order by 1 limit 3)",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     let mut sweeping = e.pool().begin().await.unwrap();
     let resent: i32 = sqlx::query_scalar("select resent from tasker.finalize_tasks(10)")
         .fetch_one(&mut *sweeping)
         .await
         .unwrap();
-    let free: i64 =
-        sqlx::query_scalar("select count(*) from (select from tasker.tasks for no key update skip locked) t")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let free: i64 = sqlx::query_scalar(
+        "select count(*) from (select from tasker.tasks for no key update skip locked) t",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!((resent, free), (3, 197));
     sweeping.rollback().await.unwrap();
 }
@@ -173,11 +187,12 @@ async fn a_senseless_duration_costs_nothing_but_itself() {
         .zip([json!(-1e30), json!(7)])
         .map(|(c, duration)| json!({"task_id": c.task_id, "step": c.step, "claim_no": c.claim_no, "duration_ms": duration, "outcome": {"type": "success"}}))
         .collect();
-    let statuses: Vec<String> = sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
-        .bind(e.worker)
-        .bind(json!(results))
-        .fetch_all(e.pool())
-        .await
-        .unwrap();
+    let statuses: Vec<String> =
+        sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
+            .bind(e.worker)
+            .bind(json!(results))
+            .fetch_all(e.pool())
+            .await
+            .unwrap();
     assert_eq!(statuses, ["accepted", "accepted"]);
 }

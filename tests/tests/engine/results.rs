@@ -31,9 +31,13 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
         for claim in e.claim(2).await {
             e.succeed(&claim, json!(1)).await;
         }
-        // The first has done its work and not committed: the second takes the other result and must wait for the task.
+        // The first has done its work and not committed: the second takes the other result and must
+        // wait for the task.
         let mut first = e.pool().begin().await.unwrap();
-        sqlx::query("select * from tasker.process_step_results(1)").execute(&mut *first).await.unwrap();
+        sqlx::query("select * from tasker.process_step_results(1)")
+            .execute(&mut *first)
+            .await
+            .unwrap();
         let second = tokio::spawn({
             let pool = e.pool().clone();
             async move {
@@ -45,19 +49,34 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
                 .unwrap()
             }
         });
-        tasker_tests::eventually("the second to wait for the first", std::time::Duration::from_secs(5), || async {
-            let waiting: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").fetch_one(e.pool()).await.unwrap();
-            if waiting > 0 { Ok(()) } else { Err(waiting) }
-        })
+        tasker_tests::eventually(
+            "the second to wait for the first",
+            std::time::Duration::from_secs(5),
+            || async {
+                let waiting: i64 = sqlx::query_scalar(
+                    "select count(*) from pg_stat_activity where \
+                datname = current_database() and wait_event_type = 'Lock'",
+                )
+                .fetch_one(e.pool())
+                .await
+                .unwrap();
+                if waiting > 0 { Ok(()) } else { Err(waiting) }
+            },
+        )
         .await;
         first.commit().await.unwrap();
-        assert_eq!(second.await.unwrap(), (1, 1), "the second sees what the first did: c is ready, once");
+        assert_eq!(
+            second.await.unwrap(),
+            (1, 1),
+            "the second sees what the first did: c is ready, once"
+        );
         let c = e.claim(9).await;
         assert_eq!(c.len(), 1);
         e.succeed(&c[0], json!(1)).await;
         e.process().await;
         let completions: i64 = sqlx::query_scalar(
-            "select count(*) from tasker.task_transitions where task_id = $1 and to_state = 'complete'",
+            "select count(*) from tasker.task_transitions where task_id = $1 and to_state = \
+             'complete'",
         )
         .bind(id)
         .fetch_one(e.pool())
@@ -71,8 +90,7 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
 async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
-    template["steps"][0]["retry"] =
-        json!({"max_attempts": 3, "backoff": "exponential", "backoff_base_ms": 10_000, "jitter": false});
+    template["steps"][0]["retry"] = json!({"max_attempts": 3, "backoff": "exponential", "backoff_base_ms": 10_000, "jitter": false});
     e.apply(template).await;
     e.clock(0).await;
     let id = e.start().await;
@@ -109,8 +127,11 @@ async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
         .unwrap();
     assert_eq!(error, json!({"step": "a", "message": "boom", "retryable": true, "attempt": 3}));
     assert_eq!(
-        e.text("select reason from tasker.step_transitions where task_id = $1 and to_state = 'error'", id)
-            .await,
+        e.text(
+            "select reason from tasker.step_transitions where task_id = $1 and to_state = 'error'",
+            id
+        )
+        .await,
         "boom"
     );
 }
@@ -149,7 +170,13 @@ async fn the_three_backoffs_and_their_limit() {
     assert_eq!(delays("exponential").await, [1000, 2000, 4000, 5000, 5000]);
     assert_eq!(delays("linear").await, [1000, 2000, 3000, 4000, 5000]);
     assert_eq!(delays("fixed").await, [1000; 5]);
-    let (least, most): (i64, i64) = sqlx::query_as("select min(d), max(d) from (select tasker.backoff_ms('fixed', 1, 1000, 5000, true) d from generate_series(1, 1000)) x").fetch_one(e.pool()).await.unwrap();
+    let (least, most): (i64, i64) = sqlx::query_as(
+        "select min(d), max(d) from (select \
+        tasker.backoff_ms('fixed', 1, 1000, 5000, true) d from generate_series(1, 1000)) x",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert!(least >= 500 && most <= 1000 && most - least > 300, "{least} {most}");
 }
 
@@ -186,7 +213,10 @@ async fn on_failure_fail_cancels_the_rest_and_ends_in_error() {
     for step in ["b", "c", "d"] {
         assert_eq!(e.step_state(id, step).await, "cancelled");
     }
-    assert_eq!(e.text("select error ->> 'step' from tasker.tasks where task_id = $1", id).await, "a");
+    assert_eq!(
+        e.text("select error ->> 'step' from tasker.tasks where task_id = $1", id).await,
+        "a"
+    );
 }
 
 #[tokio::test]
@@ -197,7 +227,10 @@ async fn a_result_stored_before_its_task_was_cancelled_becomes_cancelled() {
     e.succeed(&e.claim(1).await[0], json!(1)).await;
     // Somebody holds the step, so that cancelling skips it.
     let mut holder = e.pool().begin().await.unwrap();
-    sqlx::query("select from tasker.steps where name = 'a' for update").execute(&mut *holder).await.unwrap();
+    sqlx::query("select from tasker.steps where name = 'a' for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
     sqlx::query("select tasker.cancel_task($1)").bind(id).execute(e.pool()).await.unwrap();
     holder.rollback().await.unwrap();
     assert_eq!(e.step_state(id, "a").await, "enqueued_for_orchestration");
@@ -221,7 +254,10 @@ async fn a_task_with_a_start_time_waits_for_it() {
     .await
     .unwrap();
     e.initialize().await;
-    assert_eq!((e.task_state(id).await.as_str(), e.enqueue_ready().await), ("waiting_for_dependencies", 0));
+    assert_eq!(
+        (e.task_state(id).await.as_str(), e.enqueue_ready().await),
+        ("waiting_for_dependencies", 0)
+    );
     e.clock(3601).await;
     assert_eq!(e.enqueue_ready().await, 1);
     assert_eq!(e.drain().await, ["a", "b"]);
@@ -234,7 +270,14 @@ async fn priority_orders_what_waits_in_tables() {
     e.apply_flow(&[("a", &[])]).await;
     e.clock(0).await;
     for priority in [1, 9, 5] {
-        sqlx::query("select tasker.enqueue_task('test', 'flow', p_priority => $1, p_run_at => tasker.now() + interval '1 minute')").bind(priority).execute(e.pool()).await.unwrap();
+        sqlx::query(
+            "select tasker.enqueue_task('test', 'flow', p_priority => $1, p_run_at => \
+            tasker.now() + interval '1 minute')",
+        )
+        .bind(priority)
+        .execute(e.pool())
+        .await
+        .unwrap();
     }
     e.initialize().await;
     e.clock(61).await;
@@ -242,11 +285,12 @@ async fn priority_orders_what_waits_in_tables() {
     for _ in 0..3 {
         sqlx::query("select * from tasker.enqueue_ready_steps(1)").execute(e.pool()).await.unwrap();
         let claim = e.claim(9).await.remove(0);
-        let priority: i32 = sqlx::query_scalar("select priority from tasker.tasks where task_id = $1")
-            .bind(claim.task_id)
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+        let priority: i32 =
+            sqlx::query_scalar("select priority from tasker.tasks where task_id = $1")
+                .bind(claim.task_id)
+                .fetch_one(e.pool())
+                .await
+                .unwrap();
         order.push(priority);
     }
     assert_eq!(order, [9, 5, 1]);
@@ -258,7 +302,10 @@ async fn a_refused_context_ends_its_task_in_error() {
     e.apply_flow(&[("a", &[])]).await;
     let id = e.enqueue(json!({})).await;
     let (initialized, failed): (i32, i32) = sqlx::query_as(
-        "select initialized, failed from tasker.initialize_tasks((select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'error', '{\"message\": \"/order_id is missing\", \"code\": \"invalid_context\"}'::jsonb)) from tasker.take_task_requests(9) r))",
+        "select initialized, failed from tasker.initialize_tasks((select \
+         jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id, 'error', \
+         '{\"message\": \"/order_id is missing\", \"code\": \"invalid_context\"}'::jsonb)) from \
+         tasker.take_task_requests(9) r))",
     )
     .fetch_one(e.pool())
     .await
@@ -295,8 +342,10 @@ async fn bad_messages_on_the_orchestrators_queues_become_dead_letters() {
     e.succeed(&e.claim(1).await[0], json!(1)).await;
     assert_eq!(e.process().await, (5, 0, 1), "the good one in the batch is processed");
     assert_eq!(e.task_state(id).await, "complete");
-    let dead: i64 =
-        sqlx::query_scalar("select count(*) from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
+    let dead: i64 = sqlx::query_scalar("select count(*) from tasker.dlq_entries")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(dead, 8);
     assert_eq!(
         (e.depth("orchestration_step_results").await, e.depth("orchestration_task_requests").await),
@@ -304,7 +353,8 @@ async fn bad_messages_on_the_orchestrators_queues_become_dead_letters() {
     );
 }
 
-/// One update of a child for all its parents in a batch: PostgreSQL applies only one of several to a row.
+/// One update of a child for all its parents in a batch: PostgreSQL applies only one of several to
+/// a row.
 #[tokio::test]
 async fn many_parents_of_one_child_count_in_one_batch() {
     let e = Engine::new().await;
@@ -318,14 +368,16 @@ async fn many_parents_of_one_child_count_in_one_batch() {
     ])
     .await;
     let id = e.start().await;
-    // z runs on: with nothing else to move, a wrong count would fail the batch, and one by one it would be right.
+    // z runs on: with nothing else to move, a wrong count would fail the batch, and one by one it
+    // would be right.
     let claims = e.claim(9).await;
     for claim in &claims[..3] {
         e.succeed(claim, json!(1)).await;
     }
     assert_eq!(e.process().await, (3, 1, 0));
     let waiting: Vec<(String, i32)> = sqlx::query_as(
-        "select name, waiting_on from tasker.steps where task_id = $1 and name in ('d', 'e') order by 1",
+        "select name, waiting_on from tasker.steps where task_id = $1 and name in ('d', 'e') \
+         order by 1",
     )
     .bind(id)
     .fetch_all(e.pool())
@@ -335,7 +387,8 @@ async fn many_parents_of_one_child_count_in_one_batch() {
     assert_eq!(e.drain().await, ["d", "e"]);
 }
 
-/// Repeated in one batch and after it, and of a claim that has passed: each counts once, or not at all.
+/// Repeated in one batch and after it, and of a claim that has passed: each counts once, or not at
+/// all.
 #[tokio::test]
 async fn a_repeated_or_outdated_message_changes_nothing() {
     let e = Engine::new().await;
@@ -343,7 +396,9 @@ async fn a_repeated_or_outdated_message_changes_nothing() {
     let id = e.start().await;
     let send = |claim_no: i32| {
         let message = json!({"task_id": id, "step": "a", "claim_no": claim_no});
-        sqlx::query("select pgmq.send('orchestration_step_results', $1)").bind(message).execute(e.pool())
+        sqlx::query("select pgmq.send('orchestration_step_results', $1)")
+            .bind(message)
+            .execute(e.pool())
     };
     e.claim(2).await;
     e.expire_leases().await;
@@ -352,7 +407,10 @@ async fn a_repeated_or_outdated_message_changes_nothing() {
     send(2).await.unwrap();
     assert_eq!(e.process().await, (1, 0, 0), "its result is not there yet");
     e.succeed(&second[0], json!(1)).await;
-    sqlx::query("select pgmq.purge_queue('orchestration_step_results')").execute(e.pool()).await.unwrap();
+    sqlx::query("select pgmq.purge_queue('orchestration_step_results')")
+        .execute(e.pool())
+        .await
+        .unwrap();
     send(1).await.unwrap();
     assert_eq!(e.process().await, (1, 0, 0));
     assert_eq!(e.step_state(id, "a").await, "enqueued_for_orchestration");
@@ -362,7 +420,8 @@ async fn a_repeated_or_outdated_message_changes_nothing() {
         assert_eq!(e.process().await, (2, 0, 0));
     }
     let (remaining, waiting): (i32, i32) = sqlx::query_as(
-        "select t.remaining::int, s.waiting_on from tasker.tasks t join tasker.steps s using (task_id) where s.name = 'c'",
+        "select t.remaining::int, s.waiting_on from tasker.tasks t join tasker.steps s using \
+         (task_id) where s.name = 'c'",
     )
     .fetch_one(e.pool())
     .await
@@ -370,7 +429,8 @@ async fn a_repeated_or_outdated_message_changes_nothing() {
     assert_eq!((remaining, waiting), (2, 1));
 }
 
-/// What fails for a reason of its own data, here a task whose counters were spoilt, costs only itself.
+/// What fails for a reason of its own data, here a task whose counters were spoilt, costs only
+/// itself.
 #[tokio::test]
 async fn a_result_that_cannot_be_processed_becomes_a_dead_letter_and_the_rest_goes_on() {
     let e = Engine::new().await;
@@ -428,19 +488,25 @@ async fn lost_messages_are_sent_again() {
     assert_eq!(e.task_state(id).await, "complete");
 }
 
-/// Makes everything two minutes old and sweeps, once with the message in the queue and once without.
+/// Makes everything two minutes old and sweeps, once with the message in the queue and once
+/// without.
 async fn resent_after_two_minutes(e: &Engine, queue: &str) -> (i32, i32) {
-    let sweep =
-        || sqlx::query_scalar::<_, i32>("select resent from tasker.finalize_tasks(100)").fetch_one(e.pool());
+    let sweep = || {
+        sqlx::query_scalar::<_, i32>("select resent from tasker.finalize_tasks(100)")
+            .fetch_one(e.pool())
+    };
     let age = format!("update pgmq.q_{queue} set enqueued_at = enqueued_at - interval '2 minutes'");
     sqlx::query("update tasker.tasks set updated_at = updated_at - interval '2 minutes'")
         .execute(e.pool())
         .await
         .unwrap();
-    sqlx::query("update tasker.steps set updated_at = updated_at - interval '2 minutes', enqueued_at = enqueued_at - interval '2 minutes'")
-        .execute(e.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "update tasker.steps set updated_at = updated_at - interval '2 minutes', \
+        enqueued_at = enqueued_at - interval '2 minutes'",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
     sqlx::query(sqlx::AssertSqlSafe(age)).execute(e.pool()).await.unwrap();
     let with = sweep().await.unwrap();
     sqlx::query("select pgmq.purge_queue($1)").bind(queue).execute(e.pool()).await.unwrap();

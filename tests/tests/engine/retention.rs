@@ -1,4 +1,5 @@
-//! Retention: what is old enough goes, with all that belongs to it; nothing else does. The clock is frozen; nothing sleeps.
+//! Retention: what is old enough goes, with all that belongs to it; nothing else does. The clock is
+//! frozen; nothing sleeps.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -28,7 +29,8 @@ async fn rows_of(pool: &PgPool, id: Uuid) -> i64 {
     let mut rows = 0;
     for table in tables {
         let count = format!("select count(*) from tasker.{table} where task_id = $1");
-        let n: i64 = sqlx::query_scalar(AssertSqlSafe(count)).bind(id).fetch_one(pool).await.unwrap();
+        let n: i64 =
+            sqlx::query_scalar(AssertSqlSafe(count)).bind(id).fetch_one(pool).await.unwrap();
         rows += n;
     }
     rows
@@ -117,8 +119,10 @@ async fn batches_are_bounded_and_skip_what_is_locked() {
     }
     let mut pruner = e.pool().acquire().await.unwrap();
     sqlx::query("set lock_timeout = '2s'").execute(&mut *pruner).await.unwrap();
-    let tasks: i32 =
-        sqlx::query_scalar("select tasks from tasker.prune(100)").fetch_one(&mut *pruner).await.unwrap();
+    let tasks: i32 = sqlx::query_scalar("select tasks from tasker.prune(100)")
+        .fetch_one(&mut *pruner)
+        .await
+        .unwrap();
     assert_eq!(tasks, 2);
     holder.rollback().await.unwrap();
     assert_eq!(prune(e.pool(), 100).await.0, 2);
@@ -131,7 +135,8 @@ async fn a_task_with_very_many_steps_is_a_batch_of_its_own() {
     e.clock(0).await;
     let many = e.start().await;
     sqlx::query(
-        "insert into tasker.steps (task_id, name, template_step, waiting_on, max_attempts, updated_at, created_at)
+        "insert into tasker.steps (task_id, name, template_step, waiting_on, max_attempts, \
+         updated_at, created_at)
          select $1, 'b_' || n, 'b', 9, 1, tasker.now(), tasker.now() from generate_series(1, 25) n",
     )
     .bind(many)
@@ -154,8 +159,11 @@ async fn closed_dead_letters_go_and_pending_ones_stay() {
     let mut entries = Vec::new();
     for _ in 0..2 {
         let id = e.start().await;
-        let entry: Uuid =
-            sqlx::query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+        let entry: Uuid = sqlx::query_scalar("select tasker.dlq_add($1)")
+            .bind(id)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
         entries.push(entry);
         e.drain().await;
     }
@@ -169,10 +177,16 @@ async fn closed_dead_letters_go_and_pending_ones_stay() {
     assert_eq!(prune(e.pool(), 100).await, (2, 0, false), "an entry is as old as its closing");
     e.clock(36 * DAY).await;
     assert_eq!(prune(e.pool(), 100).await, (0, 1, false));
-    let left: Vec<Uuid> =
-        sqlx::query_scalar("select entry_id from tasker.dlq_entries").fetch_all(e.pool()).await.unwrap();
+    let left: Vec<Uuid> = sqlx::query_scalar("select entry_id from tasker.dlq_entries")
+        .fetch_all(e.pool())
+        .await
+        .unwrap();
     assert_eq!(left, [entries[1]]);
-    let gone = sqlx::query("select tasker.dlq_retry($1)").bind(left[0]).execute(e.pool()).await.unwrap_err();
+    let gone = sqlx::query("select tasker.dlq_retry($1)")
+        .bind(left[0])
+        .execute(e.pool())
+        .await
+        .unwrap_err();
     assert_eq!(gone.as_database_error().unwrap().code().unwrap(), "TK004");
 }
 
@@ -184,8 +198,10 @@ async fn one_process_prunes_at_a_time() {
     finished(&e).await;
     e.clock(31 * DAY).await;
     let mut other = e.pool().begin().await.unwrap();
-    let first: i32 =
-        sqlx::query_scalar("select tasks from tasker.prune()").fetch_one(&mut *other).await.unwrap();
+    let first: i32 = sqlx::query_scalar("select tasks from tasker.prune()")
+        .fetch_one(&mut *other)
+        .await
+        .unwrap();
     assert_eq!(first, 1);
     assert_eq!(prune(e.pool(), 100).await, (0, 0, true));
     other.rollback().await.unwrap();
@@ -199,7 +215,8 @@ async fn the_audit_of_a_task_cannot_go_before_the_task() {
     let id = finished(&e).await;
     for table in ["task_transitions", "step_transitions"] {
         let delete = format!("delete from tasker.{table} where task_id = $1");
-        let refused = sqlx::query(AssertSqlSafe(delete)).bind(id).execute(e.pool()).await.unwrap_err();
+        let refused =
+            sqlx::query(AssertSqlSafe(delete)).bind(id).execute(e.pool()).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK024", "{table}");
     }
 }
@@ -212,7 +229,8 @@ async fn an_orchestrator_prunes_by_itself() {
     let id = finished(&e).await;
     e.clock(31 * DAY).await;
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(Orchestrator::builder(e.pool().clone()).build().run(shutdown.clone()));
+    let running =
+        tokio::spawn(Orchestrator::builder(e.pool().clone()).build().run(shutdown.clone()));
     eventually("the old task to be gone", Duration::from_secs(20), async || {
         let rows = rows_of(e.pool(), id).await;
         if rows == 0 { Ok(()) } else { Err(rows) }

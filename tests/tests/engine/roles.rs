@@ -1,5 +1,5 @@
-//! The database roles: each may do its part and nothing else. What each may is written down here by hand, so that a
-//! right that comes by accident, with a new function or view, fails.
+//! The database roles: each may do its part and nothing else. What each may is written down here by
+//! hand, so that a right that comes by accident, with a new function or view, fails.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ const ROLES: [&str; 6] = [
     "tasker_readonly",
 ];
 
-// The functions that each role may execute. A new one goes into the list of every role that is granted it.
+// The functions that each role may execute. A new one goes into the list of every role that is
+// granted it.
 
 const CLIENT: &[&str] = &[
     "enqueue_task",
@@ -146,7 +147,8 @@ fn functions(role: &str) -> Vec<&'static str> {
     }
 }
 
-/// The tables and views that each role may read; None: all but those of the engine itself. Nobody may write any.
+/// The tables and views that each role may read; None: all but those of the engine itself. Nobody
+/// may write any.
 fn relations(role: &str) -> Option<Vec<&'static str>> {
     match role {
         "tasker_operator" | "tasker_readonly" => None,
@@ -171,30 +173,42 @@ fn set(names: impl IntoIterator<Item = impl Into<String>>) -> BTreeSet<String> {
 
 /// Functions of schema tasker, trigger functions and those of the engine too.
 const MAY_EXECUTE: &str = "select p.proname::text from pg_proc p
-    where p.pronamespace = 'tasker'::regnamespace and has_schema_privilege($1, 'tasker', 'usage') and has_function_privilege($1, p.oid, 'execute')";
+    where p.pronamespace = 'tasker'::regnamespace and has_schema_privilege($1, 'tasker', 'usage') \
+    and has_function_privilege($1, p.oid, 'execute')";
 const MAY_READ: &str = "select c.relname::text from pg_class c
-    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_schema_privilege($1, 'tasker', 'usage')
+    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and \
+    has_schema_privilege($1, 'tasker', 'usage')
       and has_any_column_privilege($1, c.oid, 'select')";
 const ALL_RELATIONS: &str = "select c.relname::text from pg_class c
-    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and $1 <> ''
+    where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and \
+    $1 <> ''
       -- What tasker's own functions read, unfiltered.
       and c.relname not in ('every_ready_step', 'every_gated_namespace')";
 /// What nobody may do, schema usage or not: writing, sequences, and everything of pgmq.
 const MAY_WRITE: &str = "select format('%s %s', x.verb, c.oid::regclass) from pg_class c
      cross join unnest('{insert,update,references}'::text[]) x(verb)
-     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_any_column_privilege($1, c.oid, x.verb)
+     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and \
+     has_any_column_privilege($1, c.oid, x.verb)
     union all
-    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join unnest('{delete,truncate,trigger}'::text[]) x(verb)
-     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and has_table_privilege($1, c.oid, x.verb)
+    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join \
+    unnest('{delete,truncate,trigger}'::text[]) x(verb)
+     where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and \
+     has_table_privilege($1, c.oid, x.verb)
     union all
-    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join unnest('{usage,update}'::text[]) x(verb)
-     where c.relnamespace in ('tasker'::regnamespace, 'pgmq'::regnamespace) and c.relkind = 'S' and has_sequence_privilege($1, c.oid, x.verb)
+    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join \
+    unnest('{usage,update}'::text[]) x(verb)
+     where c.relnamespace in ('tasker'::regnamespace, 'pgmq'::regnamespace) and c.relkind = 'S' \
+     and has_sequence_privilege($1, c.oid, x.verb)
     union all
-    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join unnest('{select,insert,update,delete,truncate,references,trigger}'::text[]) x(verb)
-     where c.relnamespace = 'pgmq'::regnamespace and c.relkind in ('r', 'v', 'p') and has_table_privilege($1, c.oid, x.verb)
+    select format('%s %s', x.verb, c.oid::regclass) from pg_class c cross join \
+    unnest('{select,insert,update,delete,truncate,references,trigger}'::text[]) x(verb)
+     where c.relnamespace = 'pgmq'::regnamespace and c.relkind in ('r', 'v', 'p') and \
+     has_table_privilege($1, c.oid, x.verb)
     union all
-    select format('%s on %s', x.verb, n.nspname) from pg_namespace n cross join unnest('{create,usage}'::text[]) x(verb)
-     where (n.nspname, x.verb) in (('tasker', 'create'), ('pgmq', 'create'), ('pgmq', 'usage')) and has_schema_privilege($1, n.oid, x.verb)";
+    select format('%s on %s', x.verb, n.nspname) from pg_namespace n cross join \
+    unnest('{create,usage}'::text[]) x(verb)
+     where (n.nspname, x.verb) in (('tasker', 'create'), ('pgmq', 'create'), ('pgmq', 'usage')) \
+     and has_schema_privilege($1, n.oid, x.verb)";
 
 #[rstest]
 #[case("public")]
@@ -238,7 +252,11 @@ async fn a_right_too_much_is_seen() {
     ] {
         let before = names(&db.pool, query, "tasker_client").await;
         run(&db, grant).await;
-        assert_eq!(names(&db.pool, query, "tasker_client").await.len(), before.len() + 1, "{grant}");
+        assert_eq!(
+            names(&db.pool, query, "tasker_client").await.len(),
+            before.len() + 1,
+            "{grant}"
+        );
     }
 }
 
@@ -299,7 +317,10 @@ const NEVER: &[&str] = &[
 const SOMETIMES: &[(&str, &[&str])] = &[
     ("select from tasker.tasks", &["tasker_operator", "tasker_readonly"]),
     ("select from tasker.task_overview", &["tasker_operator", "tasker_readonly"]),
-    ("select from tasker.queue_overview", &["tasker_operator", "tasker_readonly", "tasker_orchestrator"]),
+    (
+        "select from tasker.queue_overview",
+        &["tasker_operator", "tasker_readonly", "tasker_orchestrator"],
+    ),
     ("select tasker.enqueue_task('test', 'flow')", &["tasker_client", "tasker_operator"]),
     (
         "select tasker.cancel_task((select gen_random_uuid() where false))",
@@ -345,16 +366,27 @@ async fn a_client_enqueues_and_reads_its_task_and_nothing_else() {
     let db = with_queue().await;
     let (_, url) = db.login(&["tasker_client"]).await;
     let mut client = connect(&url).await;
-    let id: Uuid =
-        query_scalar("select tasker.enqueue_task('test', 'flow')").fetch_one(&mut client).await.unwrap();
-    let status: Value =
-        query_scalar("select tasker.task_status($1)").bind(id).fetch_one(&mut client).await.unwrap();
+    let id: Uuid = query_scalar("select tasker.enqueue_task('test', 'flow')")
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
+    let status: Value = query_scalar("select tasker.task_status($1)")
+        .bind(id)
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
     assert_eq!(status["state"], "pending");
-    let result: Option<Value> =
-        query_scalar("select tasker.task_result($1)").bind(id).fetch_one(&mut client).await.unwrap();
+    let result: Option<Value> = query_scalar("select tasker.task_result($1)")
+        .bind(id)
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
     assert_eq!(result, None);
-    let cancelled: bool =
-        query_scalar("select tasker.cancel_task($1)").bind(id).fetch_one(&mut client).await.unwrap();
+    let cancelled: bool = query_scalar("select tasker.cancel_task($1)")
+        .bind(id)
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
     assert!(cancelled);
     let problems: i64 = query_scalar("select count(*) from tasker.validate_template('{}')")
         .fetch_one(&mut client)
@@ -391,7 +423,8 @@ async fn every_view_can_be_read_by_those_who_read(#[case] role: &str) {
     assert!(filled > 15, "most of them have rows here: {filled}");
 }
 
-/// A trigger runs with the rights of who writes the table, and needs the role then; or with its owner's.
+/// A trigger runs with the rights of who writes the table, and needs the role then; or with its
+/// owner's.
 #[tokio::test]
 async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
     let db = with_queue().await;
@@ -401,12 +434,19 @@ async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
     run(&db, format!("create schema shop authorization {owner}")).await;
     let mut owner = connect(&owner_url).await;
     let tables = ["as_invoker", "as_definer"].map(|table| {
-        let definer = if table == "as_definer" { "security definer set search_path = pg_catalog, pg_temp" } else { "" };
+        let definer = if table == "as_definer" {
+            "security definer set search_path = pg_catalog, \
+            pg_temp"
+        } else {
+            ""
+        };
         format!(
             "create table shop.{table} (id int);
              create function shop.{table}() returns trigger language plpgsql {definer} as $$
-             begin perform tasker.enqueue_task('test', 'flow', jsonb_build_object('id', new.id)); return new; end $$;
-             create trigger enqueue after insert on shop.{table} for each row execute function shop.{table}();
+             begin perform tasker.enqueue_task('test', 'flow', jsonb_build_object('id', new.id)); \
+             return new; end $$;
+             create trigger enqueue after insert on shop.{table} for each row execute function \
+             shop.{table}();
              grant insert on shop.{table} to {client}, {stranger};"
         )
     });
@@ -422,14 +462,16 @@ async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
     let mut undone = stranger.begin().await.unwrap();
     query("insert into shop.as_definer values (4)").execute(&mut *undone).await.unwrap();
     undone.rollback().await.unwrap();
-    let contexts: Vec<Value> = query_scalar("select context -> 'id' from tasker.tasks order by task_id")
-        .fetch_all(&db.pool)
-        .await
-        .unwrap();
+    let contexts: Vec<Value> =
+        query_scalar("select context -> 'id' from tasker.tasks order by task_id")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap();
     assert_eq!(contexts, [json!(1), json!(3)]);
 }
 
-/// Types in a session's temporary schema would go before PostgreSQL's own, and their checks run as whoever uses them.
+/// Types in a session's temporary schema would go before PostgreSQL's own, and their checks run as
+/// whoever uses them.
 #[tokio::test]
 async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
     let db = with_queue().await;
@@ -440,7 +482,8 @@ async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
     };
     let traps: String = ["uuid", "text", "jsonb", "timestamptz", "int4", "bool"].map(trap).concat();
     let lay = format!(
-        "create function pg_temp.trap(x anyelement) returns pg_catalog.bool language plpgsql as $$ begin
+        "create function pg_temp.trap(x anyelement) returns pg_catalog.bool language plpgsql as \
+         $$ begin
              if current_user <> session_user then
                  raise exception 'runs as %', current_user;
              end if;
@@ -448,10 +491,11 @@ async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
          end $$; {traps}"
     );
     raw_sql(AssertSqlSafe(lay)).execute(&mut client).await.unwrap();
-    let id: Uuid = query_scalar("select tasker.enqueue_task('test', 'flow', '{}', null, 0, null, 'once')")
-        .fetch_one(&mut client)
-        .await
-        .unwrap();
+    let id: Uuid =
+        query_scalar("select tasker.enqueue_task('test', 'flow', '{}', null, 0, null, 'once')")
+            .fetch_one(&mut client)
+            .await
+            .unwrap();
     for call in ["task_status", "task_result", "cancel_task"] {
         let call = format!("select tasker.{call}('{id}')");
         raw_sql(AssertSqlSafe(call.clone()))
@@ -459,8 +503,11 @@ async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
             .await
             .unwrap_or_else(|e| panic!("{call}: {e}"));
     }
-    raw_sql("select tasker.enqueue_tasks('test', 'flow', '{\"{}\"}'); select tasker.validate_template('{\"steps\": []}')")
-        .execute(&mut client)
-        .await
-        .unwrap();
+    raw_sql(
+        "select tasker.enqueue_tasks('test', 'flow', '{\"{}\"}'); select \
+        tasker.validate_template('{\"steps\": []}')",
+    )
+    .execute(&mut client)
+    .await
+    .unwrap();
 }

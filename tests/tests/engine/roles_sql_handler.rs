@@ -1,4 +1,5 @@
-//! The `sql` handler runs functions with the rights of its worker's role, and no name gets around that.
+//! The `sql` handler runs functions with the rights of its worker's role, and no name gets around
+//! that.
 
 use crate::{
     roles::{run, template},
@@ -33,7 +34,8 @@ async fn sql_step(function: &str) -> (World, Uuid) {
     (world, id)
 }
 
-/// The right may be granted meanwhile, so that it is tried again like any other error of the database.
+/// The right may be granted meanwhile, so that it is tried again like any other error of the
+/// database.
 #[rstest]
 #[case::no_execute("shop.closed", "permission denied for function closed")]
 #[case::no_usage("vault.take", "permission denied for schema vault")]

@@ -1,4 +1,5 @@
-//! The schema installer: idempotent, one at a time, all or nothing, and the same as its printed script.
+//! The schema installer: idempotent, one at a time, all or nothing, and the same as its printed
+//! script.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,29 +17,40 @@ const TABLE: (&str, &str) = (
 );
 const WIDER: (&str, &str) = ("0002_b.sql", "alter table tasker.a alter column n type bigint;");
 
-/// Every kind of dependency: a function on a view's rows, a view on functions, a body that is checked early,
-/// functions that call each other, a trigger.
+/// Every kind of dependency: a function on a view's rows, a view on functions, a body that is
+/// checked early, functions that call each other, a trigger.
 const OBJECTS: &[(&str, &str)] = &[
     (
         "a_view.sql",
-        "-- requires: z_rows.sql, one.sql\ncreate view tasker.a_view as select r.n, tasker.one() as one from tasker.z_rows() r;",
+        "-- requires: z_rows.sql, one.sql\ncreate view tasker.a_view as select r.n, tasker.one() \
+         as one from tasker.z_rows() r;",
     ),
     ("base.sql", "create view tasker.base as select n from tasker.a;"),
-    ("calls.sql", "create function tasker.calls() returns int language sql as 'select tasker.one()';"),
-    ("grants.sql", "grant usage on schema tasker to public;\ngrant select on tasker.a_view to public;"),
+    (
+        "calls.sql",
+        "create function tasker.calls() returns int language sql as 'select tasker.one()';",
+    ),
+    (
+        "grants.sql",
+        "grant usage on schema tasker to public;\ngrant select on tasker.a_view to public;",
+    ),
     (
         "one.sql",
-        "create function tasker.one() returns int language sql as 'select 1';\ncreate procedure tasker.p() language sql as 'select 1';\n\
+        "create function tasker.one() returns int language sql as 'select 1';\ncreate procedure \
+         tasker.p() language sql as 'select 1';\n\
          create aggregate tasker.total(int) (sfunc = int4pl, stype = int);",
     ),
     (
         "trig.sql",
-        "create function tasker.trig() returns trigger language plpgsql as 'begin return new; end';\n\
-         create trigger trig before insert on tasker.a for each row execute function tasker.trig();",
+        "create function tasker.trig() returns trigger language plpgsql as 'begin return new; \
+         end';\n\
+         create trigger trig before insert on tasker.a for each row execute function \
+         tasker.trig();",
     ),
     (
         "z_rows.sql",
-        "-- requires: base.sql\ncreate function tasker.z_rows() returns setof tasker.base language sql begin atomic select * from tasker.base; end;",
+        "-- requires: base.sql\ncreate function tasker.z_rows() returns setof tasker.base \
+         language sql begin atomic select * from tasker.base; end;",
     ),
 ];
 
@@ -118,7 +130,10 @@ async fn a_migration_may_change_what_a_view_is_made_of() {
     let two = bundle(&[TABLE, WIDER], OBJECTS, "0.2.0");
     assert!(message(two.check(&db.pool).await).contains("older"));
     let report = two.migrate(&db.pool).await.unwrap();
-    assert_eq!((report.migrations.as_slice(), report.objects), (["0002_b".to_owned()].as_slice(), 6));
+    assert_eq!(
+        (report.migrations.as_slice(), report.objects),
+        (["0002_b".to_owned()].as_slice(), 6)
+    );
     two.check(&db.pool).await.unwrap();
     let rows: Vec<(i64, i32)> =
         sqlx::query_as("select n, one from tasker.a_view").fetch_all(&db.pool).await.unwrap();
@@ -150,9 +165,11 @@ async fn what_a_user_built_on_a_view_is_named_and_left_alone() {
     .await;
     let changed = with("c.sql", "create view tasker.c as select 1 as one;", "0.1.0");
     let error = message(changed.migrate(&db.pool).await);
-    for named in
-        ["view public.mine", "column b of table public.t", "default value for column x of table public.t"]
-    {
+    for named in [
+        "view public.mine",
+        "column b of table public.t",
+        "default value for column x of table public.t",
+    ] {
         assert!(error.contains(named), "{error}");
     }
     one().check(&db.pool).await.unwrap();
@@ -247,20 +264,24 @@ async fn with_options(db: &TestDb, connections: u32, options: &[(&str, &str)]) -
     PgPoolOptions::new().max_connections(connections).connect_with(connect).await.unwrap()
 }
 
-/// Runs a script by the psql that belongs to the server, or the one in PATH. Quiet when all is well.
+/// Runs a script by the psql that belongs to the server, or the one in PATH. Quiet when all is
+/// well.
 async fn psql(db: &TestDb, script: &str) -> Result<(), String> {
-    let bin: String = sqlx::query_scalar("select setting from pg_catalog.pg_config where name = 'BINDIR'")
-        .fetch_one(&db.pool)
-        .await
-        .unwrap();
-    let psql = Some(PathBuf::from(bin).join("psql")).filter(|p| p.exists()).unwrap_or_else(|| "psql".into());
+    let bin: String =
+        sqlx::query_scalar("select setting from pg_catalog.pg_config where name = 'BINDIR'")
+            .fetch_one(&db.pool)
+            .await
+            .unwrap();
+    let psql = Some(PathBuf::from(bin).join("psql"))
+        .filter(|p| p.exists())
+        .unwrap_or_else(|| "psql".into());
     let file = std::env::temp_dir().join(format!("tasker-script-{}.sql", uuid::Uuid::now_v7()));
     std::fs::write(&file, script).unwrap();
     let args = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", &db.url, "--file"];
     let output = Command::new(psql).args(args).arg(&file).output().unwrap();
     std::fs::remove_file(file).unwrap();
-    let said =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     match output.status.success() && said.is_empty() {
         true => Ok(()),
         false => Err(said),

@@ -7,7 +7,8 @@ use tasker_tests::{
     engine::{Engine, sqlstate},
 };
 
-/// A role that may create in public makes an operator that fits the states better than PostgreSQL's own.
+/// A role that may create in public makes an operator that fits the states better than PostgreSQL's
+/// own.
 #[tokio::test]
 async fn whoever_changes_a_table_runs_no_operator_of_somebody_elses() {
     let e = Engine::new().await;
@@ -15,10 +16,13 @@ async fn whoever_changes_a_table_runs_no_operator_of_somebody_elses() {
     let id = e.start().await;
     let trap = ["task_state", "step_state"].map(|state| {
         format!(
-            "create function public.trap(tasker.{state}, tasker.{state}) returns boolean language plpgsql as
+            "create function public.trap(tasker.{state}, tasker.{state}) returns boolean language \
+             plpgsql as
                  $$ begin raise exception 'trapped as %', current_user; end $$;
-             create operator public.<> (function = public.trap, leftarg = tasker.{state}, rightarg = tasker.{state});
-             create operator public.= (function = public.trap, leftarg = tasker.{state}, rightarg = tasker.{state});"
+             create operator public.<> (function = public.trap, leftarg = tasker.{state}, \
+             rightarg = tasker.{state});
+             create operator public.= (function = public.trap, leftarg = tasker.{state}, rightarg \
+             = tasker.{state});"
         )
     });
     raw_sql(AssertSqlSafe(trap.concat())).execute(e.pool()).await.unwrap();
@@ -79,12 +83,20 @@ async fn what_an_audit_would_not_show_as_it_is_is_refused() {
                 .replace("$id", &id.to_string())
                 .replace("$entry", &entry.to_string())
                 .replace("$bad", bad);
-            let error =
-                query(AssertSqlSafe(format!("select tasker.{sql}"))).execute(e.pool()).await.unwrap_err();
-            let code =
-                error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+            let error = query(AssertSqlSafe(format!("select tasker.{sql}")))
+                .execute(e.pool())
+                .await
+                .unwrap_err();
+            let code = error
+                .as_database_error()
+                .and_then(|error| error.code())
+                .unwrap_or_default()
+                .into_owned();
             // A task that cannot be replayed is refused for that first.
-            assert!(code == "TK052" || call.starts_with("dlq_retry") && code == "TK042", "{sql}: {error}");
+            assert!(
+                code == "TK052" || call.starts_with("dlq_retry") && code == "TK042",
+                "{sql}: {error}"
+            );
         }
     }
     // A note of two lines is one note.
@@ -95,7 +107,10 @@ async fn what_an_audit_would_not_show_as_it_is_is_refused() {
         .unwrap();
     let notes: String =
         query_scalar("select notes from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
-    assert!(notes.ends_with("ana (login postgres): one\n    2026-01-01 00:00Z root: two"), "{notes}");
+    assert!(
+        notes.ends_with("ana (login postgres): one\n    2026-01-01 00:00Z root: two"),
+        "{notes}"
+    );
 }
 
 #[tokio::test]
@@ -104,11 +119,18 @@ async fn the_login_stands_beside_whom_a_caller_names() {
     e.apply_flow(&[("a", &[])]).await;
     let (login, url) = e.db.login(&["tasker_client", "tasker_operator"]).await;
     let pool = PgPool::connect(&url).await.unwrap();
-    for (by, said) in
-        [("root", format!("root (login {login})")), ("", login.clone()), (login.as_str(), login.clone())]
-    {
+    for (by, said) in [
+        ("root", format!("root (login {login})")),
+        ("", login.clone()),
+        (login.as_str(), login.clone()),
+    ] {
         let id = e.enqueue(json!({})).await;
-        query("select tasker.cancel_task($1, 'x', $2)").bind(id).bind(by).execute(&pool).await.unwrap();
+        query("select tasker.cancel_task($1, 'x', $2)")
+            .bind(id)
+            .bind(by)
+            .execute(&pool)
+            .await
+            .unwrap();
         let reason: String = query_scalar(
             "select reason from tasker.task_audit where task_id = $1 and to_state = 'cancelled'",
         )
@@ -128,20 +150,24 @@ async fn what_is_done_to_namespaces_is_written_down() {
     raw_sql(
         "select tasker.apply_template((select definition from tasker.templates));
          select tasker.pause_namespace('test', 'why', 'ana'); select tasker.pause_namespace('test');
-         select tasker.resume_namespace('test', null, 'ben'); select tasker.resume_namespace('test');
+         select tasker.resume_namespace('test', null, 'ben'); select \
+         tasker.resume_namespace('test');
          select tasker.limit_namespace('test', 7); select tasker.prune();
          insert into tasker.dlq_entries (entry_id, reason, status, detail, created_at, resolved_at)
-             values (gen_random_uuid(), 'bad_message', 'cancelled', 'x', now() - interval '9 years', now() - interval '9 years');
+             values (gen_random_uuid(), 'bad_message', 'cancelled', 'x', now() - interval '9 \
+             years', now() - interval '9 years');
          select tasker.prune(10, 'ana')",
     )
     .execute(&db.pool)
     .await
     .unwrap();
-    let rows: Vec<(String, Option<String>, String, Option<String>)> =
-        query_as("select operation, namespace, said_by, coalesce(reason, detail::text) from tasker.operation_overview order by operation_id")
-            .fetch_all(&db.pool)
-            .await
-            .unwrap();
+    let rows: Vec<(String, Option<String>, String, Option<String>)> = query_as(
+        "select operation, namespace, said_by, coalesce(reason, detail::text) from \
+            tasker.operation_overview order by operation_id",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
     let row = |what: &str, by: &str, more: &str| {
         let namespace = (what != "prune").then(|| "test".to_owned());
         (what.to_owned(), namespace, by.to_owned(), (!more.is_empty()).then(|| more.to_owned()))
@@ -154,7 +180,11 @@ async fn what_is_done_to_namespaces_is_written_down() {
                 "ana (login postgres)",
                 "{\"name\": \"flow\", \"created\": true, \"version\": \"1\"}"
             ),
-            row("apply", "postgres", "{\"name\": \"flow\", \"created\": false, \"version\": \"1\"}"),
+            row(
+                "apply",
+                "postgres",
+                "{\"name\": \"flow\", \"created\": false, \"version\": \"1\"}"
+            ),
             row("pause", "ana (login postgres)", "why"),
             row("resume", "ben (login postgres)", ""),
             row("limit", "postgres", "{\"max_depth\": 7}"),
@@ -187,16 +217,18 @@ async fn by_is_somebody_and_looks_like_nothing_that_the_audit_adds() {
     ] {
         assert_eq!(say(by).await, Err("TK052".to_owned()), "{by:?}");
     }
-    for by in ["ana (logins of shop)", "ana (nights)", "login", "key:ci", "Ana María", "\u{1f469}"] {
+    for by in ["ana (logins of shop)", "ana (nights)", "login", "key:ci", "Ana María", "\u{1f469}"]
+    {
         assert_eq!(say(by).await, Ok(format!("{by} (login postgres)")));
     }
     assert_eq!(say("").await, Ok("postgres".to_owned()));
     // What the HTTP API has said of the request.
-    let both: String =
-        query_scalar("select tasker.said_by('ana') from (select set_config('tasker.by', 'key:ci', true)) c")
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
+    let both: String = query_scalar(
+        "select tasker.said_by('ana') from (select set_config('tasker.by', 'key:ci', true)) c",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
     assert_eq!(both, "ana (key:ci) (login postgres)");
 }
 
@@ -243,7 +275,8 @@ async fn a_template_frames_no_request_and_names_no_other_secret() {
         let path = format!("reserved_header /steps/0/handler/config/headers/{header}");
         assert_eq!(problems(&db.pool, config).await, [path]);
     }
-    let secret = |value: &str| json!({"url": "http://a.example/", "headers": {"authorization": value}});
+    let secret =
+        |value: &str| json!({"url": "http://a.example/", "headers": {"authorization": value}});
     for value in ["Bearer {secret:PAY}", "{secret:A}{secret:B_2}", "{secret} {other:x}"] {
         assert_eq!(problems(&db.pool, secret(value)).await, [""; 0], "{value}");
     }
@@ -264,7 +297,8 @@ async fn a_template_frames_no_request_and_names_no_other_secret() {
 async fn a_worker_calls_only_the_functions_that_are_named() {
     let db = TestDb::new().await;
     raw_sql(
-        "create schema shop; create function shop.reserve(jsonb) returns int language sql as 'select 1';
+        "create schema shop; create function shop.reserve(jsonb) returns int language sql as \
+         'select 1';
          create function shop.re_serve(jsonb) returns int language sql as 'select 2'",
     )
     .execute(&db.pool)
@@ -282,9 +316,14 @@ async fn a_worker_calls_only_the_functions_that_are_named() {
         assert_eq!(call("shop.reserve", allow).await, Ok(json!(1)));
     }
     assert_eq!(call("\"shop\".\"reserve\"", Some(vec!["shop.reserve"])).await, Ok(json!(1)));
-    for allow in
-        [vec![], vec!["shop.re"], vec!["SHOP.RESERVE"], vec!["reserve"], vec!["shop.re_erve"], vec!["shop.%"]]
-    {
+    for allow in [
+        vec![],
+        vec!["shop.re"],
+        vec!["SHOP.RESERVE"],
+        vec!["reserve"],
+        vec!["shop.re_erve"],
+        vec!["shop.%"],
+    ] {
         let error = call("shop.reserve", Some(allow.clone())).await.unwrap_err();
         assert!(error.contains("may not call function shop.reserve"), "{allow:?}: {error}");
     }

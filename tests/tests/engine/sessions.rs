@@ -1,5 +1,5 @@
-//! What connections are set to: by the database's or a role's defaults, by ours, and by the functions and handlers that ran
-//! on them.
+//! What connections are set to: by the database's or a role's defaults, by ours, and by the
+//! functions and handlers that ran on them.
 
 use crate::world::World;
 use serde_json::{Value, json};
@@ -50,7 +50,8 @@ async fn tasks_complete_whatever_the_defaults_of_the_database_are() {
     run(
         &world,
         "create function public.slow(jsonb) returns jsonb language plpgsql as $$ begin
-                     perform pg_sleep(1.2); return jsonb_build_object('third', 1.0::float8 / 3); end $$",
+                     perform pg_sleep(1.2); return jsonb_build_object('third', 1.0::float8 / 3); \
+                     end $$",
     )
     .await;
     world.apply(flow(&["slow"])).await;
@@ -64,16 +65,21 @@ async fn tasks_complete_whatever_the_defaults_of_the_database_are() {
     for n in 0..4 {
         // A client of its own, as the database makes it.
         let mut client = PgConnection::connect(&world.db.url).await.unwrap();
-        let id: Uuid =
-            sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', $1, p_idempotency_key => $2)")
-                .bind(json!({"n": n}))
-                .bind(format!("key\\{n}"))
-                .fetch_one(&mut client)
-                .await
-                .unwrap();
+        let id: Uuid = sqlx::query_scalar(
+            "select tasker.enqueue_task('test', 'flow', $1, p_idempotency_key => $2)",
+        )
+        .bind(json!({"n": n}))
+        .bind(format!("key\\{n}"))
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
         // The function has the database's own defaults, and its step's timeout.
         assert_eq!(world.result(id).await["slow"]["third"].to_string(), "0.3");
-        sqlx::query("select * from tasker.task_status($1)").bind(id).execute(&mut client).await.unwrap();
+        sqlx::query("select * from tasker.task_status($1)")
+            .bind(id)
+            .execute(&mut client)
+            .await
+            .unwrap();
     }
 }
 
@@ -90,8 +96,8 @@ async fn a_worker_in_another_isolation_is_told_so() {
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "TK017");
 }
 
-/// Functions of workers and orchestrators that may be called in any isolation: those that only read, and those that
-/// operators have too, which fail by themselves where others were faster.
+/// Functions of workers and orchestrators that may be called in any isolation: those that only
+/// read, and those that operators have too, which fail by themselves where others were faster.
 const ANY_ISOLATION: &[&str] = &[
     "create_queues",
     "live_worker_counts",
@@ -127,7 +133,9 @@ async fn every_function_of_an_engine_that_writes_wants_read_committed() {
             let begin = format!("begin isolation level {isolation}");
             connection.execute(sqlx::raw_sql(AssertSqlSafe(begin))).await.unwrap();
             let answer = sqlx::query(AssertSqlSafe(call.clone())).execute(&mut connection).await;
-            let code = answer.err().and_then(|error| Some(error.as_database_error()?.code()?.into_owned()));
+            let code = answer
+                .err()
+                .and_then(|error| Some(error.as_database_error()?.code()?.into_owned()));
             let is_refused = code.as_deref() == Some("TK017");
             if is_refused {
                 refusing.insert(name.clone())
@@ -138,19 +146,24 @@ async fn every_function_of_an_engine_that_writes_wants_read_committed() {
         }
     }
     assert_eq!(others.iter().map(String::as_str).collect::<Vec<_>>(), ANY_ISOLATION);
-    for name in ["claim_steps", "remove_worker", "start_tasks", "sweep_stale", "take_finished_counts"] {
+    for name in
+        ["claim_steps", "remove_worker", "start_tasks", "sweep_stale", "take_finished_counts"]
+    {
         assert!(refusing.contains(name), "{name} is not among {refusing:?}");
     }
 }
 
 /// What the next step sees of its session.
-const LOOK: &str = "create function public.look(jsonb) returns jsonb language sql as $$ select jsonb_build_object(
+const LOOK: &str = "create function public.look(jsonb) returns jsonb language sql as $$ select \
+    jsonb_build_object(
     'search_path', current_setting('search_path'), 'user', current_user,
-    'lock_timeout', current_setting('lock_timeout'), 'custom', nullif(current_setting('my.setting', true), ''),
+    'lock_timeout', current_setting('lock_timeout'), 'custom', \
+    nullif(current_setting('my.setting', true), ''),
     'isolation', current_setting('transaction_isolation'),
     'pause', current_setting('idle_in_transaction_session_timeout'),
     'prepared', (select count(*) from pg_prepared_statements where name not like 'sqlx%'),
-    'temporary', (select count(*) from pg_class where relpersistence = 't' and relnamespace = pg_my_temp_schema()),
+    'temporary', (select count(*) from pg_class where relpersistence = 't' and relnamespace = \
+    pg_my_temp_schema()),
     'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
     'listening', (select count(*) from pg_listening_channels())) $$";
 
@@ -159,7 +172,8 @@ const LEAVINGS: &[&str] = &[
     "perform set_config('search_path', 'nowhere', false)",
     "set role pg_monitor",
     "set session authorization pg_monitor",
-    "perform set_config('lock_timeout', '1ms', false); perform set_config('my.setting', '1', false)",
+    "perform set_config('lock_timeout', '1ms', false); perform set_config('my.setting', '1', \
+     false)",
     "deallocate all",
     "execute 'prepare mine as select 1'",
     "create temp table t(); perform pg_advisory_lock(1); perform pg_advisory_lock_shared(2)",
@@ -236,18 +250,25 @@ const ENDINGS: &[&str] = &[
     "perform tasker.cancel_task(v_task, 'me')",
     "perform tasker.resolve_step(v_task, 'end', '1', 'me')",
     "perform tasker.resolve_task(v_task, '1', 'me')",
-    "perform tasker.submit_results(gen_random_uuid(), jsonb_build_array(jsonb_build_object('task_id', v_task, 'step', 'end',
-         'claim_no', (select claim_no from tasker.steps where task_id = v_task), 'outcome', '{\"type\": \"success\"}'::jsonb)))",
-    "perform tasker.release_steps(gen_random_uuid(), jsonb_build_array(jsonb_build_object('task_id', v_task, 'step', 'end',
-         'claim_no', (select claim_no from tasker.steps where task_id = v_task))), interval '0', 'me')",
+    "perform tasker.submit_results(gen_random_uuid(), \
+     jsonb_build_array(jsonb_build_object('task_id', v_task, 'step', 'end',
+         'claim_no', (select claim_no from tasker.steps where task_id = v_task), 'outcome', \
+         '{\"type\": \"success\"}'::jsonb)))",
+    "perform tasker.release_steps(gen_random_uuid(), \
+     jsonb_build_array(jsonb_build_object('task_id', v_task, 'step', 'end',
+         'claim_no', (select claim_no from tasker.steps where task_id = v_task))), interval '0', \
+         'me')",
 ];
 
 #[tokio::test]
 async fn a_function_that_ends_its_own_step_fails_it_with_a_text_that_says_so() {
     let world = World::with(flow(&["end"])).await;
     run(&world, "create table public.how (n int generated always as identity, task_id uuid)").await;
-    let cases: String =
-        ENDINGS.iter().enumerate().map(|(n, ending)| format!("when {n} then {ending};\n")).collect();
+    let cases: String = ENDINGS
+        .iter()
+        .enumerate()
+        .map(|(n, ending)| format!("when {n} then {ending};\n"))
+        .collect();
     run(
         &world,
         format!(
@@ -265,7 +286,10 @@ async fn a_function_that_ends_its_own_step_fails_it_with_a_text_that_says_so() {
         let error = error.unwrap();
         assert_eq!((state.as_str(), attempt, claim_no), ("error", 1, 1), "{ending}: {error}");
         assert_eq!(error["code"], "own_step", "{ending}: {error}");
-        assert!(error["message"].as_str().unwrap().starts_with("public.end ended its own step"), "{error}");
+        assert!(
+            error["message"].as_str().unwrap().starts_with("public.end ended its own step"),
+            "{error}"
+        );
     }
 }
 
@@ -276,20 +300,26 @@ async fn so_does_a_handler_that_ends_it_in_its_own_transaction() {
     .await;
     world
         .worker(|w| {
-            w.handler("own", async |ctx: tasker_worker::StepContext| -> Result<StepOutcome, StepError> {
-                let mut tx = ctx.begin().await?;
-                sqlx::query("select tasker.cancel_task($1, 'me')")
-                    .bind(ctx.task_id())
-                    .execute(&mut *tx)
-                    .await?;
-                tx.complete(()).await
-            })
+            w.handler(
+                "own",
+                async |ctx: tasker_worker::StepContext| -> Result<StepOutcome, StepError> {
+                    let mut tx = ctx.begin().await?;
+                    sqlx::query("select tasker.cancel_task($1, 'me')")
+                        .bind(ctx.task_id())
+                        .execute(&mut *tx)
+                        .await?;
+                    tx.complete(()).await
+                },
+            )
         })
         .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "blocked_by_failures");
     let (state, attempt, _, error) = world.step(id, "only").await;
-    assert_eq!((state.as_str(), attempt, &error.unwrap()["code"]), ("error", 1, &json!("own_step")));
+    assert_eq!(
+        (state.as_str(), attempt, &error.unwrap()["code"]),
+        ("error", 1, &json!("own_step"))
+    );
 }
 
 /// And at once: those that keep theirs learn of those who wait.

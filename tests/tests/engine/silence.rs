@@ -1,5 +1,5 @@
-//! Connections that stay open and pass nothing, or of which only one end is left: a proxy, a NAT, a host that is frozen. New
-//! ones work, and whoever had the old ones has to go on with new ones.
+//! Connections that stay open and pass nothing, or of which only one end is left: a proxy, a NAT, a
+//! host that is frozen. New ones work, and whoever had the old ones has to go on with new ones.
 
 use crate::world::{SOON, World};
 use serde_json::json;
@@ -33,7 +33,8 @@ async fn worker(
 ) -> (tokio::task::JoinHandle<tasker_core::Result<()>>, CancellationToken) {
     let options = DbOptions::new(url, "worker").max_connections(connections);
     let pool = connect(&options.session(Session::default().lease(LEASE))).await.unwrap();
-    let worker = Worker::builder(pool).namespace("test").lease(LEASE).handler("own", own).build().unwrap();
+    let worker =
+        Worker::builder(pool).namespace("test").lease(LEASE).handler("own", own).build().unwrap();
     let shutdown = CancellationToken::new();
     (tokio::spawn(worker.run(shutdown.clone())), shutdown)
 }
@@ -49,9 +50,11 @@ async fn own(ctx: tasker_worker::StepContext) -> Result<StepOutcome, tasker_work
 
 #[tokio::test]
 async fn a_worker_amid_sql_steps_goes_on_when_its_connections_say_nothing_any_more() {
-    let world = World::with(flow(json!({"callable": "sql", "config": {"function": "public.nap"}}))).await;
+    let world =
+        World::with(flow(json!({"callable": "sql", "config": {"function": "public.nap"}}))).await;
     sqlx::raw_sql(
-        "create function public.nap(jsonb) returns jsonb language sql as $$ select 'null'::jsonb from pg_sleep(0.05) $$",
+        "create function public.nap(jsonb) returns jsonb language sql as $$ select 'null'::jsonb \
+         from pg_sleep(0.05) $$",
     )
     .execute(&world.db.pool)
     .await

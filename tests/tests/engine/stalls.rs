@@ -1,4 +1,5 @@
-//! Health goes by progress: an actor that does not succeed while work waits makes its process unhealthy.
+//! Health goes by progress: an actor that does not succeed while work waits makes its process
+//! unhealthy.
 
 use serde_json::json;
 use std::time::Duration;
@@ -17,7 +18,11 @@ async fn an_actor_whose_calls_fail_or_hang_is_told_by_name_until_it_gets_on() {
     e.apply_flow(&[("a", &[])]).await;
     for (function, from, to) in [
         ("start_tasks", "v_verdicts  jsonb;\nbegin", "v_verdicts  jsonb;\nbegin perform 1 / 0;"),
-        ("start_tasks", "v_verdicts  jsonb;\nbegin", "v_verdicts  jsonb;\nbegin perform pg_sleep(2);"),
+        (
+            "start_tasks",
+            "v_verdicts  jsonb;\nbegin",
+            "v_verdicts  jsonb;\nbegin perform pg_sleep(2);",
+        ),
     ] {
         break_function(e.pool(), function, from, to).await;
         let orchestrator = Orchestrator::builder(e.pool().clone()).build();
@@ -34,7 +39,10 @@ async fn an_actor_whose_calls_fail_or_hang_is_told_by_name_until_it_gets_on() {
         .await;
         break_function(e.pool(), function, to, from).await;
         eventually("it to be healthy again", SOON, async || health.is_healthy()).await;
-        eventually("the task to start", SOON, async || e.task_state(id).await == "steps_in_process").await;
+        eventually("the task to start", SOON, async || {
+            e.task_state(id).await == "steps_in_process"
+        })
+        .await;
         stop.cancel();
         running.await.unwrap().unwrap();
     }

@@ -23,18 +23,24 @@ async fn the_rules_in_the_database_are_those_in_rust() {
     };
     let steps = StepState::ALL
         .iter()
-        .flat_map(|f| StepState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t))))
+        .flat_map(|f| {
+            StepState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t)))
+        })
         .collect();
     let tasks = TaskState::ALL
         .iter()
-        .flat_map(|f| TaskState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t))))
+        .flat_map(|f| {
+            TaskState::ALL.iter().map(|t| (f.to_string(), t.to_string(), f.may_move_to(*t)))
+        })
         .collect();
     assert_eq!(
-        pairs("select from_state::text, to_state::text from tasker.step_moves where via = '{}'").await,
+        pairs("select from_state::text, to_state::text from tasker.step_moves where via = '{}'")
+            .await,
         in_rust(steps)
     );
     assert_eq!(
-        pairs("select from_state::text, to_state::text from tasker.task_moves where via = '{}'").await,
+        pairs("select from_state::text, to_state::text from tasker.task_moves where via = '{}'")
+            .await,
         in_rust(tasks)
     );
 }
@@ -46,11 +52,14 @@ async fn the_rules_in_the_database_are_those_in_rust() {
 async fn every_hop_of_a_composed_move_is_legal_by_itself(#[case] table: &str) {
     let e = Engine::new().await;
     let query = format!(
-        "select count(*) from tasker.{table} m cross join lateral unnest(m.via || m.to_state) with ordinality h(state, n)
-          where m.via <> '{{}}' and not exists (select from tasker.{table} r where r.via = '{{}}' and r.to_state = h.state
+        "select count(*) from tasker.{table} m cross join lateral unnest(m.via || m.to_state) \
+         with ordinality h(state, n)
+          where m.via <> '{{}}' and not exists (select from tasker.{table} r where r.via = '{{}}' \
+          and r.to_state = h.state
                                                  and r.from_state = (m.from_state || m.via)[h.n])"
     );
-    let illegal: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(e.pool()).await.unwrap();
+    let illegal: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(e.pool()).await.unwrap();
     assert_eq!(illegal, 0);
 }
 
@@ -59,17 +68,22 @@ async fn every_hop_of_a_composed_move_is_legal_by_itself(#[case] table: &str) {
 #[case("update tasker.steps set claim_no = claim_no + 1", "TK020")]
 #[case("update tasker.tasks set state = 'complete'", "TK020")]
 #[case(
-    "update tasker.tasks set via = '{evaluating_results}', move_no = move_no + 1, state = 'pending'",
+    "update tasker.tasks set via = '{evaluating_results}', move_no = move_no + 1, state = \
+     'pending'",
     "TK020"
 )]
 #[case("update tasker.steps set name = 'z'", "TK021")]
 #[case("update tasker.tasks set task_id = gen_random_uuid()", "TK021")]
 #[case(
-    "insert into tasker.steps (task_id, name, template_step, state, waiting_on, max_attempts, updated_at, created_at) select task_id, 'z', 'a', 'complete', 0, 1, now(), now() from tasker.tasks",
+    "insert into tasker.steps (task_id, name, template_step, state, waiting_on, max_attempts, \
+     updated_at, created_at) select task_id, 'z', 'a', 'complete', 0, 1, now(), now() from \
+     tasker.tasks",
     "TK022"
 )]
 #[case(
-    "insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, context, created_at, updated_at) select gen_random_uuid(), template_id, 'test', 'flow', 'complete', gen_random_uuid(), '{}', now(), now() from tasker.templates",
+    "insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, \
+     context, created_at, updated_at) select gen_random_uuid(), template_id, 'test', 'flow', \
+     'complete', gen_random_uuid(), '{}', now(), now() from tasker.templates",
     "TK022"
 )]
 #[case("truncate tasker.steps", "TK023")]
@@ -123,14 +137,16 @@ async fn every_hop_of_a_task_and_its_steps_is_written() {
         e.step_path(id, "b").await,
         ["enqueued", "in_progress", "enqueued_for_orchestration", "complete"]
     );
-    let actors: i64 = sqlx::query_scalar("select count(*) from tasker.step_transitions where actor_id = $1")
-        .bind(e.worker)
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
+    let actors: i64 =
+        sqlx::query_scalar("select count(*) from tasker.step_transitions where actor_id = $1")
+            .bind(e.worker)
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
     assert_eq!(actors, 4, "two claims and two submits of this worker");
     let broken: i64 = sqlx::query_scalar(
-        "select count(*) from (select from_state, lag(to_state) over (partition by task_id, name order by transition_id) as before from tasker.step_transitions) h
+        "select count(*) from (select from_state, lag(to_state) over (partition by task_id, name \
+         order by transition_id) as before from tasker.step_transitions) h
           where before is not null and before <> from_state",
     )
     .fetch_one(e.pool())
@@ -153,11 +169,13 @@ async fn the_audit_of_ten_thousand_moves_takes_no_quadratic_time() {
         .unwrap();
     let seconds = |limit: i32| {
         format!(
-            "update tasker.steps s set state = 'cancelled' from (select task_id from tasker.steps where state = 'enqueued' limit {limit}) x where x.task_id = s.task_id"
+            "update tasker.steps s set state = 'cancelled' from (select task_id from tasker.steps \
+             where state = 'enqueued' limit {limit}) x where x.task_id = s.task_id"
         )
     };
     sqlx::query(
-        "select tasker.initialize_tasks((select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, 'task_id', r.task_id)) from tasker.take_task_requests(20000) r))",
+        "select tasker.initialize_tasks((select jsonb_agg(jsonb_build_object('msg_id', r.msg_id, \
+         'task_id', r.task_id)) from tasker.take_task_requests(20000) r))",
     )
     .execute(&mut *connection)
     .await

@@ -1,4 +1,5 @@
-//! The support library itself: each test has its database, and the tests of a process share a server.
+//! The support library itself: each test has its database, and the tests of a process share a
+//! server.
 
 use std::time::{Duration, Instant};
 use tasker_tests::{TestDb, eventually, start_server};
@@ -11,11 +12,15 @@ async fn a_test_has_a_migrated_database_of_its_own() {
     let second = TestDb::new().await;
     println!("first {:?}, second {:?}", between - started, between.elapsed());
     sqlx::raw_sql("create table mine (n int)").execute(&first.pool).await.unwrap();
-    let there: Option<String> =
-        sqlx::query_scalar("select to_regclass('mine')::text").fetch_one(&second.pool).await.unwrap();
+    let there: Option<String> = sqlx::query_scalar("select to_regclass('mine')::text")
+        .fetch_one(&second.pool)
+        .await
+        .unwrap();
     assert_eq!(there, None);
-    let schema: Option<String> =
-        sqlx::query_scalar("select to_regclass('tasker.tasks')::text").fetch_one(&second.pool).await.unwrap();
+    let schema: Option<String> = sqlx::query_scalar("select to_regclass('tasker.tasks')::text")
+        .fetch_one(&second.pool)
+        .await
+        .unwrap();
     assert_eq!(schema.as_deref(), Some("tasker.tasks"));
 }
 
@@ -25,10 +30,11 @@ async fn databases_of_ended_tests_do_not_pile_up() {
     for _ in 0..24 {
         last = TestDb::new().await;
     }
-    let count: i64 = sqlx::query_scalar("select count(*) from pg_database where datname like 'test\\_%'")
-        .fetch_one(&last.pool)
-        .await
-        .unwrap();
+    let count: i64 =
+        sqlx::query_scalar("select count(*) from pg_database where datname like 'test\\_%'")
+            .fetch_one(&last.pool)
+            .await
+            .unwrap();
     assert!(count <= 22, "{count}");
 }
 

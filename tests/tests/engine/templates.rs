@@ -88,11 +88,14 @@ async fn applying_again_changes_nothing_and_other_content_is_refused() {
     let db = TestDb::new().await;
     assert_eq!(problems(&db, GOOD).await, []);
     let first = template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
-    let again =
-        template::apply(&db.pool, file(&file(GOOD).definition().to_string()).definition()).await.unwrap();
+    let again = template::apply(&db.pool, file(&file(GOOD).definition().to_string()).definition())
+        .await
+        .unwrap();
     assert!(first.created && !again.created);
     assert_eq!(first.template_id, again.template_id);
-    let other = template::apply(&db.pool, file(&GOOD.replace("EUR", "USD")).definition()).await.unwrap_err();
+    let other = template::apply(&db.pool, file(&GOOD.replace("EUR", "USD")).definition())
+        .await
+        .unwrap_err();
     assert_eq!(other.sqlstate().as_deref(), Some("TK011"));
     let invalid = template::apply(&db.pool, file(BAD).definition()).await.unwrap_err();
     assert_eq!(invalid.sqlstate().as_deref(), Some("TK010"));
@@ -102,8 +105,10 @@ async fn applying_again_changes_nothing_and_other_content_is_refused() {
 async fn the_definition_reaches_the_database_unchanged() {
     let db = TestDb::new().await;
     template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
-    let stored =
-        tasker_core::client::show_template(&db.pool, "orders", "fulfil", None).await.unwrap().unwrap();
+    let stored = tasker_core::client::show_template(&db.pool, "orders", "fulfil", None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(stored.definition, *file(GOOD).definition());
     assert_eq!(stored.definition["steps"][1]["dependencies"], json!(["reserve"]));
 }
@@ -115,13 +120,18 @@ async fn the_lifecycle_is_checked_and_kept() {
     let codes = async |lifecycle: &str| -> Vec<String> {
         problems(&db, &with(lifecycle)).await.into_iter().map(|(_, _, code)| code).collect()
     };
-    assert_eq!(codes("{ max_duration_minutes: 0, retention_days: -1 }").await, ["invalid_number"; 2]);
+    assert_eq!(
+        codes("{ max_duration_minutes: 0, retention_days: -1 }").await,
+        ["invalid_number"; 2]
+    );
     assert_eq!(codes("{ max_minutes: 5 }").await, ["unknown_key"]);
     assert_eq!(codes("[]").await, ["invalid_type"]);
-    let good = with("{ max_waiting_for_retry_minutes: 0.5, max_duration_minutes: 7, retention_days: 0 }");
+    let good =
+        with("{ max_waiting_for_retry_minutes: 0.5, max_duration_minutes: 7, retention_days: 0 }");
     template::apply(&db.pool, file(&good).definition()).await.unwrap();
     let kept: serde_json::Value = sqlx::query_scalar(
-        "select jsonb_build_array(max_waiting_for_dependencies_minutes, max_waiting_for_retry_minutes, max_steps_in_process_minutes,
+        "select jsonb_build_array(max_waiting_for_dependencies_minutes, \
+         max_waiting_for_retry_minutes, max_steps_in_process_minutes,
                                   max_duration_minutes, retention_days) from tasker.templates",
     )
     .fetch_one(&db.pool)
@@ -135,7 +145,10 @@ type Steps = &'static [(&'static str, &'static str, &'static [&'static str])];
 
 /// Choices that lead nowhere, and where that stands.
 const REFUSED: &[(Steps, &str)] = &[
-    (&[("a", "standard", &[]), ("w", "batch_worker", &["a"])], "/steps/1/dependencies invalid_batch"),
+    (
+        &[("a", "standard", &[]), ("w", "batch_worker", &["a"])],
+        "/steps/1/dependencies invalid_batch",
+    ),
     (
         &[("a", "standard", &[]), ("b", "batchable", &[]), ("w", "batch_worker", &["b", "a"])],
         "/steps/2/dependencies invalid_batch",
@@ -240,17 +253,24 @@ async fn a_template_of_two_hundred_steps_is_applied_soon_whatever_is_known_of_th
     for version in ["1", "2"] {
         template["version"] = json!(version);
         let begun = std::time::Instant::now();
-        sqlx::query("select tasker.apply_template($1)").bind(&template).execute(&db.pool).await.unwrap();
+        sqlx::query("select tasker.apply_template($1)")
+            .bind(&template)
+            .execute(&db.pool)
+            .await
+            .unwrap();
         assert!(begun.elapsed().as_secs() < 5, "version {version} took {:?}", begun.elapsed());
         // With statistics, the plans of the second were nested loops over all steps: half a minute.
         sqlx::query("analyze").execute(&db.pool).await.unwrap();
     }
-    let level: i32 =
-        sqlx::query_scalar("select max(level) from tasker.template_steps").fetch_one(&db.pool).await.unwrap();
+    let level: i32 = sqlx::query_scalar("select max(level) from tasker.template_steps")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(level, 2);
 }
 
-/// A chain in the order of its dependencies or against it, and a graph with every edge that it can have.
+/// A chain in the order of its dependencies or against it, and a graph with every edge that it can
+/// have.
 fn large(kind: &str) -> serde_json::Value {
     let step = |n: usize, parents: Vec<String>| json!({"name": format!("s{n}"), "handler": {"callable": "noop"}, "dependencies": parents});
     let name = |n: usize| format!("s{n}");
@@ -276,29 +296,34 @@ async fn a_large_template_is_checked_and_applied_in_about_linear_time(
     let template = large(kind);
     for check in ["validate_template", "template_warnings", "apply_template"] {
         let begun = std::time::Instant::now();
-        let found: i64 =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from tasker.{check}($1)")))
-                .bind(&template)
-                .fetch_one(&db.pool)
-                .await
-                .unwrap();
+        let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select count(*) from tasker.{check}($1)"
+        )))
+        .bind(&template)
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
         assert_eq!(found, i64::from(check == "apply_template"));
         // A second or less where nothing else runs; it was cubic, and took many minutes.
         assert!(begun.elapsed().as_secs() < 120, "{check} took {:?}", begun.elapsed());
     }
-    let deepest: i32 =
-        sqlx::query_scalar("select max(level) from tasker.template_steps").fetch_one(&db.pool).await.unwrap();
+    let deepest: i32 = sqlx::query_scalar("select max(level) from tasker.template_steps")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
     assert_eq!(deepest, level);
     let mut cycle = template;
     let steps = cycle["steps"].as_array_mut().unwrap();
-    let (first, last) = if kind == "chain from its end" { (4_999, 0) } else { (0, steps.len() - 1) };
+    let (first, last) =
+        if kind == "chain from its end" { (4_999, 0) } else { (0, steps.len() - 1) };
     steps[first]["dependencies"] = json!([steps[last]["name"]]);
-    let (path, message): (String, String) =
-        sqlx::query_as("select path, message from tasker.validate_template($1) where code = 'cycle'")
-            .bind(&cycle)
-            .fetch_one(&db.pool)
-            .await
-            .unwrap();
+    let (path, message): (String, String) = sqlx::query_as(
+        "select path, message from tasker.validate_template($1) where code = 'cycle'",
+    )
+    .bind(&cycle)
+    .fetch_one(&db.pool)
+    .await
+    .unwrap();
     assert!(path.starts_with("/steps/") && message.starts_with("cycle: s"), "{path} {message}");
     assert!(message.len() < 1_000, "{message}");
 }

@@ -1,4 +1,5 @@
-//! The rules of the house that no compiler checks. What can fail silently in a growing repository fails here.
+//! The rules of the house that no compiler checks. What can fail silently in a growing repository
+//! fails here.
 
 use std::{
     fs,
@@ -7,7 +8,10 @@ use std::{
 use tasker_tests::TestDb;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the workspace")
+        .to_path_buf()
 }
 
 /// Files of the repository with one of these endings, without build output.
@@ -85,7 +89,9 @@ fn every_link_in_the_docs_leads_somewhere() {
     for (path, text) in files(&[".md"]) {
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = target.split('#').next().unwrap_or_default();
-            if !target.is_empty() && !target.contains("://") && !path.parent().unwrap().join(target).exists()
+            if !target.is_empty()
+                && !target.contains("://")
+                && !path.parent().unwrap().join(target).exists()
             {
                 broken.push(format!("{}: {target}", path.display()));
             }
@@ -94,16 +100,23 @@ fn every_link_in_the_docs_leads_somewhere() {
     assert_none("broken links", broken);
 }
 
-/// A merge that keeps both sides of a paragraph leaves it there twice, and every check of what is missing is content.
+/// A merge that keeps both sides of a paragraph leaves it there twice, and every check of what is
+/// missing is content.
 #[test]
 fn no_page_says_a_thing_twice() {
     let mut twice = Vec::new();
     for (path, text) in files(&[".md"]) {
-        let blocks: Vec<&str> =
-            text.split("\n\n").filter(|block| block.starts_with('#') || block.len() > 100).collect();
+        let blocks: Vec<&str> = text
+            .split("\n\n")
+            .filter(|block| block.starts_with('#') || block.len() > 100)
+            .collect();
         for (n, block) in blocks.iter().enumerate() {
             if blocks[..n].contains(block) {
-                twice.push(format!("{}: {}", path.display(), block.lines().next().unwrap_or_default()));
+                twice.push(format!(
+                    "{}: {}",
+                    path.display(),
+                    block.lines().next().unwrap_or_default()
+                ));
             }
         }
     }
@@ -142,7 +155,8 @@ async fn functions_of_the_owner_pin_the_settings_that_matter() {
     let db = TestDb::new().await;
     let loose: Vec<String> = sqlx::query_scalar(
         "select p.oid::regprocedure::text from pg_proc p
-          where p.pronamespace = 'tasker'::regnamespace and p.prosecdef and p.proname <> 'installation_problems'
+          where p.pronamespace = 'tasker'::regnamespace and p.prosecdef and p.proname <> \
+          'installation_problems'
             and not p.proconfig @> '{standard_conforming_strings=on,row_security=off}'",
     )
     .fetch_all(&db.pool)
@@ -155,9 +169,12 @@ async fn functions_of_the_owner_pin_the_settings_that_matter() {
 async fn every_sql_object_has_a_comment() {
     let db = TestDb::new().await;
     let bare: Vec<String> = sqlx::query_scalar(
-        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'tasker'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = \
+         'tasker'::regnamespace and obj_description(p.oid, 'pg_proc') is null
          union all
-         select c.oid::regclass::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null",
+         select c.oid::regclass::text from pg_class c where c.relnamespace = \
+         'tasker'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, \
+         'pg_class') is null",
     )
     .fetch_all(&db.pool)
     .await
@@ -169,9 +186,12 @@ async fn every_sql_object_has_a_comment() {
 async fn public_may_execute_and_read_nothing() {
     let db = TestDb::new().await;
     let open: Vec<String> = sqlx::query_scalar(
-        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'tasker'::regnamespace and has_function_privilege('public', p.oid, 'execute')
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = \
+         'tasker'::regnamespace and has_function_privilege('public', p.oid, 'execute')
          union all
-         select c.oid::regclass::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'v', 'S') and has_table_privilege('public', c.oid, 'select')",
+         select c.oid::regclass::text from pg_class c where c.relnamespace = \
+         'tasker'::regnamespace and c.relkind in ('r', 'v', 'S') and \
+         has_table_privilege('public', c.oid, 'select')",
     )
     .fetch_all(&db.pool)
     .await
@@ -179,14 +199,15 @@ async fn public_may_execute_and_read_nothing() {
     assert_none("open to public", open);
 }
 
-/// A definer's function without a fixed search_path runs whatever its caller puts in the way; so it does where pg_temp is
-/// not named last, as types are looked up there first.
+/// A definer's function without a fixed search_path runs whatever its caller puts in the way; so it
+/// does where pg_temp is not named last, as types are looked up there first.
 #[tokio::test]
 async fn every_definers_function_has_a_search_path_that_nobody_else_writes() {
     let db = TestDb::new().await;
     let open: Vec<String> = sqlx::query_scalar(
         "select p.oid::regprocedure::text from pg_proc p
-          where p.pronamespace = 'tasker'::regnamespace and p.prosecdef and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)",
+          where p.pronamespace = 'tasker'::regnamespace and p.prosecdef and not \
+          coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)",
     )
     .fetch_all(&db.pool)
     .await
@@ -194,8 +215,9 @@ async fn every_definers_function_has_a_search_path_that_nobody_else_writes() {
     assert_none("security definer without search_path = pg_catalog, pg_temp", open);
 }
 
-/// What runs in the session of whoever reads a view, writes a table, or calls a function has a search_path of its own, or was
-/// parsed when it was made: else it finds operators that its caller, or anybody who may create in public, has put there.
+/// What runs in the session of whoever reads a view, writes a table, or calls a function has a
+/// search_path of its own, or was parsed when it was made: else it finds operators that its caller,
+/// or anybody who may create in public, has put there.
 #[tokio::test]
 async fn every_function_that_others_run_has_a_search_path_or_was_parsed_before() {
     let db = TestDb::new().await;
@@ -204,9 +226,13 @@ async fn every_function_that_others_run_has_a_search_path_or_was_parsed_before()
           where p.pronamespace = 'tasker'::regnamespace and p.prosqlbody is null
             and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)
             and (p.prorettype = 'trigger'::regtype
-                 or exists (select from pg_roles r where r.rolname in ('tasker_client', 'tasker_worker', 'tasker_orchestrator', 'tasker_consumer', 'tasker_operator', 'tasker_readonly')
-                                                     and has_function_privilege(r.oid, p.oid, 'execute'))
-                 or exists (select from pg_depend d where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid))
+                 or exists (select from pg_roles r where r.rolname in ('tasker_client', \
+                 'tasker_worker', 'tasker_orchestrator', 'tasker_consumer', 'tasker_operator', \
+                 'tasker_readonly')
+                                                     and has_function_privilege(r.oid, p.oid, \
+                                                     'execute'))
+                 or exists (select from pg_depend d where d.classid = 'pg_rewrite'::regclass and \
+                 d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid))
             -- It calls others' functions, in its caller's own name and place.
             and p.proname <> 'run_sql_handler'",
     )

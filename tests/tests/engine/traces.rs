@@ -56,7 +56,8 @@ async fn what_is_no_traceparent_is_dropped_and_the_task_starts() {
     for (given, kept) in cases {
         let id = enqueue_traced(&e, &given).await;
         let sql = "select traceparent from tasker.tasks where task_id = $1";
-        let stored: Option<String> = sqlx::query_scalar(sql).bind(id).fetch_one(e.pool()).await.unwrap();
+        let stored: Option<String> =
+            sqlx::query_scalar(sql).bind(id).fetch_one(e.pool()).await.unwrap();
         assert_eq!(stored.as_deref(), kept, "{given:?}");
     }
 }
@@ -67,13 +68,17 @@ async fn a_claim_says_how_long_its_step_waited() {
     e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
     e.start().await;
     e.clock(60).await;
-    let claims = "select claim_no, extract(epoch from claimed_at - enqueued_at)::int as waited from tasker.claim_steps('test', $1, 1)";
+    let claims = "select claim_no, extract(epoch from claimed_at - enqueued_at)::int as waited \
+        from tasker.claim_steps('test', $1, 1)";
     let row = sqlx::query(claims).bind(e.worker).fetch_one(e.pool()).await.unwrap();
     assert!((59..=60).contains(&row.get::<i32, _>("waited")));
     // The step after it is claimed when it is sent.
-    let id: Uuid = sqlx::query_scalar("select task_id from tasker.tasks").fetch_one(e.pool()).await.unwrap();
-    let results = json!([{"task_id": id, "step": "a", "claim_no": 1, "outcome": {"type": "success"}}]);
-    let complete = "select status, extract(epoch from claimed_at - enqueued_at)::int from tasker.complete_steps($1, $2, 1, '{noop}') order by 1";
+    let id: Uuid =
+        sqlx::query_scalar("select task_id from tasker.tasks").fetch_one(e.pool()).await.unwrap();
+    let results =
+        json!([{"task_id": id, "step": "a", "claim_no": 1, "outcome": {"type": "success"}}]);
+    let complete = "select status, extract(epoch from claimed_at - enqueued_at)::int from \
+        tasker.complete_steps($1, $2, 1, '{noop}') order by 1";
     let rows: Vec<(String, Option<i32>)> =
         sqlx::query_as(complete).bind(e.worker).bind(results).fetch_all(e.pool()).await.unwrap();
     assert_eq!(rows, [("accepted".to_owned(), None), ("claimed".to_owned(), Some(0))]);
@@ -146,7 +151,8 @@ async fn a_task_begun_again_after_an_error_says_since_when() {
     e.clock(107).await;
     e.drain().await;
     e.clock(120).await;
-    let sql = "select state::text, extract(epoch from completed_at - resumed_at)::int, error, finalizing_at <= completed_at from tasker.ended_tasks(9)";
+    let sql = "select state::text, extract(epoch from completed_at - resumed_at)::int, error, \
+        finalizing_at <= completed_at from tasker.ended_tasks(9)";
     let rows: Vec<(String, Option<i32>, Option<String>, bool)> =
         sqlx::query_as(sql).fetch_all(e.pool()).await.unwrap();
     assert_eq!(rows, [("complete".to_owned(), Some(7), None, true)]);
@@ -155,7 +161,8 @@ async fn a_task_begun_again_after_an_error_says_since_when() {
 /// Rows of the large tables read from end to end, in this transaction.
 async fn sequential_reads(connection: &mut PgConnection) -> i64 {
     let sql = "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables
-                where schemaname = 'tasker' and relname in ('steps', 'tasks', 'step_transitions', 'task_transitions')";
+                where schemaname = 'tasker' and relname in ('steps', 'tasks', 'step_transitions', \
+                'task_transitions')";
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
@@ -168,13 +175,18 @@ async fn ended_tasks_and_transitions_are_found_by_index_among_very_many() {
     let mut tx = e.pool().begin().await.unwrap();
     for sql in [
         "alter table tasker.tasks disable trigger refuse_start",
-        "insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, context, created_at, updated_at, completed_at)
-         select md5(n::text)::uuid, t.template_id, t.namespace, t.name, 'complete', md5(n::text)::uuid, '{}', o.at, o.at, o.at
-           from generate_series(1, 300000) n, tasker.templates t, lateral (select tasker.now() - n * interval '1 s' as at) o",
+        "insert into tasker.tasks (task_id, template_id, namespace, name, state, correlation_id, \
+         context, created_at, updated_at, completed_at)
+         select md5(n::text)::uuid, t.template_id, t.namespace, t.name, 'complete', \
+         md5(n::text)::uuid, '{}', o.at, o.at, o.at
+           from generate_series(1, 300000) n, tasker.templates t, lateral (select tasker.now() - \
+           n * interval '1 s' as at) o",
         "insert into tasker.step_transitions (task_id, name, from_state, to_state, attempt, at)
-         select md5(n::text)::uuid, 'a', 'pending', 'enqueued', 0, now() from generate_series(1, 300000) n",
+         select md5(n::text)::uuid, 'a', 'pending', 'enqueued', 0, now() from generate_series(1, \
+         300000) n",
         "insert into tasker.task_transitions (task_id, from_state, to_state, at)
-         select md5(n::text)::uuid, 'pending', 'initializing', now() from generate_series(1, 300000) n",
+         select md5(n::text)::uuid, 'pending', 'initializing', now() from generate_series(1, \
+         300000) n",
         "alter table tasker.tasks enable always trigger refuse_start",
     ] {
         sqlx::query(sql).execute(&mut *tx).await.unwrap();
@@ -195,20 +207,22 @@ async fn ended_tasks_and_transitions_are_found_by_index_among_very_many() {
         // All of ten minutes, but for the last five seconds.
         let found = ended(&mut tx, 1000).await.len();
         assert_eq!(found, 596);
-        let hops: i64 = sqlx::query_scalar("select count(*) from tasker.transitions where task_id = $1")
+        let hops: i64 =
+            sqlx::query_scalar("select count(*) from tasker.transitions where task_id = $1")
+                .bind(id)
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap();
+        assert_eq!(hops, 4);
+        // In a view the planner chooses by what it knows.
+        if analyzed {
+            let hops: i64 = sqlx::query_scalar(
+                "select count(*) from tasker.transitions where correlation_id = $1",
+            )
             .bind(id)
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-        assert_eq!(hops, 4);
-        // In a view the planner chooses by what it knows.
-        if analyzed {
-            let hops: i64 =
-                sqlx::query_scalar("select count(*) from tasker.transitions where correlation_id = $1")
-                    .bind(id)
-                    .fetch_one(&mut *tx)
-                    .await
-                    .unwrap();
             assert_eq!(hops, 4);
         }
         let read = sequential_reads(&mut tx).await;
@@ -230,7 +244,8 @@ async fn every_transition_has_the_correlation_id_of_its_task() {
     e.initialize().await;
     let hops = |id| {
         sqlx::query_as::<_, (Option<String>, String, Option<i32>, Uuid)>(
-            "select step, to_state, attempt, correlation_id from tasker.transitions where task_id = $1 order by at, step nulls first",
+            "select step, to_state, attempt, correlation_id from tasker.transitions where task_id \
+             = $1 order by at, step nulls first",
         )
         .bind(id)
         .fetch_all(e.pool())
@@ -255,12 +270,15 @@ async fn spans_of_a_handler_are_below_its_step_and_tasks_enqueued_in_them_below_
     inner["name"] = json!("diamond");
     e.apply(outer).await;
     e.apply(inner).await;
-    let id: Uuid =
-        sqlx::query_scalar("select tasker.enqueue_task('test', 'outer')").fetch_one(e.pool()).await.unwrap();
+    let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task('test', 'outer')")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     let mut engine = Command::new(env!("CARGO_BIN_EXE_engine"));
     engine.env("DATABASE_URL", &e.db.url).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint());
     engine.env("OTEL_BSP_SCHEDULE_DELAY", "100").env_remove("TASKER_FAILPOINT");
-    let _engine = engine.kill_on_drop(true).stdout(Stdio::null()).stdin(Stdio::null()).spawn().unwrap();
+    let _engine =
+        engine.kill_on_drop(true).stdout(Stdio::null()).stdin(Stdio::null()).spawn().unwrap();
 
     let spans = collector.trace(&id.simple().to_string(), "task test.diamond").await;
     let find = |name: &str| {

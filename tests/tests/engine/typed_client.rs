@@ -49,7 +49,10 @@ async fn every_option_reaches_the_task() {
     let id = client::enqueue(e.pool(), &new).await.unwrap();
     assert_eq!(client::enqueue(e.pool(), &new).await.unwrap(), id);
     let shown = client::show_task(e.pool(), id).await.unwrap().task;
-    assert_eq!((shown.priority, shown.run_at, shown.correlation_id), (7, Some(run_at), Some(correlation)));
+    assert_eq!(
+        (shown.priority, shown.run_at, shown.correlation_id),
+        (7, Some(run_at), Some(correlation))
+    );
     assert_eq!(shown.idempotency_key.as_deref(), Some("k"));
     let other = client::enqueue(e.pool(), &new.context(json!({"n": 2}))).await.unwrap_err();
     assert_eq!(other.sqlstate().as_deref(), Some("TK006"));
@@ -58,8 +61,12 @@ async fn every_option_reaches_the_task() {
 #[tokio::test]
 async fn a_refusal_says_what_to_do() {
     let e = engine().await;
-    let error = client::enqueue(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
-    assert!(error.starts_with("there is no namespace \"tset\". ") && error.ends_with("(TK001)"), "{error}");
+    let error =
+        client::enqueue(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("there is no namespace \"tset\". ") && error.ends_with("(TK001)"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -74,16 +81,25 @@ async fn a_finished_task_is_shown_with_all_its_history() {
     assert_eq!(status.steps.get("complete"), Some(&2));
     assert_eq!(client::result(e.pool(), id).await.unwrap(), Some(json!({"b": "b"})));
     let shown = client::show_task(e.pool(), id).await.unwrap();
-    assert_eq!((shown.task.state, shown.task.steps, shown.task.remaining), (TaskState::Complete, 2, 0));
+    assert_eq!(
+        (shown.task.state, shown.task.steps, shown.task.remaining),
+        (TaskState::Complete, 2, 0)
+    );
     assert!(shown.task.duration_ms.is_some_and(|ms| ms > 0.0));
-    let steps: Vec<_> =
-        shown.steps.iter().map(|s| (s.step.as_str(), s.state, s.attempt, s.result.clone())).collect();
+    let steps: Vec<_> = shown
+        .steps
+        .iter()
+        .map(|s| (s.step.as_str(), s.state, s.attempt, s.result.clone()))
+        .collect();
     let done = |name: &'static str| (name, StepState::Complete, 1, Some(json!(name)));
     assert_eq!(steps, [done("a"), done("b")]);
-    let dag: Vec<_> = shown.dag.iter().map(|d| (d.step.as_str(), d.parents.join(","), d.level)).collect();
+    let dag: Vec<_> =
+        shown.dag.iter().map(|d| (d.step.as_str(), d.parents.join(","), d.level)).collect();
     assert_eq!(dag, [("a", String::new(), 0), ("b", "a".to_owned(), 1)]);
     assert_eq!(shown.task_transitions.last().map(|t| t.to_state), Some(TaskState::Complete));
-    assert!(shown.step_transitions.iter().any(|t| t.name == "b" && t.to_state == StepState::InProgress));
+    assert!(
+        shown.step_transitions.iter().any(|t| t.name == "b" && t.to_state == StepState::InProgress)
+    );
     let missing = client::show_task(e.pool(), Uuid::nil()).await.unwrap_err();
     assert_eq!(missing.sqlstate().as_deref(), Some("TK004"));
 }
@@ -108,7 +124,8 @@ async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_fai
     e.process().await;
 
     let graph = client::task_graph(e.pool(), id, Instances::Few(5)).await.unwrap();
-    let names = |steps: &[client::StepOverview]| steps.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
+    let names =
+        |steps: &[client::StepOverview]| steps.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
     let failed = ["cut", "item_001", "item_002", "item_003", "item_004", "item_005", "total"];
     assert_eq!(names(&graph.steps), failed);
     assert_eq!(graph.steps[1].step_type, StepType::BatchWorker);
@@ -121,7 +138,10 @@ async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_fai
 
     let all = client::task_graph(e.pool(), id, Instances::All).await.unwrap();
     assert_eq!((all.steps.len(), all.steps[12].step.as_str()), (14, "item_012"));
-    assert_eq!(client::task_graph(e.pool(), id, Instances::Few(12)).await.unwrap().steps, all.steps);
+    assert_eq!(
+        client::task_graph(e.pool(), id, Instances::Few(12)).await.unwrap().steps,
+        all.steps
+    );
 }
 
 #[tokio::test]
@@ -175,16 +195,20 @@ async fn waiting_ends_with_the_time_and_at_a_failure() {
 #[tokio::test]
 async fn lists_are_filtered_and_newest_first() {
     let e = engine().await;
-    let ids =
-        client::enqueue_many(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})]).await.unwrap();
+    let ids = client::enqueue_many(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})])
+        .await
+        .unwrap();
     assert!(
-        client::cancel(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") }).await.unwrap()
+        client::cancel(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") })
+            .await
+            .unwrap()
     );
     assert!(!client::cancel(e.pool(), ids[1], By::default()).await.unwrap());
     let list = |filter: TaskSelection, limit| {
         let pool = e.pool().clone();
         async move {
-            let tasks = client::list_tasks(&pool, &filter, &Page::first(limit)).await.unwrap().items;
+            let tasks =
+                client::list_tasks(&pool, &filter, &Page::first(limit)).await.unwrap().items;
             tasks.into_iter().map(|task| task.task_id).collect::<Vec<_>>()
         }
     };
@@ -195,7 +219,10 @@ async fn lists_are_filtered_and_newest_first() {
         list(TaskSelection { states: Some(vec![TaskState::Cancelled]), ..all.clone() }, 10).await,
         [ids[1]]
     );
-    assert_eq!(list(TaskSelection { namespace: Some("test".to_owned()), ..all.clone() }, 10).await.len(), 3);
+    assert_eq!(
+        list(TaskSelection { namespace: Some("test".to_owned()), ..all.clone() }, 10).await.len(),
+        3
+    );
     assert_eq!(list(TaskSelection { name: Some("other".to_owned()), ..all }, 10).await.len(), 0);
 }
 
@@ -211,7 +238,8 @@ async fn templates_queues_and_workers_are_listed() {
     assert!(client::show_template(e.pool(), "test", "flow", Some("2")).await.unwrap().is_none());
     client::enqueue(e.pool(), &task()).await.unwrap();
     let queues = client::list_queues(e.pool()).await.unwrap();
-    let depths: Vec<_> = queues.iter().map(|q| (q.queue.as_str(), q.namespace.as_deref(), q.depth)).collect();
+    let depths: Vec<_> =
+        queues.iter().map(|q| (q.queue.as_str(), q.namespace.as_deref(), q.depth)).collect();
     let expected = [
         ("orchestration_step_results", None, 0),
         ("orchestration_task_requests", None, 1),
@@ -219,13 +247,19 @@ async fn templates_queues_and_workers_are_listed() {
     ];
     assert_eq!(depths, expected);
     assert!(client::list_workers(e.pool()).await.unwrap().is_empty());
-    sqlx::query("select tasker.heartbeat($1, '{test}', '{noop}', '{\"host\": \"h\", \"pid\": 1, \"concurrency\": 4}')")
-        .bind(e.worker)
-        .execute(e.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "select tasker.heartbeat($1, '{test}', '{noop}', '{\"host\": \"h\", \"pid\": \
+        1, \"concurrency\": 4}')",
+    )
+    .bind(e.worker)
+    .execute(e.pool())
+    .await
+    .unwrap();
     let workers = client::list_workers(e.pool()).await.unwrap();
-    assert_eq!((workers[0].worker_id, workers[0].alive, workers[0].concurrency), (e.worker, true, Some(4)));
+    assert_eq!(
+        (workers[0].worker_id, workers[0].alive, workers[0].concurrency),
+        (e.worker, true, Some(4))
+    );
 }
 
 #[tokio::test]
@@ -234,7 +268,9 @@ async fn operators_calls_say_who_and_why() {
     let by = By { who: Some("ana"), reason: Some("seen") };
     let id = e.start().await;
     assert!(!client::retry_step(e.pool(), id, "a", by).await.unwrap());
-    assert!(client::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), None, by).await.unwrap());
+    assert!(
+        client::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), None, by).await.unwrap()
+    );
     assert!(client::resolve_task(e.pool(), id, None, by).await.unwrap());
     let refused = client::reset_task(e.pool(), id, by).await.unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("TK031"));
@@ -251,10 +287,14 @@ async fn operators_calls_say_who_and_why() {
         states: Some(states.to_vec()),
         ..TaskSelection::default()
     };
-    assert_eq!(client::count_tasks(e.pool(), &which(&[TaskState::ResolvedManually])).await.unwrap(), 1);
+    assert_eq!(
+        client::count_tasks(e.pool(), &which(&[TaskState::ResolvedManually])).await.unwrap(),
+        1
+    );
     assert_eq!(client::retry_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 0);
     e.start().await;
     assert_eq!(client::cancel_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 1);
-    let everything = client::cancel_tasks(e.pool(), &TaskSelection::default(), by, 10).await.unwrap_err();
+    let everything =
+        client::cancel_tasks(e.pool(), &TaskSelection::default(), by, 10).await.unwrap_err();
     assert_eq!(everything.sqlstate().as_deref(), Some("TK030"));
 }

@@ -1,8 +1,9 @@
 //! `http`: sends the step as JSON to `config.url` and takes the response as its result.
 //!
-//! Configuration: `url`; `method` (POST); `headers` (an object of strings); `timeout_seconds` for this
-//! one request, within the step's own timeout. Only hosts in TASKER_HTTP_ALLOW are called, and redirects
-//! are not followed. A header's value may hold `{secret:NAME}`. The call itself, and what its answer means, is that of [`crate::Api`].
+//! Configuration: `url`; `method` (POST); `headers` (an object of strings); `timeout_seconds` for
+//! this one request, within the step's own timeout. Only hosts in TASKER_HTTP_ALLOW are called, and
+//! redirects are not followed. A header's value may hold `{secret:NAME}`. The call itself, and what
+//! its answer means, is that of [`crate::Api`].
 
 pub(crate) mod allow;
 pub(crate) mod mask;
@@ -23,7 +24,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tasker_core::StepOutcome;
 use tokio::sync::OnceCell;
 
-/// Headers by which a request would no longer be one that ends where it says, or go to whom it names: only we set them.
+/// Headers by which a request would no longer be one that ends where it says, or go to whom it
+/// names: only we set them.
 const OURS: &[&str] = &[
     "host",
     "content-length",
@@ -72,23 +74,27 @@ impl Http {
 
     async fn client(&self) -> Result<Client, StepError> {
         let proxy = std::env::var("TASKER_HTTP_PROXY").ok().filter(|proxy| !proxy.is_empty());
-        let client = self.client.get_or_try_init(|| async { allow::client(&self.allow, proxy.as_deref()) });
+        let client =
+            self.client.get_or_try_init(|| async { allow::client(&self.allow, proxy.as_deref()) });
         Ok(client.await?.clone())
     }
 
     fn request(&self, config: &Config, ctx: &StepContext) -> Result<ApiRequest, StepError> {
-        let refused = |text: String| StepError::permanent(format!("config.{text}")).code("invalid_input");
+        let refused =
+            |text: String| StepError::permanent(format!("config.{text}")).code("invalid_input");
         let method = config.method.as_deref().unwrap_or("POST").to_ascii_uppercase();
         let mut request = ctx.request(&method, &config.url);
         if let Some(seconds) = config.timeout_seconds {
             let timeout = Duration::try_from_secs_f64(seconds);
-            request = request.timeout(timeout.map_err(|error| refused(format!("timeout_seconds: {error}")))?);
+            request = request
+                .timeout(timeout.map_err(|error| refused(format!("timeout_seconds: {error}")))?);
         }
         let url = request.url().map_err(|problem| refused(problem.to_owned()))?.clone();
         if !self.allow.allows(&url) {
             let host = url.host_str().unwrap_or_default();
             let text = format!(
-                "host {host} is not allowed: add it to TASKER_HTTP_ALLOW of the worker (host, host:port, or *, which \
+                "host {host} is not allowed: add it to TASKER_HTTP_ALLOW of the worker (host, \
+                 host:port, or *, which \
                  names no loopback, private, or link-local address)"
             );
             return Err(StepError::permanent(text).code("host_not_allowed"));
@@ -96,13 +102,16 @@ impl Http {
         let mut mask = Mask::default();
         for (name, value) in &config.headers {
             if OURS.contains(&name.trim().to_ascii_lowercase().as_str()) {
-                return Err(refused(format!("headers.{name}: this header is set by the handler alone")));
+                return Err(refused(format!(
+                    "headers.{name}: this header is set by the handler alone"
+                )));
             }
             request = match value.contains("{secret:") {
                 false => request.header(name, value),
                 true => {
                     let filled = self.secrets.fill(value, &url, &mut mask);
-                    let filled = filled.map_err(|problem| refused(format!("headers.{name}: {problem}")))?;
+                    let filled =
+                        filled.map_err(|problem| refused(format!("headers.{name}: {problem}")))?;
                     request.secret_header(name, &filled)
                 }
             };
@@ -126,7 +135,9 @@ enum Form {
 
 impl Form {
     fn of(response: &ApiResponse) -> Result<Self, StepError> {
-        if let Some(encoding) = response.header("content-encoding").filter(|name| *name != "identity") {
+        if let Some(encoding) =
+            response.header("content-encoding").filter(|name| *name != "identity")
+        {
             let text = format!("the answer is encoded as {encoding:?}, which nobody asked for");
             return Err(unreadable(StepError::permanent(text)));
         }
@@ -141,8 +152,9 @@ fn unreadable(error: StepError) -> StepError {
     error.code("invalid_result")
 }
 
-/// JSON is the result, other text a string, nothing null; an object with the key `$tasker` holds an outcome. What is said
-/// to be JSON, or begins like an object or array, is no text: a part of it may have said that the step failed.
+/// JSON is the result, other text a string, nothing null; an object with the key `$tasker` holds an
+/// outcome. What is said to be JSON, or begins like an object or array, is no text: a part of it
+/// may have said that the step failed.
 fn result(body: &[u8], kind: Form) -> Result<StepOutcome, StepError> {
     let body = without_bom(body);
     if body.trim_ascii().is_empty() {
@@ -150,10 +162,17 @@ fn result(body: &[u8], kind: Form) -> Result<StepOutcome, StepError> {
     }
     let value = match serde_json::from_slice::<Value>(body) {
         Ok(value) => value,
-        Err(error) if kind == Form::Json || matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => {
+        Err(error)
+            if kind == Form::Json
+                || matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) =>
+        {
             let text = format!("the answer cannot be read as JSON: {error}");
             // One that was cut off on its way may be whole the next time.
-            let error = if error.is_eof() { StepError::retryable(text) } else { StepError::permanent(text) };
+            let error = if error.is_eof() {
+                StepError::retryable(text)
+            } else {
+                StepError::permanent(text)
+            };
             return Err(unreadable(error));
         }
         Err(_) => Value::String(String::from_utf8_lossy(body).into_owned()),
@@ -187,7 +206,9 @@ fn form(outcome: &Value) -> &'static str {
         "checkpoint" => {
             r#"a checkpoint is {"type": "checkpoint", "cursor": any, "items_processed": whole number, "accumulated": any}, all but the cursor optional"#
         }
-        _ => r#"an outcome is an object whose "type" is success, failure, decision, batches, or checkpoint"#,
+        _ => {
+            r#"an outcome is an object whose "type" is success, failure, decision, batches, or checkpoint"#
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! `sleep`: waits for `ms` milliseconds, or for `seconds` (may have a fraction), as its configuration
-//! says, else the task's context. Its result is `{"slept_ms": n}`. It ends at once, as a retryable
-//! failure, when the step is cancelled.
+//! `sleep`: waits for `ms` milliseconds, or for `seconds` (may have a fraction), as its
+//! configuration says, else the task's context. Its result is `{"slept_ms": n}`. It ends at once,
+//! as a retryable failure, when the step is cancelled.
 
 use crate::{StepContext, StepError};
 use serde::Deserialize;
@@ -16,10 +16,13 @@ struct Span {
 
 impl Span {
     fn duration(&self) -> Result<Option<Duration>, StepError> {
-        let refused = |e| StepError::permanent(format!("sleep: seconds: {e}")).code("invalid_input");
+        let refused =
+            |e| StepError::permanent(format!("sleep: seconds: {e}")).code("invalid_input");
         match (self.ms, self.seconds) {
             (Some(ms), _) => Ok(Some(Duration::from_millis(ms))),
-            (None, Some(seconds)) => Duration::try_from_secs_f64(seconds).map(Some).map_err(refused),
+            (None, Some(seconds)) => {
+                Duration::try_from_secs_f64(seconds).map(Some).map_err(refused)
+            }
             (None, None) => Ok(None),
         }
     }
@@ -59,7 +62,9 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_span_or_with_a_bad_one_it_fails_for_good() {
-        for (config, words) in [(json!({}), "\"ms\" or \"seconds\""), (json!({"seconds": -1}), "negative")] {
+        for (config, words) in
+            [(json!({}), "\"ms\" or \"seconds\""), (json!({"seconds": -1}), "negative")]
+        {
             let error = run(context(json!({}), config, json!({}))).await.unwrap_err();
             assert!(!error.is_retryable());
             assert!(error.message().contains(words), "{error}");

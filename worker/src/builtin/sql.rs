@@ -1,5 +1,6 @@
-//! `sql`: runs the database function that `config.function` names, `schema.name(jsonb)`, in the worker's own
-//! role. The function's writes and the step's completion commit together or not at all: exactly once.
+//! `sql`: runs the database function that `config.function` names, `schema.name(jsonb)`, in the
+//! worker's own role. The function's writes and the step's completion commit together or not at
+//! all: exactly once.
 
 use super::Envelope;
 use crate::{
@@ -23,18 +24,23 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The database ends a statement by itself; this only meets a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(5);
 
-// An outcome that is rejected is brought here to be submitted again, but for one of very many cursors: 33554432 is 32 MiB.
+// An outcome that is rejected is brought here to be submitted again, but for one of very many
+// cursors: 33554432 is 32 MiB.
 
-/// An outcome and its fence in one statement; the outcome's own parameters begin at $6. duration_ms counts from `begin`.
+/// An outcome and its fence in one statement; the outcome's own parameters begin at $6. duration_ms
+/// counts from `begin`.
 macro_rules! submit {
     ($outcome:literal) => {
         concat!(
             "with o as materialized (select ",
             $outcome,
             " as outcome) \
-     select s.status, case s.status when 'rejected' then (select t.t from (select o.outcome::text offset 0) t(t) where octet_length(t.t) <= 33554432) end, \
-            case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, lateral tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
-         'task_id', $2::uuid, 'step', $3::text, 'claim_no', $4::int, 'outcome', o.outcome, 'events', $5::jsonb, \
+     select s.status, case s.status when 'rejected' then (select t.t from (select o.outcome::text \
+     offset 0) t(t) where octet_length(t.t) <= 33554432) end, \
+            case s.status when 'rejected' then tasker.outcome_problem(o.outcome) end from o, \
+            lateral tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
+         'task_id', $2::uuid, 'step', $3::text, 'claim_no', $4::int, 'outcome', o.outcome, \
+         'events', $5::jsonb, \
          'duration_ms', (extract(epoch from clock_timestamp() - now()) * 1000)::bigint)), '2 s') s"
         )
     };
@@ -42,7 +48,8 @@ macro_rules! submit {
 
 /// Function and fence in one statement.
 const RUN: &str = submit!("tasker.run_sql_handler($6, $7, $8)");
-/// Where events tell of the outcome: the function first, its outcome with them in a second statement.
+/// Where events tell of the outcome: the function first, its outcome with them in a second
+/// statement.
 const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2, $3)::text";
 const SUBMIT: &str = submit!("$6::text::jsonb");
 
@@ -79,7 +86,8 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         Ok(Answer::Status(status)) => {
             shared.meters.result(&status);
             if status != "accepted" {
-                tracing::info!(%status, "the step is no longer this worker's: its writes were rolled back");
+                tracing::info!(%status, "the step is no longer this worker's: its writes were \
+                    rolled back");
             }
             Ran::Submitted
         }
@@ -90,17 +98,20 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         Ok(Answer::Silence) => {
             ticket.cancelled.cancel();
             Ran::Lost(
-                "the database has not answered, though it ends a statement that takes too long".to_owned(),
+                "the database has not answered, though it ends a statement that takes too long"
+                    .to_owned(),
             )
         }
-        // Also when the fate of a commit is unknown: if it took place, the release is answered as stale.
+        // Also when the fate of a commit is unknown: if it took place, the release is answered as
+        // stale.
         Err(error) => {
             let ran = if lost_claims::is_outage(&error) {
                 Ran::Lost(format!("database: {error}"))
             } else {
                 failed(&error)
             };
-            // What the server says may be the function's own words, of a foreign server for instance.
+            // What the server says may be the function's own words, of a foreign server for
+            // instance.
             if error.as_database_error().is_none() {
                 shared.breaker.record::<()>(&Err(error));
             }
@@ -114,8 +125,8 @@ enum Answer {
     Status(String),
     /// The function ended its own step or task. Rolled back.
     OwnStep,
-    /// The function's outcome has not the form of one, and what is wrong with it; or it is too large, or not one for
-    /// this step. Rolled back.
+    /// The function's outcome has not the form of one, and what is wrong with it; or it is too
+    /// large, or not one for this step. Rolled back.
     Rejected(Option<String>, Option<String>),
     /// The timeout is long over and the database says nothing.
     Silence,
@@ -157,7 +168,11 @@ async fn transaction(
             return Ok(Answer::OwnStep);
         }
     }
-    Ok(if status == "rejected" { Answer::Rejected(outcome, problem) } else { Answer::Status(status) })
+    Ok(if status == "rejected" {
+        Answer::Rejected(outcome, problem)
+    } else {
+        Answer::Status(status)
+    })
 }
 
 /// Runs the function and submits what it returned, with the events that tell of it.
@@ -193,7 +208,8 @@ async fn submit(
             Err(_) => Vec::new(),
         },
         Err(error) => {
-            let mut events = outgoing(ctx, &shared.publishers, &StepOutcome::success(Value::Null)).await;
+            let mut events =
+                outgoing(ctx, &shared.publishers, &StepOutcome::success(Value::Null)).await;
             let why = format!("the step's result is no payload that can be read: {error}");
             events.iter_mut().for_each(|event| event.withhold(&why));
             events
@@ -202,13 +218,14 @@ async fn submit(
     Ok((fenced(SUBMIT, &events).bind(outcome).fetch_one(connection).await?, events))
 }
 
-/// The failure of a step whose function returned `$tasker` with something else than an outcome, in the database's words.
-/// One that has the form is over the database's limit, or not one for this step: submitted again, without the writes, it
-/// fails the step with what is wrong.
+/// The failure of a step whose function returned `$tasker` with something else than an outcome, in
+/// the database's words. One that has the form is over the database's limit, or not one for this
+/// step: submitted again, without the writes, it fails the step with what is wrong.
 fn rejected(function: &str, outcome: Option<&str>, problem: Option<String>) -> StepOutcome {
     let Some(outcome) = outcome else {
         let text = format!(
-            "the outcome that {function} returned under $tasker is none for this step, and too large to be looked at \
+            "the outcome that {function} returned under $tasker is none for this step, and too \
+             large to be looked at \
              (more than 32 MiB as text)"
         );
         return StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into());
@@ -219,7 +236,8 @@ fn rejected(function: &str, outcome: Option<&str>, problem: Option<String>) -> S
         None => serde_json::from_str(outcome).map_err(|error| error.to_string()),
     };
     outcome.unwrap_or_else(|why| {
-        let text = format!("the outcome that {function} returned under $tasker is not valid: {why}");
+        let text =
+            format!("the outcome that {function} returned under $tasker is not valid: {why}");
         StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into())
     })
 }

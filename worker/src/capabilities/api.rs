@@ -1,4 +1,5 @@
-//! `Api`: calls over HTTP that know of their step. The `http` handler makes its calls by the same code.
+//! `Api`: calls over HTTP that know of their step. The `http` handler makes its calls by the same
+//! code.
 
 use crate::{
     StepContext, StepError,
@@ -20,7 +21,8 @@ use std::{
 use tokio::{sync::OnceCell, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// A result is stored in a row and passed to every child; more is asked for by [`ApiRequest::max_bytes`].
+/// A result is stored in a row and passed to every child; more is asked for by
+/// [`ApiRequest::max_bytes`].
 const MAX_BODY: usize = 1 << 20;
 /// Characters that a failure quotes of a response.
 const MAX_QUOTE: usize = 500;
@@ -32,9 +34,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For handlers that call other services.
 ///
-/// Every request carries `Idempotency-Key`, see [`Api::idempotency_key`]; `Tasker-Attempt`; and `traceparent` where the
-/// task has one. 5xx, 408, 425, 429, a timeout, and a connection error are retryable, with the server's Retry-After as
-/// the delay (seconds or a date, a day at most); any other 4xx and redirects, which are not followed, are permanent.
+/// Every request carries `Idempotency-Key`, see [`Api::idempotency_key`]; `Tasker-Attempt`; and
+/// `traceparent` where the task has one. 5xx, 408, 425, 429, a timeout, and a connection error are
+/// retryable, with the server's Retry-After as the delay (seconds or a date, a day at most); any
+/// other 4xx and redirects, which are not followed, are permanent.
 ///
 /// ```
 /// # use tasker_worker::{StepContext, StepError, StepOutcome};
@@ -49,8 +52,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// }
 /// ```
 pub trait Api {
-    /// A request by this method to this URL, http or https. Any host: TASKER_HTTP_ALLOW is for the `http` handler, whose
-    /// URLs come from templates.
+    /// A request by this method to this URL, http or https. Any host: TASKER_HTTP_ALLOW is for the
+    /// `http` handler, whose URLs come from templates.
     fn request(&self, method: &str, url: &str) -> ApiRequest;
 
     /// A GET.
@@ -73,9 +76,10 @@ pub trait Api {
         self.request("DELETE", url)
     }
 
-    /// `<task id>:<step>`, the same on every attempt; after a checkpoint `<task id>:<step>:<hash>`, with 16 hexadecimal
-    /// digits of what the step saved last, the same on every attempt from there. What a receiver answered before the
-    /// checkpoint it does not repeat after it. For calls that are not made by this trait, too.
+    /// `<task id>:<step>`, the same on every attempt; after a checkpoint `<task id>:<step>:<hash>`,
+    /// with 16 hexadecimal digits of what the step saved last, the same on every attempt from
+    /// there. What a receiver answered before the checkpoint it does not repeat after it. For calls
+    /// that are not made by this trait, too.
     fn idempotency_key(&self) -> String;
 }
 
@@ -101,8 +105,8 @@ impl Api for StepContext {
     }
 }
 
-/// FNV-1a of the canonical JSON: the same in every release and build, since two attempts may run in different ones. Of
-/// what is nested too deep for that, of the text.
+/// FNV-1a of the canonical JSON: the same in every release and build, since two attempts may run in
+/// different ones. Of what is nested too deep for that, of the text.
 fn stable_hash(text: &str) -> u64 {
     let canonical = serde_json::from_str(text).map(|mut value: Value| {
         value.sort_all_objects();
@@ -112,7 +116,8 @@ fn stable_hash(text: &str) -> u64 {
     canonical.as_deref().unwrap_or(text).bytes().fold(0xcbf2_9ce4_8422_2325, fold)
 }
 
-/// Connections of one worker to other services; made at the first use, since that loads the system's certificates.
+/// Connections of one worker to other services; made at the first use, since that loads the
+/// system's certificates.
 #[derive(Clone, Default)]
 pub(crate) struct HttpClient(Arc<OnceCell<Client>>);
 
@@ -140,7 +145,8 @@ fn client() -> Result<Client, StepError> {
     Ok(builder.build()?)
 }
 
-/// A request to be sent; made by [`Api`]. What is wrong with it shows as a permanent error of [`ApiRequest::send`].
+/// A request to be sent; made by [`Api`]. What is wrong with it shows as a permanent error of
+/// [`ApiRequest::send`].
 #[must_use = "nothing is sent without .send()"]
 pub struct ApiRequest {
     ctx: StepContext,
@@ -164,12 +170,14 @@ struct Parts {
 
 fn parts(ctx: &StepContext, method: &str, url: &str) -> Result<Parts, String> {
     let method = method.to_ascii_uppercase();
-    let method = Method::from_bytes(method.as_bytes()).map_err(|error| format!("method: {error}"))?;
+    let method =
+        Method::from_bytes(method.as_bytes()).map_err(|error| format!("method: {error}"))?;
     let url = Url::parse(url).map_err(|error| format!("url: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("url: scheme {} is not http or https", url.scheme()));
     }
-    let mut parts = Parts { method, url, headers: HeaderMap::new(), body: Vec::new(), timeout: None };
+    let mut parts =
+        Parts { method, url, headers: HeaderMap::new(), body: Vec::new(), timeout: None };
     parts.header("idempotency-key", &ctx.idempotency_key())?;
     parts.header("tasker-attempt", &ctx.attempt().to_string())?;
     if let Some(trace) = ctx.traceparent() {
@@ -200,7 +208,10 @@ impl ApiRequest {
     pub fn json(self, body: &impl Serialize) -> Self {
         self.with(|parts| {
             parts.body = serde_json::to_vec(body).map_err(|error| format!("body: {error}"))?;
-            parts.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+            parts
+                .headers
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("application/json"));
             Ok(())
         })
     }
@@ -213,7 +224,8 @@ impl ApiRequest {
         })
     }
 
-    /// For the whole of the call, within the step's own timeout; by default there is only that one, and 10 s to connect.
+    /// For the whole of the call, within the step's own timeout; by default there is only that one,
+    /// and 10 s to connect.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|parts| {
             parts.timeout = Some(timeout);
@@ -221,8 +233,8 @@ impl ApiRequest {
         })
     }
 
-    /// Makes the Idempotency-Key [`Api::idempotency_key`]`:<suffix>`. Needed by a step that makes several calls: with
-    /// one key the receiver takes them for one.
+    /// Makes the Idempotency-Key [`Api::idempotency_key`]`:<suffix>`. Needed by a step that makes
+    /// several calls: with one key the receiver takes them for one.
     pub fn idempotency_suffix(self, suffix: impl fmt::Display) -> Self {
         let key = format!("{}:{suffix}", self.ctx.idempotency_key());
         self.with(|parts| parts.header("idempotency-key", &key))
@@ -280,8 +292,8 @@ impl ApiRequest {
     /// Sends it and waits for status and headers.
     ///
     /// # Errors
-    /// See [`Api`]; the codes are `http_<status>`, `timeout`, `connection`, `cancelled` (the step was), and
-    /// `invalid_input` (the request is not a valid one).
+    /// See [`Api`]; the codes are `http_<status>`, `timeout`, `connection`, `cancelled` (the step
+    /// was), and `invalid_input` (the request is not a valid one).
     pub async fn send(self) -> Result<ApiResponse, StepError> {
         let invalid = |problem| StepError::permanent(problem).code("invalid_input");
         let Parts { method, url, headers, body, timeout } = self.parts.map_err(invalid)?;
@@ -300,7 +312,8 @@ impl ApiRequest {
         let cancelled = self.ctx.cancelled.clone();
         let sent = unless_cancelled(&cancelled, &name, request.send()).await?;
         let response = sent.map_err(|error| unreachable(&name, error))?;
-        let answer = ApiResponse { name, response, max_bytes: self.max_bytes, cancelled, mask: self.mask };
+        let answer =
+            ApiResponse { name, response, max_bytes: self.max_bytes, cancelled, mask: self.mask };
         let status = answer.response.status();
         if status.is_success() || self.allowed.contains(&status.as_u16()) {
             return Ok(answer);
@@ -340,11 +353,13 @@ impl ApiResponse {
     /// The whole body.
     ///
     /// # Errors
-    /// A permanent one, `response_too_large`, see [`ApiRequest::max_bytes`]. A retryable one, when the connection is lost.
+    /// A permanent one, `response_too_large`, see [`ApiRequest::max_bytes`]. A retryable one, when
+    /// the connection is lost.
     pub async fn bytes(mut self) -> Result<Vec<u8>, StepError> {
         let mut body = Vec::new();
         loop {
-            let chunk = unless_cancelled(&self.cancelled, &self.name, self.response.chunk()).await?;
+            let chunk =
+                unless_cancelled(&self.cancelled, &self.name, self.response.chunk()).await?;
             let Some(chunk) = chunk.map_err(|error| unreachable(&self.name, error))? else {
                 return Ok(self.mask.apply(body, false));
             };
@@ -370,13 +385,15 @@ impl ApiResponse {
     /// The body as JSON.
     ///
     /// # Errors
-    /// As [`ApiResponse::bytes`]; and a permanent one that names the field, `invalid_response`, when it does not fit `T`.
+    /// As [`ApiResponse::bytes`]; and a permanent one that names the field, `invalid_response`,
+    /// when it does not fit `T`.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, StepError> {
         let name = self.name.clone();
         let body = self.bytes().await?;
-        let invalid = |why: String| StepError::permanent(format!("{name}: {why}")).code("invalid_response");
-        let value: Value =
-            serde_json::from_slice(without_bom(&body)).map_err(|error| invalid(format!("body: {error}")))?;
+        let invalid =
+            |why: String| StepError::permanent(format!("{name}: {why}")).code("invalid_response");
+        let value: Value = serde_json::from_slice(without_bom(&body))
+            .map_err(|error| invalid(format!("body: {error}")))?;
         let text = to_raw_value(&value).map_err(|error| invalid(format!("body: {error}")))?;
         typed("body", &text).map_err(|error| invalid(error.message().to_owned()))
     }
@@ -386,14 +403,17 @@ impl ApiResponse {
         let (status, name) = (self.response.status(), self.name.clone());
         let code = format!("http_{}", status.as_u16());
         if status.is_redirection() {
-            let text = format!("{name} answered {status}: redirects are not followed, use the final address");
+            let text = format!(
+                "{name} answered {status}: redirects are not followed, use the final address"
+            );
             return StepError::permanent(text).code(code);
         }
         let delay = retry_after(&self.response);
         let quote = self.beginning().await;
         let quote: String = String::from_utf8_lossy(&quote).chars().take(MAX_QUOTE).collect();
         let text = format!("{name} answered {status}: {quote}");
-        let error = if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
+        let error =
+            if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
         match delay {
             Some(delay) => error.retry_after(delay),
             None => error,
@@ -401,7 +421,8 @@ impl ApiResponse {
         .code(code)
     }
 
-    /// As much of the body as a failure quotes, where it comes soon: the status says enough without it.
+    /// As much of the body as a failure quotes, where it comes soon: the status says enough without
+    /// it.
     async fn beginning(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         // No character has more than four bytes.
@@ -466,7 +487,8 @@ fn may_pass(status: StatusCode) -> bool {
         )
 }
 
-/// How long the server asks to wait. A date is measured by the server's own clock where the answer tells it.
+/// How long the server asks to wait. A date is measured by the server's own clock where the answer
+/// tells it.
 fn retry_after(response: &Response) -> Option<Duration> {
     let header = |name| response.headers().get(name)?.to_str().ok().map(str::trim);
     let after = header(RETRY_AFTER)?;

@@ -1,4 +1,5 @@
-//! `Batchable`: cutting work into cursors, going on from checkpoints, and reading what the instances brought.
+//! `Batchable`: cutting work into cursors, going on from checkpoints, and reading what the
+//! instances brought.
 
 use crate::{StepContext, StepError, fields::typed};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -19,8 +20,8 @@ const MAX_PAGE: u32 = 100_000;
 /// The most that `max_instances` in `tasker.settings` can be; what it is, the database knows.
 const MAX_CURSORS: usize = 1_000_000;
 
-/// The items from `start` up to, and without, `end`. Any other JSON may be a cursor too; of this form the
-/// database counts the items.
+/// The items from `start` up to, and without, `end`. Any other JSON may be a cursor too; of this
+/// form the database counts the items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     /// The first item.
@@ -63,8 +64,8 @@ pub struct Checkpoint<C = Value, A = Value> {
     pub accumulated: A,
 }
 
-/// For the handlers of batches: the batchable step, the batch worker, and the convergence; checkpoints are for any
-/// step.
+/// For the handlers of batches: the batchable step, the batch worker, and the convergence;
+/// checkpoints are for any step.
 ///
 /// ```
 /// # use tasker_worker::{StepContext, StepError, StepOutcome};
@@ -98,28 +99,33 @@ pub struct Checkpoint<C = Value, A = Value> {
 /// }
 /// ```
 pub trait Batchable {
-    /// The range in `parts` parts, in order, whose lengths differ by one at most. None is empty: fewer items than parts
-    /// give as many parts as items, and no item gives none. Zero parts are taken as one.
+    /// The range in `parts` parts, in order, whose lengths differ by one at most. None is empty:
+    /// fewer items than parts give as many parts as items, and no item gives none. Zero parts are
+    /// taken as one.
     fn split(&self, range: impl Into<Cursor>, parts: u64) -> impl Iterator<Item = Cursor>;
 
-    /// The range in parts of `size` items, in order; the last may have fewer, none is empty. A size of zero is
-    /// taken as one.
+    /// The range in parts of `size` items, in order; the last may have fewer, none is empty. A size
+    /// of zero is taken as one.
     fn split_by(&self, range: impl Into<Cursor>, size: u64) -> impl Iterator<Item = Cursor>;
 
-    /// Ends a batchable step: one instance of its batch worker for each of these cursors. None: what follows runs with
-    /// an empty set. [`StepOutcome::with_result`] adds a result, [`StepOutcome::for_worker`] names the batch worker where
-    /// the step has several. More than `max_instances` (100,000, in `tasker.settings`) fail the step for good.
+    /// Ends a batchable step: one instance of its batch worker for each of these cursors. None:
+    /// what follows runs with an empty set. [`StepOutcome::with_result`] adds a result,
+    /// [`StepOutcome::for_worker`] names the batch worker where the step has several. More than
+    /// `max_instances` (100,000, in `tasker.settings`) fail the step for good.
     ///
     /// # Errors
-    /// A permanent one, when a cursor is no JSON, or when they are more than 1,000,000, which no setting allows; what
-    /// follows is not asked for.
-    fn batches<C: Serialize>(&self, cursors: impl IntoIterator<Item = C>) -> Result<StepOutcome, StepError>;
+    /// A permanent one, when a cursor is no JSON, or when they are more than 1,000,000, which no
+    /// setting allows; what follows is not asked for.
+    fn batches<C: Serialize>(
+        &self,
+        cursors: impl IntoIterator<Item = C>,
+    ) -> Result<StepOutcome, StepError>;
 
     /// The cursor of this instance.
     ///
     /// # Errors
-    /// A permanent one, when this step is no instance of a batch, or that names the field, when the cursor does not
-    /// fit `T`.
+    /// A permanent one, when this step is no instance of a batch, or that names the field, when the
+    /// cursor does not fit `T`.
     fn cursor<T: DeserializeOwned>(&self) -> Result<T, StepError>;
 
     /// What this step saved last, on whatever worker; None: it has saved nothing and begins.
@@ -130,10 +136,10 @@ pub trait Batchable {
         &self,
     ) -> Result<Option<Checkpoint<C, A>>, StepError>;
 
-    /// Saves where to go on, how many items have been done since the step's first claim, and what has come of them. The
-    /// step goes back to its queue, its attempts counted anew; the next claim, here or elsewhere, has it as
-    /// [`Batchable::last_checkpoint`]. For writes in this database that go with it:
-    /// [`crate::StepTransaction::complete_with`].
+    /// Saves where to go on, how many items have been done since the step's first claim, and what
+    /// has come of them. The step goes back to its queue, its attempts counted anew; the next
+    /// claim, here or elsewhere, has it as [`Batchable::last_checkpoint`]. For writes in this
+    /// database that go with it: [`crate::StepTransaction::complete_with`].
     ///
     /// # Errors
     /// A permanent one, when a value is no JSON.
@@ -171,7 +177,10 @@ impl Batchable for StepContext {
         })
     }
 
-    fn batches<C: Serialize>(&self, cursors: impl IntoIterator<Item = C>) -> Result<StepOutcome, StepError> {
+    fn batches<C: Serialize>(
+        &self,
+        cursors: impl IntoIterator<Item = C>,
+    ) -> Result<StepOutcome, StepError> {
         let too_many = || {
             let text = "more than 1,000,000 cursors: no batch may have so many instances \
                         (max_instances in tasker.settings): let each cover more";
@@ -259,20 +268,23 @@ impl Batch {
         self.summary.failed
     }
 
-    /// The results of those that are complete, in order, where the claim carried them; None: they are too many or
-    /// too large, and [`Batch::pages`] reads them. A handler that must work for any number uses the pages only.
+    /// The results of those that are complete, in order, where the claim carried them; None: they
+    /// are too many or too large, and [`Batch::pages`] reads them. A handler that must work for any
+    /// number uses the pages only.
     ///
     /// # Errors
     /// A permanent one that names the field, when a result does not fit `T`.
     pub fn results<T: DeserializeOwned>(&self) -> Result<Option<Vec<T>>, StepError> {
         let Some(results) = &self.summary.results else { return Ok(None) };
-        let one =
-            |(n, result): (usize, &RawValue)| typed(&format!("parents.{}.results[{n}]", self.step), result);
+        let one = |(n, result): (usize, &RawValue)| {
+            typed(&format!("parents.{}.results[{n}]", self.step), result)
+        };
         results.iter().map(AsRef::as_ref).enumerate().map(one).collect::<Result<_, _>>().map(Some)
     }
 
-    /// All instances in order, in pages of 1,000, whether the claim carried their results or not. Each page is read
-    /// on a connection of the worker's pool, which is free again before it is looked at.
+    /// All instances in order, in pages of 1,000, whether the claim carried their results or not.
+    /// Each page is read on a connection of the worker's pool, which is free again before it is
+    /// looked at.
     pub fn pages<T: DeserializeOwned>(&self) -> BatchPages<T> {
         let cancelled = self.ctx.cancelled.clone();
         BatchPages {
@@ -331,8 +343,8 @@ impl<T: DeserializeOwned> BatchPages<T> {
     /// The next instances; None: there are no more. Waits while the database is away.
     ///
     /// # Errors
-    /// A permanent one that names the instance, when a result does not fit `T`. A retryable one, when the
-    /// step is cancelled meanwhile.
+    /// A permanent one that names the instance, when a result does not fit `T`. A retryable one,
+    /// when the step is cancelled meanwhile.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Instance<T>>>, StepError> {
         if u64::from(self.after.unsigned_abs()) >= self.instances {
             return Ok(None);
@@ -352,13 +364,16 @@ impl<T: DeserializeOwned> BatchPages<T> {
         let mut retry = Retry::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             let read = async |connection: &mut DbConnection<'_>| {
-                sqlx::query("select instance, step, state, inputs, result, error from tasker.batch_results($1, $2, $3, $4)")
-                    .bind(self.task_id)
-                    .bind(&self.step)
-                    .bind(after)
-                    .bind(i32::try_from(self.size).unwrap_or(i32::MAX))
-                    .fetch_all(connection)
-                    .await
+                sqlx::query(
+                    "select instance, step, state, inputs, result, error from \
+                    tasker.batch_results($1, $2, $3, $4)",
+                )
+                .bind(self.task_id)
+                .bind(&self.step)
+                .bind(after)
+                .bind(i32::try_from(self.size).unwrap_or(i32::MAX))
+                .fetch_all(connection)
+                .await
             };
             let error = match connection.call(read).await {
                 Ok(rows) => return Ok(rows),
@@ -379,11 +394,13 @@ impl<T: DeserializeOwned> BatchPages<T> {
 fn instance<T: DeserializeOwned>(row: &PgRow) -> Result<Instance<T>, StepError> {
     let step: String = row.try_get(1)?;
     let result: Option<Json<Box<RawValue>>> = row.try_get(4)?;
-    let result = result.map(|Json(result)| typed(&format!("{step}.result"), &result)).transpose()?;
+    let result =
+        result.map(|Json(result)| typed(&format!("{step}.result"), &result)).transpose()?;
     // jsonb holds depths that serde_json does not read.
     let json = |index: usize, name: &str| {
         row.try_get::<Option<Value>, _>(index).map_err(|error| {
-            StepError::permanent(format!("{step}.{name} cannot be read: {error}")).code("invalid_input")
+            StepError::permanent(format!("{step}.{name} cannot be read: {error}"))
+                .code("invalid_input")
         })
     };
     let (inputs, error) = (json(3, "inputs")?.unwrap_or_default(), json(5, "error")?);

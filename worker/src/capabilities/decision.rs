@@ -19,8 +19,9 @@ use tasker_core::StepOutcome;
 /// }
 /// ```
 pub trait Decision {
-    /// Ends the step: of its direct children these come into being, and what follows from them; the others never
-    /// exist. A name that is no direct child fails the step for good. [`StepOutcome::with_result`] adds a result.
+    /// Ends the step: of its direct children these come into being, and what follows from them; the
+    /// others never exist. A name that is no direct child fails the step for good.
+    /// [`StepOutcome::with_result`] adds a result.
     fn choose<S: Into<String>>(&self, steps: impl IntoIterator<Item = S>) -> StepOutcome;
 
     /// Ends the step: none of its children comes into being.

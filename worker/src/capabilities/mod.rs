@@ -1,5 +1,5 @@
-//! Capabilities: extension traits on [`crate::StepContext`], brought into scope by `use` and freely combined in one
-//! handler.
+//! Capabilities: extension traits on [`crate::StepContext`], brought into scope by `use` and freely
+//! combined in one handler.
 
 mod api;
 mod batchable;

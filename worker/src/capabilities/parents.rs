@@ -36,12 +36,15 @@ impl ParentPages {
         }
     }
 
-    /// The next parents with their results; None: there are no more. Waits while the database is away.
+    /// The next parents with their results; None: there are no more. Waits while the database is
+    /// away.
     ///
     /// # Errors
-    /// A permanent one that names the parent, when its result does not fit `T`. A retryable one, when the step is
-    /// cancelled meanwhile.
-    pub async fn next_page<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<(String, T)>>, StepError> {
+    /// A permanent one that names the parent, when its result does not fit `T`. A retryable one,
+    /// when the step is cancelled meanwhile.
+    pub async fn next_page<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Option<Vec<(String, T)>>, StepError> {
         let rows = self.read().await?;
         let page = rows.iter().map(parent).collect::<Result<Vec<_>, StepError>>()?;
         let Some((last, _)) = page.last() else { return Ok(None) };

@@ -22,7 +22,9 @@ fn plain() -> StepContext {
 #[test]
 fn parts_cover_the_range_in_order_and_none_is_empty() {
     let ctx = plain();
-    for (start, end) in [(0, 0), (0, 1), (5, 12), (0, 10), (7, 107), (u64::MAX - 10, u64::MAX), (9, 3)] {
+    for (start, end) in
+        [(0, 0), (0, 1), (5, 12), (0, 10), (7, 107), (u64::MAX - 10, u64::MAX), (9, 3)]
+    {
         for n in [0, 1, 2, 3, 7, 10, 1_000] {
             let range = Cursor { start, end };
             let parts: Vec<Cursor> = ctx.split(range, n).collect();
@@ -41,8 +43,12 @@ fn parts_cover_the_range_in_order_and_none_is_empty() {
             }
             let lengths = || parts.iter().map(|part| part.len());
             assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{parts:?}");
-            let (last, full) = by_size.split_last().map_or((0, &[][..]), |(last, full)| (last.len(), full));
-            assert!(last <= n.max(1) && full.iter().all(|part| part.len() == n.max(1)), "{by_size:?}");
+            let (last, full) =
+                by_size.split_last().map_or((0, &[][..]), |(last, full)| (last.len(), full));
+            assert!(
+                last <= n.max(1) && full.iter().all(|part| part.len() == n.max(1)),
+                "{by_size:?}"
+            );
         }
     }
     assert!(ctx.split(0..10, 3).eq([(0..4).into(), (4..7).into(), (7..10).into()]));
@@ -73,8 +79,9 @@ fn more_cursors_than_any_setting_allows_are_refused_before_they_are_made() {
 
 #[test]
 fn a_cursor_is_start_and_end_and_may_be_anything_else() {
-    let instance =
-        |inputs| with_claim(plain(), |claim| (claim.step, claim.inputs) = ("s_001".into(), raw(&inputs)));
+    let instance = |inputs| {
+        with_claim(plain(), |claim| (claim.step, claim.inputs) = ("s_001".into(), raw(&inputs)))
+    };
     let ctx = instance(json!({"start": 3, "end": 5, "file": "x"}));
     let cursor: Cursor = ctx.cursor().unwrap();
     assert_eq!(cursor.range().collect::<Vec<_>>(), [3, 4]);
@@ -87,7 +94,10 @@ fn a_cursor_is_start_and_end_and_may_be_anything_else() {
     assert_eq!(ctx.batches(["a"]).unwrap(), StepOutcome::batches(vec![json!("a")]));
     assert_eq!(ctx.batches::<Cursor>([]).unwrap(), StepOutcome::batches(vec![]));
     let no_json = ctx.batches([std::collections::HashMap::from([(vec![1_u8], 1)])]).unwrap_err();
-    assert!(!no_json.is_retryable() && no_json.message().contains("the cursor is no JSON"), "{no_json}");
+    assert!(
+        !no_json.is_retryable() && no_json.message().contains("the cursor is no JSON"),
+        "{no_json}"
+    );
     assert_eq!(instance(Value::Null).cursor::<Option<Cursor>>().unwrap(), None);
     let none = plain().cursor::<Cursor>().unwrap_err();
     assert!(!none.is_retryable());
@@ -104,9 +114,15 @@ fn a_checkpoint_comes_back_typed() {
     stored.as_object_mut().unwrap().remove("type");
     let ctx = with_claim(ctx, |claim| claim.checkpoint = raw(&stored));
     let last = ctx.last_checkpoint::<u64, Value>().unwrap().unwrap();
-    assert_eq!(last, Checkpoint { cursor: 7, items_processed: 4, accumulated: json!({"sum": 1.5}) });
+    assert_eq!(
+        last,
+        Checkpoint { cursor: 7, items_processed: 4, accumulated: json!({"sum": 1.5}) }
+    );
     let error = ctx.last_checkpoint::<u64, u64>().unwrap_err();
-    assert!(!error.is_retryable() && error.message().starts_with("checkpoint.accumulated: "), "{error}");
+    assert!(
+        !error.is_retryable() && error.message().starts_with("checkpoint.accumulated: "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -128,8 +144,14 @@ fn a_batch_tells_its_counts_and_the_results_that_were_carried() {
 fn a_decision_names_its_branches() {
     let ctx = plain();
     assert_eq!(ctx.choose(["a", "b"]), StepOutcome::decision(["a", "b"]));
-    assert_eq!(ctx.choose(vec!["a".to_owned()]).with_result(1), StepOutcome::decision(["a"]).with_result(1));
-    assert_eq!(ctx.choose_none(), StepOutcome::Decision { create_steps: vec![], result: Value::Null });
+    assert_eq!(
+        ctx.choose(vec!["a".to_owned()]).with_result(1),
+        StepOutcome::decision(["a"]).with_result(1)
+    );
+    assert_eq!(
+        ctx.choose_none(),
+        StepOutcome::Decision { create_steps: vec![], result: Value::Null }
+    );
 }
 
 /// The headers of a request, and what came of the call.
@@ -151,16 +173,21 @@ fn header<'a>(request: &'a str, name: &str) -> Vec<&'a str> {
 async fn the_idempotency_key_is_the_same_on_every_attempt_and_the_attempt_is_told() {
     let first = with_claim(plain(), |claim| claim.traceparent = Some("00-a-b-01".to_owned()));
     let task_id = first.task_id();
-    let second =
-        with_claim(plain(), |claim| (claim.task_id, claim.attempt, claim.claim_no) = (task_id, 2, 5));
+    let second = with_claim(plain(), |claim| {
+        (claim.task_id, claim.attempt, claim.claim_no) = (task_id, 2, 5)
+    });
     let (request, _) = called(&first, response("200 OK", "", ""), |r| r).await;
     assert!(request.starts_with("POST /pay?secret=1 HTTP/1.1\r\n"), "{request}");
     assert_eq!(header(&request, "traceparent"), ["00-a-b-01"]);
     assert_eq!(header(&request, "tasker-attempt"), ["1"]);
     let key = first.idempotency_key();
-    assert_eq!((key.as_str(), key == second.idempotency_key()), (format!("{task_id}:s").as_str(), true));
+    assert_eq!(
+        (key.as_str(), key == second.idempotency_key()),
+        (format!("{task_id}:s").as_str(), true)
+    );
     assert_eq!(header(&request, "idempotency-key"), [&key]);
-    let (request, _) = called(&second, response("200 OK", "", ""), |r| r.idempotency_suffix("refund")).await;
+    let (request, _) =
+        called(&second, response("200 OK", "", ""), |r| r.idempotency_suffix("refund")).await;
     assert_eq!(header(&request, "idempotency-key"), [format!("{key}:refund")]);
     assert_eq!(header(&request, "tasker-attempt"), ["2"]);
     let (request, _) = called(&second, response("200 OK", "", ""), |r| {
@@ -173,7 +200,8 @@ async fn the_idempotency_key_is_the_same_on_every_attempt_and_the_attempt_is_tol
 }
 
 #[tokio::test]
-async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every_attempt_from_there() {
+async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every_attempt_from_there()
+ {
     let task_id = plain().task_id();
     let key = |checkpoint: Value, attempt: i32| {
         let change = |claim: &mut Claim| {
@@ -188,8 +216,12 @@ async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every
     assert_eq!(key(at(5), 1), key(at(5), 3));
     assert_ne!(key(at(5), 1), key(at(6), 1));
     let ctx = with_claim(plain(), |claim| claim.checkpoint = raw(&at(5)));
-    let (request, _) = called(&ctx, response("200 OK", "", ""), |r| r.idempotency_suffix("refund")).await;
-    assert_eq!(header(&request, "idempotency-key"), [format!("{}:s:d414a9d14c16070c:refund", ctx.task_id())]);
+    let (request, _) =
+        called(&ctx, response("200 OK", "", ""), |r| r.idempotency_suffix("refund")).await;
+    assert_eq!(
+        header(&request, "idempotency-key"),
+        [format!("{}:s:d414a9d14c16070c:refund", ctx.task_id())]
+    );
 }
 
 #[tokio::test]
@@ -201,9 +233,12 @@ async fn an_answer_is_typed_and_one_that_does_not_fit_fails_for_good() {
     assert_eq!((sent.status(), sent.header("x-n")), (201, Some("7")));
     let body: std::collections::BTreeMap<String, Vec<u8>> = sent.json().await.unwrap();
     assert_eq!(body["n"], [1]);
-    for (body, words) in [("{\"n\": 1}", "/pay: body.n: invalid type"), ("<html>", "/pay: body: expected")] {
+    for (body, words) in
+        [("{\"n\": 1}", "/pay: body.n: invalid type"), ("<html>", "/pay: body: expected")]
+    {
         let (_, sent) = called(&ctx, answer(body), |r| r).await;
-        let error = sent.unwrap().json::<std::collections::BTreeMap<String, Vec<u8>>>().await.unwrap_err();
+        let error =
+            sent.unwrap().json::<std::collections::BTreeMap<String, Vec<u8>>>().await.unwrap_err();
         assert!(!error.is_retryable() && error.message().contains(words), "{error}");
         assert!(!error.message().contains("secret"), "{error}");
     }
@@ -257,8 +292,8 @@ async fn an_answer_whose_body_stalls_keeps_its_status_and_what_came_of_it() {
     let stalls = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         assert!(socket.read(&mut [0; 4096]).await.unwrap() > 0);
-        let answer =
-            "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 900\r\n\r\nslow down";
+        let answer = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: \
+            900\r\n\r\nslow down";
         socket.write_all(answer.as_bytes()).await.unwrap();
         std::future::pending::<()>().await;
     });

@@ -30,7 +30,9 @@ impl Reply {
     fn refuses(&self, results: &[Finished]) -> bool {
         match self {
             Self::Lost => false,
-            Self::Refuses(text) => results.iter().any(|r| format!("{:?}", r.outcome).contains(text)),
+            Self::Refuses(text) => {
+                results.iter().any(|r| format!("{:?}", r.outcome).contains(text))
+            }
             Self::RefusesEvents => {
                 results.iter().flat_map(|r| &r.events).any(|event| event.problem.is_none())
             }
@@ -81,8 +83,13 @@ impl Fake {
 }
 
 impl Submitter for Fake {
-    async fn submit(&self, results: &[Finished], _max_claims: usize) -> tasker_core::Result<Submitted> {
-        let call = results.iter().map(|r| (r.ticket.key.step.to_string(), r.outcome.clone())).collect();
+    async fn submit(
+        &self,
+        results: &[Finished],
+        _max_claims: usize,
+    ) -> tasker_core::Result<Submitted> {
+        let call =
+            results.iter().map(|r| (r.ticket.key.step.to_string(), r.outcome.clone())).collect();
         self.calls().push(call);
         self.0.gate.acquire().await.unwrap().forget();
         let mut replies = self.0.replies.lock().unwrap();
@@ -102,9 +109,9 @@ impl Submitter for Fake {
         }
         // As the database: of several claims of a step only the last counts.
         let newest = |r: &Finished| {
-            results
-                .iter()
-                .all(|other| other.ticket.key != r.ticket.key || other.ticket.claim_no <= r.ticket.claim_no)
+            results.iter().all(|other| {
+                other.ticket.key != r.ticket.key || other.ticket.claim_no <= r.ticket.claim_no
+            })
         };
         let counts = self.0.answer.lock().unwrap().unwrap_or("accepted");
         let held = self.0.held.lock().unwrap().clone();
@@ -167,7 +174,11 @@ impl Setup {
     async fn result(&self, step: &str) {
         self.send(
             step,
-            Report::Result { outcome: StepOutcome::success(step), events: Vec::new(), duration_ms: 1 },
+            Report::Result {
+                outcome: StepOutcome::success(step),
+                events: Vec::new(),
+                duration_ms: 1,
+            },
         )
         .await;
     }
@@ -198,7 +209,11 @@ async fn what_arrives_during_a_call_is_submitted_by_the_next() {
             Instant::now(),
             Duration::from_secs(30),
         );
-        let report = Report::Result { outcome: StepOutcome::success(()), events: Vec::new(), duration_ms: 0 };
+        let report = Report::Result {
+            outcome: StepOutcome::success(()),
+            events: Vec::new(),
+            duration_ms: 0,
+        };
         sender.send(Completed { ticket, report }).await.ok().unwrap();
     }
     drop(sender);
@@ -232,7 +247,10 @@ async fn a_refused_result_fails_its_step_and_no_other() {
     let StepOutcome::Failure(Failure { message, retryable, code, .. }) = &calls[3][0].1 else {
         panic!("no failure")
     };
-    assert_eq!((calls[3][0].0.as_str(), *retryable, code.as_deref()), ("bad", false, Some("TK099")));
+    assert_eq!(
+        (calls[3][0].0.as_str(), *retryable, code.as_deref()),
+        ("bad", false, Some("TK099"))
+    );
     assert!(message.contains("refused the step's result: no"), "{message}");
     assert_eq!(calls[4][0].1, StepOutcome::success("c"));
     assert_eq!(claims.len(), 0);
@@ -268,7 +286,10 @@ async fn releases_go_with_their_reasons_and_finish_drains_the_channel() {
     actor.run(finish).await;
     drop(sender);
     assert_eq!(fake.sizes(), [1]);
-    assert_eq!(*fake.0.released.lock().unwrap(), [("x".to_owned(), second, "no handler".to_owned())]);
+    assert_eq!(
+        *fake.0.released.lock().unwrap(),
+        [("x".to_owned(), second, "no handler".to_owned())]
+    );
     assert_eq!(claims.len(), 0);
 }
 
@@ -336,7 +357,9 @@ async fn a_result_whose_acceptance_was_not_heard_is_announced_when_it_is() {
         *setup.fake.0.answer.lock().unwrap() = Some(answer);
         setup.fake.0.replies.lock().unwrap().push_back(Reply::Lost);
         let outcome = StepOutcome::success(1);
-        setup.send_claim("a", 3, Report::Result { outcome, events: vec![event(3)], duration_ms: 1 }).await;
+        setup
+            .send_claim("a", 3, Report::Result { outcome, events: vec![event(3)], duration_ms: 1 })
+            .await;
         let (fake, _) = setup.finish().await;
         assert_eq!(fake.sizes(), [1, 1], "told twice");
         assert_eq!(*fake.0.announced.lock().unwrap(), announced, "{answer}");

@@ -1,5 +1,6 @@
-//! DomainEventActor: hands the fast events of accepted results to the subscribers of this process. It has no task and
-//! no mailbox of its own: handing over never waits, so that nothing stands between a result and the next.
+//! DomainEventActor: hands the fast events of accepted results to the subscribers of this process.
+//! It has no task and no mailbox of its own: handing over never waits, so that nothing stands
+//! between a result and the next.
 
 use metrics::{Counter, Unit, counter, describe_counter};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,8 @@ impl DomainEventActor {
         Self { lost: counter!(LOST), subscribers: Mutex::default() }
     }
 
-    /// What this subscriber does not take in time is lost, from the oldest, once `capacity` events wait.
+    /// What this subscriber does not take in time is lost, from the oldest, once `capacity` events
+    /// wait.
     pub(crate) fn subscribe(&self, pattern: EventPattern, capacity: usize) -> EventSubscription {
         let (sender, receiver) = broadcast::channel(capacity);
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push((pattern, sender));
@@ -38,7 +40,8 @@ impl DomainEventActor {
 
 const LOST: &str = "tasker_events_lost_total";
 
-/// The fast events of a worker that match a pattern, from the moment of [`crate::Worker::subscribe`] on.
+/// The fast events of a worker that match a pattern, from the moment of
+/// [`crate::Worker::subscribe`] on.
 pub struct EventSubscription {
     receiver: broadcast::Receiver<Arc<DomainEvent>>,
     lost: u64,

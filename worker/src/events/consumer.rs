@@ -1,5 +1,6 @@
-//! The durable consumer of a namespace's domain events: a reader takes as many as there are free permits, each runs on a
-//! task of its own, and what came of those that have ended is told to the database at once.
+//! The durable consumer of a namespace's domain events: a reader takes as many as there are free
+//! permits, each runs on a task of its own, and what came of those that have ended is told to the
+//! database at once.
 
 mod builder;
 mod finisher;
@@ -62,18 +63,21 @@ const ENOUGH_TO_KEEP: u32 = 4;
 /// # }
 /// ```
 ///
-/// **At least once.** An event is deleted after its handler returned `Ok`, so that one whose consumer died in between comes
-/// again: [`id`](tasker_core::DomainEvent::id) is the idempotency key, the same each time. Keep it with the effect.
+/// **At least once.** An event is deleted after its handler returned `Ok`, so that one whose
+/// consumer died in between comes again: [`id`](tasker_core::DomainEvent::id) is the idempotency
+/// key, the same each time. Keep it with the effect.
 ///
-/// **One group.** All consumers of a namespace share its queue, each event goes to one of them, and so a handler gets every
-/// name and returns `Ok` for those that are not for it. Another system that needs all events as well gets them from
-/// the handler. The order is about that of the queue, and a retried event comes later.
+/// **One group.** All consumers of a namespace share its queue, each event goes to one of them, and
+/// so a handler gets every name and returns `Ok` for those that are not for it. Another system that
+/// needs all events as well gets them from the handler. The order is about that of the queue, and a
+/// retried event comes later.
 ///
-/// **What the handler returns.** `Ok`: done. A retryable [`StepError`](crate::StepError), a panic, or taking too long
-/// ([`visible`](EventConsumerBuilder::visible)): again after a growing delay, or after the error's own
-/// [`retry_after`](crate::StepError::retry_after), and a dead letter when
-/// [`max_attempts`](EventConsumerBuilder::max_attempts) are used up. A permanent one: a dead letter at once. A dead letter
-/// stands in `tasker dlq list` with its reason, and `tasker dlq retry` sends the event again.
+/// **What the handler returns.** `Ok`: done. A retryable [`StepError`](crate::StepError), a panic,
+/// or taking too long ([`visible`](EventConsumerBuilder::visible)): again after a growing delay, or
+/// after the error's own [`retry_after`](crate::StepError::retry_after), and a dead letter when
+/// [`max_attempts`](EventConsumerBuilder::max_attempts) are used up. A permanent one: a dead letter
+/// at once. A dead letter stands in `tasker dlq list` with its reason, and `tasker dlq retry` sends
+/// the event again.
 ///
 /// Its database role needs `tasker_consumer` and nothing else.
 pub struct EventConsumer {
@@ -102,8 +106,8 @@ struct Shared {
 }
 
 impl EventConsumer {
-    /// Starts building a consumer on `pool`, which it uses up to two connections of; and one more of its own to listen on.
-    /// It keeps them where the pool has four or more.
+    /// Starts building a consumer on `pool`, which it uses up to two connections of; and one more
+    /// of its own to listen on. It keeps them where the pool has four or more.
     pub fn builder(pool: PgPool) -> EventConsumerBuilder {
         EventConsumerBuilder::new(pool)
     }
@@ -124,20 +128,21 @@ impl EventConsumer {
         self.health.clone()
     }
 
-    /// Runs until `shutdown` is cancelled. Then it reads no more, lets the handlers that run finish within the grace period,
-    /// and gives the events of those that did not back at once.
+    /// Runs until `shutdown` is cancelled. Then it reads no more, lets the handlers that run finish
+    /// within the grace period, and gives the events of those that did not back at once.
     ///
-    /// Once running, no database error ends it: it tries again until the database answers. A namespace that does not exist
-    /// yet, or has no durable events yet, is waited for. A consumer that is not shut down but dropped leaves its
-    /// events to the end of their visibility.
+    /// Once running, no database error ends it: it tries again until the database answers. A
+    /// namespace that does not exist yet, or has no durable events yet, is waited for. A consumer
+    /// that is not shut down but dropped leaves its events to the end of their visibility.
     ///
     /// # Errors
-    /// At start only: when the schema is not the one this program works with, or the database refuses the connection that
-    /// listens.
+    /// At start only: when the schema is not the one this program works with, or the database
+    /// refuses the connection that listens.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let (grace, health) = (self.settings.grace, self.health.clone());
         let stop = CancellationToken::new();
-        let breaker = self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, health.clone()));
+        let breaker =
+            self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, health.clone()));
         let queue = events_queue(&self.namespace);
         let start = async {
             let mut starting = tasker_core::db::Starting::new();
@@ -145,7 +150,8 @@ impl EventConsumer {
                 starting.again(error).await?;
             }
             let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };
-            Wakeups::start(&self.pool, &breaker, std::slice::from_ref(&queue), push, stop.clone()).await
+            Wakeups::start(&self.pool, &breaker, std::slice::from_ref(&queue), push, stop.clone())
+                .await
         };
         let Some(wakeups) = shutdown.run_until_cancelled(start).await else { return Ok(()) };
         let wakeups = wakeups?;
@@ -163,10 +169,12 @@ impl EventConsumer {
         let (handled, to_finish) = mpsc::channel(shared.settings.concurrency);
         let (mut reading, mut finishing) = (JoinSet::new(), JoinSet::new());
         tokio::spawn(sample(shared.pool.clone(), stop.clone()));
-        finishing.spawn(Finisher::new(Arc::clone(&shared), to_finish, shared.connection(&stop)).run());
+        finishing
+            .spawn(Finisher::new(Arc::clone(&shared), to_finish, shared.connection(&stop)).run());
         let handling = Handling::new(Arc::clone(&shared), handled);
         let connection = shared.connection(&shutdown);
-        reading.spawn(Reader::new(handling, wakeups.waiter(&queue), connection).run(shutdown.clone()));
+        reading
+            .spawn(Reader::new(handling, wakeups.waiter(&queue), connection).run(shutdown.clone()));
         tokio::select! {
             () = shutdown.cancelled() => {}
             Some(ended) = reading.join_next() => propagate(ended),
@@ -192,7 +200,8 @@ impl EventConsumer {
 }
 
 impl Shared {
-    /// A connection for one of the two tasks that call the database; `stop` ends its waiting for one.
+    /// A connection for one of the two tasks that call the database; `stop` ends its waiting for
+    /// one.
     fn connection(&self, stop: &CancellationToken) -> OwnConnection {
         let keep = self.pool.options().get_max_connections() >= ENOUGH_TO_KEEP;
         OwnConnection::new(self.pool.clone(), self.breaker.clone(), keep, stop.clone())
@@ -219,14 +228,16 @@ impl Shared {
             if timeout(ABANDON, self.running.wait()).await.is_err() {
                 tracing::warn!(
                     handlers = self.running.len(),
-                    "handlers block their threads: their events are read again once they are visible"
+                    "handlers block their threads: their events are read again once they are \
+                     visible"
                 );
             }
         }
         // Ends by itself when nobody is left who could send it anything.
         if timeout(grace.max(FAREWELL), join(&mut finishing)).await.is_err() {
             tracing::warn!(
-                "the database could not be told what came of the last events: they are read again once they are visible"
+                "the database could not be told what came of the last events: they are read again \
+                 once they are visible"
             );
             finishing.shutdown().await;
         }

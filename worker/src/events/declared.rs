@@ -55,7 +55,9 @@ impl Fate {
     /// Of a step's attempt with this number.
     pub(crate) fn of(outcome: &StepOutcome, attempt: i32, max_attempts: i32) -> Self {
         match outcome {
-            StepOutcome::Failure(failure) if failure.retryable && attempt < max_attempts => Self::Retry,
+            StepOutcome::Failure(failure) if failure.retryable && attempt < max_attempts => {
+                Self::Retry
+            }
             StepOutcome::Failure(_) => Self::Failure,
             StepOutcome::Checkpoint { .. } => Self::Checkpoint,
             _ => Self::Success,
@@ -100,7 +102,13 @@ impl From<EventRow> for Declared {
     fn from(row: EventRow) -> Self {
         let EventRow { name, version, delivery, condition, schema } = row;
         let schema = schema.as_deref().filter(|schema| schema.get() != "null").map(compiled);
-        Self { name, version, delivery, condition, schema: schema.map(|schema| schema.map(Arc::new)) }
+        Self {
+            name,
+            version,
+            delivery,
+            condition,
+            schema: schema.map(|schema| schema.map(Arc::new)),
+        }
     }
 }
 

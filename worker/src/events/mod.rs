@@ -1,5 +1,5 @@
-//! Domain events: what steps announce, how a worker finds out what to announce with a result, who in its own process
-//! hears of it, and the consumer of those that are queued.
+//! Domain events: what steps announce, how a worker finds out what to announce with a result, who
+//! in its own process hears of it, and the consumer of those that are queued.
 
 mod actor;
 mod consumer;

@@ -1,4 +1,5 @@
-//! The events that go with a result: those the handler has published, and those its template declares.
+//! The events that go with a result: those the handler has published, and those its template
+//! declares.
 
 use super::{
     Publication, Publishers,
@@ -18,7 +19,8 @@ use std::{
 use tasker_core::{DomainEvent, StepOutcome};
 use uuid::Uuid;
 
-/// Of the events of one result together, as JSON: what goes with a result must fit into a call, which takes 256 MB.
+/// Of the events of one result together, as JSON: what goes with a result must fit into a call,
+/// which takes 256 MB.
 const MAX_BYTES: usize = 64 << 20;
 /// Letters of a name; no template declares a longer one.
 const MAX_NAME: usize = 200;
@@ -80,7 +82,9 @@ pub(crate) async fn outgoing(
     // What the handler publishes itself takes the place of the default.
     let mut publications: Vec<Publication> = declared
         .iter()
-        .filter(|event| fate != Fate::Checkpoint && !published.iter().any(|p| p.name() == event.name))
+        .filter(|event| {
+            fate != Fate::Checkpoint && !published.iter().any(|p| p.name() == event.name)
+        })
         .map(|event| Publication::new(&event.name, default_payload(ctx, outcome)))
         .collect();
     publications.extend(published);
@@ -149,7 +153,11 @@ fn finish(
         payload,
         metadata,
     };
-    Some(StepEvent { event: Arc::new(event), delivery: declared.map(|event| event.delivery), problem })
+    Some(StepEvent {
+        event: Arc::new(event),
+        delivery: declared.map(|event| event.delivery),
+        problem,
+    })
 }
 
 /// What a handler published under a name that none can have is an event that nobody has declared.

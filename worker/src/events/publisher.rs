@@ -1,4 +1,5 @@
-//! Publishers: code of the application that has the last word on an event before it leaves the step.
+//! Publishers: code of the application that has the last word on an event before it leaves the
+//! step.
 
 use crate::StepContext;
 use serde_json::Value;
@@ -10,7 +11,8 @@ use tasker_core::event_pattern::EventPattern;
 pub struct Publication {
     /// The event's name; a publisher cannot change it.
     name: Arc<str>,
-    /// What it tells: by default the step's result, or of a failure `{"message","code","retryable","attempt"}`.
+    /// What it tells: by default the step's result, or of a failure
+    /// `{"message","code","retryable","attempt"}`.
     pub payload: Value,
     /// Travels with the event, beside its payload; null: nothing.
     pub metadata: Value,
@@ -27,8 +29,9 @@ impl Publication {
     }
 }
 
-/// Changes an event of a step before its payload is checked against its schema, or keeps it back. Closures are publishers.
-/// It must be quick and not block: the step's result waits for it. A panic makes the event a dead letter.
+/// Changes an event of a step before its payload is checked against its schema, or keeps it back.
+/// Closures are publishers. It must be quick and not block: the step's result waits for it. A panic
+/// makes the event a dead letter.
 pub trait EventPublisher: Send + Sync + 'static {
     /// What is to be published. None: nothing.
     fn publish(&self, publication: Publication, ctx: &StepContext) -> Option<Publication>;

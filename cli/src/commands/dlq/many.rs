@@ -93,7 +93,8 @@ pub async fn run(
     if which == DeadLetterSelection::default() {
         if !args.all && !args.dry_run {
             return Err(Error::new(format!("nothing says which dead letters to {verb}")).or_hint(
-                "give an entry's id, or narrow them down: --entry-reason, --namespace, --created-after, …",
+                "give an entry's id, or narrow them down: --entry-reason, --namespace, \
+                 --created-after, …",
             ));
         }
         which.status = Some("pending".to_owned());
@@ -116,7 +117,8 @@ pub async fn run(
     }
     if skipped > 0 {
         output::note(&format!(
-            "{} could not be {past}, and stay as they are: nothing to replay, or held by another transaction",
+            "{} could not be {past}, and stay as they are: nothing to replay, or held by another \
+             transaction",
             entries(skipped)
         ));
     }
@@ -134,7 +136,9 @@ async fn change_all(
     loop {
         let changed = match action {
             Action::Retry => client.retry_dead_letters(which, by, BATCH, after).await?,
-            Action::Update { status } => client.update_dead_letters(which, status, by, BATCH, after).await?,
+            Action::Update { status } => {
+                client.update_dead_letters(which, status, by, BATCH, after).await?
+            }
         };
         done += i64::from(changed.done);
         skipped += i64::from(changed.skipped);

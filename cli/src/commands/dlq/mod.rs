@@ -34,7 +34,8 @@ pub enum DlqCommand {
     Add(AddArgs),
     /// Set a status, add a note, of one or of all that match; the tasks are not touched.
     Update(UpdateArgs),
-    /// Replay the failed part of the task, or send the message again, and close the entry; one, or all that match.
+    /// Replay the failed part of the task, or send the message again, and close the entry; one, or
+    /// all that match.
     Retry(RetryArgs),
 }
 
@@ -200,7 +201,8 @@ async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<
         Some(task) => Some(task.find(client).await?),
         None => None,
     };
-    let filter = DeadLetterFilter { reason: args.reason.and_then(name), status, task_id, id_prefix: None };
+    let filter =
+        DeadLetterFilter { reason: args.reason.and_then(name), status, task_id, id_prefix: None };
     let filter = &filter;
     let pages = |page| async move { client.list_dead_letters(filter, &page).await };
     let entries = args.page.collect(pages).await?;
@@ -208,7 +210,11 @@ async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<
         true => output::print_json(&entries),
         false if entries.is_empty() => {
             output::note(
-                match args.all || args.status.is_some() || filter.reason.is_some() || task_id.is_some() {
+                match args.all
+                    || args.status.is_some()
+                    || filter.reason.is_some()
+                    || task_id.is_some()
+                {
                     true => "no such dead letters",
                     false => "no pending dead letters",
                 },
@@ -279,7 +285,10 @@ fn text(details: &DeadLetterDetails, look: Look) -> String {
     row("entry", entry.entry_id.to_string());
     row("reason", entry.reason.clone());
     row("status", entry.status.clone());
-    row("found", format!("{} ({})", local(entry.created_at), relative(entry.created_at, Utc::now())));
+    row(
+        "found",
+        format!("{} ({})", local(entry.created_at), relative(entry.created_at, Utc::now())),
+    );
     if let Some(task) = entry.task_id {
         row("task", task.to_string());
     }

@@ -74,7 +74,9 @@ fn when(at: DateTime<Utc>) -> String {
 
 /// Without what a terminal would obey.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || output::is_hidden(c) { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() || output::is_hidden(c) { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -100,12 +102,14 @@ mod tests {
 
     #[test]
     fn a_line_has_what_was_announced_by_whom() {
-        let line = Lines::new(false, Look::PLAIN).line(&event("payment.processed", json!({"amount": 7})));
+        let line =
+            Lines::new(false, Look::PLAIN).line(&event("payment.processed", json!({"amount": 7})));
         let (date, rest) = line.split_at(10);
         assert!(date.starts_with("2026-01-3"), "{line}");
         assert!(
             rest.ends_with(
-                "  payment.processed v1.0  019ab3c0-0000-7000-8000-000000000002  pay  {\"amount\":7}"
+                "  payment.processed v1.0  019ab3c0-0000-7000-8000-000000000002  pay  \
+                 {\"amount\":7}"
             ),
             "{line}"
         );
@@ -118,7 +122,11 @@ mod tests {
     fn a_line_is_cut_to_the_terminal_and_json_never() {
         let long = event("payment.processed", json!({"text": "ü".repeat(500)}));
         let line = wide(100).line(&long);
-        assert_eq!((console::measure_text_width(&line), line.ends_with('…')), (100, true), "{line}");
+        assert_eq!(
+            (console::measure_text_width(&line), line.ends_with('…')),
+            (100, true),
+            "{line}"
+        );
         let json = Lines::new(true, Look { terminal: true, width: Some(20) }).line(&long);
         assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), long.event);
         assert!(!json.contains('\n'));

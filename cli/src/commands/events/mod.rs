@@ -29,7 +29,8 @@ const AWAY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Events of one look.
 const PAGE: u32 = 500;
-/// Of so many of the newest at least it is known at the start that they were there: what becomes visible between them is new.
+/// Of so many of the newest at least it is known at the start that they were there: what becomes
+/// visible between them is new.
 const LOOK_BACK: u32 = 100;
 /// Among so many of the newest is looked for those of a name.
 const NEWEST: u32 = 1000;
@@ -39,8 +40,8 @@ const NEWEST: u32 = 1000;
 pub enum EventsCommand {
     /// Show the durable events of a namespace as they come, without consuming them; ctrl-c ends it.
     ///
-    /// It looks into the queue and its archive five times a second: what a consumer deletes before the next look is not seen.
-    /// With --json each event is one line, whole.
+    /// It looks into the queue and its archive five times a second: what a consumer deletes before
+    /// the next look is not seen. With --json each event is one line, whole.
     Tail(TailArgs),
 }
 
@@ -50,10 +51,16 @@ pub struct TailArgs {
     /// The namespace.
     namespace: String,
     /// How many of the newest to show first, up to 1000.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(0..=1000),
+    )]
     lines: u32,
-    /// Only events of this name: words with dots between them, * for a word, a last * for one or more, such as payment.*. At the
-    /// start the newest 1000 events are searched.
+    /// Only events of this name: words with dots between them, * for a word, a last * for one or
+    /// more, such as payment.*. At the start the newest 1000 events are searched.
     #[arg(long, value_name = "PATTERN")]
     name: Option<EventPattern>,
     /// Go on with what comes: so it is without this, too.
@@ -120,7 +127,8 @@ impl<'a> Tail<'a> {
         Self { globals, client, args, seen: Seen::default(), lines }
     }
 
-    /// Shows the newest. An error of this look ends the program, so that a wrong URL is no wait without an end.
+    /// Shows the newest. An error of this look ends the program, so that a wrong URL is no wait
+    /// without an end.
     async fn begin(&mut self) -> Result<()> {
         let asked = match self.args.name {
             Some(_) => NEWEST,
@@ -129,12 +137,14 @@ impl<'a> Tail<'a> {
         let newest = self.client.list_events(&self.args.namespace, None, asked).await?;
         self.seen.begin(&newest, newest.len() < asked as usize);
         let is_empty = newest.is_empty();
-        let wanted: Vec<QueuedEvent> = newest.into_iter().filter(|event| self.is_wanted(event)).collect();
+        let wanted: Vec<QueuedEvent> =
+            newest.into_iter().filter(|event| self.is_wanted(event)).collect();
         let first = wanted.len().saturating_sub(self.args.lines as usize);
         self.lines.print(&wanted[first..])?;
         if is_empty && !self.publishes().await {
             output::note(&format!(
-                "no template of {} has durable events: see publishes_events in its steps, with delivery durable or broadcast",
+                "no template of {} has durable events: see publishes_events in its steps, with \
+                 delivery durable or broadcast",
                 self.args.namespace
             ));
         } else if wanted.is_empty() && self.args.no_follow {
@@ -196,7 +206,9 @@ impl<'a> Tail<'a> {
         let mut gaps = self.seen.due(PAGE);
         while let Some((after, limit)) = gaps.next_request() {
             let mut found = self.list(after, limit).await?;
-            gaps.answered(found.last().filter(|_| found.len() >= limit as usize).map(|event| event.msg_id));
+            gaps.answered(
+                found.last().filter(|_| found.len() >= limit as usize).map(|event| event.msg_id),
+            );
             found.retain(|event| self.seen.fill(event.msg_id));
             self.show(&found)?;
         }
@@ -205,7 +217,8 @@ impl<'a> Tail<'a> {
     }
 
     fn show(&mut self, events: &[QueuedEvent]) -> Result<()> {
-        let wanted: Vec<QueuedEvent> = events.iter().filter(|event| self.is_wanted(event)).cloned().collect();
+        let wanted: Vec<QueuedEvent> =
+            events.iter().filter(|event| self.is_wanted(event)).cloned().collect();
         self.lines.print(&wanted)
     }
 

@@ -1,5 +1,6 @@
-//! Which messages were seen. Numbers become visible in another order than their own where transactions overlap, so that those
-//! left out are looked for again: soon at first, then ever more rarely, as most of them were deleted by a consumer.
+//! Which messages were seen. Numbers become visible in another order than their own where
+//! transactions overlap, so that those left out are looked for again: soon at first, then ever more
+//! rarely, as most of them were deleted by a consumer.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +8,8 @@ use std::{
 };
 use tasker_client::QueuedEvent;
 
-/// How long a message may become visible after one with a higher number. The engine's transactions are short.
+/// How long a message may become visible after one with a higher number. The engine's transactions
+/// are short.
 const OVERLAP: Duration = Duration::from_secs(60);
 
 /// What was seen, and what was left out.
@@ -71,8 +73,11 @@ impl Seen {
     pub fn due(&mut self, page: u32) -> Due {
         let now = Instant::now();
         self.gaps.retain(|_, gap| now - gap.since < OVERLAP);
-        let ranges =
-            self.gaps.iter().filter(|(_, gap)| gap.next <= now).map(|(&first, gap)| (first, gap.last));
+        let ranges = self
+            .gaps
+            .iter()
+            .filter(|(_, gap)| gap.next <= now)
+            .map(|(&first, gap)| (first, gap.last));
         Due { ranges: ranges.collect(), at: 0, page: i64::from(page), begun: now }
     }
 
@@ -95,13 +100,16 @@ pub struct Due {
 }
 
 impl Due {
-    /// After which number to look for how many messages; none: that was all. Gaps near each other are one request.
+    /// After which number to look for how many messages; none: that was all. Gaps near each other
+    /// are one request.
     pub fn next_request(&self) -> Option<(i64, u32)> {
         let open = self.ranges.partition_point(|&(_, last)| last <= self.at);
         let &(first, _) = self.ranges.get(open)?;
         let after = self.at.max(first - 1);
-        let within =
-            self.ranges[open..].iter().map(|&(_, last)| last - after).take_while(|&n| n <= self.page);
+        let within = self.ranges[open..]
+            .iter()
+            .map(|&(_, last)| last - after)
+            .take_while(|&n| n <= self.page);
         let limit = within.last().unwrap_or(self.page);
         Some((after, u32::try_from(limit).unwrap_or(u32::MAX)))
     }
@@ -118,12 +126,17 @@ mod tests {
     use serde_json::Value;
 
     fn events(numbers: &[i64]) -> Vec<QueuedEvent> {
-        let event =
-            |&msg_id| QueuedEvent { msg_id, enqueued_at: chrono::Utc::now(), read_ct: 0, event: Value::Null };
+        let event = |&msg_id| QueuedEvent {
+            msg_id,
+            enqueued_at: chrono::Utc::now(),
+            read_ct: 0,
+            event: Value::Null,
+        };
         numbers.iter().map(event).collect()
     }
 
-    /// Looks into all gaps of a queue that holds these numbers; what was new, and how often it asked.
+    /// Looks into all gaps of a queue that holds these numbers; what was new, and how often it
+    /// asked.
     fn look(seen: &mut Seen, queue: &[i64], page: u32) -> (Vec<i64>, usize) {
         let (mut found, mut asked, mut due) = (Vec::new(), 0, seen.due(page));
         while let Some((after, limit)) = due.next_request() {

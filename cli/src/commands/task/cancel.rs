@@ -11,7 +11,11 @@ use tasker_client::TaskState;
 #[derive(Debug, Args)]
 pub struct CancelArgs {
     /// The task's id; or choose many by the options below.
-    #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "all", "dry_run"], conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
+    #[arg(
+        value_name = "TASK",
+        required_unless_present_any = ["FilterArgs", "all", "dry_run"],
+        conflicts_with_all = ["FilterArgs", "all", "dry_run"],
+    )]
     task_id: Option<TaskArg>,
     #[command(flatten)]
     by: ByArgs,

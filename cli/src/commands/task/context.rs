@@ -7,7 +7,8 @@ use std::io::Read;
 /// Reads `text`: JSON, or `@file`, or `-` for standard input. `what` it is: the option's name.
 ///
 /// # Errors
-/// The file cannot be read, or what it holds is not JSON. Whether it is an object the engine checks.
+/// The file cannot be read, or what it holds is not JSON. Whether it is an object the engine
+/// checks.
 pub fn read(text: &str, what: &str) -> Result<Value> {
     let (from, json) = match text {
         "-" => {
@@ -28,8 +29,9 @@ pub fn read(text: &str, what: &str) -> Result<Value> {
             "outcome" => r#"{"type": "decision", "create_steps": ["ship"]}"#,
             _ => r#"{"order_id": 7}"#,
         };
-        Error::new(format!("{from} is not JSON: {error}"))
-            .or_hint(format!("--{what} takes JSON such as '{example}', or @FILE, or - for standard input"))
+        Error::new(format!("{from} is not JSON: {error}")).or_hint(format!(
+            "--{what} takes JSON such as '{example}', or @FILE, or - for standard input"
+        ))
     })
 }
 
@@ -40,7 +42,8 @@ mod tests {
     #[test]
     fn json_comes_from_the_line_or_a_file() {
         assert_eq!(read("{\"a\": 1}", "context").unwrap()["a"], 1);
-        let file = std::env::temp_dir().join(format!("tasker-context-{}.json", uuid::Uuid::new_v4()));
+        let file =
+            std::env::temp_dir().join(format!("tasker-context-{}.json", uuid::Uuid::new_v4()));
         std::fs::write(&file, "{\"b\": 2}").unwrap();
         assert_eq!(read(&format!("@{}", file.display()), "context").unwrap()["b"], 2);
         std::fs::remove_file(&file).unwrap();
@@ -50,7 +53,8 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         let message = |text: &str| format!("{:?}", read(text, "context").unwrap_err());
         assert!(
-            message("{a: 1}").contains("the context is not JSON: key must be a string at line 1 column 2")
+            message("{a: 1}")
+                .contains("the context is not JSON: key must be a string at line 1 column 2")
         );
         assert!(message("@/nowhere/x.json").contains("cannot read /nowhere/x.json: No such file"));
     }

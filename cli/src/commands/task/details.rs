@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{process::ExitCode, time::Duration};
 use tasker_client::{
-    BatchOverview, Client, DagRow, Instances, StepOverview, StepTransition, TaskGraph, TaskOverview,
-    TaskTransition, Transitions,
+    BatchOverview, Client, DagRow, Instances, StepOverview, StepTransition, TaskGraph,
+    TaskOverview, TaskTransition, Transitions,
 };
 use uuid::Uuid;
 
@@ -75,7 +75,12 @@ pub async fn watch(args: WatchArgs, globals: &Globals) -> Result<ExitCode> {
 }
 
 /// Prints a task as it stands.
-pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Globals) -> Result<()> {
+pub async fn print(
+    client: &dyn Client,
+    task_id: Uuid,
+    more: More,
+    globals: &Globals,
+) -> Result<()> {
     let task = client.task(task_id).await?;
     let instances = if more.instances { Instances::All } else { Instances::Few(steps::FEW) };
     let graph = client.task_graph(task_id, instances).await?;
@@ -107,7 +112,9 @@ pub async fn print(client: &dyn Client, task_id: Uuid, more: More, globals: &Glo
 async fn result(client: &dyn Client, task_id: Uuid) -> Result<Option<Value>> {
     match client.task_result(task_id).await {
         Err(tasker_client::Error::Refused { code, message, hint, .. }) if code == TOO_LARGE => {
-            Ok(Some(serde_json::json!({"$hidden": format!("{message}. {}", hint.unwrap_or_default())})))
+            Ok(Some(
+                serde_json::json!({"$hidden": format!("{message}. {}", hint.unwrap_or_default())}),
+            ))
         }
         result => Ok(result?),
     }
@@ -146,7 +153,11 @@ fn shown(name: &str, value: &Value) -> String {
     let text = format!("{value:#}");
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => {
-            format!("{name}\n{}\n… {} characters; --json shows all", &text[..end], text.chars().count())
+            format!(
+                "{name}\n{}\n… {} characters; --json shows all",
+                &text[..end],
+                text.chars().count()
+            )
         }
         None => format!("{name}\n{text}"),
     }
@@ -208,8 +219,12 @@ fn head(task: &TaskOverview, look: Look) -> String {
 }
 
 /// Every transition, oldest first.
-pub fn audit_table(Transitions { task: of_task, steps: of_steps }: &Transitions, look: Look) -> String {
-    let actor = |id: Option<Uuid>| id.map(|id| id.simple().to_string().split_off(20)).unwrap_or_default();
+pub fn audit_table(
+    Transitions { task: of_task, steps: of_steps }: &Transitions,
+    look: Look,
+) -> String {
+    let actor =
+        |id: Option<Uuid>| id.map(|id| id.simple().to_string().split_off(20)).unwrap_or_default();
     let of_task = of_task.iter().map(|t| {
         let states = [t.from_state.to_string(), t.to_state.to_string()];
         (t.at, "(task)".to_owned(), states, String::new(), actor(t.actor_id), t.reason.clone())
@@ -221,8 +236,9 @@ pub fn audit_table(Transitions { task: of_task, steps: of_steps }: &Transitions,
     let mut all: Vec<_> = of_task.chain(of_steps).collect();
     // Stable: what has the same time stays in its order.
     all.sort_by_key(|transition| transition.0);
-    let mut table =
-        Table::new(look, &["TIME", "STEP", "FROM", "TO", "ATTEMPT", "REASON", "BY"]).wrap_from(7).keep(4);
+    let mut table = Table::new(look, &["TIME", "STEP", "FROM", "TO", "ATTEMPT", "REASON", "BY"])
+        .wrap_from(7)
+        .keep(4);
     for (at, name, [from, to], attempt, by, reason) in all {
         table.row([clock(at), name, from, to, attempt, reason.unwrap_or_default(), by]);
     }

@@ -21,8 +21,9 @@ pub struct EnqueueArgs {
     /// One version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
-    /// Higher goes first among steps that are held: in a namespace with a limit (queue limit), or after a pause. Elsewhere
-    /// steps are run in the order in which they became ready, whatever their priority.
+    /// Higher goes first among steps that are held: in a namespace with a limit (queue limit), or
+    /// after a pause. Elsewhere steps are run in the order in which they became ready, whatever
+    /// their priority.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
     /// Not before: 2026-01-31T09:00:00Z, or a delay such as 10m [default: now].
@@ -72,7 +73,9 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
     } else {
         output::print(&task_id.to_string())?;
         if std::io::stdout().is_terminal() {
-            let hint = console::style(format!("follow it: tasker task watch {task_id}")).for_stderr().dim();
+            let hint = console::style(format!("follow it: tasker task watch {task_id}"))
+                .for_stderr()
+                .dim();
             output::note(&hint.to_string());
         }
     }

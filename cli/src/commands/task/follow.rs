@@ -1,4 +1,5 @@
-//! Following a task to its end: a live picture where standard error is a terminal, else just waiting.
+//! Following a task to its end: a live picture where standard error is a terminal, else just
+//! waiting.
 
 use crate::{
     error::{Error, Result},
@@ -38,7 +39,8 @@ pub async fn until_settled(
         false => client.wait(task_id, timeout.unwrap_or(YEARS)).await?,
         true => {
             let bar = progress::steps();
-            let status = draw_until_settled(client, task_id, timeout.unwrap_or(YEARS), &bar, look).await;
+            let status =
+                draw_until_settled(client, task_id, timeout.unwrap_or(YEARS), &bar, look).await;
             bar.finish_and_clear();
             status?
         }
@@ -70,7 +72,9 @@ async fn draw_until_settled(
             Err(error) if error.is_transient() && !is_over => {
                 let text = format!("cannot look at the moment: {}", Error::from(error).message());
                 let width = usize::from(look.width.unwrap_or(80));
-                bar.set_message(console::truncate_str(&output::safe(&text), width, "…").into_owned());
+                bar.set_message(
+                    console::truncate_str(&output::safe(&text), width, "…").into_owned(),
+                );
             }
             Err(error) => return Err(error),
         }
@@ -79,7 +83,12 @@ async fn draw_until_settled(
     }
 }
 
-async fn draw(client: &dyn Client, task_id: Uuid, bar: &ProgressBar, look: Look) -> ClientResult<TaskStatus> {
+async fn draw(
+    client: &dyn Client,
+    task_id: Uuid,
+    bar: &ProgressBar,
+    look: Look,
+) -> ClientResult<TaskStatus> {
     let status = client.task_status(task_id).await?;
     let count = |state: &str| status.steps.get(state).copied().unwrap_or(0);
     let total: u64 = status.steps.values().sum();
@@ -116,7 +125,8 @@ async fn picture(
             return Ok(text);
         }
     }
-    let counts = status.steps.iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ");
+    let counts =
+        status.steps.iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ");
     let batches = batches.iter().take(rows.saturating_sub(1));
     let batches = batches.map(|batch| labels::paint(&steps::batch_line(batch, look)));
     Ok([counts].into_iter().chain(batches).collect::<Vec<_>>().join("\n"))
@@ -132,6 +142,7 @@ pub fn verdict(status: &TaskStatus) -> Result<ExitCode> {
         TaskState::Cancelled => "was cancelled",
         _ => "failed",
     };
-    let reason = status.error.as_ref().map(|error| format!(": {}", error_text(error))).unwrap_or_default();
+    let reason =
+        status.error.as_ref().map(|error| format!(": {}", error_text(error))).unwrap_or_default();
     Err(Error::new(format!("task {} {end}{reason}", status.task_id)))
 }

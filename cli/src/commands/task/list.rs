@@ -46,8 +46,9 @@ pub async fn run(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
 }
 
 fn table(tasks: &[TaskOverview], look: Look) -> String {
-    let mut table =
-        Table::new(look, &["TASK", "TEMPLATE", "STATE", "DONE", "ENQUEUED", "TOOK"]).wrap_from(6).keep(3);
+    let mut table = Table::new(look, &["TASK", "TEMPLATE", "STATE", "DONE", "ENQUEUED", "TOOK"])
+        .wrap_from(6)
+        .keep(3);
     let now = Utc::now();
     for task in tasks {
         table.row([
@@ -60,7 +61,10 @@ fn table(tasks: &[TaskOverview], look: Look) -> String {
                 String::new()
             },
             relative(task.created_at, now),
-            task.duration_ms.filter(|_| task.completed_at.is_some()).map(milliseconds).unwrap_or_default(),
+            task.duration_ms
+                .filter(|_| task.completed_at.is_some())
+                .map(milliseconds)
+                .unwrap_or_default(),
         ]);
     }
     table.render()

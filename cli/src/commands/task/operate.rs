@@ -28,7 +28,8 @@ pub struct ByArgs {
 }
 
 impl ByArgs {
-    /// With the user's name where none was given. Nothing is proved by it: it is for those who read the audit.
+    /// With the user's name where none was given. Nothing is proved by it: it is for those who read
+    /// the audit.
     pub fn named(mut self) -> Self {
         self.by = who(self.by);
         self
@@ -115,15 +116,24 @@ impl Action {
     /// The verb, its past, and the states a task can be in.
     fn words(self) -> (&'static str, &'static str, Vec<TaskState>) {
         match self {
-            Self::Retry => ("retry", "retried", vec![TaskState::BlockedByFailures, TaskState::Error]),
+            Self::Retry => {
+                ("retry", "retried", vec![TaskState::BlockedByFailures, TaskState::Error])
+            }
             Self::Cancel => {
-                let unfinished = TaskState::ALL.iter().copied().filter(|state| !state.is_terminal());
+                let unfinished =
+                    TaskState::ALL.iter().copied().filter(|state| !state.is_terminal());
                 ("cancel", "cancelled", unfinished.collect())
             }
         }
     }
 
-    async fn call(self, client: &dyn Client, which: &TaskSelection, by: By<'_>, max: i64) -> Result<i64> {
+    async fn call(
+        self,
+        client: &dyn Client,
+        which: &TaskSelection,
+        by: By<'_>,
+        max: i64,
+    ) -> Result<i64> {
         let max = i32::try_from(max)?;
         let done = match self {
             Self::Retry => client.retry_tasks(which, by, max).await?,
@@ -143,9 +153,11 @@ impl ManyArgs {
                 .or_hint("narrow them down: --namespace, --name, --state, --created-before, …"));
         }
         let asked = selection.states.as_ref().unwrap_or(&possible);
-        let states: Vec<TaskState> = possible.iter().copied().filter(|state| asked.contains(state)).collect();
+        let states: Vec<TaskState> =
+            possible.iter().copied().filter(|state| asked.contains(state)).collect();
         if states.is_empty() {
-            let possible = possible.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
+            let possible =
+                possible.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::new(format!("there is nothing to {verb} in such a state"))
                 .or_hint(format!("the states are: {possible}")));
         }

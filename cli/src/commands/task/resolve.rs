@@ -41,7 +41,8 @@ pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
         match client.task_status(task_id).await?.state {
             TaskState::ResolvedManually => {}
             state @ TaskState::Error => {
-                let hint = "let it go on first: tasker task reset; or resolve its failed step: --step STEP";
+                let hint = "let it go on first: tasker task reset; or resolve its failed step: \
+                    --step STEP";
                 return Err(operate::finished(task_id, state).or_hint(hint));
             }
             state => return Err(operate::finished(task_id, state)),

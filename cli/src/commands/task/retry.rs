@@ -15,7 +15,11 @@ use tasker_client::{TaskSelection, TaskState};
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The task's id; or choose many by the options below.
-    #[arg(value_name = "TASK", required_unless_present_any = ["FilterArgs", "all", "dry_run"], conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
+    #[arg(
+        value_name = "TASK",
+        required_unless_present_any = ["FilterArgs", "all", "dry_run"],
+        conflicts_with_all = ["FilterArgs", "all", "dry_run"],
+    )]
     task_id: Option<TaskArg>,
     /// Only this step.
     #[arg(long, value_name = "STEP", conflicts_with_all = ["FilterArgs", "all", "dry_run"])]
@@ -60,7 +64,8 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
             _ => {}
         }
     }
-    operate::tell(&*client, task_id, "retried", retried, "nothing keeps it from going on", globals).await
+    operate::tell(&*client, task_id, "retried", retried, "nothing keeps it from going on", globals)
+        .await
 }
 
 /// Resets; a task that has not finished is no failure.

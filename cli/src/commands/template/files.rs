@@ -1,12 +1,13 @@
-//! The files of the command line, and of folders in it, in the order in which their versions are to be applied.
+//! The files of the command line, and of folders in it, in the order in which their versions are to
+//! be applied.
 
 use super::{Input, identity};
 use crate::error::{Error, Result};
 use std::{cmp::Ordering, fs, io::Read, path::Path};
 use tasker_core::template::TemplateFile;
 
-/// Every file, read and parsed as far as it can be. A folder's files are in the order of their versions, so that the
-/// newest is applied last and becomes current.
+/// Every file, read and parsed as far as it can be. A folder's files are in the order of their
+/// versions, so that the newest is applied last and becomes current.
 pub(super) fn read_all(names: &[String]) -> Result<Vec<Input>> {
     let mut all = Vec::new();
     for name in names {
@@ -40,7 +41,8 @@ fn folder(name: &str) -> Result<Vec<String>> {
 }
 
 fn read(name: &str) -> Result<Input> {
-    let text = text(name).map_err(|error| Error::from(error).context(format!("cannot read {name}")))?;
+    let text =
+        text(name).map_err(|error| Error::from(error).context(format!("cannot read {name}")))?;
     let name = if name == "-" { "<stdin>" } else { name };
     let (parsed, problems) = match TemplateFile::parse(name, &text) {
         Ok(file) => (Some(file), Vec::new()),
@@ -73,7 +75,8 @@ fn in_turn(a: &Input, b: &Input) -> Ordering {
 /// Numbers as numbers, words as words; what follows a hyphen comes before the version without it.
 fn compare_versions(a: &str, b: &str) -> Ordering {
     let split = |version: &str| -> (Vec<String>, Option<String>) {
-        let (main, pre) = version.split_once('-').map_or((version, None), |(main, pre)| (main, Some(pre)));
+        let (main, pre) =
+            version.split_once('-').map_or((version, None), |(main, pre)| (main, Some(pre)));
         (main.split('.').map(str::to_owned).collect(), pre.map(str::to_owned))
     };
     let part = |a: &String, b: &String| match (a.parse::<u64>(), b.parse::<u64>()) {
@@ -104,9 +107,13 @@ mod tests {
 
     #[test]
     fn versions_are_in_the_order_that_people_count_in() {
-        let mut versions = ["1.10", "1.9", "2.0.0", "2.0.0-rc.2", "2.0.0-rc.10", "1.9.1", "10", "v2", "1"];
+        let mut versions =
+            ["1.10", "1.9", "2.0.0", "2.0.0-rc.2", "2.0.0-rc.10", "1.9.1", "10", "v2", "1"];
         versions.sort_by(|a, b| compare_versions(a, b));
-        assert_eq!(versions, ["1", "1.9", "1.9.1", "1.10", "2.0.0-rc.2", "2.0.0-rc.10", "2.0.0", "10", "v2"]);
+        assert_eq!(
+            versions,
+            ["1", "1.9", "1.9.1", "1.10", "2.0.0-rc.2", "2.0.0-rc.10", "2.0.0", "10", "v2"]
+        );
     }
 
     #[test]
@@ -116,7 +123,11 @@ mod tests {
         for (file, version) in
             [("a.yaml", "1.10"), ("b.yml", "1.9"), ("c.txt", "1.11"), ("below/d.yaml", "1")]
         {
-            fs::write(folder.join(file), format!("namespace: n\nname: t\nversion: \"{version}\"\n")).unwrap();
+            fs::write(
+                folder.join(file),
+                format!("namespace: n\nname: t\nversion: \"{version}\"\n"),
+            )
+            .unwrap();
         }
         let inputs = read_all(&[folder.to_string_lossy().into_owned()]).unwrap();
         let versions: Vec<&str> =

@@ -22,7 +22,8 @@ use tasker_core::template::{Diagnostic, Position, TemplateFile};
 /// The commands of `tasker template`.
 #[derive(Debug, Subcommand)]
 pub enum TemplateCommand {
-    /// Check the files, then make their templates known to the database: each becomes the version that runs.
+    /// Check the files, then make their templates known to the database: each becomes the version
+    /// that runs.
     Apply(ApplyArgs),
     /// Every version of every template.
     List(ListArgs),
@@ -37,8 +38,8 @@ pub enum TemplateCommand {
 /// Files with templates.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// Templates in YAML or JSON; - is standard input. A folder stands for its .yaml and .yml files, in the order of
-    /// their versions.
+    /// Templates in YAML or JSON; - is standard input. A folder stands for its .yaml and .yml
+    /// files, in the order of their versions.
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<String>,
 }
@@ -188,7 +189,8 @@ async fn apply(args: ApplyArgs, globals: &Globals) -> Result<ExitCode> {
 async fn check_all(client: &dyn Client, inputs: &mut [Input]) -> Result<()> {
     for input in inputs {
         if let Some(file) = &input.parsed {
-            let (problems, warnings) = client.validate_template(file.definition()).await?.locate(file);
+            let (problems, warnings) =
+                client.validate_template(file.definition()).await?.locate(file);
             input.problems.extend(problems);
             input.warnings = warnings;
         }
@@ -266,8 +268,9 @@ async fn list(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
 }
 
 fn list_table(templates: &[TemplateOverview], look: Look) -> String {
-    let mut table =
-        Table::new(look, &["TEMPLATE", "VERSION", "CURRENT", "STEPS", "FIRST APPLIED"]).wrap_from(5).keep(3);
+    let mut table = Table::new(look, &["TEMPLATE", "VERSION", "CURRENT", "STEPS", "FIRST APPLIED"])
+        .wrap_from(5)
+        .keep(3);
     for template in templates {
         table.row([
             format!("{}.{}", template.namespace, template.name),
@@ -318,9 +321,12 @@ fn show_text(template: &Template, look: Look) -> String {
 /// The types of the steps have a column where one is not a standard step.
 fn steps_table(definition: &Value, look: Look) -> String {
     let steps = || definition.get("steps").and_then(Value::as_array).into_iter().flatten();
-    let typed = steps().any(|step| step.get("type").is_some_and(|step_type| step_type != "standard"));
-    let cells = |cells: [String; 7]| cells.into_iter().enumerate().filter(move |(n, _)| typed || *n != 1);
-    let headings = ["STEP", "TYPE", "HANDLER", "AFTER", "ATTEMPTS", "TIMEOUT", "CONFIG"].map(str::to_owned);
+    let typed =
+        steps().any(|step| step.get("type").is_some_and(|step_type| step_type != "standard"));
+    let cells =
+        |cells: [String; 7]| cells.into_iter().enumerate().filter(move |(n, _)| typed || *n != 1);
+    let headings =
+        ["STEP", "TYPE", "HANDLER", "AFTER", "ATTEMPTS", "TIMEOUT", "CONFIG"].map(str::to_owned);
     let headings: Vec<String> = cells(headings).map(|(_, heading)| heading).collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let mut table = Table::new(look, &headings).wrap_from(if typed { 3 } else { 2 });
@@ -368,16 +374,21 @@ mod tests {
             "name": "b", "dependencies": ["a", "x"], "timeout_seconds": 1.5,
             "handler": {"callable": "sleep", "config": {"seconds": 1}}, "retry": {"retryable": false},
         });
-        assert_eq!(step_row(&step), ["b", "standard", "sleep", "a, x", "1", "1.5 s", "{\"seconds\":1}"]);
+        assert_eq!(
+            step_row(&step),
+            ["b", "standard", "sleep", "a, x", "1", "1.5 s", "{\"seconds\":1}"]
+        );
     }
 
     #[test]
     fn types_are_shown_where_one_is_not_standard() {
         let handler = json!({"callable": "pay", "method": "refund"});
-        let decision = json!({"steps": [{"name": "route", "type": "decision", "handler": handler}]});
+        let decision =
+            json!({"steps": [{"name": "route", "type": "decision", "handler": handler}]});
         let text = steps_table(&decision, Look::PLAIN);
         assert!(text.ends_with("route  decision  pay.refund         3         300 s"), "{text}");
-        let standard = json!({"steps": [{"name": "a", "type": "standard", "handler": {"callable": "noop"}}]});
+        let standard =
+            json!({"steps": [{"name": "a", "type": "standard", "handler": {"callable": "noop"}}]});
         assert!(!steps_table(&standard, Look::PLAIN).contains("TYPE"));
     }
 
@@ -385,11 +396,20 @@ mod tests {
     fn what_became_current_is_said() {
         let of = |created: bool, was: Option<&str>| {
             let was = was.map(str::to_owned);
-            outcome(&Applied { template_id: uuid::Uuid::nil(), created, was }, "shop.order_pipeline 1.0.0")
+            outcome(
+                &Applied { template_id: uuid::Uuid::nil(), created, was },
+                "shop.order_pipeline 1.0.0",
+            )
         };
-        assert_eq!(of(false, Some("1.1.0")), "current again: shop.order_pipeline 1.0.0 (was 1.1.0)");
+        assert_eq!(
+            of(false, Some("1.1.0")),
+            "current again: shop.order_pipeline 1.0.0 (was 1.1.0)"
+        );
         assert_eq!(of(true, None), "applied shop.order_pipeline 1.0.0");
-        assert_eq!(of(true, Some("0.9")), "applied shop.order_pipeline 1.0.0, current now (was 0.9)");
+        assert_eq!(
+            of(true, Some("0.9")),
+            "applied shop.order_pipeline 1.0.0, current now (was 0.9)"
+        );
         assert_eq!(of(false, None), "unchanged, applied before: shop.order_pipeline 1.0.0");
     }
 

@@ -31,7 +31,8 @@ pub struct Title {
 pub fn page(view: &View, look: Look) -> String {
     let Some(latest) = view.latest() else { return String::new() };
     let queues: Vec<&QueueOverview> = latest.queues.iter().collect();
-    let mut parts = vec![summary(latest, view.rates()).join("\n"), queue_table(&queues, view.rates(), look)];
+    let mut parts =
+        vec![summary(latest, view.rates()).join("\n"), queue_table(&queues, view.rates(), look)];
     match latest.workers.is_empty() {
         true => parts.push("no workers".to_owned()),
         false => parts.push(worker::table(&latest.workers, look).render()),
@@ -71,7 +72,8 @@ fn summary(latest: &Snapshot, rates: Option<&Rates>) -> Vec<String> {
         }
         None => "with the next look".to_owned(),
     };
-    let (events, work): (Vec<_>, Vec<_>) = latest.queues.iter().partition(|queue| queue.kind == "events");
+    let (events, work): (Vec<_>, Vec<_>) =
+        latest.queues.iter().partition(|queue| queue.kind == "events");
     let depth = |queues: &[&QueueOverview]| grouped(queues.iter().map(|queue| queue.depth).sum());
     let held: i64 = latest.queues.iter().map(|queue| queue.held).sum();
     let alive = latest.workers.iter().filter(|worker| worker.alive);
@@ -88,7 +90,12 @@ fn summary(latest: &Snapshot, rates: Option<&Rates>) -> Vec<String> {
                 false => format!("; {} domain events", depth(&events)),
             }
         ),
-        format!("workers       {} alive, {} of {} busy", alive.count(), grouped(busy), grouped(most)),
+        format!(
+            "workers       {} alive, {} of {} busy",
+            alive.count(),
+            grouped(busy),
+            grouped(most)
+        ),
         format!("tasks         {}", tasks(&latest.tasks)),
         format!("dead letters  {}", dead_letters(latest)),
     ]
@@ -107,8 +114,11 @@ fn tasks(tasks: &Tasks) -> String {
         (tasks.blocked, "blocked"),
         (tasks.cancelled, "cancelled"),
     ];
-    let counts: Vec<_> =
-        counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", grouped(*n))).collect();
+    let counts: Vec<_> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{} {word}", grouped(*n)))
+        .collect();
     match (counts.is_empty(), tasks.newest >= i64::from(NEWEST)) {
         (true, _) => "none in the last hour".to_owned(),
         (false, false) => format!("{} in the last hour", counts.join(", ")),
@@ -118,10 +128,14 @@ fn tasks(tasks: &Tasks) -> String {
 
 fn dead_letters(latest: &Snapshot) -> String {
     let pending = latest.dead_letters.iter().filter(|count| count.status == "pending");
-    let reasons: Vec<_> =
-        pending.clone().map(|count| format!("{} {}", grouped(count.entries), count.reason)).collect();
+    let reasons: Vec<_> = pending
+        .clone()
+        .map(|count| format!("{} {}", grouped(count.entries), count.reason))
+        .collect();
     match pending.map(|count| count.oldest).min() {
-        Some(oldest) => format!("{}; the oldest {}", reasons.join(", "), relative(oldest, Utc::now())),
+        Some(oldest) => {
+            format!("{}; the oldest {}", reasons.join(", "), relative(oldest, Utc::now()))
+        }
         None => "none pending".to_owned(),
     }
 }
@@ -196,7 +210,10 @@ fn queue_table(queues: &[&QueueOverview], rates: Option<&Rates>, look: Look) -> 
             queue.queue.clone(),
             grouped(queue.depth),
             queue.oldest_age_seconds.map(|s| milliseconds(s * 1000.0)).unwrap_or_default(),
-            rates.and_then(|rates| rates.queues.get(&queue.queue)).map(|n| rate(*n)).unwrap_or_default(),
+            rates
+                .and_then(|rates| rates.queues.get(&queue.queue))
+                .map(|n| rate(*n))
+                .unwrap_or_default(),
             if queue.held > 0 { grouped(queue.held) } else { String::new() },
             queue.max_depth.map(|limit| grouped(limit.into())).unwrap_or_default(),
             paused.unwrap_or_default(),

@@ -40,7 +40,8 @@ fn worker(number: u128, alive: bool) -> WorkerOverview {
     }
 }
 
-/// Two queues of orchestrators, two of workers, of which one is paused; a worker that is alive and one that is gone.
+/// Two queues of orchestrators, two of workers, of which one is paused; a worker that is alive and
+/// one that is gone.
 pub(in super::super) fn snapshot() -> Snapshot {
     let mut paused = queue("worker_shop_queue", Some("shop"), 1_234);
     (paused.held, paused.max_depth) = (56, Some(2_000));
@@ -110,9 +111,12 @@ orchestration_step_results   0              12.5
 worker_mail_queue            0              12.5
 worker_shop_queue            1,234  2.50 s  12.5    56    2,000  3 min ago ana: the bank is down
 
-WORKER                                SEEN                   BUSY  NAMESPACES  HOST    PID   STARTED    VERSION
-00000000-0000-0000-0000-000000000001  1 s ago                7/64  shop,mail   host-a  4711  5 min ago  0.1.0
-00000000-0000-0000-0000-000000000002  1 min ago, not alive   7/64  shop,mail   host-a  4711  6 min ago  0.1.0";
+WORKER                                SEEN                   BUSY  NAMESPACES  HOST    PID   \
+STARTED    VERSION
+00000000-0000-0000-0000-000000000001  1 s ago                7/64  shop,mail   host-a  4711  5 \
+min ago  0.1.0
+00000000-0000-0000-0000-000000000002  1 min ago, not alive   7/64  shop,mail   host-a  4711  6 \
+min ago  0.1.0";
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(squeezed(&text), squeezed(expected), "{text}");
 }
@@ -124,7 +128,8 @@ fn no_screen_is_too_small() {
         for height in [1, 2, 3, 7, 8, 9, 10, 12, 16, 24, 60] {
             let lines = drawn(&title, &view, width, height);
             assert!(lines.len() <= height, "{width}x{height}: {lines:?}");
-            let widest = lines.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
+            let widest =
+                lines.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
             assert!(widest <= width, "{width}x{height}: {lines:?}");
         }
     }
@@ -151,14 +156,18 @@ fn what_has_no_room_is_counted_and_what_matters_stays() {
 
 #[test]
 fn trouble_is_said_and_the_last_look_stays() {
-    let lines = drawn(&title(Some("cannot reach the database; for 2 s")), &view(snapshot()), 120, 40);
+    let lines =
+        drawn(&title(Some("cannot reach the database; for 2 s")), &view(snapshot()), 120, 40);
     assert_eq!(lines[1], "✗ cannot reach the database; for 2 s");
     assert!(lines.iter().any(|line| line.starts_with("worker_shop_queue")));
 }
 
 #[test]
 fn rates_have_a_digit_behind_the_point_where_they_are_small() {
-    assert_eq!([0.0, 0.04, 12.34, 99.96, 12_345.6].map(rate), ["0.0", "0.0", "12.3", "100", "12,346"]);
+    assert_eq!(
+        [0.0, 0.04, 12.34, 99.96, 12_345.6].map(rate),
+        ["0.0", "0.0", "12.3", "100", "12,346"]
+    );
 }
 
 #[test]

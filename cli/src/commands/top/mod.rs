@@ -37,7 +37,8 @@ pub struct TopArgs {
     /// Between two looks, from 100ms.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// Look twice, an interval apart, which gives the rates; print that, and end. So it is without a terminal, too.
+    /// Look twice, an interval apart, which gives the rates; print that, and end. So it is without
+    /// a terminal, too.
     #[arg(long)]
     once: bool,
 }
@@ -119,7 +120,9 @@ fn looks(
         let mut tasks = None;
         loop {
             let begun = Instant::now();
-            let look = match tokio::time::timeout(PATIENCE, Snapshot::take(&*client, tasks.take())).await {
+            let look = match tokio::time::timeout(PATIENCE, Snapshot::take(&*client, tasks.take()))
+                .await
+            {
                 Ok(Ok(snapshot)) => {
                     tasks = Some(snapshot.tasks.clone());
                     Ok(Box::new(snapshot))

@@ -1,8 +1,10 @@
-//! The terminal while `tasker top` has it: a screen of its own, keys without Enter. Given back as it was, whatever
-//! ends the program but SIGKILL.
+//! The terminal while `tasker top` has it: a screen of its own, keys without Enter. Given back as
+//! it was, whatever ends the program but SIGKILL.
 
 use crate::error::Result;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use std::{
     io::{IsTerminal, Read, Write},
     thread,
@@ -71,7 +73,9 @@ impl Screen {
     /// # Errors
     /// The terminal is gone.
     pub fn show(&mut self, page: impl Fn(usize, usize) -> Vec<String>) -> Result<()> {
-        let size = console::Term::stdout().size_checked().filter(|&(rows, columns)| rows > 0 && columns > 0);
+        let size = console::Term::stdout()
+            .size_checked()
+            .filter(|&(rows, columns)| rows > 0 && columns > 0);
         let (rows, columns) = size.unwrap_or(USUAL);
         let lines = page(columns.into(), rows.into());
         write(&frame(&lines))
@@ -96,7 +100,8 @@ impl Drop for Screen {
     }
 }
 
-/// The lines over what is there, without a blank in between: no flicker. No line end after the last: it would scroll.
+/// The lines over what is there, without a blank in between: no flicker. No line end after the
+/// last: it would scroll.
 fn frame(lines: &[String]) -> String {
     let lines: Vec<String> = lines.iter().map(|line| format!("{line}{REST_OF_LINE}")).collect();
     format!("{HOME}{}{REST_OF_SCREEN}", lines.join("\r\n"))

@@ -8,7 +8,8 @@ use std::{
 };
 use tasker_client::{Client, DeadLetterCount, QueueOverview, Result, Sample, WorkerOverview};
 
-/// The newest so many tasks are counted by state, at most: what costs the same however many there are.
+/// The newest so many tasks are counted by state, at most: what costs the same however many there
+/// are.
 pub const NEWEST: i32 = 1000;
 /// They are counted again after this time, which is more work than all else.
 const RECOUNT: Duration = Duration::from_secs(5);
@@ -99,7 +100,9 @@ impl Rates {
         }
         let mut rates = Self::default();
         for queue in &after.queues {
-            let Some(old) = before.queues.iter().find(|old| old.queue == queue.queue) else { continue };
+            let Some(old) = before.queues.iter().find(|old| old.queue == queue.queue) else {
+                continue;
+            };
             // A queue that was made anew counts from 0.
             let rate = (queue.total - old.total).max(0) as f64 / seconds;
             match (queue.kind.as_str(), queue.queue.as_str()) {

@@ -12,7 +12,8 @@ pub enum Action {
     Submit(usize, Outcome),
     /// It submits results by the fast way, and claims what follows: up to so many.
     Complete(Vec<(usize, Outcome)>, usize),
-    /// It ends most of what it holds by the fast way, in the ways that this number says: mostly well.
+    /// It ends most of what it holds by the fast way, in the ways that this number says: mostly
+    /// well.
     CompleteAll(u16),
     /// It gives a claim back.
     Release(usize),

@@ -1,4 +1,5 @@
-//! The engine's side: each action as the calls that a worker, an orchestrator, or an operator makes.
+//! The engine's side: each action as the calls that a worker, an orchestrator, or an operator
+//! makes.
 
 use super::{
     actions::{Action, Case, Outcome},
@@ -28,18 +29,22 @@ impl Database {
     pub async fn new() -> Self {
         let mut engine = Engine::new().await;
         // One connection, whose plans stay warm: a pool would go round all of its own.
-        engine.db.pool = PgPoolOptions::new().max_connections(1).connect(&engine.db.url).await.unwrap();
+        engine.db.pool =
+            PgPoolOptions::new().max_connections(1).connect(&engine.db.url).await.unwrap();
         sqlx::raw_sql("set jit = off; set plan_cache_mode = force_generic_plan")
             .execute(engine.pool())
             .await
             .unwrap();
-        sqlx::query("update tasker.settings set max_decision_depth = $1, max_lease_losses = $2, max_worker_losses = $3")
-            .bind(MAX_DECISION_DEPTH as i32)
-            .bind(MAX_LOSSES)
-            .bind(MAX_DEATHS)
-            .execute(engine.pool())
-            .await
-            .unwrap();
+        sqlx::query(
+            "update tasker.settings set max_decision_depth = $1, max_lease_losses = $2, \
+            max_worker_losses = $3",
+        )
+        .bind(MAX_DECISION_DEPTH as i32)
+        .bind(MAX_LOSSES)
+        .bind(MAX_DEATHS)
+        .execute(engine.pool())
+        .await
+        .unwrap();
         Self { engine, task: Uuid::nil(), version: 0 }
     }
 
@@ -69,10 +74,14 @@ impl Database {
     pub async fn state(&self) -> Vec<String> {
         self.lines(
             "select line from (
-                select 1 as n, '' as name, format('task %s', state) as line from tasker.tasks where task_id = $1
+                select 1 as n, '' as name, format('task %s', state) as line from tasker.tasks \
+                where task_id = $1
                 union all
-                select 2, name, format('%s %s attempt %s claim_no %s losses %s %s waiting_on %s cursor %s checkpoint %s', name, state, attempt, claim_no, lease_losses, worker_losses, waiting_on,
-                                       coalesce(inputs::text, '-'), coalesce(checkpoint ->> 'cursor', '-'))
+                select 2, name, format('%s %s attempt %s claim_no %s losses %s %s waiting_on %s \
+                cursor %s checkpoint %s', name, state, attempt, claim_no, lease_losses, \
+                worker_losses, waiting_on,
+                                       coalesce(inputs::text, '-'), coalesce(checkpoint ->> \
+                                       'cursor', '-'))
                   from tasker.steps where task_id = $1) x
               order by n, name",
         )
@@ -81,8 +90,11 @@ impl Database {
 
     /// One for each step that has no row.
     pub async fn without_rows(&self) -> Vec<String> {
-        self.lines("select format('%s %s', step, presence) from tasker.step_dag where task_id = $1 and state is null order by step")
-            .await
+        self.lines(
+            "select format('%s %s', step, presence) from tasker.step_dag where task_id = \
+            $1 and state is null order by step",
+        )
+        .await
     }
 
     async fn lines(&self, query: &'static str) -> Vec<String> {
@@ -98,7 +110,9 @@ impl Database {
         match action {
             Action::Claim => self.claims(WORKER_CLAIM).await,
             Action::Submit(which, outcome) => match machine.held(*which) {
-                Some(held) => self.submit("submit_results($1, $2)", &[(held, *outcome)], machine).await,
+                Some(held) => {
+                    self.submit("submit_results($1, $2)", &[(held, *outcome)], machine).await
+                }
                 None => Vec::new(),
             },
             Action::Complete(results, claim) => {
@@ -122,8 +136,8 @@ impl Database {
                 .await
             }
             Action::Lose(which) => {
-                let call =
-                    "select status from tasker.release_steps($1, jsonb_build_array($2), p_lost => true)";
+                let call = "select status from tasker.release_steps($1, jsonb_build_array($2), \
+                    p_lost => true)";
                 self.claim_call(call, machine.held(*which)).await
             }
             Action::RunAlone(which) => {
@@ -148,19 +162,45 @@ impl Database {
     /// The answer, or the SQLSTATE of the refusal.
     async fn operate(&self, action: &Action, machine: &Machine) -> String {
         match action {
-            Action::Pause => self.text("select tasker.pause_namespace('test')::text from (select $1::uuid) x").await,
-            Action::Resume => self.text("select tasker.resume_namespace('test')::text from (select $1::uuid) x").await,
+            Action::Pause => {
+                self.text(
+                    "select tasker.pause_namespace('test')::text from (select \
+                $1::uuid) x",
+                )
+                .await
+            }
+            Action::Resume => {
+                self.text(
+                    "select tasker.resume_namespace('test')::text from \
+                (select $1::uuid) x",
+                )
+                .await
+            }
             Action::Cancel => self.text("select tasker.cancel_task($1)::text").await,
             Action::ResolveTask => self.text("select tasker.resolve_task($1)::text").await,
             Action::Reset => self.text("select tasker.reset_task($1)::text").await,
             Action::RetryTasks => {
-                self.text("select tasker.retry_tasks(jsonb_build_object('task_ids', jsonb_build_array($1::uuid)))::text").await
+                self.text(
+                    "select tasker.retry_tasks(jsonb_build_object('task_ids', \
+                    jsonb_build_array($1::uuid)))::text",
+                )
+                .await
             }
             Action::ResolveStep(which, outcome) => {
                 let step = machine.target(*which);
                 let outcome = outcome.map(|outcome| machine.graph.outcome_json(step.node, outcome));
-                let query = sqlx::query_scalar("select tasker.resolve_step($1, $2, p_outcome => $3)::text");
-                answer(query.bind(self.task).bind(step.to_string()).bind(outcome).fetch_one(self.engine.pool()).await)
+                let query = sqlx::query_scalar(
+                    "select tasker.resolve_step($1, $2, p_outcome => \
+                    $3)::text",
+                );
+                answer(
+                    query
+                        .bind(self.task)
+                        .bind(step.to_string())
+                        .bind(outcome)
+                        .fetch_one(self.engine.pool())
+                        .await,
+                )
             }
             Action::RetryStep(which) => {
                 let query = sqlx::query_scalar("select tasker.retry_step($1, $2)::text");
@@ -176,7 +216,11 @@ impl Database {
     }
 
     async fn claims(&self, query: &'static str) -> Vec<String> {
-        let rows = sqlx::query(query).bind(self.engine.worker).fetch_all(self.engine.pool()).await.unwrap();
+        let rows = sqlx::query(query)
+            .bind(self.engine.worker)
+            .fetch_all(self.engine.pool())
+            .await
+            .unwrap();
         rows.iter().map(claimed).collect()
     }
 
@@ -191,7 +235,12 @@ impl Database {
             .unwrap()
     }
 
-    async fn submit(&self, call: &str, results: &[(Held, Outcome)], machine: &Machine) -> Vec<String> {
+    async fn submit(
+        &self,
+        call: &str,
+        results: &[(Held, Outcome)],
+        machine: &Machine,
+    ) -> Vec<String> {
         let elements: Vec<Value> = results
             .iter()
             .map(|(held, outcome)| {
@@ -236,11 +285,13 @@ impl Database {
         rows
     }
 
-    /// The events since the last look: of which step and claim, by the engine and by who submitted it.
+    /// The events since the last look: of which step and claim, by the engine and by who submitted
+    /// it.
     async fn announced(&self) -> Vec<String> {
         sqlx::query_scalar(
             "with event as (delete from pgmq.q_test_domain_events returning message)
-             select format('%s %s %s', message ->> 'step', message ->> 'claim_no', message ->> 'payload') from event",
+             select format('%s %s %s', message ->> 'step', message ->> 'claim_no', message ->> \
+             'payload') from event",
         )
         .fetch_all(self.engine.pool())
         .await

@@ -79,7 +79,12 @@ impl Graph {
     /// The children that a decision chooses by this number.
     pub fn chosen(&self, node: usize, number: u16) -> Vec<usize> {
         let bit = |n: usize| number >> (n % 16) & 1 == 1;
-        self.children(node).into_iter().enumerate().filter(|(n, _)| bit(*n)).map(|(_, child)| child).collect()
+        self.children(node)
+            .into_iter()
+            .enumerate()
+            .filter(|(n, _)| bit(*n))
+            .map(|(_, child)| child)
+            .collect()
     }
 
     /// Whose cursors a batchable gives by this number.
@@ -103,7 +108,8 @@ impl Graph {
         let kind = self.0[node].kind;
         match outcome {
             Outcome::Fitting(number) if kind == Kind::Decision => {
-                let chosen: Vec<String> = self.chosen(node, number).into_iter().map(node_name).collect();
+                let chosen: Vec<String> =
+                    self.chosen(node, number).into_iter().map(node_name).collect();
                 json!({"type": "decision", "create_steps": chosen, "result": 1})
             }
             Outcome::Fitting(number) if kind == Kind::Batchable => {
@@ -124,7 +130,9 @@ impl Graph {
                 json!({"type": "checkpoint", "cursor": cursor, "items_processed": cursor})
             }
             Outcome::Retryable => json!({"type": "failure", "message": "again"}),
-            Outcome::Permanent => json!({"type": "failure", "message": "never", "retryable": false}),
+            Outcome::Permanent => {
+                json!({"type": "failure", "message": "never", "retryable": false})
+            }
         }
     }
 
@@ -146,7 +154,8 @@ impl Graph {
             Kind::Deferred => "deferred",
             Kind::Batchable => "batchable",
             Kind::Worker(goes_on) => {
-                step["failure_strategy"] = json!(if *goes_on { "continue_on_failure" } else { "fail_fast" });
+                step["failure_strategy"] =
+                    json!(if *goes_on { "continue_on_failure" } else { "fail_fast" });
                 "batch_worker"
             }
         };
@@ -168,7 +177,8 @@ pub fn graph(n: usize) -> impl Strategy<Value = Graph> {
         .prop_map(|(steps, grows)| build(steps, grows))
 }
 
-/// A step depends on steps before it only: no cycles. The step before those of a batch is its batchable.
+/// A step depends on steps before it only: no cycles. The step before those of a batch is its
+/// batchable.
 fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
     let mut nodes: Vec<Node> = Vec::new();
     for (n, (kind, chosen, max_attempts)) in steps.into_iter().enumerate() {
@@ -180,7 +190,9 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
         if let Kind::Worker(_) = kind {
             match nodes.last_mut() {
                 // Of the same batchable, which then has two.
-                Some(Node { kind: Kind::Worker(_), parents: batchable, .. }) => parents = batchable.clone(),
+                Some(Node { kind: Kind::Worker(_), parents: batchable, .. }) => {
+                    parents = batchable.clone()
+                }
                 Some(before) => {
                     before.kind = Kind::Batchable;
                     parents = vec![n - 1];

@@ -1,4 +1,5 @@
-//! The model: what the engine is supposed to do, said once more in the plainest way: no queue, no counter, no batch.
+//! The model: what the engine is supposed to do, said once more in the plainest way: no queue, no
+//! counter, no batch.
 
 use super::{
     actions::{Action, Case, Outcome},
@@ -120,7 +121,8 @@ impl Machine {
             let cursor = if key.instance == 0 { "-".to_owned() } else { key.instance.to_string() };
             let checkpoint = row.checkpoint.map_or("-".to_owned(), |cursor| cursor.to_string());
             format!(
-                "{key} {state} attempt {attempt} claim_no {claim_no} losses {losses} {deaths} waiting_on {waiting_on} cursor {cursor} checkpoint {checkpoint}"
+                "{key} {state} attempt {attempt} claim_no {claim_no} losses {losses} {deaths} \
+                 waiting_on {waiting_on} cursor {cursor} checkpoint {checkpoint}"
             )
         };
         let task = std::iter::once(format!("task {}", self.task_state()));
@@ -162,7 +164,10 @@ impl Machine {
     /// What a step has chosen, once that counts.
     pub fn decided(&self, node: usize) -> Option<&Said> {
         let key = Key { node, instance: 0 };
-        self.rows.get(&key).filter(|row| self.satisfied(key, row)).and_then(|row| row.decided.as_ref())
+        self.rows
+            .get(&key)
+            .filter(|row| self.satisfied(key, row))
+            .and_then(|row| row.decided.as_ref())
     }
 
     /// What an outcome means from a step.
@@ -178,7 +183,9 @@ impl Machine {
             (Outcome::Fitting(number), Kind::Batchable) => {
                 Said::Cursors(self.graph.worker(node, number), Graph::cursors(number))
             }
-            (Outcome::Plain, Kind::Decision | Kind::Batchable) | (Outcome::Foreign(_), _) => Said::Refused,
+            (Outcome::Plain, Kind::Decision | Kind::Batchable) | (Outcome::Foreign(_), _) => {
+                Said::Refused
+            }
             (Outcome::Fitting(_) | Outcome::Plain, _) => Said::Success,
         }
     }
@@ -346,8 +353,9 @@ impl Machine {
 
     pub fn unsatisfied_parents(&self, key: Key) -> usize {
         let parents = &self.graph.0[key.node].parents;
-        let waits =
-            |(parent, row): &(&Key, &Row)| parents.contains(&parent.node) && !self.satisfied(**parent, row);
+        let waits = |(parent, row): &(&Key, &Row)| {
+            parents.contains(&parent.node) && !self.satisfied(**parent, row)
+        };
         self.rows.iter().filter(waits).count()
     }
 
@@ -390,8 +398,10 @@ impl Machine {
     pub fn end(&mut self, state: &'static str) {
         self.ended = Some(state);
         for row in self.rows.values_mut() {
-            if matches!(row.state, State::Pending | State::Enqueued | State::InProgress | State::Submitted(_))
-            {
+            if matches!(
+                row.state,
+                State::Pending | State::Enqueued | State::InProgress | State::Submitted(_)
+            ) {
                 row.state = State::Cancelled;
             }
         }

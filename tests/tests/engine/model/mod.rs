@@ -1,7 +1,8 @@
-//! Random graphs with random outcomes, crashes, and operators, run by the engine and by a model of it in memory: after
-//! every action both must say the same of every step and of the task.
+//! Random graphs with random outcomes, crashes, and operators, run by the engine and by a model of
+//! it in memory: after every action both must say the same of every step and of the task.
 //!
-//! TASKER_MODEL_CASES=10000 makes a long run of it, an hour or so. A failing case is shrunk and printed.
+//! TASKER_MODEL_CASES=10000 makes a long run of it, an hour or so. A failing case is shrunk and
+//! printed.
 
 mod actions;
 mod database;
@@ -28,13 +29,16 @@ fn the_engine_does_what_the_model_does() {
     let cases = std::env::var("TASKER_MODEL_CASES").map_or(200, |cases| cases.parse().unwrap());
     match try_run(cases, 500, None, Database::new) {
         Ok(()) => {}
-        Err(TestError::Fail(reason, case)) => panic!("{reason}\nin the smallest case found: {case:#?}"),
+        Err(TestError::Fail(reason, case)) => {
+            panic!("{reason}\nin the smallest case found: {case:#?}")
+        }
         Err(error) => panic!("{error}"),
     }
 }
 
-/// A function of the engine, and what in it becomes what: the model must see each. What needs several losses in a row
-/// chance does not bring about in time: the tests of lost leases look at each of those bounds by itself.
+/// A function of the engine, and what in it becomes what: the model must see each. What needs
+/// several losses in a row chance does not bring about in time: the tests of lost leases look at
+/// each of those bounds by itself.
 const SABOTAGE: &[(&str, &str, &str)] = &[
     (
         "settle_steps",
@@ -109,9 +113,12 @@ fn try_run(
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let database = RefCell::new(runtime.block_on(open()));
     let used = Cell::new(0_u32);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: shrinks, ..Config::default() };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: shrinks, ..Config::default() };
     let mut runner = match seed {
-        Some(seed) => TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed)),
+        Some(seed) => {
+            TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+        }
         None => TestRunner::new(config),
     };
     runner.run(&case(), |case| {
@@ -140,9 +147,16 @@ async fn play(database: &mut Database, case: &Case) -> Result<(), String> {
     for _ in 0..RETRIES {
         while machine.can_move() {
             let number = 7 + 13 * rounds;
-            for action in [Action::Sweep, Action::Claim, Action::CompleteAll(number), Action::Process] {
-                step(&mut machine, database, &action, &format!("{action:?} of round {rounds} at the end"))
-                    .await?;
+            for action in
+                [Action::Sweep, Action::Claim, Action::CompleteAll(number), Action::Process]
+            {
+                step(
+                    &mut machine,
+                    database,
+                    &action,
+                    &format!("{action:?} of round {rounds} at the end"),
+                )
+                .await?;
             }
             rounds += 1;
             if rounds > 200 {
@@ -197,7 +211,11 @@ fn same(actual: &[String], expected: &[String], what: &str) -> Result<(), String
         return Ok(());
     }
     let not_in = |these: &[String], those: &[String], who: &str| -> Vec<String> {
-        these.iter().filter(|line| !those.contains(line)).map(|line| format!("{who} {line}")).collect()
+        these
+            .iter()
+            .filter(|line| !those.contains(line))
+            .map(|line| format!("{who} {line}"))
+            .collect()
     };
     let mut differences = not_in(actual, expected, "engine");
     differences.extend(not_in(expected, actual, " model"));

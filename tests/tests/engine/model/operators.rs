@@ -79,7 +79,8 @@ impl Machine {
 
     fn retry_step(&mut self, key: Key) -> String {
         let Some(row) = self.rows.get(&key) else { return "TK032".to_owned() };
-        let failed = matches!(row.state, State::Error | State::Cancelled) && !self.satisfied(key, row);
+        let failed =
+            matches!(row.state, State::Error | State::Cancelled) && !self.satisfied(key, row);
         if self.ended == Some("error") && failed {
             self.replay();
             return "true".to_owned();

@@ -1,4 +1,5 @@
-//! What exists, said in the plainest way: from the graph and what was decided, from scratch each time.
+//! What exists, said in the plainest way: from the graph and what was decided, from scratch each
+//! time.
 
 use super::{
     graph::{Kind, MAX_DECISION_DEPTH, node_name},
@@ -37,7 +38,8 @@ impl Machine {
             return *presence;
         }
         let parents = &self.graph.0[node].parents;
-        let edges: Vec<Edge> = parents.iter().map(|parent| self.edge(*parent, node, known)).collect();
+        let edges: Vec<Edge> =
+            parents.iter().map(|parent| self.edge(*parent, node, known)).collect();
         let some = |edge: Edge| edges.contains(&edge);
         let presence = if parents.is_empty() {
             Presence::Exists
@@ -67,7 +69,9 @@ impl Machine {
         match (self.graph.0[parent].kind, self.graph.0[child].kind, self.decided(parent)) {
             (Kind::Decision, _, None) | (Kind::Batchable, Kind::Worker(_), None) => Edge::Unknown,
             (Kind::Decision, Kind::Deferred, Some(_)) => Edge::Live,
-            (Kind::Decision, _, Some(Said::Chosen(chosen))) if !chosen.contains(&child) => Edge::Dead,
+            (Kind::Decision, _, Some(Said::Chosen(chosen))) if !chosen.contains(&child) => {
+                Edge::Dead
+            }
             _ => Edge::Live,
         }
     }

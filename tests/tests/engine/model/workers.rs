@@ -26,7 +26,8 @@ impl Machine {
     pub fn all(&self, number: u16) -> Vec<(Held, Outcome)> {
         let end = |held: Held| {
             let Key { node, instance } = held.key;
-            let mixed = (usize::from(number) * 997 + node * 31 + instance).wrapping_mul(2_654_435_761);
+            let mixed =
+                (usize::from(number) * 997 + node * 31 + instance).wrapping_mul(2_654_435_761);
             // What a batch does about failures is seen only where instances fail.
             let sides = if instance > 0 { 9 } else { 17 };
             let outcome = match (mixed >> 8) % sides {
@@ -158,13 +159,16 @@ impl Machine {
         let row = &self.rows[&held.key];
         let stored = match row.state {
             State::Submitted(_) | State::Complete | State::Error | State::Pending => true,
-            State::Enqueued => matches!(said, Said::Checkpoint(cursor) if row.checkpoint == Some(*cursor)),
+            State::Enqueued => {
+                matches!(said, Said::Checkpoint(cursor) if row.checkpoint == Some(*cursor))
+            }
             _ => false,
         };
         if stored && row.claim_no == held.claim_no { "duplicate" } else { "stale" }
     }
 
-    /// Successes and decisions settle at once, unless an orchestrator must decide what is sent; the rest goes by the queue.
+    /// Successes and decisions settle at once, unless an orchestrator must decide what is sent; the
+    /// rest goes by the queue.
     pub fn complete(&mut self, results: Vec<(Held, Outcome)>, claim: usize) -> Vec<String> {
         let direct = |machine: &Self, held: &Held, outcome: Outcome| {
             !machine.paused

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tasker_tests::engine::{Claim, Engine};
 use uuid::Uuid;
 
-pub const DIAMOND: &[(&str, &[&str])] = &[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"])];
+pub const DIAMOND: &[(&str, &[&str])] =
+    &[("a", &[]), ("b", &["a"]), ("c", &["a"]), ("d", &["b", "c"])];
 
 /// A diamond, and one task of it.
 pub async fn diamond() -> (Engine, Uuid) {
@@ -43,15 +44,18 @@ pub async fn claim_one(e: &Engine, step: &str) -> Claim {
 }
 
 pub async fn fail_for_good(e: &Engine, claim: &Claim) {
-    let outcome = json!({"type": "failure", "message": "boom", "code": "declined", "retryable": false});
+    let outcome =
+        json!({"type": "failure", "message": "boom", "code": "declined", "retryable": false});
     assert_eq!(e.submit(claim, outcome).await, "accepted");
     e.process().await;
 }
 
 pub async fn reasons(e: &Engine, id: Uuid) -> Vec<String> {
     sqlx::query_scalar(
-        "select distinct r.reason from (select reason from tasker.task_transitions where task_id = $1
-                                        union all select reason from tasker.step_transitions where task_id = $1) r
+        "select distinct r.reason from (select reason from tasker.task_transitions where task_id \
+         = $1
+                                        union all select reason from tasker.step_transitions \
+                                        where task_id = $1) r
           where r.reason like '% by %' order by 1",
     )
     .bind(id)

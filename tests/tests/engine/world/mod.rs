@@ -1,5 +1,5 @@
-//! What the tests of the whole share: a database, and the orchestrators and workers that run on it in this
-//! process, each with connections of its own.
+//! What the tests of the whole share: a database, and the orchestrators and workers that run on it
+//! in this process, each with connections of its own.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -55,7 +55,9 @@ impl World {
 
     /// Runs until the test ends.
     pub async fn orchestrator(&self) {
-        let pool = connect(&DbOptions::new(&self.db.url, "orchestrator").max_connections(5)).await.unwrap();
+        let pool = connect(&DbOptions::new(&self.db.url, "orchestrator").max_connections(5))
+            .await
+            .unwrap();
         let orchestrator = Orchestrator::builder(pool).poll_only(self.poll_only).build();
         tokio::spawn(orchestrator.run(CancellationToken::new()));
     }
@@ -88,12 +90,14 @@ impl World {
     /// Waits until the task can go on no more, and returns its state.
     pub async fn ended(&self, id: Uuid) -> String {
         eventually("the task to end", SOON, async || {
-            let state: String = sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
-                .bind(id)
-                .fetch_one(&self.db.pool)
-                .await
-                .unwrap();
-            let ended = ["complete", "error", "cancelled", "blocked_by_failures"].contains(&state.as_str());
+            let state: String =
+                sqlx::query_scalar("select state::text from tasker.tasks where task_id = $1")
+                    .bind(id)
+                    .fetch_one(&self.db.pool)
+                    .await
+                    .unwrap();
+            let ended =
+                ["complete", "error", "cancelled", "blocked_by_failures"].contains(&state.as_str());
             if ended { Ok(state) } else { Err(state) }
         })
         .await
@@ -102,13 +106,18 @@ impl World {
     /// Waits until the task is complete, and returns its result.
     pub async fn result(&self, id: Uuid) -> Value {
         assert_eq!(self.ended(id).await, "complete");
-        sqlx::query_scalar("select tasker.task_result($1)").bind(id).fetch_one(&self.db.pool).await.unwrap()
+        sqlx::query_scalar("select tasker.task_result($1)")
+            .bind(id)
+            .fetch_one(&self.db.pool)
+            .await
+            .unwrap()
     }
 
     /// State, attempt, claim number, and error of a step.
     pub async fn step(&self, id: Uuid, step: &str) -> (String, i32, i32, Option<Value>) {
         sqlx::query_as(
-            "select state::text, attempt, claim_no, error from tasker.steps where task_id = $1 and name = $2",
+            "select state::text, attempt, claim_no, error from tasker.steps where task_id = $1 \
+             and name = $2",
         )
         .bind(id)
         .bind(step)
@@ -120,7 +129,8 @@ impl World {
     /// The reasons in the audit of a step.
     pub async fn reasons(&self, id: Uuid, step: &str) -> Vec<String> {
         sqlx::query_scalar(
-            "select reason from tasker.step_transitions where task_id = $1 and name = $2 and reason is not null order by transition_id",
+            "select reason from tasker.step_transitions where task_id = $1 and name = $2 and \
+             reason is not null order by transition_id",
         )
         .bind(id)
         .bind(step)

@@ -1,5 +1,6 @@
-//! Which hosts the `http` handler may call. What reaches into the worker's own network, its loopback, private, and
-//! link-local addresses, has to be named as such; a name is judged by what it resolves to, at each connection.
+//! Which hosts the `http` handler may call. What reaches into the worker's own network, its
+//! loopback, private, and link-local addresses, has to be named as such; a name is judged by what
+//! it resolves to, at each connection.
 
 use reqwest::{
     Client, Url,
@@ -73,7 +74,9 @@ impl AllowList {
     fn lets_through(&self, host: &str, address: IpAddr) -> bool {
         let address = address.to_canonical();
         // Who names localhost names loopback; with which port was looked at in the URL.
-        let named = is_localhost(host) && address.is_loopback() && self.hosts.iter().any(|(h, _)| h == host);
+        let named = is_localhost(host)
+            && address.is_loopback()
+            && self.hosts.iter().any(|(h, _)| h == host);
         !is_inside(address) || named || self.has_network(address)
     }
 }
@@ -102,7 +105,8 @@ impl Network {
     }
 }
 
-/// `host`, `host:port`; read as a URL is, so that case, IPv6, and international names compare equal later.
+/// `host`, `host:port`; read as a URL is, so that case, IPv6, and international names compare equal
+/// later.
 pub(crate) fn host_and_port(entry: &str) -> Option<(String, Option<u16>)> {
     let url = Url::parse(&format!("http://{entry}/")).ok()?;
     let bare = url.path() == "/"
@@ -111,14 +115,18 @@ pub(crate) fn host_and_port(entry: &str) -> Option<(String, Option<u16>)> {
         && url.fragment().is_none()
         && !entry.contains('/');
     // Not `url.port()`, which hides the scheme's own.
-    let port = entry.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port.parse());
+    let port = entry
+        .rsplit_once(':')
+        .filter(|(_, port)| !port.ends_with(']'))
+        .map(|(_, port)| port.parse());
     match port.transpose() {
         Ok(port) if bare => Some((host_of(&url)?, port)),
         _ => None,
     }
 }
 
-/// Addresses as they are reached (`::ffff:127.0.0.1` is 127.0.0.1), names without the dot of the root.
+/// Addresses as they are reached (`::ffff:127.0.0.1` is 127.0.0.1), names without the dot of the
+/// root.
 pub(crate) fn host_of(url: &Url) -> Option<String> {
     let host = url.host_str()?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -147,13 +155,16 @@ fn is_inside_v4(address: Ipv4Addr) -> bool {
         || address.is_loopback()
         || address.is_link_local()
         || address.is_multicast()
-        // This network, shared addresses of carriers and clouds, protocol assignments, benchmarks, and what is reserved.
+        // This network, shared addresses of carriers and clouds, protocol assignments, benchmarks,
+        // and what is reserved.
         || matches!((a, b, c), (0, _, _) | (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _) | (240.., _, _))
 }
 
 fn is_inside_v6(address: Ipv6Addr) -> bool {
     let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| is_inside_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    let v4 = |high: u16, low: u16| {
+        is_inside_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+    };
     match (a, b, c, d, e, f) {
         // Unspecified, loopback, and IPv4 in its oldest form.
         (0, 0, 0, 0, 0, 0) => true,
@@ -175,11 +186,17 @@ impl Resolve for Guard {
         let list = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let let_through: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| list.lets_through(&host, address.ip())).collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let let_through: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|address| list.lets_through(&host, address.ip()))
+                .collect();
             match found.first() {
-                Some(first) if let_through.is_empty() => Err(Refused { host, address: first.ip() }.into()),
+                Some(first) if let_through.is_empty() => {
+                    Err(Refused { host, address: first.ip() }.into())
+                }
                 _ => Ok(Box::new(let_through.into_iter()) as Addrs),
             }
         })
@@ -200,8 +217,10 @@ impl fmt::Display for Refused {
         let Self { host, address } = self;
         write!(
             f,
-            "host {host} has the address {address}, which is loopback, private, or link-local: where it is meant, add \
-             {address} or its network (10.0.0.0/8) to TASKER_HTTP_ALLOW of the worker; * does not name it"
+            "host {host} has the address {address}, which is loopback, private, or link-local: \
+             where it is meant, add \
+             {address} or its network (10.0.0.0/8) to TASKER_HTTP_ALLOW of the worker; * does not \
+             name it"
         )
     }
 }
@@ -220,8 +239,8 @@ impl Refused {
     }
 }
 
-/// The client of the handler. Behind a proxy of the environment nobody could judge where a call ends: none is used but one
-/// that is given for it, which then has to judge.
+/// The client of the handler. Behind a proxy of the environment nobody could judge where a call
+/// ends: none is used but one that is given for it, which then has to judge.
 pub(crate) fn client(list: &AllowList, proxy: Option<&str>) -> reqwest::Result<Client> {
     let builder = crate::capabilities::client_builder().no_proxy();
     let builder = match proxy {
@@ -254,7 +273,9 @@ mod tests {
         assert!(allows("a.example", "http://a.example./"));
         assert!(allows("*", "http://anything/"));
         assert!(allows("*", "http://93.184.216.34/"));
-        for bad in ["http://x", "a/b", "u@h", "a:b", "a?x", "a:99999", "a,b c", "10.0.0.0/33", "a/8"] {
+        for bad in
+            ["http://x", "a/b", "u@h", "a:b", "a?x", "a:99999", "a,b c", "10.0.0.0/33", "a/8"]
+        {
             assert!(AllowList::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(AllowList::parse(" , ").unwrap(), AllowList::default());

@@ -1,4 +1,5 @@
-//! Takes secrets out of what a server answers: results, errors, and logs are read by others than who may use a secret.
+//! Takes secrets out of what a server answers: results, errors, and logs are read by others than
+//! who may use a secret.
 
 use std::fmt::Write;
 
@@ -41,7 +42,8 @@ impl Mask {
         let text = String::from_utf8_lossy(value);
         let json = serde_json::Value::from(text.as_ref()).to_string();
         let json = json.trim_matches('"').to_owned();
-        let mut forms = vec![value.to_vec(), json.replace('/', "\\/").into_bytes(), json.into_bytes()];
+        let mut forms =
+            vec![value.to_vec(), json.replace('/', "\\/").into_bytes(), json.into_bytes()];
         for upper in [true, false] {
             let percent = percent(value, upper);
             forms.push(percent.replace("%20", "+").into_bytes());
@@ -107,8 +109,9 @@ fn plain_escapes(text: &[u8]) -> Vec<u8> {
     let mut at = 0;
     while at < text.len() {
         let hex = text.get(at + 2..at + 6).and_then(|hex| std::str::from_utf8(hex).ok());
-        let code =
-            hex.filter(|_| text[at..].starts_with(b"\\u")).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = hex
+            .filter(|_| text[at..].starts_with(b"\\u"))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code.filter(|code| (b' '..=b'~').contains(code) && !matches!(code, b'"' | b'\\')) {
             Some(code) => {
                 plain.push(code);
@@ -138,13 +141,17 @@ fn percent(value: &[u8], upper: bool) -> String {
     })
 }
 
-/// What base64 makes of the value with `shift` bytes before it: the letters that depend on nothing else.
+/// What base64 makes of the value with `shift` bytes before it: the letters that depend on nothing
+/// else.
 fn encoded_at(value: &[u8], shift: usize) -> Vec<u8> {
-    let bits: Vec<u8> = value.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let bits: Vec<u8> =
+        value.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
     // The first letter that begins within the value.
     let skip = (6 - shift * 8 % 6) % 6;
     let whole = bits.get(skip..).unwrap_or_default().chunks_exact(6);
-    whole.map(|bits| BASE64[bits.iter().fold(0_usize, |n, bit| n << 1 | usize::from(*bit))]).collect()
+    whole
+        .map(|bits| BASE64[bits.iter().fold(0_usize, |n, bit| n << 1 | usize::from(*bit))])
+        .collect()
 }
 
 /// Base64 of text; none where it is something else.
@@ -198,13 +205,21 @@ mod tests {
             assert_eq!(masked(&format!("<{text}>"), false), "<***>", "{text}");
         }
         // Of `x:s3cret/+"key` and so on in base64: what is left holds a letter of it at most.
-        for (coded, left) in
-            [("czNjcmV0Lysia2V5", "***"), ("eDpzM2NyZXQvKyJrZXk=", "eDp"), ("eHg6czNjcmV0LysiK2tleQ==", "")]
-        {
+        for (coded, left) in [
+            ("czNjcmV0Lysia2V5", "***"),
+            ("eDpzM2NyZXQvKyJrZXk=", "eDp"),
+            ("eHg6czNjcmV0LysiK2tleQ==", ""),
+        ] {
             let text = masked(coded, false);
-            assert!(text.starts_with(left) && (left.is_empty() || text.contains("***")), "{coded}: {text}");
+            assert!(
+                text.starts_with(left) && (left.is_empty() || text.contains("***")),
+                "{coded}: {text}"
+            );
         }
-        assert_eq!(masked("nothing \\\\u0041 of \\u00e9 it", false), "nothing \\\\u0041 of \\u00e9 it");
+        assert_eq!(
+            masked("nothing \\\\u0041 of \\u00e9 it", false),
+            "nothing \\\\u0041 of \\u00e9 it"
+        );
     }
 
     #[test]

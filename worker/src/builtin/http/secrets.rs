@@ -1,5 +1,6 @@
-//! Credentials of the `http` handler: `{secret:NAME}` in a header's value. The worker fills it in from the variable
-//! TASKER_SECRET_NAME or the file NAME below TASKER_SECRETS_FOLDER, for the hosts that the secret is bound to.
+//! Credentials of the `http` handler: `{secret:NAME}` in a header's value. The worker fills it in
+//! from the variable TASKER_SECRET_NAME or the file NAME below TASKER_SECRETS_FOLDER, for the hosts
+//! that the secret is bound to.
 
 use super::{
     allow::{host_and_port, host_of},
@@ -31,7 +32,8 @@ impl Secrets {
         Self { folder }
     }
 
-    /// The value of a header with its secrets filled in, which `mask` then knows. Errors hold none of them.
+    /// The value of a header with its secrets filled in, which `mask` then knows. Errors hold none
+    /// of them.
     pub(crate) fn fill(&self, text: &str, url: &Url, mask: &mut Mask) -> Result<String, String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
@@ -61,7 +63,9 @@ impl Secrets {
                 let place = format!("{variable}{HOSTS}");
                 (value, std::env::var(&place).unwrap_or_default(), place)
             }
-            Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{variable} is not UTF-8")),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(format!("{variable} is not UTF-8"));
+            }
             Err(std::env::VarError::NotPresent) => self.in_folder(name)?,
         };
         let value = value.trim_end_matches(['\n', '\r']);
@@ -71,7 +75,8 @@ impl Secrets {
         match is_bound(&hosts, url) {
             Ok(true) => Ok(value.to_owned()),
             Ok(false) => Err(format!(
-                "secret {name} is not for {}: {place} of the worker lists the hosts it may be sent to (host or \
+                "secret {name} is not for {}: {place} of the worker lists the hosts it may be \
+                 sent to (host or \
                  host:port, by https; http://host where it may go unencrypted)",
                 url.origin().ascii_serialization()
             )),
@@ -86,7 +91,8 @@ impl Secrets {
                 None => "no TASKER_SECRETS_FOLDER".to_owned(),
             };
             format!(
-                "the worker has no secret {name}: neither the variable {VARIABLE}{name} is set, and there is {file}"
+                "the worker has no secret {name}: neither the variable {VARIABLE}{name} is set, \
+                 and there is {file}"
             )
         };
         let folder = self.folder.as_ref().ok_or_else(missing)?;
@@ -113,9 +119,12 @@ fn read(path: &Path) -> Result<Option<String>, String> {
         return Ok(None);
     }
     let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
     match read {
-        Ok(bytes) if bytes as u64 > MAX_BYTES => Err(format!("secret {name} has over {MAX_BYTES} bytes")),
+        Ok(bytes) if bytes as u64 > MAX_BYTES => {
+            Err(format!("secret {name} has over {MAX_BYTES} bytes"))
+        }
         Ok(_) => Ok(Some(text)),
         Err(error) => Err(format!("secret {name} cannot be read: {error}")),
     }
@@ -124,7 +133,8 @@ fn read(path: &Path) -> Result<Option<String>, String> {
 /// Whether the hosts have that of the URL; the error is an entry that is none.
 fn is_bound(hosts: &str, url: &Url) -> Result<bool, String> {
     let host = host_of(url).unwrap_or_default();
-    let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let local =
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let mut bound = false;
     for entry in hosts.split([',', '\n']).map(str::trim).filter(|entry| !entry.is_empty()) {
         let plain = entry.strip_prefix("http://");
@@ -142,7 +152,8 @@ mod tests {
 
     /// A folder with these files.
     fn folder(files: &[(&str, &str)]) -> Secrets {
-        let path = std::env::temp_dir().join(format!("tasker-secrets-{}", uuid::Uuid::new_v4().simple()));
+        let path =
+            std::env::temp_dir().join(format!("tasker-secrets-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir(&path).unwrap();
         for (name, text) in files {
             fs::write(path.join(name), text).unwrap();
@@ -166,7 +177,9 @@ mod tests {
         let sent = fill(&secrets, "Bearer {secret:PAY}!", "https://PAY.example:8443/x");
         assert_eq!(sent.unwrap(), "Bearer s3cret-value!");
         assert!(fill(&secrets, "{secret:PAY}", "http://in.example/").is_ok());
-        for url in ["https://pay.example/", "http://pay.example:8443/", "https://evil.example:8443/"] {
+        for url in
+            ["https://pay.example/", "http://pay.example:8443/", "https://evil.example:8443/"]
+        {
             let error = fill(&secrets, "{secret:PAY}", url).unwrap_err();
             assert!(error.contains("is not for") && !error.contains("s3cret"), "{error}");
         }
@@ -200,10 +213,13 @@ mod tests {
             "PATH",
             "ENV:PATH",
         ] {
-            let error = fill(&secrets, &format!("{{secret:{name}}}"), "https://a.example/").unwrap_err();
+            let error =
+                fill(&secrets, &format!("{{secret:{name}}}"), "https://a.example/").unwrap_err();
             assert!(!error.contains("value") && !error.contains("is not for"), "{name}: {error}");
         }
-        assert!(fill(&secrets, "{secret:PAY", "https://a.example/").unwrap_err().contains("not closed"));
+        assert!(
+            fill(&secrets, "{secret:PAY", "https://a.example/").unwrap_err().contains("not closed")
+        );
         assert!(fill(&Secrets::default(), "{secret:PAY}", "https://a.example/").is_err());
     }
 }

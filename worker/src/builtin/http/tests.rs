@@ -55,8 +55,7 @@ async fn the_body_is_the_result() {
     let batches = r#"{"$tasker": {"type": "batches", "cursors": [{"start": 0, "end": 9}]}}"#;
     let outcome = answered("200 OK", "", batches).await.unwrap();
     assert_eq!(outcome, StepOutcome::batches(vec![json!({"start": 0, "end": 9})]));
-    let checkpoint =
-        r#"{"$tasker": {"type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]}}"#;
+    let checkpoint = r#"{"$tasker": {"type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]}}"#;
     let outcome = answered("200 OK", "", checkpoint).await.unwrap();
     assert_eq!(outcome, StepOutcome::checkpoint(json!(5), 5, json!([1])));
 }
@@ -67,13 +66,24 @@ async fn an_answer_that_is_not_whole_json_is_no_success() {
     let cut = r#"{"$tasker": {"type": "failure", "mess"#;
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     let huge = format!("[1e{}]", 1_000_000);
-    let cases =
-        [("", cut), ("", "[NaN]"), ("", &deep), ("", "[1] [2]"), ("", r#"["\ud800"]"#), ("", "{'a': 1}")];
-    let json_only = [(json, "NaN"), (json, "plain"), (json, "\u{feff}\u{feff}1"), (json, r#""\ud800""#)];
+    let cases = [
+        ("", cut),
+        ("", "[NaN]"),
+        ("", &deep),
+        ("", "[1] [2]"),
+        ("", r#"["\ud800"]"#),
+        ("", "{'a': 1}"),
+    ];
+    let json_only =
+        [(json, "NaN"), (json, "plain"), (json, "\u{feff}\u{feff}1"), (json, r#""\ud800""#)];
     for (headers, body) in cases.into_iter().chain(json_only) {
         let error = answered("200 OK", headers, body).await.unwrap_err();
         assert_eq!(error.is_retryable(), body == cut, "{body}: {error}");
-        assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"), "{body}");
+        assert_eq!(
+            tasker_core::Failure::from(error).code.as_deref(),
+            Some("invalid_result"),
+            "{body}"
+        );
     }
     let error = answered("200 OK", "content-encoding: gzip\r\n", "x").await.unwrap_err();
     assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"));
@@ -90,12 +100,15 @@ async fn an_answer_that_is_not_whole_json_is_no_success() {
 #[tokio::test]
 async fn an_answer_keeps_its_digits_and_may_begin_with_a_byte_order_mark() {
     let digits = "[123456789012345678901234567890,3.14159265358979323846264338327950288]";
-    for body in [digits.to_owned(), format!(r#"{{"$tasker": {{"type": "success", "result": {digits}}}}}"#)] {
+    for body in
+        [digits.to_owned(), format!(r#"{{"$tasker": {{"type": "success", "result": {digits}}}}}"#)]
+    {
         let outcome = answered("200 OK", "", &body).await.unwrap();
         let StepOutcome::Success { result } = outcome else { panic!("failed") };
         assert_eq!(result.to_string(), digits);
     }
-    let marked = answered("200 OK", "content-type: application/json\r\n", "\u{feff}{\"a\": 1}").await;
+    let marked =
+        answered("200 OK", "content-type: application/json\r\n", "\u{feff}{\"a\": 1}").await;
     assert_eq!(marked.unwrap(), StepOutcome::success(json!({"a": 1})));
     assert_eq!(answered("200 OK", "", "\u{feff}").await.unwrap(), StepOutcome::success(()));
     assert_eq!(answered("200 OK", "", "NaN").await.unwrap(), StepOutcome::success("NaN"));
@@ -103,11 +116,16 @@ async fn an_answer_keeps_its_digits_and_may_begin_with_a_byte_order_mark() {
 
 #[tokio::test]
 async fn a_wait_that_is_no_count_of_milliseconds_fails_no_differently() {
-    for (wait, ms) in
-        [("1500.0", 1500), ("-1", 0), ("0.4", 0), ("1e400", 999_999_999), ("2592000000", 999_999_999)]
-    {
-        let body =
-            format!(r#"{{"$tasker": {{"type": "failure", "message": "later", "retry_after_ms": {wait}}}}}"#);
+    for (wait, ms) in [
+        ("1500.0", 1500),
+        ("-1", 0),
+        ("0.4", 0),
+        ("1e400", 999_999_999),
+        ("2592000000", 999_999_999),
+    ] {
+        let body = format!(
+            r#"{{"$tasker": {{"type": "failure", "message": "later", "retry_after_ms": {wait}}}}}"#
+        );
         let outcome = answered("200 OK", "", &body).await.unwrap();
         let StepOutcome::Failure(failure) = outcome else { panic!("{wait}") };
         assert_eq!((failure.retryable, failure.retry_after_ms), (true, Some(ms)), "{wait}");
@@ -147,7 +165,10 @@ async fn the_status_decides_whether_it_is_tried_again() {
     for (status, retryable) in cases {
         let error = answered(status, "", "why").await.unwrap_err();
         assert_eq!(error.is_retryable(), retryable, "{error}");
-        assert!(error.message().contains(&status[..3]) && !error.message().contains("secret"), "{error}");
+        assert!(
+            error.message().contains(&status[..3]) && !error.message().contains("secret"),
+            "{error}"
+        );
     }
 }
 
@@ -167,9 +188,10 @@ async fn a_large_body_fails_for_good() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (elsewhere, request) = server(response("200 OK", "", "1")).await;
-    let error = answered("307 Temporary Redirect", &format!("location: http://{elsewhere}/\r\n"), "")
-        .await
-        .unwrap_err();
+    let error =
+        answered("307 Temporary Redirect", &format!("location: http://{elsewhere}/\r\n"), "")
+            .await
+            .unwrap_err();
     assert!(error.message().contains("redirects are not followed"), "{error}");
     assert!(tokio::time::timeout(Duration::from_millis(50), request).await.is_err());
 }
@@ -227,24 +249,28 @@ async fn only_the_handler_frames_a_request() {
     for name in ["Host", "content-length", "Transfer-Encoding", "connection", "TE"] {
         let config = json!({"url": "http://127.0.0.1:9/", "headers": {name: "x"}});
         let error = call("127.0.0.1", config).await.unwrap_err();
-        assert!(!error.is_retryable() && error.message().contains("by the handler alone"), "{error}");
+        assert!(
+            !error.is_retryable() && error.message().contains("by the handler alone"),
+            "{error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_secret_is_sent_and_what_echoes_it_is_masked() {
-    let folder = std::env::temp_dir().join(format!("tasker-http-{}", uuid::Uuid::new_v4().simple()));
+    let folder =
+        std::env::temp_dir().join(format!("tasker-http-{}", uuid::Uuid::new_v4().simple()));
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("PAY"), "very-s3cret\n").unwrap();
     std::fs::write(folder.join("PAY.hosts"), "127.0.0.1").unwrap();
     let call = async |address: std::net::SocketAddr| {
         let mut http = Http::new(AllowList::parse("127.0.0.1").unwrap());
         http.secrets = Secrets::new(Some(folder.clone()));
-        let config =
-            json!({"url": format!("http://{address}/"), "headers": {"authorization": "Bearer {secret:PAY}"}});
+        let config = json!({"url": format!("http://{address}/"), "headers": {"authorization": "Bearer {secret:PAY}"}});
         Arc::new(http).run(context(json!({}), config, json!({}))).await
     };
-    let (address, request) = server(response("200 OK", "", "{\"got\": \"Bearer very-s3cret\"}")).await;
+    let (address, request) =
+        server(response("200 OK", "", "{\"got\": \"Bearer very-s3cret\"}")).await;
     assert_eq!(call(address).await.unwrap(), StepOutcome::success(json!({"got": "Bearer ***"})));
     let request = request.await.unwrap();
     assert!(request.contains("authorization: Bearer very-s3cret\r\n"), "{request}");

@@ -12,7 +12,8 @@ use std::{sync::Arc, time::Duration};
 use tasker_core::{DomainEvent, breaker::Breaker};
 
 /// How long an event may be kept from others.
-const VISIBLE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+const VISIBLE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 /// Why an event consumer cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How long a handler may take. The rest of the visibility is for telling the database what came of it.
+    /// How long a handler may take. The rest of the visibility is for telling the database what
+    /// came of it.
     pub(super) fn timeout(&self) -> Duration {
         self.visible * 3 / 4
     }
@@ -94,14 +96,15 @@ impl EventConsumerBuilder {
         Self { pool, breaker: None, namespace: None, handler: None, settings: Settings::default() }
     }
 
-    /// The namespace whose events are read. A program that reads those of several runs a consumer for each.
+    /// The namespace whose events are read. A program that reads those of several runs a consumer
+    /// for each.
     pub fn namespace(mut self, name: impl Into<String>) -> Self {
         self.namespace = Some(name.into());
         self
     }
 
-    /// The async function or closure that is called with each event, whatever its name. See [`EventConsumer`] for what
-    /// its answer means.
+    /// The async function or closure that is called with each event, whatever its name. See
+    /// [`EventConsumer`] for what its answer means.
     pub fn handler<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(DomainEvent) -> Fut + Send + Sync + 'static,
@@ -111,7 +114,8 @@ impl EventConsumerBuilder {
         self
     }
 
-    /// The most events that one call of the database reads; 100 by default. It never reads more than can be handled at once.
+    /// The most events that one call of the database reads; 100 by default. It never reads more
+    /// than can be handled at once.
     pub fn batch(mut self, events: usize) -> Self {
         self.settings.batch = events;
         self
@@ -123,29 +127,33 @@ impl EventConsumerBuilder {
         self
     }
 
-    /// How long an event that was read is kept from other consumers; a minute by default, from a second to a day. A handler
-    /// may take three quarters of it: then it is dropped, and the event tried again.
+    /// How long an event that was read is kept from other consumers; a minute by default, from a
+    /// second to a day. A handler may take three quarters of it: then it is dropped, and the event
+    /// tried again.
     pub fn visible(mut self, visible: Duration) -> Self {
         // PostgreSQL's intervals have microseconds.
-        self.settings.visible = Duration::from_micros(visible.as_micros().try_into().unwrap_or(u64::MAX));
+        self.settings.visible =
+            Duration::from_micros(visible.as_micros().try_into().unwrap_or(u64::MAX));
         self
     }
 
-    /// How often an event is read before a failure makes it a dead letter; 10 by default. A read that nothing came of
-    /// counts too: its consumer died, or was shut down in its midst.
+    /// How often an event is read before a failure makes it a dead letter; 10 by default. A read
+    /// that nothing came of counts too: its consumer died, or was shut down in its midst.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = attempts;
         self
     }
 
-    /// The delay after the first failure, by default a second, and the longest, five minutes. Delays grow by half each
-    /// time, give or take half at random, and are rounded up to whole seconds.
+    /// The delay after the first failure, by default a second, and the longest, five minutes.
+    /// Delays grow by half each time, give or take half at random, and are rounded up to whole
+    /// seconds.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.backoff = (first, longest);
         self
     }
 
-    /// How often an idle queue is looked at when no notification comes, and so how late a retry may be; 1 s by default.
+    /// How often an idle queue is looked at when no notification comes, and so how late a retry may
+    /// be; 1 s by default.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval;
         self
@@ -163,7 +171,8 @@ impl EventConsumerBuilder {
         self
     }
 
-    /// Shares the circuit breaker, and the health, of others in this process on the same database; its own by default.
+    /// Shares the circuit breaker, and the health, of others in this process on the same database;
+    /// its own by default.
     pub fn breaker(mut self, breaker: Breaker) -> Self {
         self.breaker = Some(breaker);
         self
@@ -174,8 +183,9 @@ impl EventConsumerBuilder {
     /// # Errors
     /// The first problem found, see [`ConsumerBuildError`].
     pub fn build(self) -> Result<EventConsumer, ConsumerBuildError> {
-        let Settings { batch, concurrency, visible, max_attempts, backoff: (first, longest), .. } =
-            self.settings;
+        let Settings {
+            batch, concurrency, visible, max_attempts, backoff: (first, longest), ..
+        } = self.settings;
         let namespace = self.namespace.ok_or(ConsumerBuildError::NoNamespace)?;
         if !is_name(&namespace) || namespace.len() > MAX_NAMESPACE {
             return Err(ConsumerBuildError::InvalidNamespace(namespace));

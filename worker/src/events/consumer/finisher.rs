@@ -1,4 +1,5 @@
-//! Tells the database what came of the events, everything that has gathered in one call, until it is taken.
+//! Tells the database what came of the events, everything that has gathered in one call, until it
+//! is taken.
 
 use super::{
     Shared,
@@ -70,17 +71,21 @@ impl Finisher {
         self.connection.call(finish).await
     }
 
-    /// An element of `p_failed`. None: the event has become visible by itself, and may be somebody else's now.
+    /// An element of `p_failed`. None: the event has become visible by itself, and may be somebody
+    /// else's now.
     fn failed(&self, handled: &Handled) -> Option<Value> {
         let Handled { msg_id, read_at, verdict, .. } = handled;
         let late = read_at.elapsed() >= self.shared.settings.visible;
         match verdict {
             Verdict::Done => None,
-            Verdict::Dead { error } => Some(json!({"msg_id": msg_id, "error": error, "dead": true})),
+            Verdict::Dead { error } => {
+                Some(json!({"msg_id": msg_id, "error": error, "dead": true}))
+            }
             Verdict::Return | Verdict::Retry { .. } if late => None,
             Verdict::Return => Some(json!({"msg_id": msg_id, "delay_ms": 0})),
             Verdict::Retry { delay } => {
-                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(MAX_DELAY_MS).min(MAX_DELAY_MS);
+                let delay_ms =
+                    u64::try_from(delay.as_millis()).unwrap_or(MAX_DELAY_MS).min(MAX_DELAY_MS);
                 Some(json!({"msg_id": msg_id, "delay_ms": delay_ms}))
             }
         }

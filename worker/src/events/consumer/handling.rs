@@ -1,4 +1,5 @@
-//! Calls the handler with one event, under its timeout and with panics caught, and decides what comes of the event.
+//! Calls the handler with one event, under its timeout and with panics caught, and decides what
+//! comes of the event.
 
 use super::{Shared, builder::Settings};
 use crate::{StepError, run_step::panic_text};
@@ -80,22 +81,24 @@ impl Handling {
     async fn verdict(&self, message: Message) -> Verdict {
         let Message { msg_id, attempt, event, .. } = message;
         let settings = &self.shared.settings;
-        let event: DomainEvent =
-            match event.and_then(|event| serde_json::from_value(event).map_err(|error| error.to_string())) {
-                Ok(event) => event,
-                Err(error) => {
-                    tracing::warn!(
-                        msg_id,
-                        error,
-                        "a message in the queue of events is none: it becomes a dead letter"
-                    );
-                    return Verdict::Dead { error: format!("not a domain event: {error}") };
-                }
-            };
+        let event: DomainEvent = match event
+            .and_then(|event| serde_json::from_value(event).map_err(|error| error.to_string()))
+        {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::warn!(
+                    msg_id,
+                    error,
+                    "a message in the queue of events is none: it becomes a dead letter"
+                );
+                return Verdict::Dead { error: format!("not a domain event: {error}") };
+            }
+        };
         let span = span(&event, attempt);
         if attempt > settings.max_attempts {
             let error = format!(
-                "read {} times without an answer: each time its consumer died, was shut down, or lost the event by being late",
+                "read {} times without an answer: each time its consumer died, was shut down, or \
+                 lost the event by being late",
                 attempt - 1
             );
             span.in_scope(|| tracing::warn!(error, "the event becomes a dead letter"));
@@ -147,8 +150,13 @@ fn join_trace(tracing: &Tracing, span: &Span, event: &DomainEvent) {
 }
 
 /// A panic, and taking too long, are failures that may pass.
-async fn call(handler: &EventHandler, event: DomainEvent, timeout: Duration) -> Result<(), StepError> {
-    // The call itself runs inside as well: a plain function that returns a future may panic before it does.
+async fn call(
+    handler: &EventHandler,
+    event: DomainEvent,
+    timeout: Duration,
+) -> Result<(), StepError> {
+    // The call itself runs inside as well: a plain function that returns a future may panic before
+    // it does.
     let call = AssertUnwindSafe(async move { handler(event).await }).catch_unwind();
     match tokio::time::timeout(timeout, call).await {
         Ok(Ok(result)) => result,
@@ -156,9 +164,8 @@ async fn call(handler: &EventHandler, event: DomainEvent, timeout: Duration) -> 
             let text = format!("the handler panicked: {}", panic_text(panic.as_ref()));
             Err(StepError::retryable(text).code("panic"))
         }
-        Err(_) => {
-            Err(StepError::retryable(format!("the handler took longer than {timeout:?}")).code("timeout"))
-        }
+        Err(_) => Err(StepError::retryable(format!("the handler took longer than {timeout:?}"))
+            .code("timeout")),
     }
 }
 
@@ -221,10 +228,16 @@ mod tests {
         let settings = settings(1, 1);
         let retryable =
             || StepError::retryable("busy").code("bank").retry_after(Duration::from_secs(7)).into();
-        assert_eq!(failed(&settings, retryable(), 2), Verdict::Retry { delay: Duration::from_secs(7) });
+        assert_eq!(
+            failed(&settings, retryable(), 2),
+            Verdict::Retry { delay: Duration::from_secs(7) }
+        );
         let error = "failed 3 times, at last with: bank: busy".to_owned();
         assert_eq!(failed(&settings, retryable(), 3), Verdict::Dead { error });
         let error = "refused by its handler: no".to_owned();
-        assert_eq!(failed(&settings, StepError::permanent("no").into(), 1), Verdict::Dead { error });
+        assert_eq!(
+            failed(&settings, StepError::permanent("no").into(), 1),
+            Verdict::Dead { error }
+        );
     }
 }

@@ -16,7 +16,11 @@ pub(super) struct ConsumerMeters {
 impl ConsumerMeters {
     pub(super) fn new(namespace: &str) -> Self {
         build_info();
-        describe_counter!("tasker_events_consumed_total", Unit::Count, "Events read, by what came of them");
+        describe_counter!(
+            "tasker_events_consumed_total",
+            Unit::Count,
+            "Events read, by what came of them"
+        );
         describe_histogram!(
             "tasker_event_handler_seconds",
             Unit::Seconds,

@@ -1,5 +1,5 @@
-//! The one reader of a consumer: reads as many events as can be handled at once, never more, so that none waits here while
-//! its visibility runs out.
+//! The one reader of a consumer: reads as many events as can be handled at once, never more, so
+//! that none waits here while its visibility runs out.
 
 use super::handling::{Handling, Message};
 use crate::executor::free_permits;
@@ -10,7 +10,8 @@ use tasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnec
 use tasker_queues::Waiter;
 use tokio_util::sync::CancellationToken;
 
-/// Refused until the first template of the namespace is applied, and until one with durable events is.
+/// Refused until the first template of the namespace is applied, and until one with durable events
+/// is.
 const NOTHING_YET: [&str; 2] = ["TK001", "TK050"];
 
 /// See the module.
@@ -34,7 +35,8 @@ impl Reader {
         let (batch, poll_interval) =
             (self.handling.shared.settings.batch, self.handling.shared.settings.poll_interval);
         loop {
-            let Some(mut permits) = free_permits(&self.handling.shared.permits, batch, &shutdown).await
+            let Some(mut permits) =
+                free_permits(&self.handling.shared.permits, batch, &shutdown).await
             else {
                 return;
             };
@@ -69,7 +71,8 @@ impl Reader {
         }
     }
 
-    /// Never cancelled on the way: events read by a call that nobody waits for would wait for their visibility.
+    /// Never cancelled on the way: events read by a call that nobody waits for would wait for their
+    /// visibility.
     async fn read(&mut self, max: usize) -> Result<Vec<Message>> {
         let (shared, read_at) = (&self.handling.shared, Instant::now());
         let max = i32::try_from(max).unwrap_or(i32::MAX);
@@ -92,7 +95,8 @@ impl Reader {
         let namespace = &self.handling.shared.namespace;
         if error.sqlstate().is_some_and(|code| NOTHING_YET.contains(&code.as_str())) {
             if !std::mem::replace(&mut self.told, true) {
-                tracing::warn!(%error, "nothing to read yet: waiting for a template that publishes durable events");
+                tracing::warn!(%error, "nothing to read yet: waiting for a template that \
+                    publishes durable events");
             }
             return None;
         }
