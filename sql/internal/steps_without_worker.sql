@@ -33,10 +33,10 @@ as $$
         select n.namespace, n.handler
         from needed n
         where not exists (
-                  select from served s
-                  where s.namespace = n.namespace
-                    and s.handler = n.handler
-              )
+            select from served s
+            where s.namespace = n.namespace
+              and s.handler = n.handler
+        )
           and tasker.missing_worker(n.namespace, n.handler) is not null
     )
     -- Where every handler has its worker, no step is looked at. A step that is given back keeps
@@ -72,9 +72,9 @@ as $$
                  )
           )
           and s.enqueued_at <= p_now - make_interval(secs => (
-                  select c.max_without_worker_minutes * 60
-                  from tasker.settings c
-              )::double precision)
+              select c.max_without_worker_minutes * 60
+              from tasker.settings c
+          )::double precision)
         limit 1
     ) s
     where t.task_id = any (p_task_ids)
