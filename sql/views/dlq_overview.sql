@@ -32,6 +32,6 @@ left join tasker.tasks t on t.task_id = d.task_id
 where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id))
 order by d.status <> 'pending', r.priority, d.created_at, d.entry_id;
 comment on view tasker.dlq_overview is
-    'Dead letters in the order to look at them: pending first, by reason (priority 1: '
-    'whole namespaces stand still), then the oldest. '
+    'Dead letters in the order to look at them: pending first, '
+    'by reason (priority 1: whole namespaces stand still), then the oldest. '
     'task_state: now; snapshot and message are in dlq_entries.';

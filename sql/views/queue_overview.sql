@@ -69,8 +69,8 @@ where ((select tasker.limits()) is null
     or n.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.queue_overview is
     'Every queue of Tasker, those of domain events with kind events. '
-    'depth: messages; visible: those not claimed; oldest_age_seconds: null when empty; total: '
-    'sent so far; parked: steps beside the queue, of handlers that some live worker lacks '
-    '(parked_overview); held: ready steps that wait for the namespace to be resumed or its queue '
-    'to have room; of task requests, those taken out of the queue to be handed out in turn by '
-    'namespace.';
+    'depth: messages; visible: those not claimed; oldest_age_seconds: null when empty; '
+    'total: sent so far; '
+    'parked: steps beside the queue, of handlers that some live worker lacks (parked_overview); '
+    'held: ready steps that wait for the namespace to be resumed or its queue to have room; '
+    'of task requests, those taken out of the queue to be handed out in turn by namespace.';
