@@ -24,7 +24,7 @@ begin
 
     -- Ids grow with time: the newest are at the end of the primary key, and tasks older than
     -- p_since are not read, however few match. The bound is by the real clock, as ids are made,
-    -- less a minute for clocks that are set right.
+    -- less a minute, since a clock may be corrected.
     v_oldest := (
         lpad(
             to_hex(
