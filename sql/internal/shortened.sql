@@ -1,6 +1,6 @@
 create function tasker.shortened(p_value jsonb)
 returns jsonb
--- pg_column_size looks at what is stored: a large value is left out without being read.
+-- pg_column_size looks at the stored form: a large value is left out without being read.
 language sql immutable parallel safe as $$
     select case
         when p_value is null then null
