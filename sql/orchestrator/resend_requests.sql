@@ -7,8 +7,8 @@ declare
     v_oldest    timestamptz := tasker.oldest_message('orchestration_task_requests');
     v_task_ids  uuid[];
 begin
-    -- A request that is older than the oldest message in the queue is lost, unless it waits beside
-    -- the queue.
+    -- A task that became pending before the oldest message was sent has lost its request, unless
+    -- the request waits beside the queue.
     with lost as materialized (
         select t.task_id
         from tasker.tasks t
