@@ -15,7 +15,7 @@ returns table (
 )
 language plpgsql volatile as $$
 begin
-    -- What its outcome would bring about cannot be done, so that the step has failed.
+    -- The step has failed, since the effects of its outcome cannot be brought about.
     update tasker.steps s
     set error = jsonb_build_object('message', p_message, 'code', p_code, 'retryable', false),
         result = null,
