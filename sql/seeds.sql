@@ -1,11 +1,15 @@
--- The rows that every installation has. Runs at each migration, after the tables and before the grants, so that
--- a database restored without its rows (pg_dump --schema-only) gets them again.
+-- The rows that every installation has. This file runs at each migration, after the tables and
+-- before the grants, so that a database restored without its rows (pg_dump --schema-only) gets them
+-- again.
 
 insert into tasker.settings default values on conflict do nothing;
 
--- staleness, retention: over the unfinished and the finished tasks. finished: up to when finished tasks have been
--- counted for metrics. traces: up to when ended tasks have been handed out for their spans.
-insert into tasker.sweeps (name) values ('staleness'), ('retention'), ('finished'), ('traces'), ('clock') on conflict do nothing;
+-- staleness and retention are sweeps over the unfinished and the finished tasks.
+-- finished: up to when finished tasks have been counted for metrics.
+-- traces: up to when ended tasks have been handed out for their spans.
+insert into tasker.sweeps (name) values
+    ('staleness'), ('retention'), ('finished'), ('traces'), ('clock')
+on conflict do nothing;
 
 insert into tasker.step_moves (from_state, to_state) values
     ('pending', 'enqueued'),
@@ -18,7 +22,8 @@ insert into tasker.step_moves (from_state, to_state) values
     ('enqueued_for_orchestration', 'error'),
     ('pending', 'cancelled'), ('enqueued', 'cancelled'), ('in_progress', 'cancelled'),
     ('enqueued_for_orchestration', 'cancelled'),
-    ('pending', 'resolved_manually'), ('enqueued', 'resolved_manually'), ('in_progress', 'resolved_manually'),
+    ('pending', 'resolved_manually'), ('enqueued', 'resolved_manually'),
+    ('in_progress', 'resolved_manually'),
     ('enqueued_for_orchestration', 'resolved_manually'), ('error', 'resolved_manually'),
     ('cancelled', 'resolved_manually'),
     ('error', 'pending'), ('cancelled', 'pending')
@@ -48,8 +53,9 @@ insert into tasker.task_moves (from_state, to_state) values
 on conflict do nothing;
 insert into tasker.task_moves (from_state, to_state)
     select f, t
-      from unnest(enum_range(null, 'blocked_by_failures'::tasker.task_state)) f,
-           unnest('{cancelled,resolved_manually}'::tasker.task_state[]) t
+    from
+        unnest(enum_range(null, 'blocked_by_failures'::tasker.task_state)) f,
+        unnest('{cancelled,resolved_manually}'::tasker.task_state[]) t
 on conflict do nothing;
 -- Initializing in one update.
 insert into tasker.task_moves (from_state, to_state, via) values
@@ -61,17 +67,28 @@ on conflict do nothing;
 -- Evaluating in one update: from where a task rests to where it rests next.
 insert into tasker.task_moves (from_state, to_state, via)
     select f, t, '{evaluating_results}'
-      from unnest('{steps_in_process,waiting_for_dependencies,waiting_for_retry,blocked_by_failures}'::tasker.task_state[]) f,
-           unnest('{steps_in_process,waiting_for_dependencies,waiting_for_retry,blocked_by_failures,error,complete}'::tasker.task_state[]) t
+    from
+        unnest(
+            '{steps_in_process,waiting_for_dependencies,'
+            'waiting_for_retry,blocked_by_failures}'::tasker.task_state[]
+        ) f,
+        unnest(
+            '{steps_in_process,waiting_for_dependencies,'
+            'waiting_for_retry,blocked_by_failures,error,complete}'::tasker.task_state[]
+        ) t
 on conflict do nothing;
 insert into tasker.task_moves (from_state, to_state, via)
     select f, 'steps_in_process', '{evaluating_results,enqueuing_steps}'
-      from unnest('{steps_in_process,waiting_for_dependencies,waiting_for_retry,blocked_by_failures}'::tasker.task_state[]) f
+    from unnest(
+        '{steps_in_process,waiting_for_dependencies,'
+        'waiting_for_retry,blocked_by_failures}'::tasker.task_state[]
+    ) f
 on conflict do nothing;
 insert into tasker.task_moves (from_state, to_state, via) values
     ('waiting_for_retry', 'steps_in_process', '{enqueuing_steps}')
 on conflict do nothing;
--- A task in error begins again where its steps exist; the hops in between are audited like all others.
+-- A task in error begins again where its steps exist;
+-- the hops in between are audited like all others.
 insert into tasker.task_moves (from_state, to_state, via) values
     ('error', 'steps_in_process', '{enqueuing_steps}'),
     ('error', 'waiting_for_dependencies', '{enqueuing_steps,steps_in_process,evaluating_results}'),

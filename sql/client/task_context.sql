@@ -1,10 +1,16 @@
-create function tasker.task_context(p_task_id uuid) returns jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function tasker.task_context(p_task_id uuid)
+returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
 declare
-    v_context jsonb;
+    v_context  jsonb;
 begin
     perform tasker.check_task(p_task_id);
-    select t.context into v_context from tasker.tasks t where t.task_id = p_task_id;
+    select t.context
+    into v_context
+    from tasker.tasks t
+    where t.task_id = p_task_id;
     if not found then
         perform tasker.refuse_unknown_task(p_task_id);
     end if;

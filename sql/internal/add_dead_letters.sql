@@ -1,30 +1,84 @@
-create function tasker.add_dead_letters(p_task_ids uuid[], p_reasons text[], p_steps text[], p_details text[]) returns setof text
+create function tasker.add_dead_letters(
+    p_task_ids  uuid[],
+    p_reasons   text[],
+    p_steps     text[],
+    p_details   text[]
+)
+returns setof text
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-    v_half int := cardinality(p_task_ids) / 2;
+    v_half  int := cardinality(p_task_ids) / 2;
 begin
-    -- In the order of the tasks, as two that add the same entries wait for each other. Looked for first, since the snapshot
-    -- of an entry that is not added would be work for nothing.
+    -- Entries are added in the order of the tasks, since two calls that add the same ones wait for
+    -- each other. A pending entry is looked for first, since the snapshot of an entry that is not
+    -- added would be work for nothing.
     return query
-        insert into tasker.dlq_entries (entry_id, reason, task_id, step, detail, snapshot, created_at)
-        select tasker.new_id(), i.reason, i.task_id, i.step, left(i.detail, 1000), tasker.task_snapshot(i.task_id), tasker.clock()
-          from (select distinct on (n.task_id) n.* from unnest(p_task_ids, p_reasons, p_steps, p_details) with ordinality n(task_id, reason, step, detail, n)
-                 order by n.task_id, n.n) i
-         where not exists (select from tasker.dlq_entries d where d.task_id = i.task_id and d.status = 'pending' and d.reason <> 'bad_message')
-           -- Nothing has moved since somebody closed an entry for the same reason: it has been looked at.
-           and (i.reason = 'manual' or not exists (
-                select from tasker.dlq_entries d join tasker.tasks t on t.task_id = d.task_id
-                 where d.task_id = i.task_id and d.reason = i.reason and d.resolved_at >= t.updated_at))
-         order by i.task_id
+        insert into tasker.dlq_entries (
+            entry_id,
+            reason,
+            task_id,
+            step,
+            detail,
+            snapshot,
+            created_at
+        )
+        select
+            tasker.new_id(),
+            i.reason,
+            i.task_id,
+            i.step,
+            left(i.detail, 1000),
+            tasker.task_snapshot(i.task_id),
+            tasker.clock()
+        from (
+            select distinct on (n.task_id) n.*
+            from unnest(p_task_ids, p_reasons, p_steps, p_details)
+                with ordinality n(task_id, reason, step, detail, n)
+            order by n.task_id, n.n
+        ) i
+        where not exists (
+                select from tasker.dlq_entries d
+                where d.task_id = i.task_id
+                  and d.status = 'pending'
+                  and d.reason <> 'bad_message'
+            )
+          -- If nothing has moved since somebody closed an entry for the same reason, the task has
+          -- been looked at already.
+          and (
+                i.reason = 'manual'
+                or not exists (
+                    select from tasker.dlq_entries d
+                    join tasker.tasks t on t.task_id = d.task_id
+                    where d.task_id = i.task_id
+                      and d.reason = i.reason
+                      and d.resolved_at >= t.updated_at
+                )
+            )
+        order by i.task_id
         on conflict (task_id) where status = 'pending' and reason <> 'bad_message' do nothing
         returning reason;
 exception when lock_not_available then
-    -- Somebody adds an entry for one of these tasks and has not committed: the others have theirs, and that one is enough.
+    -- Somebody adds an entry for one of these tasks and has not committed. That entry is enough for
+    -- its task; the halves are tried apart so that the other tasks get theirs.
     if v_half = 0 then
         return;
     end if;
-    return query select tasker.add_dead_letters(p_task_ids[:v_half], p_reasons[:v_half], p_steps[:v_half], p_details[:v_half]);
-    return query select tasker.add_dead_letters(p_task_ids[v_half + 1:], p_reasons[v_half + 1:], p_steps[v_half + 1:], p_details[v_half + 1:]);
+    return query
+        select tasker.add_dead_letters(
+            p_task_ids[:v_half],
+            p_reasons[:v_half],
+            p_steps[:v_half],
+            p_details[:v_half]
+        );
+    return query
+        select tasker.add_dead_letters(
+            p_task_ids[v_half + 1:],
+            p_reasons[v_half + 1:],
+            p_steps[v_half + 1:],
+            p_details[v_half + 1:]
+        );
 end
 $$;
-comment on function tasker.add_dead_letters(uuid[], text[], text[], text[]) is 'Adds an entry with a snapshot for each of the tasks that has none pending. Returns the reason of each entry added. The tasks are not touched.';
+comment on function tasker.add_dead_letters(uuid[], text[], text[], text[]) is
+    'Adds an entry with a snapshot for each of the tasks that has none pending. '
+    'Returns the reason of each entry added. The tasks are not touched.';

@@ -1,8 +1,19 @@
-create function tasker.audit_reason(p_what text, p_by text, p_reason text) returns text
+create function tasker.audit_reason(
+    p_what    text,
+    p_by      text,
+    p_reason  text
+)
+returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     perform tasker.refuse_hidden(p_reason, 'reason');
-    return concat_ws(': ', p_what || ' by ' || tasker.said_by(p_by), nullif(tasker.limited(p_reason, 'p_reason'), ''));
+    return concat_ws(
+        ': ',
+        p_what || ' by ' || tasker.said_by(p_by),
+        nullif(tasker.limited(p_reason, 'p_reason'), '')
+    );
 end
 $$;
-comment on function tasker.audit_reason(text, text, text) is 'Who did what, and why, as the audit of an operator''s move says it: "retried by ana (login app): card network was down". Error: TK052.';
+comment on function tasker.audit_reason(text, text, text) is
+    'Who did what, and why, as the audit of an operator''s move says it: '
+    '"retried by ana (login app): card network was down". Error: TK052.';

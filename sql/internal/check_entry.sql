@@ -2,10 +2,14 @@ create function tasker.check_entry(p_entry_id uuid) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if tasker.limits() is not null and not exists (
-        select from tasker.dlq_entries d where d.entry_id = p_entry_id and tasker.may_see_entry(d.queue, d.task_id))
-    then
+        select from tasker.dlq_entries d
+        where d.entry_id = p_entry_id
+          and tasker.may_see_entry(d.queue, d.task_id)
+    ) then
         perform tasker.refuse_dlq_entry(p_entry_id);
     end if;
 end
 $$;
-comment on function tasker.check_entry(uuid) is 'To a limited caller, a dead letter of another namespace is one that does not exist. Error: TK040.';
+comment on function tasker.check_entry(uuid) is
+    'To a limited caller, a dead letter of another namespace is one that does not exist. '
+    'Error: TK040.';

@@ -1,13 +1,16 @@
 create function tasker.check_task(p_task_id uuid) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_limits text[] := tasker.limits();
+    v_limits  text[] := tasker.limits();
 begin
     if v_limits is not null and not exists (
-        select from tasker.tasks t where t.task_id = p_task_id and t.namespace = any (v_limits))
-    then
+        select from tasker.tasks t
+        where t.task_id = p_task_id
+          and t.namespace = any (v_limits)
+    ) then
         perform tasker.refuse_unknown_task(p_task_id);
     end if;
 end
 $$;
-comment on function tasker.check_task(uuid) is 'To a limited caller, a task of another namespace is one that does not exist. Error: TK004.';
+comment on function tasker.check_task(uuid) is
+    'To a limited caller, a task of another namespace is one that does not exist. Error: TK004.';

@@ -3,4 +3,6 @@ create function tasker.clock() returns timestamptz
 language sql volatile as $$
     select clock_timestamp()
 $$;
-comment on function tasker.clock() is 'The engine''s clock, for its own functions. Real time, unless a test has called tasker.set_clock.';
+comment on function tasker.clock() is
+    'The engine''s clock, for its own functions. '
+    'Real time, unless a test has called tasker.set_clock.';

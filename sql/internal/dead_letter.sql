@@ -1,9 +1,42 @@
-create function tasker.dead_letter(p_queue text, p_msg_id bigint, p_message jsonb, p_detail text) returns void
+create function tasker.dead_letter(
+    p_queue    text,
+    p_msg_id   bigint,
+    p_message  jsonb,
+    p_detail   text
+)
+returns void
 language sql volatile set search_path = pg_catalog, pg_temp as $$
+    insert into tasker.dlq_entries (
+        entry_id,
+        reason,
+        queue,
+        msg_id,
+        message,
+        task_id,
+        step,
+        detail,
+        created_at
+    )
+    select
+        tasker.new_id(),
+        'bad_message',
+        p_queue,
+        p_msg_id,
+        p_message,
+        i.task_id,
+        left(p_message ->> 'step', 200),
+        left(p_detail, 1000),
+        tasker.clock()
+    from (select tasker.to_uuid(p_message ->> 'task_id') as task_id) i
     -- The same message about a task again and again is one entry.
-    insert into tasker.dlq_entries (entry_id, reason, queue, msg_id, message, task_id, step, detail, created_at)
-    select tasker.new_id(), 'bad_message', p_queue, p_msg_id, p_message, i.task_id, left(p_message ->> 'step', 200), left(p_detail, 1000), tasker.clock()
-      from (select tasker.to_uuid(p_message ->> 'task_id') as task_id) i
-     where not exists (select from tasker.dlq_entries d where d.task_id = i.task_id and d.status = 'pending' and d.queue = p_queue and d.message = p_message)
+    where not exists (
+        select from tasker.dlq_entries d
+        where d.task_id = i.task_id
+          and d.status = 'pending'
+          and d.queue = p_queue
+          and d.message = p_message
+    )
 $$;
-comment on function tasker.dead_letter(text, bigint, jsonb, text) is 'Keeps a message that cannot be used, for people to look at. The caller removes it from its queue in the same transaction.';
+comment on function tasker.dead_letter(text, bigint, jsonb, text) is
+    'Keeps a message that cannot be used, for people to look at. '
+    'The caller removes it from its queue in the same transaction.';

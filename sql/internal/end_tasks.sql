@@ -1,14 +1,29 @@
-create function tasker.end_tasks(p_task_ids uuid[], p_state tasker.task_state, p_result jsonb default null) returns void
+create function tasker.end_tasks(
+    p_task_ids  uuid[],
+    p_state     tasker.task_state,
+    p_result    jsonb default null
+)
+returns void
 language plpgsql volatile as $$
 declare
     v_now  timestamptz := tasker.clock();
 begin
     perform tasker.cancel_steps(p_task_ids);
     update tasker.tasks t
-       set state = p_state, active = 0, held = 0, waiting_retry = 0, result = p_result, updated_at = v_now, completed_at = v_now
-     where t.task_id = any (p_task_ids);
-    delete from tasker.held_steps h where h.task_id = any (p_task_ids);
+    set state = p_state,
+        active = 0,
+        held = 0,
+        waiting_retry = 0,
+        result = p_result,
+        updated_at = v_now,
+        completed_at = v_now
+    where t.task_id = any (p_task_ids);
+    delete from tasker.held_steps h
+    where h.task_id = any (p_task_ids);
     perform tasker.unpark_steps(p_task_ids);
 end
 $$;
-comment on function tasker.end_tasks(uuid[], tasker.task_state, jsonb) is 'Ends unfinished tasks as an operator or client says: cancelled or resolved_manually, their unfinished steps cancelled. The caller holds the tasks.';
+comment on function tasker.end_tasks(uuid[], tasker.task_state, jsonb) is
+    'Ends unfinished tasks as an operator or client says: '
+    'cancelled or resolved_manually, their unfinished steps cancelled. '
+    'The caller holds the tasks.';

@@ -1,9 +1,10 @@
 create function tasker.has_queue(p_queue text) returns boolean
--- plpgsql: PostgreSQL plans a function in SQL anew in every transaction that calls it.
+-- In plpgsql, since PostgreSQL plans a function in SQL again in every transaction that calls it.
 language plpgsql stable as $$
 begin
     return to_regclass('pgmq.q_' || p_queue) is not null;
 end
 $$;
 comment on function tasker.has_queue(text) is
-    'Whether a queue is there. One that somebody has dropped must not stop what is done for all others.';
+    'Whether a queue is there. '
+    'One that somebody has dropped must not stop what is done for all others.';

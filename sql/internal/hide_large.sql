@@ -2,8 +2,15 @@ create function tasker.hide_large(p_document jsonb, p_max bigint) returns jsonb
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
         when octet_length(p_document::text) <= p_max then p_document
-        else jsonb_build_object('$hidden', format('%s bytes, which is more than one answer may have', octet_length(p_document::text)))
+        else jsonb_build_object(
+            '$hidden',
+            format(
+                '%s bytes, which is more than one answer may have',
+                octet_length(p_document::text)
+            )
+        )
     end
 $$;
 comment on function tasker.hide_large(jsonb, bigint) is
-    'The document, or an object with the key $hidden that says why it is left out of an answer: it has more than p_max bytes as text.';
+    'The document, or an object with the key $hidden that says why it is left out of an answer: '
+    'it has more than p_max bytes as text.';

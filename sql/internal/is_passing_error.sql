@@ -4,4 +4,6 @@ language sql immutable parallel safe as $$
         -- A right that was taken away, or row security: of the installation, not of a message.
         or p_sqlstate = '42501'
 $$;
-comment on function tasker.is_passing_error(text) is 'Whether an error is the server''s or the moment''s (deadlock, shutdown, disk full), not a message''s: such a batch is tried again whole instead of being taken apart.';
+comment on function tasker.is_passing_error(text) is
+    'Whether an error is the server''s or the moment''s (deadlock, shutdown, disk full), '
+    'not a message''s: such a batch is tried again whole instead of being taken apart.';

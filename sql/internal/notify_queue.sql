@@ -5,4 +5,5 @@ begin
     perform pg_catalog.pg_notify('tasker_' || p_queue, '');
 end
 $$;
-comment on function tasker.notify_queue(text) is 'Wakes those who listen for messages in a queue (channel tasker_<queue>), at commit.';
+comment on function tasker.notify_queue(text) is
+    'Wakes those who listen for messages in a queue (channel tasker_<queue>), at commit.';

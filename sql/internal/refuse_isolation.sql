@@ -1,13 +1,19 @@
-create function tasker.refuse_isolation() returns void
+create function tasker.refuse_isolation()
+returns void
 language plpgsql stable as $$
 begin
-    -- What others commit meanwhile has to be seen, or steps are counted, leases held, and tasks found stale that are no longer so.
+    -- What others commit meanwhile must be visible: otherwise steps are counted, leases are held,
+    -- and tasks are found stale that are no longer so.
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'workers and orchestrators work in READ COMMITTED, this transaction is %',
+        raise exception
+            'workers and orchestrators work in READ COMMITTED, this transaction is %',
             upper(pg_catalog.current_setting('transaction_isolation'))
             using errcode = 'TK017',
-                  hint = 'begin isolation level read committed, or set default_transaction_isolation for your role';
+                  hint = 'begin isolation level read committed, '
+                         'or set default_transaction_isolation for your role';
     end if;
 end
 $$;
-comment on function tasker.refuse_isolation() is 'Raises TK017 in another isolation than READ COMMITTED: first in every function of workers and orchestrators that writes.';
+comment on function tasker.refuse_isolation() is
+    'Raises TK017 in another isolation than READ COMMITTED: '
+    'first in every function of workers and orchestrators that writes.';

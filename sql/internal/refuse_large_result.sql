@@ -1,4 +1,5 @@
-create function tasker.refuse_large_result(p_result jsonb) returns void
+create function tasker.refuse_large_result(p_result jsonb)
+returns void
 language plpgsql stable as $$
 declare
     v_max    bigint := (select s.max_result_bytes from tasker.settings s);
@@ -9,4 +10,5 @@ begin
     end if;
 end
 $$;
-comment on function tasker.refuse_large_result(jsonb) is 'Refuses a result that an operator gives and that is over max_result_bytes. Error: TK019.';
+comment on function tasker.refuse_large_result(jsonb) is
+    'Refuses a result that an operator gives and that is over max_result_bytes. Error: TK019.';

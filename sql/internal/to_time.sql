@@ -1,9 +1,12 @@
-create function tasker.to_time(p_text text) returns timestamptz
+create function tasker.to_time(p_text text)
+returns timestamptz
 language plpgsql stable as $$
 begin
     return p_text::timestamptz;
-exception when data_exception then
-    return null;
+exception
+    when data_exception then
+        return null;
 end
 $$;
-comment on function tasker.to_time(text) is 'The text as a time, or null where it is none.';
+comment on function tasker.to_time(text) is
+    'The text as a time, or null where it is none.';

@@ -1,5 +1,9 @@
-create function tasker.count_dead_letters(p_filter jsonb) returns bigint
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+create function tasker.count_dead_letters(p_filter jsonb)
+returns bigint
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
 begin
     perform tasker.check_dlq_filter(p_filter);
     return cardinality(tasker.match_dead_letters(p_filter, null, null));

@@ -1,8 +1,14 @@
-create function tasker.refuse_dlq_entry(p_entry_id uuid) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+create function tasker.refuse_dlq_entry(p_entry_id uuid)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
 begin
     raise exception 'there is no dead letter %', coalesce(p_entry_id::text, 'null')
-        using errcode = 'TK040', hint = 'tasker.dlq_overview lists them; closed ones are removed after the retention.';
+        using
+            errcode = 'TK040',
+            hint = 'tasker.dlq_overview lists them; closed ones are removed after the retention.';
 end
 $$;
-comment on function tasker.refuse_dlq_entry(uuid) is 'Raises TK040.';
+comment on function tasker.refuse_dlq_entry(uuid) is
+    'Raises TK040.';

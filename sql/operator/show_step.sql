@@ -1,11 +1,21 @@
 -- requires: views/step_overview.sql
-create function tasker.show_step(p_task_id uuid, p_step text) returns tasker.step_overview
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+create function tasker.show_step(p_task_id uuid, p_step text)
+returns tasker.step_overview
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
 declare
-    v_step tasker.step_overview;
+    v_step  tasker.step_overview;
 begin
     perform tasker.check_task(p_task_id);
-    select v.* into v_step from tasker.step_overview v where v.task_id = p_task_id and v.step = p_step;
+
+    select v.*
+    into v_step
+    from tasker.step_overview v
+    where v.task_id = p_task_id
+      and v.step = p_step;
+
     if not found then
         if not exists (select from tasker.tasks t where t.task_id = p_task_id) then
             perform tasker.refuse_unknown_task(p_task_id);
@@ -15,4 +25,5 @@ begin
     return v_step;
 end
 $$;
-comment on function tasker.show_step(uuid, text) is 'A step as step_overview has it. Errors: TK004 task, TK032 step.';
+comment on function tasker.show_step(uuid, text) is
+    'A step as step_overview has it. Errors: TK004 task, TK032 step.';

@@ -1,5 +1,10 @@
 create function tasker.initialize_apart(p_verdicts jsonb)
-returns table (initialized int, failed int, enqueued int, next_due_ms bigint)
+returns table (
+    initialized  int,
+    failed       int,
+    enqueued     int,
+    next_due_ms  bigint
+)
 language plpgsql volatile as $$
 declare
     v_half      int := jsonb_array_length(p_verdicts) / 2;
@@ -17,17 +22,27 @@ begin
         v_sqlstate := sqlstate;
         v_message := sqlerrm;
     end;
+
+    -- The batch cannot be done as a whole: try each of its halves.
     if v_half > 0 then
         return query
-            select sum(h.initialized)::int, sum(h.failed)::int, sum(h.enqueued)::int, min(h.next_due_ms)
-              from (select jsonb_agg(e.verdict) as verdicts
-                      from jsonb_array_elements(p_verdicts) with ordinality e(verdict, n)
-                     group by e.n <= v_half) v
-             cross join lateral tasker.initialize_apart(v.verdicts) h;
+            select
+                sum(h.initialized)::int,
+                sum(h.failed)::int,
+                sum(h.enqueued)::int,
+                min(h.next_due_ms)
+            from (
+                select jsonb_agg(e.verdict) as verdicts
+                from jsonb_array_elements(p_verdicts) with ordinality e(verdict, n)
+                group by e.n <= v_half
+            ) v
+            cross join lateral tasker.initialize_apart(v.verdicts) h;
         return;
     end if;
-    -- The culprit, alone.
-    if tasker.to_uuid(p_verdicts #>> '{0,task_id}') is null or coalesce(p_verdicts #>> '{0,msg_id}', '') !~ '^[0-9]{1,18}$' then
+
+    -- One verdict is left, the culprit: its task ends in error, unless somebody holds it (55P03).
+    if tasker.to_uuid(p_verdicts #>> '{0,task_id}') is null
+       or coalesce(p_verdicts #>> '{0,msg_id}', '') !~ '^[0-9]{1,18}$' then
         perform tasker.refuse_list(p_verdicts -> 0, 'an element of p_verdicts');
     end if;
     v_detail := format('%s (SQLSTATE %s)', v_message, v_sqlstate);
@@ -35,8 +50,16 @@ begin
         if v_sqlstate <> '55P03' and coalesce(p_verdicts #> '{0,error}', 'null') = 'null' then
             return query
                 select b.*
-                  from tasker.initialize_batch(jsonb_set(p_verdicts, '{0,error}',
-                           jsonb_build_object('code', 'not_startable', 'message', 'the steps of the task cannot be made: ' || v_detail))) b;
+                from tasker.initialize_batch(
+                    jsonb_set(
+                        p_verdicts,
+                        '{0,error}',
+                        jsonb_build_object(
+                            'code', 'not_startable',
+                            'message', 'the steps of the task cannot be made: ' || v_detail
+                        )
+                    )
+                ) b;
             return;
         end if;
     exception when others then
@@ -44,14 +67,29 @@ begin
             raise;
         end if;
     end;
+
+    -- Not even that can be done: the request becomes a dead letter.
     if v_sqlstate <> '55P03' then
-        perform tasker.dead_letter('orchestration_task_requests', (p_verdicts #>> '{0,msg_id}')::bigint, p_verdicts -> 0, v_detail);
-        perform tasker.postpone_requests(array[nullif((p_verdicts #>> '{0,msg_id}')::bigint, 0)], array[(p_verdicts #>> '{0,task_id}')::uuid],
-                                         array[(p_verdicts #>> '{0,task_id}')::uuid], tasker.clock());
-        perform pgmq.delete('orchestration_task_requests', (p_verdicts #>> '{0,msg_id}')::bigint);
+        perform tasker.dead_letter(
+            'orchestration_task_requests',
+            (p_verdicts #>> '{0,msg_id}')::bigint,
+            p_verdicts -> 0,
+            v_detail
+        );
+        perform tasker.postpone_requests(
+            array[nullif((p_verdicts #>> '{0,msg_id}')::bigint, 0)],
+            array[(p_verdicts #>> '{0,task_id}')::uuid],
+            array[(p_verdicts #>> '{0,task_id}')::uuid],
+            tasker.clock()
+        );
+        perform pgmq.delete(
+            'orchestration_task_requests',
+            (p_verdicts #>> '{0,msg_id}')::bigint
+        );
     end if;
     return query select 0, (v_sqlstate <> '55P03')::int, 0, null::bigint;
 end
 $$;
 comment on function tasker.initialize_apart(jsonb) is
-    'The work of initialize_tasks: a batch that cannot be done is halved down to the culprit, whose task ends in error by itself.';
+    'The work of initialize_tasks: a batch that cannot be done is halved down to the culprit, '
+    'whose task ends in error by itself.';

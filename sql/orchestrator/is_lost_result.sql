@@ -1,13 +1,29 @@
-create function tasker.is_lost_result(p_task_id uuid, p_step text, p_claim_no int) returns boolean
+create function tasker.is_lost_result(
+    p_task_id   uuid,
+    p_step      text,
+    p_claim_no  int
+)
+returns boolean
 language plpgsql stable as $$
 begin
-    return not exists (select from tasker.slow_results r
-                        where r.task_id = p_task_id and r.step = p_step and r.claim_no = p_claim_no)
-       -- Sent again, it would become one again, once a minute.
-       and not exists (select from tasker.dlq_entries d
-                        where d.task_id = p_task_id and d.status = 'pending' and d.queue = 'orchestration_step_results'
-                          and d.message = tasker.result_message(p_task_id, p_step, p_claim_no));
+    return not exists (
+        select
+        from tasker.slow_results r
+        where r.task_id = p_task_id
+          and r.step = p_step
+          and r.claim_no = p_claim_no
+    )
+    -- A dead letter sent again would become a dead letter again, once a minute.
+    and not exists (
+        select
+        from tasker.dlq_entries d
+        where d.task_id = p_task_id
+          and d.status = 'pending'
+          and d.queue = 'orchestration_step_results'
+          and d.message = tasker.result_message(p_task_id, p_step, p_claim_no)
+    );
 end
 $$;
 comment on function tasker.is_lost_result(uuid, text, int) is
-    'Whether a stored result that has waited for long is to be sent again: it was not set aside, and is no dead letter.';
+    'Whether a stored result that has waited for long is to be sent again: '
+    'it was not set aside, and is no dead letter.';

@@ -1,28 +1,43 @@
-create function tasker.mind_clock(p_max int, p_now timestamptz) returns void
+create function tasker.mind_clock(p_max int, p_now timestamptz)
+returns void
 language plpgsql volatile as $$
 declare
     v_last   timestamptz;
     v_queue  text;
 begin
     perform tasker.shorten_waits(p_max, p_now);
-    select w.ran_at into v_last from tasker.sweeps w where w.name = 'clock' for no key update skip locked;
+
+    -- The clock has gone back if the last sweep ran at a time that has not come yet.
+    select w.ran_at
+    into v_last
+    from tasker.sweeps w
+    where w.name = 'clock'
+    for no key update skip locked;
     if not found then
         return;
     end if;
-    update tasker.sweeps w set ran_at = p_now where w.name = 'clock';
+    update tasker.sweeps w
+    set ran_at = p_now
+    where w.name = 'clock';
     if v_last is null or v_last <= p_now + interval '5 s' then
         return;
     end if;
-    -- The clock has gone back. Once: the queues, and what was handed out until a time.
+
+    -- Put right, once: the queues, and the rows that were handed out until a time.
     raise log 'the clock of the server has gone back by % or more', v_last - p_now;
     for v_queue in
         select q.name
-          from (select tasker.worker_queue(n.namespace) as name from tasker.namespaces n
-                union all
-                select tasker.events_queue(n.namespace) from tasker.namespaces n where n.events
-                union all
-                values ('orchestration_task_requests'), ('orchestration_step_results')) q
-         where tasker.has_queue(q.name)
+        from (
+            select tasker.worker_queue(n.namespace) as name
+            from tasker.namespaces n
+            union all
+            select tasker.events_queue(n.namespace)
+            from tasker.namespaces n
+            where n.events
+            union all
+            values ('orchestration_task_requests'), ('orchestration_step_results')
+        ) q
+        where tasker.has_queue(q.name)
     loop
         begin
             perform tasker.show_messages(v_queue);
@@ -32,9 +47,15 @@ begin
             end if;
         end;
     end loop;
-    update tasker.held_requests h set next_at = p_now where h.next_at > p_now + interval '31 s';
-    update tasker.slow_results r set next_at = p_now where r.next_at > p_now + interval '10 minutes';
+
+    update tasker.held_requests h
+    set next_at = p_now
+    where h.next_at > p_now + interval '31 s';
+    update tasker.slow_results r
+    set next_at = p_now
+    where r.next_at > p_now + interval '10 minutes';
 end
 $$;
 comment on function tasker.mind_clock(int, timestamptz) is
-    'Undoes what a server clock that has gone back would leave waiting until it has caught up: retries, claims, delayed messages.';
+    'Undoes what a server clock that has gone back would leave waiting until it has caught up: '
+    'retries, claims, delayed messages.';

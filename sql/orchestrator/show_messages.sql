@@ -1,4 +1,5 @@
-create function tasker.show_messages(p_queue text) returns int
+create function tasker.show_messages(p_queue text)
+returns int
 language plpgsql volatile as $$
 declare
     v_now      timestamptz := clock_timestamp();
@@ -6,14 +7,24 @@ declare
     v_waits    int[];
 begin
     -- By to_jsonb, as last_read_at is not there in every pgmq.
-    execute format('select array_agg(q.msg_id), array_agg(least(3600, greatest(0, ceil(extract(epoch from q.vt - w.at))))::int)
+    execute format(
+        'select array_agg(q.msg_id), '
+        'array_agg(least(3600, greatest(0, ceil(extract(epoch from q.vt - w.at))))::int)
                       from pgmq.%I q
-                     cross join lateral (select greatest(q.enqueued_at, (to_jsonb(q) ->> ''last_read_at'')::timestamptz) as at) w
-                     where q.vt > $1 + interval ''5 s'' and w.at > $1 + interval ''5 s''', 'q_' || p_queue)
-       into v_msg_ids, v_waits using v_now;
-    perform pgmq.set_vt(p_queue, m.msg_id, m.wait) from unnest(v_msg_ids, v_waits) m(msg_id, wait) order by m.msg_id;
+                     cross join lateral (select greatest(q.enqueued_at, '
+        '(to_jsonb(q) ->> ''last_read_at'')::timestamptz) as at) w
+                     where q.vt > $1 + interval ''5 s'' and w.at > $1 + interval ''5 s''',
+        'q_' || p_queue
+    )
+    into v_msg_ids, v_waits
+    using v_now;
+
+    perform pgmq.set_vt(p_queue, m.msg_id, m.wait)
+    from unnest(v_msg_ids, v_waits) m(msg_id, wait)
+    order by m.msg_id;
     return coalesce(cardinality(v_msg_ids), 0);
 end
 $$;
 comment on function tasker.show_messages(text) is
-    'Messages that are hidden since a time that has not come yet, as after a clock that went back: they are hidden for as long as was meant, from now on, an hour at most.';
+    'Messages that are hidden since a time that has not come yet, as after a clock that went back: '
+    'they are hidden for as long as was meant, from now on, an hour at most.';

@@ -1,9 +1,14 @@
-create function tasker.choice_sets(p_steps jsonb) returns text[]
+create function tasker.choice_sets(p_steps jsonb)
+returns text[]
 language plpgsql immutable as $$
 declare
-    v_types    text[] := array(select coalesce(e.s ->> 'type', 'standard') from jsonb_array_elements(p_steps) with ordinality e(s, n) order by e.n);
+    v_types    text[] := array(
+        select coalesce(e.s ->> 'type', 'standard')
+        from jsonb_array_elements(p_steps) with ordinality e(s, n)
+        order by e.n
+    );
     v_count    int := cardinality(v_types);
-    -- Whose set a step has: a step that was the first with it, or v_count + 1 for none.
+    -- Whose set a step has: the first step with that set, or v_count + 1 for the empty set.
     v_owner    int[] := array_fill(v_count + 1, array[v_count]);
     v_sets     text[];
     v_step     record;
@@ -16,36 +21,66 @@ begin
     v_sets[v_count + 1] := '{}';
     for v_step in
         select o.step, array_agg(g.parent) as parents
-          from unnest(tasker.graph_order(v_count, array(select e.parent from tasker.graph_edges(p_steps) e order by e.parent, e.child),
-                                         array(select e.child from tasker.graph_edges(p_steps) e order by e.parent, e.child))) with ordinality o(step, n)
-          join tasker.graph_edges(p_steps) g on g.child = o.step
-         group by o.n, o.step order by o.n
+        from unnest(tasker.graph_order(
+            v_count,
+            array(
+                select e.parent
+                from tasker.graph_edges(p_steps) e
+                order by e.parent, e.child
+            ),
+            array(
+                select e.child
+                from tasker.graph_edges(p_steps) e
+                order by e.parent, e.child
+            )
+        )) with ordinality o(step, n)
+        join tasker.graph_edges(p_steps) g on g.child = o.step
+        group by o.n, o.step
+        order by o.n
     loop
+        -- A step of its own choice, or one whose parents have different sets, has a set of its own.
         v_own := false;
         v_differ := false;
         foreach v_parent in array v_step.parents loop
-            v_own := v_own or v_types[v_parent] = 'decision' and v_types[v_step.step] <> 'deferred';
-            v_differ := v_differ or v_owner[v_parent] <> v_owner[v_step.parents[1]] and v_sets[v_owner[v_parent]] <> v_sets[v_owner[v_step.parents[1]]];
+            v_own := v_own
+                or v_types[v_parent] = 'decision'
+                and v_types[v_step.step] <> 'deferred';
+            v_differ := v_differ
+                or v_owner[v_parent] <> v_owner[v_step.parents[1]]
+                and v_sets[v_owner[v_parent]] <> v_sets[v_owner[v_step.parents[1]]];
         end loop;
         if not v_own and not v_differ then
             v_owner[v_step.step] := v_owner[v_step.parents[1]];
             continue;
         end if;
+
         v_owner[v_step.step] := v_step.step;
         if v_types[v_step.step] = 'deferred' then
-            -- Whatever it waits for, it stands for a condition of its own.
+            -- A deferred step stands for a condition of its own, whatever it waits for.
             v_sets[v_step.step] := array[v_step.step]::text;
         else
-            select array_agg(distinct m.m order by m.m)::text, v_members + count(*) into v_set, v_members
-              from (select unnest(v_sets[w.owner]::int[]) as m from (select distinct v_owner[p.p] as owner from unnest(v_step.parents) p(p)) w
-                    union all select v_step.step where v_own) m;
+            select array_agg(distinct m.m order by m.m)::text, v_members + count(*)
+            into v_set, v_members
+            from (
+                select unnest(v_sets[w.owner]::int[]) as m
+                from (select distinct v_owner[p.p] as owner from unnest(v_step.parents) p(p)) w
+                union all
+                select v_step.step where v_own
+            ) m;
             v_sets[v_step.step] := v_set;
         end if;
         if v_members > 1000000 then
             return null;
         end if;
     end loop;
-    return array(select v_sets[o.owner] from unnest(v_owner) with ordinality o(owner, n) order by o.n);
+
+    return array(
+        select v_sets[o.owner]
+        from unnest(v_owner) with ordinality o(owner, n)
+        order by o.n
+    );
 end
 $$;
-comment on function tasker.choice_sets(jsonb) is 'Of each step of a valid template the steps that some decision must choose for it to exist, as the text of an array of their numbers. Null: too many to tell.';
+comment on function tasker.choice_sets(jsonb) is
+    'Of each step of a valid template the steps that some decision must choose for it to exist, '
+    'as the text of an array of their numbers. Null: too many to tell.';

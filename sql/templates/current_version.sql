@@ -1,7 +1,17 @@
-create function tasker.current_version(p_namespace text, p_name text) returns text
+create function tasker.current_version(p_namespace text, p_name text)
+returns text
 language plpgsql stable as $$
 begin
-    return (select t.version from tasker.templates t where t.namespace = p_namespace and t.name = p_name order by t.applied_no desc limit 1);
+    return (
+        select t.version
+        from tasker.templates t
+        where t.namespace = p_namespace
+          and t.name = p_name
+        order by t.applied_no desc
+        limit 1
+    );
 end
 $$;
-comment on function tasker.current_version(text, text) is 'The version of a template that a null version means: the one applied, or chosen by use_template, last.';
+comment on function tasker.current_version(text, text) is
+    'The version of a template that a null version means: '
+    'the one applied, or chosen by use_template, last.';

@@ -1,9 +1,17 @@
-create function tasker.template_dependencies(p_steps jsonb) returns table (n bigint, dependency jsonb, step_n bigint)
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+create function tasker.template_dependencies(p_steps jsonb)
+returns table (n bigint, dependency jsonb, step_n bigint)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
     select d.n, d.v, s.n
-      from jsonb_array_elements(p_steps) with ordinality s(step, n)
-     cross join lateral jsonb_array_elements(
-         case when jsonb_typeof(s.step) = 'object' and jsonb_typeof(s.step -> 'dependencies') = 'array'
-              then s.step -> 'dependencies' else '[]' end) with ordinality d(v, n)
+    from jsonb_array_elements(p_steps) with ordinality s(step, n)
+    cross join lateral jsonb_array_elements(
+        case
+            when jsonb_typeof(s.step) = 'object'
+             and jsonb_typeof(s.step -> 'dependencies') = 'array' then s.step -> 'dependencies'
+            else '[]'
+        end
+    ) with ordinality d(v, n)
 $$;
-comment on function tasker.template_dependencies(jsonb) is 'Each dependency in a list of steps, its place (n) in the step at place step_n, both from 1.';
+comment on function tasker.template_dependencies(jsonb) is
+    'Each dependency in a list of steps, its place (n) in the step at place step_n, both from 1.';

@@ -1,5 +1,10 @@
 create view tasker.dlq_details with (security_barrier) as
-select d.entry_id, d.snapshot, d.message, d.headers
-  from tasker.dlq_entries d
- where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id));
-comment on view tasker.dlq_details is 'What a dead letter has kept: the snapshot of its task, or its message.';
+select
+    d.entry_id,
+    d.snapshot,
+    d.message,
+    d.headers
+from tasker.dlq_entries d
+where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id));
+comment on view tasker.dlq_details is
+    'What a dead letter has kept: the snapshot of its task, or its message.';

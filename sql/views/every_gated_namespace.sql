@@ -1,3 +1,8 @@
 create view tasker.every_gated_namespace as
-select n.namespace from tasker.namespaces n where n.paused_at is not null or n.max_depth is not null;
-comment on view tasker.every_gated_namespace is 'For tasker''s own functions; people read gated_namespaces. Namespaces that are paused or have a max_depth: what becomes ready there is held, and sent in turn by enqueue_ready_steps.';
+select n.namespace
+from tasker.namespaces n
+where n.paused_at is not null or n.max_depth is not null;
+comment on view tasker.every_gated_namespace is
+    'For tasker''s own functions; people read gated_namespaces. '
+    'Namespaces that are paused or have a max_depth: what becomes ready there is held, '
+    'and sent in turn by enqueue_ready_steps.';

@@ -1,5 +1,16 @@
 create view tasker.operation_overview with (security_barrier) as
-select o.operation_id, o.at, o.operation, o.namespace, o.said_by, o.reason, o.detail
-  from tasker.operations o
- where ((select tasker.limits()) is null or o.namespace = any ((select tasker.limits())::text[]));
-comment on view tasker.operation_overview is 'What was done to namespaces and to the whole engine, by whom: apply, pause, resume, limit, prune, grant, revoke. said_by: as in the audit of tasks, always with the login. Kept for 400 days.';
+select
+    o.operation_id,
+    o.at,
+    o.operation,
+    o.namespace,
+    o.said_by,
+    o.reason,
+    o.detail
+from tasker.operations o
+where ((select tasker.limits()) is null
+    or o.namespace = any ((select tasker.limits())::text[]));
+comment on view tasker.operation_overview is
+    'What was done to namespaces and to the whole engine, by whom: '
+    'apply, pause, resume, limit, prune, grant, revoke. '
+    'said_by: as in the audit of tasks, always with the login. Kept for 400 days.';

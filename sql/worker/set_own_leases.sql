@@ -1,4 +1,9 @@
-create function tasker.set_own_leases(p_queue text, p_msg_ids bigint[], p_leases interval[]) returns void
+create function tasker.set_own_leases(
+    p_queue    text,
+    p_msg_ids  bigint[],
+    p_leases   interval[]
+)
+returns void
 language plpgsql volatile as $$
 declare
     v_lease    int;
@@ -7,7 +12,9 @@ begin
     if cardinality(array_remove(p_leases, null)) > 0 then
         for v_lease, v_msg_ids in
             select tasker.lease_seconds(l.lease), array_agg(l.msg_id order by l.msg_id)
-              from unnest(p_msg_ids, p_leases) l(msg_id, lease) where l.lease is not null group by l.lease
+            from unnest(p_msg_ids, p_leases) l(msg_id, lease)
+            where l.lease is not null
+            group by l.lease
         loop
             perform pgmq.set_vt(p_queue, v_msg_ids, v_lease);
         end loop;
@@ -15,4 +22,5 @@ begin
 end
 $$;
 comment on function tasker.set_own_leases(text, bigint[], interval[]) is
-    'Holds the messages of steps that have a lease of their own for so long. Null: the step has none.';
+    'Holds the messages of steps that have a lease of their own for so long. '
+    'Null: the step has none.';
