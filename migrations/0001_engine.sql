@@ -205,14 +205,3 @@ create table tasker.workers (
     last_seen   timestamptz not null
 );
 comment on table tasker.workers is 'Live workers by their heartbeat. For people: nothing in the engine depends on it.';
-
--- What one phase of a results batch tells the next.
-create type tasker.settled_step as (
-    task_id        uuid,
-    template_id    uuid,
-    step           text,
-    template_step  text,
-    state          tasker.step_state,
-    available_at   timestamptz,
-    error          jsonb
-);

@@ -22,7 +22,3 @@ alter table tasker.steps
     add column decides  boolean not null default false,
     add column decided  jsonb;
 comment on table tasker.steps is 'The steps of each task. claim_no: raised by every claim, never reused, decides whose result counts. available_at: set while a ready step is not in a queue. msg_id: the message of the current claim. instance, inputs: number and cursor of one step of a batch. checkpoint: {"cursor","items_processed","accumulated"}. decides: other steps come into being by its outcome; decided: {"create_steps"} or {"worker_step","cursors"}, the cursors until the instances are there, then their number.';
-
-alter type tasker.settled_step
-    add attribute satisfied  boolean,
-    add attribute decides    boolean;

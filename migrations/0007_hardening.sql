@@ -71,7 +71,6 @@ comment on column tasker.tasks.largest_result is
 alter table tasker.steps add column result_bytes int;
 comment on column tasker.steps.result_bytes is
     'Bytes of the result as text; null: there is none, or it was not measured.';
-alter type tasker.settled_step add attribute bytes int;
 
 create table tasker.parked_handlers (
     namespace  text not null,

@@ -1,163 +1,10 @@
 -- Who may do what. Runs last, each time the functions are made. public may execute nothing.
 do $$
 declare
-    v_schema  text := 'tasker';
-    v_grants  jsonb := '{
-        "tasker_consumer": [
-            "finish_events",
-            "installation_problems",
-            "read_events"
-        ],
-        "tasker_client": [
-            "cancel_task",
-            "enqueue_task",
-            "enqueue_tasks",
-            "installation_problems",
-            "task_context",
-            "task_result",
-            "task_results",
-            "task_status",
-            "template_warnings",
-            "validate_template"
-        ],
-        "tasker_worker": [
-            "batch_results",
-            "claim_steps",
-            "complete_steps",
-            "extend_leases",
-            "heartbeat",
-            "installation_problems",
-            "lost_claims",
-            "outcome_problem",
-            "outcome_too_large",
-            "parent_results",
-            "release_steps",
-            "remove_worker",
-            "run_alone",
-            "run_sql_handler",
-            "submit_results",
-            "template_handlers"
-        ],
-        "tasker_orchestrator": [
-            "create_queues",
-            "ended_tasks",
-            "enqueue_ready_steps",
-            "events_queue",
-            "finalize_tasks",
-            "find_limits",
-            "initialize_tasks",
-            "installation_problems",
-            "limits",
-            "live_worker_counts",
-            "may_see_entry",
-            "now",
-            "open_task_counts",
-            "process_slow_result",
-            "process_step_results",
-            "prune",
-            "queue_metrics",
-            "set_aside",
-            "start_tasks",
-            "sweep_stale",
-            "take_finished_counts",
-            "take_task_requests",
-            "template_input_schema",
-            "worker_queue"
-        ],
-        "tasker_operator": [
-            "apply_template",
-            "batch_results",
-            "cancel_task",
-            "cancel_tasks",
-            "count_dead_letters",
-            "count_tasks",
-            "create_queues",
-            "cursor_items",
-            "dlq_add",
-            "dlq_retry",
-            "dlq_retry_all",
-            "dlq_update",
-            "dlq_update_all",
-            "enqueue_task",
-            "enqueue_tasks",
-            "events_queue",
-            "failure_rates",
-            "installation_problems",
-            "find_limits",
-            "grant_namespace",
-            "limit_namespace",
-            "limits",
-            "list_dead_letters",
-            "list_events",
-            "list_settings",
-            "list_steps",
-            "list_tasks",
-            "live_worker_counts",
-            "may_see_entry",
-            "missing_worker",
-            "now",
-            "open_task_counts",
-            "pause_namespace",
-            "prune",
-            "queue_metrics",
-            "refuse_limited",
-            "reset_task",
-            "resolve_step",
-            "resolve_task",
-            "resume_namespace",
-            "retry_step",
-            "retry_tasks",
-            "revoke_namespace",
-            "set_setting",
-            "show_step",
-            "slowest_steps",
-            "task_context",
-            "task_result",
-            "task_results",
-            "task_status",
-            "task_waiting_for",
-            "template_warnings",
-            "throughput",
-            "unmade_steps",
-            "use_template",
-            "validate_template",
-            "worker_queue"
-        ],
-        "tasker_readonly": [
-            "batch_results",
-            "count_dead_letters",
-            "cursor_items",
-            "events_queue",
-            "failure_rates",
-            "installation_problems",
-            "find_limits",
-            "limits",
-            "list_dead_letters",
-            "list_events",
-            "list_settings",
-            "list_steps",
-            "list_tasks",
-            "live_worker_counts",
-            "may_see_entry",
-            "missing_worker",
-            "now",
-            "open_task_counts",
-            "queue_metrics",
-            "refuse_limited",
-            "show_step",
-            "slowest_steps",
-            "task_context",
-            "task_result",
-            "task_results",
-            "task_status",
-            "task_waiting_for",
-            "template_warnings",
-            "throughput",
-            "unmade_steps",
-            "validate_template",
-            "worker_queue"
-        ]
-    }';
+    v_schema    text := 'tasker';
+    -- The installer reads both from the heads of the files: `-- for:` and `-- planner:`.
+    v_grants    jsonb := current_setting('tasker.grants');
+    v_planner   jsonb := current_setting('tasker.planner');
     v_role      text;
     v_function  text;
     v_alter     text;
@@ -194,6 +41,18 @@ begin
           and p.prosecdef
           and p.prokind = 'f'
           and not exists (select from unnest(p.proconfig) c where c like 'row_security=%')
+    loop
+        execute v_alter;
+    end loop;
+
+    for v_alter in
+        select format('alter function %s set %s', p.oid::regprocedure, s.setting)
+        from jsonb_each(v_planner) f(name, settings)
+        cross join jsonb_array_elements_text(f.settings) s(setting)
+        join pg_catalog.pg_proc p
+          on p.pronamespace = v_schema::regnamespace
+         and p.proname = f.name
+        where replace(s.setting, ' ', '') <> all (coalesce(p.proconfig, '{}'))
     loop
         execute v_alter;
     end loop;

@@ -5,7 +5,7 @@ use tasker_tests::engine::break_function;
 
 /// A name, the function, what in it becomes what, and what the run must then complain of.
 pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
-    ("fence", "submit_results", "s.claim_no = r.claim_no and ", "", "late submit"),
+    ("fence", "settle_free_steps", "s.claim_no = r.claim_no and ", "", "late submit"),
     (
         "effects",
         "run_sql_handler",
@@ -40,8 +40,8 @@ pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
     (
         "lost_events",
         "complete_steps",
-        "tasker.send_events(p_results, v_done)",
-        "tasker.send_events(p_results, v_done) where random() < 0.5",
+        "tasker.send_events(p_results, v_done.numbers)",
+        "tasker.send_events(p_results, v_done.numbers) where random() < 0.5",
         "no event step.done",
     ),
 ];

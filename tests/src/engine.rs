@@ -335,6 +335,34 @@ pub async fn break_function(pool: &PgPool, function: &str, from: &str, to: &str)
     .fetch_one(pool)
     .await
     .unwrap();
-    assert!(source.contains(from), "{function} does not contain: {from}");
-    sqlx::query(AssertSqlSafe(source.replace(from, to))).execute(pool).await.unwrap();
+    let broken = replace_loosely(&source, from, to);
+    assert!(broken != source, "{function} does not contain: {from}");
+    sqlx::query(AssertSqlSafe(broken)).execute(pool).await.unwrap();
+}
+
+/// Replaces each place where `from` stands, however its white space is laid out.
+fn replace_loosely(source: &str, from: &str, to: &str) -> String {
+    let (mut replaced, mut rest) = (String::new(), source);
+    while let Some(next) = rest.chars().next() {
+        if let Some(after) = strip_loosely(rest, from) {
+            replaced.push_str(to);
+            rest = after;
+        } else {
+            replaced.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    replaced
+}
+
+/// What follows `from` at the beginning of a text.
+fn strip_loosely<'a>(text: &'a str, from: &str) -> Option<&'a str> {
+    let mut rest = text;
+    for (n, c) in from.chars().filter(|c| !c.is_whitespace()).enumerate() {
+        if n > 0 {
+            rest = rest.trim_start();
+        }
+        rest = rest.strip_prefix(c)?;
+    }
+    Some(rest)
 }

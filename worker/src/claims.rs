@@ -29,7 +29,7 @@ const MAX_BYTES: usize = 64 << 20;
 /// The template's default, for a step that has none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// One row of `tasker.claim_steps`.
+/// A `tasker.claim`.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) task_id: Uuid,
@@ -65,26 +65,19 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims by namespace, worker, number, lease, and handlers; its columns are read by position.
-    pub(crate) const STATEMENT: &str = "select task_id, step, template_id, template_step, \
-        handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, \
-         lease, \
-         enqueued_at, claimed_at, expired, lease_losses, run_alone from tasker.claim_steps($1, \
-         $2, $3, $4, $5)";
+    /// Claims by namespace, worker, number, lease, and handlers. Both statements begin with the
+    /// attributes of the type `tasker.claim`, which are read by position.
+    pub(crate) const STATEMENT: &str = "select c.* from tasker.claim_steps($1, $2, $3, $4, $5) c";
 
-    /// The position of whether the lease of the claim before ran out, in a claim.
+    /// The position of whether the lease of the claim before ran out.
     pub(crate) const EXPIRED: usize = 17;
 
-    /// Submits by worker and results, and claims what follows by number, handlers, and lease. After
-    /// a claim's columns comes the status.
-    pub(crate) const COMPLETE_STATEMENT: &str = "select task_id, step, template_id, \
-        template_step, handler, attempt, \
-         claim_no, context, inputs, parents, checkpoint, timeout, correlation_id, traceparent, \
-         lease, \
-         enqueued_at, claimed_at, status from tasker.complete_steps($1, $2, $3, $4, $5)";
-    /// The position of the status, in a submit.
-    pub(crate) const STATUS: usize = 17;
+    /// Submits by worker and results, and claims what follows by number, handlers, and lease.
+    pub(crate) const COMPLETE_STATEMENT: &str = "select (r.claim).*, r.task_id, r.step, r.claim_no, r.status \
+         from tasker.complete_steps($1, $2, $3, $4, $5) r";
+
+    /// The position of the task's id, the step, the claim's number, and the status of an answer.
+    pub(crate) const ANSWER: [usize; 4] = [20, 21, 22, 23];
 
     pub(crate) fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let timeout: Option<PgInterval> = row.try_get(11)?;
@@ -114,9 +107,8 @@ impl Claim {
             traceparent: row.try_get(13)?,
             lease: row.try_get::<Option<PgInterval>, _>(14)?.map(duration),
             waited: time(row, 15)?.zip(time(row, 16)?),
-            // Only `claim_steps` has them: what follows from a result has not been claimed before.
-            lease_losses: row.try_get("lease_losses").unwrap_or_default(),
-            run_alone: row.try_get("run_alone").unwrap_or_default(),
+            lease_losses: row.try_get(18)?,
+            run_alone: row.try_get(19)?,
         })
     }
 }

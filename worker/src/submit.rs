@@ -102,12 +102,13 @@ impl Submitter for PgSubmitter {
         };
         let mut submitted = Submitted::default();
         for row in &self.connection.lock().await.call(submit).await? {
-            match row.try_get(Claim::STATUS)? {
+            let [task_id, step, claim_no, status] = Claim::ANSWER;
+            match row.try_get(status)? {
                 "claimed" => submitted.claims.push(Claim::from_row(row)?),
                 status => submitted.answers.push(Answer {
-                    task_id: row.try_get::<Option<Uuid>, _>(0)?.unwrap_or_default(),
-                    step: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
-                    claim_no: row.try_get::<Option<i32>, _>(6)?.unwrap_or_default(),
+                    task_id: row.try_get::<Option<Uuid>, _>(task_id)?.unwrap_or_default(),
+                    step: row.try_get::<Option<String>, _>(step)?.unwrap_or_default(),
+                    claim_no: row.try_get::<Option<i32>, _>(claim_no)?.unwrap_or_default(),
                     status: status.to_owned(),
                 }),
             }

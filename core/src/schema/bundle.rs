@@ -1,6 +1,6 @@
 //! The SQL a program carries: migrations in order, and objects in the order of their dependencies.
 
-use super::order;
+use super::{head::Heads, order};
 use crate::{Error, Result};
 use rust_embed::RustEmbed;
 
@@ -47,6 +47,7 @@ pub struct Bundle {
     pub(super) objects: Vec<Object>,
     /// Repeated each time.
     pub(super) last: Vec<Object>,
+    pub(super) heads: Heads,
     pub(super) sql_hash: String,
     pub(super) tasker_version: String,
 }
@@ -83,12 +84,14 @@ impl Bundle {
         if let Some(object) = objects.iter().find(|object| !object.sql.trim_end().ends_with(';')) {
             return Err(Error::Schema(format!("sql/{} must end with a semicolon", object.path)));
         }
+        let heads = Heads::read(&objects)?;
         let found =
             LAST.iter().filter_map(|path| objects.iter().find(|o| o.path == *path).cloned());
         let last: Vec<Object> = found.collect();
         objects.retain(|o| !LAST.contains(&o.path.as_str()));
         let objects = order::sort(objects)?;
-        Ok(Self { migrations, objects, last, sql_hash, tasker_version: tasker_version.to_owned() })
+        let tasker_version = tasker_version.to_owned();
+        Ok(Self { migrations, objects, last, heads, sql_hash, tasker_version })
     }
 
     /// The number of the last migration; 0 without any.

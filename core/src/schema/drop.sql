@@ -1,7 +1,7 @@
 -- Drops the objects that the installer makes again: Tasker's triggers and policies on its tables,
--- then all views and functions of the schema. Nothing is dropped by cascade, because that would
--- take a user's own view along. The order of dependencies is found by trying: each round drops the
--- objects on which nothing depends any more.
+-- then all views, functions, and row types of the schema. Nothing is dropped by cascade, because
+-- that would take a user's own view along. The order of dependencies is found by trying: each round
+-- drops the objects on which nothing depends any more.
 do $tasker$
 declare
     v_schema  oid := to_regnamespace('tasker');
@@ -47,6 +47,11 @@ begin
                 select 3, format('drop routine %s', p.oid::regprocedure)
                 from pg_catalog.pg_proc p
                 where p.pronamespace = v_schema
+                union all
+                select 4, format('drop type %s', c.reltype::regtype)
+                from pg_catalog.pg_class c
+                where c.relnamespace = v_schema
+                  and c.relkind = 'c'
             ) d
             order by d.phase, d.command
         loop
@@ -67,14 +72,14 @@ begin
             select 'pg_catalog.pg_class'::regclass::oid as classid, c.oid as objid
             from pg_catalog.pg_class c
             where c.relnamespace = v_schema
-              and c.relkind in ('v', 'm')
+              and c.relkind in ('v', 'm', 'c')
             union all
             select 'pg_catalog.pg_type'::regclass, t.oid
             from pg_catalog.pg_class c
             join pg_catalog.pg_type r on r.oid = c.reltype
             join pg_catalog.pg_type t on t.oid in (r.oid, r.typarray)
             where c.relnamespace = v_schema
-              and c.relkind in ('v', 'm')
+              and c.relkind in ('v', 'm', 'c')
             union all
             select 'pg_catalog.pg_proc'::regclass, p.oid
             from pg_catalog.pg_proc p

@@ -178,9 +178,7 @@ impl Bundle {
             run_object(connection, object).await?;
         }
         run(connection, VALIDATE, "").await?;
-        for object in &self.last {
-            run_object(connection, object).await?;
-        }
+        self.run_last(connection).await?;
         self.record(connection).await?;
         Ok(Report {
             migrations: pending.iter().map(|migration| migration.name.clone()).collect(),
@@ -226,7 +224,15 @@ impl Bundle {
         .persistent(false)
         .fetch_one(&mut *connection)
         .await?;
-        for object in self.last.iter().filter(|_| owner) {
+        if owner {
+            self.run_last(connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_last(&self, connection: &mut PgConnection) -> Result<()> {
+        run(connection, &self.heads.sql(), "").await?;
+        for object in &self.last {
             run_object(connection, object).await?;
         }
         Ok(())

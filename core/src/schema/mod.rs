@@ -3,6 +3,7 @@
 
 mod bundle;
 mod check;
+mod head;
 mod lock;
 mod migrate;
 mod order;

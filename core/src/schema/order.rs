@@ -1,16 +1,20 @@
-//! The order of creation: what an object requires comes before it, otherwise by path.
+//! The order of creation: types first, then by path, and what an object requires before it.
 
-use super::bundle::Object;
+use super::{bundle::Object, head};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
-
-const REQUIRES: &str = "-- requires:";
 
 /// Sorts by `-- requires:` lines; stable, so that the same files give the same script everywhere.
 pub(super) fn sort(objects: Vec<Object>) -> Result<Vec<Object>> {
     let mut waiting: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let is_type = |path: &str| path.starts_with("types/");
     for object in &objects {
-        waiting.insert(object.path.clone(), requires(object)?);
+        let mut requires: BTreeSet<String> =
+            head::values(object, "requires")?.into_iter().collect();
+        if !is_type(&object.path) {
+            requires.extend(objects.iter().map(|o| o.path.clone()).filter(|path| is_type(path)));
+        }
+        waiting.insert(object.path.clone(), requires);
     }
     for (path, needs) in &waiting {
         if let Some(unknown) = needs.iter().find(|need| !waiting.contains_key(*need)) {
@@ -55,25 +59,6 @@ fn cycle(waiting: &BTreeMap<String, BTreeSet<String>>, start: &str) -> String {
     }
 }
 
-/// The files named in the comments at the top of a file.
-fn requires(object: &Object) -> Result<BTreeSet<String>> {
-    let mut needs = BTreeSet::new();
-    let mut at_top = true;
-    for line in object.sql.lines().map(str::trim) {
-        at_top = at_top && (line.is_empty() || line.starts_with("--"));
-        let Some(list) = line.strip_prefix(REQUIRES) else { continue };
-        if !at_top {
-            let message =
-                format!("sql/{}: `{REQUIRES}` must stand above the first statement", object.path);
-            return Err(Error::Schema(message));
-        }
-        needs.extend(
-            list.split(',').map(str::trim).filter(|need| !need.is_empty()).map(str::to_owned),
-        );
-    }
-    Ok(needs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,10 +82,13 @@ mod tests {
             object("views/z.sql", "-- requires: d.sql\n"),
             object("c.sql", "select 1;"),
             object("b.sql", ""),
+            object("types/t.sql", ""),
         ];
         assert_eq!(
             sorted(objects),
-            Ok(["b.sql", "c.sql", "d.sql", "views/z.sql", "a.sql"].map(String::from).to_vec())
+            Ok(["types/t.sql", "b.sql", "c.sql", "d.sql", "views/z.sql", "a.sql"]
+                .map(String::from)
+                .to_vec())
         );
     }
 
@@ -123,13 +111,5 @@ mod tests {
     fn an_unknown_file_is_an_error() {
         let error = sorted(vec![object("a.sql", "-- requires: x.sql")]).unwrap_err();
         assert_eq!(error, "sql/a.sql requires x.sql, which is not in sql/");
-    }
-
-    #[test]
-    fn requires_below_the_first_statement_is_an_error() {
-        let error =
-            sorted(vec![object("a.sql", "select 1;\n-- requires: b.sql"), object("b.sql", "")])
-                .unwrap_err();
-        assert!(error.contains("above the first statement"), "{error}");
     }
 }

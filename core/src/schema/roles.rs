@@ -1,8 +1,8 @@
-//! Which roles may execute which function, as `sql/grants.sql` says it.
+//! Which roles may execute which function, as the heads of the files in `sql/` say it.
 
 use super::Bundle;
 use crate::Result;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::PgConnection;
 
 /// The roles of Tasker that may execute a function, by name; none where it is not one of Tasker's.
@@ -11,28 +11,14 @@ pub fn roles_that_may(function: &str) -> Vec<String> {
     let has = |functions: &Value| {
         functions.as_array().is_some_and(|functions| functions.iter().any(|name| name == function))
     };
-    bundle
-        .grants()
-        .into_iter()
-        .filter(|(_, functions)| has(functions))
-        .map(|(role, _)| role)
-        .collect()
+    let roles = bundle.heads.grants.iter().filter(|(_, functions)| has(functions));
+    roles.map(|(role, _)| role.clone()).collect()
 }
 
 impl Bundle {
-    /// The list in `grants.sql`: to each role its functions.
-    fn grants(&self) -> Map<String, Value> {
-        let grants = self.last.iter().find(|object| object.path == "grants.sql");
-        let list = grants
-            .and_then(|grants| grants.sql.split_once("'{"))
-            .and_then(|(_, rest)| rest.split_once("}'"))
-            .map_or("", |(list, _)| list);
-        serde_json::from_str(&format!("{{{list}}}")).unwrap_or_default()
-    }
-
     /// Those of its roles that the cluster does not have.
     pub(super) async fn missing_roles(&self, connection: &mut PgConnection) -> Result<Vec<String>> {
-        let roles: Vec<String> = self.grants().into_iter().map(|(role, _)| role).collect();
+        let roles: Vec<&String> = self.heads.grants.keys().collect();
         let missing = sqlx::query_scalar(
             "select r from pg_catalog.unnest($1) r where pg_catalog.to_regrole(r) is null order \
              by r",

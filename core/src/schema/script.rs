@@ -25,6 +25,7 @@ impl Bundle {
             push_block(&mut script, &titled(object));
         }
         push_block(&mut script, VALIDATE);
+        push_block(&mut script, &self.heads.sql());
         for object in &self.last {
             push_block(&mut script, &titled(object));
         }

@@ -144,7 +144,7 @@ async fn complete_and_claim(
     handlers: &[&str],
 ) -> Vec<(String, i32, Value)> {
     sqlx::query_as(
-        "select step, claim_no, parents from tasker.complete_steps($1, $2, $3, $4, '30 \
+        "select step, claim_no, (claim).parents from tasker.complete_steps($1, $2, $3, $4, '30 \
         s') where status = 'claimed' order by step",
     )
     .bind(e.worker)

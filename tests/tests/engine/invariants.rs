@@ -43,9 +43,9 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "waiting_on counts",
-        "advance_tasks",
-        "waiting_on = c.waiting_on - i.n",
-        "waiting_on = c.waiting_on",
+        "move_children",
+        "waiting_on = s.waiting_on - i.n",
+        "waiting_on = s.waiting_on",
     ),
     ("no step begins before", "initialize_batch", "p.parent_count = 0", "true"),
     (
@@ -64,8 +64,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ("the audit of a task", "audit_tasks", "p.hops[h.n], h.to_state", "h.to_state, h.to_state"),
     (
         "no step has more attempts",
-        "claim_batch",
-        "attempt = s.attempt - f.lost::int",
+        "claim_judged",
+        "attempt = s.attempt - c.lost::int",
         "attempt = s.attempt",
     ),
     (

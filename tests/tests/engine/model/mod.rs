@@ -46,10 +46,10 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
         "s.attempt <= s.max_attempts then 'pending'",
     ),
     ("counted_children", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
-    ("complete_steps", "s.claim_no = r.claim_no and", ""),
-    ("complete_steps", "decided = r.decided, ", ""),
+    ("settle_free_steps", "s.claim_no = r.claim_no and", ""),
+    ("settle_free_steps", "decided = r.decided, ", ""),
     ("submit_results", "and s.claim_no = i.claim_no and s.state", "and s.state"),
-    ("claim_batch", "attempt = s.attempt - f.lost::int", "attempt = s.attempt"),
+    ("claim_judged", "attempt = s.attempt - c.lost::int", "attempt = s.attempt"),
     ("release_steps", "attempt = h.attempt - 1", "attempt = h.attempt"),
     ("restart_steps", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
     ("cancel_steps", "'enqueued', 'in_progress'", "'enqueued'"),
@@ -76,7 +76,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
         "send_events(p_results, array_positions(v_statuses, 'accepted'))",
         "send_events(p_results, array(select generate_subscripts(v_statuses, 1)))",
     ),
-    ("complete_steps", "perform tasker.send_events(p_results, v_done)", "null"),
+    ("complete_steps", "perform tasker.send_events(p_results, v_done.numbers)", "null"),
     ("advance_tasks", "s.decides and s.satisfied and s.task_id <> all (p_failing)", "false"),
 ];
 

@@ -1,0 +1,53 @@
+-- for: operator
+-- planner: jit = off
+create function tasker.dlq_update(
+    p_entry_id  uuid,
+    p_status    text default null,
+    p_notes     text default null,
+    p_by        text default null
+)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform tasker.check_entry(p_entry_id);
+    if p_status not in ('pending', 'manually_resolved', 'permanent_failure', 'cancelled') then
+        raise exception 'a dead letter cannot become "%"', left(p_status, 100)
+            using
+                errcode = 'TK041',
+                hint = 'The statuses are pending, manually_resolved, permanent_failure, cancelled.';
+    end if;
+
+    begin
+        update tasker.dlq_entries d
+        set notes = tasker.add_note(d.notes, p_notes, p_by),
+            status = coalesce(p_status, d.status),
+            resolved_by = case coalesce(p_status, d.status)
+                when 'pending' then null
+                when d.status then d.resolved_by
+                else tasker.said_by(p_by)
+            end,
+            resolved_at = case coalesce(p_status, d.status)
+                when 'pending' then null
+                when d.status then d.resolved_at
+                else tasker.clock()
+            end
+        where d.entry_id = p_entry_id;
+
+        if not found then
+            perform tasker.refuse_dlq_entry(p_entry_id);
+        end if;
+    exception
+        when unique_violation then
+            raise exception 'the task of dead letter % has another one pending', p_entry_id
+                using
+                    errcode = 'TK041',
+                    hint = 'Go on with that one: a task has one pending entry at a time.';
+    end;
+end
+$$;
+comment on function tasker.dlq_update(uuid, text, text, text) is
+    'Sets the status of a dead letter (null: as it is) and adds a line to its notes; '
+    'its task is not touched. '
+    'Errors: TK040 no such entry, TK041 no such status, or the task has another entry pending.';

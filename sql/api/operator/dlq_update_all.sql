@@ -1,0 +1,39 @@
+-- for: operator
+-- planner: jit = off
+create function tasker.dlq_update_all(
+    p_filter  jsonb,
+    p_status  text default null,
+    p_notes   text default null,
+    p_by      text default null,
+    p_max     int default 100,
+    p_after   uuid default null
+)
+returns table (done int, skipped int, last_entry uuid)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_entry  uuid;
+begin
+    perform tasker.check_max(p_max);
+    perform tasker.check_dlq_filter(p_filter);
+
+    done := 0;
+    skipped := 0;
+    foreach v_entry in array tasker.match_dead_letters(p_filter, p_after, p_max) loop
+        last_entry := v_entry;
+        begin
+            perform tasker.dlq_update(v_entry, p_status, p_notes, p_by);
+            done := done + 1;
+        exception
+            when sqlstate 'TK040' then
+                skipped := skipped + 1;
+        end;
+    end loop;
+    return next;
+end
+$$;
+comment on function tasker.dlq_update_all(jsonb, text, text, text, int, uuid) is
+    'dlq_update for up to p_max dead letters that match a filter of dlq_retry_all. '
+    'Call again with p_after = last_entry until that is null. '
+    'Errors: TK030 filter, TK041 no such status, TK008 p_max.';

@@ -1,0 +1,118 @@
+-- for: operator
+-- planner: jit = off
+create function tasker.resolve_step(
+    p_task_id  uuid,
+    p_step     text,
+    p_result   jsonb default null,
+    p_reason   text default null,
+    p_by       text default null,
+    p_outcome  jsonb default null
+)
+returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now      timestamptz := tasker.clock();
+    v_task     tasker.tasks := tasker.lock_task(p_task_id, coalesce(p_step, ''));
+    v_step     tasker.steps;
+    v_problem  text;
+begin
+    select *
+    into v_step
+    from tasker.steps s
+    where s.task_id = p_task_id
+      and s.name = p_step;
+
+    if v_step.satisfied then
+        return false;
+    elsif v_task.completed_at is not null and v_task.state <> 'error' then
+        perform tasker.refuse_finished_task(p_task_id, v_task.state);
+    end if;
+
+    -- A step that decides which steps come into being needs an outcome, and no other step has one.
+    if v_step.decides or p_outcome is not null then
+        v_problem := case
+            when p_outcome is null then
+                'other steps come into being by its outcome, so give it one'
+            when not v_step.decides
+              or p_outcome ->> 'type' not in ('decision', 'batches') then
+                'only a decision or batches can be given, to steps of these types'
+            else
+                coalesce(
+                    tasker.outcome_problem(p_outcome),
+                    tasker.choice_problem(p_task_id, p_step, p_outcome)
+                )
+        end;
+        if v_problem is not null then
+            raise exception 'step "%" of task % cannot be resolved so: %',
+                p_step, p_task_id, v_problem
+                using
+                    errcode = 'TK035',
+                    hint = 'p_outcome (--outcome) for a decision: '
+                        '{"type":"decision","create_steps":[...]}; '
+                        'for a batchable: {"type":"batches","cursors":[...]}; '
+                        'for others: none.';
+        end if;
+    end if;
+    perform tasker.refuse_large_result(p_result);
+    perform tasker.refuse_large_result(p_outcome -> 'result');
+
+    -- The step's message, or a result on its way, is dropped by the process that reads it next.
+    perform tasker.set_actor(null, tasker.audit_reason('resolved', p_by, p_reason));
+    update tasker.steps s
+    set state = 'resolved_manually',
+        satisfied = true,
+        result = coalesce(p_result, p_outcome -> 'result', 'null'),
+        result_bytes = octet_length(coalesce(p_result, p_outcome -> 'result', 'null')::text),
+        decided = p_outcome - '{type,result}'::text[],
+        available_at = null,
+        completed_at = v_now,
+        updated_at = v_now
+    where s.task_id = p_task_id
+      and s.name = p_step;
+
+    delete from tasker.held_steps h
+    where h.task_id = p_task_id
+      and h.step = p_step;
+
+    perform tasker.unpark_steps(array[p_task_id], array[p_step]);
+
+    if v_task.state = 'error' then
+        -- The task stays in error until it is reset, and the reset counts its steps again.
+        update tasker.tasks t
+        set remaining = t.remaining - 1,
+            failed = t.failed - (v_step.state = 'error')::int,
+            updated_at = v_now
+        where t.task_id = p_task_id;
+    else
+        -- Children wait for one step less; a child that waited only for this one is ready.
+        update tasker.steps c
+        set waiting_on = c.waiting_on - 1,
+            available_at = case when c.waiting_on = 1 then v_now end,
+            updated_at = v_now
+        from (
+            select n.name
+            from tasker.child_steps(p_task_id, p_step) n
+            where n.state = 'pending'
+        ) n
+        where c.task_id = p_task_id
+          and c.name = n.name;
+
+        if v_step.decides then
+            perform tasker.create_steps(array[p_task_id], v_now, true);
+        end if;
+        perform tasker.recount_tasks(array[p_task_id]);
+    end if;
+    perform tasker.set_actor(null);
+    return true;
+end
+$$;
+comment on function tasker.resolve_step(uuid, text, jsonb, text, text, jsonb) is
+    'Settles a step by hand: resolved_manually, with p_result as its result for what depends on '
+    'it; a decision or batchable needs its p_outcome too. '
+    'A running handler is told to stop, its result is stale. '
+    'In a task in error it takes effect with reset_task. '
+    'False: it is complete or resolved already. '
+    'Errors: TK004 task, TK019 a result over its limit, TK031 the task has finished, TK032 step, '
+    'TK035 the outcome, TK034 held by another transaction.';

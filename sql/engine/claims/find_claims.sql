@@ -1,0 +1,94 @@
+create function tasker.find_claims(
+    p_queue     text,
+    p_msg_ids   bigint[],
+    p_messages  jsonb[],
+    p_handlers  text[],
+    p_old_ids   bigint[]
+)
+returns tasker.found_claim[]
+language plpgsql volatile as $$
+declare
+    v_batch   int;
+    v_inline  int;
+    v_found   tasker.found_claim[];
+begin
+    select c.max_result_bytes, c.max_inline_results
+    into v_batch, v_inline
+    from tasker.settings c;
+
+    with refs as (
+        select
+            m.task_id,
+            m.message ->> 'step' as name,
+            m.msg_id,
+            coalesce(m.old_id, m.msg_id) as old_id
+        from unnest(
+            p_msg_ids,
+            p_messages,
+            tasker.to_uuids(array(select m ->> 'task_id' from unnest(p_messages) m)),
+            p_old_ids
+        ) m(msg_id, message, task_id, old_id)
+    )
+    select array_agg(row(
+        refs.msg_id,
+        refs.old_id,
+        step.task_id,
+        step.name,
+        task.template_id,
+        step.template_step,
+        task.namespace,
+        tmpl.handler,
+        tmpl.lease,
+        step.state,
+        -- The state decides: enqueued is claimed; in progress under this very message is a lease
+        -- that ran out. A message in the queue of another namespace claims nothing: a worker
+        -- there would delete the wrong one.
+        (step.state = 'enqueued' or step.state = 'in_progress' and step.msg_id = refs.old_id)
+            and tasker.worker_queue(task.namespace) = p_queue,
+        task.completed_at is not null,
+        -- What is only to be ended needs no handler.
+        task.completed_at is not null or tasker.has_handler(p_handlers, tmpl.handler),
+        step.alone,
+        step.lease_losses,
+        step.worker_losses,
+        step.worker_id,
+        step.started_at,
+        coalesce(task.context_bytes, octet_length(task.context::text))::bigint
+            + coalesce(octet_length(step.inputs::text), 0)
+            + coalesce(octet_length(step.checkpoint::text), 0),
+        tmpl.parent_count::bigint * task.largest_result,
+        -- A summary holds the results of a batch where they are few and small.
+        case
+            when tmpl.after_batch then tmpl.parent_count
+                * (least(v_batch, v_inline::bigint * task.largest_result) + 200)
+            else 0
+        end)::tasker.found_claim)
+    into v_found
+    from refs
+    -- The queue's rows are held already, so steps are taken skip locked: this never waits.
+    cross join lateral (
+        select *
+        from tasker.steps s
+        where s.task_id = refs.task_id
+          and s.name = refs.name
+        for no key update skip locked
+    ) step
+    cross join lateral (
+        select *
+        from tasker.tasks t
+        where t.task_id = refs.task_id
+        offset 0
+    ) task
+    cross join lateral (
+        select *
+        from tasker.template_steps p
+        where p.template_id = task.template_id
+          and p.name = step.template_step
+        offset 0
+    ) tmpl;
+    return v_found;
+end
+$$;
+comment on function tasker.find_claims(text, bigint[], jsonb[], text[], bigint[]) is
+    'Locks the steps that messages just read refer to, but for those that somebody else has at '
+    'this moment, and looks at each. Null: there is none.';

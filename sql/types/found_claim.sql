@@ -1,0 +1,28 @@
+create type tasker.found_claim as (
+    msg_id         bigint,
+    old_id         bigint,
+    task_id        uuid,
+    name           text,
+    template_id    uuid,
+    template_step  text,
+    namespace      text,
+    handler        text,
+    lease          interval,
+    state          tasker.step_state,
+    live           boolean,
+    task_finished  boolean,
+    fits           boolean,
+    alone          boolean,
+    lease_losses   int,
+    worker_losses  int,
+    worker_id      uuid,
+    started_at     timestamptz,
+    own            bigint,
+    inherited      bigint,
+    summaries      bigint
+);
+comment on type tasker.found_claim is
+    'A message of a claim with the step that it names, which is locked. '
+    'old_id: the message that it stands for. live: it may be claimed. fits: by this worker. '
+    'own, inherited, summaries: bytes of its documents, at most of its parents'' results, '
+    'and at most of its batches'' summaries.';

@@ -1,0 +1,15 @@
+create type tasker.settled_step as (
+    task_id        uuid,
+    template_id    uuid,
+    step           text,
+    template_step  text,
+    state          tasker.step_state,
+    available_at   timestamptz,
+    error          jsonb,
+    satisfied      boolean,
+    decides        boolean,
+    bytes          int
+);
+comment on type tasker.settled_step is
+    'A step whose result was processed: what one phase of a batch tells the next. '
+    'satisfied: its children need not wait for it. bytes: those of its result.';
