@@ -227,7 +227,8 @@ impl Runner {
                 let call = call_function(handler.as_ref(), ctx);
                 ticket.polls.watch(&name, call).await
             }
-            Callable::Sql => sql::run(&self.shared, &ctx, ticket).await,
+            // Boxed, so that steps of other handlers do not carry its size.
+            Callable::Sql => Box::pin(sql::run(&self.shared, &ctx, ticket)).await,
         }
     }
 
