@@ -52,13 +52,7 @@ language sql stable as $$
             where t.task_id = ref.task_id
             offset 0
         ) task
-        cross join lateral (
-            select *
-            from tasker.template_steps p
-            where p.template_id = task.template_id
-              and p.name = step.template_step
-            offset 0
-        ) tmpl
+        cross join lateral tasker.template_step(task.template_id, step.template_step) tmpl
     ), before as materialized (
         select claimed.task_id, batch.child, batch.parent
         from claimed

@@ -14,13 +14,7 @@ language sql stable as $$
     with satisfied as (
         select s.task_id, s.template_id, edge.child, count(*)::int as n
         from unnest(p_settled) s
-        cross join lateral (
-            select e.child
-            from tasker.template_edges e
-            where e.template_id = s.template_id
-              and e.parent = s.template_step
-            offset 0
-        ) edge
+        cross join lateral tasker.children_of(s.template_id, s.template_step) edge
         where s.satisfied
         group by s.task_id, s.template_id, edge.child
     )
