@@ -118,7 +118,9 @@ impl Runner {
                 place.send(Completed { ticket, report });
             }
             Err(_) => tracing::warn!(
-                task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
+                task_id = %ticket.key.task_id,
+                correlation_id = ticket.correlation(),
+                step = %ticket.key.step,
                 "ended after the worker had stopped: the step runs again elsewhere"
             ),
         }

@@ -50,10 +50,15 @@ async fn limited(engine: &Engine) -> (Api, TestFile) {
 async fn world() -> (Engine, Uuid, Uuid) {
     let e = Engine::new().await;
     for namespace in ["own", "hidden"] {
-        e.apply(
-            json!({"namespace": namespace, "name": format!("{namespace}_flow"), "version": "1", "steps": [
-            {"name": "only", "handler": {"callable": format!("{namespace}_handler")}}]}),
-        )
+        e.apply(json!({
+            "namespace": namespace,
+            "name": format!("{namespace}_flow"),
+            "version": "1",
+            "steps": [{
+                "name": "only",
+                "handler": {"callable": format!("{namespace}_handler")},
+            }],
+        }))
         .await;
         sqlx::query(
             "select tasker.enqueue_task($1, $1 || '_flow'), \

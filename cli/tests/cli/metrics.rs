@@ -400,8 +400,18 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
         folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
     tasker(&db.url, &["template", "apply", &file]).await.ok();
     for what in ["fine", "once more", "never", "endless"] {
-        let event = json!({"id": Uuid::now_v7(), "name": "paid", "version": "1.0", "namespace": "shop", "template": "paid",
-                           "task_id": Uuid::now_v7(), "step": "only", "claim_no": 1, "time": "2026-01-31T12:00:00Z", "payload": what});
+        let event = json!({
+            "id": Uuid::now_v7(),
+            "name": "paid",
+            "version": "1.0",
+            "namespace": "shop",
+            "template": "paid",
+            "task_id": Uuid::now_v7(),
+            "step": "only",
+            "claim_no": 1,
+            "time": "2026-01-31T12:00:00Z",
+            "payload": what,
+        });
         sqlx::query("select pgmq.send('shop_domain_events', $1)")
             .bind(event)
             .execute(&db.pool)

@@ -43,7 +43,13 @@ impl Shop {
             ("plain", json!([step("a", json!([]), &noop), step("b", json!(["a"]), &noop)])),
         ];
         for (name, steps) in templates {
-            let template = json!({"namespace": "shop", "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+            let template = json!({
+                "namespace": "shop",
+                "name": name,
+                "version": "1",
+                "on_failure": "fail",
+                "steps": steps,
+            });
             sqlx::query("select * from tasker.apply_template($1)")
                 .bind(template)
                 .execute(&db.pool)

@@ -77,7 +77,14 @@ async fn each_cursor_has_an_instance_and_the_next_step_sees_their_results_in_ord
     let join = pick(&e.claim(9).await, "join");
     assert_eq!(
         join.parents,
-        json!({"work": {"instances": 3, "complete": 3, "failed": 0, "results": ["work_001", "work_002", "work_003"]}})
+        json!({
+            "work": {
+                "instances": 3,
+                "complete": 3,
+                "failed": 0,
+                "results": ["work_001", "work_002", "work_003"],
+            },
+        })
     );
     assert_invariants(e.pool()).await;
     e.succeed(&join, json!(1)).await;

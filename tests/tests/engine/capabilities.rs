@@ -173,7 +173,13 @@ fn batch_handlers(w: WorkerBuilder) -> WorkerBuilder {
 async fn a_batch_is_cut_added_up_from_checkpoints_and_read_in_pages() {
     let world = world(&batch("fail_fast"), batch_handlers).await;
     let id = world.enqueue(json!({"rows": 60})).await;
-    let expected = json!({"sum": 60 * 59 / 2, "pages": [3, 3, 2], "failed": [], "inline": 8, "counts": [8, 8, 0]});
+    let expected = json!({
+        "sum": 60 * 59 / 2,
+        "pages": [3, 3, 2],
+        "failed": [],
+        "inline": 8,
+        "counts": [8, 8, 0],
+    });
     assert_eq!(world.result(id).await["total"], expected);
     // Parts of 8 and 7 rows by twos: four claims, one attempt.
     for n in 1..=8 {

@@ -160,7 +160,11 @@ async fn events_are_the_same_both_ways() {
     let engine = &both.engine;
     engine.apply(publishing_flow(&["payment.processed"])).await;
     for _ in 0..3 {
-        let event = json!({"name": "payment.processed", "payload": {"amount": 12.50}, "metadata": {"ü": null}});
+        let event = json!({
+            "name": "payment.processed",
+            "payload": {"amount": 12.50},
+            "metadata": {"ü": null},
+        });
         sqlx::query("select pgmq.send('test_domain_events', $1)")
             .bind(event)
             .execute(engine.pool())

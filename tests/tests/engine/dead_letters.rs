@@ -197,7 +197,12 @@ async fn a_task_that_stands_still_becomes_one_and_is_not_changed_by_it() {
 async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
-    template["steps"][0]["retry"] = json!({"max_attempts": 3, "backoff_base_ms": 3_600_000, "max_backoff_ms": 3_600_000, "jitter": false});
+    template["steps"][0]["retry"] = json!({
+        "max_attempts": 3,
+        "backoff_base_ms": 3_600_000,
+        "max_backoff_ms": 3_600_000,
+        "jitter": false,
+    });
     template["lifecycle"] =
         json!({"max_waiting_for_retry_minutes": 10, "max_duration_minutes": 50.5});
     e.apply(template).await;

@@ -228,7 +228,10 @@ async fn branches_of_two_decisions_meet_in_one_step(#[case] short_first: bool) {
 #[rstest]
 #[case::no_such_step(json!({"type": "decision", "create_steps": ["sohrt"]}), "\"sohrt\" (no such \
     step); it can choose from its direct children: short, long1")]
-#[case::a_grandchild(json!({"type": "decision", "create_steps": ["short", "long2"]}), "\"long2\" (not a direct child)")]
+#[case::a_grandchild(
+    json!({"type": "decision", "create_steps": ["short", "long2"]}),
+    "\"long2\" (not a direct child)"
+)]
 #[case::a_plain_success(json!({"type": "success", "result": 1}), "a plain success says nothing \
     about what follows")]
 #[case::no_names(json!({"type": "decision"}), "a decision must have \"create_steps\"")]

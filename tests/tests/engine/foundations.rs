@@ -89,7 +89,12 @@ async fn each_role_does_its_part_by_functions_alone_under_any_search_path() {
         let claim = "select to_jsonb(c) from tasker.claim_steps('test', gen_random_uuid(), 10) c";
         let claim: Value = as_role(&mut c, "tasker_worker", claim).await;
         assert_eq!(claim["step"], step);
-        let results = json!([{"task_id": id, "step": step, "claim_no": 1, "outcome": {"type": "success", "result": step}}]);
+        let results = json!([{
+            "task_id": id,
+            "step": step,
+            "claim_no": 1,
+            "outcome": {"type": "success", "result": step},
+        }]);
         let submit = format!("select status from tasker.{submit}(gen_random_uuid(), '{results}')");
         let status: String = as_role(&mut c, "tasker_worker", &submit).await;
         assert_eq!(status, "accepted");

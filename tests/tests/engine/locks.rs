@@ -54,7 +54,14 @@ async fn holding(e: &Engine, select: &str) -> Transaction<'static, Postgres> {
 
 /// Elements of `submit_results`, which serve as claims as well, as an SQL literal.
 fn successes<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String {
-    let element = |claim: &Claim| json!({"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": {"type": "success"}});
+    let element = |claim: &Claim| {
+        json!({
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": {"type": "success"},
+        })
+    };
     format!("'{}'", claims.into_iter().map(element).collect::<Value>())
 }
 

@@ -194,11 +194,26 @@ struct World {
 async fn world() -> World {
     let e = Engine::new().await;
     for (namespace, word) in [("own", "own"), (SECRET, SECRET)] {
-        e.apply(json!({"namespace": namespace, "name": format!("{word}_flow"), "version": "1", "input_schema": {"title": word}, "steps": [
-            {"name": format!("{word}_step"), "handler": {"callable": format!("{word}_handler")}, "retry": {"max_attempts": 1},
-             "publishes_events": [{"name": format!("{word}.done")}]},
-            {"name": format!("{word}_next"), "dependencies": [format!("{word}_step")], "handler": {"callable": "noop"}}]}))
-            .await;
+        e.apply(json!({
+            "namespace": namespace,
+            "name": format!("{word}_flow"),
+            "version": "1",
+            "input_schema": {"title": word},
+            "steps": [
+                {
+                    "name": format!("{word}_step"),
+                    "handler": {"callable": format!("{word}_handler")},
+                    "retry": {"max_attempts": 1},
+                    "publishes_events": [{"name": format!("{word}.done")}],
+                },
+                {
+                    "name": format!("{word}_next"),
+                    "dependencies": [format!("{word}_step")],
+                    "handler": {"callable": "noop"},
+                },
+            ],
+        }))
+        .await;
         query("select tasker.heartbeat($1, array[$2], array[$3], jsonb_build_object('host', $3))")
             .bind(if word == SECRET { e.worker } else { Uuid::now_v7() })
             .bind(namespace)
@@ -274,8 +289,12 @@ impl World {
     fn call(&self, sql: &str, exists: bool) -> String {
         let none = "00000000-0000-7000-8000-000000000009".parse().unwrap();
         let id = |id: Uuid| if exists { id } else { none }.to_string();
-        let claim = json!({"task_id": id(self.task), "step": "hidden_step", "claim_no": self.claim_no,
-                           "outcome": {"type": "success", "result": 1}});
+        let claim = json!({
+            "task_id": id(self.task),
+            "step": "hidden_step",
+            "claim_no": self.claim_no,
+            "outcome": {"type": "success", "result": 1},
+        });
         let claims = json!([claim]).to_string();
         sql.replace("$task", &id(self.task))
             .replace("$entry", &id(self.entry))

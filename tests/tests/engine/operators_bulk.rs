@@ -111,7 +111,16 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     assert_eq!(refused(json!({})).await, "an empty filter would match every task");
     assert!(refused(json!([])).await.contains("must be a JSON object"));
     assert_eq!(
-        refused(json!({"namespase": "test", "states": ["done"], "task_ids": [7], "created_after": "soon", "name": null, "correlation_id": "x", "version": 1})).await,
+        refused(json!({
+            "namespase": "test",
+            "states": ["done"],
+            "task_ids": [7],
+            "created_after": "soon",
+            "name": null,
+            "correlation_id": "x",
+            "version": 1,
+        }))
+        .await,
         "\"correlation_id\" must be a uuid; \"created_after\" must be a time such as \
          2026-01-31T09:00:00Z; \"name\" must be a string; \
          unknown key \"namespase\"; \"states\" must be an array of task states; \"task_ids\" must \
@@ -126,8 +135,16 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     };
     assert_eq!(counted(json!({"states": []})).await, 0, "no state is not every state");
     assert_eq!(counted(json!({"task_ids": []})).await, 0);
-    let all = json!({"namespace": "test", "name": "flow", "version": "1", "states": ["steps_in_process"], "task_ids": [id],
-                     "correlation_id": id, "created_after": "2020-01-01T00:00:00Z", "created_before": "2999-01-01T00:00:00Z"});
+    let all = json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "states": ["steps_in_process"],
+        "task_ids": [id],
+        "correlation_id": id,
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2999-01-01T00:00:00Z",
+    });
     assert_eq!(counted(all.clone()).await, 1);
     for (key, other) in [
         ("namespace", json!("x")),

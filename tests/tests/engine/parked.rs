@@ -275,7 +275,14 @@ async fn a_heartbeat_is_bounded_and_no_row_breaks_the_view() {
     for query in refused {
         assert_eq!(sqlstate(e.pool(), query).await, "TK014", "{query}");
     }
-    let info = json!({"pid": "abc", "concurrency": 1.5, "in_flight": -1, "push": "maybe", "host": {"a": 1}, "version": null});
+    let info = json!({
+        "pid": "abc",
+        "concurrency": 1.5,
+        "in_flight": -1,
+        "push": "maybe",
+        "host": {"a": 1},
+        "version": null,
+    });
     sqlx::query("select tasker.heartbeat(gen_random_uuid(), '{test}', '{h}', $1)")
         .bind(info)
         .execute(e.pool())

@@ -90,7 +90,12 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
 async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {
     let e = Engine::new().await;
     let mut template = flow(&[("a", &[])]);
-    template["steps"][0]["retry"] = json!({"max_attempts": 3, "backoff": "exponential", "backoff_base_ms": 10_000, "jitter": false});
+    template["steps"][0]["retry"] = json!({
+        "max_attempts": 3,
+        "backoff": "exponential",
+        "backoff_base_ms": 10_000,
+        "jitter": false,
+    });
     e.apply(template).await;
     e.clock(0).await;
     let id = e.start().await;

@@ -127,8 +127,11 @@ fn a_checkpoint_comes_back_typed() {
 
 #[test]
 fn a_batch_tells_its_counts_and_the_results_that_were_carried() {
-    let parents = json!({"load": {"instances": 3, "complete": 2, "failed": 1, "results": [5, 6]},
-                         "big": {"instances": 900, "complete": 900, "failed": 0, "results": null}, "other": 1});
+    let parents = json!({
+        "load": {"instances": 3, "complete": 2, "failed": 1, "results": [5, 6]},
+        "big": {"instances": 900, "complete": 900, "failed": 0, "results": null},
+        "other": 1,
+    });
     let ctx = context(json!({}), json!({}), parents);
     let batch = ctx.batch("load").unwrap();
     assert_eq!((batch.instances(), batch.complete(), batch.failed()), (3, 2, 1));

@@ -266,7 +266,10 @@ async fn a_secret_is_sent_and_what_echoes_it_is_masked() {
     let call = async |address: std::net::SocketAddr| {
         let mut http = Http::new(AllowList::parse("127.0.0.1").unwrap());
         http.secrets = Secrets::new(Some(folder.clone()));
-        let config = json!({"url": format!("http://{address}/"), "headers": {"authorization": "Bearer {secret:PAY}"}});
+        let config = json!({
+            "url": format!("http://{address}/"),
+            "headers": {"authorization": "Bearer {secret:PAY}"},
+        });
         Arc::new(http).run(context(json!({}), config, json!({}))).await
     };
     let (address, request) =
