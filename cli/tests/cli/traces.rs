@@ -33,7 +33,13 @@ impl Shop {
         let web = WebServer::start(&[(200, "{}"), (404, "{}")]).await;
         let call =
             json!({"callable": "http", "config": {"url": format!("http://{}/", web.address)}});
-        let step = |name: &str, parents: Value, handler: &Value| json!({"name": name, "dependencies": parents, "handler": handler});
+        let step = |name: &str, parents: Value, handler: &Value| {
+            json!({
+                "name": name,
+                "dependencies": parents,
+                "handler": handler,
+            })
+        };
         let noop = json!({"callable": "noop"});
         let templates = [
             (

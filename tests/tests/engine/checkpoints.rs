@@ -184,7 +184,14 @@ async fn checkpoints_and_results_go_in_one_call() {
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
     let id = e.start().await;
     let claims = e.claim(9).await;
-    let element = |claim: &Claim, outcome: Value| json!({"task_id": id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome});
+    let element = |claim: &Claim, outcome: Value| {
+        json!({
+            "task_id": id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": outcome,
+        })
+    };
     let results = json!([
         element(&claims[0], checkpoint(1)),
         element(&claims[1], json!({"type": "success", "result": 2}))

@@ -88,7 +88,14 @@ async fn each_failure_tells_whether_it_is_the_last() {
         .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "blocked_by_failures");
-    let failure = |attempt| json!({"message": "no card", "code": "card", "retryable": true, "attempt": attempt});
+    let failure = |attempt| {
+        json!({
+            "message": "no card",
+            "code": "card",
+            "retryable": true,
+            "attempt": attempt,
+        })
+    };
     let expected = [
         ("on.always", failure(1)),
         ("on.always", failure(2)),

@@ -148,7 +148,14 @@ async fn exercise(e: &Engine) {
 
 /// A decision, and a batch that goes on after a failure.
 fn choices() -> Value {
-    let step = |name: &str, kind: &str, parents: Value| json!({"name": name, "type": kind, "dependencies": parents, "handler": {"callable": "h"}});
+    let step = |name: &str, kind: &str, parents: Value| {
+        json!({
+            "name": name,
+            "type": kind,
+            "dependencies": parents,
+            "handler": {"callable": "h"},
+        })
+    };
     let mut work = step("work", "batch_worker", json!(["cut"]));
     work["failure_strategy"] = json!("continue_on_failure");
     json!({

@@ -212,7 +212,13 @@ async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every
         };
         with_claim(plain(), change).idempotency_key()
     };
-    let at = |n: u64| json!({"cursor": {"file": "x", "at": n}, "items_processed": n, "accumulated": null});
+    let at = |n: u64| {
+        json!({
+            "cursor": {"file": "x", "at": n},
+            "items_processed": n,
+            "accumulated": null,
+        })
+    };
     assert_eq!(key(Value::Null, 1), format!("{task_id}:s"));
     // Of the canonical JSON by FNV-1a: what another release of a worker must come to as well.
     assert_eq!(key(at(5), 1), format!("{task_id}:s:d414a9d14c16070c"));
