@@ -164,6 +164,11 @@ fn refine(document: &mut Value) {
             }
         }
     }
+    name_streams(document);
+}
+
+/// Says what the elements of an event stream are.
+fn name_streams(document: &mut Value) {
     let stream = json!({
         "type": "object",
         "required": ["event", "data"],
@@ -174,8 +179,8 @@ fn refine(document: &mut Value) {
         },
     });
     for path in ["/v1/tasks/{task_id}/events", "/v1/events"] {
-        document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
-            stream.clone();
+        let answer = &mut document["paths"][path]["get"]["responses"]["200"];
+        answer["content"]["text/event-stream"]["schema"] = stream.clone();
     }
 }
 

@@ -362,8 +362,10 @@ mod tests {
             "postgres://u:p%40%2F%3F%23%3A@h/d?options=-c%20a=b&application_name=x",
             "postgres://%2Frun%2Fpostgresql/d",
             "postgres://u:p@h/d?sslmode=require&channel_binding=require",
-            "postgres://h/d?connect_timeout=10&target_session_attrs=read-write&keepalives=1&keepalives_idle=30",
-            "postgres://h/d?gssencmode=disable&ssl_min_protocol_version=TLSv1.2&load_balance_hosts=random",
+            "postgres://h/d?connect_timeout=10&target_session_attrs=read-write\
+             &keepalives=1&keepalives_idle=30",
+            "postgres://h/d?gssencmode=disable&ssl_min_protocol_version=TLSv1.2\
+             &load_balance_hosts=random",
         ] {
             assert!(parse(url).is_ok(), "{url}: {:?}", parse(url).err());
         }
@@ -404,7 +406,8 @@ mod tests {
         let login = parse("postgres://me+you:a&host=b@/d?host=c").unwrap();
         assert_eq!((login.get_username(), login.get_host()), ("me+you", "c"));
         for url in [
-            "postgres://h/d?sslnegotiation=postgres&sslcrl=&requiressl=0&gssencmode=prefer&service=",
+            "postgres://h/d?sslnegotiation=postgres&sslcrl=&requiressl=0\
+             &gssencmode=prefer&service=",
             "host=h dbname=d sslcrldir='' ssl=true",
         ] {
             parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
@@ -472,7 +475,10 @@ mod tests {
 
     #[test]
     fn the_form_of_words_and_values_is_read_as_libpq_reads_it() {
-        let url = r"host = db port=7 user='it''s me' dbname=d\ e connect_timeout=3 channel_binding=prefer";
+        let url = concat!(
+            r"host = db port=7 user='it''s me' dbname=d\ e ",
+            "connect_timeout=3 channel_binding=prefer"
+        );
         // Two quotes end a word: libpq escapes by a backslash.
         assert!(parse(url).is_err());
         let read =

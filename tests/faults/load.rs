@@ -75,12 +75,9 @@ pub async fn install(pool: &PgPool) {
         let steps: Vec<Value> = steps
             .iter()
             .map(|(name, parents, handler)| {
-                let config = if *handler == "sql" {
-                    json!({
-                        "function": "faults.effect",
-                    })
-                } else {
-                    json!({})
+                let config = match *handler {
+                    "sql" => json!({"function": "faults.effect"}),
+                    _ => json!({}),
                 };
                 json!({
                     "name": name,

@@ -184,7 +184,9 @@ impl StepExecutorActor {
             if let Err(lost) = self.completions.send(Completed { ticket, report }).await {
                 let ticket = &lost.0.ticket;
                 tracing::error!(
-                    task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
+                    task_id = %ticket.key.task_id,
+                    correlation_id = ticket.correlation(),
+                    step = %ticket.key.step,
                     "the completion channel is closed: a claimed step waits for its lease to run \
                      out"
                 );

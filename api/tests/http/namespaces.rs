@@ -29,11 +29,21 @@ const BODIES: &[(&str, &str)] = &[
     ("put /v1/namespaces/{namespace}/limit", r#"{"max_depth": 5}"#),
     (
         "post /v1/templates",
-        r#"{"namespace": "hidden", "name": "x", "version": "1", "steps": [{"name": "s", "handler": {"callable": "noop"}}]}"#,
+        r#"{
+            "namespace": "hidden",
+            "name": "x",
+            "version": "1",
+            "steps": [{"name": "s", "handler": {"callable": "noop"}}]
+        }"#,
     ),
     (
         "post /v1/templates/validate",
-        r#"{"namespace": "own", "name": "x", "version": "1", "steps": [{"name": "s", "handler": {"callable": "noop"}}]}"#,
+        r#"{
+            "namespace": "own",
+            "name": "x",
+            "version": "1",
+            "steps": [{"name": "s", "handler": {"callable": "noop"}}]
+        }"#,
     ),
 ];
 

@@ -428,8 +428,9 @@ async fn ten_thousand_instances_are_created_in_one_call_and_processed_by_index()
     // Of the queue's rows and of 10,000 steps: a look at all of them for each result would be
     // 5,000,000.
     let fetched: i64 = sqlx::query_scalar(
-        "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables where \
-         schemaname = 'tasker' and relname = 'steps'",
+        "select coalesce(sum(idx_tup_fetch), 0)::bigint \
+         from pg_stat_xact_user_tables \
+         where schemaname = 'tasker' and relname = 'steps'",
     )
     .fetch_one(&mut *tx)
     .await
@@ -445,15 +446,24 @@ async fn any_cursor_can_be_looked_at() {
     let e = engine("fail_fast").await;
     let huge = "9".repeat(100_000);
     let cursors = format!(
-        r#"[{{"start": -{huge}, "end": {huge}}}, {{"start": 1, "end": 3}}, {{"start": 3, "end": 1}}, {{"start": "a", "end": 9}}, null, [1]]"#
+        r#"[
+            {{"start": -{huge}, "end": {huge}}},
+            {{"start": 1, "end": 3}},
+            {{"start": 3, "end": 1}},
+            {{"start": "a", "end": 9}},
+            null,
+            [1]
+        ]"#
     );
     let id = e.start().await;
     let split = pick(&e.claim(9).await, "split");
     sqlx::query(
-        "select tasker.submit_results($1, jsonb_build_array(jsonb_build_object('task_id', $2, \
-         'step', 'split', 'claim_no', $3,
-                    'outcome', jsonb_build_object('type', 'batches', 'cursors', \
-                    $4::text::jsonb))))",
+        "select tasker.submit_results($1, jsonb_build_array(jsonb_build_object( \
+             'task_id', $2, \
+             'step', 'split', \
+             'claim_no', $3, \
+             'outcome', jsonb_build_object('type', 'batches', 'cursors', $4::text::jsonb) \
+         )))",
     )
     .bind(e.worker)
     .bind(id)

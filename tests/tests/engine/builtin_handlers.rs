@@ -233,9 +233,10 @@ async fn http_posts_the_step_and_takes_json_after_a_500() {
 }
 
 #[tokio::test]
-async fn http_after_a_checkpoint_has_another_idempotency_key_and_the_same_on_every_attempt_from_there()
- {
-    const YIELDS: &str = r#"{"$tasker": {"type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9}}"#;
+async fn http_has_another_idempotency_key_after_a_checkpoint_and_keeps_it_on_every_attempt() {
+    const YIELDS: &str = r#"{"$tasker": {
+        "type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9
+    }}"#;
     let server = WebServer::start(&[(200, YIELDS), (500, "overloaded"), (200, "1")]).await;
     let world = World::with(charge(&server)).await;
     let worker = world.worker(|w| w.http_allow(&server.address)).await;

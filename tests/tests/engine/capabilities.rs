@@ -292,23 +292,43 @@ async fn functions_of_the_sql_handler_decide_cut_and_yield() {
     ];
     let world = world(&graph, |w| w).await;
     sqlx::raw_sql(
-        r#"create function decide(p jsonb) returns jsonb language sql as $$
-             select '{"$tasker": {"type": "decision", "create_steps": ["cut"]}}'::jsonb $$;
-           create function cut(p jsonb) returns jsonb language sql as $$
-             select '{"$tasker": {"type": "batches", "cursors": [{"start": 0, "end": 3}, {"start": 3, "end": 5}]}}'::jsonb $$;
-           create table counted (n int);
-           create function count(p jsonb) returns jsonb language plpgsql as $$
-           declare
-               v_at int := coalesce((p #>> '{checkpoint,cursor}')::int, (p #>> '{inputs,start}')::int);
-           begin
-               insert into counted values (v_at);
-               if v_at + 1 = (p #>> '{inputs,end}')::int then
-                   return coalesce((p #>> '{checkpoint,accumulated}')::int, 0) + 1;
-               end if;
-               return jsonb_build_object('$tasker', jsonb_build_object('type', 'checkpoint', 'cursor', v_at + 1,
-                   'items_processed', v_at + 1 - (p #>> '{inputs,start}')::int, 'accumulated', coalesce((p #>> '{checkpoint,accumulated}')::int, 0) + 1));
-           end $$;
-           create function total(p jsonb) returns jsonb language sql as $$ select p #> '{parents,count,results}' $$;"#,
+        r#"
+        create function decide(p jsonb) returns jsonb language sql as $$
+            select '{"$tasker": {"type": "decision", "create_steps": ["cut"]}}'::jsonb
+        $$;
+
+        create function cut(p jsonb) returns jsonb language sql as $$
+            select '{"$tasker": {
+                "type": "batches",
+                "cursors": [{"start": 0, "end": 3}, {"start": 3, "end": 5}]
+            }}'::jsonb
+        $$;
+
+        create table counted (n int);
+
+        create function count(p jsonb) returns jsonb language plpgsql as $$
+        declare
+            v_start int := (p #>> '{inputs,start}')::int;
+            v_at    int := coalesce((p #>> '{checkpoint,cursor}')::int, v_start);
+            v_sum   int := coalesce((p #>> '{checkpoint,accumulated}')::int, 0) + 1;
+        begin
+            insert into counted values (v_at);
+            if v_at + 1 = (p #>> '{inputs,end}')::int then
+                return v_sum;
+            end if;
+            return jsonb_build_object('$tasker', jsonb_build_object(
+                'type', 'checkpoint',
+                'cursor', v_at + 1,
+                'items_processed', v_at + 1 - v_start,
+                'accumulated', v_sum
+            ));
+        end
+        $$;
+
+        create function total(p jsonb) returns jsonb language sql as $$
+            select p #> '{parents,count,results}'
+        $$;
+        "#,
     )
     .execute(&world.db.pool)
     .await

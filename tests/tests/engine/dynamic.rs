@@ -148,8 +148,30 @@ async fn a_decision_for_nothing_leaves_out_all_that_depends_on_it() {
 /// `inner` is chosen by `outer`, or not; what is below both is settled by the first that leaves it
 /// out.
 #[rstest]
-#[case::down_to_the_innermost(&["inner"], Some(&["x"] as &[&str]), &["a complete", "end pending", "inner complete", "outer complete", "x enqueued", "y not_chosen"])]
-#[case::the_outer_chooses_nothing(&[], None, &["a complete", "end not_chosen", "inner not_chosen", "outer complete", "x not_chosen", "y not_chosen"])]
+#[case::down_to_the_innermost(
+    &["inner"],
+    Some(&["x"] as &[&str]),
+    &[
+        "a complete",
+        "end pending",
+        "inner complete",
+        "outer complete",
+        "x enqueued",
+        "y not_chosen",
+    ]
+)]
+#[case::the_outer_chooses_nothing(
+    &[],
+    None,
+    &[
+        "a complete",
+        "end not_chosen",
+        "inner not_chosen",
+        "outer complete",
+        "x not_chosen",
+        "y not_chosen",
+    ]
+)]
 #[tokio::test]
 async fn decisions_nest(
     #[case] outer: &[&str],

@@ -188,12 +188,17 @@ async fn analytics_count_what_happened_lately() {
     for (n, ms) in [(0, 10), (1, 20), (2, 1000)] {
         e.start().await;
         let claim = e.claim(1).await.remove(0);
-        let result = json!([{"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "duration_ms": ms,
-            "outcome": if n == 2 { json!({
-                "type": "failure",
-                "message": "no",
-                "retryable": false,
-            }) } else { json!({"type": "success", "result": n}) }}]);
+        let outcome = match n {
+            2 => json!({"type": "failure", "message": "no", "retryable": false}),
+            _ => json!({"type": "success", "result": n}),
+        };
+        let result = json!([{
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "duration_ms": ms,
+            "outcome": outcome,
+        }]);
         sqlx::query("select * from tasker.submit_results($1, $2)")
             .bind(e.worker)
             .bind(result)

@@ -196,8 +196,7 @@ async fn results_of_a_task_do_not_wait_for_a_handlers_transaction(
 }
 
 #[tokio::test]
-async fn a_workers_completion_does_not_wait_for_the_orchestrator_and_the_orchestrator_counts_after_it()
- {
+async fn a_workers_completion_does_not_wait_for_the_orchestrator_which_counts_after_it() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
     for worker_first in [false, true] {

@@ -19,9 +19,12 @@ const SECRET: &str = "hidden";
 const CALLS: &[(&str, &[&str])] = &[
     (
         "apply_template",
-        &[
-            "select tasker.apply_template('{\"namespace\": \"hidden\", \"name\": \"x\", \"version\": \"1\", \"steps\": [{\"name\": \"s\", \"handler\": {\"callable\": \"noop\"}}]}')",
-        ],
+        &[r#"select tasker.apply_template('{
+                "namespace": "hidden",
+                "name": "x",
+                "version": "1",
+                "steps": [{"name": "s", "handler": {"callable": "noop"}}]
+            }')"#],
     ),
     ("batch_results", &["select tasker.batch_results('$task', 'hidden_step')"]),
     ("cancel_task", &["select tasker.cancel_task('$task')"]),

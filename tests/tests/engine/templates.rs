@@ -18,7 +18,13 @@ steps:
   - name: charge
     dependencies: [reserve]
     handler: { callable: charge_card, config: { currency: EUR } }
-    retry: { retryable: true, max_attempts: 3, backoff: exponential, backoff_base_ms: 1000, max_backoff_ms: 60000, jitter: true }
+    retry:
+      retryable: true
+      max_attempts: 3
+      backoff: exponential
+      backoff_base_ms: 1000
+      max_backoff_ms: 60000
+      jitter: true
     timeout_seconds: 300
 "#;
 

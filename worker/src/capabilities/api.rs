@@ -46,8 +46,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// async fn charge(ctx: StepContext) -> Result<StepOutcome, StepError> {
 ///     let order: serde_json::Value = ctx.context()?;
-///     let request = ctx.post("https://payments.example/charges").json(&order).timeout(Duration::from_secs(10));
-///     let receipt: serde_json::Value = request.send().await?.json().await?;
+///     let request = ctx.post("https://payments.example/charges").json(&order);
+///     let response = request.timeout(Duration::from_secs(10)).send().await?;
+///     let receipt: serde_json::Value = response.json().await?;
 ///     Ok(StepOutcome::success(receipt))
 /// }
 /// ```

@@ -203,8 +203,7 @@ async fn the_idempotency_key_is_the_same_on_every_attempt_and_the_attempt_is_tol
 }
 
 #[tokio::test]
-async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every_attempt_from_there()
- {
+async fn the_idempotency_key_is_another_after_a_checkpoint_and_stays_on_every_attempt() {
     let task_id = plain().task_id();
     let key = |checkpoint: Value, attempt: i32| {
         let change = |claim: &mut Claim| {

@@ -55,7 +55,9 @@ async fn the_body_is_the_result() {
     let batches = r#"{"$tasker": {"type": "batches", "cursors": [{"start": 0, "end": 9}]}}"#;
     let outcome = answered("200 OK", "", batches).await.unwrap();
     assert_eq!(outcome, StepOutcome::batches(vec![json!({"start": 0, "end": 9})]));
-    let checkpoint = r#"{"$tasker": {"type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]}}"#;
+    let checkpoint = r#"{"$tasker": {
+        "type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]
+    }}"#;
     let outcome = answered("200 OK", "", checkpoint).await.unwrap();
     assert_eq!(outcome, StepOutcome::checkpoint(json!(5), 5, json!([1])));
 }
