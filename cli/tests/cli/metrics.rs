@@ -384,21 +384,8 @@ fn differences(
         .collect()
 }
 
-/// No process of ours runs one: here it is in the program of somebody else.
-#[tokio::test]
-async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what_happens() {
-    let recorder = PrometheusBuilder::new().set_buckets(&[0.1, 1.0]).unwrap().build_recorder();
-    // Of this thread, which is all that the runtime of this test has.
-    let _guard = metrics::set_default_local_recorder(&recorder);
-    let (db, folder) = (TestDb::new().await, Folder::new());
-    let template = TEMPLATES
-        .replace("NAME", "paid")
-        .replace("CALLABLE", "noop")
-        .replace("CONFIG", "{}")
-        .replace("ATTEMPTS", "1");
-    let file =
-        folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
-    tasker(&db.url, &["template", "apply", &file]).await.ok();
+/// Sends an event for each thing that a handler may do.
+async fn send_events(db: &TestDb) {
     for what in ["fine", "once more", "never", "endless"] {
         let event = json!({
             "id": Uuid::now_v7(),
@@ -418,6 +405,24 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
             .await
             .unwrap();
     }
+}
+
+/// No process of ours runs one: here it is in the program of somebody else.
+#[tokio::test]
+async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what_happens() {
+    let recorder = PrometheusBuilder::new().set_buckets(&[0.1, 1.0]).unwrap().build_recorder();
+    // Of this thread, which is all that the runtime of this test has.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (db, folder) = (TestDb::new().await, Folder::new());
+    let template = TEMPLATES
+        .replace("NAME", "paid")
+        .replace("CALLABLE", "noop")
+        .replace("CONFIG", "{}")
+        .replace("ATTEMPTS", "1");
+    let file =
+        folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
+    tasker(&db.url, &["template", "apply", &file]).await.ok();
+    send_events(&db).await;
     let (_, url) = db.login(&["tasker_consumer"]).await;
     let pool =
         tasker_worker::connect(&tasker_worker::DbOptions::new(url, "consumer")).await.unwrap();

@@ -308,6 +308,46 @@ async fn operate(pool: PgPool, ids: Vec<Uuid>, operator: usize) {
     }
 }
 
+/// Every task is complete where all its steps are satisfied, nothing was lost, and operators acted.
+async fn all_ended_well(pool: &PgPool) {
+    let ends: Vec<(String, i64)> = sqlx::query_as(
+        "select t.state::text, count(*) \
+         from tasker.tasks t \
+         where (t.state = 'complete') = ( \
+             select bool_and(s.satisfied) from tasker.steps s where s.task_id = t.task_id \
+         ) \
+         group by 1 \
+         order by 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert_eq!(ends.iter().map(|(_, n)| n).sum::<i64>(), 40, "{ends:?}");
+    assert!(ends.iter().any(|(state, n)| state == "complete" && *n > 0), "{ends:?}");
+    let deadlocks: i64 = sqlx::query_scalar(
+        "select deadlocks from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(deadlocks, 0);
+    let dead: i64 =
+        sqlx::query_scalar("select count(*) from tasker.dlq_entries where reason = 'bad_message'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    assert_eq!(dead, 0, "no message was unusable");
+    let reasons: i64 = sqlx::query_scalar(
+        "select count(distinct split_part(reason, ' by ', 1)) \
+         from tasker.step_transitions \
+         where reason ~ '^(retried|resolved|cancelled|reset) by '",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert!(reasons >= 3, "operators did something: {reasons}");
+}
+
 /// Operators act while two orchestrators and two workers run steps of which a third fail.
 #[tokio::test]
 async fn operators_and_the_engine_may_act_at_the_same_time() {
@@ -352,37 +392,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await;
-    let ends: Vec<(String, i64)> = sqlx::query_as(
-        "select t.state::text, count(*) from tasker.tasks t
-          where (t.state = 'complete') = (select bool_and(s.satisfied) from tasker.steps s where \
-          s.task_id = t.task_id) group by 1 order by 1",
-    )
-    .fetch_all(&world.db.pool)
-    .await
-    .unwrap();
-    assert_eq!(ends.iter().map(|(_, n)| n).sum::<i64>(), 40, "{ends:?}");
-    assert!(ends.iter().any(|(state, n)| state == "complete" && *n > 0), "{ends:?}");
-    let deadlocks: i64 = sqlx::query_scalar(
-        "select deadlocks from pg_stat_database where datname = current_database()",
-    )
-    .fetch_one(&world.db.pool)
-    .await
-    .unwrap();
-    assert_eq!(deadlocks, 0);
-    let dead: i64 =
-        sqlx::query_scalar("select count(*) from tasker.dlq_entries where reason = 'bad_message'")
-            .fetch_one(&world.db.pool)
-            .await
-            .unwrap();
-    assert_eq!(dead, 0, "no message was unusable");
-    let reasons: i64 = sqlx::query_scalar(
-        "select count(distinct split_part(reason, ' by ', 1)) from tasker.step_transitions where \
-         reason ~ '^(retried|resolved|cancelled|reset) by '",
-    )
-    .fetch_one(&world.db.pool)
-    .await
-    .unwrap();
-    assert!(reasons >= 3, "operators did something: {reasons}");
+    all_ended_well(&world.db.pool).await;
     for worker in workers {
         worker.stop().await;
     }
