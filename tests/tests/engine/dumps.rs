@@ -33,7 +33,7 @@ async fn dump(db: &TestDb, options: &[&str]) -> Option<String> {
 }
 
 /// Completes everything that can be claimed, by hand.
-async fn drain(pool: &PgPool) {
+pub(crate) async fn drain(pool: &PgPool) {
     let worker = Uuid::now_v7();
     loop {
         query("select * from tasker.start_tasks(100)").execute(pool).await.unwrap();
@@ -66,7 +66,7 @@ async fn drain(pool: &PgPool) {
     }
 }
 
-async fn open_tasks(pool: &PgPool) -> i64 {
+pub(crate) async fn open_tasks(pool: &PgPool) -> i64 {
     query_scalar("select count(*) from tasker.tasks where state <> 'complete'")
         .fetch_one(pool)
         .await

@@ -306,8 +306,8 @@ async fn settings_of_the_callers_session_change_nothing() {
     for _ in 0..3 {
         query("select tasker.enqueue_task('test', 'flow', '{}')").execute(&pool).await.unwrap();
     }
-    drain(&pool).await;
-    assert_eq!(open_tasks(&pool).await, 0);
+    crate::dumps::drain(&pool).await;
+    assert_eq!(crate::dumps::open_tasks(&pool).await, 0);
     let views: Vec<String> = query_scalar(
         "select c.relname::text from pg_class c where c.relnamespace = 'tasker'::regnamespace and \
          c.relkind = 'v' order by 1",

@@ -1,5 +1,6 @@
 //! The database roles: whoever logs in may do the part of their role and nothing else.
 
+use crate::roles_rights;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_scalar, raw_sql};
@@ -167,7 +168,7 @@ async fn every_view_can_be_read_by_those_who_read(#[case] role: &str) {
     let (_, url) = db.login(&[role]).await;
     let mut reader = connect(&url).await;
     let mut filled = 0;
-    for relation in names(&db.pool, ALL_RELATIONS, role).await {
+    for relation in roles_rights::names(&db.pool, roles_rights::ALL_RELATIONS, role).await {
         let count = format!("select count(r::text) from tasker.{relation} r");
         let rows: i64 = query_scalar(AssertSqlSafe(count))
             .fetch_one(&mut reader)

@@ -151,7 +151,7 @@ fn relations(role: &str) -> Option<Vec<&'static str>> {
     }
 }
 
-async fn names(pool: &PgPool, sql: &'static str, role: &str) -> BTreeSet<String> {
+pub(crate) async fn names(pool: &PgPool, sql: &'static str, role: &str) -> BTreeSet<String> {
     let names: Vec<String> = query_scalar(sql).bind(role).fetch_all(pool).await.unwrap();
     names.into_iter().collect()
 }
@@ -174,7 +174,7 @@ const MAY_READ: &str = "
       and c.relkind in ('r', 'v', 'm', 'p', 'f')
       and has_schema_privilege($1, 'tasker', 'usage')
       and has_any_column_privilege($1, c.oid, 'select')";
-const ALL_RELATIONS: &str = "
+pub(crate) const ALL_RELATIONS: &str = "
     select c.relname::text
     from pg_class c
     where c.relnamespace = 'tasker'::regnamespace
