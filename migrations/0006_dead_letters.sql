@@ -1,0 +1,46 @@
+-- Dead letters: what people should look at.
+
+create table tasker.dlq_entries (
+    entry_id     uuid primary key,
+    reason       text not null check (
+        reason in (
+            'bad_message',
+            'staleness_timeout',
+            'max_retries_exceeded',
+            'permanent_failure',
+            'worker_unavailable',
+            'manual'
+        )
+    ),
+    status       text not null default 'pending' check (
+        status in (
+            'pending', 'manually_resolved', 'permanent_failure', 'cancelled', 'ended_well'
+        )
+    ),
+    task_id      uuid,
+    step         text,
+    queue        text,
+    msg_id       bigint,
+    detail       text not null,
+    notes        text,
+    created_at   timestamptz not null,
+    resolved_at  timestamptz,
+    resolved_by  text,
+    snapshot     jsonb,
+    message      jsonb,
+    headers      jsonb
+);
+-- The entries of a task.
+create index dlq_entries_by_task on tasker.dlq_entries (task_id) where task_id is not null;
+-- A task has at most one entry to look at. A foreign message may name a task without having to do
+-- with it.
+create unique index dlq_entries_one_pending on tasker.dlq_entries (task_id)
+    where status = 'pending' and reason <> 'bad_message';
+-- For prune, which deletes the oldest.
+create index dlq_entries_closed on tasker.dlq_entries (resolved_at)
+    where resolved_at is not null;
+comment on table tasker.dlq_entries is
+    'Messages that no function could use, taken out of their queue so that the rest goes on, '
+    'and tasks that stand still. An entry changes nothing by itself.';
+comment on column tasker.dlq_entries.snapshot is
+    'The task and its steps when the entry was made.';
