@@ -25,7 +25,7 @@ async fn an_empty_database_is_migrated_once() {
     assert!(tasker(&url, &["queue", "list"]).await.failed().contains("run `tasker migrate`"));
     let first = tasker(&url, &["migrate"]).await.ok();
     assert!(first.contains("created queue orchestration_task_requests"), "{first}");
-    assert!(first.contains("applied migration 0001_engine"), "{first}");
+    assert!(first.contains("applied migration 0001_settings_and_namespaces"), "{first}");
     let second = tasker(&url, &["migrate", "--json"]).await.json();
     assert_eq!((&second["migrations"], &second["objects"]), (&json!([]), &json!(0)));
     let queues = tasker(&url, &["queue", "list", "--json"]).await.json();

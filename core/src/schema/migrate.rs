@@ -33,7 +33,7 @@ const AS_OWNER: &str = "Run tasker migrate as the role that owns schema tasker, 
 /// What an installation did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The migrations applied now, such as `0001_engine`.
+    /// The migrations applied now, such as `0001_settings_and_namespaces`.
     pub migrations: Vec<String>,
     /// How many functions, views, and triggers (files of `sql/`) were created again; 0: none had
     /// changed.
@@ -159,10 +159,12 @@ impl Bundle {
         let installed = check::installed(connection).await?;
         let standing =
             installed.as_ref().map_or(Standing::Older, |installed| installed.standing(self));
+        // First, so that a database with the tables of another line of migrations, of which there
+        // may be more, is not called newer.
+        let pending = self.pending(connection).await?;
         if let (Standing::Newer, Some(installed)) = (standing, &installed) {
             return Err(self.too_new(installed));
         }
-        let pending = self.pending(connection).await?;
         let version = self.version();
         if standing == Standing::Current && pending.is_empty() {
             self.run_last_again(connection).await?;
@@ -204,9 +206,9 @@ impl Bundle {
                 Some(checksum) => {
                     return Err(Error::Schema(format!(
                         "migration {} was applied to this database with other content \
-                         ({checksum}, here {}): a migration \
-                         never changes once applied; use the program it came from, or begin with \
-                         an empty database",
+                         ({checksum}, here {}). Its tables cannot be brought up to date: use the \
+                         program that made them, or begin with an empty database (before \
+                         0.1.0 is released, migrations may change)",
                         migration.name, migration.checksum
                     )));
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tasker_core::schema::Bundle;
 use tasker_tests::TestDb;
 
-/// What an installer took until schema 6, and pgmq's installation.
+/// Numbers that another program may take; the second is what pgmq's installation takes.
 const ANYBODYS: [i64; 2] = [0x7461_736b_6572_0001, 0x7461_736b_6572_0002];
 
 #[tokio::test]

@@ -248,7 +248,9 @@ async fn analyze(e: &Engine) {
 /// Makes the template's first level as wide as asked, without a definition of that size.
 async fn widen(e: &Engine, names: &[String]) {
     sqlx::query(
-        "insert into tasker.template_steps
+        "insert into tasker.template_steps (template_id, name, position, level, type, handler, \
+            config, max_attempts, backoff, backoff_base_ms, max_backoff_ms, jitter, timeout, \
+            parent_count, is_leaf)
          select template_id, n, 2, 0, type, handler, config, max_attempts, backoff, \
          backoff_base_ms, max_backoff_ms, jitter, timeout, 0, false
            from tasker.template_steps, unnest($1::text[]) n where name = 'a'",

@@ -97,8 +97,8 @@ async fn installing_twice_does_nothing_the_second_time() {
     assert!(message(schema::check(&db.pool).await).contains("run `tasker migrate`"));
     let first = schema::migrate(&db.pool).await.unwrap();
     assert!(!first.up_to_date() && first.objects > 0);
-    assert_eq!(first.migrations[0], "0001_engine");
-    assert!(first.to_string().contains("applied migration 0001_engine"));
+    assert_eq!(first.migrations[0], "0001_settings_and_namespaces");
+    assert!(first.to_string().contains("applied migration 0001_settings_and_namespaces"));
     schema::check(&db.pool).await.unwrap();
     let second = schema::migrate(&db.pool).await.unwrap();
     assert!(second.up_to_date());
@@ -186,6 +186,15 @@ async fn a_changed_migration_is_refused() {
         message(changed.migrate(&db.pool).await)
             .contains("0001_a was applied to this database with other content")
     );
+}
+
+#[tokio::test]
+async fn tables_of_another_line_of_migrations_are_refused_and_not_called_newer() {
+    let db = bare().await;
+    const OTHER: (&str, &str) = ("0001_a.sql", "create table tasker.a (n int, m int);");
+    bundle(&[OTHER, WIDER], OBJECTS, "0.1.0").migrate(&db.pool).await.unwrap();
+    let error = message(one().migrate(&db.pool).await);
+    assert!(error.contains("0001_a was applied") && error.contains("an empty database"), "{error}");
 }
 
 #[tokio::test]
