@@ -127,8 +127,13 @@ fn tell(
     }
     metrics::histogram!("tasker_http_request_seconds", "method" => method, "route" => route.clone())
         .record(took);
-    metrics::counter!("tasker_http_requests_total", "method" => method, "route" => route, "status" => status.as_u16().to_string())
-        .increment(1);
+    metrics::counter!(
+        "tasker_http_requests_total",
+        "method" => method,
+        "route" => route,
+        "status" => status.as_u16().to_string()
+    )
+    .increment(1);
 }
 
 /// Says what the metrics of the API mean.

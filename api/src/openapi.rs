@@ -86,8 +86,12 @@ pub fn finish(document: utoipa::openapi::OpenApi, closed: bool) -> Value {
         let permissions: Vec<String> =
             Permission::ALL.iter().map(|p| format!("`{p}`: {}", p.explain().trim())).collect();
         document["components"]["securitySchemes"]["key"] = json!({
-            "type": "http", "scheme": "bearer",
-            "description": format!("An API key (tk_…) or a JWT. Permissions: {}; `*`: all.", permissions.join("; ")),
+            "type": "http",
+            "scheme": "bearer",
+            "description": format!(
+                "An API key (tk_…) or a JWT. Permissions: {}; `*`: all.",
+                permissions.join("; "),
+            ),
         });
     }
     document
@@ -120,7 +124,9 @@ fn refine(document: &mut Value) {
     let filters =
         schemas["TaskSelection"]["properties"].as_object().into_iter().flat_map(Map::keys);
     let one_of: Vec<Value> = filters
-        .map(|key| json!({"required": [key], "properties": {key.as_str(): {"not": {"type": "null"}}}}))
+        .map(|key| {
+            json!({"required": [key], "properties": {key.as_str(): {"not": {"type": "null"}}}})
+        })
         .collect();
     schemas["TaskSelection"]["anyOf"] = json!(one_of);
     name_dead_letters(document);
@@ -158,11 +164,23 @@ fn refine(document: &mut Value) {
             }
         }
     }
-    let stream = json!({"type": "object", "required": ["event", "data"], "properties": {
-        "id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string", "contentMediaType": "application/json"}}});
+    name_streams(document);
+}
+
+/// Says what the elements of an event stream are.
+fn name_streams(document: &mut Value) {
+    let stream = json!({
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    });
     for path in ["/v1/tasks/{task_id}/events", "/v1/events"] {
-        document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] =
-            stream.clone();
+        let answer = &mut document["paths"][path]["get"]["responses"]["200"];
+        answer["content"]["text/event-stream"]["schema"] = stream.clone();
     }
 }
 
@@ -235,7 +253,10 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
             if response["description"].as_str().is_none_or(str::is_empty) {
                 response["description"] = json!("Done");
             }
-            response["headers"]["X-Correlation-Id"] = json!({"description": "Of this request", "schema": {"type": "string", "format": "uuid"}});
+            response["headers"]["X-Correlation-Id"] = json!({
+                "description": "Of this request",
+                "schema": {"type": "string", "format": "uuid"},
+            });
         }
     }
     if path.starts_with("/v1/") {

@@ -100,7 +100,9 @@ impl Problem {
 
     /// What it needs is held by others.
     pub fn busy() -> Box<Self> {
-        Self::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1)).hint(
+        let problem =
+            Self::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1));
+        problem.hint(
             "It holds the idempotency key, the task, or the step: nothing was changed, try again \
              when it has ended.",
         )

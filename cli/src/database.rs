@@ -215,7 +215,10 @@ impl Database {
             // Who starts a service must not think that it hangs.
             () = tokio::time::sleep(SILENCE) => {
                 if patience > SILENCE * 2 {
-                    tracing::warn!("the database ({}) does not answer: trying for {patience:?}", self.source);
+                    tracing::warn!(
+                        "the database ({}) does not answer: trying for {patience:?}",
+                        self.source
+                    );
                 }
                 connect.await
             }

@@ -59,7 +59,8 @@ pub fn print(text: &str) -> Result<()> {
 /// What a terminal would obey, or show in another order than it stands; not line ends and tabs.
 pub fn is_hidden(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A stored text as it may be shown: what is hidden is written out, as in JSON (`\u001b`).

@@ -62,7 +62,12 @@ pub(crate) async fn find(options: &PgConnectOptions) -> sqlx::Result<PgConnectOp
                 return Ok(named(host, options));
             }
             Err(error) => {
-                tracing::debug!(%error, host = host.get_host(), port = host.get_port(), "this host takes no writes");
+                tracing::debug!(
+                    %error,
+                    host = host.get_host(),
+                    port = host.get_port(),
+                    "this host takes no writes"
+                );
                 failed = error;
             }
         }

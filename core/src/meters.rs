@@ -33,8 +33,12 @@ pub(crate) fn describe() {
 /// `tasker_build_info`, always 1.
 pub fn build_info() {
     describe_gauge!("tasker_build_info", "Always 1; the labels say which program and schema run");
-    gauge!("tasker_build_info", "version" => env!("CARGO_PKG_VERSION"), "schema" => schema::version())
-        .set(1.0);
+    gauge!(
+        "tasker_build_info",
+        "version" => env!("CARGO_PKG_VERSION"),
+        "schema" => schema::version()
+    )
+    .set(1.0);
 }
 
 /// The gauges of one connection pool, labelled with its application_name.

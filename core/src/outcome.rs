@@ -213,7 +213,11 @@ mod tests {
             (
                 StepOutcome::batches(vec![json!({"start": 0, "end": 5}), json!("k")])
                     .with_result("two"),
-                json!({"type": "batches", "cursors": [{"start": 0, "end": 5}, "k"], "result": "two"}),
+                json!({
+                    "type": "batches",
+                    "cursors": [{"start": 0, "end": 5}, "k"],
+                    "result": "two",
+                }),
             ),
             (
                 StepOutcome::batches(vec![]).for_worker("w"),
@@ -221,7 +225,12 @@ mod tests {
             ),
             (
                 StepOutcome::checkpoint(json!(7), 7, json!({"sum": 1})),
-                json!({"type": "checkpoint", "cursor": 7, "items_processed": 7, "accumulated": {"sum": 1}}),
+                json!({
+                    "type": "checkpoint",
+                    "cursor": 7,
+                    "items_processed": 7,
+                    "accumulated": {"sum": 1},
+                }),
             ),
         ];
         for (outcome, form) in forms {

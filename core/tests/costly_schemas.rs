@@ -39,7 +39,13 @@ fn chain(levels: usize, level: impl Fn(Value) -> Value) -> Value {
 }
 
 fn expression() -> Value {
-    let operation = |op: &str| json!({"type": "object", "required": ["op", "left"], "properties": {"op": {"const": op}, "left": {"$ref": "#/$defs/e"}}});
+    let operation = |op: &str| {
+        json!({
+            "type": "object",
+            "required": ["op", "left"],
+            "properties": {"op": {"const": op}, "left": {"$ref": "#/$defs/e"}},
+        })
+    };
     json!({"type": "object", "$ref": "#/$defs/e",
            "$defs": {"e": {"anyOf": [{"type": "number"}, operation("and"), operation("or")]}}})
 }
@@ -101,7 +107,10 @@ fn a_schema_whose_references_multiply_is_refused_as_such() {
 
 #[tokio::test]
 async fn what_cannot_be_told_within_the_budget_is_refused_by_name() {
-    let wide = json!({"type": "array", "items": {"enum": (0..20_000).map(|n| json!({"a": n})).collect::<Vec<_>>()}});
+    let wide = json!({
+        "type": "array",
+        "items": {"enum": (0..20_000).map(|n| json!({"a": n})).collect::<Vec<_>>()},
+    });
     let text = check(&wide, json!(vec![json!({"a": 19_999}); 20_000])).await.unwrap();
     assert!(text.contains("could not be checked within"), "{text}");
     let text = check(&wide, json!(vec![json!({"a": -1}); 20_000])).await.unwrap();
@@ -127,6 +136,9 @@ async fn large_and_deep_values_are_checked_as_others_are() {
     let far = json!({"k".repeat(300_000): vec![json!("x"); 50_000]});
     assert!(check(&lists_of_numbers, far).await.is_some());
     let deep = (0..120).fold(json!([]), |inner, _| json!([inner]));
-    let lists = json!({"$ref": "#/$defs/l", "$defs": {"l": {"type": "array", "items": {"$ref": "#/$defs/l"}}}});
+    let lists = json!({
+        "$ref": "#/$defs/l",
+        "$defs": {"l": {"type": "array", "items": {"$ref": "#/$defs/l"}}},
+    });
     assert_eq!(check(&lists, deep).await, None);
 }

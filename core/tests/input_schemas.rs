@@ -8,7 +8,10 @@ fn schema() -> InputSchema {
     let schema = json!({
         "type": "object",
         "required": ["order_id"],
-        "properties": {"order_id": {"type": "integer"}, "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}}},
+        "properties": {
+            "order_id": {"type": "integer"},
+            "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}},
+        },
         "additionalProperties": false,
         "$defs": {"line": {"type": "object", "required": ["sku"]}},
     });

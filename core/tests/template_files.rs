@@ -38,14 +38,27 @@ steps:
 #[test]
 fn yaml_becomes_the_same_json() {
     let expected = json!({
-        "namespace": "orders", "name": "fulfil", "version": "1.0.0",
-        "input_schema": {"type": "object", "required": ["order_id"], "properties": {"order_id": {"type": "integer"}}},
+        "namespace": "orders",
+        "name": "fulfil",
+        "version": "1.0.0",
+        "input_schema": {
+            "type": "object",
+            "required": ["order_id"],
+            "properties": {"order_id": {"type": "integer"}},
+        },
         "on_failure": "block",
         "steps": [
-            {"name": "reserve", "handler": {"callable": "sql", "config": {"function": "shop.reserve"}}},
-            {"name": "charge", "dependencies": ["reserve"],
-             "handler": {"callable": "charge_card", "config": {"currency": "EUR"}},
-             "retry": {"retryable": true, "max_attempts": 3, "jitter": true}, "timeout_seconds": 300},
+            {
+                "name": "reserve",
+                "handler": {"callable": "sql", "config": {"function": "shop.reserve"}},
+            },
+            {
+                "name": "charge",
+                "dependencies": ["reserve"],
+                "handler": {"callable": "charge_card", "config": {"currency": "EUR"}},
+                "retry": {"retryable": true, "max_attempts": 3, "jitter": true},
+                "timeout_seconds": 300,
+            },
         ],
     });
     assert_eq!(*parse(ORDERS).definition(), expected);
@@ -91,7 +104,14 @@ fn a_diagnostic_names_file_line_and_column() {
     );
     assert_eq!(file.diagnostic("/stepz", "type", "no").to_string(), "t.yaml:2:8: no [type]");
     let json = serde_json::to_value(file.diagnostic("/name", "c", "m")).unwrap();
-    let expected = json!({"file": "t.yaml", "line": 1, "column": 7, "path": "/name", "code": "c", "message": "m"});
+    let expected = json!({
+        "file": "t.yaml",
+        "line": 1,
+        "column": 7,
+        "path": "/name",
+        "code": "c",
+        "message": "m",
+    });
     assert_eq!(json, expected);
 }
 

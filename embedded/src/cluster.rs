@@ -46,7 +46,11 @@ pub(crate) fn ensure(home: &Home, binaries: &Binaries, account: &Account) -> Res
             }
         }
         None => {
-            tracing::info!(data = %home.data.display(), version = %binaries.version, "creating a PostgreSQL cluster");
+            tracing::info!(
+                data = %home.data.display(),
+                version = %binaries.version,
+                "creating a PostgreSQL cluster"
+            );
             initdb(&home.root, &[], binaries, account)
         }
     }

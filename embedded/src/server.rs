@@ -53,7 +53,12 @@ impl Embedded {
         bin_dir: PathBuf,
         claim: Option<(PathBuf, File)>,
     ) -> Self {
-        tracing::info!(pid = server.pid, port = server.port, version = %server.version, "PostgreSQL is ready");
+        tracing::info!(
+            pid = server.pid,
+            port = server.port,
+            version = %server.version,
+            "PostgreSQL is ready"
+        );
         Self { server, plan, watcher: Some(watcher), bin_dir, claim }
     }
 

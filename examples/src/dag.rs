@@ -26,7 +26,14 @@ pub fn expected(context: &Value) -> Value {
     let squares = n * (n + 1) * (2 * n + 1) / 6;
     let halved = (n - 1) * n * (n + 1) * (3 * n + 2) / 24;
     let root = n * (n + 1) / 2;
-    json!({"report": {"squares": squares, "halved": halved, "root": root, "total": squares + halved + root}})
+    json!({
+        "report": {
+            "squares": squares,
+            "halved": halved,
+            "root": root,
+            "total": squares + halved + root,
+        },
+    })
 }
 
 /// The template says which power a step takes.
@@ -77,7 +84,12 @@ mod tests {
             let squares: i64 = (1..=n).map(|x| x * x).sum();
             let cubes: i64 = (1..=n).map(|x| x * x * x).sum();
             let (halved, root) = ((cubes - squares) / 2, cubes.isqrt());
-            let report = json!({"squares": squares, "halved": halved, "root": root, "total": squares + halved + root});
+            let report = json!({
+                "squares": squares,
+                "halved": halved,
+                "root": root,
+                "total": squares + halved + root,
+            });
             assert_eq!(expected(&json!({"n": n})), json!({"report": report}));
         }
     }

@@ -69,7 +69,9 @@ impl Figures {
         let species: Vec<Value> = species
             .into_iter()
             .take(places)
-            .map(|(name, Share { strikes, cost })| json!({"species": name, "strikes": strikes, "cost": cost}))
+            .map(|(name, Share { strikes, cost })| {
+                json!({"species": name, "strikes": strikes, "cost": cost})
+            })
             .collect();
         json!({"rows": self.rows, "damaging": self.damaging, "cost": self.cost, "species": species})
     }
@@ -99,7 +101,14 @@ pub fn expected(_context: &Value) -> Value {
         .map(|(cost, strikes, name)| json!({"species": name, "strikes": strikes, "cost": cost}))
         .collect();
     let damaging = count(&|strike| strike.damage != "None");
-    json!({"total": {"rows": count(&|_| true), "damaging": damaging, "cost": cost(&|_| true), "species": species}})
+    json!({
+        "total": {
+            "rows": count(&|_| true),
+            "damaging": damaging,
+            "cost": cost(&|_| true),
+            "species": species,
+        },
+    })
 }
 
 /// Of the steps `cut` (rows of a range) and `add` (rows from checkpoint to checkpoint).

@@ -20,7 +20,11 @@ async fn levels(db: &TestDb) -> Vec<String> {
 #[case::diamond(diamond::TEMPLATE, diamond::expected, &["numbers", "sum sum_of_squares", "spread"])]
 #[case::tree(tree::TEMPLATE, tree::expected, &["whole", "high low", "high_high high_low low_high \
     low_low", "gather"])]
-#[case::dag(dag::TEMPLATE, dag::expected, &["numbers", "cubes squares", "difference root", "halved", "report"])]
+#[case::dag(
+    dag::TEMPLATE,
+    dag::expected,
+    &["numbers", "cubes squares", "difference root", "halved", "report"]
+)]
 #[tokio::test]
 async fn the_results_are_those_of_plain_rust(
     #[case] template: &str,

@@ -155,7 +155,8 @@ async fn a_payment_that_breaks_its_schema_is_a_dead_letter_and_its_order_is_ship
     let letter = Refused {
         order_id: 8,
         name: "payment.processed".to_owned(),
-        detail: r#"the payload breaks the event's schema: /currency: "GBP" is not one of "EUR" or "USD""#
+        detail: "the payload breaks the event's schema: \
+                 /currency: \"GBP\" is not one of \"EUR\" or \"USD\""
             .to_owned(),
     };
     assert_eq!(orders::refused(&db.pool, run.id).await.unwrap(), [letter]);

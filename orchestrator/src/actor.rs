@@ -80,7 +80,8 @@ pub(crate) fn is_too_much(error: &Error) -> bool {
 
 /// Whether there was no answer in time, as when a batch takes long on a slow server.
 fn is_silence(error: &Error) -> bool {
-    matches!(error, Error::Database(sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut)
+    let Error::Database(sqlx::Error::Io(error)) = error else { return false };
+    error.kind() == std::io::ErrorKind::TimedOut
 }
 
 /// Runs `actor` until `stop`; a call that has begun is finished. Errors never end it.

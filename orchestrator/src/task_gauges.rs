@@ -176,17 +176,30 @@ async fn take_finished(connection: &mut DbConnection<'_>) -> sqlx::Result<Vec<Fi
 }
 
 fn set((name, (namespace, template), state): &(&'static str, Template, String), value: f64) {
-    gauge!(*name, "namespace" => namespace.clone(), "template" => template.clone(), "state" => state.clone())
-        .set(value);
+    gauge!(
+        *name,
+        "namespace" => namespace.clone(),
+        "template" => template.clone(),
+        "state" => state.clone()
+    )
+    .set(value);
 }
 
 fn finished(namespace: &str, template: &str, state: &str) -> metrics::Counter {
-    counter!("tasker_tasks_finished_total", "namespace" => namespace.to_owned(), "template" => template.to_owned(),
-        "state" => state.to_owned())
+    counter!(
+        "tasker_tasks_finished_total",
+        "namespace" => namespace.to_owned(),
+        "template" => template.to_owned(),
+        "state" => state.to_owned()
+    )
 }
 
 fn seconds(namespace: &str, template: &str) -> metrics::Histogram {
-    histogram!("tasker_task_seconds", "namespace" => namespace.to_owned(), "template" => template.to_owned())
+    histogram!(
+        "tasker_task_seconds",
+        "namespace" => namespace.to_owned(),
+        "template" => template.to_owned()
+    )
 }
 
 /// Which templates have labels of their own. Never forgets one: a counter must not go over to

@@ -8,11 +8,12 @@
 //! A worker of one's own exports its spans by this, before it starts:
 //!
 //! ```no_run
-//! use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+//! use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 //!
 //! let tracing = tasker_telemetry::start("my-worker");
-//! let log = tracing_subscriber::fmt::layer().with_filter(tracing_subscriber::EnvFilter::new("info"));
-//! tracing_subscriber::registry().with(log).with(tracing.as_ref().map(|tracing| tracing.layer())).init();
+//! let log = tracing_subscriber::fmt::layer().with_filter(EnvFilter::new("info"));
+//! let spans = tracing.as_ref().map(|tracing| tracing.layer());
+//! tracing_subscriber::registry().with(log).with(spans).init();
 //! // … run the worker, and at the end:
 //! tasker_telemetry::shutdown();
 //! ```

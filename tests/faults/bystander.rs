@@ -93,7 +93,9 @@ async fn claim(pool: &PgPool, worker: Uuid) -> sqlx::Result<Vec<Claim>> {
     if !others.is_empty() {
         let others: Vec<Value> = others
             .iter()
-            .map(|(task_id, step, claim_no, _)| json!({"task_id": task_id, "step": step, "claim_no": claim_no}))
+            .map(|(task_id, step, claim_no, _)| {
+                json!({"task_id": task_id, "step": step, "claim_no": claim_no})
+            })
             .collect();
         sqlx::query("select tasker.release_steps($1, $2)")
             .bind(worker)
@@ -115,9 +117,13 @@ async fn submit(
 ) -> sqlx::Result<String> {
     let Claim { task_id, step, claim_no } = claim;
     let submission = Uuid::now_v7();
-    let results = json!([{"task_id": task_id, "step": step, "claim_no": claim_no,
-                          "outcome": {"type": "success", "result": {"claim_no": claim_no}},
-                          "events": [{"name": "step.done", "payload": {"submission": submission}}]}]);
+    let results = json!([{
+        "task_id": task_id,
+        "step": step,
+        "claim_no": claim_no,
+        "outcome": {"type": "success", "result": {"claim_no": claim_no}},
+        "events": [{"name": "step.done", "payload": {"submission": submission}}],
+    }]);
     let status: String = sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
         .bind(worker)
         .bind(results)

@@ -66,7 +66,13 @@ pub async fn install(pool: &PgPool) {
     ];
     for (name, steps) in NAMES.iter().zip([chooses, batch]) {
         let steps: Vec<Value> = steps.iter().map(step).collect();
-        let template = json!({"namespace": NAMESPACE, "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+        let template = json!({
+            "namespace": NAMESPACE,
+            "name": name,
+            "version": "1",
+            "on_failure": "fail",
+            "steps": steps,
+        });
         sqlx::query("select * from tasker.apply_template($1)")
             .bind(template)
             .execute(pool)
@@ -85,8 +91,14 @@ fn step((name, kind, parents, handler): &Step) -> Value {
     } else {
         json!({"callable": handler})
     };
-    json!({"name": name, "type": kind, "dependencies": parents, "handler": handler, "publishes_events": events,
-           "retry": {"max_attempts": 50, "backoff": "fixed", "backoff_base_ms": 50}})
+    json!({
+        "name": name,
+        "type": kind,
+        "dependencies": parents,
+        "handler": handler,
+        "publishes_events": events,
+        "retry": {"max_attempts": 50, "backoff": "fixed", "backoff_base_ms": 50},
+    })
 }
 
 /// All violations.

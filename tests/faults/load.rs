@@ -75,13 +75,26 @@ pub async fn install(pool: &PgPool) {
         let steps: Vec<Value> = steps
             .iter()
             .map(|(name, parents, handler)| {
-                let config = if *handler == "sql" { json!({"function": "faults.effect"}) } else { json!({}) };
-                json!({"name": name, "dependencies": parents, "handler": {"callable": handler, "config": config},
-                       "publishes_events": events::declared(handler),
-                       "retry": {"max_attempts": 50, "backoff": "fixed", "backoff_base_ms": 50}})
+                let config = match *handler {
+                    "sql" => json!({"function": "faults.effect"}),
+                    _ => json!({}),
+                };
+                json!({
+                    "name": name,
+                    "dependencies": parents,
+                    "handler": {"callable": handler, "config": config},
+                    "publishes_events": events::declared(handler),
+                    "retry": {"max_attempts": 50, "backoff": "fixed", "backoff_base_ms": 50},
+                })
             })
             .collect();
-        let template = json!({"namespace": NAMESPACE, "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+        let template = json!({
+            "namespace": NAMESPACE,
+            "name": name,
+            "version": "1",
+            "on_failure": "fail",
+            "steps": steps,
+        });
         sqlx::query("select * from tasker.apply_template($1)")
             .bind(template)
             .execute(pool)

@@ -99,7 +99,12 @@ impl Engine {
 
     /// Submits one outcome and returns its status.
     pub async fn submit(&self, claim: &Claim, outcome: Value) -> String {
-        let results = json!([{"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome}]);
+        let results = json!([{
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": outcome,
+        }]);
         sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
             .bind(self.worker)
             .bind(results)
@@ -110,8 +115,13 @@ impl Engine {
 
     /// Submits a success with these events and returns its status.
     pub async fn announce(&self, claim: &Claim, events: Value) -> String {
-        let results = json!([{"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no,
-                              "outcome": {"type": "success"}, "events": events}]);
+        let results = json!([{
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": {"type": "success"},
+            "events": events,
+        }]);
         sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
             .bind(self.worker)
             .bind(results)

@@ -73,8 +73,9 @@ impl Claim {
     pub(crate) const EXPIRED: usize = 17;
 
     /// Submits by worker and results, and claims what follows by number, handlers, and lease.
-    pub(crate) const COMPLETE_STATEMENT: &str = "select (r.claim).*, r.task_id, r.step, r.claim_no, r.status \
-         from tasker.complete_steps($1, $2, $3, $4, $5) r";
+    pub(crate) const COMPLETE_STATEMENT: &str = "\
+        select (r.claim).*, r.task_id, r.step, r.claim_no, r.status \
+        from tasker.complete_steps($1, $2, $3, $4, $5) r";
 
     /// The position of the task's id, the step, the claim's number, and the status of an answer.
     pub(crate) const ANSWER: [usize; 4] = [20, 21, 22, 23];

@@ -117,9 +117,11 @@ impl<S: Submitter> CompletionActor<S> {
             let (due, open) = (self.due(), !self.reports.is_closed() || !self.reports.is_empty());
             tokio::select! {
                 biased;
-                n = self.reports.recv_many(&mut batch, MAX_BATCH), if open => if n == 0 && due.is_none() {
-                    return;
-                },
+                n = self.reports.recv_many(&mut batch, MAX_BATCH), if open => {
+                    if n == 0 && due.is_none() {
+                        return;
+                    }
+                }
                 () = finish.cancelled(), if !self.reports.is_closed() => {
                     self.reports.close();
                     continue;

@@ -2,7 +2,7 @@
 //! never more, from its namespaces in rotation, and sends them into the dispatch channel.
 
 use crate::{
-    claims::Claim,
+    claims::{Claim, Ticket},
     completion::{Completed, Report, SHUT_DOWN},
     dispatch::{self, Dispatched},
     run_alone,
@@ -179,17 +179,7 @@ impl StepExecutorActor {
                 .await,
             );
         }
-        for ticket in left {
-            let report = Report::give_back(Duration::ZERO, SHUT_DOWN);
-            if let Err(lost) = self.completions.send(Completed { ticket, report }).await {
-                let ticket = &lost.0.ticket;
-                tracing::error!(
-                    task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
-                    "the completion channel is closed: a claimed step waits for its lease to run \
-                     out"
-                );
-            }
-        }
+        give_back(&self.completions, left).await;
         Ok(brought)
     }
 
@@ -229,6 +219,22 @@ impl StepExecutorActor {
             tokio::time::sleep(delay).await;
             index
         }));
+    }
+}
+
+/// Gives the steps back that are not begun.
+async fn give_back(completions: &mpsc::Sender<Completed>, left: Vec<Ticket>) {
+    for ticket in left {
+        let report = Report::give_back(Duration::ZERO, SHUT_DOWN);
+        if let Err(lost) = completions.send(Completed { ticket, report }).await {
+            let ticket = &lost.0.ticket;
+            tracing::error!(
+                task_id = %ticket.key.task_id,
+                correlation_id = ticket.correlation(),
+                step = %ticket.key.step,
+                "the completion channel is closed: a claimed step waits for its lease to run out"
+            );
+        }
     }
 }
 

@@ -132,7 +132,10 @@ mod tests {
     fn a_missing_field_is_named() {
         assert_eq!(refusal(json!({"lines": []})), "context: missing field `order_id`");
         assert_eq!(refusal(json!({})), "context: missing field `order_id`");
-        let nested = json!({"order_id": 1, "lines": [{"sku": "a", "counts": [1]}, {"sku": "b", "more": {"x": [1]}}]});
+        let nested = json!({
+            "order_id": 1,
+            "lines": [{"sku": "a", "counts": [1]}, {"sku": "b", "more": {"x": [1]}}],
+        });
         assert_eq!(refusal(nested), "context.lines[1]: missing field `counts`");
     }
 
@@ -140,7 +143,10 @@ mod tests {
     fn a_wrong_type_is_located() {
         let text = refusal(json!({"order_id": "x", "lines": []}));
         assert_eq!(text, "context.order_id: invalid type: string \"x\", expected i64");
-        let deep = json!({"order_id": 1, "lines": [{"sku": "a", "counts": []}, {"counts": [1, 2, -3], "sku": "b"}]});
+        let deep = json!({
+            "order_id": 1,
+            "lines": [{"sku": "a", "counts": []}, {"counts": [1, 2, -3], "sku": "b"}],
+        });
         assert!(
             refusal(deep).starts_with("context.lines[1].counts[2]: invalid value: integer `-3`")
         );

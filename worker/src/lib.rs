@@ -17,7 +17,10 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), tasker_worker::ServeError> {
-//!     tasker_worker::serve(|worker| worker.namespace("orders").handler("charge_card", charge_card)).await
+//!     tasker_worker::serve(|worker| {
+//!         worker.namespace("orders").handler("charge_card", charge_card)
+//!     })
+//!     .await
 //! }
 //! ```
 //!

@@ -219,7 +219,13 @@ impl HandlerMeters {
             Unit::Count,
             "Calls of the handler by what came of them"
         );
-        let outcome = |outcome: &'static str| counter!("tasker_handler_outcomes_total", "handler" => handler.to_owned(), "outcome" => outcome);
+        let outcome = |outcome: &'static str| {
+            counter!(
+                "tasker_handler_outcomes_total",
+                "handler" => handler.to_owned(),
+                "outcome" => outcome
+            )
+        };
         Self {
             seconds: histogram!("tasker_handler_seconds", "handler" => handler.to_owned()),
             outcomes: OUTCOMES.map(outcome),

@@ -29,10 +29,20 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 /// Behind a pooler, what the server connection's last user has left: handlers' statements are
 /// prepared under names, which begin anew with each client. Of a pooler that knows prepared
 /// statements they have other names, which are its own.
-const DEALLOCATE: &str = r"do $$ declare v_name text; begin
-    for v_name in select name from pg_catalog.pg_prepared_statements where name like 'sqlx\_s\_%' loop
+const DEALLOCATE: &str = r"
+do $$
+declare
+    v_name text;
+begin
+    for v_name in
+        select name
+        from pg_catalog.pg_prepared_statements
+        where name like 'sqlx\_s\_%'
+    loop
         execute pg_catalog.format('deallocate %I', v_name);
-    end loop; end $$";
+    end loop;
+end
+$$";
 /// It is taken only by commit, rollback, and drop, which end the value.
 const OPEN: &str = "the transaction has not ended";
 

@@ -45,9 +45,12 @@ pub(crate) async fn all(
         match shutdown.run_until_cancelled(started).await {
             Some(Some(permit)) => {
                 tracing::warn!(
-                    task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step, handler = claim.handler,
-                    losses = claim.lease_losses, "two workers died while they ran this step: it \
-                        runs alone now"
+                    task_id = %ticket.key.task_id,
+                    correlation_id = ticket.correlation(),
+                    step = %ticket.key.step,
+                    handler = claim.handler,
+                    losses = claim.lease_losses,
+                    "two workers died while they ran this step: it runs alone now"
                 );
                 failpoint::reach("worker.before_alone");
                 let step = Dispatched { claim, ticket, permit, claimed: Instant::now() };

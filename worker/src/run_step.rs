@@ -118,7 +118,9 @@ impl Runner {
                 place.send(Completed { ticket, report });
             }
             Err(_) => tracing::warn!(
-                task_id = %ticket.key.task_id, correlation_id = ticket.correlation(), step = %ticket.key.step,
+                task_id = %ticket.key.task_id,
+                correlation_id = ticket.correlation(),
+                step = %ticket.key.step,
                 "ended after the worker had stopped: the step runs again elsewhere"
             ),
         }
@@ -185,19 +187,32 @@ impl Runner {
             let reason = "the worker was shut down before the handler ended";
             return Some(Report::give_back(Duration::ZERO, reason));
         };
+        self.told(ran, &after, took, losses).await
+    }
+
+    /// What is told to the database of a handler that ended. None: it knows already.
+    async fn told(
+        &self,
+        ran: Ran,
+        ctx: &StepContext,
+        took: Duration,
+        losses: i32,
+    ) -> Option<Report> {
         match ran {
             Ran::Submitted => None,
             Ran::Lost(reason) => {
-                tracing::warn!(%reason, "the database was lost: the step goes back, and this is \
-                    no attempt");
+                tracing::warn!(
+                    %reason,
+                    "the database was lost: the step goes back, and this is no attempt"
+                );
                 Some(lost_claims::report(reason, losses))
             }
             Ran::Outcome(outcome) => {
-                let outcome = storable(own.refused(outcome));
+                let outcome = storable(ctx.own.refused(outcome));
                 if let StepOutcome::Failure(failure) = &outcome {
                     log_failure(failure);
                 }
-                let events = outgoing(&after, &self.shared.publishers, &outcome).await;
+                let events = outgoing(ctx, &self.shared.publishers, &outcome).await;
                 let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
                 Some(Report::Result { outcome, events, duration_ms })
             }
@@ -227,7 +242,8 @@ impl Runner {
                 let call = call_function(handler.as_ref(), ctx);
                 ticket.polls.watch(&name, call).await
             }
-            Callable::Sql => sql::run(&self.shared, &ctx, ticket).await,
+            // Boxed, so that steps of other handlers do not carry its size.
+            Callable::Sql => Box::pin(sql::run(&self.shared, &ctx, ticket)).await,
         }
     }
 

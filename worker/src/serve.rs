@@ -74,10 +74,15 @@ impl fmt::Debug for ServeError {
 ///
 /// ```no_run
 /// # use tasker_worker::{StepContext, StepError, StepOutcome, ServeError};
-/// # async fn charge_card(_: StepContext) -> Result<StepOutcome, StepError> { Ok(StepOutcome::success(())) }
+/// # async fn charge_card(_: StepContext) -> Result<StepOutcome, StepError> {
+/// #     Ok(StepOutcome::success(()))
+/// # }
 /// #[tokio::main]
 /// async fn main() -> Result<(), ServeError> {
-///     tasker_worker::serve(|worker| worker.namespace("shop").handler("charge_card", charge_card)).await
+///     tasker_worker::serve(|worker| {
+///         worker.namespace("shop").handler("charge_card", charge_card)
+///     })
+///     .await
 /// }
 /// ```
 ///

@@ -247,7 +247,13 @@ mod tests {
 
     #[test]
     fn everything_else_stays_and_only_numbers_that_jsonb_refuses_are_refused() {
-        let result = json!({"max": u64::MAX, "min": i64::MIN, "large": 1e308, "emoji": "\u{1F600}", "none": null});
+        let result = json!({
+            "max": u64::MAX,
+            "min": i64::MIN,
+            "large": 1e308,
+            "emoji": "\u{1F600}",
+            "none": null,
+        });
         assert_eq!(storable(StepOutcome::success(result.clone())), StepOutcome::success(result));
         for digits in ["1e400", "123456789012345678901234567890", "0.12345678901234567890"] {
             let number: Value = serde_json::from_str(digits).unwrap();

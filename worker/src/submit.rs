@@ -143,7 +143,13 @@ impl Submitter for PgSubmitter {
 
 /// The `p_claims` of `extend_leases` and `release_steps`.
 pub(crate) fn claims_json<'a>(claims: impl Iterator<Item = (&'a StepKey, i32)>) -> Value {
-    let element = |(key, claim_no): (&StepKey, i32)| json!({"task_id": key.task_id, "step": &*key.step, "claim_no": claim_no});
+    let element = |(key, claim_no): (&StepKey, i32)| {
+        json!({
+            "task_id": key.task_id,
+            "step": &*key.step,
+            "claim_no": claim_no,
+        })
+    };
     claims.map(element).collect()
 }
 

@@ -68,7 +68,12 @@ impl TemplateCacheActor {
     /// The template.
     pub(crate) async fn template(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
         let cell = self.cell(template_id);
-        cell.get_or_try_init(|| self.read(template_id)).await.cloned()
+        if let Some(template) = cell.get() {
+            return Ok(Arc::clone(template));
+        }
+        // Boxed: else every step's future has room for a call of the database, and is moved with it
+        // [16 of 33 KB, a quarter of a worker's CPU].
+        Box::pin(cell.get_or_try_init(|| self.read(template_id))).await.cloned()
     }
 
     fn cell(&self, template_id: Uuid) -> Arc<OnceCell<Arc<Template>>> {

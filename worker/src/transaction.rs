@@ -233,7 +233,12 @@ impl StepTransaction {
                     "{status}: the step is no longer this worker's; its writes were rolled back"
                 );
                 let correlation_id = self.ctx.correlation_id().map(tracing::field::display);
-                tracing::info!(task_id = %self.ctx.task_id(), correlation_id, step = %self.ctx.step(), "{text}");
+                tracing::info!(
+                    task_id = %self.ctx.task_id(),
+                    correlation_id,
+                    step = %self.ctx.step(),
+                    "{text}"
+                );
                 Err(StepError::retryable(text).code(status))
             }
         }

@@ -357,7 +357,14 @@ impl Shared {
                     self.meters.event_refused(delivery.is_some());
                     let why = problem.as_deref().unwrap_or("the step does not declare it");
                     let correlation_id = event.correlation_id.map(tracing::field::display);
-                    tracing::warn!(task_id = %event.task_id, correlation_id, step = %event.step, event = %event.name, why, "an event was not published: it is a dead letter now");
+                    tracing::warn!(
+                        task_id = %event.task_id,
+                        correlation_id,
+                        step = %event.step,
+                        event = %event.name,
+                        why,
+                        "an event was not published: it is a dead letter now"
+                    );
                 }
             }
         }

@@ -144,7 +144,11 @@ fn end_event(status: &TaskStatus) -> Event {
 }
 
 fn error_event(problem: &Problem) -> Event {
-    let data = serde_json::json!({"code": problem.code(), "title": problem.title(), "status": problem.status().as_u16()});
+    let data = serde_json::json!({
+        "code": problem.code(),
+        "title": problem.title(),
+        "status": problem.status().as_u16(),
+    });
     Event::default().event("error").data(data.to_string())
 }
 

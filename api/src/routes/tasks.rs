@@ -52,9 +52,17 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
     tag = "tasks",
     request_body = NewTask,
     responses(
-        (status = 201, body = Enqueued, headers(("location" = String, description = "Of the task"))),
-        (status = 200, body = Enqueued, description = "The idempotency key was used before: the \
-            task of then", headers(("location" = String, description = "Of the task"))),
+        (
+            status = 201,
+            body = Enqueued,
+            headers(("location" = String, description = "Of the task")),
+        ),
+        (
+            status = 200,
+            body = Enqueued,
+            description = "The idempotency key was used before: the task of then",
+            headers(("location" = String, description = "Of the task")),
+        ),
     ),
     security(("key" = ["tasks:create"])),
 )]

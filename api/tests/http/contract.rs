@@ -92,12 +92,15 @@ async fn every_answer_of_a_workflow_is_as_the_document_says() {
     c.ask("POST", "/v1/templates/{namespace}/{name}/use", &at, "", version, 200).await;
     assert_eq!(c.post("/v1/templates/validate", &[], template).await["problems"], json!([]));
     assert_eq!(c.get("/v1/templates", &[], "?namespace=test").await.as_array().unwrap().len(), 1);
-    assert_eq!(
-        c.get("/v1/templates/{namespace}/{name}", &["test", "flow"], "").await["definition"]["name"],
-        "flow"
-    );
+    let stored = c.get("/v1/templates/{namespace}/{name}", &["test", "flow"], "").await;
+    assert_eq!(stored["definition"]["name"], "flow");
 
-    let new = json!({"namespace": "test", "name": "flow", "context": {"order_id": 7}, "idempotency_key": "k"});
+    let new = json!({
+        "namespace": "test",
+        "name": "flow",
+        "context": {"order_id": 7},
+        "idempotency_key": "k",
+    });
     let created = c.ask("POST", "/v1/tasks", &[], "", Some(new.clone()), 201).await;
     let id = created.json()["task_id"].as_str().unwrap().to_owned();
     assert_eq!(created.headers["location"], format!("/v1/tasks/{id}").as_str());
@@ -243,8 +246,13 @@ async fn ends(c: &mut Contract, engine: &Engine, id: &str) {
     // One that a worker has measured, for the analytics.
     engine.start().await;
     let claim = pick(&engine.claim(1).await, "a");
-    let result = json!([{"task_id": claim.task_id, "step": "a", "claim_no": claim.claim_no, "duration_ms": 12,
-        "outcome": {"type": "success", "result": 1}}]);
+    let result = json!([{
+        "task_id": claim.task_id,
+        "step": "a",
+        "claim_no": claim.claim_no,
+        "duration_ms": 12,
+        "outcome": {"type": "success", "result": 1},
+    }]);
     let submit =
         sqlx::query("select * from tasker.submit_results($1, $2)").bind(engine.worker).bind(result);
     submit.execute(engine.pool()).await.unwrap();
@@ -262,7 +270,10 @@ async fn domain_events(c: &mut Contract, engine: &Engine) {
     // The namespace is limited.
     engine.enqueue_ready().await;
     let claim = pick(&engine.claim(1).await, "pay");
-    let events = json!([{"name": "payment.processed", "payload": {"n": 1}}, {"name": "payment.processed", "payload": null}]);
+    let events = json!([
+        {"name": "payment.processed", "payload": {"n": 1}},
+        {"name": "payment.processed", "payload": null},
+    ]);
     assert_eq!(engine.announce(&claim, events).await, "accepted");
     let all = c.get(PATH, &["test"], "").await;
     assert_eq!((all.as_array().unwrap().len(), &all[0]["event"]["payload"]), (2, &json!({"n": 1})));

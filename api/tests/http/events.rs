@@ -119,7 +119,14 @@ async fn a_row_that_becomes_visible_late_is_told_too() {
     let claims = engine.claim(2).await;
     let mut late = engine.pool().begin().await.unwrap();
     let submit = "select status from tasker.submit_results($1, $2)";
-    let result = |n: usize| json!([{"task_id": id, "step": claims[n].step, "claim_no": claims[n].claim_no, "outcome": {"type": "success", "result": 1}}]);
+    let result = |n: usize| {
+        json!([{
+            "task_id": id,
+            "step": claims[n].step,
+            "claim_no": claims[n].claim_no,
+            "outcome": {"type": "success", "result": 1},
+        }])
+    };
     sqlx::query(submit).bind(engine.worker).bind(result(0)).execute(&mut *late).await.unwrap();
     engine.succeed(&claims[1], json!(1)).await;
     let mut stream = Stream::open(&api, &format!("/v1/tasks/{id}/events"), None).await;

@@ -29,11 +29,21 @@ const BODIES: &[(&str, &str)] = &[
     ("put /v1/namespaces/{namespace}/limit", r#"{"max_depth": 5}"#),
     (
         "post /v1/templates",
-        r#"{"namespace": "hidden", "name": "x", "version": "1", "steps": [{"name": "s", "handler": {"callable": "noop"}}]}"#,
+        r#"{
+            "namespace": "hidden",
+            "name": "x",
+            "version": "1",
+            "steps": [{"name": "s", "handler": {"callable": "noop"}}]
+        }"#,
     ),
     (
         "post /v1/templates/validate",
-        r#"{"namespace": "own", "name": "x", "version": "1", "steps": [{"name": "s", "handler": {"callable": "noop"}}]}"#,
+        r#"{
+            "namespace": "own",
+            "name": "x",
+            "version": "1",
+            "steps": [{"name": "s", "handler": {"callable": "noop"}}]
+        }"#,
     ),
 ];
 
@@ -50,10 +60,15 @@ async fn limited(engine: &Engine) -> (Api, TestFile) {
 async fn world() -> (Engine, Uuid, Uuid) {
     let e = Engine::new().await;
     for namespace in ["own", "hidden"] {
-        e.apply(
-            json!({"namespace": namespace, "name": format!("{namespace}_flow"), "version": "1", "steps": [
-            {"name": "only", "handler": {"callable": format!("{namespace}_handler")}}]}),
-        )
+        e.apply(json!({
+            "namespace": namespace,
+            "name": format!("{namespace}_flow"),
+            "version": "1",
+            "steps": [{
+                "name": "only",
+                "handler": {"callable": format!("{namespace}_handler")},
+            }],
+        }))
         .await;
         sqlx::query(
             "select tasker.enqueue_task($1, $1 || '_flow'), \

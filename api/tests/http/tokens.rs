@@ -25,7 +25,13 @@ fn edwards() -> EncodingKey {
 }
 
 fn claims() -> Value {
-    json!({"sub": "ana", "iss": "https://issuer", "aud": ["tasker"], "exp": get_current_timestamp() + 60, "scope": "openid system:read"})
+    json!({
+        "sub": "ana",
+        "iss": "https://issuer",
+        "aud": ["tasker"],
+        "exp": get_current_timestamp() + 60,
+        "scope": "openid system:read",
+    })
 }
 
 fn token(key: &EncodingKey, algorithm: Algorithm, id: &str, claims: &Value) -> String {
@@ -51,7 +57,13 @@ async fn ask(api: &mut Api, token: String) -> Answer {
 async fn tokens_of_both_algorithms_open_what_they_allow() {
     let engine = Engine::new().await;
     let (ed, rsa) = (edwards(), EncodingKey::from_rsa_pem(RSA.as_bytes()).unwrap());
-    let set = json!({"keys": [jwk(&ed, Algorithm::EdDSA, "ed"), jwk(&rsa, Algorithm::RS256, "rsa"), {"kty": "oct", "k": "AA"}]});
+    let set = json!({
+        "keys": [
+            jwk(&ed, Algorithm::EdDSA, "ed"),
+            jwk(&rsa, Algorithm::RS256, "rsa"),
+            {"kty": "oct", "k": "AA"},
+        ],
+    });
     let file = TestFile::new(&set.to_string());
     let mut api = api(&engine, file.0.to_str().unwrap()).await;
     for (key, algorithm, id) in [(&ed, Algorithm::EdDSA, "ed"), (&rsa, Algorithm::RS256, "rsa")] {

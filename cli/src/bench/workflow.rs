@@ -69,7 +69,9 @@ impl Workflow {
         let steps: Vec<Value> = self
             .edges()
             .iter()
-            .map(|(name, parents)| json!({"name": name, "dependencies": parents, "handler": {"callable": "noop"}}))
+            .map(|(name, parents)| {
+                json!({"name": name, "dependencies": parents, "handler": {"callable": "noop"}})
+            })
             .collect();
         json!({"namespace": namespace, "name": self.name(), "version": "1", "steps": steps})
     }

@@ -52,7 +52,12 @@ fn show(globals: &Globals) -> Result<()> {
         let settings: Vec<_> = rows
             .iter()
             .map(|(setting, value, source)| {
-                json!({"key": setting.key, "value": value, "source": source, "variable": setting.variable()})
+                json!({
+                    "key": setting.key,
+                    "value": value,
+                    "source": source,
+                    "variable": setting.variable(),
+                })
             })
             .collect();
         return output::print_json(

@@ -13,7 +13,12 @@ async fn engine(steps: Value) -> Engine {
 }
 
 fn step(name: &str, step_type: &str, parents: &[&str]) -> Value {
-    json!({"name": name, "type": step_type, "dependencies": parents, "handler": {"callable": "noop"}})
+    json!({
+        "name": name,
+        "type": step_type,
+        "dependencies": parents,
+        "handler": {"callable": "noop"},
+    })
 }
 
 /// A decision between two steps, and what follows from either.

@@ -384,6 +384,29 @@ fn differences(
         .collect()
 }
 
+/// Sends an event for each thing that a handler may do.
+async fn send_events(db: &TestDb) {
+    for what in ["fine", "once more", "never", "endless"] {
+        let event = json!({
+            "id": Uuid::now_v7(),
+            "name": "paid",
+            "version": "1.0",
+            "namespace": "shop",
+            "template": "paid",
+            "task_id": Uuid::now_v7(),
+            "step": "only",
+            "claim_no": 1,
+            "time": "2026-01-31T12:00:00Z",
+            "payload": what,
+        });
+        sqlx::query("select pgmq.send('shop_domain_events', $1)")
+            .bind(event)
+            .execute(&db.pool)
+            .await
+            .unwrap();
+    }
+}
+
 /// No process of ours runs one: here it is in the program of somebody else.
 #[tokio::test]
 async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what_happens() {
@@ -399,15 +422,7 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
     let file =
         folder.write("paid.yaml", &format!("{template}    publishes_events: [{{ name: paid }}]\n"));
     tasker(&db.url, &["template", "apply", &file]).await.ok();
-    for what in ["fine", "once more", "never", "endless"] {
-        let event = json!({"id": Uuid::now_v7(), "name": "paid", "version": "1.0", "namespace": "shop", "template": "paid",
-                           "task_id": Uuid::now_v7(), "step": "only", "claim_no": 1, "time": "2026-01-31T12:00:00Z", "payload": what});
-        sqlx::query("select pgmq.send('shop_domain_events', $1)")
-            .bind(event)
-            .execute(&db.pool)
-            .await
-            .unwrap();
-    }
+    send_events(&db).await;
     let (_, url) = db.login(&["tasker_consumer"]).await;
     let pool =
         tasker_worker::connect(&tasker_worker::DbOptions::new(url, "consumer")).await.unwrap();

@@ -14,7 +14,12 @@ async fn engine() -> Engine {
 }
 
 async fn fail(e: &Engine, claim: &Claim) {
-    let outcome = json!({"type": "failure", "message": "card declined", "code": "declined", "retryable": false});
+    let outcome = json!({
+        "type": "failure",
+        "message": "card declined",
+        "code": "declined",
+        "retryable": false,
+    });
     assert_eq!(e.submit(claim, outcome).await, "accepted");
     e.process().await;
 }

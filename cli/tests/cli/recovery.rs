@@ -23,8 +23,16 @@ struct Shop {
 impl Shop {
     async fn open() -> Self {
         let db = TestDb::new().await;
-        let sleep = json!({"namespace": "shop", "name": "nap", "version": "1", "steps": [
-            {"name": "nap", "handler": {"callable": "sleep", "config": {"ms": 3_600_000}}, "timeout_seconds": 7_200}]});
+        let sleep = json!({
+            "namespace": "shop",
+            "name": "nap",
+            "version": "1",
+            "steps": [{
+                "name": "nap",
+                "handler": {"callable": "sleep", "config": {"ms": 3_600_000}},
+                "timeout_seconds": 7_200,
+            }],
+        });
         sqlx::query("select * from tasker.apply_template($1)")
             .bind(sleep)
             .execute(&db.pool)

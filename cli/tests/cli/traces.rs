@@ -33,7 +33,13 @@ impl Shop {
         let web = WebServer::start(&[(200, "{}"), (404, "{}")]).await;
         let call =
             json!({"callable": "http", "config": {"url": format!("http://{}/", web.address)}});
-        let step = |name: &str, parents: Value, handler: &Value| json!({"name": name, "dependencies": parents, "handler": handler});
+        let step = |name: &str, parents: Value, handler: &Value| {
+            json!({
+                "name": name,
+                "dependencies": parents,
+                "handler": handler,
+            })
+        };
         let noop = json!({"callable": "noop"});
         let templates = [
             (
@@ -43,7 +49,13 @@ impl Shop {
             ("plain", json!([step("a", json!([]), &noop), step("b", json!(["a"]), &noop)])),
         ];
         for (name, steps) in templates {
-            let template = json!({"namespace": "shop", "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+            let template = json!({
+                "namespace": "shop",
+                "name": name,
+                "version": "1",
+                "on_failure": "fail",
+                "steps": steps,
+            });
             sqlx::query("select * from tasker.apply_template($1)")
                 .bind(template)
                 .execute(&db.pool)

@@ -47,7 +47,14 @@ struct Budget {
 
 thread_local! {
     static BUDGET: Cell<Budget> = const {
-        Cell::new(Budget { looks: 0, violations: 0, deadline: None, until_clock: 0, per_byte: 1, stack: 0 })
+        Cell::new(Budget {
+            looks: 0,
+            violations: 0,
+            deadline: None,
+            until_clock: 0,
+            per_byte: 1,
+            stack: 0,
+        })
     };
 }
 

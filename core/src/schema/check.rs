@@ -79,7 +79,12 @@ impl Bundle {
 /// again.
 pub(super) async fn refuse_problems(connection: &mut PgConnection) -> Result<()> {
     let callable: bool = sqlx::query_scalar(
-        "select coalesce(has_function_privilege(to_regprocedure('tasker.installation_problems()'), 'execute'), false)",
+        "select coalesce( \
+             has_function_privilege( \
+                 to_regprocedure('tasker.installation_problems()'), 'execute' \
+             ), \
+             false \
+         )",
     )
     .persistent(false)
     .fetch_one(&mut *connection)

@@ -44,8 +44,16 @@ async fn get(address: &str, path: &str) -> std::io::Result<String> {
 #[tokio::test]
 async fn a_terminated_worker_gives_its_steps_back_and_has_told_what_it_did() {
     let db = TestDb::new().await;
-    let nap = json!({"namespace": "shop", "name": "nap", "version": "1", "steps": [
-        {"name": "nap", "handler": {"callable": "sleep", "config": {"ms": 3_600_000}}, "timeout_seconds": 7_200}]});
+    let nap = json!({
+        "namespace": "shop",
+        "name": "nap",
+        "version": "1",
+        "steps": [{
+            "name": "nap",
+            "handler": {"callable": "sleep", "config": {"ms": 3_600_000}},
+            "timeout_seconds": 7_200,
+        }],
+    });
     sqlx::query("select * from tasker.apply_template($1)")
         .bind(nap)
         .execute(&db.pool)

@@ -41,9 +41,12 @@ pub async fn charge(ctx: StepContext) -> Result<StepOutcome, StepError> {
         return Err(StepError::permanent("the card was refused").code("card_refused"));
     }
     let amount = order.amount();
-    Ok(StepOutcome::success(
-        json!({"order_id": order.order_id, "amount": amount, "currency": order.currency, "card": order.card}),
-    ))
+    Ok(StepOutcome::success(json!({
+        "order_id": order.order_id,
+        "amount": amount,
+        "currency": order.currency,
+        "card": order.card,
+    })))
 }
 
 /// Packs it.

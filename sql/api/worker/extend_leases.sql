@@ -45,9 +45,7 @@ begin
           on s.task_id = tasker.to_uuid(e.c ->> 'task_id')
          and s.name = e.c ->> 'step'
         join tasker.tasks t on t.task_id = s.task_id
-        join tasker.template_steps p
-          on p.template_id = t.template_id
-         and p.name = s.template_step
+        cross join lateral tasker.template_step(t.template_id, s.template_step) p
         where s.state = 'in_progress'
           and s.claim_no = (tasker.to_ints(array[e.c ->> 'claim_no']))[1]
           and t.completed_at is null

@@ -29,7 +29,11 @@ begin
             coalesce(loss.deaths, f.worker_losses) as deaths,
             loss.failure,
             f.state = 'in_progress' as lost
-        from (select (j.candidate).*, j.too_large, j.bytes from judged j where j.verdict = 'claim') f
+        from (
+            select (j.candidate).*, j.too_large, j.bytes
+            from judged j
+            where j.verdict = 'claim'
+        ) f
         -- Only of those that were lost: the join comes after its own condition.
         left join lateral (
             select l.*

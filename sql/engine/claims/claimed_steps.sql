@@ -52,13 +52,7 @@ language sql stable as $$
             where t.task_id = ref.task_id
             offset 0
         ) task
-        cross join lateral (
-            select *
-            from tasker.template_steps p
-            where p.template_id = task.template_id
-              and p.name = step.template_step
-            offset 0
-        ) tmpl
+        cross join lateral tasker.template_step(task.template_id, step.template_step) tmpl
     ), before as materialized (
         select claimed.task_id, batch.child, batch.parent
         from claimed
@@ -102,20 +96,11 @@ language sql stable as $$
         claimed.lease_losses,
         claimed.worker_losses >= 2
     from claimed
-    cross join lateral (
-        select case
-            when claimed.parent_count > 0 and not claimed.paged then (
-                select jsonb_object_agg(parent.name, parent.result)
-                from tasker.template_edges edge
-                join tasker.steps parent
-                  on parent.task_id = claimed.task_id
-                 and parent.name = edge.parent
-                where edge.template_id = claimed.template_id
-                  and edge.child = claimed.template_step
-                  and parent.satisfied)
-        end as results
-        offset 0
-    ) parents
+    cross join lateral tasker.documents_of_parents(
+        claimed.task_id,
+        claimed.template_id,
+        claimed.template_step,
+        claimed.parent_count > 0 and not claimed.paged) parents
 $$;
 comment on function tasker.claimed_steps(uuid[], text[], bigint[]) is
     'What a worker is told about steps it has just claimed. '

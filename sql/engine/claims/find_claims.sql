@@ -79,13 +79,7 @@ begin
         where t.task_id = refs.task_id
         offset 0
     ) task
-    cross join lateral (
-        select *
-        from tasker.template_steps p
-        where p.template_id = task.template_id
-          and p.name = step.template_step
-        offset 0
-    ) tmpl;
+    cross join lateral tasker.template_step(task.template_id, step.template_step) tmpl;
     return v_found;
 end
 $$;

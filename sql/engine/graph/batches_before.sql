@@ -11,22 +11,16 @@ language sql stable as $$
         where t.task_id = s.task_id
         offset 0
     ) t
-    join tasker.template_edges e
-      on e.template_id = t.template_id
-     and e.child = s.template_step
-    join tasker.template_steps w
-      on w.template_id = e.template_id
-     and w.name = e.parent
-     and w.type = 'batch_worker'
-    join tasker.template_edges g
-      on g.template_id = e.template_id
-     and g.child = e.parent
+    cross join lateral tasker.parents_of(t.template_id, s.template_step) e
+    cross join lateral tasker.template_step(t.template_id, e.parent) w
+    cross join lateral tasker.parents_of(t.template_id, e.parent) g
     join tasker.steps q
       on q.task_id = s.task_id
      and q.name = g.parent
      and q.satisfied
     where s.task_id = p_task_id
       and s.name = p_step
+      and w.type = 'batch_worker'
 $$;
 comment on function tasker.batches_before(uuid, text) is
     'The batches that a step comes after, by their batch_worker.';

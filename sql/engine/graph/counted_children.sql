@@ -14,97 +14,59 @@ returns table (
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that
 -- calls it.
 language sql stable as $$
-    with satisfied as (
+    with children as (
         select
-            s.task_id,
-            s.template_id,
-            e.child,
-            count(*)::int as n
-        from unnest(p_settled) s
-        join tasker.template_edges e
-          on e.template_id = s.template_id
-         and e.parent = s.template_step
-        where s.satisfied
-        group by s.task_id, s.template_id, e.child
-    ), largest as (
-        select max(s.bytes) as bytes
-        from unnest(p_settled) s
-    ), counted as (
-        select
-            s.task_id,
-            c.name,
-            s.n,
-            c.waiting_on = s.n as ready,
-            c.waiting_on = s.n
-                and exists (select from tasker.every_gated_namespace)
-                and (
-                    select t.namespace
-                    from tasker.tasks t
-                    where t.task_id = s.task_id
-                ) in (select g.namespace from tasker.every_gated_namespace g) as held,
-            m.may_claim,
-            -- The most bytes that the step is handed.
-            case
-                when m.may_claim then (
-                    select coalesce(t.context_bytes, octet_length(t.context::text))
-                        + p.parent_count
-                        * (
-                            1 + case
-                                when p.after_batch then (
-                                    select g.max_inline_results
-                                    from tasker.settings g
-                                )
-                                else 0
-                            end
-                        )::bigint
-                        * greatest(t.largest_result, (select l.bytes from largest l))
-                    from tasker.tasks t
-                    where t.task_id = s.task_id
-                )
-            end as bytes
-        from satisfied s
-        cross join lateral (
-            select *
-            from tasker.steps c
-            where c.task_id = s.task_id
-              and c.name = s.child
-              and c.state = 'pending'
-            offset 0
-        ) c
+            child.*,
+            -- A step with a lease of its own is claimed from its queue, where that lease can be
+            -- set.
+            coalesce(
+                child.ready
+                and not child.held
+                and tmpl.handler = any (p_handlers)
+                and tmpl.lease is null,
+                false) as may_claim,
+            tmpl.parent_count,
+            tmpl.after_batch
+        from tasker.waiting_children(p_settled) child
         left join lateral (
-            select
-                p.handler,
-                p.lease,
-                p.parent_count,
-                p.after_batch
+            select p.handler, p.lease, p.parent_count, p.after_batch
             from tasker.template_steps p
             where p_claim > 0
-              and p.template_id = s.template_id
-              and p.name = c.template_step
+              and p.template_id = child.template_id
+              and p.name = child.template_step
             offset 0
-        ) p on true
-        -- A step with a lease of its own is claimed from its queue, where that lease can be set.
-        cross join lateral (
-            select p_claim > 0
-                and c.waiting_on = s.n
-                and p.handler = any (p_handlers)
-                and p.lease is null as may_claim
-            offset 0
-        ) m
+        ) tmpl on true
+    ), sized as (
+        -- The most bytes that a step is handed.
+        select
+            c.*,
+            case
+                when c.may_claim then (
+                    select coalesce(t.context_bytes, octet_length(t.context::text))
+                        + c.parent_count::bigint
+                            * (1 + case when c.after_batch then g.max_inline_results else 0 end)
+                            * greatest(
+                                t.largest_result,
+                                (select max(s.bytes) from unnest(p_settled) s))
+                    from tasker.tasks t
+                    cross join tasker.settings g
+                    where t.task_id = c.task_id
+                )
+            end as bytes
+        from children c
     )
     select
-        c.task_id,
-        c.name,
-        c.n,
-        c.ready,
-        c.held,
-        not c.held
-            and c.may_claim
+        s.task_id,
+        s.name,
+        s.n,
+        s.ready,
+        s.held,
+        s.may_claim
             and row_number() over w <= p_claim
-            and sum(c.bytes) over w <= (select g.max_claim_bytes from tasker.settings g)
-    from counted c
-    window w as (order by not c.held and c.may_claim desc, c.task_id, c.name)
+            and sum(s.bytes) over w <= (select g.max_claim_bytes from tasker.settings g)
+    from sized s
+    window w as (order by s.may_claim desc, s.task_id, s.name)
 $$;
 comment on function tasker.counted_children(tasker.settled_step[], int, text[]) is
-    'The waiting children of satisfied steps: by how many each is counted down, '
-    'whether it is ready then, held back, and to be claimed for the worker at once.';
+    'waiting_children, and which of them, at most p_claim with a handler in p_handlers, are to be '
+    'claimed for the worker at once.';

@@ -16,65 +16,26 @@ returns table (
 )
 language plpgsql volatile as $$
 declare
-    v_task_ids      uuid[];
-    v_steps         text[];
-    v_counts        int[];
-    v_sent          boolean[];
-    v_ready_tasks   uuid[];
-    v_ready_steps   text[];
-    v_ready_held    boolean[];
-    v_deciding      uuid[];
-    v_made_tasks    uuid[];
-    v_made_counts   int[];
-    v_not_held      boolean[];
-    v_msg_ids       bigint[];
-    v_wanted_tasks  uuid[];
-    v_wanted_steps  text[];
+    v_children     record;
+    v_ready_tasks  uuid[];
+    v_ready_steps  text[];
+    v_ready_held   boolean[];
+    v_deciding     uuid[];
+    v_made_tasks   uuid[];
+    v_made_counts  int[];
 begin
     enqueued := 0;
     held := 0;
 
     -- 4. Count down the children of what was satisfied. What reaches zero is ready: known from
-    -- here, never searched for. Read first, as a claim is written together with its message; the
-    -- caller holds the tasks, so that nobody else counts.
-    select
-        array_agg(c.task_id),
-        array_agg(c.name),
-        array_agg(c.n),
-        array_agg(c.ready and not c.held),
-        array_agg(c.task_id) filter (where c.ready and not c.claimed),
-        array_agg(c.name) filter (where c.ready and not c.claimed),
-        array_agg(c.held) filter (where c.ready and not c.claimed),
-        array_agg(c.task_id) filter (where c.claimed),
-        array_agg(c.name) filter (where c.claimed)
-    into
-        v_task_ids, v_steps, v_counts, v_sent,
-        v_ready_tasks, v_ready_steps, v_ready_held,
-        claimed_tasks, claimed_steps
-    from tasker.counted_children(p_settled, p_claim, p_handlers) c;
-
-    -- Nobody sees a claim's message before its lease has run out.
-    if claimed_tasks is not null then
-        v_wanted_tasks := claimed_tasks;
-        v_wanted_steps := claimed_steps;
-        select array_agg(m.task_id), array_agg(m.step), array_agg(m.msg_id), array_agg(false)
-        into claimed_tasks, claimed_steps, v_msg_ids, v_not_held
-        from tasker.send_steps(claimed_tasks, claimed_steps, make_interval(secs => p_lease)) m;
-        -- Where their queue is gone, they are as good as sent: the safety net sends them once it
-        -- is back.
-        if claimed_tasks is null then
-            v_ready_tasks := v_ready_tasks || v_wanted_tasks;
-            v_ready_steps := v_ready_steps || v_wanted_steps;
-            v_ready_held := v_ready_held
-                || array_fill(false, array[cardinality(v_wanted_tasks)]);
-        end if;
-    end if;
-
-    if v_task_ids is not null then
-        perform tasker.move_children(
-            v_task_ids, v_steps, v_counts, v_sent,
-            claimed_tasks, claimed_steps, v_msg_ids, p_worker_id, p_now);
-    end if;
+    -- here, never searched for.
+    v_children := tasker.count_down(
+        p_settled, p_claim, p_handlers, p_worker_id, p_lease, p_now);
+    claimed_tasks := v_children.claimed_tasks;
+    claimed_steps := v_children.claimed_steps;
+    v_ready_tasks := v_children.ready_tasks;
+    v_ready_steps := v_children.ready_steps;
+    v_ready_held := v_children.ready_held;
 
     -- 5. What a decision or the cursors of a batch bring into being, with counts read from the
     -- present state.
@@ -97,7 +58,7 @@ begin
     finished := tasker.evaluate_tasks(
         p_settled,
         v_ready_tasks || claimed_tasks,
-        v_ready_held || v_not_held,
+        v_ready_held || array_fill(false, array[coalesce(cardinality(claimed_tasks), 0)]),
         p_failing,
         p_now,
         v_made_tasks,

@@ -52,7 +52,11 @@ begin
             end,
             updated_at = p_now
         from (
-            select i.*, t.template_id, t.completed_at is not null as finished
+            select
+                i.*,
+                t.template_id,
+                s.template_step,
+                t.completed_at is not null as finished
             from (
                 select distinct i.*
                 from unnest(p_task_ids, p_steps, p_claim_nos) i(task_id, step, claim_no)
@@ -60,13 +64,19 @@ begin
             cross join lateral (
                 select * from tasker.tasks t where t.task_id = i.task_id offset 0
             ) t
+            cross join lateral (
+                select s.template_step
+                from tasker.steps s
+                where s.task_id = i.task_id
+                  and s.name = i.step
+                offset 0
+            ) s
         ) r
-        join tasker.template_steps p on p.template_id = r.template_id
+        cross join lateral tasker.template_step(r.template_id, r.template_step) p
         where s.task_id = r.task_id
           and s.name = r.step
           and s.claim_no = r.claim_no
           and s.state = 'enqueued_for_orchestration'
-          and p.name = s.template_step
         returning
             s.task_id,
             r.template_id,

@@ -15,9 +15,7 @@ begin
     from (
         select distinct s.task_id, s.template_step
         from unnest(p_settled) s
-        join tasker.template_steps p
-          on p.template_id = s.template_id
-         and p.name = s.template_step
+        cross join lateral tasker.template_step(s.template_id, s.template_step) p
         where s.state = 'error'
           and p.failure_strategy = 'fail_fast'
           and s.task_id <> all (p_failing)

@@ -18,9 +18,7 @@ begin
                 (
                     select p.handler
                     from tasker.steps s
-                    join tasker.template_steps p
-                      on p.template_id = t.template_id
-                     and p.name = s.template_step
+                    cross join lateral tasker.template_step(t.template_id, s.template_step) p
                     where s.task_id = i.task_id
                       and s.name = i.step
                       and exists (

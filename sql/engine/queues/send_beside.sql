@@ -30,9 +30,7 @@ begin
         select h.namespace, h.handler
         from tasker.steps s
         join tasker.tasks t on t.task_id = s.task_id
-        join tasker.template_steps p
-          on p.template_id = t.template_id
-         and p.name = s.template_step
+        cross join lateral tasker.template_step(t.template_id, s.template_step) p
         join tasker.parked_handlers h
           on h.namespace = t.namespace
          and h.handler = p.handler

@@ -27,9 +27,7 @@ begin
         cross join lateral (
             select * from tasker.tasks t where t.task_id = w.task_id offset 0
         ) t
-        join tasker.template_steps p
-          on p.template_id = t.template_id
-         and p.name = s.template_step
+        cross join lateral tasker.template_step(t.template_id, s.template_step) p
         cross join lateral (
             -- A wait that is not for a retry has no limit, but is not to last for longer than the
             -- step was told to wait.

@@ -19,9 +19,7 @@ language sql stable as $$
         select s.decides, s.checkpoint, p.type
         from tasker.steps s
         join tasker.tasks t on t.task_id = s.task_id
-        join tasker.template_steps p
-          on p.template_id = t.template_id
-         and p.name = s.template_step
+        cross join lateral tasker.template_step(t.template_id, s.template_step) p
         where s.task_id = i.task_id
           and s.name = i.step
           and (s.decides or i.outcome ->> 'type' = 'checkpoint')

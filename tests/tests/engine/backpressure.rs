@@ -73,7 +73,12 @@ async fn what_becomes_ready_during_a_pause_is_held_on_both_ways_of_a_result() {
             e.succeed(claim, json!(1)).await;
             continue;
         }
-        let results = json!([{"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": {"type": "success"}}]);
+        let results = json!([{
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": {"type": "success"},
+        }]);
         let statuses: Vec<String> =
             sqlx::query_scalar("select status from tasker.complete_steps($1, $2, 10, '{noop}')")
                 .bind(e.worker)

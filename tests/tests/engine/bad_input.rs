@@ -140,7 +140,12 @@ async fn the_same_bad_message_about_a_task_is_one_entry() {
 }
 
 fn outcome(claim: &Claim, outcome: Value) -> Value {
-    json!({"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome})
+    json!({
+        "task_id": claim.task_id,
+        "step": claim.step,
+        "claim_no": claim.claim_no,
+        "outcome": outcome,
+    })
 }
 
 /// Status by step, of one call with all of these.
@@ -234,7 +239,12 @@ async fn long_messages_and_codes_of_failures_are_cut() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let id = e.start().await;
-    let failure = json!({"type": "failure", "message": "m".repeat(50_000), "code": "c".repeat(5_000), "retryable": false});
+    let failure = json!({
+        "type": "failure",
+        "message": "m".repeat(50_000),
+        "code": "c".repeat(5_000),
+        "retryable": false,
+    });
     assert_eq!(e.submit(&e.claim(1).await[0], failure).await, "accepted");
     e.process().await;
     let seen = error(&e, id, "a").await;

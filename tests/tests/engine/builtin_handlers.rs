@@ -40,8 +40,12 @@ const SHOP: &str = "
 
 /// A step of a built-in handler, three attempts without backoff.
 fn step(name: &str, parents: &[&str], callable: &str, config: Value) -> Value {
-    json!({"name": name, "dependencies": parents, "handler": {"callable": callable, "config": config},
-           "retry": {"max_attempts": 3, "backoff_base_ms": 0, "jitter": false}})
+    json!({
+        "name": name,
+        "dependencies": parents,
+        "handler": {"callable": callable, "config": config},
+        "retry": {"max_attempts": 3, "backoff_base_ms": 0, "jitter": false},
+    })
 }
 
 fn template(steps: &[Value]) -> Value {
@@ -213,17 +217,26 @@ async fn http_posts_the_step_and_takes_json_after_a_500() {
         assert_eq!(request.line, "POST /charge HTTP/1.1");
         assert_eq!(request.headers["idempotency-key"], format!("{id}:only"));
         assert_eq!(request.headers["tasker-attempt"], format!("{attempt}"));
-        let expected = json!({"task_id": id, "step": "only", "attempt": attempt, "context": {"order_id": 7},
-            "config": {"url": url, "currency": "EUR"}, "inputs": null, "parents": {"first": null}, "checkpoint": null});
+        let expected = json!({
+            "task_id": id,
+            "step": "only",
+            "attempt": attempt,
+            "context": {"order_id": 7},
+            "config": {"url": url, "currency": "EUR"},
+            "inputs": null,
+            "parents": {"first": null},
+            "checkpoint": null,
+        });
         assert_eq!(request.body, expected);
     }
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn http_after_a_checkpoint_has_another_idempotency_key_and_the_same_on_every_attempt_from_there()
- {
-    const YIELDS: &str = r#"{"$tasker": {"type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9}}"#;
+async fn http_has_another_idempotency_key_after_a_checkpoint_and_keeps_it_on_every_attempt() {
+    const YIELDS: &str = r#"{"$tasker": {
+        "type": "checkpoint", "cursor": {"page": 2, "at": 0.5}, "items_processed": 9
+    }}"#;
     let server = WebServer::start(&[(200, YIELDS), (500, "overloaded"), (200, "1")]).await;
     let world = World::with(charge(&server)).await;
     let worker = world.worker(|w| w.http_allow(&server.address)).await;

@@ -173,7 +173,13 @@ fn batch_handlers(w: WorkerBuilder) -> WorkerBuilder {
 async fn a_batch_is_cut_added_up_from_checkpoints_and_read_in_pages() {
     let world = world(&batch("fail_fast"), batch_handlers).await;
     let id = world.enqueue(json!({"rows": 60})).await;
-    let expected = json!({"sum": 60 * 59 / 2, "pages": [3, 3, 2], "failed": [], "inline": 8, "counts": [8, 8, 0]});
+    let expected = json!({
+        "sum": 60 * 59 / 2,
+        "pages": [3, 3, 2],
+        "failed": [],
+        "inline": 8,
+        "counts": [8, 8, 0],
+    });
     assert_eq!(world.result(id).await["total"], expected);
     // Parts of 8 and 7 rows by twos: four claims, one attempt.
     for n in 1..=8 {
@@ -286,23 +292,43 @@ async fn functions_of_the_sql_handler_decide_cut_and_yield() {
     ];
     let world = world(&graph, |w| w).await;
     sqlx::raw_sql(
-        r#"create function decide(p jsonb) returns jsonb language sql as $$
-             select '{"$tasker": {"type": "decision", "create_steps": ["cut"]}}'::jsonb $$;
-           create function cut(p jsonb) returns jsonb language sql as $$
-             select '{"$tasker": {"type": "batches", "cursors": [{"start": 0, "end": 3}, {"start": 3, "end": 5}]}}'::jsonb $$;
-           create table counted (n int);
-           create function count(p jsonb) returns jsonb language plpgsql as $$
-           declare
-               v_at int := coalesce((p #>> '{checkpoint,cursor}')::int, (p #>> '{inputs,start}')::int);
-           begin
-               insert into counted values (v_at);
-               if v_at + 1 = (p #>> '{inputs,end}')::int then
-                   return coalesce((p #>> '{checkpoint,accumulated}')::int, 0) + 1;
-               end if;
-               return jsonb_build_object('$tasker', jsonb_build_object('type', 'checkpoint', 'cursor', v_at + 1,
-                   'items_processed', v_at + 1 - (p #>> '{inputs,start}')::int, 'accumulated', coalesce((p #>> '{checkpoint,accumulated}')::int, 0) + 1));
-           end $$;
-           create function total(p jsonb) returns jsonb language sql as $$ select p #> '{parents,count,results}' $$;"#,
+        r#"
+        create function decide(p jsonb) returns jsonb language sql as $$
+            select '{"$tasker": {"type": "decision", "create_steps": ["cut"]}}'::jsonb
+        $$;
+
+        create function cut(p jsonb) returns jsonb language sql as $$
+            select '{"$tasker": {
+                "type": "batches",
+                "cursors": [{"start": 0, "end": 3}, {"start": 3, "end": 5}]
+            }}'::jsonb
+        $$;
+
+        create table counted (n int);
+
+        create function count(p jsonb) returns jsonb language plpgsql as $$
+        declare
+            v_start int := (p #>> '{inputs,start}')::int;
+            v_at    int := coalesce((p #>> '{checkpoint,cursor}')::int, v_start);
+            v_sum   int := coalesce((p #>> '{checkpoint,accumulated}')::int, 0) + 1;
+        begin
+            insert into counted values (v_at);
+            if v_at + 1 = (p #>> '{inputs,end}')::int then
+                return v_sum;
+            end if;
+            return jsonb_build_object('$tasker', jsonb_build_object(
+                'type', 'checkpoint',
+                'cursor', v_at + 1,
+                'items_processed', v_at + 1 - v_start,
+                'accumulated', v_sum
+            ));
+        end
+        $$;
+
+        create function total(p jsonb) returns jsonb language sql as $$
+            select p #> '{parents,count,results}'
+        $$;
+        "#,
     )
     .execute(&world.db.pool)
     .await

@@ -9,7 +9,12 @@ use tasker_tests::{
 use uuid::Uuid;
 
 fn checkpoint(cursor: i64) -> Value {
-    json!({"type": "checkpoint", "cursor": cursor, "items_processed": cursor, "accumulated": {"sum": cursor * 10}})
+    json!({
+        "type": "checkpoint",
+        "cursor": cursor,
+        "items_processed": cursor,
+        "accumulated": {"sum": cursor * 10},
+    })
 }
 
 /// One task of one step, with three attempts.
@@ -132,10 +137,22 @@ async fn a_cancelled_tasks_step_saves_nothing() {
 }
 
 #[rstest]
-#[case::without_a_cursor(json!({"type": "checkpoint", "items_processed": 1}), "must have a \"cursor\"")]
-#[case::items_that_are_no_number(json!({"type": "checkpoint", "cursor": 1, "items_processed": "many"}), "whole number")]
-#[case::half_an_item(json!({"type": "checkpoint", "cursor": 1, "items_processed": 1.5}), "whole number")]
-#[case::too_large(json!({"type": "checkpoint", "cursor": 1, "accumulated": "x".repeat(2_000_000)}), "limit")]
+#[case::without_a_cursor(
+    json!({"type": "checkpoint", "items_processed": 1}),
+    "must have a \"cursor\""
+)]
+#[case::items_that_are_no_number(
+    json!({"type": "checkpoint", "cursor": 1, "items_processed": "many"}),
+    "whole number"
+)]
+#[case::half_an_item(
+    json!({"type": "checkpoint", "cursor": 1, "items_processed": 1.5}),
+    "whole number"
+)]
+#[case::too_large(
+    json!({"type": "checkpoint", "cursor": 1, "accumulated": "x".repeat(2_000_000)}),
+    "limit"
+)]
 #[tokio::test]
 async fn what_is_no_checkpoint_fails_the_step_for_good(#[case] outcome: Value, #[case] why: &str) {
     let (e, id) = one_step().await;
@@ -167,7 +184,14 @@ async fn checkpoints_and_results_go_in_one_call() {
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
     let id = e.start().await;
     let claims = e.claim(9).await;
-    let element = |claim: &Claim, outcome: Value| json!({"task_id": id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome});
+    let element = |claim: &Claim, outcome: Value| {
+        json!({
+            "task_id": id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": outcome,
+        })
+    };
     let results = json!([
         element(&claims[0], checkpoint(1)),
         element(&claims[1], json!({"type": "success", "result": 2}))
@@ -198,7 +222,14 @@ async fn submit_both(e: &Engine, claims: [&Claim; 2], outcomes: [Value; 2]) -> V
     let results: Vec<Value> = claims
         .iter()
         .zip(outcomes)
-        .map(|(claim, outcome)| json!({"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome}))
+        .map(|(claim, outcome)| {
+            json!({
+                "task_id": claim.task_id,
+                "step": claim.step,
+                "claim_no": claim.claim_no,
+                "outcome": outcome,
+            })
+        })
         .collect();
     sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
         .bind(e.worker)

@@ -145,7 +145,12 @@ async fn what_follows_a_result_is_claimed_at_once_only_where_it_fits() {
         e.succeed(&claim, json!("x".repeat(1_000))).await;
     }
     e.process().await;
-    let results = json!([{"task_id": id, "step": last.step, "claim_no": last.claim_no, "outcome": {"type": "success", "result": "x".repeat(1_000)}}]);
+    let results = json!([{
+        "task_id": id,
+        "step": last.step,
+        "claim_no": last.claim_no,
+        "outcome": {"type": "success", "result": "x".repeat(1_000)},
+    }]);
     let statuses: Vec<String> =
         sqlx::query_scalar("select status from tasker.complete_steps($1, $2, 10, '{noop}')")
             .bind(e.worker)

@@ -224,9 +224,14 @@ async fn one_bad_outcome_fails_its_step_and_the_rest_is_accepted() {
         {"task_id": claims[1].task_id, "step": "b", "claim_no": 1, "outcome": {"type": "success"}},
         {"task_id": "x", "step": "b", "claim_no": 1, "outcome": {"type": "success"}},
         {"task_id": claims[1].task_id, "step": "b", "claim_no": "x"},
-        {"task_id": claims[1].task_id, "step": "nope", "claim_no": 1, "outcome": {"type": "success"}},
+        {
+            "task_id": claims[1].task_id,
+            "step": "nope",
+            "claim_no": 1,
+            "outcome": {"type": "success"},
+        },
         {"task_id": claims[1].task_id, "step": "b", "claim_no": 1, "outcome": {"type": "success"}},
-        "rubbish"
+        "rubbish",
     ]);
     let statuses: Vec<String> =
         sqlx::query_scalar("select status from tasker.submit_results(gen_random_uuid(), $1)")

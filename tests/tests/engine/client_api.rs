@@ -73,7 +73,14 @@ async fn current_version(e: &Engine) -> String {
 #[tokio::test]
 async fn a_version_never_changes_and_the_last_applied_is_the_default() {
     let e = Engine::new().await;
-    let template = |version: &str, steps: Value| json!({"namespace": "test", "name": "flow", "version": version, "steps": steps});
+    let template = |version: &str, steps: Value| {
+        json!({
+            "namespace": "test",
+            "name": "flow",
+            "version": version,
+            "steps": steps,
+        })
+    };
     let (one, two) = (
         json!([{"name": "a", "handler": {"callable": "noop"}}]),
         json!([{"name": "b", "handler": {"callable": "noop"}}]),

@@ -5,8 +5,8 @@ use rstest::rstest;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tasker_client::{
-    By, Client, DatabaseClient, DeadLetterFilter, DeadLetterSelection, Error, HttpClient, NewTask,
-    Page, StepFilter, StepState, TaskSelection, TaskState,
+    By, Client, DatabaseClient, Error, HttpClient, NewTask, Page, StepFilter, StepState,
+    TaskSelection, TaskState,
 };
 use tasker_tests::{
     ApiServer,
@@ -15,15 +15,15 @@ use tasker_tests::{
 use uuid::Uuid;
 
 #[derive(Clone, Copy)]
-enum Way {
+pub(crate) enum Way {
     Database,
     Http,
 }
 
 /// The engine driven by hand, and a client of its database.
-struct World {
-    engine: Engine,
-    client: Arc<dyn Client>,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) client: Arc<dyn Client>,
     /// Lives as long as the client.
     _api: Option<ApiServer>,
 }
@@ -42,14 +42,14 @@ impl World {
     }
 
     /// With `test.flow` of two steps.
-    async fn with_flow(way: Way) -> Self {
+    pub(crate) async fn with_flow(way: Way) -> Self {
         let world = Self::new(way).await;
         world.engine.apply_flow(&[("first", &[]), ("second", &["first"])]).await;
         world
     }
 
     /// A task whose first step has failed for good.
-    async fn blocked(&self) -> Uuid {
+    pub(crate) async fn blocked(&self) -> Uuid {
         let id = self.engine.start().await;
         let claim = &self.engine.claim(1).await[0];
         let outcome =
@@ -60,13 +60,15 @@ impl World {
     }
 }
 
-const ANA: By<'_> = By { who: Some("ana"), reason: Some("by telephone") };
+pub(crate) const ANA: By<'_> = By { who: Some("ana"), reason: Some("by telephone") };
 
 fn of_namespace(namespace: &str) -> TaskSelection {
     TaskSelection { namespace: Some(namespace.to_owned()), ..TaskSelection::default() }
 }
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> (String, String, Option<String>) {
+pub(crate) fn refusal<T: std::fmt::Debug>(
+    result: Result<T, Error>,
+) -> (String, String, Option<String>) {
     match result {
         Err(Error::Refused { code, message, hint }) => (code, message, hint),
         other => panic!("{other:?}"),
@@ -361,82 +363,6 @@ async fn a_namespace_is_paused_limited_and_resumed(#[case] way: Way) {
 #[case::database(Way::Database)]
 #[case::http(Way::Http)]
 #[tokio::test]
-async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
-    let world = World::with_flow(way).await;
-    let client = &world.client;
-    let (task, other) = (world.blocked().await, world.blocked().await);
-    let entry = client.add_dead_letter(task, Some("look at this"), ANA).await.unwrap();
-    client.add_dead_letter(other, None, ANA).await.unwrap();
-    let all = DeadLetterFilter::default();
-    let first = client.list_dead_letters(&all, &Page::first(1)).await.unwrap();
-    let rest = client
-        .list_dead_letters(&all, &Page { after: first.next.clone(), limit: 9 })
-        .await
-        .unwrap();
-    assert_eq!(
-        (first.items.len(), first.next.is_some(), rest.items.len(), rest.next),
-        (1, true, 1, None)
-    );
-    // They failed for good, and so they had one each.
-    let pending = |task_id, status: &str| DeadLetterFilter {
-        reason: Some("permanent_failure".to_owned()),
-        status: Some(status.to_owned()),
-        task_id,
-        id_prefix: None,
-    };
-    let found =
-        client.list_dead_letters(&pending(Some(task), "pending"), &Page::first(9)).await.unwrap();
-    assert_eq!(found.items.iter().map(|e| e.entry_id).collect::<Vec<_>>(), [entry]);
-    assert_eq!(client.count_dead_letters().await.unwrap()[0].entries, 2);
-
-    client.update_dead_letter(entry, None, Some("called the bank"), ANA).await.unwrap();
-    client.update_dead_letter(entry, Some("permanent_failure"), None, ANA).await.unwrap();
-    let shown = client.dead_letter(entry).await.unwrap();
-    let notes = shown.overview.notes.unwrap();
-    assert!(notes.contains("look at this") && notes.contains("called the bank"), "{notes}");
-    assert_eq!(
-        (shown.overview.status.as_str(), shown.overview.resolved_by.as_deref()),
-        ("permanent_failure", Some("ana (login postgres)"))
-    );
-    assert_eq!(shown.snapshot.unwrap()["state"], "blocked_by_failures");
-
-    let second =
-        client.list_dead_letters(&pending(Some(other), "pending"), &Page::first(9)).await.unwrap();
-    client.retry_dead_letter(second.items[0].entry_id, ANA).await.unwrap();
-    let closed = client.dead_letter(second.items[0].entry_id).await.unwrap().overview;
-    assert_eq!(closed.status, "manually_resolved");
-    assert_eq!(client.step(other, "first").await.unwrap().state, StepState::Pending);
-    let beginning =
-        DeadLetterFilter { id_prefix: Some(entry.to_string()), ..DeadLetterFilter::default() };
-    assert_eq!(client.list_dead_letters(&beginning, &Page::first(9)).await.unwrap().items.len(), 1);
-}
-
-#[rstest]
-#[case::database(Way::Database)]
-#[case::http(Way::Http)]
-#[tokio::test]
-async fn many_dead_letters_are_counted_updated_and_retried(#[case] way: Way) {
-    let world = World::with_flow(way).await;
-    let client = &world.client;
-    for _ in 0..3 {
-        world.blocked().await;
-    }
-    let which =
-        DeadLetterSelection { step: Some("first".to_owned()), ..DeadLetterSelection::default() };
-    assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 3);
-    let some = client.update_dead_letters(&which, None, ANA, 2, None).await.unwrap();
-    assert_eq!((some.done, some.skipped, some.last_entry.is_some()), (2, 0, true));
-    let rest = client.retry_dead_letters(&which, ANA, 100, some.last_entry).await.unwrap();
-    assert_eq!((rest.done, rest.skipped), (1, 0));
-    assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 2);
-    let nothing = client.count_matching_dead_letters(&DeadLetterSelection::default()).await;
-    assert_eq!(refusal(nothing).0, "TK030");
-}
-
-#[rstest]
-#[case::database(Way::Database)]
-#[case::http(Way::Http)]
-#[tokio::test]
 async fn settings_are_listed_and_changed(#[case] way: Way) {
     let World { client, .. } = &World::new(way).await;
     client.set_setting("retention_days", "7", ANA).await.unwrap();
@@ -505,8 +431,12 @@ fn every_call_is_part_of_the_contract() {
     let all = methods(include_str!("../../../client/src/lib.rs"));
     assert!(all.len() > 40, "{all:?}");
     for name in all {
-        let called = [include_str!("client_contract.rs"), include_str!("client_same.rs")]
-            .map(|part| part.contains(&format!(".{name}(")));
+        let called = [
+            include_str!("client_contract.rs"),
+            include_str!("client_dead_letters.rs"),
+            include_str!("client_same.rs"),
+        ]
+        .map(|part| part.contains(&format!(".{name}(")));
         assert!(called.contains(&true), "{name} is not called here");
     }
 }

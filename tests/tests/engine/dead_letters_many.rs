@@ -11,7 +11,12 @@ async fn failed(e: &Engine, retryable: bool) -> Uuid {
     loop {
         let claims = e.claim(10).await;
         let Some(claim) = claims.iter().find(|claim| claim.task_id == id) else { return id };
-        let outcome = json!({"type": "failure", "message": "no card", "code": "card", "retryable": retryable});
+        let outcome = json!({
+            "type": "failure",
+            "message": "no card",
+            "code": "card",
+            "retryable": retryable,
+        });
         assert_eq!(e.submit(claim, outcome).await, "accepted");
         e.process().await;
         e.enqueue_ready().await;

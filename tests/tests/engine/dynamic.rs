@@ -4,7 +4,6 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use std::time::Duration;
 use tasker_tests::{
     engine::{Claim, Engine, growing_flow, pick},
     invariants::assert_invariants,
@@ -12,7 +11,7 @@ use tasker_tests::{
 use uuid::Uuid;
 
 /// A choice of two ways of different length, which meet.
-const CHOICE: &[(&str, &str, &[&str])] = &[
+pub(crate) const CHOICE: &[(&str, &str, &[&str])] = &[
     ("a", "standard", &[]),
     ("choose", "decision", &["a"]),
     ("short", "standard", &["choose"]),
@@ -22,7 +21,7 @@ const CHOICE: &[(&str, &str, &[&str])] = &[
 ];
 
 /// A task of these steps.
-async fn task(steps: &[(&str, &str, &[&str])]) -> (Engine, Uuid) {
+pub(crate) async fn task(steps: &[(&str, &str, &[&str])]) -> (Engine, Uuid) {
     let e = Engine::new().await;
     e.apply(growing_flow(steps)).await;
     let id = e.start().await;
@@ -30,13 +29,13 @@ async fn task(steps: &[(&str, &str, &[&str])]) -> (Engine, Uuid) {
 }
 
 /// Claims all there is, which is one step of this name.
-async fn only(e: &Engine, step: &str) -> Claim {
+pub(crate) async fn only(e: &Engine, step: &str) -> Claim {
     let claims = e.claim(9).await;
     assert_eq!(claims.iter().map(|c| c.step.as_str()).collect::<Vec<_>>(), [step]);
     claims.into_iter().next().unwrap()
 }
 
-async fn complete(e: &Engine, claim: &Claim) {
+pub(crate) async fn complete(e: &Engine, claim: &Claim) {
     assert_eq!(e.succeed(claim, json!(claim.step)).await, "accepted");
     e.process().await;
 }
@@ -58,7 +57,7 @@ async fn error(e: &Engine, id: Uuid, step: &str) -> Value {
     .unwrap()
 }
 
-async fn steps_there(pool: &PgPool, id: Uuid) -> Vec<String> {
+pub(crate) async fn steps_there(pool: &PgPool, id: Uuid) -> Vec<String> {
     sqlx::query_scalar(
         "select format('%s %s', name, state) from tasker.steps where task_id = $1 order by name",
     )
@@ -148,8 +147,30 @@ async fn a_decision_for_nothing_leaves_out_all_that_depends_on_it() {
 /// `inner` is chosen by `outer`, or not; what is below both is settled by the first that leaves it
 /// out.
 #[rstest]
-#[case::down_to_the_innermost(&["inner"], Some(&["x"] as &[&str]), &["a complete", "end pending", "inner complete", "outer complete", "x enqueued", "y not_chosen"])]
-#[case::the_outer_chooses_nothing(&[], None, &["a complete", "end not_chosen", "inner not_chosen", "outer complete", "x not_chosen", "y not_chosen"])]
+#[case::down_to_the_innermost(
+    &["inner"],
+    Some(&["x"] as &[&str]),
+    &[
+        "a complete",
+        "end pending",
+        "inner complete",
+        "outer complete",
+        "x enqueued",
+        "y not_chosen",
+    ]
+)]
+#[case::the_outer_chooses_nothing(
+    &[],
+    None,
+    &[
+        "a complete",
+        "end not_chosen",
+        "inner not_chosen",
+        "outer complete",
+        "x not_chosen",
+        "y not_chosen",
+    ]
+)]
 #[tokio::test]
 async fn decisions_nest(
     #[case] outer: &[&str],
@@ -228,7 +249,10 @@ async fn branches_of_two_decisions_meet_in_one_step(#[case] short_first: bool) {
 #[rstest]
 #[case::no_such_step(json!({"type": "decision", "create_steps": ["sohrt"]}), "\"sohrt\" (no such \
     step); it can choose from its direct children: short, long1")]
-#[case::a_grandchild(json!({"type": "decision", "create_steps": ["short", "long2"]}), "\"long2\" (not a direct child)")]
+#[case::a_grandchild(
+    json!({"type": "decision", "create_steps": ["short", "long2"]}),
+    "\"long2\" (not a direct child)"
+)]
 #[case::a_plain_success(json!({"type": "success", "result": 1}), "a plain success says nothing \
     about what follows")]
 #[case::no_names(json!({"type": "decision"}), "a decision must have \"create_steps\"")]
@@ -431,90 +455,4 @@ async fn a_failed_decision_is_resolved_with_an_outcome_and_only_with_one() {
     e.enqueue_ready().await;
     assert_eq!(e.drain().await, ["short", "meet"]);
     assert_eq!(e.task_state(id).await, "complete");
-}
-
-/// Two submits of one decision, the second while the first is processed: one set of children.
-#[tokio::test]
-async fn a_decision_that_is_submitted_twice_creates_once() {
-    let (e, id) = task(CHOICE).await;
-    complete(&e, &only(&e, "a").await).await;
-    let choose = only(&e, "choose").await;
-    assert_eq!(e.decide(&choose, &["short"]).await, "accepted");
-    assert_eq!(e.decide(&choose, &["long1"]).await, "duplicate");
-    e.process().await;
-    assert_eq!(e.decide(&choose, &["long1"]).await, "duplicate");
-    e.process().await;
-    assert_eq!(
-        steps_there(e.pool(), id).await,
-        ["a complete", "choose complete", "meet pending", "short enqueued"]
-    );
-}
-
-/// Both decide in batches of their own at the same time: the second waits for the first, and then
-/// knows of it.
-#[tokio::test]
-async fn two_orchestrators_with_a_decision_each_create_the_step_below_both_once() {
-    let (e, id) =
-        task(&[("d1", "decision", &[]), ("d2", "decision", &[]), ("x", "standard", &["d1", "d2"])])
-            .await;
-    for claim in e.claim(9).await {
-        assert_eq!(e.decide(&claim, &["x"]).await, "accepted");
-    }
-    e.let_results_wait().await;
-    let mut first = e.pool().begin().await.unwrap();
-    sqlx::query("select * from tasker.process_step_results(1)").execute(&mut *first).await.unwrap();
-    let pool = e.pool().clone();
-    let second = tokio::spawn(async move {
-        sqlx::query("select * from tasker.process_step_results(1)").execute(&pool).await.unwrap();
-    });
-    tasker_tests::eventually(
-        "the second to wait for the first",
-        Duration::from_secs(5),
-        || async {
-            let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity where \
-            datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(e.pool())
-            .await
-            .unwrap();
-            if waiting > 0 { Ok(()) } else { Err(waiting) }
-        },
-    )
-    .await;
-    first.commit().await.unwrap();
-    second.await.unwrap();
-    assert_eq!(steps_there(e.pool(), id).await, ["d1 complete", "d2 complete", "x enqueued"]);
-    assert_invariants(e.pool()).await;
-}
-
-#[tokio::test]
-async fn the_decisions_of_many_tasks_are_made_in_one_batch_at_the_same_cost_each() {
-    let e = Engine::new().await;
-    e.apply(growing_flow(&[
-        ("route", "decision", &[]),
-        ("a", "standard", &["route"]),
-        ("b", "standard", &["route"]),
-        ("end", "deferred", &["a", "b"]),
-    ]))
-    .await;
-    sqlx::query(
-        "select tasker.enqueue_tasks('test', 'flow', array(select '{}'::jsonb from \
-         generate_series(1, 500)))",
-    )
-    .execute(e.pool())
-    .await
-    .unwrap();
-    sqlx::query("select tasker.start_tasks(500)").execute(e.pool()).await.unwrap();
-    for claim in e.claim(500).await {
-        assert_eq!(e.decide(&claim, &["a"]).await, "accepted");
-    }
-    let begun = std::time::Instant::now();
-    let enqueued: i32 = sqlx::query_scalar("select enqueued from tasker.process_step_results(500)")
-        .fetch_one(e.pool())
-        .await
-        .unwrap();
-    assert_eq!(enqueued, 500);
-    // A quarter of a second; where each looked through all the others it took six.
-    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
 }

@@ -81,7 +81,11 @@ async fn a_diamond_runs_with_real_handlers_and_typed_parents() {
 #[tokio::test]
 async fn a_context_that_fails_the_schema_ends_in_error_and_names_the_field() {
     let mut template = single();
-    template["input_schema"] = json!({"type": "object", "required": ["order_id"], "properties": {"order_id": {"type": "integer"}}});
+    template["input_schema"] = json!({
+        "type": "object",
+        "required": ["order_id"],
+        "properties": {"order_id": {"type": "integer"}},
+    });
     let world = World::with(template).await;
     let worker = world.worker(|w| w.handler("work", done)).await;
     let bad = world.enqueue(json!({"order_id": "seven"})).await;

@@ -41,8 +41,13 @@ pub(crate) async fn publish(e: &Engine, payloads: impl IntoIterator<Item = i64>)
     for n in payloads {
         e.start().await;
         let claim = e.claim(1).await.remove(0);
-        let results = json!([{"task_id": claim.task_id, "step": "pay", "claim_no": claim.claim_no,
-                              "outcome": {"type": "success"}, "events": [{"name": "payment.processed", "payload": {"n": n}}]}]);
+        let results = json!([{
+            "task_id": claim.task_id,
+            "step": "pay",
+            "claim_no": claim.claim_no,
+            "outcome": {"type": "success"},
+            "events": [{"name": "payment.processed", "payload": {"n": n}}],
+        }]);
         sqlx::query("select * from tasker.complete_steps($1, $2)")
             .bind(e.worker)
             .bind(results)
@@ -405,8 +410,13 @@ async fn an_undeclared_event_that_an_operator_sends_is_an_event_like_others() {
     let e = shop().await;
     e.start().await;
     let claim = e.claim(1).await.remove(0);
-    let results = json!([{"task_id": claim.task_id, "step": "pay", "claim_no": claim.claim_no,
-                          "outcome": {"type": "success"}, "events": [{"name": "payment.doubted", "payload": {"n": 1}}]}]);
+    let results = json!([{
+        "task_id": claim.task_id,
+        "step": "pay",
+        "claim_no": claim.claim_no,
+        "outcome": {"type": "success"},
+        "events": [{"name": "payment.doubted", "payload": {"n": 1}}],
+    }]);
     sqlx::query("select * from tasker.complete_steps($1, $2)")
         .bind(e.worker)
         .bind(results)

@@ -88,7 +88,14 @@ async fn each_failure_tells_whether_it_is_the_last() {
         .await;
     let id = world.enqueue(json!({})).await;
     assert_eq!(world.ended(id).await, "blocked_by_failures");
-    let failure = |attempt| json!({"message": "no card", "code": "card", "retryable": true, "attempt": attempt});
+    let failure = |attempt| {
+        json!({
+            "message": "no card",
+            "code": "card",
+            "retryable": true,
+            "attempt": attempt,
+        })
+    };
     let expected = [
         ("on.always", failure(1)),
         ("on.always", failure(2)),
@@ -128,7 +135,10 @@ async fn what_a_handler_publishes_takes_the_place_of_the_default_and_waits_for_i
 async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done() {
     let needs = json!({"type": "object", "required": ["amount"]});
     let world = World::with(publishing(json!([
-        {"name": "a.unfit", "schema": needs}, {"name": "b.nul"}, {"name": "c.panic"}, {"name": "d.fit", "schema": needs}
+        {"name": "a.unfit", "schema": needs},
+        {"name": "b.nul"},
+        {"name": "c.panic"},
+        {"name": "d.fit", "schema": needs},
     ])))
     .await;
     world
@@ -224,9 +234,19 @@ async fn events_of_a_steps_own_transaction_commit_or_vanish_with_it() {
 
 #[tokio::test]
 async fn a_step_of_the_sql_handler_publishes_what_its_function_returned() {
-    let template = json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
-        {"name": "only", "handler": {"callable": "sql", "config": {"function": "public.book"}},
-         "publishes_events": [{"name": "booked", "schema": {"type": "object", "required": ["id"]}}, {"name": "not.booked", "condition": "failure"}]}]});
+    let template = json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "steps": [{
+            "name": "only",
+            "handler": {"callable": "sql", "config": {"function": "public.book"}},
+            "publishes_events": [
+                {"name": "booked", "schema": {"type": "object", "required": ["id"]}},
+                {"name": "not.booked", "condition": "failure"},
+            ],
+        }],
+    });
     let world = World::with(template).await;
     sqlx::raw_sql(
         "create function public.book(jsonb) returns jsonb language sql as $$ select '{\"id\": \
@@ -265,8 +285,10 @@ async fn heard(world: &World, pattern: &str) -> Arc<Mutex<Vec<Arc<DomainEvent>>>
 #[tokio::test]
 async fn fast_events_reach_subscribers_and_broadcast_ones_the_queue_as_well() {
     let world = World::with(publishing(json!([
-        {"name": "a.durable"}, {"name": "a.fast", "delivery": "fast"}, {"name": "a.both", "delivery": "broadcast"},
-        {"name": "b.fast", "delivery": "fast"}
+        {"name": "a.durable"},
+        {"name": "a.fast", "delivery": "fast"},
+        {"name": "a.both", "delivery": "broadcast"},
+        {"name": "b.fast", "delivery": "fast"},
     ])))
     .await;
     let heard = heard(&world, "a.*").await;

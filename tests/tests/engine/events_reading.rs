@@ -60,8 +60,11 @@ async fn one_call_says_what_came_of_all() {
     let e = shop().await;
     publish(&e, 0..5).await;
     let ids: Vec<i64> = read(e.pool(), 10).await.into_iter().map(|(msg_id, _, _)| msg_id).collect();
-    let failed = json!([{"msg_id": ids[2], "delay_ms": 0}, {"msg_id": ids[3], "delay_ms": 90_001, "error": "busy"},
-                        {"msg_id": ids[4], "dead": true, "error": "no such order"}]);
+    let failed = json!([
+        {"msg_id": ids[2], "delay_ms": 0},
+        {"msg_id": ids[3], "delay_ms": 90_001, "error": "busy"},
+        {"msg_id": ids[4], "dead": true, "error": "no such order"},
+    ]);
     finish(e.pool(), &ids[..2], failed.clone()).await;
     let left: Vec<(i64, i64)> = sqlx::query_as(
         "select msg_id, greatest(ceil(extract(epoch from vt - clock_timestamp())), 0)::int8 from \
@@ -127,10 +130,20 @@ fn from_the_docs(text: &str) -> String {
 /// The documentation's namespace is orders.
 async fn orders() -> Engine {
     let e = Engine::new().await;
-    e.apply(json!({"namespace": "orders", "name": "fulfil", "version": "1", "steps": [
-        {"name": "pay", "handler": {"callable": "noop"},
-         "publishes_events": [{"name": "payment.processed"}, {"name": "payment.delayed", "condition": "always"}]}]}))
-        .await;
+    e.apply(json!({
+        "namespace": "orders",
+        "name": "fulfil",
+        "version": "1",
+        "steps": [{
+            "name": "pay",
+            "handler": {"callable": "noop"},
+            "publishes_events": [
+                {"name": "payment.processed"},
+                {"name": "payment.delayed", "condition": "always"},
+            ],
+        }],
+    }))
+    .await;
     e
 }
 

@@ -106,8 +106,17 @@ async fn an_event_that_a_reader_of_json_cannot_read_hides_no_other() {
 
 /// One step `only` with this handler that publishes `a.b`.
 fn publishing(handler: Value) -> Value {
-    json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
-        {"name": "only", "handler": handler, "publishes_events": [{"name": "a.b"}], "retry": {"max_attempts": 1}}]})
+    json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "steps": [{
+            "name": "only",
+            "handler": handler,
+            "publishes_events": [{"name": "a.b"}],
+            "retry": {"max_attempts": 1},
+        }],
+    })
 }
 
 /// Why events of this world are dead letters.

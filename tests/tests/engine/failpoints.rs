@@ -72,19 +72,36 @@ fn template(name: &str, steps: &[Step]) -> Value {
     let steps: Vec<Value> = steps
         .iter()
         .map(|(step, handler, parents)| {
-            let config = if *handler == "sql" { json!({"function": "public.effect"}) } else { json!({}) };
+            let config = if *handler == "sql" {
+                json!({
+                    "function": "public.effect",
+                })
+            } else {
+                json!({})
+            };
             let kind = match *handler {
                 "cut" | "cut_many" => "batchable",
                 "count" => "batch_worker",
                 _ if (name, *step) == (MANY, "b") => "batch_worker",
                 _ => "standard",
             };
-            json!({"name": step, "dependencies": parents, "type": kind, "handler": {"callable": handler, "config": config},
-                   "publishes_events": [{"name": "step.done", "condition": "success"}],
-                   "retry": {"max_attempts": 1_000, "backoff_base_ms": 20, "jitter": false}})
+            json!({
+                "name": step,
+                "dependencies": parents,
+                "type": kind,
+                "handler": {"callable": handler, "config": config},
+                "publishes_events": [{"name": "step.done", "condition": "success"}],
+                "retry": {"max_attempts": 1_000, "backoff_base_ms": 20, "jitter": false},
+            })
         })
         .collect();
-    let mut template = json!({"namespace": "test", "name": name, "version": "1", "on_failure": "fail", "steps": steps});
+    let mut template = json!({
+        "namespace": "test",
+        "name": name,
+        "version": "1",
+        "on_failure": "fail",
+        "steps": steps,
+    });
     if name == "checked" {
         template["input_schema"] = json!({"type": "object", "required": ["n"]});
     }

@@ -5,7 +5,13 @@ use serde_json::{Value, json};
 use tasker_tests::engine::{Claim, Engine};
 
 fn result(claim: &Claim, outcome: Value) -> Value {
-    json!({"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": outcome, "duration_ms": 7})
+    json!({
+        "task_id": claim.task_id,
+        "step": claim.step,
+        "claim_no": claim.claim_no,
+        "outcome": outcome,
+        "duration_ms": 7,
+    })
 }
 
 async fn complete(e: &Engine, results: Vec<Value>) -> Vec<(String, String)> {

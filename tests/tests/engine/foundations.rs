@@ -89,7 +89,12 @@ async fn each_role_does_its_part_by_functions_alone_under_any_search_path() {
         let claim = "select to_jsonb(c) from tasker.claim_steps('test', gen_random_uuid(), 10) c";
         let claim: Value = as_role(&mut c, "tasker_worker", claim).await;
         assert_eq!(claim["step"], step);
-        let results = json!([{"task_id": id, "step": step, "claim_no": 1, "outcome": {"type": "success", "result": step}}]);
+        let results = json!([{
+            "task_id": id,
+            "step": step,
+            "claim_no": 1,
+            "outcome": {"type": "success", "result": step},
+        }]);
         let submit = format!("select status from tasker.{submit}(gen_random_uuid(), '{results}')");
         let status: String = as_role(&mut c, "tasker_worker", &submit).await;
         assert_eq!(status, "accepted");
@@ -224,19 +229,28 @@ async fn no_index_of_steps_names_what_changes_at_every_move() {
 async fn the_audited_tables_are_whole_and_their_triggers_fire_always() {
     let db = TestDb::new().await;
     let (tables, parts): (i64, i64) = query_as(
-        "select count(*) filter (where relkind = 'r'), (select count(*) from pg_inherits where \
-         inhparent = any (array_agg(c.oid)))
-           from pg_class c where c.oid = any \
-           ('{tasker.tasks,tasker.steps,tasker.task_transitions,tasker.step_transitions}'::regclass[])",
+        "select \
+             count(*) filter (where relkind = 'r'), \
+             (select count(*) from pg_inherits where inhparent = any (array_agg(c.oid))) \
+         from pg_class c \
+         where c.oid in ( \
+             'tasker.tasks'::regclass, \
+             'tasker.steps'::regclass, \
+             'tasker.task_transitions'::regclass, \
+             'tasker.step_transitions'::regclass \
+         )",
     )
     .fetch_one(&db.pool)
     .await
     .unwrap();
     assert_eq!((tables, parts), (4, 0));
     let sometimes: Vec<String> = query_scalar(
-        "select tgrelid::regclass || '.' || tgname from pg_trigger t join pg_class c on c.oid = \
-         tgrelid
-          where c.relnamespace = 'tasker'::regnamespace and not tgisinternal and tgenabled <> 'A'",
+        "select tgrelid::regclass || '.' || tgname \
+         from pg_trigger t \
+         join pg_class c on c.oid = tgrelid \
+         where c.relnamespace = 'tasker'::regnamespace \
+           and not tgisinternal \
+           and tgenabled <> 'A'",
     )
     .fetch_all(&db.pool)
     .await

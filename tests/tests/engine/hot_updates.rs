@@ -19,8 +19,21 @@ async fn moves_of_a_step_are_hot_updates() {
     // way.
     let mut connection = e.pool().acquire().await.unwrap();
     for _ in 0..20 {
-        let results: serde_json::Value = sqlx::query_scalar("select coalesce(jsonb_agg(jsonb_build_object('task_id', c.task_id, 'step', c.step, 'claim_no', c.claim_no, 'outcome', '{\"type\": \"success\"}'::jsonb)), '[]') from tasker.claim_steps('test', gen_random_uuid(), 100) c")
-            .fetch_one(&mut *connection).await.unwrap();
+        let results: serde_json::Value = sqlx::query_scalar(
+            "select coalesce( \
+                 jsonb_agg(jsonb_build_object( \
+                     'task_id', c.task_id, \
+                     'step', c.step, \
+                     'claim_no', c.claim_no, \
+                     'outcome', '{\"type\": \"success\"}'::jsonb \
+                 )), \
+                 '[]' \
+             ) \
+             from tasker.claim_steps('test', gen_random_uuid(), 100) c",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
         sqlx::query("select * from tasker.submit_results(gen_random_uuid(), $1)")
             .bind(results)
             .execute(&mut *connection)
@@ -33,8 +46,9 @@ async fn moves_of_a_step_are_hot_updates() {
     }
     sqlx::query("select pg_stat_force_next_flush()").execute(&mut *connection).await.unwrap();
     let (updates, hot): (i64, i64) = sqlx::query_as(
-        "select n_tup_upd, n_tup_hot_upd from \
-        pg_stat_user_tables where schemaname = 'tasker' and relname = 'steps'",
+        "select n_tup_upd, n_tup_hot_upd \
+         from pg_stat_user_tables \
+         where schemaname = 'tasker' and relname = 'steps'",
     )
     .fetch_one(&mut *connection)
     .await

@@ -56,7 +56,15 @@ async fn what_is_no_tasker_is_told(
 }
 
 #[rstest]
-#[case::by_the_server(&[(503, r#"{"type": "x", "title": "The database is away", "status": 503, "code": "database_unavailable"}"#)], "The database is away (database_unavailable)")]
+#[case::by_the_server(
+    &[(503, r#"{
+        "type": "x",
+        "title": "The database is away",
+        "status": 503,
+        "code": "database_unavailable"
+    }"#)],
+    "The database is away (database_unavailable)"
+)]
 #[case::by_a_proxy(&[(502, "<html>Bad Gateway</html>")], "502 Bad Gateway")]
 #[tokio::test]
 async fn what_is_away_is_worth_another_try(
@@ -82,7 +90,15 @@ async fn a_server_that_is_not_there_is_named_without_the_key() {
 
 #[tokio::test]
 async fn a_refusal_of_the_api_keeps_its_code_and_what_to_do() {
-    const FORBIDDEN: &str = r#"{"type": "x", "title": "The key may not do this", "status": 403, "code": "forbidden", "detail": "it lacks tasks:read", "hint": "Ask for it.", "more": 1}"#;
+    const FORBIDDEN: &str = r#"{
+        "type": "x",
+        "title": "The key may not do this",
+        "status": 403,
+        "code": "forbidden",
+        "detail": "it lacks tasks:read",
+        "hint": "Ask for it.",
+        "more": 1
+    }"#;
     match error(&[(403, FORBIDDEN)]).await {
         Error::Api { status: 403, code, title, detail, hint } => {
             assert_eq!((code.as_str(), title.as_str()), ("forbidden", "The key may not do this"));

@@ -1,5 +1,5 @@
-//! Where the database lives and how it got there: encodings, settings, publications, row security,
-//! owners, and dumps restored elsewhere. Each works, or is refused with what to do.
+//! Where the database lives: encodings, settings, publications, row security, and owners. Each
+//! works, or is refused with what to do.
 
 use serde_json::{Value, json};
 use sqlx::{
@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     query, query_as, query_scalar, raw_sql,
 };
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::time::Duration;
 use tasker_core::{Error, schema};
 use tasker_orchestrator::Orchestrator;
 use tasker_tests::{
@@ -18,7 +18,7 @@ use tasker_tests::{
 use tasker_worker::{CancellationToken, StepContext, StepOutcome, Worker};
 use uuid::Uuid;
 
-async fn run(pool: &PgPool, sql: impl Into<String>) {
+pub(crate) async fn run(pool: &PgPool, sql: impl Into<String>) {
     let sql = sql.into();
     raw_sql(AssertSqlSafe(sql.clone()))
         .execute(pool)
@@ -27,14 +27,14 @@ async fn run(pool: &PgPool, sql: impl Into<String>) {
 }
 
 /// A new database on the server of `db`, without anything.
-async fn empty(db: &TestDb, options: &str) -> PgPool {
+pub(crate) async fn empty(db: &TestDb, options: &str) -> PgPool {
     let name = format!("place_{}", Uuid::now_v7().simple());
     run(&db.pool, format!("create database {name} template template0 {options}")).await;
     connect(db, &name, None).await
 }
 
 /// Connections of a login, else of the superuser.
-async fn connect(db: &TestDb, database: &str, user: Option<&str>) -> PgPool {
+pub(crate) async fn connect(db: &TestDb, database: &str, user: Option<&str>) -> PgPool {
     let mut options: PgConnectOptions = db.url.parse().unwrap();
     options = options.database(database);
     if let Some(user) = user {
@@ -43,175 +43,18 @@ async fn connect(db: &TestDb, database: &str, user: Option<&str>) -> PgPool {
     PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap()
 }
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {
         Err(Error::Schema(message)) => message,
         other => panic!("expected an error about the schema, not {other:?}"),
     }
 }
 
-async fn problems(pool: &PgPool) -> Vec<String> {
+pub(crate) async fn problems(pool: &PgPool) -> Vec<String> {
     query_scalar("select distinct code from tasker.installation_problems() order by 1")
         .fetch_all(pool)
         .await
         .unwrap()
-}
-
-/// A program of the server's own version, where it came with it.
-async fn program(db: &TestDb, name: &str) -> Option<PathBuf> {
-    let sql = "select setting from pg_catalog.pg_config where name = 'BINDIR'";
-    let bin: String = query_scalar(sql).fetch_one(&db.pool).await.unwrap();
-    let found = Some(PathBuf::from(bin).join(name)).filter(|path| path.exists());
-    if found.is_none() {
-        eprintln!("skipped: this PostgreSQL has no {name}");
-    }
-    found
-}
-
-/// What pg_dump says with these options; none where the server has no pg_dump.
-async fn dump(db: &TestDb, options: &[&str]) -> Option<String> {
-    let program = program(db, "pg_dump").await?;
-    let output = Command::new(program).args(["--dbname", &db.url]).args(options).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // Commands of psql's own, since 15.14.
-    let text = String::from_utf8(output.stdout).unwrap();
-    Some(text.lines().filter(|line| !line.starts_with('\\')).collect::<Vec<_>>().join("\n"))
-}
-
-/// Completes everything that can be claimed, by hand.
-async fn drain(pool: &PgPool) {
-    let worker = Uuid::now_v7();
-    loop {
-        query("select * from tasker.start_tasks(100)").execute(pool).await.unwrap();
-        let results: Value = query_scalar(
-            "select coalesce(jsonb_agg(jsonb_build_object('task_id', c.task_id, 'step', c.step, \
-             'claim_no', c.claim_no,
-                        'outcome', '{\"type\": \"success\"}'::jsonb)), '[]') from \
-                        tasker.claim_steps('test', $1, 100) c",
-        )
-        .bind(worker)
-        .fetch_one(pool)
-        .await
-        .unwrap();
-        query("select * from tasker.submit_results($1, $2)")
-            .bind(worker)
-            .bind(&results)
-            .execute(pool)
-            .await
-            .unwrap();
-        query("select * from tasker.process_step_results(100)").execute(pool).await.unwrap();
-        if results == json!([]) {
-            return;
-        }
-    }
-}
-
-async fn open_tasks(pool: &PgPool) -> i64 {
-    query_scalar("select count(*) from tasker.tasks where state <> 'complete'")
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_dump_of_the_schema_alone_goes_on_elsewhere_after_migrate() {
-    let e = Engine::new().await;
-    e.apply(publishing_flow(&["order.paid"])).await;
-    e.apply(json!({"namespace": "test", "name": "two", "version": "1",
-                   "steps": flow(&[("a", &[]), ("b", &["a"])])["steps"]}))
-        .await;
-    // One is not started, one waits in its queue, one is in a worker's hands, one's result waits.
-    for _ in 0..3 {
-        query("select tasker.enqueue_task('test', 'two', '{}')").execute(e.pool()).await.unwrap();
-        e.initialize().await;
-    }
-    let claims = e.claim(2).await;
-    e.succeed(&claims[0], json!(1)).await;
-    query("select tasker.enqueue_task('test', 'two', '{}')").execute(e.pool()).await.unwrap();
-    let Some(dump) = dump(&e.db, &["--schema=tasker", "--inserts"]).await else { return };
-
-    let there = empty(&e.db, "").await;
-    run(&there, dump).await;
-    // Without pgmq nothing works, and a program that starts says so.
-    let refused = refusal(schema::check(&there).await);
-    assert!(
-        refused.contains("pgmq is not installed") && refused.contains("run tasker migrate"),
-        "{refused}"
-    );
-    // The sessions of the restored dump have its empty search_path.
-    there.close().await;
-    let there = connect(&e.db, there.connect_options().get_database().unwrap(), None).await;
-    let report = tasker_queues::migrate(&there).await.unwrap();
-    let mut created = report.queues_created.clone();
-    created.sort();
-    let all = [
-        "orchestration_step_results",
-        "orchestration_task_requests",
-        "test_domain_events",
-        "worker_test_queue",
-    ];
-    assert_eq!(created, all, "{report}");
-    assert!(report.to_string().contains("created queue worker_test_queue"), "{report}");
-    assert_eq!(problems(&there).await, Vec::<String>::new());
-    drain(&there).await;
-    assert_eq!(
-        open_tasks(&there).await,
-        4,
-        "their messages were in the queues that did not come along"
-    );
-    // What stands still for a minute is sent again.
-    query("select tasker.set_clock(clock_timestamp() + interval '2 minutes')")
-        .execute(&there)
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        query("select * from tasker.finalize_tasks(100)").execute(&there).await.unwrap();
-        drain(&there).await;
-        query("select tasker.set_clock(tasker.clock() + interval '2 minutes')")
-            .execute(&there)
-            .await
-            .unwrap();
-    }
-    assert_eq!(open_tasks(&there).await, 0);
-}
-
-#[tokio::test]
-async fn a_dump_without_rows_is_filled_by_migrate() {
-    let db = TestDb::new().await;
-    let Some(dump) = dump(&db, &["--schema-only"]).await else { return };
-    let there = empty(&db, "").await;
-    run(&there, dump).await;
-    there.close().await;
-    let there = connect(&db, there.connect_options().get_database().unwrap(), None).await;
-    let refused = refusal(schema::check(&there).await);
-    assert!(
-        refused.contains("run tasker migrate") || refused.contains("run `tasker migrate`"),
-        "{refused}"
-    );
-    let report = tasker_queues::migrate(&there).await.unwrap();
-    assert_eq!(report.schema.migrations, Vec::<String>::new(), "the tables are there: {report}");
-    schema::check(&there).await.unwrap();
-    // Every row that a new installation has.
-    let tables: Vec<String> = query_scalar(
-        "select relname::text from pg_class where relnamespace = 'tasker'::regnamespace and \
-         relkind = 'r' order by 1",
-    )
-    .fetch_all(&db.pool)
-    .await
-    .unwrap();
-    for table in tables {
-        let sql = format!(
-            "select coalesce(string_agg((to_jsonb(t) - \
-             '{{applied_at,installed_at}}'::text[])::text, E'\\n' order by to_jsonb(t)::text), '')
-               from tasker.{table} t"
-        );
-        let [here, there]: [String; 2] = [
-            query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&db.pool).await.unwrap(),
-            query_scalar(AssertSqlSafe(sql)).fetch_one(&there).await.unwrap(),
-        ];
-        assert_eq!(here.lines().count(), there.lines().count(), "{table}");
-        assert!(here == there || table.starts_with("schema_"), "{table}:\n{here}\n{there}");
-    }
 }
 
 #[tokio::test]
@@ -340,6 +183,28 @@ async fn an_event_trigger_that_changes_owners_is_named() {
     assert!(refused.contains("event trigger that changes owners"), "{refused}");
 }
 
+/// The states of these tasks, once both are complete or blocked.
+async fn ended(pool: &PgPool, tasks: [Uuid; 2]) -> Vec<String> {
+    eventually("both to end", Duration::from_secs(120), async || {
+        let mut states = Vec::new();
+        for id in tasks {
+            let state: String =
+                query_scalar("select state::text from tasker.tasks where task_id = $1")
+                    .bind(id)
+                    .fetch_one(pool)
+                    .await
+                    .unwrap();
+            states.push(state);
+        }
+        if states.iter().all(|s| ["complete", "blocked_by_failures"].contains(&s.as_str())) {
+            Ok(states)
+        } else {
+            Err(states)
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
     let db = TestDb::new().await;
@@ -383,28 +248,12 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
         let running = tokio::spawn(worker.run(shutdown.clone()));
         let orchestrator = Orchestrator::builder(there.clone()).poll_only(true).build();
         tokio::spawn(orchestrator.run(shutdown.clone()));
-        let states = eventually("both to end", Duration::from_secs(120), async || {
-            let mut states = Vec::new();
-            for id in [fine, odd] {
-                let state: String =
-                    query_scalar("select state::text from tasker.tasks where task_id = $1")
-                        .bind(id)
-                        .fetch_one(&there)
-                        .await
-                        .unwrap();
-                states.push(state);
-            }
-            if states.iter().all(|s| ["complete", "blocked_by_failures"].contains(&s.as_str())) {
-                Ok(states)
-            } else {
-                Err(states)
-            }
-        })
-        .await;
+        let states = ended(&there, [fine, odd]).await;
         assert_eq!(states, ["complete", "blocked_by_failures"], "{encoding}");
         let (said, error): (Value, Value) = query_as(
-            "select (select result -> 'said' from tasker.steps where task_id = $1), (select error \
-             from tasker.steps where task_id = $2)",
+            "select \
+                 (select result -> 'said' from tasker.steps where task_id = $1), \
+                 (select error from tasker.steps where task_id = $2)",
         )
         .bind(fine)
         .bind(odd)

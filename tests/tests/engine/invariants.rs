@@ -148,12 +148,28 @@ async fn exercise(e: &Engine) {
 
 /// A decision, and a batch that goes on after a failure.
 fn choices() -> Value {
-    let step = |name: &str, kind: &str, parents: Value| json!({"name": name, "type": kind, "dependencies": parents, "handler": {"callable": "h"}});
+    let step = |name: &str, kind: &str, parents: Value| {
+        json!({
+            "name": name,
+            "type": kind,
+            "dependencies": parents,
+            "handler": {"callable": "h"},
+        })
+    };
     let mut work = step("work", "batch_worker", json!(["cut"]));
     work["failure_strategy"] = json!("continue_on_failure");
-    json!({"namespace": "test", "name": "flow", "version": "choices", "steps": [
-        step("route", "decision", json!([])), step("cut", "batchable", json!(["route"])), step("other", "standard", json!(["route"])),
-        work, step("end", "deferred", json!(["work", "other"]))]})
+    json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "choices",
+        "steps": [
+            step("route", "decision", json!([])),
+            step("cut", "batchable", json!(["route"])),
+            step("other", "standard", json!(["route"])),
+            work,
+            step("end", "deferred", json!(["work", "other"])),
+        ],
+    })
 }
 
 #[tokio::test]

@@ -99,11 +99,27 @@ async fn a_page_that_cannot_be_is_refused() {
 #[tokio::test]
 async fn pages_of_steps_go_from_the_roots_through_all_instances_by_number() {
     let e = Engine::new().await;
-    e.apply(json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
-        {"name": "cut", "type": "batchable", "handler": {"callable": "noop"}},
-        {"name": "part", "type": "batch_worker", "dependencies": ["cut"], "handler": {"callable": "noop"}},
-        {"name": "after", "type": "deferred", "dependencies": ["part"], "handler": {"callable": "noop"}}]}))
-        .await;
+    e.apply(json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "steps": [
+            {"name": "cut", "type": "batchable", "handler": {"callable": "noop"}},
+            {
+                "name": "part",
+                "type": "batch_worker",
+                "dependencies": ["cut"],
+                "handler": {"callable": "noop"},
+            },
+            {
+                "name": "after",
+                "type": "deferred",
+                "dependencies": ["part"],
+                "handler": {"callable": "noop"},
+            },
+        ],
+    }))
+    .await;
     let task_id = e.start().await;
     // More than 999: by name _1000 would come before _999.
     let cursors: Vec<Value> = (0..1002).map(|n| json!(n)).collect();
@@ -172,8 +188,17 @@ async fn analytics_count_what_happened_lately() {
     for (n, ms) in [(0, 10), (1, 20), (2, 1000)] {
         e.start().await;
         let claim = e.claim(1).await.remove(0);
-        let result = json!([{"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "duration_ms": ms,
-            "outcome": if n == 2 { json!({"type": "failure", "message": "no", "retryable": false}) } else { json!({"type": "success", "result": n}) }}]);
+        let outcome = match n {
+            2 => json!({"type": "failure", "message": "no", "retryable": false}),
+            _ => json!({"type": "success", "result": n}),
+        };
+        let result = json!([{
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "duration_ms": ms,
+            "outcome": outcome,
+        }]);
         sqlx::query("select * from tasker.submit_results($1, $2)")
             .bind(e.worker)
             .bind(result)

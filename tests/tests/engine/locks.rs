@@ -54,7 +54,14 @@ async fn holding(e: &Engine, select: &str) -> Transaction<'static, Postgres> {
 
 /// Elements of `submit_results`, which serve as claims as well, as an SQL literal.
 fn successes<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> String {
-    let element = |claim: &Claim| json!({"task_id": claim.task_id, "step": claim.step, "claim_no": claim.claim_no, "outcome": {"type": "success"}});
+    let element = |claim: &Claim| {
+        json!({
+            "task_id": claim.task_id,
+            "step": claim.step,
+            "claim_no": claim.claim_no,
+            "outcome": {"type": "success"},
+        })
+    };
     format!("'{}'", claims.into_iter().map(element).collect::<Value>())
 }
 
@@ -189,8 +196,7 @@ async fn results_of_a_task_do_not_wait_for_a_handlers_transaction(
 }
 
 #[tokio::test]
-async fn a_workers_completion_does_not_wait_for_the_orchestrator_and_the_orchestrator_counts_after_it()
- {
+async fn a_workers_completion_does_not_wait_for_the_orchestrator_which_counts_after_it() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[]), ("b", &[]), ("c", &["a", "b"])]).await;
     for worker_first in [false, true] {

@@ -2,7 +2,10 @@
 //! there. Every function, view, and table that any role may use is tried, from the database's own
 //! list: a new one fails here until it is handled.
 
-use serde_json::json;
+mod calls;
+
+use calls::CALLS;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_as, query_scalar};
 use std::collections::BTreeSet;
 use tasker_tests::{
@@ -13,171 +16,6 @@ use uuid::Uuid;
 
 /// Is in everything of the other namespace: names, contexts, errors, notes.
 const SECRET: &str = "hidden";
-
-/// Calls that try to reach the other namespace: `$task`, `$entry`, `$template`, `$worker`,
-/// `$claims`, and `$results` are of it. None for a function that looks at nothing stored.
-const CALLS: &[(&str, &[&str])] = &[
-    (
-        "apply_template",
-        &[
-            "select tasker.apply_template('{\"namespace\": \"hidden\", \"name\": \"x\", \"version\": \"1\", \"steps\": [{\"name\": \"s\", \"handler\": {\"callable\": \"noop\"}}]}')",
-        ],
-    ),
-    ("batch_results", &["select tasker.batch_results('$task', 'hidden_step')"]),
-    ("cancel_task", &["select tasker.cancel_task('$task')"]),
-    (
-        "cancel_tasks",
-        &[
-            "select tasker.cancel_tasks('{\"namespace\": \"hidden\"}')",
-            "select tasker.cancel_tasks('{\"task_ids\": [\"$task\"]}')",
-        ],
-    ),
-    ("claim_steps", &["select tasker.claim_steps('hidden', gen_random_uuid(), 10)"]),
-    ("complete_steps", &["select status from tasker.complete_steps('$worker', '$results')"]),
-    ("count_dead_letters", &["select tasker.count_dead_letters('{\"step\": \"hidden_step\"}')"]),
-    ("count_tasks", &["select tasker.count_tasks('{\"namespace\": \"hidden\"}')"]),
-    ("create_queues", &["select tasker.create_queues()"]),
-    ("cursor_items", &[]),
-    ("dlq_add", &["select tasker.dlq_add('$task')"]),
-    ("dlq_retry", &["select tasker.dlq_retry('$entry')", "select tasker.dlq_retry('$message')"]),
-    (
-        "dlq_retry_all",
-        &["select done, skipped from tasker.dlq_retry_all('{\"namespace\": \"hidden\"}')"],
-    ),
-    (
-        "dlq_update",
-        &[
-            "select tasker.dlq_update('$entry', 'cancelled')",
-            "select tasker.dlq_update('$message', 'cancelled')",
-        ],
-    ),
-    (
-        "dlq_update_all",
-        &["select done, skipped from tasker.dlq_update_all('{\"step\": \"hidden_step\"}', \
-             'cancelled')"],
-    ),
-    ("ended_tasks", &["select tasker.ended_tasks(10)"]),
-    ("enqueue_ready_steps", &["select tasker.enqueue_ready_steps(10)"]),
-    (
-        "enqueue_task",
-        &[
-            "select tasker.enqueue_task('hidden', 'hidden_flow')",
-            "select tasker.enqueue_task('own', 'nothing')",
-            "select tasker.enqueue_task('nowhere', 'flow')",
-        ],
-    ),
-    ("enqueue_tasks", &["select tasker.enqueue_tasks('hidden', 'hidden_flow', '{\"{}\"}')"]),
-    ("events_queue", &[]),
-    ("extend_leases", &["select status from tasker.extend_leases('$worker', '$claims')"]),
-    ("failure_rates", &["select tasker.failure_rates()", "select tasker.failure_rates('hidden')"]),
-    ("finalize_tasks", &["select tasker.finalize_tasks(10)"]),
-    ("find_limits", &["select tasker.find_limits()"]),
-    ("finish_events", &["select tasker.finish_events('hidden', '{1}')"]),
-    ("grant_namespace", &["select tasker.grant_namespace(session_user, 'hidden')"]),
-    (
-        "heartbeat",
-        &[
-            "select tasker.heartbeat('$worker', '{own}', '{x}')",
-            "select tasker.heartbeat(gen_random_uuid(), '{hidden}', '{x}')",
-        ],
-    ),
-    (
-        "initialize_tasks",
-        &["select tasker.initialize_tasks('[{\"msg_id\": 1, \"task_id\": \"$task\"}]')"],
-    ),
-    ("installation_problems", &["select tasker.installation_problems()"]),
-    ("limit_namespace", &["select tasker.limit_namespace('hidden', 1)"]),
-    ("limits", &["select tasker.limits()"]),
-    (
-        "list_dead_letters",
-        &[
-            "select tasker.list_dead_letters()",
-            "select tasker.list_dead_letters(p_after => '$entry')",
-            "select tasker.list_dead_letters(p_task_id => '$task')",
-            "select tasker.list_dead_letters(p_id_prefix => '$entry')",
-        ],
-    ),
-    ("list_events", &["select tasker.list_events('hidden')"]),
-    ("list_settings", &["select tasker.list_settings()"]),
-    ("list_steps", &["select tasker.list_steps('$task')"]),
-    (
-        "list_tasks",
-        &["select tasker.list_tasks()", "select tasker.list_tasks('{\"namespace\": \"hidden\"}')"],
-    ),
-    ("live_worker_counts", &["select tasker.live_worker_counts()"]),
-    ("lost_claims", &["select status from tasker.lost_claims('$claims')"]),
-    (
-        "may_see_entry",
-        &[
-            "select tasker.may_see_entry('worker_hidden_queue', null)",
-            "select tasker.may_see_entry(null, '$task')",
-        ],
-    ),
-    ("missing_worker", &["select tasker.missing_worker('hidden', 'hidden_handler')"]),
-    ("now", &[]),
-    ("open_task_counts", &["select tasker.open_task_counts()"]),
-    ("outcome_problem", &[]),
-    ("outcome_too_large", &[]),
-    ("parent_results", &["select tasker.parent_results('$task', 'hidden_step')"]),
-    ("pause_namespace", &["select tasker.pause_namespace('hidden')"]),
-    ("process_step_results", &["select tasker.process_step_results(10)"]),
-    ("process_slow_result", &["select tasker.process_slow_result()"]),
-    ("prune", &["select tasker.prune(10)"]),
-    (
-        "queue_metrics",
-        &[
-            "select tasker.queue_metrics('worker_hidden_queue')",
-            "select tasker.queue_metrics('orchestration_task_requests')",
-        ],
-    ),
-    ("read_events", &["select tasker.read_events('hidden', 10)"]),
-    ("refuse_limited", &["select tasker.refuse_limited()"]),
-    ("release_steps", &["select status from tasker.release_steps('$worker', '$claims')"]),
-    ("remove_worker", &["select tasker.remove_worker('$worker')"]),
-    ("reset_task", &["select tasker.reset_task('$task')"]),
-    ("resolve_step", &["select tasker.resolve_step('$task', 'hidden_step', '1')"]),
-    ("resolve_task", &["select tasker.resolve_task('$task')"]),
-    ("resume_namespace", &["select tasker.resume_namespace('hidden')"]),
-    ("retry_step", &["select tasker.retry_step('$task', 'hidden_step')"]),
-    (
-        "retry_tasks",
-        &[
-            "select tasker.retry_tasks('{\"task_ids\": [\"$task\"]}')",
-            "select tasker.retry_tasks('{\"error_code\": \"hidden\"}')",
-        ],
-    ),
-    (
-        "revoke_namespace",
-        &[
-            "select tasker.revoke_namespace(session_user)",
-            "select tasker.revoke_namespace(session_user, 'own')",
-        ],
-    ),
-    ("run_alone", &["select tasker.run_alone('$worker', '$claims'::jsonb -> 0)"]),
-    ("run_sql_handler", &[]),
-    ("set_aside", &["select tasker.set_aside(10)"]),
-    ("set_setting", &["select tasker.set_setting('retention_days', '1')"]),
-    ("show_step", &["select tasker.show_step('$task', 'hidden_step')"]),
-    ("slowest_steps", &["select tasker.slowest_steps()"]),
-    ("start_tasks", &["select tasker.start_tasks(10)"]),
-    ("submit_results", &["select status from tasker.submit_results('$worker', '$results')"]),
-    ("sweep_stale", &["select tasker.sweep_stale(10)"]),
-    ("take_finished_counts", &["select tasker.take_finished_counts('{1}')"]),
-    ("take_task_requests", &["select tasker.take_task_requests(10)"]),
-    ("task_context", &["select tasker.task_context('$task')"]),
-    ("task_result", &["select tasker.task_result('$task')"]),
-    ("task_results", &["select tasker.task_results('$task')"]),
-    ("task_status", &["select tasker.task_status('$task')"]),
-    ("task_waiting_for", &["select tasker.task_waiting_for('$task')"]),
-    ("template_handlers", &["select tasker.template_handlers('$template')"]),
-    ("template_input_schema", &["select tasker.template_input_schema('$template')"]),
-    ("template_warnings", &[]),
-    ("throughput", &["select tasker.throughput()"]),
-    ("unmade_steps", &["select tasker.unmade_steps('$task')"]),
-    ("use_template", &["select tasker.use_template('hidden', 'hidden_flow', '1')"]),
-    ("validate_template", &[]),
-    ("worker_queue", &[]),
-];
 
 /// What is of the other namespace.
 struct World {
@@ -190,15 +28,34 @@ struct World {
     template: Uuid,
 }
 
+/// A template whose every name holds the word.
+fn flow_of(namespace: &str, word: &str) -> Value {
+    json!({
+        "namespace": namespace,
+        "name": format!("{word}_flow"),
+        "version": "1",
+        "input_schema": {"title": word},
+        "steps": [
+            {
+                "name": format!("{word}_step"),
+                "handler": {"callable": format!("{word}_handler")},
+                "retry": {"max_attempts": 1},
+                "publishes_events": [{"name": format!("{word}.done")}],
+            },
+            {
+                "name": format!("{word}_next"),
+                "dependencies": [format!("{word}_step")],
+                "handler": {"callable": "noop"},
+            },
+        ],
+    })
+}
+
 /// Two namespaces with everything that there is to see: `own` and `hidden`.
 async fn world() -> World {
     let e = Engine::new().await;
     for (namespace, word) in [("own", "own"), (SECRET, SECRET)] {
-        e.apply(json!({"namespace": namespace, "name": format!("{word}_flow"), "version": "1", "input_schema": {"title": word}, "steps": [
-            {"name": format!("{word}_step"), "handler": {"callable": format!("{word}_handler")}, "retry": {"max_attempts": 1},
-             "publishes_events": [{"name": format!("{word}.done")}]},
-            {"name": format!("{word}_next"), "dependencies": [format!("{word}_step")], "handler": {"callable": "noop"}}]}))
-            .await;
+        e.apply(flow_of(namespace, word)).await;
         query("select tasker.heartbeat($1, array[$2], array[$3], jsonb_build_object('host', $3))")
             .bind(if word == SECRET { e.worker } else { Uuid::now_v7() })
             .bind(namespace)
@@ -274,8 +131,12 @@ impl World {
     fn call(&self, sql: &str, exists: bool) -> String {
         let none = "00000000-0000-7000-8000-000000000009".parse().unwrap();
         let id = |id: Uuid| if exists { id } else { none }.to_string();
-        let claim = json!({"task_id": id(self.task), "step": "hidden_step", "claim_no": self.claim_no,
-                           "outcome": {"type": "success", "result": 1}});
+        let claim = json!({
+            "task_id": id(self.task),
+            "step": "hidden_step",
+            "claim_no": self.claim_no,
+            "outcome": {"type": "success", "result": 1},
+        });
         let claims = json!([claim]).to_string();
         sql.replace("$task", &id(self.task))
             .replace("$entry", &id(self.entry))

@@ -10,8 +10,17 @@ use tasker_worker::{Batchable, StepContext, StepError, StepOutcome};
 use uuid::Uuid;
 
 /// Beyond 64 bits, beyond a double's digits, beyond its range, and zeros.
-const NUMBERS: &str = r#"{"n": 123456789012345678901234567890, "d": 3.14159265358979323846264338327950288,
-    "u": 18446744073709551616, "i": -9223372036854775809, "h": 1e400, "t": 1e-400, "z": -0, "p": 1.50, "e": 1E5}"#;
+const NUMBERS: &str = r#"{
+    "n": 123456789012345678901234567890,
+    "d": 3.14159265358979323846264338327950288,
+    "u": 18446744073709551616,
+    "i": -9223372036854775809,
+    "h": 1e400,
+    "t": 1e-400,
+    "z": -0,
+    "p": 1.50,
+    "e": 1E5
+}"#;
 
 const TEMPLATE: &str = "
 namespace: test
@@ -19,8 +28,12 @@ name: flow
 version: '1'
 steps:
   - name: context
-    handler: {callable: sql, config: {function: public.of_context, n: \
-    123456789012345678901234567890, d: 0.12345678901234567890}}
+    handler:
+      callable: sql
+      config:
+        function: public.of_context
+        n: 123456789012345678901234567890
+        d: 0.12345678901234567890
     publishes_events: [{name: a.b}]
   - name: value
     dependencies: [context]

@@ -111,7 +111,16 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     assert_eq!(refused(json!({})).await, "an empty filter would match every task");
     assert!(refused(json!([])).await.contains("must be a JSON object"));
     assert_eq!(
-        refused(json!({"namespase": "test", "states": ["done"], "task_ids": [7], "created_after": "soon", "name": null, "correlation_id": "x", "version": 1})).await,
+        refused(json!({
+            "namespase": "test",
+            "states": ["done"],
+            "task_ids": [7],
+            "created_after": "soon",
+            "name": null,
+            "correlation_id": "x",
+            "version": 1,
+        }))
+        .await,
         "\"correlation_id\" must be a uuid; \"created_after\" must be a time such as \
          2026-01-31T09:00:00Z; \"name\" must be a string; \
          unknown key \"namespase\"; \"states\" must be an array of task states; \"task_ids\" must \
@@ -126,8 +135,16 @@ async fn a_filter_must_name_something_and_be_of_the_right_types() {
     };
     assert_eq!(counted(json!({"states": []})).await, 0, "no state is not every state");
     assert_eq!(counted(json!({"task_ids": []})).await, 0);
-    let all = json!({"namespace": "test", "name": "flow", "version": "1", "states": ["steps_in_process"], "task_ids": [id],
-                     "correlation_id": id, "created_after": "2020-01-01T00:00:00Z", "created_before": "2999-01-01T00:00:00Z"});
+    let all = json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "states": ["steps_in_process"],
+        "task_ids": [id],
+        "correlation_id": id,
+        "created_after": "2020-01-01T00:00:00Z",
+        "created_before": "2999-01-01T00:00:00Z",
+    });
     assert_eq!(counted(all.clone()).await, 1);
     for (key, other) in [
         ("namespace", json!("x")),
@@ -291,6 +308,46 @@ async fn operate(pool: PgPool, ids: Vec<Uuid>, operator: usize) {
     }
 }
 
+/// Every task is complete where all its steps are satisfied, nothing was lost, and operators acted.
+async fn all_ended_well(pool: &PgPool) {
+    let ends: Vec<(String, i64)> = sqlx::query_as(
+        "select t.state::text, count(*) \
+         from tasker.tasks t \
+         where (t.state = 'complete') = ( \
+             select bool_and(s.satisfied) from tasker.steps s where s.task_id = t.task_id \
+         ) \
+         group by 1 \
+         order by 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert_eq!(ends.iter().map(|(_, n)| n).sum::<i64>(), 40, "{ends:?}");
+    assert!(ends.iter().any(|(state, n)| state == "complete" && *n > 0), "{ends:?}");
+    let deadlocks: i64 = sqlx::query_scalar(
+        "select deadlocks from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(deadlocks, 0);
+    let dead: i64 =
+        sqlx::query_scalar("select count(*) from tasker.dlq_entries where reason = 'bad_message'")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    assert_eq!(dead, 0, "no message was unusable");
+    let reasons: i64 = sqlx::query_scalar(
+        "select count(distinct split_part(reason, ' by ', 1)) \
+         from tasker.step_transitions \
+         where reason ~ '^(retried|resolved|cancelled|reset) by '",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert!(reasons >= 3, "operators did something: {reasons}");
+}
+
 /// Operators act while two orchestrators and two workers run steps of which a third fail.
 #[tokio::test]
 async fn operators_and_the_engine_may_act_at_the_same_time() {
@@ -335,37 +392,7 @@ async fn operators_and_the_engine_may_act_at_the_same_time() {
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await;
-    let ends: Vec<(String, i64)> = sqlx::query_as(
-        "select t.state::text, count(*) from tasker.tasks t
-          where (t.state = 'complete') = (select bool_and(s.satisfied) from tasker.steps s where \
-          s.task_id = t.task_id) group by 1 order by 1",
-    )
-    .fetch_all(&world.db.pool)
-    .await
-    .unwrap();
-    assert_eq!(ends.iter().map(|(_, n)| n).sum::<i64>(), 40, "{ends:?}");
-    assert!(ends.iter().any(|(state, n)| state == "complete" && *n > 0), "{ends:?}");
-    let deadlocks: i64 = sqlx::query_scalar(
-        "select deadlocks from pg_stat_database where datname = current_database()",
-    )
-    .fetch_one(&world.db.pool)
-    .await
-    .unwrap();
-    assert_eq!(deadlocks, 0);
-    let dead: i64 =
-        sqlx::query_scalar("select count(*) from tasker.dlq_entries where reason = 'bad_message'")
-            .fetch_one(&world.db.pool)
-            .await
-            .unwrap();
-    assert_eq!(dead, 0, "no message was unusable");
-    let reasons: i64 = sqlx::query_scalar(
-        "select count(distinct split_part(reason, ' by ', 1)) from tasker.step_transitions where \
-         reason ~ '^(retried|resolved|cancelled|reset) by '",
-    )
-    .fetch_one(&world.db.pool)
-    .await
-    .unwrap();
-    assert!(reasons >= 3, "operators did something: {reasons}");
+    all_ended_well(&world.db.pool).await;
     for worker in workers {
         worker.stop().await;
     }

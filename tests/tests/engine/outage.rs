@@ -27,8 +27,12 @@ fn chain(handler: &str, names: &[&str]) -> Value {
     let steps: Vec<Value> = names
         .iter()
         .map(|&name| {
-            let step = json!({"name": name, "dependencies": parents, "handler": {"callable": handler},
-                              "retry": {"max_attempts": 3, "backoff_base_ms": 0, "jitter": false}});
+            let step = json!({
+                "name": name,
+                "dependencies": parents,
+                "handler": {"callable": handler},
+                "retry": {"max_attempts": 3, "backoff_base_ms": 0, "jitter": false},
+            });
             parents = vec![name];
             step
         })

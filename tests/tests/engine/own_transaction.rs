@@ -196,7 +196,12 @@ async fn a_failure_after_a_commit_whose_answer_was_lost_is_a_duplicate() {
         let outcome = json!({"type": "success", "result": "by hand"});
         let status: String = sqlx::query_scalar("select status from tasker.submit_results($1, $2)")
             .bind(Uuid::now_v7())
-            .bind(json!([{"task_id": ctx.task_id(), "step": ctx.step(), "claim_no": ctx.claim_no(), "outcome": outcome}]))
+            .bind(json!([{
+                "task_id": ctx.task_id(),
+                "step": ctx.step(),
+                "claim_no": ctx.claim_no(),
+                "outcome": outcome,
+            }]))
             .fetch_one(&mut *tx)
             .await?;
         assert_eq!(status, "accepted");
@@ -280,10 +285,13 @@ const DEEP: &str = "select tasker.enqueue_task('test', 'flow', format('{\"n\": %
 async fn a_context_that_the_orchestrator_cannot_read_fails_its_task_and_no_other() {
     let world = World::new().await;
     world
-        .apply(
-            json!({"namespace": "test", "name": "flow", "version": "1", "input_schema": {"type": "object"},
-                      "steps": [{"name": "only", "handler": {"callable": "noop"}}]}),
-        )
+        .apply(json!({
+            "namespace": "test",
+            "name": "flow",
+            "version": "1",
+            "input_schema": {"type": "object"},
+            "steps": [{"name": "only", "handler": {"callable": "noop"}}],
+        }))
         .await;
     let bad: Uuid = query_scalar(DEEP).fetch_one(&world.db.pool).await.unwrap();
     let good = world.enqueue(json!({"n": 1})).await;

@@ -101,8 +101,7 @@ async fn a_claim_takes_only_what_its_handlers_can_run_and_reads_past_the_rest_on
 }
 
 #[tokio::test]
-async fn once_workers_are_known_to_differ_steps_go_beside_the_queue_at_once_and_back_when_they_do_not()
- {
+async fn while_workers_differ_steps_go_beside_the_queue_at_once_and_afterwards_they_go_back() {
     let e = engine(&["mine", "other"]).await;
     e.start().await;
     beat(&e, e.worker, &["mine"]).await;
@@ -275,7 +274,14 @@ async fn a_heartbeat_is_bounded_and_no_row_breaks_the_view() {
     for query in refused {
         assert_eq!(sqlstate(e.pool(), query).await, "TK014", "{query}");
     }
-    let info = json!({"pid": "abc", "concurrency": 1.5, "in_flight": -1, "push": "maybe", "host": {"a": 1}, "version": null});
+    let info = json!({
+        "pid": "abc",
+        "concurrency": 1.5,
+        "in_flight": -1,
+        "push": "maybe",
+        "host": {"a": 1},
+        "version": null,
+    });
     sqlx::query("select tasker.heartbeat(gen_random_uuid(), '{test}', '{h}', $1)")
         .bind(info)
         .execute(e.pool())

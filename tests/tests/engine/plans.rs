@@ -84,7 +84,14 @@ async fn run_batch(connection: &mut PgConnection) -> i64 {
     assert!(!claims.is_empty());
     let results: Vec<_> = claims
         .iter()
-        .map(|c| json!({"task_id": c.get::<uuid::Uuid, _>(0), "step": c.get::<String, _>(1), "claim_no": c.get::<i32, _>(2), "outcome": {"type": "success"}}))
+        .map(|c| {
+            json!({
+                "task_id": c.get::<uuid::Uuid, _>(0),
+                "step": c.get::<String, _>(1),
+                "claim_no": c.get::<i32, _>(2),
+                "outcome": {"type": "success"},
+            })
+        })
         .collect();
     // Half by the results queue, half in the worker's call.
     let (queued, at_once) = results.split_at(results.len() / 2);
@@ -157,9 +164,16 @@ async fn tasks_read(connection: &mut PgConnection) -> i64 {
 }
 
 async fn start_tasks(e: &Engine, width: usize, tasks: usize) {
-    e.apply(json!({"namespace": "test", "name": "flow", "version": "1",
-                   "steps": [{"name": "a", "handler": {"callable": "noop"}}, {"name": "b", "dependencies": ["a"], "handler": {"callable": "noop"}}]}))
-        .await;
+    e.apply(json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "steps": [
+            {"name": "a", "handler": {"callable": "noop"}},
+            {"name": "b", "dependencies": ["a"], "handler": {"callable": "noop"}},
+        ],
+    }))
+    .await;
     let names: Vec<String> = (0..width).map(|n| format!("s{n}")).collect();
     widen(e, &names).await;
     enqueue(e, tasks).await;

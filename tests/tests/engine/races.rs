@@ -185,7 +185,15 @@ async fn a_senseless_duration_costs_nothing_but_itself() {
         .await
         .iter()
         .zip([json!(-1e30), json!(7)])
-        .map(|(c, duration)| json!({"task_id": c.task_id, "step": c.step, "claim_no": c.claim_no, "duration_ms": duration, "outcome": {"type": "success"}}))
+        .map(|(c, duration)| {
+            json!({
+                "task_id": c.task_id,
+                "step": c.step,
+                "claim_no": c.claim_no,
+                "duration_ms": duration,
+                "outcome": {"type": "success"},
+            })
+        })
         .collect();
     let statuses: Vec<String> =
         sqlx::query_scalar("select status from tasker.submit_results($1, $2)")

@@ -16,7 +16,8 @@ const SHOP: &str = r#"
     create function shop.take(jsonb) returns jsonb language sql as $$ select '"taken"'::jsonb $$;
     create function shop.closed(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$;
     revoke execute on function shop.closed(jsonb) from public;
-    create function shop."Odd.name; drop table shop.secrets"(jsonb) returns jsonb language sql as $$ select '"odd"'::jsonb $$;
+    create function shop."Odd.name; drop table shop.secrets"(jsonb)
+    returns jsonb language sql as $$ select '"odd"'::jsonb $$;
     create schema vault;
     create function vault.take(jsonb) returns jsonb language sql as $$ select '1'::jsonb $$;
 "#;

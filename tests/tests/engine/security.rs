@@ -145,7 +145,12 @@ async fn the_login_stands_beside_whom_a_caller_names() {
 #[tokio::test]
 async fn what_is_done_to_namespaces_is_written_down() {
     let db = TestDb::new().await;
-    let flow = json!({"namespace": "test", "name": "flow", "version": "1", "steps": [{"name": "a", "handler": {"callable": "noop"}}]});
+    let flow = json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "steps": [{"name": "a", "handler": {"callable": "noop"}}],
+    });
     query("select tasker.apply_template($1, 'ana')").bind(&flow).execute(&db.pool).await.unwrap();
     raw_sql(
         "select tasker.apply_template((select definition from tasker.templates));
@@ -236,8 +241,13 @@ async fn by_is_somebody_and_looks_like_nothing_that_the_audit_adds() {
 async fn a_template_has_no_version_or_description_that_shows_otherwise() {
     let db = TestDb::new().await;
     let problems = async |version: &str, description: &str| -> Vec<String> {
-        let template = json!({"namespace": "test", "name": "flow", "version": version, "description": description,
-            "steps": [{"name": "a", "description": description, "handler": {"callable": "noop"}}]});
+        let template = json!({
+            "namespace": "test",
+            "name": "flow",
+            "version": version,
+            "description": description,
+            "steps": [{"name": "a", "description": description, "handler": {"callable": "noop"}}],
+        });
         query_scalar("select code || ' ' || path from tasker.validate_template($1) order by 1")
             .bind(template)
             .fetch_all(&db.pool)

@@ -14,8 +14,12 @@ fn flow(functions: &[&str]) -> Value {
     let steps: Vec<Value> = functions
         .iter()
         .map(|name| {
-            json!({"name": name, "handler": {"callable": "sql", "config": {"function": format!("public.{name}")}},
-                   "timeout_seconds": 20, "retry": {"max_attempts": 3, "backoff_base_ms": 0, "jitter": false}})
+            json!({
+                "name": name,
+                "handler": {"callable": "sql", "config": {"function": format!("public.{name}")}},
+                "timeout_seconds": 20,
+                "retry": {"max_attempts": 3, "backoff_base_ms": 0, "jitter": false},
+            })
         })
         .collect();
     json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})

@@ -15,8 +15,16 @@ use tokio::time::timeout;
 const LEASE: Duration = Duration::from_secs(2);
 
 fn flow(handler: serde_json::Value) -> serde_json::Value {
-    json!({"namespace": "test", "name": "flow", "version": "1", "steps": [
-        {"name": "only", "handler": handler, "retry": {"max_attempts": 9, "backoff_base_ms": 0, "jitter": false}}]})
+    json!({
+        "namespace": "test",
+        "name": "flow",
+        "version": "1",
+        "steps": [{
+            "name": "only",
+            "handler": handler,
+            "retry": {"max_attempts": 9, "backoff_base_ms": 0, "jitter": false},
+        }],
+    })
 }
 
 /// Tasks by state.

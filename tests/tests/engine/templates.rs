@@ -18,7 +18,13 @@ steps:
   - name: charge
     dependencies: [reserve]
     handler: { callable: charge_card, config: { currency: EUR } }
-    retry: { retryable: true, max_attempts: 3, backoff: exponential, backoff_base_ms: 1000, max_backoff_ms: 60000, jitter: true }
+    retry:
+      retryable: true
+      max_attempts: 3
+      backoff: exponential
+      backoff_base_ms: 1000
+      max_backoff_ms: 60000
+      jitter: true
     timeout_seconds: 300
 "#;
 
@@ -272,7 +278,13 @@ async fn a_template_of_two_hundred_steps_is_applied_soon_whatever_is_known_of_th
 /// A chain in the order of its dependencies or against it, and a graph with every edge that it can
 /// have.
 fn large(kind: &str) -> serde_json::Value {
-    let step = |n: usize, parents: Vec<String>| json!({"name": format!("s{n}"), "handler": {"callable": "noop"}, "dependencies": parents});
+    let step = |n: usize, parents: Vec<String>| {
+        json!({
+            "name": format!("s{n}"),
+            "handler": {"callable": "noop"},
+            "dependencies": parents,
+        })
+    };
     let name = |n: usize| format!("s{n}");
     let before = |n: usize| n.checked_sub(1).map(name).into_iter().collect();
     let steps: Vec<_> = match kind {

@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 use tasker_tests::TestDb;
 
@@ -14,23 +15,23 @@ fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// Files of the repository with one of these endings, without build output.
+/// Files that git tracks, or would, with one of these endings.
 fn files(endings: &[&str]) -> Vec<(PathBuf, String)> {
-    let (mut found, mut folders) = (Vec::new(), vec![root()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if !name.starts_with('.') && name != "target" {
-                    folders.push(path);
-                }
-            } else if endings.iter().any(|e| name.ends_with(e)) {
-                found.push((path.clone(), fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found
+    let list = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(root())
+        .output()
+        .expect("git runs");
+    assert!(list.status.success(), "git ls-files: {}", String::from_utf8_lossy(&list.stderr));
+    String::from_utf8(list.stdout)
+        .unwrap()
+        .split('\0')
+        .filter(|name| endings.iter().any(|ending| name.ends_with(ending)))
+        .map(|name| root().join(name))
+        // Deleted, and not committed yet.
+        .filter(|path| path.exists())
+        .map(|path| (path.clone(), fs::read_to_string(&path).unwrap()))
+        .collect()
 }
 
 fn assert_none(what: &str, found: Vec<String>) {
@@ -47,16 +48,52 @@ fn no_file_has_more_than_500_lines() {
     assert_none("files over 500 lines", long);
 }
 
+/// A line of more columns is not read at a glance, and hides how long a function is.
+#[test]
+fn no_line_of_sql_or_rust_has_more_than_100_columns() {
+    let mut wide = Vec::new();
+    for (path, text) in files(&[".sql", ".rs"]) {
+        for (n, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > 100) {
+            wide.push(format!("{}:{}: {}", path.display(), n + 1, line.chars().count()));
+        }
+    }
+    assert_none("lines over 100 columns", wide);
+}
+
 #[test]
 fn no_sql_function_has_more_than_100_lines() {
-    let long = files(&[".sql"])
-        .into_iter()
-        .filter(|(path, text)| path.starts_with(root().join("sql")) && text.lines().count() > 100)
-        // Lists: one grant a line, and rows.
-        .filter(|(path, _)| !path.ends_with("grants.sql") && !path.ends_with("seeds.sql"))
-        .map(|(path, text)| format!("{}: {}", path.display(), text.lines().count()))
-        .collect();
-    assert_none("one object a file, at most 100 lines", long);
+    let mut long = Vec::new();
+    for (path, text) in files(&[".sql"]) {
+        let mut began = None;
+        for (n, line) in text.lines().enumerate() {
+            if line.starts_with("create function") {
+                began = Some(n);
+            }
+            if let Some(start) = began.filter(|_| line.ends_with(';') && !line.starts_with(' ')) {
+                let lines = n + 1 - start;
+                if lines > 100 {
+                    long.push(format!("{}: {lines} lines, {} bytes", path.display(), text.len()));
+                }
+                began = None;
+            }
+        }
+    }
+    assert_none("functions over 100 lines", long);
+}
+
+/// A function that says for whom it is stands in the folder of the contract, and the other way
+/// round.
+#[test]
+fn what_is_in_sql_api_is_granted_and_nothing_else_is() {
+    let api = root().join("sql/api");
+    let mut wrong = Vec::new();
+    for (path, text) in files(&[".sql"]) {
+        let is_granted = text.lines().any(|line| line.starts_with("-- for: "));
+        if path.starts_with(&api) != is_granted {
+            wrong.push(format!("{}: granted: {is_granted}", path.display()));
+        }
+    }
+    assert_none("sql/api is not what is granted", wrong);
 }
 
 #[test]

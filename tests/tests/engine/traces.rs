@@ -77,8 +77,11 @@ async fn a_claim_says_how_long_its_step_waited() {
         sqlx::query_scalar("select task_id from tasker.tasks").fetch_one(e.pool()).await.unwrap();
     let results =
         json!([{"task_id": id, "step": "a", "claim_no": 1, "outcome": {"type": "success"}}]);
-    let complete = "select status, extract(epoch from (claim).claimed_at - (claim).enqueued_at)::int from \
-        tasker.complete_steps($1, $2, 1, '{noop}') order by 1";
+    let complete = "select \
+            status, \
+            extract(epoch from (claim).claimed_at - (claim).enqueued_at)::int \
+        from tasker.complete_steps($1, $2, 1, '{noop}') \
+        order by 1";
     let rows: Vec<(String, Option<i32>)> =
         sqlx::query_as(complete).bind(e.worker).bind(results).fetch_all(e.pool()).await.unwrap();
     assert_eq!(rows, [("accepted".to_owned(), None), ("claimed".to_owned(), Some(0))]);

@@ -107,7 +107,14 @@ async fn a_finished_task_is_shown_with_all_its_history() {
 #[tokio::test]
 async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_failed() {
     let e = Engine::new().await;
-    let step = |name: &str, step_type: &str, parents: &[&str]| json!({"name": name, "type": step_type, "dependencies": parents, "handler": {"callable": "noop"}});
+    let step = |name: &str, step_type: &str, parents: &[&str]| {
+        json!({
+            "name": name,
+            "type": step_type,
+            "dependencies": parents,
+            "handler": {"callable": "noop"},
+        })
+    };
     let mut item = step("item", "batch_worker", &["cut"]);
     item["failure_strategy"] = json!("continue_on_failure");
     let steps = [step("cut", "batchable", &[]), item, step("total", "standard", &["item"])];
@@ -147,7 +154,14 @@ async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_fai
 #[tokio::test]
 async fn a_decision_is_resolved_by_its_outcome_and_the_graph_tells_what_is_not_there() {
     let e = Engine::new().await;
-    let step = |name: &str, step_type: &str, parents: &[&str]| json!({"name": name, "type": step_type, "dependencies": parents, "handler": {"callable": "noop"}});
+    let step = |name: &str, step_type: &str, parents: &[&str]| {
+        json!({
+            "name": name,
+            "type": step_type,
+            "dependencies": parents,
+            "handler": {"callable": "noop"},
+        })
+    };
     let steps = [
         step("route", "decision", &[]),
         step("a", "standard", &["route"]),

@@ -194,21 +194,26 @@ fn result(body: &[u8], kind: Form) -> Result<StepOutcome, StepError> {
 fn form(outcome: &Value) -> &'static str {
     match outcome["type"].as_str().unwrap_or_default() {
         "success" => r#"a success is {"type": "success", "result": any}"#,
-        "failure" => {
-            r#"a failure is {"type": "failure", "message": string, "retryable": true or false, "code": string, "retry_after_ms": whole number}, all but the message optional"#
-        }
-        "decision" => {
-            r#"a decision is {"type": "decision", "create_steps": [names of steps], "result": any}, the result optional"#
-        }
-        "batches" => {
-            r#"batches are {"type": "batches", "cursors": [any], "worker_step": string, "result": any}, all but the cursors optional"#
-        }
-        "checkpoint" => {
-            r#"a checkpoint is {"type": "checkpoint", "cursor": any, "items_processed": whole number, "accumulated": any}, all but the cursor optional"#
-        }
-        _ => {
-            r#"an outcome is an object whose "type" is success, failure, decision, batches, or checkpoint"#
-        }
+        "failure" => concat!(
+            r#"a failure is {"type": "failure", "message": string, "retryable": true or false, "#,
+            r#""code": string, "retry_after_ms": whole number}, all but the message optional"#
+        ),
+        "decision" => concat!(
+            r#"a decision is {"type": "decision", "create_steps": [names of steps], "#,
+            r#""result": any}, the result optional"#
+        ),
+        "batches" => concat!(
+            r#"batches are {"type": "batches", "cursors": [any], "worker_step": string, "#,
+            r#""result": any}, all but the cursors optional"#
+        ),
+        "checkpoint" => concat!(
+            r#"a checkpoint is {"type": "checkpoint", "cursor": any, "#,
+            r#""items_processed": whole number, "accumulated": any}, all but the cursor optional"#
+        ),
+        _ => concat!(
+            r#"an outcome is an object whose "type" is success, failure, decision, "#,
+            "batches, or checkpoint"
+        ),
     }
 }
 

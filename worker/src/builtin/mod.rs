@@ -68,8 +68,16 @@ mod tests {
         let ctx = context(json!({"a": 1}), json!({"url": "x"}), json!({"p": null}));
         assert_eq!(
             serde_json::to_value(Envelope::new(&ctx)).unwrap(),
-            json!({"task_id": ctx.task_id(), "step": "s", "attempt": 1, "context": {"a": 1}, "config": {"url": "x"},
-                "inputs": null, "parents": {"p": null}, "checkpoint": null})
+            json!({
+                "task_id": ctx.task_id(),
+                "step": "s",
+                "attempt": 1,
+                "context": {"a": 1},
+                "config": {"url": "x"},
+                "inputs": null,
+                "parents": {"p": null},
+                "checkpoint": null,
+            })
         );
     }
 }

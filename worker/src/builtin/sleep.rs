@@ -40,7 +40,9 @@ pub(crate) async fn run(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let started = Instant::now();
     tokio::select! {
         () = tokio::time::sleep(duration) => {}
-        () = ctx.cancelled.cancelled() => return Err(StepError::retryable("sleep: cancelled").code("cancelled")),
+        () = ctx.cancelled.cancelled() => {
+            return Err(StepError::retryable("sleep: cancelled").code("cancelled"));
+        }
     }
     let slept = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(StepOutcome::success(json!({"slept_ms": slept})))

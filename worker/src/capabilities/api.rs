@@ -1,35 +1,28 @@
 //! `Api`: calls over HTTP that know of their step. The `http` handler makes its calls by the same
 //! code.
 
+mod response;
+
+pub use response::ApiResponse;
+
 use crate::{
     StepContext, StepError,
     builtin::http::{allow::Refused, mask::Mask},
-    fields::typed,
 };
 use reqwest::{
-    Client, Method, Response, StatusCode, Url,
-    header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    Client, Method, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, value::to_raw_value};
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-use tokio::{sync::OnceCell, time::timeout};
+use serde::Serialize;
+use serde_json::Value;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// A result is stored in a row and passed to every child; more is asked for by
 /// [`ApiRequest::max_bytes`].
 const MAX_BODY: usize = 1 << 20;
-/// Characters that a failure quotes of a response.
-const MAX_QUOTE: usize = 500;
-/// How long a failure waits for what it quotes.
-const QUOTE_WAIT: Duration = Duration::from_secs(2);
-/// Longer waits asked for by a server are cut to this.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For handlers that call other services.
@@ -46,8 +39,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// async fn charge(ctx: StepContext) -> Result<StepOutcome, StepError> {
 ///     let order: serde_json::Value = ctx.context()?;
-///     let request = ctx.post("https://payments.example/charges").json(&order).timeout(Duration::from_secs(10));
-///     let receipt: serde_json::Value = request.send().await?.json().await?;
+///     let request = ctx.post("https://payments.example/charges").json(&order);
+///     let response = request.timeout(Duration::from_secs(10)).send().await?;
+///     let receipt: serde_json::Value = response.json().await?;
 ///     Ok(StepOutcome::success(receipt))
 /// }
 /// ```
@@ -329,127 +323,6 @@ impl fmt::Debug for ApiRequest {
     }
 }
 
-/// An answer that is no failure.
-pub struct ApiResponse {
-    /// Method and URL, for messages.
-    name: String,
-    response: Response,
-    max_bytes: usize,
-    cancelled: CancellationToken,
-    mask: Mask,
-}
-
-impl ApiResponse {
-    /// 200 and the like.
-    pub fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    /// A header, where it is there and text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
-    }
-
-    /// The whole body.
-    ///
-    /// # Errors
-    /// A permanent one, `response_too_large`, see [`ApiRequest::max_bytes`]. A retryable one, when
-    /// the connection is lost.
-    pub async fn bytes(mut self) -> Result<Vec<u8>, StepError> {
-        let mut body = Vec::new();
-        loop {
-            let chunk =
-                unless_cancelled(&self.cancelled, &self.name, self.response.chunk()).await?;
-            let Some(chunk) = chunk.map_err(|error| unreachable(&self.name, error))? else {
-                return Ok(self.mask.apply(body, false));
-            };
-            if body.len() + chunk.len() > self.max_bytes {
-                let text = format!(
-                    "{}: the response is larger than {} bytes: let it be a reference instead",
-                    self.name, self.max_bytes
-                );
-                return Err(StepError::permanent(text).code("response_too_large"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-    }
-
-    /// The body as text; what is not UTF-8 is replaced.
-    ///
-    /// # Errors
-    /// As [`ApiResponse::bytes`].
-    pub async fn text(self) -> Result<String, StepError> {
-        Ok(String::from_utf8_lossy(&self.bytes().await?).into_owned())
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Errors
-    /// As [`ApiResponse::bytes`]; and a permanent one that names the field, `invalid_response`,
-    /// when it does not fit `T`.
-    pub async fn json<T: DeserializeOwned>(self) -> Result<T, StepError> {
-        let name = self.name.clone();
-        let body = self.bytes().await?;
-        let invalid =
-            |why: String| StepError::permanent(format!("{name}: {why}")).code("invalid_response");
-        let value: Value = serde_json::from_slice(without_bom(&body))
-            .map_err(|error| invalid(format!("body: {error}")))?;
-        let text = to_raw_value(&value).map_err(|error| invalid(format!("body: {error}")))?;
-        typed("body", &text).map_err(|error| invalid(error.message().to_owned()))
-    }
-
-    /// What an answer with another status means.
-    async fn refusal(mut self) -> StepError {
-        let (status, name) = (self.response.status(), self.name.clone());
-        let code = format!("http_{}", status.as_u16());
-        if status.is_redirection() {
-            let text = format!(
-                "{name} answered {status}: redirects are not followed, use the final address"
-            );
-            return StepError::permanent(text).code(code);
-        }
-        let delay = retry_after(&self.response);
-        let quote = self.beginning().await;
-        let quote: String = String::from_utf8_lossy(&quote).chars().take(MAX_QUOTE).collect();
-        let text = format!("{name} answered {status}: {quote}");
-        let error =
-            if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
-        match delay {
-            Some(delay) => error.retry_after(delay),
-            None => error,
-        }
-        .code(code)
-    }
-
-    /// As much of the body as a failure quotes, where it comes soon: the status says enough without
-    /// it.
-    async fn beginning(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        // No character has more than four bytes.
-        let enough = 4 * MAX_QUOTE + self.mask.longest();
-        let read = async {
-            while body.len() < enough
-                && let Ok(Some(chunk)) = self.response.chunk().await
-            {
-                body.extend_from_slice(&chunk);
-            }
-        };
-        // None of the ways in which this ends changes what is known.
-        timeout(QUOTE_WAIT, self.cancelled.run_until_cancelled(read)).await.ok();
-        self.mask.apply(body, true)
-    }
-}
-
-impl fmt::Debug for ApiResponse {
-    /// Never shows headers or body.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiResponse")
-            .field("name", &self.name)
-            .field("status", &self.status())
-            .finish_non_exhaustive()
-    }
-}
-
 /// The body without the byte order mark that some services begin UTF-8 with.
 pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
@@ -477,28 +350,4 @@ fn unreachable(name: &str, error: reqwest::Error) -> StepError {
     // With its sources, which say why, and without the URL's query.
     let error = StepError::from(error.without_url());
     StepError::retryable(format!("{name}: {error}")).code(code)
-}
-
-fn may_pass(status: StatusCode) -> bool {
-    status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
-        )
-}
-
-/// How long the server asks to wait. A date is measured by the server's own clock where the answer
-/// tells it.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let header = |name| response.headers().get(name)?.to_str().ok().map(str::trim);
-    let after = header(RETRY_AFTER)?;
-    let delay = match after.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = httpdate::parse_http_date(after).ok()?;
-            let now = header(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-            at.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default()
-        }
-    };
-    Some(delay.min(MAX_RETRY_AFTER))
 }

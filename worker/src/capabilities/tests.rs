@@ -127,8 +127,11 @@ fn a_checkpoint_comes_back_typed() {
 
 #[test]
 fn a_batch_tells_its_counts_and_the_results_that_were_carried() {
-    let parents = json!({"load": {"instances": 3, "complete": 2, "failed": 1, "results": [5, 6]},
-                         "big": {"instances": 900, "complete": 900, "failed": 0, "results": null}, "other": 1});
+    let parents = json!({
+        "load": {"instances": 3, "complete": 2, "failed": 1, "results": [5, 6]},
+        "big": {"instances": 900, "complete": 900, "failed": 0, "results": null},
+        "other": 1,
+    });
     let ctx = context(json!({}), json!({}), parents);
     let batch = ctx.batch("load").unwrap();
     assert_eq!((batch.instances(), batch.complete(), batch.failed()), (3, 2, 1));
@@ -200,8 +203,7 @@ async fn the_idempotency_key_is_the_same_on_every_attempt_and_the_attempt_is_tol
 }
 
 #[tokio::test]
-async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every_attempt_from_there()
- {
+async fn the_idempotency_key_is_another_after_a_checkpoint_and_stays_on_every_attempt() {
     let task_id = plain().task_id();
     let key = |checkpoint: Value, attempt: i32| {
         let change = |claim: &mut Claim| {
@@ -209,7 +211,13 @@ async fn after_a_checkpoint_the_idempotency_key_is_another_and_the_same_on_every
         };
         with_claim(plain(), change).idempotency_key()
     };
-    let at = |n: u64| json!({"cursor": {"file": "x", "at": n}, "items_processed": n, "accumulated": null});
+    let at = |n: u64| {
+        json!({
+            "cursor": {"file": "x", "at": n},
+            "items_processed": n,
+            "accumulated": null,
+        })
+    };
     assert_eq!(key(Value::Null, 1), format!("{task_id}:s"));
     // Of the canonical JSON by FNV-1a: what another release of a worker must come to as well.
     assert_eq!(key(at(5), 1), format!("{task_id}:s:d414a9d14c16070c"));

@@ -56,7 +56,8 @@ const ENOUGH_TO_KEEP: u32 = 4;
 /// }
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let pool = tasker_worker::connect(&tasker_worker::DbOptions::new("postgres://…", "bookings")).await?;
+/// let options = tasker_worker::DbOptions::new("postgres://…", "bookings");
+/// let pool = tasker_worker::connect(&options).await?;
 /// let consumer = EventConsumer::builder(pool).namespace("orders").handler(book).build()?;
 /// consumer.run(CancellationToken::new()).await?;
 /// # Ok(())

@@ -171,7 +171,10 @@ fn default_payload(ctx: &StepContext, outcome: &StepOutcome) -> Value {
         | StepOutcome::Decision { result, .. }
         | StepOutcome::Batches { result, .. } => result.clone(),
         StepOutcome::Failure(failure) => json!({
-            "message": failure.message, "code": failure.code, "retryable": failure.retryable, "attempt": ctx.attempt(),
+            "message": failure.message,
+            "code": failure.code,
+            "retryable": failure.retryable,
+            "attempt": ctx.attempt(),
         }),
         StepOutcome::Checkpoint { .. } => Value::Null,
     }

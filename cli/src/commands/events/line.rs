@@ -89,11 +89,21 @@ mod tests {
     }
 
     fn event(name: &str, payload: Value) -> QueuedEvent {
-        queued(
-            json!({"id": "019ab3c0-0000-7000-8000-000000000001", "name": name, "version": "1.0", "namespace": "shop",
-            "template": "order", "task_id": "019ab3c0-0000-7000-8000-000000000002", "step": "pay", "claim_no": 1,
-            "correlation_id": null, "traceparent": null, "time": "2026-01-31T09:00:00.123Z", "payload": payload, "metadata": null}),
-        )
+        queued(json!({
+            "id": "019ab3c0-0000-7000-8000-000000000001",
+            "name": name,
+            "version": "1.0",
+            "namespace": "shop",
+            "template": "order",
+            "task_id": "019ab3c0-0000-7000-8000-000000000002",
+            "step": "pay",
+            "claim_no": 1,
+            "correlation_id": null,
+            "traceparent": null,
+            "time": "2026-01-31T09:00:00.123Z",
+            "payload": payload,
+            "metadata": null,
+        }))
     }
 
     fn wide(width: u16) -> Lines {

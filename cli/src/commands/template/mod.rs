@@ -371,8 +371,11 @@ mod tests {
         let step = json!({"name": "a", "handler": {"callable": "noop"}});
         assert_eq!(step_row(&step), ["a", "standard", "noop", "", "3", "300 s", ""]);
         let step = json!({
-            "name": "b", "dependencies": ["a", "x"], "timeout_seconds": 1.5,
-            "handler": {"callable": "sleep", "config": {"seconds": 1}}, "retry": {"retryable": false},
+            "name": "b",
+            "dependencies": ["a", "x"],
+            "timeout_seconds": 1.5,
+            "handler": {"callable": "sleep", "config": {"seconds": 1}},
+            "retry": {"retryable": false},
         });
         assert_eq!(
             step_row(&step),

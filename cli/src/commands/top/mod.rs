@@ -100,10 +100,13 @@ async fn live(client: Arc<dyn Client>, interval: Duration, target: String) -> Re
                     view.add(*snapshot);
                 }
                 // Of the first look, so that a wrong key is no picture without an end.
-                Err(Trouble { lasting: Some(error), .. }) if view.latest().is_none() => return Err(error),
+                Err(Trouble { lasting: Some(error), .. }) if view.latest().is_none() => {
+                    return Err(error);
+                }
                 Err(Trouble { text, .. }) => {
                     let since = away_since.get_or_insert_with(Instant::now).elapsed();
-                    title.trouble = Some(format!("{text}; for {}", milliseconds(since.as_secs_f64() * 1000.0)));
+                    let away = milliseconds(since.as_secs_f64() * 1000.0);
+                    title.trouble = Some(format!("{text}; for {away}"));
                 }
             },
         }

@@ -93,7 +93,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn resolution() -> impl Strategy<Value = Option<Outcome>> {
-    prop_oneof![3 => Just(None), 3 => any::<u16>().prop_map(|n| Some(Outcome::Fitting(n))), 1 => outcome().prop_map(Some)]
+    prop_oneof![
+        3 => Just(None),
+        3 => any::<u16>().prop_map(|n| Some(Outcome::Fitting(n))),
+        1 => outcome().prop_map(Some),
+    ]
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -101,7 +105,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         8 => Just(Action::Claim),
         8 => (which.clone(), outcome()).prop_map(|(claim, outcome)| Action::Submit(claim, outcome)),
-        8 => (vec((which.clone(), outcome()), 1..4), 0..4_usize).prop_map(|(results, claim)| Action::Complete(results, claim)),
+        8 => (vec((which.clone(), outcome()), 1..4), 0..4_usize)
+            .prop_map(|(results, claim)| Action::Complete(results, claim)),
         3 => any::<u16>().prop_map(Action::CompleteAll),
         2 => which.clone().prop_map(Action::Release),
         1 => which.clone().prop_map(Action::Lose),
@@ -112,7 +117,8 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Pause),
         2 => Just(Action::Resume),
         1 => prop_oneof![Just(Action::Cancel), Just(Action::ResolveTask)].boxed(),
-        2 => (which.clone(), resolution()).prop_map(|(step, outcome)| Action::ResolveStep(step, outcome)),
+        2 => (which.clone(), resolution())
+            .prop_map(|(step, outcome)| Action::ResolveStep(step, outcome)),
         2 => which.prop_map(Action::RetryStep),
         1 => Just(Action::Reset),
         1 => Just(Action::RetryTasks),

@@ -146,8 +146,13 @@ impl Graph {
     fn step(&self, n: usize) -> Value {
         let Node { kind, parents, max_attempts } = &self.0[n];
         let parents: Vec<String> = parents.iter().copied().map(node_name).collect();
-        let mut step = json!({"name": node_name(n), "dependencies": parents, "handler": {"callable": "noop"}, "publishes_events": [{"name": EVENT}],
-                              "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false}});
+        let mut step = json!({
+            "name": node_name(n),
+            "dependencies": parents,
+            "handler": {"callable": "noop"},
+            "publishes_events": [{"name": EVENT}],
+            "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false},
+        });
         let kind = match kind {
             Kind::Standard => return step,
             Kind::Decision => "decision",

@@ -157,7 +157,8 @@ fn is_inside_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         // This network, shared addresses of carriers and clouds, protocol assignments, benchmarks,
         // and what is reserved.
-        || matches!((a, b, c), (0, _, _) | (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _) | (240.., _, _))
+        || matches!((a, b, c), (0, _, _) | (100, 64..=127, _) | (192, 0, 0))
+        || matches!((a, b), (198, 18 | 19) | (240.., _))
 }
 
 fn is_inside_v6(address: Ipv6Addr) -> bool {

@@ -55,7 +55,9 @@ async fn the_body_is_the_result() {
     let batches = r#"{"$tasker": {"type": "batches", "cursors": [{"start": 0, "end": 9}]}}"#;
     let outcome = answered("200 OK", "", batches).await.unwrap();
     assert_eq!(outcome, StepOutcome::batches(vec![json!({"start": 0, "end": 9})]));
-    let checkpoint = r#"{"$tasker": {"type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]}}"#;
+    let checkpoint = r#"{"$tasker": {
+        "type": "checkpoint", "cursor": 5, "items_processed": 5, "accumulated": [1]
+    }}"#;
     let outcome = answered("200 OK", "", checkpoint).await.unwrap();
     assert_eq!(outcome, StepOutcome::checkpoint(json!(5), 5, json!([1])));
 }
@@ -266,7 +268,10 @@ async fn a_secret_is_sent_and_what_echoes_it_is_masked() {
     let call = async |address: std::net::SocketAddr| {
         let mut http = Http::new(AllowList::parse("127.0.0.1").unwrap());
         http.secrets = Secrets::new(Some(folder.clone()));
-        let config = json!({"url": format!("http://{address}/"), "headers": {"authorization": "Bearer {secret:PAY}"}});
+        let config = json!({
+            "url": format!("http://{address}/"),
+            "headers": {"authorization": "Bearer {secret:PAY}"},
+        });
         Arc::new(http).run(context(json!({}), config, json!({}))).await
     };
     let (address, request) =

@@ -40,7 +40,12 @@ impl Finisher {
             while let Err(error) = self.finish(&batch).await {
                 let (delay, tell) = retry.failed(&error);
                 if tell {
-                    tracing::warn!(namespace = self.shared.namespace, %error, ?delay, "cannot finish events; will try again");
+                    tracing::warn!(
+                        namespace = self.shared.namespace,
+                        %error,
+                        ?delay,
+                        "cannot finish events; will try again"
+                    );
                 }
                 tokio::time::sleep(delay).await;
             }

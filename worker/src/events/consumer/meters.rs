@@ -26,13 +26,22 @@ impl ConsumerMeters {
             Unit::Seconds,
             "How long the handler of an event runs"
         );
-        let consumed = |status: &'static str| counter!("tasker_events_consumed_total", "namespace" => namespace.to_owned(), "status" => status);
+        let consumed = |status: &'static str| {
+            counter!(
+                "tasker_events_consumed_total",
+                "namespace" => namespace.to_owned(),
+                "status" => status
+            )
+        };
         Self {
             done: consumed("done"),
             retried: consumed("retried"),
             dead: consumed("dead"),
             returned: consumed("returned"),
-            seconds: histogram!("tasker_event_handler_seconds", "namespace" => namespace.to_owned()),
+            seconds: histogram!(
+                "tasker_event_handler_seconds",
+                "namespace" => namespace.to_owned()
+            ),
         }
     }
 

@@ -1,0 +1,94 @@
+//! Decisions at the same time: one that is submitted twice, two orchestrators, and many tasks.
+
+use crate::dynamic::{CHOICE, complete, only, steps_there, task};
+use std::time::Duration;
+use tasker_tests::{
+    engine::{Engine, growing_flow},
+    invariants::assert_invariants,
+};
+
+/// Two submits of one decision, the second while the first is processed: one set of children.
+#[tokio::test]
+async fn a_decision_that_is_submitted_twice_creates_once() {
+    let (e, id) = task(CHOICE).await;
+    complete(&e, &only(&e, "a").await).await;
+    let choose = only(&e, "choose").await;
+    assert_eq!(e.decide(&choose, &["short"]).await, "accepted");
+    assert_eq!(e.decide(&choose, &["long1"]).await, "duplicate");
+    e.process().await;
+    assert_eq!(e.decide(&choose, &["long1"]).await, "duplicate");
+    e.process().await;
+    assert_eq!(
+        steps_there(e.pool(), id).await,
+        ["a complete", "choose complete", "meet pending", "short enqueued"]
+    );
+}
+
+/// Both decide in batches of their own at the same time: the second waits for the first, and then
+/// knows of it.
+#[tokio::test]
+async fn two_orchestrators_with_a_decision_each_create_the_step_below_both_once() {
+    let (e, id) =
+        task(&[("d1", "decision", &[]), ("d2", "decision", &[]), ("x", "standard", &["d1", "d2"])])
+            .await;
+    for claim in e.claim(9).await {
+        assert_eq!(e.decide(&claim, &["x"]).await, "accepted");
+    }
+    e.let_results_wait().await;
+    let mut first = e.pool().begin().await.unwrap();
+    sqlx::query("select * from tasker.process_step_results(1)").execute(&mut *first).await.unwrap();
+    let pool = e.pool().clone();
+    let second = tokio::spawn(async move {
+        sqlx::query("select * from tasker.process_step_results(1)").execute(&pool).await.unwrap();
+    });
+    tasker_tests::eventually(
+        "the second to wait for the first",
+        Duration::from_secs(5),
+        || async {
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity where \
+            datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
+            if waiting > 0 { Ok(()) } else { Err(waiting) }
+        },
+    )
+    .await;
+    first.commit().await.unwrap();
+    second.await.unwrap();
+    assert_eq!(steps_there(e.pool(), id).await, ["d1 complete", "d2 complete", "x enqueued"]);
+    assert_invariants(e.pool()).await;
+}
+
+#[tokio::test]
+async fn the_decisions_of_many_tasks_are_made_in_one_batch_at_the_same_cost_each() {
+    let e = Engine::new().await;
+    e.apply(growing_flow(&[
+        ("route", "decision", &[]),
+        ("a", "standard", &["route"]),
+        ("b", "standard", &["route"]),
+        ("end", "deferred", &["a", "b"]),
+    ]))
+    .await;
+    sqlx::query(
+        "select tasker.enqueue_tasks('test', 'flow', array(select '{}'::jsonb from \
+         generate_series(1, 500)))",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
+    sqlx::query("select tasker.start_tasks(500)").execute(e.pool()).await.unwrap();
+    for claim in e.claim(500).await {
+        assert_eq!(e.decide(&claim, &["a"]).await, "accepted");
+    }
+    let begun = std::time::Instant::now();
+    let enqueued: i32 = sqlx::query_scalar("select enqueued from tasker.process_step_results(500)")
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
+    assert_eq!(enqueued, 500);
+    // A quarter of a second; where each looked through all the others it took six.
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+}
