@@ -15,9 +15,13 @@ language sql stable as $$
             else '[]'
         end
     from tasker.template_edges e
-    join tasker.steps b
-      on b.task_id = p_task_id
-     and b.name = e.parent
+    cross join lateral (
+        select *
+        from tasker.steps s
+        where s.task_id = p_task_id
+          and s.name = e.parent
+        offset 0
+    ) b
     where e.template_id = p_template_id
       and e.child = p_step
 $$;

@@ -3,7 +3,7 @@ create function tasker.stop_batches(
     p_failing  uuid[],
     p_now      timestamptz
 )
-returns uuid[]
+returns void
 language plpgsql volatile as $$
 declare
     v_task_ids  uuid[];
@@ -21,7 +21,7 @@ begin
           and s.task_id <> all (p_failing)
     ) f;
     if v_task_ids is null then
-        return null;
+        return;
     end if;
 
     -- Instances that somebody holds are left alone, as everywhere, and so are those whose result
@@ -58,11 +58,11 @@ begin
 
     if v_stopped is not null then
         perform tasker.unpark_steps(v_stopped, v_steps);
+        perform tasker.recount_tasks(v_stopped);
     end if;
-    return v_stopped;
 end
 $$;
 comment on function tasker.stop_batches(tasker.settled_step[], uuid[], timestamptz) is
     'Where an instance of a fail_fast batch has failed for good: cancels the instances that have '
-    'not ended. Returns the tasks to be counted anew; not those that fail as a whole. '
+    'not ended, and counts their tasks again; not of tasks that fail as a whole. '
     'The caller holds the tasks.';

@@ -47,10 +47,10 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
         "waiting_on = s.waiting_on - i.n",
         "waiting_on = s.waiting_on",
     ),
-    ("no step begins before", "initialize_batch", "p.parent_count = 0", "true"),
+    ("no step begins before", "make_first_steps", "p.parent_count = 0", "true"),
     (
         "the steps of a task are those",
-        "create_steps",
+        "unmade_nodes",
         "where n.presence = 'exists'",
         "where n.presence <> 'exists'",
     ),

@@ -314,9 +314,9 @@ async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch
     ];
     break_function(
         e.pool(),
-        "initialize_batch",
+        "make_first_steps",
         "with made as (",
-        "if exists (select from tasker.tasks t, unnest(v_task_ids, v_errors) i(id, error) where \
+        "if exists (select from tasker.tasks t, unnest(p_task_ids, p_errors) i(id, error) where \
          t.task_id = i.id and i.error is null and t.context ? 'bad') \
          then raise exception 'too much' using errcode = '54000'; end if; with made as (",
     )
@@ -386,8 +386,8 @@ async fn a_result_that_takes_too_long_fails_after_three_tries_while_others_go_on
     break_function(
         e.pool(),
         "create_steps",
-        "with nodes as materialized (",
-        "perform pg_sleep(60); with nodes as materialized (",
+        "with made as (",
+        "perform pg_sleep(60); with made as (",
     )
     .await;
     let mut c = e.pool().acquire().await.unwrap();
@@ -424,8 +424,8 @@ async fn a_call_that_an_operator_cancels_fails_no_result() {
     break_function(
         e.pool(),
         "create_steps",
-        "with nodes as materialized (",
-        "perform pg_sleep(60); with nodes as materialized (",
+        "with made as (",
+        "perform pg_sleep(60); with made as (",
     )
     .await;
     let mut c = e.pool().acquire().await.unwrap();

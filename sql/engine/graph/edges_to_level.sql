@@ -1,0 +1,71 @@
+create function tasker.edges_to_level(
+    p_task_ids      uuid[],
+    p_template_ids  uuid[],
+    p_known         jsonb[],
+    p_level         int
+)
+returns table (
+    n      bigint,
+    child  text,
+    type   text,
+    edge   text
+)
+-- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that
+-- calls it.
+language sql stable as $$
+    select
+        k.n,
+        child.name,
+        child.type,
+        case
+            when k.known ->> e.parent = 'not_chosen' then 'dead'
+            when k.known ->> e.parent = 'undecided' then 'unknown'
+            when parent.type = 'decision' then case
+                when not choice.satisfied then 'unknown'
+                when child.type <> 'deferred'
+                 and not coalesce(choice.decided -> 'create_steps' ? child.name, false) then 'dead'
+                else 'live'
+            end
+            when parent.type = 'batchable'
+             and child.type = 'batch_worker'
+             and not choice.satisfied then 'unknown'
+            else 'live'
+        end
+    from unnest(p_task_ids, p_template_ids, p_known)
+        with ordinality k(task_id, template_id, known, n)
+    cross join lateral (
+        select *
+        from tasker.template_steps p
+        where p.template_id = k.template_id
+          and p.level = p_level
+          and not k.known ? p.name
+        offset 0
+    ) child
+    cross join lateral (
+        select *
+        from tasker.template_edges e
+        where e.template_id = k.template_id
+          and e.child = child.name
+        offset 0
+    ) e
+    cross join lateral (
+        select *
+        from tasker.template_steps p
+        where p.template_id = k.template_id
+          and p.name = e.parent
+        offset 0
+    ) parent
+    -- A parent that has come into being just now has not decided.
+    cross join lateral (
+        select
+            coalesce(bool_or(s.satisfied), false) as satisfied,
+            (array_agg(s.decided))[1] as decided
+        from tasker.steps s
+        where s.task_id = k.task_id
+          and s.name = e.parent
+          and parent.type in ('decision', 'batchable')
+    ) choice
+$$;
+comment on function tasker.edges_to_level(uuid[], uuid[], jsonb[], int) is
+    'The edges to the steps of one level of each task''s template that have not been made: '
+    'dead, unknown, or live. n: the number of the task, from 1.';

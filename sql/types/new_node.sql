@@ -1,0 +1,13 @@
+create type tasker.new_node as (
+    task_id       uuid,
+    template_id   uuid,
+    step          text,
+    type          text,
+    level         int,
+    position      int,
+    max_attempts  int,
+    parents       text[]
+);
+comment on type tasker.new_node is
+    'A step of a dynamic task''s template that exists by now and has not been made. '
+    'parents: those that exist.';
