@@ -251,7 +251,7 @@ impl Database {
             })
             .collect();
         let columns = if call.starts_with("complete") {
-            "status, step, claim_no, attempt"
+            "status, step, claim_no, (claim).attempt"
         } else {
             "status, step, null::int as claim_no, null::int as attempt"
         };
