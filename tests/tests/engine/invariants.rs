@@ -76,7 +76,7 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a step with a result to process",
-        "submit_results",
+        "store_outcomes",
         "perform pgmq.send_batch('orchestration_step_results', v_messages, null, \
          clock_timestamp())",
         "null",

@@ -48,7 +48,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("counted_children", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
     ("settle_free_steps", "s.claim_no = r.claim_no and", ""),
     ("settle_free_steps", "decided = r.decided, ", ""),
-    ("submit_results", "and s.claim_no = i.claim_no and s.state", "and s.state"),
+    ("hold_claims", "and s.claim_no = i.claim_no and s.state", "and s.state"),
     ("claim_judged", "attempt = s.attempt - c.lost::int", "attempt = s.attempt"),
     ("release_steps", "attempt = h.attempt - 1", "attempt = h.attempt"),
     ("restart_steps", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
@@ -69,7 +69,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("stop_batches", "p.failure_strategy = 'fail_fast'", "false"),
     ("save_checkpoints", "attempt = 0", "attempt = s.attempt"),
     ("save_checkpoints", "lease_losses = 0", "lease_losses = s.lease_losses"),
-    ("submit_results", "and s.checkpoint -> 'cursor' = i.outcome -> 'cursor'", ""),
+    ("late_status", "and p_step.checkpoint -> 'cursor' = p_outcome -> 'cursor'", ""),
     ("replay_tasks", "perform tasker.create_steps(p_task_ids, v_now, true);", ""),
     (
         "submit_results",
