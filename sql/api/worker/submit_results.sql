@@ -1,5 +1,6 @@
 -- for: worker
--- planner: plan_cache_mode = force_generic_plan, enable_seqscan = off, enable_bitmapscan = off, jit = off
+-- planner: plan_cache_mode = force_generic_plan, enable_seqscan = off
+-- planner: enable_bitmapscan = off, jit = off
 create function tasker.submit_results(
     p_worker_id  uuid,
     p_results    jsonb,

@@ -56,8 +56,7 @@ begin
         -- Only the messages of what this call moved are deleted: after a re-claim the same message
         -- belongs to the new claim.
         perform tasker.delete_messages(v_task_ids, v_msg_ids);
-        perform pgmq.send_batch('orchestration_step_results', v_messages, null, clock_timestamp());
-        perform tasker.notify_queue('orchestration_step_results');
+        perform tasker.send_results(v_messages);
     end if;
     return v_stored;
 end

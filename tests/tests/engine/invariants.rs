@@ -77,8 +77,7 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     (
         "a step with a result to process",
         "store_outcomes",
-        "perform pgmq.send_batch('orchestration_step_results', v_messages, null, \
-         clock_timestamp())",
+        "perform tasker.send_results(v_messages)",
         "null",
     ),
     (

@@ -50,7 +50,7 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("settle_free_steps", "decided = r.decided, ", ""),
     ("hold_claims", "and s.claim_no = i.claim_no and s.state", "and s.state"),
     ("claim_judged", "attempt = s.attempt - c.lost::int", "attempt = s.attempt"),
-    ("release_steps", "attempt = h.attempt - 1", "attempt = h.attempt"),
+    ("give_back_claims", "attempt = h.attempt - 1", "attempt = h.attempt"),
     ("restart_steps", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
     ("cancel_steps", "'enqueued', 'in_progress'", "'enqueued'"),
     ("resolve_step", "satisfied = true", "satisfied = false"),
