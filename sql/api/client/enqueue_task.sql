@@ -18,26 +18,38 @@ as $$
 declare
     v_template_id  uuid := tasker.find_template(p_namespace, p_name, p_version);
     v_task_id      uuid := tasker.new_id();
+    v_correlation  uuid := coalesce(p_correlation_id, v_task_id);
+    v_trace        text := tasker.traceparent(p_traceparent);
     v_limits       tasker.settings := (select s from tasker.settings s);
 begin
     perform tasker.check_request(p_context, p_run_at, p_idempotency_key, v_limits);
-
-    if tasker.add_tasks(
+    if not tasker.insert_tasks(
         array[v_task_id],
         array[p_context],
         v_template_id,
         p_namespace,
         p_name,
-        coalesce(p_notify, v_limits.notify_on_enqueue),
         coalesce(p_priority, 0),
         p_run_at,
         p_idempotency_key,
-        p_correlation_id,
-        tasker.traceparent(p_traceparent))
+        v_correlation,
+        v_trace)
     then
-        return v_task_id;
+        return tasker.find_same_task(p_namespace, p_name, p_version, p_idempotency_key, p_context);
     end if;
-    return tasker.find_same_task(p_namespace, p_name, p_version, p_idempotency_key, p_context);
+
+    perform pgmq.send(
+        'orchestration_task_requests',
+        jsonb_build_object('task_id', v_task_id),
+        jsonb_strip_nulls(jsonb_build_object(
+            'correlation_id', v_correlation,
+            'traceparent', v_trace
+        )),
+        clock_timestamp());
+    if coalesce(p_notify, v_limits.notify_on_enqueue) then
+        perform tasker.notify_queue('orchestration_task_requests');
+    end if;
+    return v_task_id;
 end
 $$;
 comment on function tasker.enqueue_task(

@@ -23,13 +23,16 @@ begin
     perform tasker.check_contexts(p_contexts, v_limits.max_context_bytes);
 
     v_task_ids := array(select tasker.new_id() from generate_series(1, v_count));
-    perform tasker.add_tasks(
-        v_task_ids,
-        p_contexts,
-        v_template_id,
-        p_namespace,
-        p_name,
-        v_limits.notify_on_enqueue);
+    perform tasker.insert_tasks(v_task_ids, p_contexts, v_template_id, p_namespace, p_name);
+
+    perform pgmq.send_batch(
+        'orchestration_task_requests',
+        array(select jsonb_build_object('task_id', i) from unnest(v_task_ids) i),
+        array(select jsonb_build_object('correlation_id', i) from unnest(v_task_ids) i),
+        clock_timestamp());
+    if v_limits.notify_on_enqueue then
+        perform tasker.notify_queue('orchestration_task_requests');
+    end if;
     return query select unnest(v_task_ids);
 end
 $$;

@@ -88,8 +88,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a pending task has its request",
-        "add_tasks",
-        "jsonb_build_object('task_id', i)",
+        "enqueue_task",
+        "jsonb_build_object('task_id', v_task_id)",
         "jsonb_build_object('task_id', 7)",
     ),
 ];

@@ -1,10 +1,9 @@
-create function tasker.add_tasks(
+create function tasker.insert_tasks(
     p_task_ids         uuid[],
     p_contexts         jsonb[],
     p_template_id      uuid,
     p_namespace        text,
     p_name             text,
-    p_notify           boolean,
     p_priority         int default 0,
     p_run_at           timestamptz default null,
     p_idempotency_key  text default null,
@@ -47,29 +46,11 @@ begin
         v_now
     from unnest(p_task_ids, p_contexts) i(task_id, context)
     on conflict (namespace, name, idempotency_key) where idempotency_key is not null do nothing;
-    if not found then
-        return false;
-    end if;
-
-    perform pgmq.send_batch(
-        'orchestration_task_requests',
-        array(select jsonb_build_object('task_id', i) from unnest(p_task_ids) i),
-        array(
-            select jsonb_strip_nulls(jsonb_build_object(
-                'correlation_id', coalesce(p_correlation_id, i),
-                'traceparent', p_traceparent
-            ))
-            from unnest(p_task_ids) i
-        )
-    );
-    if p_notify then
-        perform tasker.notify_queue('orchestration_task_requests');
-    end if;
-    return true;
+    return found;
 end
 $$;
-comment on function tasker.add_tasks(
-    uuid[], jsonb[], uuid, text, text, boolean, int, timestamptz, text, uuid, text
+comment on function tasker.insert_tasks(
+    uuid[], jsonb[], uuid, text, text, int, timestamptz, text, uuid, text
 ) is
-    'Makes a task of each context and requests its start. p_notify: wakes an orchestrator at once. '
-    'False: a task has this idempotency key already, and nothing was done.';
+    'Makes a task of each context; the caller requests their start. '
+    'False: a task has this idempotency key already, and none was made.';
