@@ -64,6 +64,6 @@ $$;
 comment on function tasker.store_outcomes(
     int[], uuid[], text[], jsonb[], jsonb[], int[], timestamptz
 ) is
-    'Stores outcomes, or their errors, and sends them to the orchestrators; all but the checkpoints '
-    'without an error. Returns the places of those stored. '
+    'Stores outcomes, or their errors, and sends them to the orchestrators: all but the '
+    'checkpoints without an error. Returns the places of those stored. '
     'p_held: the places of those whose steps the caller holds.';
