@@ -11,35 +11,14 @@ declare
     v_name       text := p_definition ->> 'name';
     v_version    text := p_definition ->> 'version';
     v_hash       text;
-    v_problems   text[];
     v_known      record;
     v_current    text;
 begin
     perform tasker.check_namespace(v_namespace);
+    perform tasker.refuse_invalid_template(p_definition);
+    perform tasker.lock_namespace(v_namespace);
 
-    select array_agg(case when p.path = '' then '' else p.path || ': ' end || p.message)
-    into v_problems
-    from tasker.validate_template(p_definition) p;
-    if v_problems is not null then
-        raise exception 'the template is not valid: %',
-            v_problems[1] || case
-                when cardinality(v_problems) > 1
-                    then format(' (and %s more)', cardinality(v_problems) - 1)
-                else ''
-            end
-            using errcode = 'TK010',
-                detail = array_to_string(v_problems, E'\n'),
-                hint = 'select * from tasker.validate_template(...) lists every problem.';
-    end if;
     v_hash := encode(sha256(convert_to(p_definition::text, 'UTF8')), 'hex');
-
-    -- A lock on its row lets one caller at a time apply in a namespace:
-    -- an advisory lock, which anybody can take, would let anybody stop this.
-    insert into tasker.namespaces (namespace, created_at)
-    values (v_namespace, tasker.clock())
-    on conflict do nothing;
-    perform from tasker.namespaces n where n.namespace = v_namespace for no key update;
-
     select t.template_id, t.content_hash
     into v_known
     from tasker.templates t
@@ -55,33 +34,7 @@ begin
     end if;
     v_current := tasker.current_version(v_namespace, v_name);
 
-    if not exists (
-        select
-        from pgmq.list_queues() q
-        where q.queue_name = tasker.worker_queue(v_namespace)
-    ) then
-        perform pgmq.create(tasker.worker_queue(v_namespace));
-        -- Workers of a namespace that does not exist yet wait for this notice.
-        perform tasker.notify_queue(tasker.worker_queue(v_namespace));
-    end if;
-
-    -- Only durable and broadcast events need the queue of events.
-    if p_definition @? '$.steps[*].publishes_events[*] '
-        '? (!exists(@.delivery) || @.delivery != "fast")'
-    then
-        update tasker.namespaces n
-        set events = true
-        where n.namespace = v_namespace
-          and not n.events;
-        if not exists (
-            select
-            from pgmq.list_queues() q
-            where q.queue_name = tasker.events_queue(v_namespace)
-        ) then
-            perform pgmq.create(tasker.events_queue(v_namespace));
-        end if;
-    end if;
-
+    perform tasker.create_template_queues(p_definition);
     perform tasker.log_operation(
         'apply', v_namespace, p_by, null,
         jsonb_build_object(

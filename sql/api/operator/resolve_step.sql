@@ -13,10 +13,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_now      timestamptz := tasker.clock();
-    v_task     tasker.tasks := tasker.lock_task(p_task_id, coalesce(p_step, ''));
-    v_step     tasker.steps;
-    v_problem  text;
+    v_now   timestamptz := tasker.clock();
+    v_task  tasker.tasks := tasker.lock_task(p_task_id, coalesce(p_step, ''));
+    v_step  tasker.steps;
 begin
     select *
     into v_step
@@ -29,32 +28,7 @@ begin
     elsif v_task.completed_at is not null and v_task.state <> 'error' then
         perform tasker.refuse_finished_task(p_task_id, v_task.state);
     end if;
-
-    -- A step that decides which steps come into being needs an outcome, and no other step has one.
-    if v_step.decides or p_outcome is not null then
-        v_problem := case
-            when p_outcome is null then
-                'other steps come into being by its outcome, so give it one'
-            when not v_step.decides
-              or p_outcome ->> 'type' not in ('decision', 'batches') then
-                'only a decision or batches can be given, to steps of these types'
-            else
-                coalesce(
-                    tasker.outcome_problem(p_outcome),
-                    tasker.choice_problem(p_task_id, p_step, p_outcome)
-                )
-        end;
-        if v_problem is not null then
-            raise exception 'step "%" of task % cannot be resolved so: %',
-                p_step, p_task_id, v_problem
-                using
-                    errcode = 'TK035',
-                    hint = 'p_outcome (--outcome) for a decision: '
-                        '{"type":"decision","create_steps":[...]}; '
-                        'for a batchable: {"type":"batches","cursors":[...]}; '
-                        'for others: none.';
-        end if;
-    end if;
+    perform tasker.refuse_unfit_outcome(p_task_id, p_step, v_step.decides, p_outcome);
     perform tasker.refuse_large_result(p_result);
     perform tasker.refuse_large_result(p_outcome -> 'result');
 
@@ -86,23 +60,7 @@ begin
             updated_at = v_now
         where t.task_id = p_task_id;
     else
-        -- Children wait for one step less; a child that waited only for this one is ready.
-        update tasker.steps c
-        set waiting_on = c.waiting_on - 1,
-            available_at = case when c.waiting_on = 1 then v_now end,
-            updated_at = v_now
-        from (
-            select n.name
-            from tasker.child_steps(p_task_id, p_step) n
-            where n.state = 'pending'
-        ) n
-        where c.task_id = p_task_id
-          and c.name = n.name;
-
-        if v_step.decides then
-            perform tasker.create_steps(array[p_task_id], v_now, true);
-        end if;
-        perform tasker.recount_tasks(array[p_task_id]);
+        perform tasker.advance_resolved(p_task_id, p_step, v_step.decides, v_now);
     end if;
     perform tasker.set_actor(null);
     return true;

@@ -45,7 +45,7 @@ begin
     -- Start the tasks whose context needs no check, and hand out the others.
     select
         jsonb_agg(jsonb_build_object(
-            'msg_id', r.msg_id,
+            'msg_id', coalesce(r.msg_id, 0),
             'task_id', r.task_id,
             'error', r.error
         )) filter (where r.context is null),

@@ -27,7 +27,7 @@ begin
 
     -- Tasks whose context nobody can check end in error here.
     select jsonb_agg(jsonb_build_object(
-        'msg_id', r.msg_id,
+        'msg_id', coalesce(r.msg_id, 0),
         'task_id', r.task_id,
         'error', r.error
     ))

@@ -18,17 +18,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_now         timestamptz := tasker.clock();
-    v_delay       interval := least(greatest(p_delay, interval '0'), interval '1 minute');
-    v_task_ids    uuid[];
-    v_steps       text[];
-    v_claim_nos   int[];
-    v_held_tasks  uuid[];
-    v_held_steps  text[];
-    v_held_nos    int[];
-    v_msg_ids     bigint[];
-    v_failed      jsonb[];
-    v_sent        boolean[];
+    v_now        timestamptz := tasker.clock();
+    v_delay      interval := least(greatest(p_delay, interval '0'), interval '1 minute');
+    v_task_ids   uuid[];
+    v_steps      text[];
+    v_claim_nos  int[];
+    v_back       record;
 begin
     perform tasker.refuse_isolation();
     perform tasker.refuse_list(p_claims, 'p_claims') where jsonb_typeof(p_claims) <> 'array';
@@ -46,92 +41,14 @@ begin
     into v_task_ids, v_steps, v_claim_nos
     from jsonb_array_elements(p_claims) with ordinality e(c, n);
 
-    -- A step that somebody holds is passed over: this never waits.
-    with held as materialized (
-        select
-            s.task_id,
-            s.name,
-            s.msg_id,
-            s.attempt,
-            s.lease_losses,
-            s.worker_id
-        from (
-            select distinct *
-            from unnest(v_task_ids, v_steps, v_claim_nos) i(task_id, step, claim_no)
-            order by 1, 2, 3
-        ) i
-        cross join lateral (
-            select *
-            from tasker.steps s
-            where s.task_id = i.task_id
-              and s.name = i.step
-              and s.claim_no = i.claim_no
-              and s.state = 'in_progress'
-            for no key update skip locked
-        ) s
-    ), counted as (
-        select
-            h.*,
-            h.lease_losses + coalesce(p_lost, false)::int as losses,
-            coalesce(p_lost, false)
-                and h.lease_losses + 1 >= (select g.max_lease_losses from tasker.settings g)
-                as failed
-        from held h
-    ), moved as (
-        -- enqueued_at stays: it says how long the step has waited for a worker that can run it.
-        update tasker.steps s
-        set state = (case
-                when h.failed then 'enqueued_for_orchestration'
-                else 'enqueued'
-            end)::tasker.step_state,
-            attempt = h.attempt - 1,
-            lease_losses = h.losses,
-            alone = false,
-            error = case
-                when h.failed then tasker.loss_error(
-                    'lease_expired', h.worker_id, h.losses, h.attempt - 1, p_reason)
-                else s.error
-            end,
-            msg_id = null,
-            worker_id = null,
-            updated_at = v_now
-        from counted h
-        where s.task_id = h.task_id
-          and s.name = h.name
-        returning s.task_id, s.name, s.claim_no, h.msg_id, h.failed
-    )
-    select
-        array_agg(m.task_id),
-        array_agg(m.name),
-        array_agg(m.claim_no),
-        array_agg(m.msg_id),
-        array_agg(not m.failed),
-        array_agg(tasker.result_message(m.task_id, m.name, m.claim_no)) filter (where m.failed)
-    into v_held_tasks, v_held_steps, v_held_nos, v_msg_ids, v_sent, v_failed
-    from moved m;
-    perform tasker.delete_messages(v_held_tasks, v_msg_ids);
-
-    if v_failed is not null then
-        perform pgmq.send_batch('orchestration_step_results', v_failed, null, clock_timestamp());
-        perform tasker.notify_queue('orchestration_step_results');
-    end if;
+    v_back := tasker.give_back_claims(
+        v_task_ids, v_steps, v_claim_nos, coalesce(p_lost, false), p_reason, v_now);
+    perform tasker.delete_messages(v_back.task_ids, v_back.msg_ids);
+    perform tasker.send_results(v_back.failed);
 
     -- Each released step gets a new message: the old one's id must never again match a claim.
     -- A short delay may wait in the queue.
-    perform tasker.send_steps(
-        array(
-            select h.task_id
-            from unnest(v_held_tasks, v_sent) with ordinality h(task_id, sent, n)
-            where h.sent
-            order by h.n
-        ),
-        array(
-            select h.step
-            from unnest(v_held_steps, v_sent) with ordinality h(step, sent, n)
-            where h.sent
-            order by h.n
-        ),
-        coalesce(v_delay, '0'));
+    perform tasker.send_steps(v_back.sent_tasks, v_back.sent_steps, coalesce(v_delay, '0'));
     perform tasker.set_actor(p_worker_id);
 
     return query
@@ -152,7 +69,7 @@ begin
         end,
         i.claim_no
     from unnest(v_task_ids, v_steps, v_claim_nos) with ordinality i(task_id, step, claim_no, n)
-    left join unnest(v_held_tasks, v_held_steps, v_held_nos) r(task_id, step, claim_no)
+    left join unnest(v_back.task_ids, v_back.steps, v_back.claim_nos) r(task_id, step, claim_no)
       on r.task_id = i.task_id
      and r.step = i.step
      and r.claim_no = i.claim_no

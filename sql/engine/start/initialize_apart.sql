@@ -11,6 +11,8 @@ declare
     v_sqlstate  text;
     v_message   text;
     v_detail    text;
+    v_task_id   uuid;
+    v_msg_id    bigint;
 begin
     begin
         return query select * from tasker.initialize_batch(p_verdicts);
@@ -45,6 +47,9 @@ begin
        or coalesce(p_verdicts #>> '{0,msg_id}', '') !~ '^[0-9]{1,18}$' then
         perform tasker.refuse_list(p_verdicts -> 0, 'an element of p_verdicts');
     end if;
+    v_task_id := (p_verdicts #>> '{0,task_id}')::uuid;
+    -- A request that waited beside its queue has no message.
+    v_msg_id := nullif((p_verdicts #>> '{0,msg_id}')::bigint, 0);
     v_detail := format('%s (SQLSTATE %s)', v_message, v_sqlstate);
     begin
         if v_sqlstate <> '55P03' and coalesce(p_verdicts #> '{0,error}', 'null') = 'null' then
@@ -71,21 +76,12 @@ begin
     -- Not even that can be done: the request becomes a dead letter.
     if v_sqlstate <> '55P03' then
         perform tasker.dead_letter(
-            'orchestration_task_requests',
-            (p_verdicts #>> '{0,msg_id}')::bigint,
-            p_verdicts -> 0,
-            v_detail
-        );
+            'orchestration_task_requests', v_msg_id, p_verdicts -> 0, v_detail);
         perform tasker.postpone_requests(
-            array[nullif((p_verdicts #>> '{0,msg_id}')::bigint, 0)],
-            array[(p_verdicts #>> '{0,task_id}')::uuid],
-            array[(p_verdicts #>> '{0,task_id}')::uuid],
-            tasker.clock()
-        );
-        perform pgmq.delete(
-            'orchestration_task_requests',
-            (p_verdicts #>> '{0,msg_id}')::bigint
-        );
+            array[v_msg_id], array[v_task_id], array[v_task_id], tasker.clock());
+        if v_msg_id is not null then
+            perform pgmq.delete('orchestration_task_requests', v_msg_id);
+        end if;
     end if;
     return query select 0, (v_sqlstate <> '55P03')::int, 0, null::bigint;
 end

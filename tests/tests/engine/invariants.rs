@@ -76,9 +76,8 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "a step with a result to process",
-        "submit_results",
-        "perform pgmq.send_batch('orchestration_step_results', v_messages, null, \
-         clock_timestamp())",
+        "store_outcomes",
+        "perform tasker.send_results(v_messages)",
         "null",
     ),
     (

@@ -1,0 +1,63 @@
+create function tasker.insert_template_steps(p_template_id uuid, p_steps jsonb) returns void
+language plpgsql volatile as $$
+begin
+    insert into tasker.template_steps (
+        template_id,
+        name,
+        position,
+        level,
+        type,
+        failure_strategy,
+        handler,
+        config,
+        max_attempts,
+        backoff,
+        backoff_base_ms,
+        max_backoff_ms,
+        jitter,
+        timeout,
+        lease,
+        parent_count,
+        is_leaf,
+        initial,
+        after_batch,
+        decision_depth
+    )
+    select
+        p_template_id,
+        e.s ->> 'name',
+        e.n,
+        l.level,
+        coalesce(e.s ->> 'type', 'standard'),
+        case
+            when e.s ->> 'type' = 'batch_worker'
+                then coalesce(e.s ->> 'failure_strategy', 'fail_fast')
+        end,
+        -- An entry point of a handler is a handler by itself to all but the program that has it.
+        concat_ws('.', e.s #>> '{handler,callable}', e.s #>> '{handler,method}'),
+        coalesce(e.s #> '{handler,config}', '{}'),
+        case
+            when (e.s #>> '{retry,retryable}') = 'false' then 1
+            else coalesce((e.s #>> '{retry,max_attempts}')::numeric::int, 3)
+        end,
+        coalesce(e.s #>> '{retry,backoff}', 'exponential'),
+        coalesce((e.s #>> '{retry,backoff_base_ms}')::numeric::bigint, 1000),
+        coalesce((e.s #>> '{retry,max_backoff_ms}')::numeric::bigint, 60000),
+        coalesce((e.s #>> '{retry,jitter}')::boolean, true),
+        make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
+        make_interval(secs => (e.s ->> 'lease_seconds')::double precision),
+        jsonb_array_length(coalesce(e.s -> 'dependencies', '[]')),
+        g.parent is null,
+        l.initial,
+        l.after_batch,
+        l.decision_depth
+    from jsonb_array_elements(p_steps) with ordinality e(s, n)
+    join tasker.graph_levels(p_steps) l on l.n = e.n
+    left join (
+        select distinct g.parent
+        from tasker.graph_edges(p_steps) g
+    ) g on g.parent = e.n;
+end
+$$;
+comment on function tasker.insert_template_steps(uuid, jsonb) is
+    'Writes the steps of a valid template; the defaults of retry and timeout stand here.';
