@@ -40,17 +40,11 @@ language sql stable as $$
                     task.largest_result) as paged
         from unnest(p_task_ids, p_steps) ref(task_id, name)
         cross join lateral (
-            select *
-            from tasker.steps s
-            where s.task_id = ref.task_id
-              and s.name = ref.name
-            offset 0
+            select * from tasker.steps s
+            where s.task_id = ref.task_id and s.name = ref.name offset 0
         ) step
         cross join lateral (
-            select *
-            from tasker.tasks t
-            where t.task_id = ref.task_id
-            offset 0
+            select * from tasker.tasks t where t.task_id = ref.task_id offset 0
         ) task
         cross join lateral tasker.template_step(task.template_id, step.template_step) tmpl
     ), before as materialized (

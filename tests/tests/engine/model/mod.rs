@@ -45,7 +45,11 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
         "s.attempt < s.max_attempts then 'pending'",
         "s.attempt <= s.max_attempts then 'pending'",
     ),
-    ("counted_children", "c.waiting_on = s.n as ready", "c.waiting_on <= s.n + 1 as ready"),
+    (
+        "waiting_children",
+        "c.waiting_on = s.n, c.waiting_on",
+        "c.waiting_on <= s.n + 1, c.waiting_on",
+    ),
     ("settle_free_steps", "s.claim_no = r.claim_no and", ""),
     ("settle_free_steps", "decided = r.decided, ", ""),
     ("hold_claims", "and s.claim_no = i.claim_no and s.state", "and s.state"),
