@@ -1,6 +1,6 @@
 -- Dead letters: what people should look at.
 
-create table tasker.dlq_entries (
+create table tasker.dead_letters (
     entry_id     uuid primary key,
     reason       text not null check (
         reason in (
@@ -31,16 +31,16 @@ create table tasker.dlq_entries (
     headers      jsonb
 );
 -- The entries of a task.
-create index dlq_entries_by_task on tasker.dlq_entries (task_id) where task_id is not null;
+create index dead_letters_by_task on tasker.dead_letters (task_id) where task_id is not null;
 -- A task has at most one entry to look at. A foreign message may name a task without having to do
 -- with it.
-create unique index dlq_entries_one_pending on tasker.dlq_entries (task_id)
+create unique index dead_letters_one_pending on tasker.dead_letters (task_id)
     where status = 'pending' and reason <> 'bad_message';
 -- For prune, which deletes the oldest.
-create index dlq_entries_closed on tasker.dlq_entries (resolved_at)
+create index dead_letters_closed on tasker.dead_letters (resolved_at)
     where resolved_at is not null;
-comment on table tasker.dlq_entries is
+comment on table tasker.dead_letters is
     'Messages that no function could use, taken out of their queue so that the rest goes on, '
     'and tasks that stand still. An entry changes nothing by itself.';
-comment on column tasker.dlq_entries.snapshot is
+comment on column tasker.dead_letters.snapshot is
     'The task and its steps when the entry was made.';

@@ -2,10 +2,10 @@
 
 use crate::bench::BenchArgs;
 use crate::commands::{
-    completions::CompletionsArgs, config::ConfigCommand, dlq::DlqCommand, events::EventsCommand,
-    key::KeyCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs, prune::PruneArgs,
-    queue::QueueCommand, settings::SettingsCommand, step::StepCommand, task::TaskCommand,
-    template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
+    completions::CompletionsArgs, config::ConfigCommand, dead_letter::DeadLetterCommand,
+    events::EventsCommand, key::KeyCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
+    prune::PruneArgs, queue::QueueCommand, settings::SettingsCommand, step::StepCommand,
+    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
 use crate::config::{Config, Origin};
 use clap::{Args, Parser, Subcommand};
@@ -104,8 +104,8 @@ pub enum Command {
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Look at dead letters, and act on them.
-    #[command(subcommand)]
-    Dlq(DlqCommand),
+    #[command(subcommand, alias = "dlq")]
+    DeadLetter(DeadLetterCommand),
     /// Follow domain events.
     #[command(subcommand)]
     Events(EventsCommand),
@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn a_dry_run_may_say_all() {
         for line in [
-            "tasker dlq retry --namespace a --all --dry-run",
-            "tasker dlq update --status cancelled --all --dry-run",
+            "tasker dead-letter retry --namespace a --all --dry-run",
+            "tasker dead-letter update --status cancelled --all --dry-run",
             "tasker task cancel --namespace a --all --dry-run",
             "tasker task retry --dry-run --all --namespace a",
         ] {

@@ -101,7 +101,7 @@ impl FromStr for EntryArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Prefix::parse(text, "a dead letter", "tasker dlq list").map(Self)
+        Prefix::parse(text, "a dead letter", "tasker dead-letter list").map(Self)
     }
 }
 
@@ -125,6 +125,6 @@ impl EntryArg {
                 format!("{}  {}  {}", entry.reason, entry.status, relative(entry.created_at, now));
             (entry.entry_id, text)
         });
-        self.0.only("dead letter", "tasker dlq list --all", found.collect(), more)
+        self.0.only("dead letter", "tasker dead-letter list --all", found.collect(), more)
     }
 }

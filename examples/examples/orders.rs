@@ -50,7 +50,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         expected.gifts
     );
     println!(
-        "\nEvents that broke their schema; their steps have succeeded (`tasker dlq list` shows \
+        "\nEvents that broke their schema; their steps have succeeded (`tasker dead-letter list` shows \
          them):"
     );
     for letter in &refused {

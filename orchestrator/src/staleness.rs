@@ -19,7 +19,7 @@ pub(crate) async fn sweep(connection: &mut OwnConnection) -> Result<()> {
         failpoint::reach("staleness.after_sweep");
         for (reason, added) in [("staleness_timeout", stale), ("worker_unavailable", lacking)] {
             if added > 0 {
-                tracing::warn!(added, reason, "new dead letters: tasker dlq list");
+                tracing::warn!(added, reason, "new dead letters: tasker dead-letter list");
             }
             let added = u64::try_from(added).unwrap_or(0);
             metrics::counter!("tasker_dead_letters_swept_total", "reason" => reason)
@@ -42,9 +42,11 @@ async fn call(connection: &mut DbConnection<'_>) -> sqlx::Result<(i32, i32, bool
 async fn gauges(connection: &mut OwnConnection) -> Result<()> {
     let counts: Vec<(String, i64)> = connection
         .call(async |connection| {
-            sqlx::query_as("select reason, entries from tasker.dlq_counts where status = 'pending'")
-                .fetch_all(connection)
-                .await
+            sqlx::query_as(
+                "select reason, entries from tasker.dead_letter_counts where status = 'pending'",
+            )
+            .fetch_all(connection)
+            .await
         })
         .await?;
     for reason in REASONS {

@@ -39,7 +39,7 @@ const QUERIES: &[&str] = &[
     "select format('queue %s still holds %s messages', q.queue, q.depth) from \
      tasker.queue_overview q where q.depth > 0",
     "select format('dead letter in %s: %s %s', d.queue, d.detail, d.message) from \
-     tasker.dlq_entries d where d.reason = 'bad_message'",
+     tasker.dead_letters d where d.reason = 'bad_message'",
 ];
 
 /// All violations.

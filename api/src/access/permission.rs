@@ -44,9 +44,9 @@ permissions! {
     /// pause, resume, and limit namespaces
     QueuesWrite = "queues:write",
     /// look at dead letters
-    DlqRead = "dlq:read",
+    DeadLettersRead = "dead_letters:read",
     /// add, update, and retry dead letters
-    DlqWrite = "dlq:write",
+    DeadLettersWrite = "dead_letters:write",
     /// queues, namespaces, workers, staleness, analytics, health, metrics
     SystemRead = "system:read",
     /// prune, change settings

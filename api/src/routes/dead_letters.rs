@@ -44,7 +44,7 @@ pub struct DeadLetterQuery {
 
 /// Lists dead letters in the order to look at them
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", params(DeadLetterQuery),
-    responses((status = 200, body = Listed<DeadLetter>)), security(("key" = ["dlq:read"])))]
+    responses((status = 200, body = Listed<DeadLetter>)), security(("key" = ["dead_letters:read"])))]
 pub async fn list_dead_letters(
     app: App,
     Params(query): Params<DeadLetterQuery>,
@@ -61,7 +61,7 @@ pub async fn list_dead_letters(
 
 /// Counts dead letters by reason and status
 #[utoipa::path(get, path = "/v1/dead-letters/counts", tag = "dead letters",
-    responses((status = 200, body = Vec<DeadLetterCount>)), security(("key" = ["dlq:read"])))]
+    responses((status = 200, body = Vec<DeadLetterCount>)), security(("key" = ["dead_letters:read"])))]
 pub async fn count_dead_letters(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
     app.call(app.client().count_dead_letters()).await.map(Json)
 }
@@ -76,7 +76,7 @@ pub struct EntryAt {
 
 /// Shows a dead letter with its snapshot or message
 #[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
-    responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dlq:read"])))]
+    responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dead_letters:read"])))]
 pub async fn get_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
     show(&app, at.entry_id).await
 }
@@ -118,7 +118,7 @@ pub struct Entry {
         (status = 201, body = Entry, headers(("location" = String, description = "Of the dead \
             letter"))),
     ),
-    security(("key" = ["dlq:write"])),
+    security(("key" = ["dead_letters:write"])),
 )]
 pub async fn add_dead_letter(
     app: App,
@@ -180,7 +180,7 @@ impl DeadLetterStatus {
 /// Sets the status and adds to the notes
 #[utoipa::path(patch, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
     request_body = DeadLetterChange, responses((status = 200, body = DeadLetterDetails)),
-    security(("key" = ["dlq:write"])))]
+    security(("key" = ["dead_letters:write"])))]
 pub async fn update_dead_letter(
     app: App,
     At(at): At<EntryAt>,
@@ -204,7 +204,7 @@ pub async fn update_dead_letter(
     params(EntryAt),
     request_body = Option<Act>,
     responses((status = 200, body = DeadLetterDetails)),
-    security(("key" = ["dlq:write"])),
+    security(("key" = ["dead_letters:write"])),
 )]
 pub async fn retry_dead_letter(
     app: App,
@@ -258,7 +258,7 @@ impl BulkDeadLetters {
     tag = "dead letters",
     request_body = BulkDeadLetters,
     responses((status = 200, body = DeadLettersChanged)),
-    security(("key" = ["dlq:write"])),
+    security(("key" = ["dead_letters:write"])),
 )]
 pub async fn retry_dead_letters(
     app: App,
@@ -277,7 +277,7 @@ pub async fn retry_dead_letters(
     tag = "dead letters",
     request_body = BulkDeadLetters,
     responses((status = 200, body = DeadLettersChanged)),
-    security(("key" = ["dlq:write"])),
+    security(("key" = ["dead_letters:write"])),
 )]
 pub async fn update_dead_letters(
     app: App,
@@ -315,7 +315,7 @@ pub struct Entries {
     tag = "dead letters",
     request_body = WhichDeadLetters,
     responses((status = 200, body = Entries)),
-    security(("key" = ["dlq:read"])),
+    security(("key" = ["dead_letters:read"])),
 )]
 pub async fn count_matching_dead_letters(
     app: App,

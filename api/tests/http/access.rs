@@ -31,19 +31,19 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("templates:read", "GET", "/v1/templates"),
     ("templates:write", "POST", "/v1/templates"),
     ("queues:write", "POST", "/v1/namespaces/test/pause"),
-    ("dlq:read", "GET", "/v1/dead-letters"),
-    ("dlq:write", "POST", "/v1/dead-letters"),
+    ("dead_letters:read", "GET", "/v1/dead-letters"),
+    ("dead_letters:write", "POST", "/v1/dead-letters"),
     ("system:read", "GET", "/v1/queues"),
     ("system:read", "GET", "/metrics"),
     ("system:write", "POST", "/v1/prune"),
 ];
 
 #[rstest]
-#[case(&["tasks:create", "dlq:read"])]
+#[case(&["tasks:create", "dead_letters:read"])]
 #[case(&["tasks:read"])]
 #[case(&["tasks:cancel", "steps:write", "templates:read"])]
 #[case(&["tasks:write", "system:read"])]
-#[case(&["templates:write", "queues:write", "dlq:write"])]
+#[case(&["templates:write", "queues:write", "dead_letters:write"])]
 #[case(&["system:write"])]
 #[tokio::test]
 async fn a_key_opens_what_its_permissions_say_and_nothing_else(#[case] permissions: &[&str]) {

@@ -116,9 +116,9 @@ async fn every_example_is_one() {
         let known: BTreeSet<String> = values.map(str::to_owned).collect();
         let checked: String = sqlx::query_scalar(
             "select string_agg(pg_get_constraintdef(oid), ' ') from pg_constraint
-              where conrelid = 'tasker.dlq_entries'::regclass and conname = $1",
+              where conrelid = 'tasker.dead_letters'::regclass and conname = $1",
         )
-        .bind(format!("dlq_entries_{key}_check"))
+        .bind(format!("dead_letters_{key}_check"))
         .fetch_one(engine.pool())
         .await
         .unwrap();

@@ -81,7 +81,7 @@ async fn world() -> (Engine, Uuid, Uuid) {
     }
     e.initialize().await;
     let (task, entry) = sqlx::query_as(
-        "select t.task_id, tasker.dlq_add(t.task_id, 'hidden note') from tasker.tasks t where \
+        "select t.task_id, tasker.add_dead_letter(t.task_id, 'hidden note') from tasker.tasks t where \
          t.namespace = 'hidden'",
     )
     .fetch_one(e.pool())
@@ -114,7 +114,7 @@ async fn no_route_and_no_stream_reaches_another_namespace() {
     let rows = async || -> Vec<String> {
         sqlx::query_scalar(
             "select t::text from tasker.tasks t union all select s::text from tasker.steps s \
-             union all select d::text from tasker.dlq_entries d
+             union all select d::text from tasker.dead_letters d
              union all select n::text from tasker.namespaces n union all select v::text from \
              tasker.templates v order by 1",
         )

@@ -4,7 +4,7 @@ pub mod api_args;
 mod bench;
 pub mod completions;
 pub mod config;
-pub mod dlq;
+pub mod dead_letter;
 pub mod events;
 mod health;
 pub mod key;
@@ -50,7 +50,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Top(args) => top::run(args, globals).await,
         Command::Health => health::run(globals).await,
         Command::Queue(command) => queue::run(command, globals).await,
-        Command::Dlq(command) => dlq::run(command, globals).await,
+        Command::DeadLetter(command) => dead_letter::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Prune(args) => prune::run(args, globals).await,
         Command::Settings(command) => settings::run(command, globals).await,

@@ -49,7 +49,7 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         vec!["step", "history", id, "second"],
         vec!["template", "list", "--json"],
         vec!["template", "show", "test.order"],
-        vec!["dlq", "counts"],
+        vec!["dead-letter", "counts"],
         vec!["worker", "list", "--json"],
         vec!["health"],
     ] {
@@ -79,8 +79,8 @@ async fn operators_need_no_database() {
     assert_eq!(over(&api, &resolve).await.ok(), "resolved: the task is waiting_for_dependencies\n");
     assert_eq!(over(&api, &["queue", "pause", "test"]).await.ok(), "test: paused\n");
     assert!(over(&api, &["queue", "list"]).await.ok().contains("worker_test_queue"));
-    let entry = over(&api, &["dlq", "add", &task, "--notes", "look"]).await.ok();
-    assert!(over(&api, &["dlq", "list"]).await.ok().contains(entry.trim()));
+    let entry = over(&api, &["dead-letter", "add", &task, "--notes", "look"]).await.ok();
+    assert!(over(&api, &["dead-letter", "list"]).await.ok().contains(entry.trim()));
     assert_eq!(over(&api, &["task", "cancel", &task]).await.ok(), "cancelled\n");
     assert_eq!(over(&api, &["prune"]).await.ok(), "removed 0 tasks, 0 dead letters\n");
 }

@@ -288,20 +288,27 @@ async fn without_a_database_the_error_says_where_one_could_come_from() {
 async fn a_dead_letter_is_added_shown_and_closed() {
     let db = shop().await;
     let id = tasker(&db.url, &["task", "enqueue", "shop.order"]).await.ok().trim().to_owned();
-    assert!(tasker(&db.url, &["dlq", "list"]).await.stderr.contains("no pending dead letters"));
-    let add = ["dlq", "add", &id, "--notes", "slow today", "--by", "ana"];
+    assert!(
+        tasker(&db.url, &["dead-letter", "list"]).await.stderr.contains("no pending dead letters")
+    );
+    let add = ["dead-letter", "add", &id, "--notes", "slow today", "--by", "ana"];
     let entry = tasker(&db.url, &add).await.ok().trim().to_owned();
-    let list = tasker(&db.url, &["dlq", "list"]).await.ok();
+    let list = tasker(&db.url, &["dead-letter", "list"]).await.ok();
     assert!(list.contains("manual") && list.contains(&entry) && list.contains(&id), "{list}");
-    let shown = tasker(&db.url, &["dlq", "show", &entry]).await.ok();
+    let shown = tasker(&db.url, &["dead-letter", "show", &entry]).await.ok();
     assert!(
         shown.contains("ana (login postgres): slow today") && shown.contains("snapshot\n{"),
         "{shown}"
     );
-    assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK042)\nhint: "));
+    assert!(
+        tasker(&db.url, &["dead-letter", "retry", &entry])
+            .await
+            .failed()
+            .contains("(TK042)\nhint: ")
+    );
 
     let update = [
-        "dlq",
+        "dead-letter",
         "update",
         &entry,
         "--status",
@@ -317,21 +324,35 @@ async fn a_dead_letter_is_added_shown_and_closed() {
         (&closed["status"], &closed["resolved_by"]),
         (&json!("permanent_failure"), &json!("ben (login postgres)"))
     );
-    assert_eq!(tasker(&db.url, &["dlq", "list", "--json"]).await.json(), json!([]));
-    let all =
-        tasker(&db.url, &["dlq", "list", "--all", "--reason", "manual", "--json"]).await.json();
+    assert_eq!(tasker(&db.url, &["dead-letter", "list", "--json"]).await.json(), json!([]));
+    let all = tasker(&db.url, &["dead-letter", "list", "--all", "--reason", "manual", "--json"])
+        .await
+        .json();
     assert_eq!(all[0]["entry_id"], entry.as_str());
     assert!(
-        tasker(&db.url, &["dlq", "counts"]).await.ok().contains("manual  permanent_failure  1")
+        tasker(&db.url, &["dead-letter", "counts"])
+            .await
+            .ok()
+            .contains("manual  permanent_failure  1")
     );
-    assert!(tasker(&db.url, &["dlq", "retry", &entry]).await.failed().contains("(TK041)\nhint: "));
+    assert!(
+        tasker(&db.url, &["dead-letter", "retry", &entry])
+            .await
+            .failed()
+            .contains("(TK041)\nhint: ")
+    );
     assert_eq!(
-        tasker(&db.url, &["dlq", "update", &entry]).await.code,
+        tasker(&db.url, &["dead-letter", "update", &entry]).await.code,
         Some(2),
         "neither status nor notes"
     );
     let unknown = uuid::Uuid::nil().to_string();
-    assert!(tasker(&db.url, &["dlq", "show", &unknown]).await.failed().contains("(TK040)\nhint: "));
+    assert!(
+        tasker(&db.url, &["dead-letter", "show", &unknown])
+            .await
+            .failed()
+            .contains("(TK040)\nhint: ")
+    );
 }
 
 #[tokio::test]

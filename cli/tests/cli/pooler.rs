@@ -149,10 +149,10 @@ async fn operate(url: &str, done: &str) {
     tasker(url, &["queue", "limit", "test", "1000"]).await.ok();
     tasker(url, &["queue", "resume", "test"]).await.ok();
     assert!(tasker(url, &["queue", "list"]).await.ok().contains("test"));
-    let entry = tasker(url, &["--json", "dlq", "add", done]).await.json();
+    let entry = tasker(url, &["--json", "dead-letter", "add", done]).await.json();
     let entry = entry["entry_id"].as_str().unwrap();
-    tasker(url, &["dlq", "update", entry, "--status", "permanent_failure"]).await.ok();
-    tasker(url, &["dlq", "list"]).await.ok();
+    tasker(url, &["dead-letter", "update", entry, "--status", "permanent_failure"]).await.ok();
+    tasker(url, &["dead-letter", "list"]).await.ok();
     tasker(url, &["prune"]).await.ok();
     tasker(url, &["migrate"]).await.ok();
 }

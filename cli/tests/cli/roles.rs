@@ -26,7 +26,8 @@ async fn an_operator_needs_the_operators_role_and_nothing_else() {
         tasker(&url, &["template", "apply", &file]).await.ok();
     }
     let task_id = task(&db, &url).await;
-    let entry = tasker(&url, &["dlq", "add", &task_id, "--notes", "look", "--json"]).await.json();
+    let entry =
+        tasker(&url, &["dead-letter", "add", &task_id, "--notes", "look", "--json"]).await.json();
     let entry = entry["entry_id"].as_str().unwrap_or_else(|| panic!("{entry}")).to_owned();
     for command in [
         "task list",
@@ -38,9 +39,9 @@ async fn an_operator_needs_the_operators_role_and_nothing_else() {
         "queue resume shop",
         "queue limit shop 10",
         "queue limit shop --none",
-        "dlq list",
-        "dlq show ENTRY",
-        "dlq update ENTRY --status manually_resolved --notes fine",
+        "dead-letter list",
+        "dead-letter show ENTRY",
+        "dead-letter update ENTRY --status manually_resolved --notes fine",
         "task resolve TASK --step first --result 1 --reason by_hand",
         "task cancel TASK --reason wrong",
         "prune",

@@ -23,12 +23,12 @@ async fn no_stored_text_steers_the_terminal() {
     let outcome = serde_json::json!({"type": "failure", "message": SLY, "retryable": false});
     e.submit(claim, outcome).await;
     e.process().await;
-    let entry: uuid::Uuid = sqlx::query_scalar("select tasker.dlq_add($1)")
+    let entry: uuid::Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1)")
         .bind(task)
         .fetch_one(e.pool())
         .await
         .unwrap();
-    sqlx::query("update tasker.dlq_entries set notes = $1, detail = $1")
+    sqlx::query("update tasker.dead_letters set notes = $1, detail = $1")
         .bind(SLY)
         .execute(e.pool())
         .await
@@ -41,9 +41,9 @@ async fn no_stored_text_steers_the_terminal() {
         vec!["task", "watch", &task],
         vec!["step", "show", &task, "a"],
         vec!["step", "list", &task],
-        vec!["dlq", "list"],
-        vec!["dlq", "show", &entry],
-        vec!["dlq", "show", &entry, "--json"],
+        vec!["dead-letter", "list"],
+        vec!["dead-letter", "show", &entry],
+        vec!["dead-letter", "show", &entry, "--json"],
         vec!["top", "--once"],
     ] {
         let shown = run(command(Some(&e.db.url), &folder.0, &args)).await;

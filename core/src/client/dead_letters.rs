@@ -11,12 +11,13 @@ use uuid::Uuid;
 const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', d.message, \
     'snapshot', \
        case when octet_length(d.snapshot::text) > 16777216 \
-            then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dlq_entries\"}' else \
+            then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dead_letters\"}' else \
             d.snapshot end) \
-     from tasker.dlq_overview v join tasker.dlq_details d using (entry_id) where v.entry_id = $1";
-const COUNTS: &str = "select to_jsonb(v) from tasker.dlq_counts v order by v.reason, v.status";
+     from tasker.dead_letter_overview v join tasker.dead_letter_details d using (entry_id) where v.entry_id = $1";
+const COUNTS: &str =
+    "select to_jsonb(v) from tasker.dead_letter_counts v order by v.reason, v.status";
 
-/// A row of `tasker.dlq_overview`.
+/// A row of `tasker.dead_letter_overview`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
@@ -67,7 +68,7 @@ pub struct DeadLetterDetails {
     pub message: Option<Value>,
 }
 
-/// A row of `tasker.dlq_counts`.
+/// A row of `tasker.dead_letter_counts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetterCount {
@@ -162,7 +163,7 @@ pub async fn retry_dead_letters(
     after: Option<Uuid>,
 ) -> Result<DeadLettersChanged> {
     let changed = sqlx::query_as(
-        "select done, skipped, last_entry from tasker.dlq_retry_all($1, $2, $3, $4, $5)",
+        "select done, skipped, last_entry from tasker.retry_dead_letters($1, $2, $3, $4, $5)",
     )
     .bind(Json(which))
     .bind(by.reason)
@@ -187,7 +188,7 @@ pub async fn update_dead_letters(
     after: Option<Uuid>,
 ) -> Result<DeadLettersChanged> {
     let changed = sqlx::query_as(
-        "select done, skipped, last_entry from tasker.dlq_update_all($1, $2, $3, $4, $5, $6)",
+        "select done, skipped, last_entry from tasker.update_dead_letters($1, $2, $3, $4, $5, $6)",
     )
     .bind(Json(which))
     .bind(status)
@@ -212,7 +213,7 @@ pub async fn show_dead_letter(
     row.map(|Document(entry)| entry).ok_or_else(|| Error::Refused {
         code: "TK040".to_owned(),
         message: format!("there is no dead letter {entry_id}"),
-        hint: Some("tasker dlq list shows them".to_owned()),
+        hint: Some("tasker dead-letter list shows them".to_owned()),
     })
 }
 
@@ -234,8 +235,10 @@ pub async fn add_dead_letter(
     notes: Option<&str>,
     by: Option<&str>,
 ) -> Result<Uuid> {
-    let entry =
-        sqlx::query_scalar("select tasker.dlq_add($1, $2, $3)").bind(task_id).bind(notes).bind(by);
+    let entry = sqlx::query_scalar("select tasker.add_dead_letter($1, $2, $3)")
+        .bind(task_id)
+        .bind(notes)
+        .bind(by);
     Ok(entry.fetch_one(executor).await?)
 }
 
@@ -250,7 +253,7 @@ pub async fn update_dead_letter(
     notes: Option<&str>,
     by: Option<&str>,
 ) -> Result<()> {
-    sqlx::query("select tasker.dlq_update($1, $2, $3, $4)")
+    sqlx::query("select tasker.update_dead_letter($1, $2, $3, $4)")
         .bind(entry_id)
         .bind(status)
         .bind(notes)
@@ -271,7 +274,7 @@ pub async fn retry_dead_letter(
     reason: Option<&str>,
     by: Option<&str>,
 ) -> Result<()> {
-    sqlx::query("select tasker.dlq_retry($1, $2, $3)")
+    sqlx::query("select tasker.retry_dead_letter($1, $2, $3)")
         .bind(entry_id)
         .bind(reason)
         .bind(by)

@@ -1,6 +1,6 @@
 -- for: operator, readonly
 -- planner: jit = off
--- requires: views/dlq_overview.sql
+-- requires: views/dead_letter_overview.sql
 create function tasker.list_dead_letters(
     p_reason     text default null,
     p_status     text default null,
@@ -9,22 +9,22 @@ create function tasker.list_dead_letters(
     p_max        int default 100,
     p_id_prefix  text default null
 )
-returns setof tasker.dlq_overview
+returns setof tasker.dead_letter_overview
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_after  tasker.dlq_overview;
+    v_after  tasker.dead_letter_overview;
 begin
     perform tasker.check_max(p_max);
     if p_after is not null then
         select v.*
         into v_after
-        from tasker.dlq_overview v
+        from tasker.dead_letter_overview v
         where v.entry_id = p_after;
 
         if not found then
-            perform tasker.refuse_dlq_entry(p_after);
+            perform tasker.refuse_unknown_dead_letter(p_after);
         end if;
     end if;
 
@@ -36,7 +36,7 @@ begin
             select o.entry_id, row_number() over () as n
             from (
                 select d.entry_id
-                from tasker.dlq_overview d
+                from tasker.dead_letter_overview d
                 where (p_reason is null or d.reason = p_reason)
                   and (p_status is null or d.status = p_status)
                   and (p_task_id is null or d.task_id = p_task_id)
@@ -61,7 +61,7 @@ begin
         ) p
         cross join lateral (
             select *
-            from tasker.dlq_overview d
+            from tasker.dead_letter_overview d
             where d.entry_id = p.entry_id
             offset 0
         ) v

@@ -57,7 +57,7 @@ begin
         count(*) filter (where a = 'staleness_timeout'),
         count(*) filter (where a = 'worker_unavailable')
     into staleness_timeout, worker_unavailable
-    from tasker.add_dead_letters(
+    from tasker.add_task_dead_letters(
         v_found.task_ids, v_found.reasons, v_found.steps, v_found.details) a;
 
     -- The next call goes on where this one ended; null ends the round.

@@ -18,7 +18,7 @@ begin
     end if;
 
     -- Messages that name no known step of this namespace are kept as dead letters.
-    perform tasker.dead_letter(
+    perform tasker.keep_dead_letter(
         p_queue,
         m.msg_id,
         m.message,

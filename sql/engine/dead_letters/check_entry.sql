@@ -2,11 +2,11 @@ create function tasker.check_entry(p_entry_id uuid) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if tasker.limits() is not null and not exists (
-        select from tasker.dlq_entries d
+        select from tasker.dead_letters d
         where d.entry_id = p_entry_id
           and tasker.may_see_entry(d.queue, d.task_id)
     ) then
-        perform tasker.refuse_dlq_entry(p_entry_id);
+        perform tasker.refuse_unknown_dead_letter(p_entry_id);
     end if;
 end
 $$;

@@ -9,7 +9,7 @@ begin
     -- Tasks are read and never locked; entries that somebody holds are left for the next round.
     with ended as materialized (
         select d.entry_id, t.state
-        from tasker.dlq_entries d
+        from tasker.dead_letters d
         cross join lateral (
             select t.state from tasker.tasks t where t.task_id = d.task_id offset 0
         ) t
@@ -20,7 +20,7 @@ begin
         limit p_max
         for no key update of d skip locked
     )
-    update tasker.dlq_entries d
+    update tasker.dead_letters d
     set status = case when e.state = 'cancelled' then 'cancelled' else 'ended_well' end,
         resolved_at = p_now,
         notes = tasker.add_note(d.notes, 'closed: the task is ' || e.state, 'the sweep')

@@ -17,7 +17,7 @@ begin
     from unnest(p_task_ids) i(task_id)
     where not exists (
         select
-        from tasker.dlq_entries d
+        from tasker.dead_letters d
         where d.task_id = i.task_id
           and d.status = 'pending'
           and d.reason <> 'bad_message'

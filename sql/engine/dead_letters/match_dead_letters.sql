@@ -8,7 +8,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(m.entry_id order by m.entry_id), '{}')
     from (
         select d.entry_id
-        from tasker.dlq_entries d
+        from tasker.dead_letters d
         left join tasker.tasks t on t.task_id = d.task_id
         where d.status = coalesce(p_filter ->> 'status', 'pending')
           and (not p_filter ? 'reason' or d.reason = p_filter ->> 'reason')

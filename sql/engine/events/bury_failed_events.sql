@@ -26,7 +26,7 @@ begin
 
     -- set_vt locks the messages and answers with them; one that somebody else has finished is not
     -- there.
-    perform tasker.dead_letter(p_queue, m.msg_id, m.message, f.error)
+    perform tasker.keep_dead_letter(p_queue, m.msg_id, m.message, f.error)
     from pgmq.set_vt(p_queue, v_dead, 0) m
     join unnest(v_dead, v_errors) f(msg_id, error) on f.msg_id = m.msg_id;
     perform pgmq.delete(p_queue, v_dead);

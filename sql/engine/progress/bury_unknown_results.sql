@@ -8,7 +8,7 @@ create function tasker.bury_unknown_results(
 returns void
 language plpgsql volatile as $$
 begin
-    perform tasker.dead_letter(
+    perform tasker.keep_dead_letter(
         'orchestration_step_results',
         m.msg_id,
         m.message,

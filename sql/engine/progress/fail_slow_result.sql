@@ -24,7 +24,7 @@ exception when others then
     if not tasker.may_divide(sqlstate, sqlerrm) then
         raise;
     end if;
-    perform tasker.dead_letter(
+    perform tasker.keep_dead_letter(
         'orchestration_step_results',
         null,
         tasker.result_message(p_result.task_id, p_result.step, p_result.claim_no),

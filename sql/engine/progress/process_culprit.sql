@@ -54,7 +54,7 @@ begin
 
     -- Nothing else was possible: the result becomes a dead letter.
     if not v_sent then
-        perform tasker.dead_letter(
+        perform tasker.keep_dead_letter(
             'orchestration_step_results',
             p_msg_id,
             p_message,

@@ -41,7 +41,7 @@ begin
         perform tasker.stop_batches(v_settled, v_failures.failing, v_now);
     end if;
     if v_failures.task_ids is not null then
-        perform tasker.add_dead_letters(
+        perform tasker.add_task_dead_letters(
             v_failures.task_ids, v_failures.reasons, v_failures.steps, v_failures.details);
     end if;
 

@@ -16,7 +16,7 @@ begin
     -- A dead letter sent again would become a dead letter again, once a minute.
     and not exists (
         select
-        from tasker.dlq_entries d
+        from tasker.dead_letters d
         where d.task_id = p_task_id
           and d.status = 'pending'
           and d.queue = 'orchestration_step_results'

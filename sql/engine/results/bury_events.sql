@@ -3,7 +3,7 @@ returns void
 language plpgsql volatile as $$
 begin
     -- tasker.dead_letter is not used: it compares with what is there, and no event is like another.
-    insert into tasker.dlq_entries (
+    insert into tasker.dead_letters (
         entry_id,
         reason,
         queue,

@@ -5,7 +5,7 @@ declare
 begin
     with old as materialized (
         select d.entry_id
-        from tasker.dlq_entries d
+        from tasker.dead_letters d
         cross join tasker.settings c
         left join tasker.tasks t on t.task_id = d.task_id
         left join tasker.templates v on v.template_id = t.template_id
@@ -21,7 +21,7 @@ begin
     select array_agg(o.entry_id)
     into v_entry_ids
     from old o;
-    delete from tasker.dlq_entries d
+    delete from tasker.dead_letters d
     where d.entry_id = any (v_entry_ids);
     return coalesce(cardinality(v_entry_ids), 0);
 end

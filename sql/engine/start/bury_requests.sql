@@ -6,7 +6,7 @@ create function tasker.bury_requests(
 returns void
 language plpgsql volatile as $$
 begin
-    perform tasker.dead_letter(
+    perform tasker.keep_dead_letter(
         'orchestration_task_requests',
         m.msg_id,
         m.message,

@@ -75,7 +75,7 @@ begin
 
     -- Not even that can be done: the request becomes a dead letter.
     if v_sqlstate <> '55P03' then
-        perform tasker.dead_letter(
+        perform tasker.keep_dead_letter(
             'orchestration_task_requests', v_msg_id, p_verdicts -> 0, v_detail);
         perform tasker.postpone_requests(
             array[v_msg_id], array[v_task_id], array[v_task_id], tasker.clock());

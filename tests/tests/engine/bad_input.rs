@@ -41,7 +41,7 @@ async fn send(e: &Engine, queue: &str, message: &Value) {
 
 async fn dead(e: &Engine, queue: &str) -> i64 {
     sqlx::query_scalar(
-        "select count(*) from tasker.dlq_entries where queue = $1 and reason = 'bad_message'",
+        "select count(*) from tasker.dead_letters where queue = $1 and reason = 'bad_message'",
     )
     .bind(queue)
     .fetch_one(e.pool())
@@ -128,10 +128,13 @@ async fn the_same_bad_message_about_a_task_is_one_entry() {
     }
     assert_eq!(dead(&e, "orchestration_step_results").await, 1);
     // Nor does it count as the task's own entry.
-    let added: Uuid =
-        sqlx::query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    let added: Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     let reason: String =
-        sqlx::query_scalar("select reason from tasker.dlq_entries where entry_id = $1")
+        sqlx::query_scalar("select reason from tasker.dead_letters where entry_id = $1")
             .bind(added)
             .fetch_one(e.pool())
             .await

@@ -175,7 +175,7 @@ async fn foreign_and_repeated_messages_do_not_stop_a_claim() {
     assert_eq!(claims.len(), 1, "the step, once, though it was sent twice");
     assert_eq!(e.depth("worker_test_queue").await, 1);
     let dead: i64 = sqlx::query_scalar(
-        "select count(*) from tasker.dlq_entries where queue = 'worker_test_queue'",
+        "select count(*) from tasker.dead_letters where queue = 'worker_test_queue'",
     )
     .fetch_one(e.pool())
     .await

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// Reason and status of each entry of a task, oldest first.
 pub(crate) async fn entries(pool: &PgPool, id: Uuid) -> Vec<(String, String)> {
     sqlx::query_as(
-        "select reason, status from tasker.dlq_entries where task_id = $1 order by entry_id",
+        "select reason, status from tasker.dead_letters where task_id = $1 order by entry_id",
     )
     .bind(id)
     .fetch_all(pool)
@@ -19,7 +19,7 @@ pub(crate) async fn entries(pool: &PgPool, id: Uuid) -> Vec<(String, String)> {
 
 pub(crate) async fn pending(pool: &PgPool, id: Uuid) -> Uuid {
     sqlx::query_scalar(
-        "select entry_id from tasker.dlq_entries where task_id = $1 and status = 'pending'",
+        "select entry_id from tasker.dead_letters where task_id = $1 and status = 'pending'",
     )
     .bind(id)
     .fetch_one(pool)
@@ -34,7 +34,7 @@ pub(crate) async fn update(
     notes: &str,
     by: &str,
 ) {
-    sqlx::query("select tasker.dlq_update($1, $2, $3, $4)")
+    sqlx::query("select tasker.update_dead_letter($1, $2, $3, $4)")
         .bind(entry)
         .bind(status)
         .bind(notes)
@@ -65,7 +65,7 @@ async fn a_step_out_of_attempts_is_one_with_a_snapshot_of_its_task() {
     exhaust(&e).await;
     assert_eq!(entries(e.pool(), id).await, [pair("max_retries_exceeded", "pending")]);
     let (step, detail, snapshot): (String, String, Value) =
-        sqlx::query_as("select step, detail, snapshot from tasker.dlq_entries")
+        sqlx::query_as("select step, detail, snapshot from tasker.dead_letters")
             .fetch_one(e.pool())
             .await
             .unwrap();
@@ -119,21 +119,26 @@ async fn a_task_has_one_pending_entry_at_a_time() {
         "both steps failed"
     );
     let entry = pending(e.pool(), id).await;
-    let added: Uuid = sqlx::query_scalar("select tasker.dlq_add($1, 'look', 'ana')")
+    let added: Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1, 'look', 'ana')")
         .bind(id)
         .fetch_one(e.pool())
         .await
         .unwrap();
     assert_eq!(added, entry, "the note goes to the entry that is there");
     update(e.pool(), entry, Some("permanent_failure"), "", "ana").await;
-    let second: Uuid =
-        sqlx::query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    let second: Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     assert_eq!(
         entries(e.pool(), id).await,
         [pair("max_retries_exceeded", "permanent_failure"), pair("manual", "pending")]
     );
-    let reopened =
-        sqlx::query("select tasker.dlq_update($1, 'pending')").bind(entry).execute(e.pool()).await;
+    let reopened = sqlx::query("select tasker.update_dead_letter($1, 'pending')")
+        .bind(entry)
+        .execute(e.pool())
+        .await;
     assert_eq!(reopened.unwrap_err().as_database_error().unwrap().code().unwrap(), "TK041");
     update(e.pool(), second, Some("cancelled"), "", "ana").await;
     update(e.pool(), entry, Some("pending"), "after all", "ana").await;
@@ -145,7 +150,7 @@ async fn notes_and_who_are_kept() {
     e.apply_flow(&[("a", &[])]).await;
     e.clock(0).await;
     let id = e.start().await;
-    let entry: Uuid = sqlx::query_scalar("select tasker.dlq_add($1, 'slow today', 'ana')")
+    let entry: Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1, 'slow today', 'ana')")
         .bind(id)
         .fetch_one(e.pool())
         .await
@@ -153,7 +158,7 @@ async fn notes_and_who_are_kept() {
     update(e.pool(), entry, None, "asked the bank", "ben").await;
     update(e.pool(), entry, Some("permanent_failure"), "card stolen", "ben").await;
     let (notes, by, closed): (String, String, bool) = sqlx::query_as(
-        "select notes, resolved_by, resolved_at = tasker.now() from tasker.dlq_entries",
+        "select notes, resolved_by, resolved_at = tasker.now() from tasker.dead_letters",
     )
     .fetch_one(e.pool())
     .await
@@ -167,14 +172,18 @@ async fn notes_and_who_are_kept() {
     assert_eq!((by.as_str(), closed), ("ben (login postgres)", true));
     assert_eq!(e.task_state(id).await, "steps_in_process");
     assert_eq!(
-        sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'cancelled')").await,
+        sqlstate(e.pool(), "select tasker.update_dead_letter(gen_random_uuid(), 'cancelled')")
+            .await,
         "TK040"
     );
     assert_eq!(
-        sqlstate(e.pool(), "select tasker.dlq_update(gen_random_uuid(), 'done')").await,
+        sqlstate(e.pool(), "select tasker.update_dead_letter(gen_random_uuid(), 'done')").await,
         "TK041"
     );
-    assert_eq!(sqlstate(e.pool(), "select tasker.dlq_add(gen_random_uuid())").await, "TK004");
+    assert_eq!(
+        sqlstate(e.pool(), "select tasker.add_dead_letter(gen_random_uuid())").await,
+        "TK004"
+    );
 }
 
 #[tokio::test]
@@ -186,7 +195,7 @@ async fn the_overview_begins_with_what_is_most_urgent() {
     for (id, reason) in
         ids.iter().zip(["manual", "staleness_timeout", "worker_unavailable", "manual"])
     {
-        sqlx::query("select tasker.add_dead_letters(array[$1], array[$2], '{null}', '{x}')")
+        sqlx::query("select tasker.add_task_dead_letters(array[$1], array[$2], '{null}', '{x}')")
             .bind(id)
             .bind(reason)
             .execute(e.pool())
@@ -195,23 +204,24 @@ async fn the_overview_begins_with_what_is_most_urgent() {
     }
     update(e.pool(), pending(e.pool(), ids[2]).await, Some("cancelled"), "", "ana").await;
     sqlx::query(
-        "update tasker.dlq_entries set created_at = created_at - interval '1 hour' where task_id \
+        "update tasker.dead_letters set created_at = created_at - interval '1 hour' where task_id \
          = $1",
     )
     .bind(ids[3])
     .execute(e.pool())
     .await
     .unwrap();
-    let order: Vec<Uuid> = sqlx::query_scalar("select task_id from tasker.dlq_overview")
+    let order: Vec<Uuid> = sqlx::query_scalar("select task_id from tasker.dead_letter_overview")
         .fetch_all(e.pool())
         .await
         .unwrap();
     assert_eq!(order, [ids[3], ids[0], ids[1], ids[2]]);
-    let counts: Vec<(String, String, i64)> =
-        sqlx::query_as("select reason, status, entries from tasker.dlq_counts order by 1, 2")
-            .fetch_all(e.pool())
-            .await
-            .unwrap();
+    let counts: Vec<(String, String, i64)> = sqlx::query_as(
+        "select reason, status, entries from tasker.dead_letter_counts order by 1, 2",
+    )
+    .fetch_all(e.pool())
+    .await
+    .unwrap();
     assert_eq!(counts[0], ("manual".to_owned(), "pending".to_owned(), 2));
     assert_eq!(counts.len(), 3);
 }
@@ -224,9 +234,11 @@ async fn retrying_an_entry_replays_its_task_and_closes_it() {
     exhaust(&e).await;
     let entry = pending(e.pool(), id).await;
     let retry = || {
-        sqlx::query_scalar::<_, i32>("select tasker.dlq_retry($1, 'card network is back', 'ana')")
-            .bind(entry)
-            .fetch_one(e.pool())
+        sqlx::query_scalar::<_, i32>(
+            "select tasker.retry_dead_letter($1, 'card network is back', 'ana')",
+        )
+        .bind(entry)
+        .fetch_one(e.pool())
     };
     assert_eq!(retry().await.unwrap(), 1);
     assert_eq!(entries(e.pool(), id).await, [pair("max_retries_exceeded", "manually_resolved")]);
@@ -250,10 +262,16 @@ async fn an_entry_with_nothing_to_replay_stays_pending() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let id = e.start().await;
-    let entry: Uuid =
-        sqlx::query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
-    let refused =
-        sqlx::query("select tasker.dlq_retry($1)").bind(entry).execute(e.pool()).await.unwrap_err();
+    let entry: Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
+    let refused = sqlx::query("select tasker.retry_dead_letter($1)")
+        .bind(entry)
+        .execute(e.pool())
+        .await
+        .unwrap_err();
     assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "TK042");
     assert_eq!(entries(e.pool(), id).await, [pair("manual", "pending")]);
 }
@@ -269,18 +287,18 @@ async fn retrying_a_message_sends_it_to_its_queue_again() {
     e.initialize().await;
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
     let entry: Uuid =
-        sqlx::query_scalar("select entry_id from tasker.dlq_entries where reason = 'bad_message'")
+        sqlx::query_scalar("select entry_id from tasker.dead_letters where reason = 'bad_message'")
             .fetch_one(e.pool())
             .await
             .unwrap();
-    sqlx::query("select tasker.dlq_retry($1)").bind(entry).execute(e.pool()).await.unwrap();
+    sqlx::query("select tasker.retry_dead_letter($1)").bind(entry).execute(e.pool()).await.unwrap();
     let message: Value =
         sqlx::query_scalar("select message from pgmq.read('orchestration_task_requests', 0, 9)")
             .fetch_one(e.pool())
             .await
             .unwrap();
     assert_eq!(message, json!({"odd": 1}));
-    let status: String = sqlx::query_scalar("select status from tasker.dlq_entries")
+    let status: String = sqlx::query_scalar("select status from tasker.dead_letters")
         .fetch_one(e.pool())
         .await
         .unwrap();

@@ -124,7 +124,10 @@ async fn the_thresholds_are_the_templates_or_the_settings_by_state() {
     assert_eq!(seen(52 * MINUTE).await, "stale");
     assert_eq!(sweep(e.pool()).await, (1, 0));
     let detail = e
-        .text("select detail from tasker.dlq_entries where task_id = $1 and status = 'pending'", id)
+        .text(
+            "select detail from tasker.dead_letters where task_id = $1 and status = 'pending'",
+            id,
+        )
         .await;
     assert!(detail.starts_with("not finished after 52"), "{detail}");
 }
@@ -168,7 +171,7 @@ async fn a_handler_that_no_live_worker_has_is_one_after_a_while() {
         assert_eq!(sweep(e.pool()).await.1, i32::from(minute == 5), "minute {minute}");
     }
     let (step, detail): (String, String) =
-        sqlx::query_as("select step, detail from tasker.dlq_entries where task_id = $1")
+        sqlx::query_as("select step, detail from tasker.dead_letters where task_id = $1")
             .bind(id)
             .fetch_one(e.pool())
             .await

@@ -24,7 +24,7 @@ async fn failed(e: &Engine, retryable: bool) -> Uuid {
 }
 
 async fn entries(e: &Engine) -> Vec<(String, String)> {
-    sqlx::query_as("select reason, status from tasker.dlq_entries order by entry_id")
+    sqlx::query_as("select reason, status from tasker.dead_letters order by entry_id")
         .fetch_all(e.pool())
         .await
         .unwrap()
@@ -46,7 +46,7 @@ async fn retry_all(
     after: Option<Uuid>,
 ) -> (i32, i32, Option<Uuid>) {
     sqlx::query_as(
-        "select done, skipped, last_entry from tasker.dlq_retry_all($1, 'back', 'ana', $2, $3)",
+        "select done, skipped, last_entry from tasker.retry_dead_letters($1, 'back', 'ana', $2, $3)",
     )
     .bind(filter)
     .bind(max)
@@ -111,8 +111,10 @@ async fn dead_letters_are_retried_by_a_filter_and_what_cannot_be_costs_only_itse
         json!({"reason": 1}),
         json!({"created_after": "soon"}),
     ] {
-        let refused =
-            sqlx::query("select * from tasker.dlq_retry_all($1)").bind(bad).execute(e.pool()).await;
+        let refused = sqlx::query("select * from tasker.retry_dead_letters($1)")
+            .bind(bad)
+            .execute(e.pool())
+            .await;
         assert_eq!(sqlstate(&refused.unwrap_err()), "TK030");
     }
 }
@@ -125,7 +127,7 @@ async fn dead_letters_are_updated_by_a_filter() {
         failed(&e, false).await;
     }
     let (done, skipped): (i32, i32) = sqlx::query_as(
-        "select done, skipped from tasker.dlq_update_all('{\"step\": \"a\"}', \
+        "select done, skipped from tasker.update_dead_letters('{\"step\": \"a\"}', \
          'permanent_failure', 'lost', 'ana')",
     )
     .fetch_one(e.pool())
@@ -156,7 +158,7 @@ async fn an_entry_closes_when_its_task_has_ended_well() {
     e.clock(60).await;
     sweep().await;
     let status =
-        "select status || coalesce(' ' || notes, '') from tasker.dlq_entries where task_id = $1";
+        "select status || coalesce(' ' || notes, '') from tasker.dead_letters where task_id = $1";
     assert!(e.text(status, well).await.starts_with("ended_well 20"));
     assert!(e.text(status, well).await.ends_with("closed: the task is complete"));
     assert!(e.text(status, cancelled).await.starts_with("cancelled 20"));

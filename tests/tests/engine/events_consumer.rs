@@ -74,10 +74,10 @@ pub(crate) async fn empty(e: &Engine) {
     .await;
 }
 
-/// Reason, status, and detail of each dead letter, as `tasker dlq list` has them, with its id.
+/// Reason, status, and detail of each dead letter, as `tasker dead-letter list` has them, with its id.
 async fn dead_letters(pool: &PgPool) -> Vec<(Uuid, String, String, String)> {
     sqlx::query_as(
-        "select entry_id, reason, status, detail from tasker.dlq_overview order by entry_id",
+        "select entry_id, reason, status, detail from tasker.dead_letter_overview order by entry_id",
     )
     .fetch_all(pool)
     .await
@@ -299,7 +299,7 @@ async fn an_event_without_attempts_left_is_a_dead_letter_that_an_operator_sends_
     assert_eq!(detail, "failed 2 times, at last with: bank: the bank is closed");
     assert_eq!((e.depth(QUEUE).await, calls.counts()), (0, [(1, 2)].into()));
     let (queue, message): (String, Value) =
-        sqlx::query_as("select queue, message from tasker.dlq_entries where entry_id = $1")
+        sqlx::query_as("select queue, message from tasker.dead_letters where entry_id = $1")
             .bind(entry)
             .fetch_one(e.pool())
             .await
@@ -307,7 +307,7 @@ async fn an_event_without_attempts_left_is_a_dead_letter_that_an_operator_sends_
     assert_eq!((queue.as_str(), &message["id"]), (QUEUE, &json!(calls.all()[0].id)));
 
     open.store(true, std::sync::atomic::Ordering::SeqCst);
-    sqlx::query("select tasker.dlq_retry($1, 'it has opened', 'ana')")
+    sqlx::query("select tasker.retry_dead_letter($1, 'it has opened', 'ana')")
         .bind(entry)
         .execute(e.pool())
         .await
@@ -424,7 +424,7 @@ async fn an_undeclared_event_that_an_operator_sends_is_an_event_like_others() {
         .await
         .unwrap();
     let (entry, _) = dead_letter(e.pool()).await;
-    sqlx::query("select tasker.dlq_retry($1, 'it is one of ours', 'ana')")
+    sqlx::query("select tasker.retry_dead_letter($1, 'it is one of ours', 'ana')")
         .bind(entry)
         .execute(e.pool())
         .await

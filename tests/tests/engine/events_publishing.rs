@@ -49,7 +49,7 @@ async fn told(world: &World) -> Vec<(String, Value)> {
 /// Why events became dead letters, and which.
 async fn dead(world: &World) -> Vec<(String, String)> {
     sqlx::query_as(
-        "select detail, message ->> 'name' from tasker.dlq_entries where queue = \
+        "select detail, message ->> 'name' from tasker.dead_letters where queue = \
         'test_domain_events' order by detail",
     )
     .fetch_all(&world.db.pool)

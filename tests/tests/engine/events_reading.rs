@@ -76,7 +76,7 @@ async fn one_call_says_what_came_of_all() {
     assert_eq!((left[0], left[1].0, left.len()), ((ids[2], 0), ids[3], 2));
     assert!((80..=91).contains(&left[1].1), "{left:?}");
     let dead = async || -> Vec<(String, String, i64, String)> {
-        sqlx::query_as("select reason, queue, msg_id, detail from tasker.dlq_entries")
+        sqlx::query_as("select reason, queue, msg_id, detail from tasker.dead_letters")
             .fetch_all(e.pool())
             .await
             .unwrap()

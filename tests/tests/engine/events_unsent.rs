@@ -27,7 +27,7 @@ async fn announce(e: &Engine, events: Value) {
 /// Why events are dead letters, with their steps.
 async fn dead(e: &Engine) -> Vec<(Option<String>, String)> {
     query_as(
-        "select step, detail from tasker.dlq_entries where queue = $1 and task_id is not \
+        "select step, detail from tasker.dead_letters where queue = $1 and task_id is not \
         null order by detail",
     )
     .bind(QUEUE)
@@ -61,8 +61,8 @@ async fn a_queue_that_is_gone_hides_no_other_and_comes_back_with_the_template() 
     assert!(queues.len() > 1 && queues.iter().all(|queue| queue.kind != "events"), "{queues:?}");
     e.apply(publishing_flow(&["paid"])).await;
     let entry: uuid::Uuid =
-        query_scalar("select entry_id from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
-    query("select tasker.dlq_retry($1)").bind(entry).execute(e.pool()).await.unwrap();
+        query_scalar("select entry_id from tasker.dead_letters").fetch_one(e.pool()).await.unwrap();
+    query("select tasker.retry_dead_letter($1)").bind(entry).execute(e.pool()).await.unwrap();
     announce(&e, json!([{"name": "paid", "payload": 2}])).await;
     assert_eq!(e.depth(QUEUE).await, 2);
 }
@@ -121,7 +121,7 @@ fn publishing(handler: Value) -> Value {
 
 /// Why events of this world are dead letters.
 async fn details(world: &World) -> Vec<String> {
-    query_scalar("select detail from tasker.dlq_entries order by detail")
+    query_scalar("select detail from tasker.dead_letters order by detail")
         .fetch_all(&world.db.pool)
         .await
         .unwrap()

@@ -1,6 +1,7 @@
 //! `complete_steps`: what the worker calls. A success in a task that nobody holds is settled at
 //! once; the rest takes the way by the results queue.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use tasker_tests::engine::{Claim, Engine};
 
@@ -160,6 +161,29 @@ async fn complete_and_claim(
     .fetch_all(e.pool())
     .await
     .unwrap()
+}
+
+/// Null is no step and no handler, and what follows is sent.
+#[rstest]
+#[case::no_number("null, '{noop}'")]
+#[case::no_handlers("2, null")]
+#[case::a_handler_without_a_name("2, array['other', null]")]
+#[tokio::test]
+async fn what_is_not_claimed_at_once_is_sent(#[case] claim: &str) {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[]), ("b", &["a"])]).await;
+    let id = e.start().await;
+    let a = e.claim(1).await.remove(0);
+    let call = format!("select status from tasker.complete_steps($1, $2, {claim})");
+    let statuses: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(call))
+        .bind(e.worker)
+        .bind(json!([result(&a, json!({"type": "success"}))]))
+        .fetch_all(e.pool())
+        .await
+        .unwrap();
+    assert_eq!(statuses, ["accepted"]);
+    assert_eq!(e.claim(10).await.len(), 1, "its message is there");
+    assert_eq!(e.task_state(id).await, "steps_in_process");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What one task, client, or namespace has or holds stops no other: batches are bounded by bytes,
 //! halved down to the culprit, taken in turn, and wait for nobody.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Postgres, Transaction, query, query_as, query_scalar};
 use std::time::Duration;
@@ -215,11 +216,11 @@ async fn a_dead_letter_that_an_operator_adds_holds_up_no_sweep() {
     e.apply_flow(&[("a", &[])]).await;
     let ids = [e.start().await, e.start().await, e.start().await];
     e.clock(3 * 86_400).await;
-    let operator = holding(&e, &format!("select tasker.dlq_add('{}')", ids[1])).await;
+    let operator = holding(&e, &format!("select tasker.add_dead_letter('{}')", ids[1])).await;
     at_once(&e, "select tasker.sweep_stale(100)").await;
     operator.commit().await.unwrap();
     assert_eq!(
-        count(&e, "select count(*) from tasker.dlq_entries where status = 'pending'").await,
+        count(&e, "select count(*) from tasker.dead_letters where status = 'pending'").await,
         3
     );
 }
@@ -294,7 +295,7 @@ async fn a_result_that_became_a_dead_letter_is_not_sent_again_and_again() {
     assert_eq!(
         count(
             &e,
-            "select count(*) from tasker.dlq_entries where queue = 'orchestration_step_results'"
+            "select count(*) from tasker.dead_letters where queue = 'orchestration_step_results'"
         )
         .await,
         1
@@ -303,8 +304,13 @@ async fn a_result_that_became_a_dead_letter_is_not_sent_again_and_again() {
     assert_eq!(count(&e, "select tasker.resend_results(100, tasker.now())::bigint").await, 0);
 }
 
+#[rstest]
+#[case::in_the_queue(false)]
+#[case::held_beside_the_queue(true)]
 #[tokio::test]
-async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch_starts() {
+async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch_starts(
+    #[case] held: bool,
+) {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let ids = [
@@ -321,6 +327,9 @@ async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch
          then raise exception 'too much' using errcode = '54000'; end if; with made as (",
     )
     .await;
+    if held {
+        query("select tasker.hold_requests()").execute(e.pool()).await.unwrap();
+    }
     e.initialize().await;
     let states =
         [e.task_state(ids[0]).await, e.task_state(ids[1]).await, e.task_state(ids[2]).await];

@@ -15,9 +15,13 @@ async fn looking_at_the_queues_of_many_namespaces_is_not_worth_compiling() {
     .execute(e.pool())
     .await
     .unwrap();
-    for view in
-        ["queue_overview", "gated_namespaces", "worker_overview", "template_overview", "dlq_counts"]
-    {
+    for view in [
+        "queue_overview",
+        "gated_namespaces",
+        "worker_overview",
+        "template_overview",
+        "dead_letter_counts",
+    ] {
         let plan: Value = query_scalar(AssertSqlSafe(format!(
             "explain (format json) select * from tasker.{view}"
         )))

@@ -106,9 +106,9 @@ async fn an_idempotency_key_has_a_limit_in_bytes() {
 #[case("resolve_step($t, 'a', '1', $r, $b)")]
 #[case("resolve_task($t, '1', $r, $b)")]
 #[case("pause_namespace('test', $r, $b)")]
-#[case("dlq_add($t, $r, $b)")]
-#[case("dlq_update($d, 'cancelled', $r, $b)")]
-#[case("dlq_retry($d, $r, $b)")]
+#[case("add_dead_letter($t, $r, $b)")]
+#[case("update_dead_letter($d, 'cancelled', $r, $b)")]
+#[case("retry_dead_letter($d, $r, $b)")]
 #[case("reset_task($t, $r, $b)")]
 #[tokio::test]
 async fn a_reason_and_who_gives_it_have_limits(#[case] call: &str) {
@@ -118,13 +118,16 @@ async fn a_reason_and_who_gives_it_have_limits(#[case] call: &str) {
     template["on_failure"] = json!(if call.starts_with("reset") { "fail" } else { "block" });
     e.apply(template).await;
     let task = e.start().await;
-    if ["reset", "retry_step", "dlq_retry"].iter().any(|failed| call.starts_with(failed)) {
+    if ["reset", "retry_step", "retry_dead_letter"].iter().any(|failed| call.starts_with(failed)) {
         let failure = json!({"type": "failure", "message": "no", "retryable": false});
         e.submit(&e.claim(1).await[0], failure).await;
         e.process().await;
     }
-    let entry: uuid::Uuid =
-        query_scalar("select tasker.dlq_add($1)").bind(task).fetch_one(e.pool()).await.unwrap();
+    let entry: uuid::Uuid = query_scalar("select tasker.add_dead_letter($1)")
+        .bind(task)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     let with = |reason: &str, by: &str| {
         let call = call.replace("$t", &format!("'{task}'")).replace("$d", &format!("'{entry}'"));
         format!("select tasker.{}", call.replace("$r", reason).replace("$b", by))

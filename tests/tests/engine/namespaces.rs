@@ -84,10 +84,18 @@ async fn world() -> World {
             .await
             .unwrap();
     let failed: Uuid = *tasks[1..].iter().find(|id| **id != task).unwrap();
-    query("select tasker.dlq_add($1, 'hidden note')").bind(failed).execute(e.pool()).await.unwrap();
-    query("select tasker.dlq_add($1, 'own note')").bind(tasks[0]).execute(e.pool()).await.unwrap();
+    query("select tasker.add_dead_letter($1, 'hidden note')")
+        .bind(failed)
+        .execute(e.pool())
+        .await
+        .unwrap();
+    query("select tasker.add_dead_letter($1, 'own note')")
+        .bind(tasks[0])
+        .execute(e.pool())
+        .await
+        .unwrap();
     query(
-        "insert into tasker.dlq_entries (entry_id, reason, queue, message, detail, created_at)
+        "insert into tasker.dead_letters (entry_id, reason, queue, message, detail, created_at)
            values (gen_random_uuid(), 'bad_message', 'worker_hidden_queue', '{\"hidden\": 1}', \
            'hidden', now())",
     )
@@ -99,9 +107,9 @@ async fn world() -> World {
     e.clock(0).await;
     let one = |sql: &'static str| query_scalar::<_, Uuid>(sql).fetch_one(e.pool());
     let entry =
-        one("select entry_id from tasker.dlq_entries where notes like '%hidden%'").await.unwrap();
+        one("select entry_id from tasker.dead_letters where notes like '%hidden%'").await.unwrap();
     let message =
-        one("select entry_id from tasker.dlq_entries where reason = 'bad_message'").await.unwrap();
+        one("select entry_id from tasker.dead_letters where reason = 'bad_message'").await.unwrap();
     let template =
         one("select template_id from tasker.templates where namespace = 'hidden'").await.unwrap();
     World { worker: e.worker, db: e.db, task, claim_no, entry, message, template }
@@ -295,8 +303,8 @@ async fn a_limited_login_works_in_its_own_namespace() {
         ("select namespace from tasker.namespace_overview", "(own)"),
         ("select count(*) > 0 from tasker.step_overview", "(t)"),
         ("select count(*) > 0 from tasker.step_audit", "(t)"),
-        ("select count(*) from tasker.dlq_overview", "(1)"),
-        ("select count(*) from tasker.dlq_details", "(1)"),
+        ("select count(*) from tasker.dead_letter_overview", "(1)"),
+        ("select count(*) from tasker.dead_letter_details", "(1)"),
         ("select queue from tasker.queue_overview where kind = 'worker'", "(worker_own_queue)"),
         ("select handlers from tasker.worker_overview", "({own_handler})"),
         ("select namespace from tasker.template_overview", "(own)"),

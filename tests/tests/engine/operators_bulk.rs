@@ -332,7 +332,7 @@ async fn all_ended_well(pool: &PgPool) {
     .unwrap();
     assert_eq!(deadlocks, 0);
     let dead: i64 =
-        sqlx::query_scalar("select count(*) from tasker.dlq_entries where reason = 'bad_message'")
+        sqlx::query_scalar("select count(*) from tasker.dead_letters where reason = 'bad_message'")
             .fetch_one(pool)
             .await
             .unwrap();

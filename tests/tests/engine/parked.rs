@@ -253,7 +253,7 @@ async fn a_step_that_its_last_worker_left_becomes_a_dead_letter_though_it_is_par
     claim(&e, 1, &["mine"]).await;
     e.clock(600).await;
     run(&e, "select tasker.sweep_stale(10)").await;
-    assert_eq!(count(&e, "tasker.dlq_entries where reason = 'worker_unavailable'").await, 1);
+    assert_eq!(count(&e, "tasker.dead_letters where reason = 'worker_unavailable'").await, 1);
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ async fn what_operators_ask_for_does_not_read_the_history(#[case] call: &str) {
     start_tasks(&e, 10, 5).await;
     add_history(&e, 2 * SMALL).await;
     sqlx::query(
-        "insert into tasker.dlq_entries (entry_id, reason, task_id, detail, created_at)
+        "insert into tasker.dead_letters (entry_id, reason, task_id, detail, created_at)
          select t.task_id, 'max_retries_exceeded', t.task_id, 'no luck', t.created_at from \
          tasker.tasks t where t.completed_at is not null",
     )

@@ -248,7 +248,7 @@ async fn bad_messages_on_the_orchestrators_queues_become_dead_letters() {
     e.succeed(&e.claim(1).await[0], json!(1)).await;
     assert_eq!(e.process().await, (5, 0, 1), "the good one in the batch is processed");
     assert_eq!(e.task_state(id).await, "complete");
-    let dead: i64 = sqlx::query_scalar("select count(*) from tasker.dlq_entries")
+    let dead: i64 = sqlx::query_scalar("select count(*) from tasker.dead_letters")
         .fetch_one(e.pool())
         .await
         .unwrap();
@@ -363,7 +363,7 @@ async fn a_result_that_cannot_be_processed_becomes_a_dead_letter_and_the_rest_go
         "enqueued_for_orchestration",
         "nothing of it was done by half"
     );
-    let detail = e.text("select detail from tasker.dlq_entries where task_id = $1", ids[1]).await;
+    let detail = e.text("select detail from tasker.dead_letters where task_id = $1", ids[1]).await;
     assert!(detail.contains("TK099"), "{detail}");
     assert_eq!(e.depth("orchestration_step_results").await, 0);
 }

@@ -159,7 +159,7 @@ async fn closed_dead_letters_go_and_pending_ones_stay() {
     let mut entries = Vec::new();
     for _ in 0..2 {
         let id = e.start().await;
-        let entry: Uuid = sqlx::query_scalar("select tasker.dlq_add($1)")
+        let entry: Uuid = sqlx::query_scalar("select tasker.add_dead_letter($1)")
             .bind(id)
             .fetch_one(e.pool())
             .await
@@ -168,7 +168,7 @@ async fn closed_dead_letters_go_and_pending_ones_stay() {
         e.drain().await;
     }
     e.clock(5 * DAY).await;
-    sqlx::query("select tasker.dlq_update($1, 'cancelled')")
+    sqlx::query("select tasker.update_dead_letter($1, 'cancelled')")
         .bind(entries[0])
         .execute(e.pool())
         .await
@@ -177,12 +177,12 @@ async fn closed_dead_letters_go_and_pending_ones_stay() {
     assert_eq!(prune(e.pool(), 100).await, (2, 0, false), "an entry is as old as its closing");
     e.clock(36 * DAY).await;
     assert_eq!(prune(e.pool(), 100).await, (0, 1, false));
-    let left: Vec<Uuid> = sqlx::query_scalar("select entry_id from tasker.dlq_entries")
+    let left: Vec<Uuid> = sqlx::query_scalar("select entry_id from tasker.dead_letters")
         .fetch_all(e.pool())
         .await
         .unwrap();
     assert_eq!(left, [entries[1]]);
-    let gone = sqlx::query("select tasker.dlq_retry($1)")
+    let gone = sqlx::query("select tasker.retry_dead_letter($1)")
         .bind(left[0])
         .execute(e.pool())
         .await

@@ -164,7 +164,7 @@ async fn every_view_can_be_read_by_those_who_read(#[case] role: &str) {
         {"name": "ship", "dependencies": ["route"], "handler": {"callable": "noop"}}]});
     query("select tasker.apply_template($1)").bind(growing).execute(&db.pool).await.unwrap();
     run(&db, "select tasker.enqueue_task('test', 'growing'); select tasker.start_tasks(10)").await;
-    run(&db, "select tasker.dlq_add(task_id) from tasker.tasks").await;
+    run(&db, "select tasker.add_dead_letter(task_id) from tasker.tasks").await;
     let (_, url) = db.login(&[role]).await;
     let mut reader = connect(&url).await;
     let mut filled = 0;

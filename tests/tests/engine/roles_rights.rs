@@ -111,11 +111,11 @@ const OPERATOR: &[&str] = &[
     "retry_tasks",
     "cancel_tasks",
     "count_tasks",
-    "dlq_add",
-    "dlq_update",
-    "dlq_retry",
-    "dlq_retry_all",
-    "dlq_update_all",
+    "add_dead_letter",
+    "update_dead_letter",
+    "retry_dead_letter",
+    "retry_dead_letters",
+    "update_dead_letters",
     "set_setting",
     "prune",
     "grant_namespace",
@@ -142,7 +142,7 @@ fn relations(role: &str) -> Option<Vec<&'static str>> {
     match role {
         "tasker_operator" | "tasker_readonly" => None,
         "tasker_orchestrator" => {
-            Some(vec!["schema_info", "schema_migrations", "queue_overview", "dlq_counts"])
+            Some(vec!["schema_info", "schema_migrations", "queue_overview", "dead_letter_counts"])
         }
         "tasker_client" | "tasker_worker" | "tasker_consumer" => {
             Some(vec!["schema_info", "schema_migrations"])

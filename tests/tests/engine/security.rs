@@ -57,8 +57,11 @@ async fn what_an_audit_would_not_show_as_it_is_is_refused() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let id = e.start().await;
-    let entry: uuid::Uuid =
-        query_scalar("select tasker.dlq_add($1)").bind(id).fetch_one(e.pool()).await.unwrap();
+    let entry: uuid::Uuid = query_scalar("select tasker.add_dead_letter($1)")
+        .bind(id)
+        .fetch_one(e.pool())
+        .await
+        .unwrap();
     let calls = [
         "cancel_task('$id', 'x', p_by => $bad)",
         "cancel_task('$id', $bad)",
@@ -71,9 +74,9 @@ async fn what_an_audit_would_not_show_as_it_is_is_refused() {
         "pause_namespace('test', null, $bad)",
         "limit_namespace('test', 5, $bad)",
         "limit_namespace('test', 5, null, $bad)",
-        "dlq_add('$id', null, $bad)",
-        "dlq_update('$entry', 'cancelled', null, $bad)",
-        "dlq_retry('$entry', $bad)",
+        "add_dead_letter('$id', null, $bad)",
+        "update_dead_letter('$entry', 'cancelled', null, $bad)",
+        "retry_dead_letter('$entry', $bad)",
         "grant_namespace(session_user, 'test', $bad)",
         "grant_namespace(session_user, 'test', null, $bad)",
     ];
@@ -94,19 +97,19 @@ async fn what_an_audit_would_not_show_as_it_is_is_refused() {
                 .into_owned();
             // A task that cannot be replayed is refused for that first.
             assert!(
-                code == "TK052" || call.starts_with("dlq_retry") && code == "TK042",
+                code == "TK052" || call.starts_with("retry_dead_letter") && code == "TK042",
                 "{sql}: {error}"
             );
         }
     }
     // A note of two lines is one note.
-    query("select tasker.dlq_add($1, E'one\\n2026-01-01 00:00Z root: two', 'ana')")
+    query("select tasker.add_dead_letter($1, E'one\\n2026-01-01 00:00Z root: two', 'ana')")
         .bind(id)
         .execute(e.pool())
         .await
         .unwrap();
     let notes: String =
-        query_scalar("select notes from tasker.dlq_entries").fetch_one(e.pool()).await.unwrap();
+        query_scalar("select notes from tasker.dead_letters").fetch_one(e.pool()).await.unwrap();
     assert!(
         notes.ends_with("ana (login postgres): one\n    2026-01-01 00:00Z root: two"),
         "{notes}"
@@ -158,7 +161,7 @@ async fn what_is_done_to_namespaces_is_written_down() {
          select tasker.resume_namespace('test', null, 'ben'); select \
          tasker.resume_namespace('test');
          select tasker.limit_namespace('test', 7); select tasker.prune();
-         insert into tasker.dlq_entries (entry_id, reason, status, detail, created_at, resolved_at)
+         insert into tasker.dead_letters (entry_id, reason, status, detail, created_at, resolved_at)
              values (gen_random_uuid(), 'bad_message', 'cancelled', 'x', now() - interval '9 \
              years', now() - interval '9 years');
          select tasker.prune(10, 'ana')",

@@ -27,22 +27,28 @@ pub(super) const CALLS: &[(&str, &[&str])] = &[
     ("count_tasks", &["select tasker.count_tasks('{\"namespace\": \"hidden\"}')"]),
     ("create_queues", &["select tasker.create_queues()"]),
     ("cursor_items", &[]),
-    ("dlq_add", &["select tasker.dlq_add('$task')"]),
-    ("dlq_retry", &["select tasker.dlq_retry('$entry')", "select tasker.dlq_retry('$message')"]),
+    ("add_dead_letter", &["select tasker.add_dead_letter('$task')"]),
     (
-        "dlq_retry_all",
-        &["select done, skipped from tasker.dlq_retry_all('{\"namespace\": \"hidden\"}')"],
-    ),
-    (
-        "dlq_update",
+        "retry_dead_letter",
         &[
-            "select tasker.dlq_update('$entry', 'cancelled')",
-            "select tasker.dlq_update('$message', 'cancelled')",
+            "select tasker.retry_dead_letter('$entry')",
+            "select tasker.retry_dead_letter('$message')",
         ],
     ),
     (
-        "dlq_update_all",
-        &["select done, skipped from tasker.dlq_update_all('{\"step\": \"hidden_step\"}', \
+        "retry_dead_letters",
+        &["select done, skipped from tasker.retry_dead_letters('{\"namespace\": \"hidden\"}')"],
+    ),
+    (
+        "update_dead_letter",
+        &[
+            "select tasker.update_dead_letter('$entry', 'cancelled')",
+            "select tasker.update_dead_letter('$message', 'cancelled')",
+        ],
+    ),
+    (
+        "update_dead_letters",
+        &["select done, skipped from tasker.update_dead_letters('{\"step\": \"hidden_step\"}', \
              'cancelled')"],
     ),
     ("ended_tasks", &["select tasker.ended_tasks(10)"]),

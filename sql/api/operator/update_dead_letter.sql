@@ -1,6 +1,6 @@
 -- for: operator
 -- planner: jit = off
-create function tasker.dlq_update(
+create function tasker.update_dead_letter(
     p_entry_id  uuid,
     p_status    text default null,
     p_notes     text default null,
@@ -12,15 +12,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform tasker.check_entry(p_entry_id);
-    if p_status not in ('pending', 'manually_resolved', 'permanent_failure', 'cancelled') then
-        raise exception 'a dead letter cannot become "%"', left(p_status, 100)
-            using
-                errcode = 'TK041',
-                hint = 'The statuses are pending, manually_resolved, permanent_failure, cancelled.';
-    end if;
+    perform tasker.check_dead_letter_status(p_status);
 
     begin
-        update tasker.dlq_entries d
+        update tasker.dead_letters d
         set notes = tasker.add_note(d.notes, p_notes, p_by),
             status = coalesce(p_status, d.status),
             resolved_by = case coalesce(p_status, d.status)
@@ -36,7 +31,7 @@ begin
         where d.entry_id = p_entry_id;
 
         if not found then
-            perform tasker.refuse_dlq_entry(p_entry_id);
+            perform tasker.refuse_unknown_dead_letter(p_entry_id);
         end if;
     exception
         when unique_violation then
@@ -47,7 +42,7 @@ begin
     end;
 end
 $$;
-comment on function tasker.dlq_update(uuid, text, text, text) is
+comment on function tasker.update_dead_letter(uuid, text, text, text) is
     'Sets the status of a dead letter (null: as it is) and adds a line to its notes; '
     'its task is not touched. '
     'Errors: TK040 no such entry, TK041 no such status, or the task has another entry pending.';

@@ -1,4 +1,4 @@
-create function tasker.add_dead_letters(
+create function tasker.add_task_dead_letters(
     p_task_ids  uuid[],
     p_reasons   text[],
     p_steps     text[],
@@ -13,7 +13,7 @@ begin
     -- each other. A pending entry is looked for first, since the snapshot of an entry that is not
     -- added would be work for nothing.
     return query
-        insert into tasker.dlq_entries (
+        insert into tasker.dead_letters (
             entry_id,
             reason,
             task_id,
@@ -37,7 +37,7 @@ begin
             order by n.task_id, n.n
         ) i
         where not exists (
-                select from tasker.dlq_entries d
+                select from tasker.dead_letters d
                 where d.task_id = i.task_id
                   and d.status = 'pending'
                   and d.reason <> 'bad_message'
@@ -47,7 +47,7 @@ begin
           and (
                 i.reason = 'manual'
                 or not exists (
-                    select from tasker.dlq_entries d
+                    select from tasker.dead_letters d
                     join tasker.tasks t on t.task_id = d.task_id
                     where d.task_id = i.task_id
                       and d.reason = i.reason
@@ -64,14 +64,14 @@ exception when lock_not_available then
         return;
     end if;
     return query
-        select tasker.add_dead_letters(
+        select tasker.add_task_dead_letters(
             p_task_ids[:v_half],
             p_reasons[:v_half],
             p_steps[:v_half],
             p_details[:v_half]
         );
     return query
-        select tasker.add_dead_letters(
+        select tasker.add_task_dead_letters(
             p_task_ids[v_half + 1:],
             p_reasons[v_half + 1:],
             p_steps[v_half + 1:],
@@ -79,6 +79,6 @@ exception when lock_not_available then
         );
 end
 $$;
-comment on function tasker.add_dead_letters(uuid[], text[], text[], text[]) is
+comment on function tasker.add_task_dead_letters(uuid[], text[], text[], text[]) is
     'Adds an entry with a snapshot for each of the tasks that has none pending. '
     'Returns the reason of each entry added. The tasks are not touched.';

@@ -1,6 +1,6 @@
 -- for: operator
 -- planner: jit = off
-create function tasker.dlq_add(
+create function tasker.add_dead_letter(
     p_task_id  uuid,
     p_notes    text default null,
     p_by       text default null
@@ -18,13 +18,13 @@ begin
     end if;
 
     -- A task that has a pending entry keeps it, and the notes are added to that one.
-    perform tasker.add_dead_letters(
+    perform tasker.add_task_dead_letters(
         array[p_task_id],
         '{manual}',
         array[null::text],
         array['added by ' || tasker.said_by(p_by)]
     );
-    update tasker.dlq_entries d
+    update tasker.dead_letters d
     set notes = tasker.add_note(d.notes, p_notes, p_by)
     where d.task_id = p_task_id
       and d.status = 'pending'
@@ -38,7 +38,7 @@ begin
     return v_entry_id;
 end
 $$;
-comment on function tasker.dlq_add(uuid, text, text) is
+comment on function tasker.add_dead_letter(uuid, text, text) is
     'Puts a task among the dead letters by hand, with a snapshot; the task goes on as it is. '
     'Returns the entry: the pending one, with the notes added, where the task has one. '
     'Errors: TK004 no such task, TK034 another transaction adds one.';

@@ -1,4 +1,4 @@
-create function tasker.dead_letter(
+create function tasker.keep_dead_letter(
     p_queue    text,
     p_msg_id   bigint,
     p_message  jsonb,
@@ -6,7 +6,7 @@ create function tasker.dead_letter(
 )
 returns void
 language sql volatile set search_path = pg_catalog, pg_temp as $$
-    insert into tasker.dlq_entries (
+    insert into tasker.dead_letters (
         entry_id,
         reason,
         queue,
@@ -30,13 +30,13 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
     from (select tasker.to_uuid(p_message ->> 'task_id') as task_id) i
     -- The same message about a task again and again is one entry.
     where not exists (
-        select from tasker.dlq_entries d
+        select from tasker.dead_letters d
         where d.task_id = i.task_id
           and d.status = 'pending'
           and d.queue = p_queue
           and d.message = p_message
     )
 $$;
-comment on function tasker.dead_letter(text, bigint, jsonb, text) is
+comment on function tasker.keep_dead_letter(text, bigint, jsonb, text) is
     'Keeps a message that cannot be used, for people to look at. '
     'The caller removes it from its queue in the same transaction.';

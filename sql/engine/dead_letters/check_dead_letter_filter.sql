@@ -1,4 +1,4 @@
-create function tasker.check_dlq_filter(p_filter jsonb) returns void
+create function tasker.check_dead_letter_filter(p_filter jsonb) returns void
 language plpgsql stable as $$
 declare
     v_problem  text;
@@ -39,6 +39,6 @@ begin
     end if;
 end
 $$;
-comment on function tasker.check_dlq_filter(jsonb) is
+comment on function tasker.check_dead_letter_filter(jsonb) is
     'Refuses a filter of dead letters that is empty, has unknown keys, '
     'or values of the wrong type. Error: TK030.';

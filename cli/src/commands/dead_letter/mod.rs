@@ -1,4 +1,4 @@
-//! `tasker dlq`: what people should look at, and what they decided.
+//! `tasker dead-letter`: what people should look at, and what they decided.
 
 mod many;
 
@@ -21,9 +21,9 @@ use std::process::ExitCode;
 use tasker_client::{By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter};
 use uuid::Uuid;
 
-/// The commands of `tasker dlq`.
+/// The commands of `tasker dead-letter`.
 #[derive(Debug, Subcommand)]
-pub enum DlqCommand {
+pub enum DeadLetterCommand {
     /// Pending dead letters, the most urgent first.
     List(ListArgs),
     /// Dead letters by reason and status.
@@ -39,7 +39,7 @@ pub enum DlqCommand {
     Retry(RetryArgs),
 }
 
-/// Options of `tasker dlq list`.
+/// Options of `tasker dead-letter list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only for this reason.
@@ -58,7 +58,7 @@ pub struct ListArgs {
     page: PageArgs,
 }
 
-/// Options of `tasker dlq show`.
+/// Options of `tasker dead-letter show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The entry's id.
@@ -66,7 +66,7 @@ pub struct ShowArgs {
     entry_id: EntryArg,
 }
 
-/// Options of `tasker dlq add`.
+/// Options of `tasker dead-letter add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
     /// The task's id.
@@ -80,7 +80,7 @@ pub struct AddArgs {
     by: Option<String>,
 }
 
-/// Options of `tasker dlq update`.
+/// Options of `tasker dead-letter update`.
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
     /// The entry's id; or choose many by the options below.
@@ -99,7 +99,7 @@ pub struct UpdateArgs {
     many: ManyEntriesArgs,
 }
 
-/// Options of `tasker dlq retry`.
+/// Options of `tasker dead-letter retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The entry's id; or choose many by the options below.
@@ -144,11 +144,11 @@ fn name(value: impl ValueEnum) -> Option<String> {
 }
 
 /// Runs a command.
-pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
+pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     match command {
-        DlqCommand::List(args) => list(&*client, args, globals).await?,
-        DlqCommand::Counts => {
+        DeadLetterCommand::List(args) => list(&*client, args, globals).await?,
+        DeadLetterCommand::Counts => {
             let counts = client.count_dead_letters().await?;
             match globals.json {
                 true => output::print_json(&counts)?,
@@ -156,10 +156,10 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
                 false => output::print(&counts_table(&counts, Look::stdout()))?,
             }
         }
-        DlqCommand::Show(ShowArgs { entry_id }) => {
+        DeadLetterCommand::Show(ShowArgs { entry_id }) => {
             show(&*client, entry_id.find(&*client).await?, globals).await?;
         }
-        DlqCommand::Add(AddArgs { task_id, notes, by }) => {
+        DeadLetterCommand::Add(AddArgs { task_id, notes, by }) => {
             let by = who(by);
             let by = By { who: by.as_deref(), reason: None };
             let task_id = task_id.find(&*client).await?;
@@ -169,7 +169,7 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
                 false => output::print(&entry_id.to_string())?,
             }
         }
-        DlqCommand::Update(UpdateArgs { entry_id, status, notes, by, many }) => {
+        DeadLetterCommand::Update(UpdateArgs { entry_id, status, notes, by, many }) => {
             let (status, by) = (status.and_then(name), who(by));
             let Some(entry) = entry_id else {
                 let by = By { who: by.as_deref(), reason: notes.as_deref() };
@@ -181,7 +181,7 @@ pub async fn run(command: DlqCommand, globals: &Globals) -> Result<ExitCode> {
             client.update_dead_letter(entry_id, status.as_deref(), notes.as_deref(), by).await?;
             tell(&*client, "updated", entry_id, globals).await?;
         }
-        DlqCommand::Retry(RetryArgs { entry_id, reason, by, many }) => {
+        DeadLetterCommand::Retry(RetryArgs { entry_id, reason, by, many }) => {
             let by = who(by);
             let by = By { who: by.as_deref(), reason: reason.as_deref() };
             let Some(entry) = entry_id else {

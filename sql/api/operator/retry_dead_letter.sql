@@ -1,6 +1,6 @@
 -- for: operator
 -- planner: jit = off
-create function tasker.dlq_retry(
+create function tasker.retry_dead_letter(
     p_entry_id  uuid,
     p_reason    text default null,
     p_by        text default null
@@ -23,10 +23,10 @@ begin
         d.message,
         d.headers
     into v_entry
-    from tasker.dlq_entries d
+    from tasker.dead_letters d
     where d.entry_id = p_entry_id;
     if not found then
-        perform tasker.refuse_dlq_entry(p_entry_id);
+        perform tasker.refuse_unknown_dead_letter(p_entry_id);
     elsif v_entry.reason <> 'bad_message' then
         -- The task is locked before its entry, as everywhere else.
         select t.state
@@ -42,7 +42,7 @@ begin
     -- The status is read again under the entry's lock, because two operators may come at once.
     select d.status
     into v_entry.status
-    from tasker.dlq_entries d
+    from tasker.dead_letters d
     where d.entry_id = p_entry_id
     for no key update;
 
@@ -50,13 +50,13 @@ begin
         raise exception 'dead letter % is already %', p_entry_id, v_entry.status
             using
                 errcode = 'TK041',
-                hint = 'Set it back to pending by tasker.dlq_update, or act on the task itself.';
+                hint = 'Set it back to pending by tasker.update_dead_letter, or act on the task itself.';
     elsif v_entry.reason = 'bad_message' then
         if not exists (select from pgmq.list_queues() q where q.queue_name = v_entry.queue) then
             raise exception 'the queue % is not there any more', v_entry.queue
                 using
                     errcode = 'TK042',
-                    hint = 'Nothing can be sent: close the entry by tasker.dlq_update.';
+                    hint = 'Nothing can be sent: close the entry by tasker.update_dead_letter.';
         end if;
         perform pgmq.send(v_entry.queue, v_entry.message, v_entry.headers);
         perform tasker.notify_queue(v_entry.queue);
@@ -75,11 +75,11 @@ begin
                     hint = 'A task is replayed from blocked_by_failures or error; '
                         'one step of it before that by tasker.retry_step. '
                         'If it only waits for something, remove that, '
-                        'and close the entry by tasker.dlq_update.';
+                        'and close the entry by tasker.update_dead_letter.';
         end if;
     end if;
 
-    perform tasker.dlq_update(
+    perform tasker.update_dead_letter(
         p_entry_id,
         'manually_resolved',
         coalesce(
@@ -94,7 +94,7 @@ begin
     return v_done;
 end
 $$;
-comment on function tasker.dlq_retry(uuid, text, text) is
+comment on function tasker.retry_dead_letter(uuid, text, text) is
     'Acts on a pending dead letter and closes it as manually_resolved: '
     'replays the failed part of its task, or sends its message to its queue again. '
     'Errors: TK040 no such entry, TK041 not pending, TK042 nothing to replay, '

@@ -1,10 +1,10 @@
-create view tasker.dlq_details with (security_barrier) as
+create view tasker.dead_letter_details with (security_barrier) as
 select
     d.entry_id,
     d.snapshot,
     d.message,
     d.headers
-from tasker.dlq_entries d
+from tasker.dead_letters d
 where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id));
-comment on view tasker.dlq_details is
+comment on view tasker.dead_letter_details is
     'What a dead letter has kept: the snapshot of its task, or its message.';

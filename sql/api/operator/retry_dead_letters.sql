@@ -1,6 +1,6 @@
 -- for: operator
 -- planner: jit = off
-create function tasker.dlq_retry_all(
+create function tasker.retry_dead_letters(
     p_filter  jsonb,
     p_reason  text default null,
     p_by      text default null,
@@ -15,14 +15,14 @@ declare
     v_entry  uuid;
 begin
     perform tasker.check_max(p_max);
-    perform tasker.check_dlq_filter(p_filter);
+    perform tasker.check_dead_letter_filter(p_filter);
 
     done := 0;
     skipped := 0;
     foreach v_entry in array tasker.match_dead_letters(p_filter, p_after, p_max) loop
         last_entry := v_entry;
         begin
-            perform tasker.dlq_retry(v_entry, p_reason, p_by);
+            perform tasker.retry_dead_letter(v_entry, p_reason, p_by);
             done := done + 1;
         -- An entry with nothing to replay, or closed or held meanwhile, does not stop the others.
         exception
@@ -37,8 +37,8 @@ begin
     return next;
 end
 $$;
-comment on function tasker.dlq_retry_all(jsonb, text, text, int, uuid) is
-    'dlq_retry for up to p_max pending dead letters that match a filter: '
+comment on function tasker.retry_dead_letters(jsonb, text, text, int, uuid) is
+    'retry_dead_letter for up to p_max pending dead letters that match a filter: '
     'an object with at least one of reason, status, namespace, name, step, queue, created_after, '
     'created_before. skipped: what could not be replayed stays as it is. '
     'Call again with p_after = last_entry until that is null. '

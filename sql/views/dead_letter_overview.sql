@@ -1,4 +1,4 @@
-create view tasker.dlq_overview with (security_barrier) as
+create view tasker.dead_letter_overview with (security_barrier) as
 select
     d.entry_id,
     d.reason,
@@ -18,7 +18,7 @@ select
     d.resolved_at
 -- The time is asked for once, because most of a hundred thousand entries are only sorted.
 from (select tasker.now() as at offset 0) n
-cross join tasker.dlq_entries d
+cross join tasker.dead_letters d
 join (
     values
         ('worker_unavailable', 1),
@@ -31,7 +31,7 @@ join (
 left join tasker.tasks t on t.task_id = d.task_id
 where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id))
 order by d.status <> 'pending', r.priority, d.created_at, d.entry_id;
-comment on view tasker.dlq_overview is
+comment on view tasker.dead_letter_overview is
     'Dead letters in the order to look at them: pending first, '
     'by reason (priority 1: whole namespaces stand still), then the oldest. '
-    'task_state: now; snapshot and message are in dlq_entries.';
+    'task_state: now; snapshot and message are in dead_letters.';

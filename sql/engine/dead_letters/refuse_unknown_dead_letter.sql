@@ -1,4 +1,4 @@
-create function tasker.refuse_dlq_entry(p_entry_id uuid)
+create function tasker.refuse_unknown_dead_letter(p_entry_id uuid)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -7,8 +7,8 @@ begin
     raise exception 'there is no dead letter %', coalesce(p_entry_id::text, 'null')
         using
             errcode = 'TK040',
-            hint = 'tasker.dlq_overview lists them; closed ones are removed after the retention.';
+            hint = 'tasker.dead_letter_overview lists them; closed ones are removed after the retention.';
 end
 $$;
-comment on function tasker.refuse_dlq_entry(uuid) is
+comment on function tasker.refuse_unknown_dead_letter(uuid) is
     'Raises TK040.';
