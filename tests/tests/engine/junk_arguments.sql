@@ -116,7 +116,7 @@ begin
             '[{"task_id":' || v_task
             || ',"step":' || v_step
             || ',"claim_no":' || junk.field('1') || '}]'
-        -- Messages that failed.
+        -- Requests, and events, that failed.
         when 3 then
             '[{"msg_id":' || junk.field('1')
             || ',"task_id":' || v_task
@@ -126,7 +126,7 @@ begin
             || ',"delay_ms":' || junk.field('1')
             || ',"error":' || junk.field('"e"')
             || ',"dead":' || junk.field('true') || '}]'
-        -- Filters of tasks.
+        -- Filters of tasks and of dead letters.
         when 5 then
             '{"namespace":' || junk.field('"n"')
             || ',"states":' || junk.field('["error"]') || '}'
