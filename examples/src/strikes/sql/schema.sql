@@ -1,8 +1,10 @@
--- The tables of the strikes example. Runs as one transaction; the lock lets several programs start at once.
+-- The tables of the strikes example.
+-- Runs as one transaction; the lock lets several programs start at once.
 select pg_advisory_xact_lock(7310030071);
 
 create schema if not exists strikes;
-comment on schema strikes is 'The strikes example of Tasker: tables of the application, not of the engine.';
+comment on schema strikes is
+    'The strikes example of Tasker: tables of the application, not of the engine.';
 
 create table if not exists strikes.strikes (
     line         int primary key,
@@ -22,7 +24,9 @@ create table if not exists strikes.strikes (
     cost_repair  bigint not null,
     cost_total   bigint not null
 );
-comment on table strikes.strikes is 'Strikes of wildlife on aircraft. line: in birdstrikes.csv, which has rows that are alike in every column.';
+comment on table strikes.strikes is
+    'Strikes of wildlife on aircraft. '
+    'line: in birdstrikes.csv, which has rows that are alike in every column.';
 create index if not exists strikes_by_airport on strikes.strikes (airport, year);
 
 create table if not exists strikes.reports (
@@ -35,4 +39,6 @@ create table if not exists strikes.reports (
     riskiest_phase  text not null,
     primary key (airport, year)
 );
-comment on table strikes.reports is 'What the step report found. cost: in dollars; worst_species: that cost most; riskiest_phase: with most damaging strikes.';
+comment on table strikes.reports is
+    'What the step report found. cost: in dollars; worst_species: that cost most; '
+    'riskiest_phase: with most damaging strikes.';
