@@ -387,12 +387,12 @@ begin
         );
         insert into junk.known values ('task', v_task);
     end loop;
-    perform tasker.dlq_add(v_task);
+    perform tasker.add_dead_letter(v_task);
     perform tasker.cancel_task(v_task);
 
     insert into junk.known
     select 'task', d.entry_id
-    from tasker.dlq_entries d;
+    from tasker.dead_letters d;
     insert into junk.known select 'namespace', unnest('{n,n,n,none}'::text[]);
     insert into junk.known select 'step', unnest('{a,a,b,k,w,w_001,none}'::text[]);
     insert into junk.known select 'template', unnest('{flow,one,none}'::text[]);
