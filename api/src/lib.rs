@@ -1,4 +1,4 @@
-//! tasker-api: the HTTP API, by axum and utoipa. A thin layer over [`tasker_client::Client`]: no
+//! tasker-api: the HTTP API, by axum and utoipa. A thin layer over [`pgtasker_client::Client`]: no
 //! rule of the engine is repeated here. docs/http-api.md describes it; it describes itself at
 //! `/openapi.json` and `/docs`.
 

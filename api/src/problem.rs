@@ -238,9 +238,9 @@ impl IntoResponse for Box<Problem> {
     }
 }
 
-impl From<tasker_client::Error> for Box<Problem> {
-    fn from(error: tasker_client::Error) -> Self {
-        use tasker_client::Error;
+impl From<pgtasker_client::Error> for Box<Problem> {
+    fn from(error: pgtasker_client::Error) -> Self {
+        use pgtasker_client::Error;
         match error {
             Error::Refused { code, message, hint } => refused(code, message, hint),
             Error::Unavailable { message, .. } => Problem::database_away().cause(message),
@@ -286,9 +286,9 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
     }
 }
 
-fn of_database(error: &tasker_core::Error) -> Box<Problem> {
+fn of_database(error: &pgtasker_core::Error) -> Box<Problem> {
     let code = error.sqlstate().unwrap_or_default();
-    let pool_timed_out = matches!(error, tasker_core::Error::Database(sqlx::Error::PoolTimedOut));
+    let pool_timed_out = matches!(error, pgtasker_core::Error::Database(sqlx::Error::PoolTimedOut));
     let problem = match code.as_str() {
         "42501" => Problem::new(
             StatusCode::FORBIDDEN,
@@ -327,7 +327,7 @@ fn of_database(error: &tasker_core::Error) -> Box<Problem> {
                 time",
             Duration::from_secs(2),
         ),
-        _ if error.is_transient() || matches!(error, tasker_core::Error::Schema(_)) => {
+        _ if error.is_transient() || matches!(error, pgtasker_core::Error::Schema(_)) => {
             Problem::database_away()
         }
         _ => Problem::internal(""),

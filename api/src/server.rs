@@ -23,9 +23,9 @@ use axum::{
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use metrics_exporter_prometheus::PrometheusHandle;
+use pgtasker_core::breaker::Breaker;
 use sqlx::PgPool;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tasker_core::breaker::Breaker;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;

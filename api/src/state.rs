@@ -8,16 +8,16 @@ use crate::{
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
 use futures_util::future::Either;
-use sqlx::PgPool;
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
-use tasker_client::DatabaseClient;
-use tasker_core::{
+use pgtasker_client::DatabaseClient;
+use pgtasker_core::{
     breaker::Breaker,
     call_as::{CallAs, call_as},
     db::{self, DbOptions},
     hosts,
     session::Session,
 };
+use sqlx::PgPool;
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -112,7 +112,10 @@ impl App {
 
     /// One call, when it is its turn, unless the database is away: then a problem at once. It is
     /// left when the circuit opens, and when the time is over.
-    pub async fn call<T>(&self, call: impl Future<Output = tasker_client::Result<T>>) -> Result<T> {
+    pub async fn call<T>(
+        &self,
+        call: impl Future<Output = pgtasker_client::Result<T>>,
+    ) -> Result<T> {
         let breaker = self.breaker();
         if !breaker.look().0 {
             return Err(Problem::database_away());
@@ -129,7 +132,7 @@ impl App {
     /// connections.
     pub async fn check<T>(
         &self,
-        call: impl Future<Output = tasker_client::Result<T>>,
+        call: impl Future<Output = pgtasker_client::Result<T>>,
     ) -> Result<T> {
         let Ok(_turn) = timeout(self.inner.timeout / 2, self.inner.checks.acquire()).await else {
             return Err(Problem::overloaded());
@@ -142,7 +145,7 @@ impl App {
     pub async fn change<T>(
         &self,
         what: impl Into<Option<String>>,
-        call: impl Future<Output = tasker_client::Result<T>>,
+        call: impl Future<Output = pgtasker_client::Result<T>>,
     ) -> Result<T> {
         let limit = LOCK.min(self.inner.timeout / 2);
         let Some(_place) = self.inner.changes.take(what.into(), limit).await else {
@@ -153,8 +156,8 @@ impl App {
 
     async fn in_turn<T>(
         &self,
-        call: impl Future<Output = tasker_client::Result<T>>,
-    ) -> Result<tasker_client::Result<T>> {
+        call: impl Future<Output = pgtasker_client::Result<T>>,
+    ) -> Result<pgtasker_client::Result<T>> {
         let Ok(_turn) = timeout(self.inner.timeout / 2, self.inner.turns.acquire()).await else {
             return Err(Problem::overloaded());
         };
@@ -163,12 +166,12 @@ impl App {
     }
 
     /// Tells the breaker, and turns an error into a problem.
-    fn judge<T>(&self, result: tasker_client::Result<T>) -> Result<T> {
+    fn judge<T>(&self, result: pgtasker_client::Result<T>) -> Result<T> {
         match result {
-            Err(tasker_client::Error::Database(tasker_core::Error::Database(error))) => {
+            Err(pgtasker_client::Error::Database(pgtasker_core::Error::Database(error))) => {
                 let failed: Result<T, sqlx::Error> = Err(error);
                 self.breaker().record(&failed);
-                failed.map_err(|error| tasker_client::Error::Database(error.into()).into())
+                failed.map_err(|error| pgtasker_client::Error::Database(error.into()).into())
             }
             Err(error) => Err(error.into()),
             Ok(answer) => {

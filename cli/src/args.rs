@@ -134,7 +134,7 @@ pub enum Command {
 fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
-        format!("{}, schema {}", env!("CARGO_PKG_VERSION"), tasker_core::schema::version())
+        format!("{}, schema {}", env!("CARGO_PKG_VERSION"), pgtasker_core::schema::version())
     })
 }
 

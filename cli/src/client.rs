@@ -6,9 +6,9 @@ use crate::{
     error::{Error, Result},
     own_key,
 };
+use pgtasker_client::{Client, DatabaseClient, HttpClient};
 use sqlx::postgres::PgConnectOptions;
 use std::sync::Arc;
-use tasker_client::{Client, DatabaseClient, HttpClient};
 
 impl Globals {
     /// The client that the options and the environment name.

@@ -6,15 +6,15 @@ use crate::{
     error::{Error, Result},
     progress, trust,
 };
-use sqlx::PgPool;
-use std::{fmt, path::Path, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     db::{self, DbOptions},
     limited,
     pooler::InTransaction,
     schema,
 };
-use tasker_embedded::Embedded;
+use pgtasker_embedded::Embedded;
+use sqlx::PgPool;
+use std::{fmt, path::Path, time::Duration};
 
 /// The folder of the PostgreSQL that `up`, `demo`, and `bench` start.
 pub const FOLDER: &str = ".tasker";
@@ -153,7 +153,8 @@ impl Database {
         let spinner = progress::spinner("starting PostgreSQL");
         let mut started =
             Embedded::builder().dir(FOLDER).settings(settings.iter().copied()).start().await;
-        if let (Err(tasker_embedded::Error::Start { .. }), false) = (&started, settings.is_empty())
+        if let (Err(pgtasker_embedded::Error::Start { .. }), false) =
+            (&started, settings.is_empty())
         {
             started = Embedded::builder().dir(FOLDER).start().await;
         }
@@ -161,7 +162,7 @@ impl Database {
         match started {
             Ok(server) => Ok((server.admin_url(), Some(server))),
             // Started by another program since we looked.
-            Err(tasker_embedded::Error::AlreadyRunning(server)) => Ok((server.url.clone(), None)),
+            Err(pgtasker_embedded::Error::AlreadyRunning(server)) => Ok((server.url.clone(), None)),
             Err(error) => Err(error.into()),
         }
     }
@@ -180,7 +181,7 @@ impl Database {
 
     /// That of [`FOLDER`], where nobody else could have written it there.
     fn recorded() -> Result<Option<Self>> {
-        let Some(url) = tasker_embedded::recorded_url(FOLDER) else { return Ok(None) };
+        let Some(url) = pgtasker_embedded::recorded_url(FOLDER) else { return Ok(None) };
         for path in [Path::new(FOLDER), &Path::new(FOLDER).join("server.json")] {
             trust::check(path)?;
         }
@@ -224,7 +225,7 @@ impl Database {
             }
         };
         connected.map_err(|error| {
-            let unreachable = matches!(error, tasker_core::Error::Unreachable { .. });
+            let unreachable = matches!(error, pgtasker_core::Error::Unreachable { .. });
             let error = Error::from(error);
             match unreachable {
                 true => error.or_hint(format!(

@@ -12,17 +12,17 @@ use crate::{
     units::{grouped, milliseconds},
 };
 use clap::Args;
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_embedded::Embedded;
+use pgtasker_examples::{
+    Engine,
+    strikes::{self, Progress, Run, Summary},
+};
 use sqlx::PgPool;
 use std::{
     io::IsTerminal,
     process::ExitCode,
     time::{Duration, Instant},
-};
-use tasker_core::db::{DbOptions, connect};
-use tasker_embedded::Embedded;
-use tasker_examples::{
-    Engine,
-    strikes::{self, Progress, Run, Summary},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ pub struct DemoArgs {
 
 /// Runs the demo. The exit code is 1 when the reports do not agree with the file.
 pub async fn run(args: DemoArgs, globals: &Globals) -> Result<ExitCode> {
-    let shutdown = tasker_core::signals::shutdown()?;
+    let shutdown = pgtasker_core::signals::shutdown()?;
     let Some(started) = shutdown.run_until_cancelled(Database::resolve_or_start(globals)).await
     else {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -91,7 +91,7 @@ impl Stage<'_> {
     /// From the migration to the printed figures; the engine runs on.
     async fn play(&self, server: Option<&Embedded>) -> Result<(Engine, Summary)> {
         let pool = connect(&DbOptions::new(self.url, "tasker demo").max_connections(2)).await?;
-        let report = tasker_queues::migrate(&pool).await?;
+        let report = pgtasker_queues::migrate(&pool).await?;
         if !self.json {
             let place = match server {
                 Some(server) => {
@@ -153,7 +153,7 @@ impl Stage<'_> {
 }
 
 /// Waits for the run to end, with its progress on standard error, and sums it up.
-async fn watch(pool: &PgPool, run: &Run, top: usize) -> tasker_examples::Result<Summary> {
+async fn watch(pool: &PgPool, run: &Run, top: usize) -> pgtasker_examples::Result<Summary> {
     let bar = std::io::stderr().is_terminal().then(progress::steps);
     let mut next_line = Instant::now() + LINE;
     let on_progress = |Progress { tasks, tasks_done, steps, steps_done }| match &bar {
@@ -177,9 +177,9 @@ async fn watch(pool: &PgPool, run: &Run, top: usize) -> tasker_examples::Result<
 }
 
 /// An error of the engine keeps its code and its hint.
-fn explained(error: tasker_examples::Error) -> Error {
+fn explained(error: pgtasker_examples::Error) -> Error {
     match error {
-        tasker_examples::Error::Engine(error) => error.into(),
+        pgtasker_examples::Error::Engine(error) => error.into(),
         other => other.into(),
     }
 }
@@ -267,7 +267,7 @@ fn psql(url: &str, server: Option<&Embedded>) -> String {
         Some(name) => format!("psql \"${name}\""),
         None => match server {
             Some(server) => up::psql_line(server),
-            None if tasker_embedded::recorded_url(FOLDER).as_deref() == Some(url) => {
+            None if pgtasker_embedded::recorded_url(FOLDER).as_deref() == Some(url) => {
                 format!("psql '{url}'")
             }
             None => format!("psql '{}'", mask::url(url)),
@@ -294,7 +294,7 @@ fn hints(psql: &str, summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tasker_examples::strikes::{Percentiles, Report};
+    use pgtasker_examples::strikes::{Percentiles, Report};
     use uuid::Uuid;
 
     fn summary() -> Summary {

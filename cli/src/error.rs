@@ -91,10 +91,10 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 }
 
 fn explain(error: &(dyn StdError + 'static)) -> Error {
-    if let Some(error) = error.downcast_ref::<tasker_client::Error>() {
+    if let Some(error) = error.downcast_ref::<pgtasker_client::Error>() {
         return of_client(error);
     }
-    if let Some(error) = error.downcast_ref::<tasker_core::Error>() {
+    if let Some(error) = error.downcast_ref::<pgtasker_core::Error>() {
         return of_core(error);
     }
     if let Some(error) = error.downcast_ref::<sqlx::Error>() {
@@ -106,8 +106,8 @@ fn explain(error: &(dyn StdError + 'static)) -> Error {
     Error { message: chain(error), end, ..Error::default() }
 }
 
-fn of_client(error: &tasker_client::Error) -> Error {
-    use tasker_client::Error as Client;
+fn of_client(error: &pgtasker_client::Error) -> Error {
+    use pgtasker_client::Error as Client;
     let hint = error.hint().map(str::to_owned);
     match error {
         Client::Database(error) => of_core(error),
@@ -134,8 +134,8 @@ fn of_client(error: &tasker_client::Error) -> Error {
     }
 }
 
-fn of_core(error: &tasker_core::Error) -> Error {
-    use tasker_core::Error as Core;
+fn of_core(error: &pgtasker_core::Error) -> Error {
+    use pgtasker_core::Error as Core;
     match error {
         Core::Refused { code, message, hint } => Error {
             message: message.clone(),
@@ -162,7 +162,7 @@ fn of_sqlx(error: &sqlx::Error) -> Error {
             code: Some(db.code().to_owned()),
             detail: db.detail().map(str::to_owned),
             hint: (db.code() == "42501")
-                .then(|| tasker_core::schema::grant_for(db.message()))
+                .then(|| pgtasker_core::schema::grant_for(db.message()))
                 .flatten()
                 .or_else(|| db.hint().or_else(|| remedy(db.code())).map(str::to_owned)),
             end: End::Failure,
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_refusal_shows_its_code_and_its_hint_on_a_line_of_its_own() {
-        let error = Error::from(tasker_core::Error::Refused {
+        let error = Error::from(pgtasker_core::Error::Refused {
             code: "TK001".to_owned(),
             message: "there is no namespace \"x\"".to_owned(),
             hint: Some("Apply a template.".to_owned()),
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn an_unreachable_database_is_named_with_the_innermost_cause() {
         let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused");
-        let error = Error::from(tasker_core::Error::Unreachable {
+        let error = Error::from(pgtasker_core::Error::Unreachable {
             target: "localhost:1/x".to_owned(),
             waited: std::time::Duration::from_secs(3),
             source: sqlx::Error::Io(refused),

@@ -2,7 +2,7 @@
 
 use crate::{output::Look, units::grouped};
 use console::Style;
-use tasker_core::{
+use pgtasker_core::{
     StepState, TaskState,
     client::{BatchOverview, Presence},
 };

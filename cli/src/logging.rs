@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use clap::ValueEnum;
-use tasker_telemetry::log;
-pub use tasker_telemetry::log::{FULL, QUIET};
+use pgtasker_telemetry::log;
+pub use pgtasker_telemetry::log::{FULL, QUIET};
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -34,6 +34,6 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => error.tell(),
     };
-    tasker_telemetry::shutdown();
+    pgtasker_telemetry::shutdown();
     code
 }

@@ -41,7 +41,7 @@ pub fn keys_file() -> Result<PathBuf> {
     trust::check(folder)?;
     let keys = folder.join(KEYS);
     if kept().is_none() || !keys.is_file() {
-        let made = tasker_api::new_key(NAME, &["*".to_owned()], &[])?;
+        let made = pgtasker_api::new_key(NAME, &["*".to_owned()], &[])?;
         write(&keys, &made.toml)?;
         keep(&Kept { key: made.key, url: None })?;
     }

@@ -5,8 +5,8 @@ use crate::{
     units::relative,
 };
 use chrono::Utc;
+use pgtasker_client::{Client, DeadLetterFilter, Page, TaskSelection};
 use std::str::FromStr;
-use tasker_client::{Client, DeadLetterFilter, Page, TaskSelection};
 use uuid::Uuid;
 
 /// How many are listed where several begin so.

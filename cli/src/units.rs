@@ -1,8 +1,8 @@
 //! Times and durations, as people write and read them.
 
 use chrono::{DateTime, Local, TimeDelta, Utc};
+pub use pgtasker_core::duration::parse as parse_duration;
 use std::time::Duration;
-pub use tasker_core::duration::parse as parse_duration;
 
 /// How long a claim holds, in what the database takes: a process that is refused by it has begun
 /// already.

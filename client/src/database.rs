@@ -9,10 +9,10 @@ use crate::{
     TransitionsPage, WorkerOverview,
 };
 use async_trait::async_trait;
+use pgtasker_core::{client, pooler::Limited, schema, session::Session, template};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::{client, pooler::Limited, schema, session::Session, template};
 use uuid::Uuid;
 
 /// A [`Client`] of a database. Rights are those of the role that the pool is logged in as.
@@ -23,7 +23,7 @@ pub struct DatabaseClient {
 }
 
 impl DatabaseClient {
-    /// On a pool, see [`tasker_core::db::connect`].
+    /// On a pool, see [`pgtasker_core::db::connect`].
     pub fn new(pool: PgPool) -> Self {
         Self { pool, session: Session::default() }
     }
@@ -75,7 +75,7 @@ impl Client for DatabaseClient {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reason = match schema::check(&self.pool).await {
             Ok(()) => None,
-            Err(tasker_core::Error::Schema(reason)) => Some(reason),
+            Err(pgtasker_core::Error::Schema(reason)) => Some(reason),
             Err(error) => return Err(error.into()),
         };
         let schema = reason.is_none().then(|| schema::version().to_string());

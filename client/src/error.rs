@@ -58,7 +58,7 @@ pub enum Error {
     Protocol(String),
     /// Any other error of the database, or on the way to it.
     #[error(transparent)]
-    Database(tasker_core::Error),
+    Database(pgtasker_core::Error),
 }
 
 impl Error {
@@ -93,10 +93,10 @@ impl Error {
     }
 }
 
-impl From<tasker_core::Error> for Error {
-    fn from(error: tasker_core::Error) -> Self {
+impl From<pgtasker_core::Error> for Error {
+    fn from(error: pgtasker_core::Error) -> Self {
         match error {
-            tasker_core::Error::Refused { code, message, hint } => {
+            pgtasker_core::Error::Refused { code, message, hint } => {
                 Self::Refused { code, message, hint }
             }
             other => Self::Database(other),

@@ -1,11 +1,11 @@
-//! tasker-client: what people and programs ask of Tasker, the same over a connection to the
+//! pgtasker-client: what people and programs ask of Tasker, the same over a connection to the
 //! database and over the HTTP API. The command line uses it, and so may any program: it is the
 //! public Rust client.
 //!
 //! ```no_run
-//! # async fn example() -> tasker_client::Result<()> {
+//! # async fn example() -> pgtasker_client::Result<()> {
 //! use serde_json::json;
-//! use tasker_client::{Client, HttpClient, NewTask};
+//! use pgtasker_client::{Client, HttpClient, NewTask};
 //!
 //! let client = HttpClient::new("https://tasker.example", Some("tk_…"))?;
 //! let task = NewTask::new("orders", "fulfil").context(json!({"order_id": 7}));
@@ -16,7 +16,7 @@
 //! ```
 //!
 //! A program that writes to the same database enqueues in its own transaction instead:
-//! [`tasker_core::client::enqueue`].
+//! [`pgtasker_core::client::enqueue`].
 
 mod database;
 mod error;
@@ -25,7 +25,7 @@ mod http;
 pub use database::DatabaseClient;
 pub use error::{Error, Result};
 pub use http::{HttpClient, HttpClientBuilder};
-pub use tasker_core::{
+pub use pgtasker_core::{
     DomainEvent, EventPattern, StepState, TaskState,
     client::{
         BatchOverview, By, DagRow, DeadLetter, DeadLetterCount, DeadLetterDetails,

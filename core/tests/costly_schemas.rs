@@ -2,9 +2,9 @@
 //! whatever they are.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use pgtasker_core::json_schema::{InputSchema, apart};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
-use tasker_core::json_schema::{InputSchema, apart};
 
 fn compile(schema: &Value) -> Result<InputSchema, String> {
     let begun = Instant::now();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use tasker_core::schema::{self, Bundle};
+use pgtasker_core::schema::{self, Bundle};
 
 fn own(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(|(path, sql)| ((*path).to_owned(), (*sql).to_owned())).collect()

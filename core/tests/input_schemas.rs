@@ -1,8 +1,8 @@
 //! JSON Schema checks of a task's context. No database.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use pgtasker_core::json_schema::InputSchema;
 use serde_json::{Value, json};
-use tasker_core::json_schema::InputSchema;
 
 fn schema() -> InputSchema {
     let schema = json!({

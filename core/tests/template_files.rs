@@ -1,8 +1,8 @@
 //! Template files: YAML to JSON, positions, and what is refused. No database.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use pgtasker_core::template::{Diagnostic, Position, TemplateFile};
 use serde_json::json;
-use tasker_core::template::{Diagnostic, Position, TemplateFile};
 
 fn parse(text: &str) -> TemplateFile {
     TemplateFile::parse("t.yaml", text).unwrap()

@@ -5,8 +5,8 @@
 //! even by kill -9.
 //!
 //! ```no_run
-//! # async fn example() -> tasker_embedded::Result<()> {
-//! use tasker_embedded::Embedded;
+//! # async fn example() -> pgtasker_embedded::Result<()> {
+//! use pgtasker_embedded::Embedded;
 //!
 //! let server = Embedded::builder().dir(".tasker").start().await?;
 //! println!("psql {}", server.url("postgres"));

@@ -4,9 +4,9 @@
 
 mod support;
 
+use pgtasker_embedded::Embedded;
 use std::path::{Path, PathBuf};
 use support::{Folder, Program, ask, is_running, until};
-use tasker_embedded::Embedded;
 
 /// Run by other tests as a program of its own.
 #[tokio::test]

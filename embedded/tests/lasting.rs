@@ -4,13 +4,13 @@
 
 mod support;
 
+use pgtasker_embedded::{Embedded, Error, recorded, recorded_url};
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 use support::{Folder, Program, ask, is_running, mode, run, signal, until};
-use tasker_embedded::{Embedded, Error, recorded, recorded_url};
 
 /// Run by other tests as a program of its own.
 #[tokio::test]

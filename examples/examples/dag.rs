@@ -1,7 +1,7 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example dag`
 
+use pgtasker_examples::{dag, run_example};
 use serde_json::json;
-use tasker_examples::{dag, run_example};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,7 +1,7 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example linear`
 
+use pgtasker_examples::{linear, run_example};
 use serde_json::json;
-use tasker_examples::{linear, run_example};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,7 +1,7 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example nested_approval`
 
+use pgtasker_examples::{nested_approval, run_example};
 use serde_json::json;
-use tasker_examples::{nested_approval, run_example};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

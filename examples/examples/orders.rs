@@ -1,13 +1,13 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example orders`
 
-use sqlx::PgPool;
-use std::{collections::BTreeMap, time::Duration};
-use tasker_core::client;
-use tasker_examples::{
+use pgtasker_core::client;
+use pgtasker_examples::{
     Engine, Result, database_url,
     orders::{self, Books, Expected, Live, Order},
 };
-use tasker_worker::{CancellationToken, DbOptions, DomainEvent, connect};
+use pgtasker_worker::{CancellationToken, DbOptions, DomainEvent, connect};
+use sqlx::PgPool;
+use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let url = database_url()?;
     let pool = connect(&DbOptions::new(&url, "orders example")).await?;
-    tasker_queues::migrate(&pool).await?;
+    pgtasker_queues::migrate(&pool).await?;
     orders::install(&pool).await?;
     let run = Uuid::now_v7();
     let follow = |worker: &_| Live::follow(worker, run, tell);

@@ -1,15 +1,15 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example strikes`; `tasker demo` is the same with
 //! more to see.
 
+use pgtasker_examples::{database_url, strikes};
+use pgtasker_worker::{DbOptions, connect};
 use std::time::Duration;
-use tasker_examples::{database_url, strikes};
-use tasker_worker::{DbOptions, connect};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = database_url()?;
     let pool = connect(&DbOptions::new(&url, "strikes example")).await?;
-    tasker_queues::migrate(&pool).await?;
+    pgtasker_queues::migrate(&pool).await?;
     strikes::install(&pool).await?;
     let mut engine = strikes::start(&url).await?;
     let work = async {

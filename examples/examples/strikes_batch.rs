@@ -1,7 +1,7 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example strikes_batch`
 
+use pgtasker_examples::{run_example, strikes_batch};
 use serde_json::json;
-use tasker_examples::{run_example, strikes_batch};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,15 +1,15 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example transfer`
 
+use pgtasker_core::client;
+use pgtasker_examples::{Engine, database_url, transfer};
+use pgtasker_worker::{DbOptions, connect};
 use std::time::Duration;
-use tasker_core::client;
-use tasker_examples::{Engine, database_url, transfer};
-use tasker_worker::{DbOptions, connect};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = database_url()?;
     let pool = connect(&DbOptions::new(&url, "transfer example")).await?;
-    tasker_queues::migrate(&pool).await?;
+    pgtasker_queues::migrate(&pool).await?;
     transfer::install(&pool, 10, 10_000).await?;
     let before = transfer::total(&pool).await?;
     let mut engine = Engine::start(&url, transfer::register).await?;

@@ -1,7 +1,7 @@
 //! `DATABASE_URL=… cargo run -p tasker-examples --example tree`
 
+use pgtasker_examples::{run_example, tree};
 use serde_json::json;
-use tasker_examples::{run_example, tree};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,10 +1,10 @@
 //! A decision chooses who must approve an amount; a deferred step waits for those who were asked
 //! and tells who approved.
 
+use pgtasker_worker::{Decision, StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tasker_worker::{Decision, StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../templates/approval.yaml");

@@ -2,9 +2,9 @@
 //! numbers.
 
 use crate::Input;
+use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../templates/diamond.yaml");

@@ -2,13 +2,13 @@
 //! single program is easier to start.
 
 use crate::{Error, Result};
-use std::{panic::resume_unwind, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     Error as CoreError,
     db::{DbOptions, connect},
 };
-use tasker_orchestrator::{CONNECTIONS, Orchestrator};
-use tasker_worker::{BuildError, CancellationToken, Worker, WorkerBuilder};
+use pgtasker_orchestrator::{CONNECTIONS, Orchestrator};
+use pgtasker_worker::{BuildError, CancellationToken, Worker, WorkerBuilder};
+use std::{panic::resume_unwind, time::Duration};
 use tokio::task::JoinSet;
 
 /// Five are left for transactions that complete steps.

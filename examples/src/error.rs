@@ -1,8 +1,8 @@
 //! What can go wrong in an example. Every message says what to do or what to look at.
 
 use crate::strikes::DataError;
-use tasker_core::template::Diagnostic;
-use tasker_worker::{BuildError, ConsumerBuildError};
+use pgtasker_core::template::Diagnostic;
+use pgtasker_worker::{BuildError, ConsumerBuildError};
 use uuid::Uuid;
 
 /// The result of a call of this crate.
@@ -21,7 +21,7 @@ pub enum Error {
     NoDatabase,
     /// The engine or its database refused.
     #[error(transparent)]
-    Engine(#[from] tasker_core::Error),
+    Engine(#[from] pgtasker_core::Error),
     /// The worker was built wrongly.
     #[error(transparent)]
     Worker(#[from] BuildError),

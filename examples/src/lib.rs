@@ -26,9 +26,9 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use runner::{database_url, run_example, run_one};
 
+use pgtasker_worker::WorkerBuilder;
 use serde::Deserialize;
 use serde_json::Value;
-use tasker_worker::WorkerBuilder;
 
 /// Adds the handlers of all examples in the namespace `examples`.
 pub fn register(builder: WorkerBuilder) -> WorkerBuilder {

@@ -1,8 +1,8 @@
 //! A chain of four steps: the sum of the odd squares among those of 1 to n.
 
 use crate::Input;
+use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde_json::{Value, json};
-use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../templates/linear.yaml");

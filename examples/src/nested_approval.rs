@@ -2,9 +2,9 @@
 //! decides on an audit, by the amount or the region.
 
 use crate::approval;
+use pgtasker_worker::{Decision, StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tasker_worker::{Decision, StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../templates/nested_approval.yaml");

@@ -1,15 +1,15 @@
 //! Runs one template from nothing to its results, for the examples and their tests.
 
 use crate::{Engine, Error, Result, register};
-use serde_json::Value;
-use sqlx::PgPool;
-use std::time::Duration;
-use tasker_core::{
+use pgtasker_core::{
     client,
     db::{DbOptions, connect},
     template::{self, TemplateFile},
 };
-use tasker_worker::WorkerBuilder;
+use pgtasker_worker::WorkerBuilder;
+use serde_json::Value;
+use sqlx::PgPool;
+use std::time::Duration;
 
 /// How long the tasks of an example may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ pub async fn run_one(
     register: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
 ) -> Result<Vec<Value>> {
     let pool = connect(&DbOptions::new(url, "tasker client")).await?;
-    tasker_queues::migrate(&pool).await?;
+    pgtasker_queues::migrate(&pool).await?;
     let file = apply(&pool, "template.yaml", template).await?;
     let name_of = |key: &str| file.definition()[key].as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (name_of("namespace"), name_of("name"));

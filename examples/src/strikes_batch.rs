@@ -3,10 +3,10 @@
 //! any number of them.
 
 use crate::strikes::{Strike, Strikes};
+use pgtasker_worker::{Batchable, Cursor, StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{cmp::Reverse, collections::BTreeMap};
-use tasker_worker::{Batchable, Cursor, StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../templates/strikes_batch.yaml");

@@ -2,9 +2,9 @@
 //! up the cubes of 1 to n.
 
 use crate::Input;
+use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../templates/tree.yaml");

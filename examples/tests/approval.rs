@@ -1,10 +1,10 @@
 //! Decisions: who approves an amount, at the limits of the amounts; who is not chosen has no row.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use pgtasker_core::template::TemplateFile;
+use pgtasker_examples::{approval, nested_approval, register, run_one};
+use pgtasker_tests::TestDb;
 use serde_json::{Value, json};
-use tasker_core::template::TemplateFile;
-use tasker_examples::{approval, nested_approval, register, run_one};
-use tasker_tests::TestDb;
 
 /// A context, who approves, and which steps there are.
 type Case = (Value, &'static [&'static str], &'static str);

@@ -2,10 +2,10 @@
 //! this process; plain Rust says what must come out.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use pgtasker_examples::{Error, dag, diamond, linear, register, run_one, tree};
+use pgtasker_tests::TestDb;
 use rstest::rstest;
 use serde_json::{Value, json};
-use tasker_examples::{Error, dag, diamond, linear, register, run_one, tree};
-use tasker_tests::TestDb;
 
 /// The steps of each level, in order, as the engine sees the graph.
 async fn levels(db: &TestDb) -> Vec<String> {

@@ -2,19 +2,19 @@
 //! make of it is what plain Rust makes of the orders.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use pgtasker_core::{DomainEvent, client};
+use pgtasker_examples::{
+    Engine,
+    orders::{self, Books, Expected, Figures, Live, Order, Refused},
+};
+use pgtasker_tests::TestDb;
+use pgtasker_worker::CancellationToken;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tasker_core::{DomainEvent, client};
-use tasker_examples::{
-    Engine,
-    orders::{self, Books, Expected, Figures, Live, Order, Refused},
-};
-use tasker_tests::TestDb;
-use tasker_worker::CancellationToken;
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(60);

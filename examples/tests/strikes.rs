@@ -1,17 +1,17 @@
 //! The example on real data: 640 tasks over the 10,000 records, checked against the file.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use pgtasker_core::client;
+use pgtasker_examples::strikes::{self, Run, Strikes, Summary, TOTAL_COST};
+use pgtasker_tests::TestDb;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::client;
-use tasker_examples::strikes::{self, Run, Strikes, Summary, TOTAL_COST};
-use tasker_tests::TestDb;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Enqueues the whole file, waits, and sums up with all reports.
-async fn run(pool: &PgPool) -> tasker_examples::Result<(Run, Summary)> {
+async fn run(pool: &PgPool) -> pgtasker_examples::Result<(Run, Summary)> {
     let run = strikes::enqueue(pool).await?;
     let mut last = 0;
     strikes::wait(pool, &run, PATIENCE, |progress| {
@@ -25,7 +25,7 @@ async fn run(pool: &PgPool) -> tasker_examples::Result<(Run, Summary)> {
 }
 
 /// The same for three airports and years.
-async fn run_again(pool: &PgPool) -> tasker_examples::Result<(Run, Summary)> {
+async fn run_again(pool: &PgPool) -> pgtasker_examples::Result<(Run, Summary)> {
     let keys = Strikes::all()?.keys().take(3);
     let contexts: Vec<Value> =
         keys.map(|(airport, year)| json!({"airport": airport, "year": year})).collect();

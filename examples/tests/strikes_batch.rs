@@ -2,13 +2,13 @@
 //! works on it dies in the middle.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use pgtasker_core::{client, template};
+use pgtasker_examples::{Engine, register, run_one, strikes_batch};
+use pgtasker_tests::{TestDb, eventually};
+use pgtasker_worker::{Batchable, StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::{client, template};
-use tasker_examples::{Engine, register, run_one, strikes_batch};
-use tasker_tests::{TestDb, eventually};
-use tasker_worker::{Batchable, StepContext, StepError, StepOutcome, WorkerBuilder};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Steps at once of the worker that is killed, and so the instances that it takes with it.

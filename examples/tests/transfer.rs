@@ -2,13 +2,13 @@
 //! as far as their last statement.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use pgtasker_core::client;
+use pgtasker_examples::{Engine, transfer};
+use pgtasker_tests::{TestDb, eventually};
+use pgtasker_worker::{CancellationToken, DbOptions, Worker, connect};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::client;
-use tasker_examples::{Engine, transfer};
-use tasker_tests::{TestDb, eventually};
-use tasker_worker::{CancellationToken, DbOptions, Worker, connect};
 use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(20);

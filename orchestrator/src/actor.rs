@@ -2,9 +2,9 @@
 //! What piled up during one call is the next call's batch; there is no timer that gathers.
 
 use crate::meters::register_actor;
+use pgtasker_core::{Error, Result, db::Retry};
+use pgtasker_queues::Waiter;
 use std::{future::Future, time::Duration};
-use tasker_core::{Error, Result, db::Retry};
-use tasker_queues::Waiter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

@@ -7,8 +7,8 @@ use crate::{
     orchestrator::Context,
     staleness,
 };
+use pgtasker_core::{Result, failpoint};
 use std::time::Duration;
-use tasker_core::{Result, failpoint};
 
 /// Messages per kind and sweep: it locks their tasks.
 const MAX_MESSAGES: i32 = 100;

@@ -1,13 +1,13 @@
 //! The input schemas of templates, compiled once: a template version never changes.
 
+use pgtasker_core::{
+    json_schema::{InputSchema, apart},
+    pooler::DbConnection,
+};
 use serde_json::Value;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
-};
-use tasker_core::{
-    json_schema::{InputSchema, apart},
-    pooler::DbConnection,
 };
 use uuid::Uuid;
 

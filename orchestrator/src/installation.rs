@@ -3,12 +3,12 @@
 //! unhealthy, and says what to do.
 
 use crate::actor::{Actor, Called};
-use std::time::Duration;
-use tasker_core::{
+use pgtasker_core::{
     Result,
     connection::OwnConnection,
     health::{Health, Problem},
 };
+use std::time::Duration;
 
 /// Between two looks at the catalogs.
 const EVERY: Duration = Duration::from_secs(15);

@@ -2,14 +2,14 @@
 //! may run on one database; all state is there, so that each can be started and killed at any time.
 //!
 //! ```no_run
-//! # async fn example() -> tasker_core::Result<()> {
-//! use tasker_core::db::{DbOptions, connect};
+//! # async fn example() -> pgtasker_core::Result<()> {
+//! use pgtasker_core::db::{DbOptions, connect};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! let options = DbOptions::new("postgres://localhost/app", "tasker-orchestrator");
-//! let pool = connect(&options.max_connections(tasker_orchestrator::CONNECTIONS)).await?;
+//! let pool = connect(&options.max_connections(pgtasker_orchestrator::CONNECTIONS)).await?;
 //! let shutdown = CancellationToken::new();
-//! tasker_orchestrator::Orchestrator::builder(pool).build().run(shutdown).await
+//! pgtasker_orchestrator::Orchestrator::builder(pool).build().run(shutdown).await
 //! # }
 //! ```
 

@@ -4,8 +4,8 @@
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use pgtasker_core::meters::{PoolMeters, SAMPLE, build_info};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tasker_core::meters::{PoolMeters, SAMPLE, build_info};
 use tokio_util::sync::CancellationToken;
 
 /// Counters without labels, and what they count.
@@ -30,7 +30,7 @@ const LEASE_EXPIRIES: &str = "Claims whose lease ran out before their result cam
 /// Describes all metrics of the orchestrator, and begins those whose labels are known.
 pub(crate) fn register() {
     build_info();
-    tasker_queues::metrics::describe();
+    pgtasker_queues::metrics::describe();
     for (name, what) in COUNTERS {
         describe_counter!(*name, Unit::Count, *what);
         counter!(*name).increment(0);

@@ -16,9 +16,7 @@ use crate::{
     task_requests::TaskRequestActor,
     traces::Traces,
 };
-use sqlx::PgPool;
-use std::time::Duration;
-use tasker_core::{
+use pgtasker_core::{
     Result,
     breaker::Breaker,
     connection::OwnConnection,
@@ -26,7 +24,9 @@ use tasker_core::{
     meters::PoolMeters,
     schema,
 };
-use tasker_queues::{Push, STEP_RESULTS, TASK_REQUESTS, Waiter, Wakeups};
+use pgtasker_queues::{Push, STEP_RESULTS, TASK_REQUESTS, Waiter, Wakeups};
+use sqlx::PgPool;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ impl OrchestratorBuilder {
     }
 
     /// How long an idle actor waits at most for a notification before it looks by itself. Default:
-    /// one second; while notifications do not arrive, at most [`tasker_queues::POLL_WITHOUT_PUSH`].
+    /// one second; while notifications do not arrive, at most [`pgtasker_queues::POLL_WITHOUT_PUSH`].
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval.max(Duration::from_millis(10));
         self
@@ -146,7 +146,7 @@ impl Orchestrator {
     /// If an actor panics, after the others have stopped.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let pool = &self.settings.pool;
-        let mut starting = tasker_core::db::Starting::new();
+        let mut starting = pgtasker_core::db::Starting::new();
         while let Err(error) = schema::check(pool).await {
             starting.again(error).await?;
         }
@@ -239,7 +239,7 @@ impl Orchestrator {
         let installation = watched(Installation::NAME, false);
         actors.spawn(drive(Installation::new(installation, self.health.clone()), stop.clone()));
         actors.spawn(meters::sample(PoolMeters::new(&self.settings.pool), stop.clone()));
-        if let Some(tracing) = tasker_telemetry::active() {
+        if let Some(tracing) = pgtasker_telemetry::active() {
             actors.spawn(drive(Traces::new(watched(Traces::NAME, false), tracing), stop.clone()));
         }
         actors

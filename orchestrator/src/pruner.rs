@@ -1,8 +1,8 @@
 //! Pruner: removes finished tasks and closed dead letters that are older than their retention.
 
 use crate::actor::{Actor, Called};
+use pgtasker_core::{Result, client, connection::OwnConnection, failpoint};
 use std::time::Duration;
-use tasker_core::{Result, client, connection::OwnConnection, failpoint};
 
 /// Tasks and dead letters in one transaction.
 const BATCH: i32 = 500;

@@ -5,9 +5,9 @@ use crate::{
     actor::{Actor, Called},
     meters::read_now,
 };
+use pgtasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
+use pgtasker_queues::metrics::refresh_queue_gauges;
 use std::time::Duration;
-use tasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
-use tasker_queues::metrics::refresh_queue_gauges;
 
 /// Counting the messages of a long queue takes a while.
 const INTERVAL: Duration = Duration::from_secs(15);

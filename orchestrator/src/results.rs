@@ -5,6 +5,7 @@ use crate::{
     actor::{Actor, BatchSize, Called, is_too_much},
     orchestrator::Context,
 };
+use pgtasker_core::{Result, failpoint};
 use std::{
     sync::{
         Arc,
@@ -12,7 +13,6 @@ use std::{
     },
     time::Duration,
 };
-use tasker_core::{Result, failpoint};
 use tokio::{sync::Notify, time::timeout};
 
 /// The actor behind the queue of step results.

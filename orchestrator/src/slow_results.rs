@@ -6,8 +6,8 @@ use crate::{
     results::Beside,
     stats::Stats,
 };
+use pgtasker_core::{Result, connection::OwnConnection, failpoint};
 use std::time::Duration;
-use tasker_core::{Result, connection::OwnConnection, failpoint};
 use uuid::Uuid;
 
 /// Longer than our statement_timeout, which ends a call that takes too long and is counted.

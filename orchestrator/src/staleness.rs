@@ -2,7 +2,7 @@
 //! letters. It changes no task.
 
 use crate::meters::read_now;
-use tasker_core::{Result, connection::OwnConnection, failpoint, pooler::DbConnection};
+use pgtasker_core::{Result, connection::OwnConnection, failpoint, pooler::DbConnection};
 
 /// Tasks looked at in one call; it reads them and locks none.
 const MAX_TASKS: i32 = 2_000;

@@ -7,8 +7,8 @@ use crate::{
     due,
     orchestrator::Context,
 };
+use pgtasker_core::{Result, failpoint};
 use std::time::Duration;
-use tasker_core::{Result, failpoint};
 
 /// The shortest wait for a due time: the database's clock and ours differ by this much easily.
 const LEAST_WAIT: Duration = Duration::from_millis(1);

@@ -6,12 +6,12 @@ use crate::{
     meters::read_now,
 };
 use metrics::{counter, gauge, histogram};
+use pgtasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 use sqlx::FromRow;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
-use tasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 
 /// Between two readings, at least.
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -6,10 +6,10 @@ use crate::{
     input_schemas::{InputSchemas, Refusal},
     orchestrator::Context,
 };
+use pgtasker_core::{Result, failpoint};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use std::time::{Duration, Instant};
-use tasker_core::{Result, failpoint};
 use uuid::Uuid;
 
 /// How long contexts are checked before the tasks of those that have been are begun.

@@ -3,10 +3,10 @@
 //! no call on its way does anything for its trace.
 
 use crate::actor::{Actor, Called};
+use pgtasker_core::{Result, connection::OwnConnection, failpoint};
+use pgtasker_telemetry::{KeyValue, Place, SpanKind, TaskSpan, Tracing};
 use sqlx::types::chrono::{DateTime, Utc};
 use std::time::{Duration, SystemTime};
-use tasker_core::{Result, connection::OwnConnection, failpoint};
-use tasker_telemetry::{KeyValue, Place, SpanKind, TaskSpan, Tracing};
 use uuid::Uuid;
 
 /// Between two looks when nothing more has ended.

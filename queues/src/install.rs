@@ -4,14 +4,14 @@
 
 use crate::names::{STEP_RESULTS, TASK_REQUESTS};
 use pgmq::{PgmqError, install::Version};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolOptions};
-use std::fmt;
-use tasker_core::{
+use pgtasker_core::{
     Error, Result,
     limited::{self, Lent},
     pooler, schema,
     session::Session,
 };
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolOptions};
+use std::fmt;
 
 /// The oldest pgmq that has what the engine calls.
 pub const OLDEST_PGMQ: &str = "1.8.0";

@@ -2,6 +2,15 @@
 //! test notification is sent through another connection, or a pooler could hand it back by luck.
 
 use crate::wakeups::Shared;
+use pgtasker_core::{
+    Result,
+    breaker::Breaker,
+    db::Delays,
+    error::{is_outage, is_transient},
+    limited,
+    pooler::InTransaction,
+    session::Session,
+};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgListener, PgPoolOptions},
@@ -12,15 +21,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
-};
-use tasker_core::{
-    Result,
-    breaker::Breaker,
-    db::Delays,
-    error::{is_outage, is_transient},
-    limited,
-    pooler::InTransaction,
-    session::Session,
 };
 use tokio::{
     runtime::Builder,

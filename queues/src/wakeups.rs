@@ -3,6 +3,7 @@
 
 use crate::{listen::Listener, names::channel};
 use metrics::{describe_gauge, gauge};
+use pgtasker_core::{Result, breaker::Breaker};
 use sqlx::PgPool;
 use std::{
     collections::HashMap,
@@ -12,7 +13,6 @@ use std::{
     },
     time::Duration,
 };
-use tasker_core::{Result, breaker::Breaker};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 

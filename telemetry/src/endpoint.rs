@@ -7,8 +7,8 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use pgtasker_core::health::Health;
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
-use tasker_core::health::Health;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,

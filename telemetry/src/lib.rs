@@ -10,12 +10,12 @@
 //! ```no_run
 //! use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 //!
-//! let tracing = tasker_telemetry::start("my-worker");
+//! let tracing = pgtasker_telemetry::start("my-worker");
 //! let log = tracing_subscriber::fmt::layer().with_filter(EnvFilter::new("info"));
 //! let spans = tracing.as_ref().map(|tracing| tracing.layer());
 //! tracing_subscriber::registry().with(log).with(spans).init();
 //! // … run the worker, and at the end:
-//! tasker_telemetry::shutdown();
+//! pgtasker_telemetry::shutdown();
 //! ```
 
 pub mod endpoint;

@@ -9,14 +9,14 @@ use crate::{
     rng::Rng,
 };
 use chrono::{DateTime, Utc};
+use pgtasker_embedded::Embedded;
+use pgtasker_tests::{Network, Proxy};
 use sqlx::PgPool;
 use std::{
     process::Command,
     sync::{Arc, Mutex as StdMutex},
     time::{Duration, Instant},
 };
-use tasker_embedded::Embedded;
-use tasker_tests::{Network, Proxy};
 use tokio::{sync::Mutex, time::sleep};
 use uuid::Uuid;
 

@@ -5,10 +5,10 @@ use crate::{
     events, growing,
     load::{ACCOUNTS, BALANCE},
 };
+use pgtasker_examples::transfer;
+use pgtasker_tests::invariants::violations;
 use sqlx::PgPool;
 use std::{collections::BTreeMap, path::PathBuf};
-use tasker_examples::transfer;
-use tasker_tests::invariants::violations;
 
 /// Lines of the server's log shown from a bad one on.
 const CONTEXT: usize = 20;

@@ -2,11 +2,11 @@
 //! terminated, and the worker library's helper in a process that is killed.
 
 use crate::{load::NAMESPACE, rng::Rng};
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_examples::transfer;
+use pgtasker_worker::{DomainEvent, EventConsumer, StepError};
 use sqlx::PgPool;
 use std::time::Duration;
-use tasker_core::db::{DbOptions, connect};
-use tasker_examples::transfer;
-use tasker_worker::{DomainEvent, EventConsumer, StepError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -2,9 +2,9 @@
 //! results: each once, and none of a result that was refused or never came.
 
 use crate::bystander::Answers;
+use pgtasker_examples::transfer;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tasker_examples::transfer;
 
 /// What a handler publishes itself.
 pub const PART: &str = "part.done";

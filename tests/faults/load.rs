@@ -1,14 +1,14 @@
 //! The work: tasks of mixed shapes, enqueued so that some are always open, and their handlers.
 
 use crate::{events, growing, rng::Rng};
+use pgtasker_examples::transfer;
+use pgtasker_worker::{Batchable, StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tasker_examples::transfer;
-use tasker_worker::{Batchable, StepContext, StepError, StepOutcome, WorkerBuilder};
 use tokio_util::sync::CancellationToken;
 
 /// Of all templates but the transfer.

@@ -22,12 +22,12 @@ mod roles;
 mod sabotage;
 
 use args::Args;
+use pgtasker_tests::{Proxy, TestDb, start_server};
 use std::{
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_tests::{Proxy, TestDb, start_server};
 use tokio_util::sync::CancellationToken;
 
 /// Settings of a production server where it matters: a commit waits for the disk.

@@ -2,14 +2,14 @@
 //! consumer of events.
 
 use crate::{consumers, events, load};
-use std::{process::ExitCode, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     db::{DbOptions, connect},
     session::Session,
     signals,
 };
-use tasker_orchestrator::{CONNECTIONS, Orchestrator};
-use tasker_worker::{CancellationToken, Worker};
+use pgtasker_orchestrator::{CONNECTIONS, Orchestrator};
+use pgtasker_worker::{CancellationToken, Worker};
+use std::{process::ExitCode, time::Duration};
 
 /// Short, so that a killed worker's steps come back within seconds.
 const LEASE: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! Shows that the checks can fail: the engine is broken on purpose, and the run must say so.
 
+use pgtasker_tests::engine::break_function;
 use sqlx::PgPool;
-use tasker_tests::engine::break_function;
 
 /// A name, the function, what in it becomes what, and what the run must then complain of.
 pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[

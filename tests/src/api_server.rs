@@ -1,9 +1,9 @@
 //! The HTTP API in the test's own process.
 
+use pgtasker_api::{ApiSettings, Server};
+use pgtasker_core::{breaker::Breaker, health::Health};
 use sqlx::PgPool;
 use std::net::{Ipv4Addr, SocketAddr};
-use tasker_api::{ApiSettings, Server};
-use tasker_core::{breaker::Breaker, health::Health};
 use tokio_util::sync::CancellationToken;
 
 /// An HTTP API of a database, on a port of its own, until it is dropped.

@@ -1,6 +1,6 @@
 //! Handlers that several tests use.
 
-use tasker_worker::{Batchable, Cursor, StepContext, StepError, StepOutcome};
+use pgtasker_worker::{Batchable, Cursor, StepContext, StepError, StepOutcome};
 
 /// Counts one item of its cursor and saves how far it is, in one transaction.
 pub async fn count(ctx: StepContext) -> Result<StepOutcome, StepError> {

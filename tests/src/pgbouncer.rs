@@ -1,6 +1,7 @@
 //! pgbouncer in transaction mode before a server of the test's own.
 
 use crate::eventually;
+use pgtasker_embedded::Embedded;
 use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions};
 use std::{
     fs::{self, File},
@@ -9,7 +10,6 @@ use std::{
     process::Stdio,
     time::Duration,
 };
-use tasker_embedded::Embedded;
 use tokio::process::{Child, Command};
 
 const SOON: Duration = Duration::from_secs(20);

@@ -1,5 +1,6 @@
 //! A database for each test, copied from template1, which is migrated once in this process.
 
+use pgtasker_embedded::Embedded;
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -11,7 +12,6 @@ use std::{
     },
     time::Duration,
 };
-use tasker_embedded::Embedded;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -120,7 +120,9 @@ async fn migrated_server() -> Embedded {
 
 async fn migrate(url: &str) {
     let pool = pool(url, 1);
-    tasker_queues::migrate(&pool).await.unwrap_or_else(|e| panic!("migrating a new database: {e}"));
+    pgtasker_queues::migrate(&pool)
+        .await
+        .unwrap_or_else(|e| panic!("migrating a new database: {e}"));
     // A database with connections is no template.
     pool.close().await;
 }

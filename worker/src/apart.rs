@@ -2,6 +2,7 @@
 //! block all other threads, or use up the pool, let no lease run out.
 
 use crate::{leases, status::WorkerStatusActor, worker::Shared};
+use pgtasker_core::limited;
 use sqlx::PgPool;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -9,7 +10,6 @@ use std::{
     thread,
     time::Duration,
 };
-use tasker_core::limited;
 use tokio::{join, runtime::Builder, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 

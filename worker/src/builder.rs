@@ -9,13 +9,13 @@ use crate::{
     handler::{Callable, Callables, Paged, Resolvers, is_callable, is_name},
     worker::Settings,
 };
+use pgtasker_core::{StepOutcome, breaker::Breaker, event_pattern::EventPattern};
 use sqlx::PgPool;
 use std::{
     any::{TypeId, type_name},
     sync::Arc,
     time::Duration,
 };
-use tasker_core::{StepOutcome, breaker::Breaker, event_pattern::EventPattern};
 
 /// Channels and permits are allocated by this.
 pub(crate) const MAX_CONCURRENCY: usize = 10_000;

@@ -11,13 +11,13 @@ use crate::{
     storable::json_bytes,
     submit::{SubmitElement, Submitter},
 };
+use pgtasker_core::{Error, StepOutcome, db::Retry, failpoint};
 use serde::{Serialize, Serializer};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{Error, StepOutcome, db::Retry, failpoint};
 use tokio::{
     sync::mpsc,
     time::{Instant as TokioInstant, sleep_until},
@@ -263,7 +263,7 @@ impl<S: Submitter> CompletionActor<S> {
         &mut self,
         results: &[Finished],
         again: bool,
-    ) -> tasker_core::Result<HashSet<(StepKey, i32)>> {
+    ) -> pgtasker_core::Result<HashSet<(StepKey, i32)>> {
         let permits = self.follow_up.as_ref().and_then(FollowUp::permits);
         let max_claims = permits.as_ref().map_or(0, |permits| permits.num_permits());
         let since = Instant::now();

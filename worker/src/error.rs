@@ -2,8 +2,8 @@
 //! when. Every `std::error::Error` becomes a retryable one, so that `?` works in handlers.
 
 use crate::lost_claims;
+use pgtasker_core::{Failure, error::words};
 use std::{fmt, time::Duration};
-use tasker_core::{Failure, error::words};
 
 /// Characters of a message: as many as the database keeps.
 const LONGEST: usize = 10_000;

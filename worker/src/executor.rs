@@ -9,14 +9,14 @@ use crate::{
     worker::Shared,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use pgtasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
+use pgtasker_queues::Waiter;
 use sqlx::Row;
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
-use tasker_queues::Waiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +121,7 @@ impl StepExecutorActor {
         index: usize,
         mut permits: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
-    ) -> tasker_core::Result<(usize, usize)> {
+    ) -> pgtasker_core::Result<(usize, usize)> {
         let namespace = &mut self.namespaces[index];
         let since = Instant::now();
         // Never cancelled on the way: steps claimed by a call that nobody waits for would wait for
@@ -208,7 +208,7 @@ impl StepExecutorActor {
         }));
     }
 
-    fn idle_after(&mut self, index: usize, error: &tasker_core::Error) {
+    fn idle_after(&mut self, index: usize, error: &pgtasker_core::Error) {
         let namespace = &mut self.namespaces[index];
         let (delay, tell) = namespace.retry.failed(error);
         if tell {
@@ -238,7 +238,7 @@ async fn give_back(completions: &mpsc::Sender<Completed>, left: Vec<Ticket>) {
     }
 }
 
-fn is_unknown_namespace(error: &tasker_core::Error) -> bool {
+fn is_unknown_namespace(error: &pgtasker_core::Error) -> bool {
     error.sqlstate().is_some_and(|code| UNKNOWN_NAMESPACE.contains(&code.as_str()))
 }
 

@@ -3,9 +3,9 @@
 //! text.
 
 use crate::StepError;
+use pgtasker_core::json::Decimal;
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value, value::RawValue};
-use tasker_core::json::Decimal;
 
 /// The document `text` as a `T`; `what` starts the path in the message, as in
 /// `context.customer.name: …`.

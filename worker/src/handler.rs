@@ -1,6 +1,7 @@
 //! Handlers: the code of steps, plain async functions registered by name.
 
 use crate::{StepContext, StepError, meters::HandlerMeters};
+use pgtasker_core::StepOutcome;
 use std::{
     any::Any,
     collections::HashMap,
@@ -9,7 +10,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
-use tasker_core::StepOutcome;
 
 /// Bounds what a worker keeps, and tells its metrics apart by, when it meets endlessly many names.
 const MAX_RESOLVED: usize = 1_000;

@@ -6,15 +6,15 @@ use crate::{
     submit::claims_json,
     worker::Shared,
 };
-use sqlx::PgPool;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     connection::OwnConnection,
     db::Retry,
     failpoint,
     health::{Health, Problem},
     pooler::DbConnection,
 };
+use sqlx::PgPool;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -92,8 +92,8 @@ impl Watch {
     /// Waits for a round, which may hang.
     async fn over(
         &mut self,
-        round: impl Future<Output = tasker_core::Result<Round>>,
-    ) -> tasker_core::Result<()> {
+        round: impl Future<Output = pgtasker_core::Result<Round>>,
+    ) -> pgtasker_core::Result<()> {
         let late = async {
             sleep_until(self.kept + self.lease).await;
             let text = format!(
@@ -154,7 +154,7 @@ fn limit(shared: &Shared) -> Duration {
     (shared.settings.lease / 6).max(LOOK)
 }
 
-async fn extend(shared: &Shared, connection: &mut OwnConnection) -> tasker_core::Result<Round> {
+async fn extend(shared: &Shared, connection: &mut OwnConnection) -> pgtasker_core::Result<Round> {
     let held = shared.claims.due();
     if held.is_empty() {
         return Ok(if shared.claims.len() == 0 { Round::Idle } else { Round::Nothing });
@@ -182,7 +182,7 @@ async fn look(
     shared: &Shared,
     connection: &mut OwnConnection,
     looked: &mut Instant,
-) -> tasker_core::Result<()> {
+) -> pgtasker_core::Result<()> {
     if looked.elapsed() < LOOK / 2 {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //! steps, runs them, and submits their outcomes.
 //!
 //! ```no_run
-//! use tasker_worker::{StepContext, StepError, StepOutcome};
+//! use pgtasker_worker::{StepContext, StepError, StepOutcome};
 //!
 //! #[derive(serde::Deserialize)]
 //! struct Reserved { amount: f64 }
@@ -16,8 +16,8 @@
 //! }
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), tasker_worker::ServeError> {
-//!     tasker_worker::serve(|worker| {
+//! async fn main() -> Result<(), pgtasker_worker::ServeError> {
+//!     pgtasker_worker::serve(|worker| {
 //!         worker.namespace("orders").handler("charge_card", charge_card)
 //!     })
 //!     .await
@@ -77,15 +77,15 @@ pub use events::{
     Publication,
 };
 pub use handler::{Handler, HandlerFuture, Resolver};
-pub use serve::{ServeError, serve};
-/// The version of sqlx that [`StepTransaction`] is of, for handlers' own statements.
-pub use sqlx;
-pub use tasker_core::{
+pub use pgtasker_core::{
     DomainEvent, Failure, StepOutcome,
     db::{DbOptions, connect},
     signals::shutdown as shutdown_signal,
     state::StepState,
 };
+pub use serve::{ServeError, serve};
+/// The version of sqlx that [`StepTransaction`] is of, for handlers' own statements.
+pub use sqlx;
 pub use tokio_util::sync::CancellationToken;
 pub use transaction::StepTransaction;
 pub use worker::Worker;

@@ -5,11 +5,11 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
+use pgtasker_core::{StepOutcome, meters::build_info};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
-use tasker_core::{StepOutcome, meters::build_info};
 
 /// Handles of all metrics that are not per handler.
 pub(crate) struct Meters {

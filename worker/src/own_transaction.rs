@@ -2,15 +2,15 @@
 //! holds it, the server ends it within a second or two.
 
 use crate::worker::Shared;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
-use std::{pin::pin, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     db::Delays,
     error::is_transient,
     limited::{self, Lent},
     pooler,
     session::{self, FORGET, Session},
 };
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use std::{pin::pin, time::Duration};
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -8,12 +8,12 @@ use crate::{
     submit::claims_json,
     worker::Shared,
 };
+use pgtasker_core::{connection::OwnConnection, failpoint, pooler::DbConnection};
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{connection::OwnConnection, failpoint, pooler::DbConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::sleep,

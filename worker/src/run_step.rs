@@ -16,6 +16,7 @@ use crate::{
     worker::Shared,
 };
 use futures_util::FutureExt;
+use pgtasker_core::{Failure, StepOutcome, failpoint};
 use std::{
     any::Any,
     collections::HashSet,
@@ -23,7 +24,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tasker_core::{Failure, StepOutcome, failpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;

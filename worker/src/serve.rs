@@ -1,18 +1,18 @@
 //! A worker as a process of its own: signals, log, metrics, health, and configuration in one call.
 
 use crate::{BuildError, Worker, WorkerBuilder};
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     breaker::Breaker,
     db::{self, DbOptions},
     duration,
     health::Health,
     limited, schema, signals,
 };
-use tasker_telemetry::{
+use pgtasker_telemetry::{
     endpoint,
     log::{self, LogFormat},
 };
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 /// How long a worker that starts before its database waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ pub enum ServeError {
     Build(#[from] BuildError),
     /// The database cannot be reached or used.
     #[error(transparent)]
-    Database(#[from] tasker_core::Error),
+    Database(#[from] pgtasker_core::Error),
     /// The log cannot be started.
     #[error(transparent)]
     Log(#[from] log::LogError),
@@ -73,13 +73,13 @@ impl fmt::Debug for ServeError {
 /// back; a second one ends the process at once. Call it once, within a multi-threaded runtime.
 ///
 /// ```no_run
-/// # use tasker_worker::{StepContext, StepError, StepOutcome, ServeError};
+/// # use pgtasker_worker::{StepContext, StepError, StepOutcome, ServeError};
 /// # async fn charge_card(_: StepContext) -> Result<StepOutcome, StepError> {
 /// #     Ok(StepOutcome::success(()))
 /// # }
 /// #[tokio::main]
 /// async fn main() -> Result<(), ServeError> {
-///     tasker_worker::serve(|worker| {
+///     pgtasker_worker::serve(|worker| {
 ///         worker.namespace("shop").handler("charge_card", charge_card)
 ///     })
 ///     .await
@@ -97,7 +97,7 @@ pub async fn serve(
     if let Err(error) = &served {
         tracing::error!(%error, "the worker ended");
     }
-    tasker_telemetry::shutdown();
+    pgtasker_telemetry::shutdown();
     served
 }
 

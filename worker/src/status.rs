@@ -1,11 +1,11 @@
 //! WorkerStatusActor: the heartbeat by which views and operators know this worker.
 
 use crate::worker::Shared;
+use pgtasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
+use pgtasker_queues::Wakeups;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
-use tasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
-use tasker_queues::Wakeups;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ impl WorkerStatusActor {
     }
 
     /// Sends one heartbeat.
-    pub(crate) async fn beat(&mut self) -> tasker_core::Result<()> {
+    pub(crate) async fn beat(&mut self) -> pgtasker_core::Result<()> {
         let (info, handlers) = (self.info(), self.shared.handlers.offered());
         let beat = async |connection: &mut DbConnection<'_>| {
             sqlx::query("select tasker.heartbeat($1, $2, $3, $4)")

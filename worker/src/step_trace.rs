@@ -2,9 +2,9 @@
 //! queue and its handler.
 
 use crate::{claims::Claim, completion::Report, template_cache::Template};
+use pgtasker_core::StepOutcome;
+use pgtasker_telemetry::{KeyValue, Place, SpanKind, TaskSpan, Tracing};
 use std::{borrow::Cow, sync::Arc};
-use tasker_core::StepOutcome;
-use tasker_telemetry::{KeyValue, Place, SpanKind, TaskSpan, Tracing};
 use tracing::{Span, field};
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ impl StepTrace {
             attempt = claim.attempt,
             trace_id = field::Empty,
         );
-        let mut step = Self { span, traceparent: None, tracing: tasker_telemetry::active() };
+        let mut step = Self { span, traceparent: None, tracing: pgtasker_telemetry::active() };
         if let Some(tracing) = step.tracing {
             step.join(tracing, claim, worker_id);
         }

@@ -2,9 +2,9 @@
 //! before it is sent: refused by the database it would cost its whole batch a second round.
 
 use crate::StepError;
+use pgtasker_core::{StepOutcome, json::is_storable};
 use serde::Serialize;
 use serde_json::Value;
-use tasker_core::{StepOutcome, json::is_storable};
 
 /// The children's workers read 128 levels, of which the parents' names take one; the rest is for
 /// what other languages put around it.
@@ -188,8 +188,8 @@ fn problem<'a>(value: &'a Value, path: &mut Vec<Key<'a>>) -> Option<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pgtasker_core::Failure;
     use serde_json::json;
-    use tasker_core::Failure;
 
     fn failure(outcome: StepOutcome) -> Failure {
         match storable(outcome) {

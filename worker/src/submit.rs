@@ -6,11 +6,11 @@ use crate::{
     events::StepEvent,
     worker::Shared,
 };
+use pgtasker_core::{Result, StepOutcome, connection::OwnConnection, pooler::DbConnection};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Row, types::Json};
 use std::{sync::Arc, time::Duration};
-use tasker_core::{Result, StepOutcome, connection::OwnConnection, pooler::DbConnection};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -2,14 +2,14 @@
 //! template. Requests that come while it is being read wait for the same answer.
 
 use crate::events::{Declared, EventRow};
+use pgtasker_core::{
+    breaker::Breaker, connection::OwnConnection, json_schema::apart, pooler::DbConnection,
+};
 use serde_json::value::RawValue;
 use sqlx::{PgPool, types::Json};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-};
-use tasker_core::{
-    breaker::Breaker, connection::OwnConnection, json_schema::apart, pooler::DbConnection,
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ impl TemplateCacheActor {
     }
 
     /// The template.
-    pub(crate) async fn template(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
+    pub(crate) async fn template(&self, template_id: Uuid) -> pgtasker_core::Result<Arc<Template>> {
         let cell = self.cell(template_id);
         if let Some(template) = cell.get() {
             return Ok(Arc::clone(template));
@@ -92,7 +92,7 @@ impl TemplateCacheActor {
         })
     }
 
-    async fn read(&self, template_id: Uuid) -> tasker_core::Result<Arc<Template>> {
+    async fn read(&self, template_id: Uuid) -> pgtasker_core::Result<Arc<Template>> {
         // Ends with the step that asks.
         let stop = CancellationToken::new();
         let mut connection =

@@ -11,6 +11,7 @@ use crate::{
     submit::{SubmitElement, is_ours},
     worker::Shared,
 };
+use pgtasker_core::{Failure, StepOutcome, failpoint, limited};
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use std::{
@@ -21,7 +22,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tasker_core::{Failure, StepOutcome, failpoint, limited};
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
@@ -126,7 +126,7 @@ impl StepContext {
     /// ever.
     ///
     /// ```no_run
-    /// # use tasker_worker::{StepContext, StepError, StepOutcome};
+    /// # use pgtasker_worker::{StepContext, StepError, StepOutcome};
     /// async fn deposit(ctx: StepContext) -> Result<StepOutcome, StepError> {
     ///     let amount: i64 = ctx.parent("withdraw")?;
     ///     let mut tx = ctx.begin().await?;

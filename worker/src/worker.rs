@@ -18,9 +18,7 @@ use crate::{
     submit::{PgSubmitter, Submitter},
     template_cache::TemplateCacheActor,
 };
-use sqlx::PgPool;
-use std::{sync::Arc, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     Result,
     breaker::Breaker,
     connection::OwnConnection,
@@ -28,7 +26,9 @@ use tasker_core::{
     meters::{PoolMeters, PoolWait, SAMPLE},
     signals,
 };
-use tasker_queues::{Push, Wakeups, worker_queue};
+use pgtasker_queues::{Push, Wakeups, worker_queue};
+use sqlx::PgPool;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{JoinError, JoinSet},
@@ -208,8 +208,8 @@ impl Worker {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let (grace, health) = (self.settings.grace, self.health.clone());
         let start = async {
-            let mut starting = tasker_core::db::Starting::new();
-            while let Err(error) = tasker_core::schema::check(&self.pool).await {
+            let mut starting = pgtasker_core::db::Starting::new();
+            while let Err(error) = pgtasker_core::schema::check(&self.pool).await {
                 starting.again(error).await?;
             }
             self.start(&shutdown).await
@@ -251,7 +251,7 @@ impl Worker {
 
         let mut status =
             WorkerStatusActor::new(Arc::clone(&shared), wakeups, namespaces.clone(), &stop).await;
-        let mut starting = tasker_core::db::Starting::new();
+        let mut starting = pgtasker_core::db::Starting::new();
         while let Err(error) = status.beat().await {
             starting.again(error).await?;
         }

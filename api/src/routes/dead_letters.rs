@@ -11,11 +11,11 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use serde::{Deserialize, Serialize};
-use tasker_client::{
+use pgtasker_client::{
     By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
     DeadLetterSelection, DeadLettersChanged, Listed, Page,
 };
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

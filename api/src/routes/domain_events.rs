@@ -7,8 +7,8 @@ use crate::{
     state::App,
 };
 use axum::Json;
+use pgtasker_client::{Client, QueuedEvent};
 use serde::Deserialize;
-use tasker_client::{Client, QueuedEvent};
 use utoipa::IntoParams;
 
 /// Which events.

@@ -19,9 +19,9 @@ use axum::{
     },
 };
 use futures_util::stream::{self, Stream};
+use pgtasker_client::{Client, QueueOverview, TaskStatus, WorkerOverview};
 use serde::Serialize;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
-use tasker_client::{Client, QueueOverview, TaskStatus, WorkerOverview};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -3,8 +3,8 @@
 use crate::{problem::Result, state::App};
 use axum::{Json, http::StatusCode};
 use chrono::{DateTime, Utc};
+use pgtasker_client::{Client, ServerHealth};
 use serde::Serialize;
-use tasker_client::{Client, ServerHealth};
 use utoipa::ToSchema;
 
 /// The health of the process.

@@ -12,8 +12,8 @@ pub mod tasks;
 pub mod templates;
 
 use crate::state::App;
+use pgtasker_client::By;
 use serde::{Deserialize, Deserializer, Serialize};
-use tasker_client::By;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;

@@ -6,8 +6,8 @@ use crate::{
     state::App,
 };
 use axum::Json;
+use pgtasker_client::{By, Client, EngineSetting};
 use serde::{Deserialize, Serialize};
-use tasker_client::{By, Client, EngineSetting};
 use utoipa::{IntoParams, ToSchema};
 
 /// Lists the settings of the engine by name

@@ -7,9 +7,9 @@ use crate::{
     state::App,
 };
 use axum::Json;
+use pgtasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState, StepTransition};
 use serde::Deserialize;
 use serde_json::Value;
-use tasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState, StepTransition};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

@@ -169,8 +169,8 @@ impl Follower {
     }
 }
 
-fn of_sqlx(error: sqlx::Error) -> tasker_client::Error {
-    tasker_client::Error::Database(tasker_core::Error::Database(error))
+fn of_sqlx(error: sqlx::Error) -> pgtasker_client::Error {
+    pgtasker_client::Error::Database(pgtasker_core::Error::Database(error))
 }
 
 #[cfg(test)]

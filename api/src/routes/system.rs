@@ -7,12 +7,12 @@ use crate::{
     state::App,
 };
 use axum::Json;
-use serde::{Deserialize, Deserializer, Serialize};
-use std::time::Duration;
-use tasker_client::{
+use pgtasker_client::{
     Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
     WorkerOverview,
 };
+use serde::{Deserialize, Deserializer, Serialize};
+use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
 /// Lists the queues

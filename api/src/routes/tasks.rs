@@ -13,12 +13,12 @@ use axum::{
     response::IntoResponse,
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
-use tasker_client::{
+use pgtasker_client::{
     BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview,
     TaskSelection, TaskState, TaskStatus, TransitionsPage,
 };
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

@@ -7,9 +7,9 @@ use crate::{
     state::App,
 };
 use axum::{Json, http::StatusCode, response::IntoResponse};
+use pgtasker_client::{Applied, Client, Report, Template, TemplateOverview};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tasker_client::{Applied, Client, Report, Template, TemplateOverview};
 use utoipa::{IntoParams, ToSchema};
 
 /// Whose templates.

@@ -1,12 +1,12 @@
 //! Who may do what.
 
 use crate::server::{Api, TestFile, serve, serve_with, settings};
+use pgtasker_api::{ApiSettings, Permission, Server, new_key};
+use pgtasker_core::{breaker::Breaker, health::Health};
+use pgtasker_tests::{engine::Engine, eventually};
 use rstest::rstest;
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
-use tasker_api::{ApiSettings, Permission, Server, new_key};
-use tasker_core::{breaker::Breaker, health::Health};
-use tasker_tests::{engine::Engine, eventually};
 use tokio_util::sync::CancellationToken;
 
 async fn keyed(engine: &Engine, permissions: &[&str]) -> (Api, TestFile) {
@@ -178,7 +178,7 @@ async fn a_changed_keys_file_takes_effect() {
     assert_eq!(api.get("/v1/queues").await.status, 401);
 }
 
-async fn bind(settings: ApiSettings) -> tasker_api::Result<Server> {
+async fn bind(settings: ApiSettings) -> pgtasker_api::Result<Server> {
     let engine = Engine::new().await;
     let breaker = Breaker::new(engine.pool(), Health::new());
     Server::bind(&settings, engine.pool(), breaker, None, CancellationToken::new()).await

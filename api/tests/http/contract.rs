@@ -1,9 +1,9 @@
 //! A workflow's worth of calls, every answer against the schema that the document gives it.
 
 use crate::server::{Answer, Api, serve};
+use pgtasker_tests::engine::{Engine, pick, publishing_flow};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tasker_tests::engine::{Engine, pick, publishing_flow};
 use uuid::Uuid;
 
 /// Asked elsewhere.
@@ -84,7 +84,7 @@ impl Contract {
 async fn every_answer_of_a_workflow_is_as_the_document_says() {
     let engine = Engine::new().await;
     let mut c = Contract::new(&engine).await;
-    let template = tasker_tests::engine::flow(&[("a", &[]), ("b", &["a"])]);
+    let template = pgtasker_tests::engine::flow(&[("a", &[]), ("b", &["a"])]);
     c.ask("POST", "/v1/templates", &[], "", Some(template.clone()), 201).await;
     c.ask("POST", "/v1/templates", &[], "", Some(template.clone()), 200).await;
     let version = Some(json!({"version": template["version"]}));

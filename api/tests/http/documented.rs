@@ -1,9 +1,9 @@
 //! What is written about the API: docs/http-api.md and the document's own examples.
 
 use crate::server::serve;
+use pgtasker_tests::engine::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tasker_tests::engine::Engine;
 
 const PAGE: &str = include_str!("../../../docs/http-api.md");
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];

@@ -1,10 +1,10 @@
 //! Streams of events: nothing is lost, and there is an end.
 
 use crate::server::{Api, TestFile, serve, serve_with, settings};
+use pgtasker_api::{ApiSettings, new_key};
+use pgtasker_tests::{engine::Engine, eventually};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
-use tasker_api::{ApiSettings, new_key};
-use tasker_tests::{engine::Engine, eventually};
 use tokio::time::timeout;
 use uuid::Uuid;
 

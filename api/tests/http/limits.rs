@@ -1,6 +1,8 @@
 //! Limits, TLS, and what is counted.
 
 use crate::server::{Api, TestFile, serve_with, settings};
+use pgtasker_api::{ApiSettings, TlsFiles};
+use pgtasker_tests::{engine::Engine, eventually};
 use rcgen::generate_simple_self_signed;
 use rstest::rstest;
 use serde_json::json;
@@ -9,8 +11,6 @@ use std::{
     net::TcpStream,
     time::{Duration, Instant},
 };
-use tasker_api::{ApiSettings, TlsFiles};
-use tasker_tests::{engine::Engine, eventually};
 
 fn address(api: &Api) -> String {
     api.url.trim_start_matches("http://").to_owned()
@@ -202,11 +202,11 @@ async fn tls_is_served_and_changed_certificates_are_taken() {
         trusting(second.cert.pem()).get(&url).send().await.is_ok()
     })
     .await;
-    let breaker = tasker_core::breaker::Breaker::new(engine.pool(), api.health.clone());
+    let breaker = pgtasker_core::breaker::Breaker::new(engine.pool(), api.health.clone());
     let wrong = TlsFiles { cert: key.0.clone(), key: tls.key };
     let wrong = ApiSettings { tls: Some(wrong), ..settings() };
     let refused =
-        tasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
+        pgtasker_api::Server::bind(&wrong, engine.pool(), breaker, None, Default::default());
     assert!(refused.await.unwrap_err().to_string().contains("PEM"));
 }
 

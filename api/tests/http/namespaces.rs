@@ -2,11 +2,11 @@
 //! about another one.
 
 use crate::server::{Api, TestFile, serve_with, settings};
+use pgtasker_api::{ApiSettings, new_key};
+use pgtasker_tests::engine::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tasker_api::{ApiSettings, new_key};
-use tasker_tests::engine::Engine;
 use uuid::Uuid;
 
 /// Bodies of those that want one.

@@ -1,8 +1,8 @@
 //! Numbers of any length, and answers that come in parts.
 
 use crate::server::serve;
+use pgtasker_tests::engine::{Engine, pick};
 use serde_json::{Value, json};
-use tasker_tests::engine::{Engine, pick};
 
 const DIGITS: &str = "123456789012345678901234567890.12345678901234567890";
 

@@ -1,9 +1,9 @@
 //! The database is away: said at once, and over as soon as it is back.
 
 use crate::server::{serve_with, settings};
+use pgtasker_tests::{Network, Proxy, engine::Engine, eventually};
 use sqlx::postgres::PgPoolOptions;
 use std::time::{Duration, Instant};
-use tasker_tests::{Network, Proxy, engine::Engine, eventually};
 
 async fn outage(network: Network) {
     let engine = Engine::new().await;

@@ -1,9 +1,9 @@
 //! What goes wrong is a problem with a stable code, and never says how the database is asked.
 
 use crate::server::{serve, serve_with, settings};
+use pgtasker_tests::engine::Engine;
 use rstest::rstest;
 use serde_json::json;
-use tasker_tests::engine::Engine;
 use uuid::Uuid;
 
 #[rstest]

@@ -1,15 +1,15 @@
 //! A server of a test's own, and asking it.
 
+use pgtasker_api::{ApiSettings, Server};
+use pgtasker_core::{
+    breaker::Breaker,
+    health::{Health, Problem},
+};
+use pgtasker_tests::engine::Engine;
 use reqwest::{Method, Response, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::path::PathBuf;
-use tasker_api::{ApiSettings, Server};
-use tasker_core::{
-    breaker::Breaker,
-    health::{Health, Problem},
-};
-use tasker_tests::engine::Engine;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 

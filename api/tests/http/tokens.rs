@@ -2,11 +2,11 @@
 
 use crate::server::{Answer, Api, TestFile, serve_with, settings};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
+use pgtasker_api::ApiSettings;
+use pgtasker_tests::{WebServer, engine::Engine, eventually};
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tasker_api::ApiSettings;
-use tasker_tests::{WebServer, engine::Engine, eventually};
 use uuid::Uuid;
 
 const RSA: &str = include_str!("rsa_of_the_tests.pem");
@@ -220,9 +220,9 @@ async fn a_jwks_is_fetched_from_loopback_but_elsewhere_by_https_only() {
     }
     assert_eq!(web.requests().len(), 1, "unknown keys do not make it ask again at once");
     let breaker =
-        tasker_core::breaker::Breaker::new(engine.pool(), tasker_core::health::Health::new());
+        pgtasker_core::breaker::Breaker::new(engine.pool(), pgtasker_core::health::Health::new());
     let plain = ApiSettings { jwks: Some("http://issuer.example/jwks".to_owned()), ..settings() };
     let refused =
-        tasker_api::Server::bind(&plain, engine.pool(), breaker, None, Default::default()).await;
+        pgtasker_api::Server::bind(&plain, engine.pool(), breaker, None, Default::default()).await;
     assert!(refused.unwrap_err().to_string().contains("https"));
 }

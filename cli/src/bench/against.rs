@@ -12,9 +12,9 @@ use super::{
     run::{self, Bench},
     workflow::Workflow,
 };
+use pgtasker_core::db::{self, DbOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::path::{Path, PathBuf};
-use tasker_core::db::{self, DbOptions};
 
 /// A build and its database.
 struct Side {

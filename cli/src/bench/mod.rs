@@ -152,9 +152,9 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<Report, BenchError> {
     let pool =
-        tasker_core::db::connect(&tasker_core::db::DbOptions::new(url, "tasker bench")).await?;
+        pgtasker_core::db::connect(&pgtasker_core::db::DbOptions::new(url, "tasker bench")).await?;
     if args.against.is_none() {
-        tasker_core::schema::check(&pool).await?;
+        pgtasker_core::schema::check(&pool).await?;
     }
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
     let namespace = format!("bench_{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());

@@ -6,6 +6,8 @@ use crate::{
 };
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
+use pgtasker_api::{ApiSettings, Server, TlsFiles};
+use pgtasker_core::breaker::Breaker;
 use sqlx::PgPool;
 use std::{
     net::SocketAddr,
@@ -13,8 +15,6 @@ use std::{
     str::FromStr,
     time::Duration,
 };
-use tasker_api::{ApiSettings, Server, TlsFiles};
-use tasker_core::breaker::Breaker;
 use tokio_util::sync::CancellationToken;
 
 /// Where the API listens when nothing is said.

@@ -16,7 +16,7 @@ const COUNTER: &str = "pg_stat_statements";
 /// Measures on the database given, else on a PostgreSQL of its own.
 pub async fn run(args: BenchArgs, globals: &Globals) -> Result<ExitCode> {
     args.check()?;
-    let shutdown = tasker_core::signals::shutdown()?;
+    let shutdown = pgtasker_core::signals::shutdown()?;
     let (url, server) =
         Database::resolve_or_start_with(globals, &[("shared_preload_libraries", COUNTER)]).await?;
     let result = measure(&args, &url, globals, &shutdown).await;
@@ -50,7 +50,7 @@ async fn measure(
 /// Makes the engine's schema where it is missing.
 async fn prepare(url: &str) -> Result<()> {
     let pool = Database::at(url).connect("tasker migrate", 2, Duration::from_secs(10)).await?;
-    tasker_queues::migrate(&pool).await?;
+    pgtasker_queues::migrate(&pool).await?;
     // Without it one figure is missing: no reason to measure nothing.
     if let Err(error) =
         sqlx::raw_sql("create extension if not exists pg_stat_statements").execute(&pool).await

@@ -5,8 +5,8 @@ use crate::{
     error::{Error, Result},
     output,
 };
+use pgtasker_client::ServerHealth;
 use std::process::ExitCode;
-use tasker_client::ServerHealth;
 
 /// Asks; exits with 1 where it cannot be used.
 pub async fn run(globals: &Globals) -> Result<ExitCode> {

@@ -2,9 +2,9 @@
 
 use crate::{args::Globals, error::Result, output};
 use clap::{Args, Subcommand};
+use pgtasker_api::new_key;
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_api::new_key;
 
 /// The subcommands of `tasker key`.
 #[derive(Debug, Subcommand)]

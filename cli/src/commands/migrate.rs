@@ -7,10 +7,10 @@ use crate::{
     output, progress,
 };
 use clap::Args;
+use pgtasker_core::schema;
+use pgtasker_queues::MigrationReport;
 use serde_json::{Value, json};
 use std::{process::ExitCode, time::Duration};
-use tasker_core::schema;
-use tasker_queues::MigrationReport;
 
 /// As for a service: in a compose file the database starts at the same time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub async fn run(args: MigrateArgs, globals: &Globals) -> Result<ExitCode> {
     }
     let pool = Database::resolve(globals)?.connect("tasker migrate", 2, PATIENCE).await?;
     let spinner = progress::spinner("migrating");
-    let report = tasker_queues::migrate(&pool).await;
+    let report = pgtasker_queues::migrate(&pool).await;
     spinner.finish_and_clear();
     let report = report.map_err(|error| Error::from(error).context("nothing was installed"))?;
     match globals.json {

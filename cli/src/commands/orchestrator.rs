@@ -11,12 +11,12 @@ use crate::{
     logging, output,
 };
 use clap::Args;
+use pgtasker_api::Server;
+use pgtasker_core::{breaker::Breaker, db::DbOptions};
+use pgtasker_orchestrator::{CONNECTIONS, Orchestrator};
 use serde_json::json;
 use sqlx::PgPool;
 use std::process::ExitCode;
-use tasker_api::Server;
-use tasker_core::{breaker::Breaker, db::DbOptions};
-use tasker_orchestrator::{CONNECTIONS, Orchestrator};
 
 /// Options of `tasker orchestrator`.
 #[derive(Debug, Args)]
@@ -45,8 +45,8 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
         return Ok(ExitCode::SUCCESS);
     };
     let pool = pool?;
-    let mut starting = tasker_core::db::Starting::new();
-    while let Err(error) = tasker_core::schema::check(&pool).await {
+    let mut starting = pgtasker_core::db::Starting::new();
+    while let Err(error) = pgtasker_core::schema::check(&pool).await {
         starting.again(error).await?;
     }
     crate::database::warn_of_rights(&pool).await;

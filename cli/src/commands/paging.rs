@@ -5,8 +5,8 @@ use crate::{
     output,
 };
 use clap::Args;
+use pgtasker_client::{Listed, Page};
 use std::str::FromStr;
-use tasker_client::{Listed, Page};
 
 /// Items of one request where all are wanted.
 const PAGE: u32 = 1000;
@@ -44,7 +44,7 @@ impl PageArgs {
     /// What `list` gives.
     pub async fn collect<T, F>(self, list: impl Fn(Page) -> F) -> Result<Vec<T>>
     where
-        F: Future<Output = tasker_client::Result<Listed<T>>>,
+        F: Future<Output = pgtasker_client::Result<Listed<T>>>,
     {
         let mut all: Vec<T> = Vec::new();
         let mut after = None;

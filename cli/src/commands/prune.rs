@@ -2,9 +2,9 @@
 
 use crate::{args::Globals, error::Result, output, who::who};
 use clap::Args;
+use pgtasker_client::By;
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
-use tasker_client::By;
 
 /// Between two batches, and while another process prunes.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -9,9 +9,9 @@ use crate::{
     who::who,
 };
 use clap::{Args, Subcommand};
+use pgtasker_client::{By, QueueOverview};
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_client::{By, QueueOverview};
 
 /// The commands of `tasker queue`.
 #[derive(Debug, Subcommand)]

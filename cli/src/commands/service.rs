@@ -7,10 +7,10 @@ use crate::{
 };
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
+use pgtasker_core::{health::Health, signals};
+use pgtasker_orchestrator::TASK_SECONDS;
+use pgtasker_telemetry::endpoint;
 use std::{net::SocketAddr, time::Duration};
-use tasker_core::{health::Health, signals};
-use tasker_orchestrator::TASK_SECONDS;
-use tasker_telemetry::endpoint;
 use tokio_util::sync::CancellationToken;
 
 /// How long a process that may start before its database waits for it.

@@ -8,9 +8,9 @@ use crate::{
     who::who,
 };
 use clap::{Args, Subcommand};
+use pgtasker_client::{By, EngineSetting};
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_client::{By, EngineSetting};
 
 /// The commands of `tasker settings`.
 #[derive(Debug, Subcommand)]

@@ -16,9 +16,9 @@ use crate::{
 };
 use chrono::Utc;
 use clap::{Args, Subcommand};
+use pgtasker_client::{Client, StepFilter, StepOverview, StepState, Transitions};
 use serde_json::Value;
 use std::process::ExitCode;
-use tasker_client::{Client, StepFilter, StepOverview, StepState, Transitions};
 use uuid::Uuid;
 
 /// The commands of `tasker step`.

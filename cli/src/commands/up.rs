@@ -14,13 +14,13 @@ use crate::{
     logging, output, own_key,
 };
 use clap::Args;
+use pgtasker_api::Server;
+use pgtasker_core::{breaker::Breaker, client, pooler::InTransaction};
+use pgtasker_embedded::Embedded;
+use pgtasker_queues::MigrationReport;
 use serde_json::json;
 use sqlx::PgPool;
 use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
-use tasker_api::Server;
-use tasker_core::{breaker::Breaker, client, pooler::InTransaction};
-use tasker_embedded::Embedded;
-use tasker_queues::MigrationReport;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -92,7 +92,7 @@ async fn serve(
 ) -> Result<()> {
     let Started { shutdown, health, metrics } = process;
     let pool = orchestrator::connect(database, args.service.poll_only).await?;
-    let report = tasker_queues::migrate(&pool).await?;
+    let report = pgtasker_queues::migrate(&pool).await?;
     report.schema.warning().iter().for_each(|warning| output::note(warning));
     // A child, so that the end of one part can stop the others.
     let stop = shutdown.child_token();
@@ -205,7 +205,7 @@ async fn work(
 }
 
 /// The namespaces there are; after an outage a first connection may be dead.
-async fn look(pool: &PgPool, breaker: &Breaker) -> tasker_core::Result<Vec<String>> {
+async fn look(pool: &PgPool, breaker: &Breaker) -> pgtasker_core::Result<Vec<String>> {
     breaker.closed().await;
     match client::list_namespaces(InTransaction(pool)).await {
         Err(error) if error.is_outage() => Ok(Vec::new()),

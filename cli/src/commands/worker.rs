@@ -14,12 +14,12 @@ use crate::{
 };
 use chrono::Utc;
 use clap::{Args, Subcommand};
+use pgtasker_client::WorkerOverview;
+use pgtasker_core::{breaker::Breaker, db::DbOptions, session::Session};
+use pgtasker_worker::{BuildError, Worker};
 use serde_json::json;
 use sqlx::PgPool;
 use std::{process::ExitCode, time::Duration};
-use tasker_client::WorkerOverview;
-use tasker_core::{breaker::Breaker, db::DbOptions, session::Session};
-use tasker_worker::{BuildError, Worker};
 
 /// Options of `tasker worker`.
 #[derive(Debug, Args)]
@@ -89,8 +89,8 @@ pub async fn run(args: WorkerArgs, globals: &Globals) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let pool = pool?;
-    let mut starting = tasker_core::db::Starting::new();
-    while let Err(error) = tasker_core::schema::check(&pool).await {
+    let mut starting = pgtasker_core::db::Starting::new();
+    while let Err(error) = pgtasker_core::schema::check(&pool).await {
         starting.again(error).await?;
     }
     crate::database::warn_of_rights(&pool).await;

@@ -15,9 +15,9 @@ use crate::{
     units::{grouped, milliseconds, relative},
 };
 use chrono::{DateTime, Utc};
+use pgtasker_client::{BatchOverview, DagRow, StepOverview, StepState, TaskGraph};
 use serde_json::Value;
 use std::collections::HashMap;
-use tasker_client::{BatchOverview, DagRow, StepOverview, StepState, TaskGraph};
 
 /// Instances of a batch that are shown without being asked for: all where there are no more, else
 /// so many in error.

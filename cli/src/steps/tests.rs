@@ -2,8 +2,8 @@
 
 use super::*;
 use chrono::TimeDelta;
+use pgtasker_core::client::{Presence, StepType};
 use serde_json::json;
-use tasker_core::client::{Presence, StepType};
 use uuid::Uuid;
 
 fn step(name: &str, state: StepState, attempt: i32, duration_ms: Option<f64>) -> StepOverview {

@@ -1,9 +1,9 @@
 //! The commands over the HTTP API: without a database URL, and with the same output.
 
 use crate::support::{Folder, Run, TWO_STEPS, command, run, tasker};
+use pgtasker_tests::{ApiServer, engine::Engine};
 use serde_json::json;
 use std::time::Duration;
-use tasker_tests::{ApiServer, engine::Engine};
 
 /// Runs the program with the API's URL and no database.
 async fn over(api: &ApiServer, args: &[&str]) -> Run {
@@ -127,7 +127,7 @@ async fn health_is_an_exit_code_and_one_document() {
         serde_json::from_str::<serde_json::Value>(&broken.stdout).unwrap()["healthy"],
         false
     );
-    tasker_tests::eventually("the API is gone", Duration::from_secs(30), async || {
+    pgtasker_tests::eventually("the API is gone", Duration::from_secs(30), async || {
         let run = run(command(None, &std::env::temp_dir(), &["health", "--api", &url])).await;
         run.code == Some(1) && run.stderr.contains("cannot be reached")
     })

@@ -1,9 +1,9 @@
 //! `tasker bench`: what it measures, what it refuses, and what it leaves.
 
 use crate::support::{command, run, start, stop, tasker};
+use pgtasker_tests::{engine::Engine, eventually};
 use serde_json::json;
 use std::time::Duration;
-use tasker_tests::{engine::Engine, eventually};
 
 #[tokio::test]
 async fn with_events_both_are_measured_and_no_event_is_left() {

@@ -1,10 +1,10 @@
 //! The program against a database, as a shell sees it: exit codes, standard output, standard error.
 
 use crate::support::{FAILING, Folder, TWO_STEPS, command, run, start, stop, tasker};
+use pgtasker_tests::TestDb;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use std::process::Stdio;
-use tasker_tests::TestDb;
 
 /// A database with both templates.
 async fn shop() -> TestDb {

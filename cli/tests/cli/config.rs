@@ -1,12 +1,12 @@
 //! Configuration as processes see it.
 
 use crate::support::{Folder, Run, TWO_STEPS, command, run, start, stop, tasker};
+use pgtasker_tests::{TestDb, eventually};
 use serde_json::{Value, json};
 use std::{
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     time::Duration,
 };
-use tasker_tests::{TestDb, eventually};
 use tokio::process::Command;
 
 const SOON: Duration = Duration::from_secs(30);

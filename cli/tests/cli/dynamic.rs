@@ -1,8 +1,8 @@
 //! Decisions and batches, as the program shows them and as operators settle them.
 
 use crate::support::{Folder, tasker};
+use pgtasker_tests::engine::{Claim, Engine};
 use serde_json::{Value, json};
-use tasker_tests::engine::{Claim, Engine};
 use uuid::Uuid;
 
 /// The engine driven by hand, with a template `test.flow` of these steps.

@@ -1,14 +1,14 @@
 //! `tasker events tail`, over the database and over the HTTP API.
 
 use crate::support::{Run, command, run, start, stop, tasker, until_printed};
-use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
-use std::{process::Stdio, time::Duration};
-use tasker_tests::{
+use pgtasker_tests::{
     ApiServer, Network, Proxy,
     engine::{Engine, flow, publishing_flow},
     eventually,
 };
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},

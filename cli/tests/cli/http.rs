@@ -1,9 +1,9 @@
 //! The HTTP API of the program: where it listens, keys, and that none of them is ever told.
 
 use crate::support::{Folder, command, run, start, stop, until_printed};
+use pgtasker_tests::{TestDb, eventually};
 use serde_json::Value;
 use std::time::Duration;
-use tasker_tests::{TestDb, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,7 +1,7 @@
 //! The tests of the program, one file a subject, as one program: they share a PostgreSQL server,
 //! and link once.
 //!
-//! `cargo test -p tasker-cli --test cli up::` runs those of one file.
+//! `cargo test -p pgtasker-cli --test cli up::` runs those of one file.
 #![allow(clippy::disallowed_methods, reason = "a test may hang, and fails then")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -2,6 +2,11 @@
 
 use crate::support::{Folder, command, start, stop, tasker};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use pgtasker_tests::{
+    TestDb, eventually,
+    metrics_docs::{Documented, OF_CONSUMERS, documented_in},
+};
+use pgtasker_worker::{CancellationToken, EventConsumer, StepError};
 use prometheus_parse::{Scrape, Value};
 use serde_json::json;
 use sqlx::PgPool;
@@ -10,11 +15,6 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-use tasker_tests::{
-    TestDb, eventually,
-    metrics_docs::{Documented, OF_CONSUMERS, documented_in},
-};
-use tasker_worker::{CancellationToken, EventConsumer, StepError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -425,7 +425,7 @@ async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what
     send_events(&db).await;
     let (_, url) = db.login(&["tasker_consumer"]).await;
     let pool =
-        tasker_worker::connect(&tasker_worker::DbOptions::new(url, "consumer")).await.unwrap();
+        pgtasker_worker::connect(&pgtasker_worker::DbOptions::new(url, "consumer")).await.unwrap();
     let failed = AtomicBool::new(false);
     let consumer = EventConsumer::builder(pool)
         .namespace("shop")

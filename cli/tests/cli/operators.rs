@@ -2,8 +2,8 @@
 //! match.
 
 use crate::support::tasker;
+use pgtasker_tests::engine::{Claim, Engine};
 use serde_json::{Value, json};
-use tasker_tests::engine::{Claim, Engine};
 use uuid::Uuid;
 
 /// The engine driven by hand, with a template `test.flow` of two steps.
@@ -125,7 +125,7 @@ async fn a_step_and_a_task_are_resolved_with_a_result() {
 #[tokio::test]
 async fn a_task_in_error_is_reset_and_says_so_where_that_is_needed() {
     let e = Engine::new().await;
-    let mut template = tasker_tests::engine::flow(&[("first", &[]), ("second", &["first"])]);
+    let mut template = pgtasker_tests::engine::flow(&[("first", &[]), ("second", &["first"])]);
     template["on_failure"] = json!("fail");
     e.apply(template).await;
     let id = blocked(&e).await;

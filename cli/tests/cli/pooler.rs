@@ -2,6 +2,11 @@
 //! gets another one for each transaction.
 
 use crate::support::{Folder, command, start, stop, tasker};
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_tests::{
+    Pgbouncer, eventually, handlers::count, invariants::assert_invariants, start_server,
+};
+use pgtasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, PgPool};
 use std::{
@@ -9,11 +14,6 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tasker_core::db::{DbOptions, connect};
-use tasker_tests::{
-    Pgbouncer, eventually, handlers::count, invariants::assert_invariants, start_server,
-};
-use tasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use tokio::{net::TcpListener, process::Child, task::JoinSet};
 
 const SOON: Duration = Duration::from_secs(90);

@@ -2,10 +2,10 @@
 //! and what they say of their health.
 
 use crate::support::{command, start, stop};
+use pgtasker_tests::{Network, Proxy, TestDb, eventually};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
-use tasker_tests::{Network, Proxy, TestDb, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

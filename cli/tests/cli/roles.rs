@@ -1,7 +1,7 @@
 //! The commands of an operator, by somebody who has the role tasker_operator and no other right.
 
 use crate::support::{FAILING, Folder, TWO_STEPS, tasker};
-use tasker_tests::TestDb;
+use pgtasker_tests::TestDb;
 
 /// A task with steps, enqueued by the operator and started by an orchestrator.
 async fn task(db: &TestDb, operator: &str) -> String {

@@ -2,8 +2,8 @@
 //! nobody reads it.
 
 use crate::support::{Folder, Run, TWO_STEPS, command, run, start, stop, tasker};
+use pgtasker_tests::{TestDb, eventually};
 use std::time::Duration;
-use tasker_tests::{TestDb, eventually};
 use tokio::process::Command;
 
 const SECRET: &str = "hunter2secret";

@@ -1,8 +1,8 @@
 //! What reaches a terminal, whose files are believed, and the API that nobody opened.
 
 use crate::support::{Folder, command, run, start, stop, until_printed};
+use pgtasker_tests::{TestDb, engine::Engine};
 use std::{fs, os::unix::fs::PermissionsExt};
-use tasker_tests::{TestDb, engine::Engine};
 
 const SLY: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}";
 

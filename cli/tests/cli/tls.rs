@@ -1,6 +1,9 @@
 //! TLS to PostgreSQL: what sslmode asks for is what happens, and an error says what to do.
 
 use crate::support::{Folder, command, run, start, stop, tasker};
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_embedded::Embedded;
+use pgtasker_tests::{eventually, start_server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::{
     fs,
@@ -8,9 +11,6 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tasker_core::db::{DbOptions, connect};
-use tasker_embedded::Embedded;
-use tasker_tests::{eventually, start_server};
 
 const SOON: Duration = Duration::from_secs(30);
 

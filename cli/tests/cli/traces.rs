@@ -1,12 +1,12 @@
 //! Traces over OTLP and correlation ids, of an orchestrator and a worker as processes of their own.
 
 use crate::support::{command, start, stop};
+use pgtasker_tests::{Collector, Span, TestDb, WebServer, eventually};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tasker_tests::{Collector, Span, TestDb, WebServer, eventually};
 use tokio::{net::TcpListener, process::Child};
 use uuid::Uuid;
 

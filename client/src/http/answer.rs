@@ -1,13 +1,13 @@
 //! What an answer means: a value, a problem of RFC 9457, or something that no Tasker says.
 
 use crate::{Error, Result};
+use pgtasker_core::json;
 use reqwest::{
     Response, StatusCode, Url,
     header::{HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{error::Error as StdError, time::Duration};
-use tasker_core::json;
 
 /// Longer waits asked for by a server are cut to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);

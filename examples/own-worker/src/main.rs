@@ -1,6 +1,6 @@
 //! A worker of one's own: one handler, the database in DATABASE_URL, until SIGTERM or ctrl-c.
+use pgtasker_worker::{ServeError, StepContext, StepError, StepOutcome, serve};
 use serde_json::json;
-use tasker_worker::{ServeError, StepContext, StepError, StepOutcome, serve};
 
 #[derive(serde::Deserialize)]
 struct Order {

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use pgtasker_tests::{TestDb, eventually};
 use serde_json::json;
 use std::{net::TcpListener, process::Stdio, time::Duration};
-use tasker_tests::{TestDb, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,7 +14,7 @@ use tokio::{
 const SOON: Duration = Duration::from_secs(30);
 
 fn worker(variables: &[(&str, &str)]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_tasker-own-worker"))
+    Command::new(env!("CARGO_BIN_EXE_pgtasker-own-worker"))
         .env_remove("DATABASE_URL")
         .envs(variables.iter().copied())
         .stderr(Stdio::piped())

@@ -3,6 +3,7 @@
 
 use super::NAMESPACE;
 use crate::{Error, Result};
+use pgtasker_worker::{DomainEvent, EventConsumer, StepError};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgPool};
@@ -10,7 +11,6 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tasker_worker::{DomainEvent, EventConsumer, StepError};
 use uuid::Uuid;
 
 /// Between two looks at the queue.

@@ -1,8 +1,8 @@
 //! The three handlers, and what is done to an event about a payment before it leaves its step.
 
 use super::{NAMESPACE, Order};
+use pgtasker_worker::{Publication, StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde_json::json;
-use tasker_worker::{Publication, StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// Adds the namespace, the handlers, and the publisher of this example.
 pub fn register(builder: WorkerBuilder) -> WorkerBuilder {

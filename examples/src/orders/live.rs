@@ -2,12 +2,12 @@
 //! waits for them.
 
 use super::books::add;
+use pgtasker_worker::{BuildError, DomainEvent, EventSubscription, Worker};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tasker_worker::{BuildError, DomainEvent, EventSubscription, Worker};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 

@@ -16,8 +16,8 @@ pub use live::{Figures, Live};
 pub use order::{Line, Order, orders};
 
 use crate::{Result, runner::apply};
+use pgtasker_core::client::{self, NewTask};
 use sqlx::PgPool;
-use tasker_core::client::{self, NewTask};
 use uuid::Uuid;
 
 /// The template file.

@@ -2,10 +2,10 @@
 //! get as state; the engine's connections are left to the engine.
 
 use super::{NAMESPACE, Report, Strikes};
+use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgPool, types::Json};
-use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// Adds the namespace and the handlers of this example; `tables` is the database with the schema
 /// `strikes`.

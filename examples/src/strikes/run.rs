@@ -2,12 +2,12 @@
 
 use super::{Strikes, TEMPLATE, register};
 use crate::{Engine, Error, Result, runner::apply};
-use sqlx::PgPool;
-use std::time::{Duration, Instant};
-use tasker_core::{
+use pgtasker_core::{
     client,
     db::{DbOptions, connect},
 };
+use sqlx::PgPool;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How the handlers' connections are limited. More would not be faster: the database's processors
@@ -126,7 +126,7 @@ pub async fn wait(
 #[cfg(test)]
 mod tests {
     use super::{super::NAMESPACE, *};
-    use tasker_core::template::TemplateFile;
+    use pgtasker_core::template::TemplateFile;
 
     #[test]
     fn the_template_is_the_one_that_is_run() {

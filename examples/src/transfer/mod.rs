@@ -2,10 +2,10 @@
 //! exactly once, whatever crashes, with no table of what was done already.
 
 use crate::{Result, runner::apply};
+use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../../templates/transfer.yaml");

@@ -2,12 +2,12 @@
 //! TASKER_LATE, that the handler `late` is there as well; TASKER_FAILPOINT, where to die; the OTEL_
 //! variables, where its traces go.
 
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_orchestrator::{CONNECTIONS, Orchestrator};
+use pgtasker_tests::handlers::count;
+use pgtasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use serde_json::json;
 use std::{error::Error, time::Duration};
-use tasker_core::db::{DbOptions, connect};
-use tasker_orchestrator::{CONNECTIONS, Orchestrator};
-use tasker_tests::handlers::count;
-use tasker_worker::{Batchable, CancellationToken, StepContext, StepError, StepOutcome, Worker};
 use tracing::Instrument;
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -23,7 +23,7 @@ async fn done(_: StepContext) -> Result<StepOutcome, StepError> {
 async fn nested(ctx: StepContext) -> Result<StepOutcome, StepError> {
     let enqueue = async {
         tracing::info!("an event of the span");
-        let traceparent = tasker_telemetry::current_traceparent();
+        let traceparent = pgtasker_telemetry::current_traceparent();
         let mut transaction = ctx.begin().await?;
         sqlx::query("select tasker.enqueue_task('test', 'diamond', p_traceparent => $1)")
             .bind(traceparent)
@@ -37,7 +37,7 @@ async fn nested(ctx: StepContext) -> Result<StepOutcome, StepError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("DATABASE_URL")?;
-    let traces = tasker_telemetry::start("engine");
+    let traces = pgtasker_telemetry::start("engine");
     tracing_subscriber::registry().with(traces.map(|traces| traces.layer())).init();
     let pool = async |connections| {
         connect(&DbOptions::new(&url, "engine").max_connections(connections)).await

@@ -1,10 +1,10 @@
 //! Namespaces that are paused or have a limit, and leases of single steps.
 
-use serde_json::{Value, json};
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Engine, flow, sqlstate},
     invariants::assert_invariants,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 const QUEUE: &str = "worker_test_queue";

@@ -1,10 +1,10 @@
 //! Bad input: messages that nobody can use, results over the limit. Each costs only itself.
 
 use crate::world::World;
+use pgtasker_tests::engine::{Claim, Engine, flow};
+use pgtasker_worker::StepContext;
 #[allow(dead_code, reason = "each test file uses some of it")]
 use serde_json::{Value, json};
-use tasker_tests::engine::{Claim, Engine, flow};
-use tasker_worker::StepContext;
 use uuid::Uuid;
 
 const UNKNOWN: &str = "01900000-0000-7000-8000-000000000000";

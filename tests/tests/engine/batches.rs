@@ -1,12 +1,12 @@
 //! Batches: instances by the cursors of their batchable, what becomes of them, and the step that
 //! sees them all.
 
-use serde_json::{Value, json};
-use std::time::{Duration, Instant};
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Engine, growing_flow, pick},
     invariants::assert_invariants,
 };
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const BATCH: &[(&str, &str, &[&str])] = &[

@@ -1,11 +1,11 @@
 //! Batches whose instances fail: one that stops at the first failure, and one that continues.
 
 use crate::batches::{batch, engine};
-use serde_json::json;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Claim, Engine, growing_flow, pick},
     invariants::assert_invariants,
 };
+use serde_json::json;
 
 async fn fail_for_good(e: &Engine, claim: &Claim) {
     assert_eq!(

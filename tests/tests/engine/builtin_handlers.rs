@@ -2,9 +2,9 @@
 //! for, `noop` and `sleep`.
 
 use crate::world::World;
+use pgtasker_tests::WebServer;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use tasker_tests::WebServer;
 use uuid::Uuid;
 
 /// Functions for the `sql` handler; each writes down the transaction it ran in.
@@ -170,7 +170,7 @@ async fn sql_runs_in_the_role_of_the_worker() {
     let (role, password) =
         (format!("worker_{}", Uuid::now_v7().simple()), Uuid::new_v4().simple().to_string());
     let grants = format!(
-        "create role {role} login password '{password}' in role tasker_worker;
+        "create role {role} login password '{password}' in role pgtasker_worker;
          grant usage on schema shop to {role};"
     );
     sqlx::raw_sql(AssertSqlSafe(format!("{SHOP}{grants}"))).execute(&world.db.pool).await.unwrap();

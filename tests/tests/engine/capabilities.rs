@@ -2,13 +2,13 @@
 //! HTTP, and handlers that are found by a resolver.
 
 use crate::world::{SOON, World};
-use serde_json::{Value, json};
-use std::sync::Arc;
-use tasker_tests::{WebServer, eventually};
-use tasker_worker::{
+use pgtasker_tests::{WebServer, eventually};
+use pgtasker_worker::{
     Api, Batchable, Cursor, Decision, Handler, StepContext, StepError, StepOutcome, StepState,
     WorkerBuilder,
 };
+use serde_json::{Value, json};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A step of this type, three attempts without backoff.

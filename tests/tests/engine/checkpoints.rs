@@ -1,11 +1,11 @@
 //! Checkpoints: a step says how far it has come, goes back to its queue, and goes on from there.
 
-use rstest::rstest;
-use serde_json::{Value, json};
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Claim, Engine, growing_flow},
     invariants::assert_invariants,
 };
+use rstest::rstest;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 fn checkpoint(cursor: i64) -> Value {

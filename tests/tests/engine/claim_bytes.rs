@@ -1,12 +1,12 @@
 //! What a claim hands out is bounded by its bytes as text, not by rows alone.
 
 use crate::world::World;
-use serde_json::{Value, json};
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Engine, flow},
     invariants::assert_invariants,
 };
-use tasker_worker::{StepContext, StepError, StepOutcome};
+use pgtasker_worker::{StepContext, StepError, StepOutcome};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The least that the limit may be.

@@ -1,8 +1,8 @@
 //! Claims, leases, and the fence: whose result counts.
 
+use pgtasker_tests::engine::{Claim, Engine};
 use rstest::rstest;
 use serde_json::json;
-use tasker_tests::engine::{Claim, Engine};
 
 async fn one_step() -> (Engine, uuid::Uuid) {
     let e = Engine::new().await;

@@ -1,9 +1,9 @@
 //! What psql scripts and other languages rely on: enqueueing, its errors, idempotency, status,
 //! result, cancel.
 
+use pgtasker_tests::engine::{Engine, sqlstate};
 use rstest::rstest;
 use serde_json::{Value, json};
-use tasker_tests::engine::{Engine, sqlstate};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_version_never_changes_and_the_last_applied_is_the_default() {
 async fn an_idempotency_key_names_one_task_of_its_template() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
-    let mut other = tasker_tests::engine::flow(&[("a", &[])]);
+    let mut other = pgtasker_tests::engine::flow(&[("a", &[])]);
     other["name"] = json!("other");
     e.apply(other).await;
     let call = "select tasker.enqueue_task('test', $1, $2, p_idempotency_key => 'k')";

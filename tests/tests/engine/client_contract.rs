@@ -1,17 +1,17 @@
 //! One contract, two ways: whatever [`Client`] promises holds over the database and over the HTTP
 //! API.
 
-use rstest::rstest;
-use serde_json::json;
-use std::{sync::Arc, time::Duration};
-use tasker_client::{
+use pgtasker_client::{
     By, Client, DatabaseClient, Error, HttpClient, NewTask, Page, StepFilter, StepState,
     TaskSelection, TaskState,
 };
-use tasker_tests::{
+use pgtasker_tests::{
     ApiServer,
     engine::{Engine, flow, growing_flow, publishing_flow},
 };
+use rstest::rstest;
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 #[derive(Clone, Copy)]

@@ -1,8 +1,8 @@
 //! The contract of the two clients about dead letters.
 
 use crate::client_contract::{ANA, Way, World, refusal};
+use pgtasker_client::{DeadLetterFilter, DeadLetterSelection, Page, StepState};
 use rstest::rstest;
-use tasker_client::{DeadLetterFilter, DeadLetterSelection, Page, StepState};
 
 #[rstest]
 #[case::database(Way::Database)]

@@ -1,16 +1,16 @@
 //! Both clients of one database: what they read is the same, and what they are refused is refused
 //! in the same words.
 
-use serde_json::json;
-use std::time::Duration;
-use tasker_client::{
+use pgtasker_client::{
     By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, Instances, NewTask, Page,
     Sample, StepFilter, TaskSelection, TaskState,
 };
-use tasker_tests::{
+use pgtasker_tests::{
     ApiServer,
     engine::{Engine, flow, growing_flow, pick, publishing_flow},
 };
+use serde_json::json;
+use std::time::Duration;
 use uuid::Uuid;
 
 const ANA: By<'_> = By { who: Some("ana"), reason: Some("by telephone") };
@@ -134,7 +134,7 @@ async fn whatever_is_read_is_the_same_both_ways() {
 /// Ages differ between two looks, and the rest does not.
 async fn what_has_an_age_is_the_same(both: &Both) {
     let (by_database, by_http) = both!(both, |c| c.list_queues());
-    let names = |queues: Vec<tasker_client::QueueOverview>| -> Vec<_> {
+    let names = |queues: Vec<pgtasker_client::QueueOverview>| -> Vec<_> {
         queues
             .into_iter()
             .map(|q| (q.queue, q.depth, q.total, q.paused_at, q.pause_reason))
@@ -142,7 +142,7 @@ async fn what_has_an_age_is_the_same(both: &Both) {
     };
     assert_eq!(names(by_database.unwrap()), names(by_http.unwrap()));
     let (by_database, by_http) = both!(both, |c| c.list_staleness(Some("healthy"), 5));
-    let tasks = |rows: Vec<tasker_client::Staleness>| {
+    let tasks = |rows: Vec<pgtasker_client::Staleness>| {
         rows.into_iter().map(|r| (r.task_id, r.state)).collect::<Vec<_>>()
     };
     let by_database = tasks(by_database.unwrap());

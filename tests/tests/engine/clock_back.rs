@@ -1,9 +1,9 @@
 //! The clock of the server goes back: what waits for a time waits for as long as was meant, and no
 //! longer.
 
+use pgtasker_tests::engine::{Engine, flow};
 use serde_json::json;
 use sqlx::{query, query_scalar};
-use tasker_tests::engine::{Engine, flow};
 use uuid::Uuid;
 
 async fn seconds_until(e: &Engine, id: Uuid) -> f64 {

@@ -1,12 +1,12 @@
 //! The dashboard and the alert rules in ops/ use metrics that exist, with labels that they have.
 
+use pgtasker_core::template::TemplateFile;
+use pgtasker_tests::metrics_docs::{Documented, documented_metrics};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
-use tasker_core::template::TemplateFile;
-use tasker_tests::metrics_docs::{Documented, documented_metrics};
 
 /// Labels that Prometheus adds, and `le` of histograms.
 const EVERYWHERE: [&str; 3] = ["instance", "job", "le"];

@@ -1,9 +1,9 @@
 //! Dead letters: what makes one, what it keeps, and what people do with it. The clock is frozen;
 //! nothing sleeps.
 
+use pgtasker_tests::engine::{Engine, sqlstate};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tasker_tests::engine::{Engine, sqlstate};
 use uuid::Uuid;
 
 /// Reason and status of each entry of a task, oldest first.

@@ -2,9 +2,9 @@
 //! handler no live worker has. The clock is frozen; nothing sleeps.
 
 use crate::dead_letters::{entries, pair, pending, update};
+use pgtasker_tests::engine::{Engine, flow};
 use serde_json::json;
 use sqlx::PgExecutor;
-use tasker_tests::engine::{Engine, flow};
 use uuid::Uuid;
 
 const MINUTE: i32 = 60;

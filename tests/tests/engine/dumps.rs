@@ -1,14 +1,14 @@
 //! Dumps restored elsewhere: what they lack is made by migrate, or is refused with what to do.
 
 use crate::installations::{connect, empty, problems, refusal, run};
-use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool, query, query_scalar};
-use std::{path::PathBuf, process::Command};
-use tasker_core::schema;
-use tasker_tests::{
+use pgtasker_core::schema;
+use pgtasker_tests::{
     TestDb,
     engine::{Engine, flow, publishing_flow},
 };
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool, query, query_scalar};
+use std::{path::PathBuf, process::Command};
 use uuid::Uuid;
 
 /// A program of the server's own version, where it came with it.
@@ -101,7 +101,7 @@ async fn a_dump_of_the_schema_alone_goes_on_elsewhere_after_migrate() {
     // The sessions of the restored dump have its empty search_path.
     there.close().await;
     let there = connect(&e.db, there.connect_options().get_database().unwrap(), None).await;
-    let report = tasker_queues::migrate(&there).await.unwrap();
+    let report = pgtasker_queues::migrate(&there).await.unwrap();
     let mut created = report.queues_created.clone();
     created.sort();
     let all = [
@@ -148,7 +148,7 @@ async fn a_dump_without_rows_is_filled_by_migrate() {
         refused.contains("run tasker migrate") || refused.contains("run `tasker migrate`"),
         "{refused}"
     );
-    let report = tasker_queues::migrate(&there).await.unwrap();
+    let report = pgtasker_queues::migrate(&there).await.unwrap();
     assert_eq!(report.schema.migrations, Vec::<String>::new(), "the tables are there: {report}");
     schema::check(&there).await.unwrap();
     // Every row that a new installation has.

@@ -1,13 +1,13 @@
 //! Graphs that grow while they run: decisions, the branches they choose, and the deferred steps
 //! where branches meet.
 
-use rstest::rstest;
-use serde_json::{Value, json};
-use sqlx::PgPool;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Claim, Engine, growing_flow, pick},
     invariants::assert_invariants,
 };
+use rstest::rstest;
+use serde_json::{Value, json};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 /// A choice of two ways of different length, which meet.

@@ -1,11 +1,11 @@
 //! Decisions at the same time: one that is submitted twice, two orchestrators, and many tasks.
 
 use crate::dynamic::{CHOICE, complete, only, steps_there, task};
-use std::time::Duration;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Engine, growing_flow},
     invariants::assert_invariants,
 };
+use std::time::Duration;
 
 /// Two submits of one decision, the second while the first is processed: one set of children.
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn two_orchestrators_with_a_decision_each_create_the_step_below_both_once(
     let second = tokio::spawn(async move {
         sqlx::query("select * from tasker.process_step_results(1)").execute(&pool).await.unwrap();
     });
-    tasker_tests::eventually(
+    pgtasker_tests::eventually(
         "the second to wait for the first",
         Duration::from_secs(5),
         || async {

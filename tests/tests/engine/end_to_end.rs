@@ -2,6 +2,8 @@
 //! handlers, real queues. What is waited for is waited for with a deadline.
 
 use crate::world::{SOON, World};
+use pgtasker_tests::eventually;
+use pgtasker_worker::{StepContext, StepError, StepOutcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
@@ -11,8 +13,6 @@ use std::{
     },
     time::Duration,
 };
-use tasker_tests::eventually;
-use tasker_worker::{StepContext, StepError, StepOutcome};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

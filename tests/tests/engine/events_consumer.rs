@@ -1,20 +1,20 @@
 //! The durable consumer of domain events: the helper of the worker library.
 
 use crate::world::SOON;
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_tests::{
+    engine::{Engine, flow},
+    eventually,
+};
+use pgtasker_worker::{
+    CancellationToken, DomainEvent, EventConsumer, EventConsumerBuilder, StepError,
+};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
-};
-use tasker_core::db::{DbOptions, connect};
-use tasker_tests::{
-    engine::{Engine, flow},
-    eventually,
-};
-use tasker_worker::{
-    CancellationToken, DomainEvent, EventConsumer, EventConsumerBuilder, StepError,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -125,7 +125,7 @@ impl Calls {
 
 pub(crate) struct Running {
     pub(crate) shutdown: CancellationToken,
-    ended: JoinHandle<tasker_core::Result<()>>,
+    ended: JoinHandle<pgtasker_core::Result<()>>,
 }
 
 impl Running {

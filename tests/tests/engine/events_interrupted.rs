@@ -7,13 +7,13 @@ use crate::{
     },
     world::SOON,
 };
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_tests::{Network, Proxy, TestDb, engine::Engine, eventually, start_server};
+use pgtasker_worker::{CancellationToken, DomainEvent, EventConsumer};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::db::{DbOptions, connect};
-use tasker_tests::{Network, Proxy, TestDb, engine::Engine, eventually, start_server};
-use tasker_worker::{CancellationToken, DomainEvent, EventConsumer};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 

@@ -2,15 +2,17 @@
 //! that cannot be.
 
 use crate::world::{SOON, World};
-use serde_json::{Value, json};
-use sqlx::query_scalar;
-use std::sync::{Arc, Mutex};
-use tasker_core::{
+use pgtasker_core::{
     DomainEvent,
     db::{DbOptions, connect},
 };
-use tasker_tests::eventually;
-use tasker_worker::{CancellationToken, Publication, StepContext, StepError, StepOutcome, Worker};
+use pgtasker_tests::eventually;
+use pgtasker_worker::{
+    CancellationToken, Publication, StepContext, StepError, StepOutcome, Worker,
+};
+use serde_json::{Value, json};
+use sqlx::query_scalar;
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// One step, tried twice at most, that publishes these.
@@ -312,9 +314,9 @@ async fn fast_events_reach_subscribers_and_broadcast_ones_the_queue_as_well() {
 
 #[tokio::test]
 async fn a_schema_that_is_none_is_refused_where_it_stands() {
-    let db = tasker_tests::TestDb::new().await;
+    let db = pgtasker_tests::TestDb::new().await;
     let broken = publishing(json!([{"name": "a"}, {"name": "b", "schema": {"type": "objet"}}]));
-    let report = tasker_core::template::validate(&db.pool, &broken).await.unwrap();
+    let report = pgtasker_core::template::validate(&db.pool, &broken).await.unwrap();
     let [problem] = &report.problems[..] else { panic!("{report:?}") };
     assert_eq!(problem.path, "/steps/0/publishes_events/1/schema/type");
     assert!(
@@ -322,6 +324,6 @@ async fn a_schema_that_is_none_is_refused_where_it_stands() {
         "{}",
         problem.message
     );
-    let error = tasker_core::template::apply(&db.pool, &broken).await.unwrap_err();
+    let error = pgtasker_core::template::apply(&db.pool, &broken).await.unwrap_err();
     assert!(error.to_string().contains("/steps/0/publishes_events/1/schema/type"), "{error}");
 }

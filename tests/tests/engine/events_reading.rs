@@ -2,12 +2,12 @@
 //! docs/events.md shows them.
 
 use crate::events_consumer::{QUEUE, publish, shop, show_all};
+use pgtasker_tests::engine::{Engine, sqlstate};
 use serde_json::{Value, json};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool, query, query_scalar, raw_sql,
 };
 use std::path::Path;
-use tasker_tests::engine::{Engine, sqlstate};
 
 async fn read(executor: impl PgExecutor<'_>, max: i32) -> Vec<(i64, i32, Value)> {
     sqlx::query_as("select msg_id, read_ct, event from tasker.read_events('test', $1)")

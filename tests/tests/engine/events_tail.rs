@@ -1,10 +1,10 @@
 //! Looking at domain events: `tasker.list_events` shows what waits, what is claimed, and what was
 //! archived, and changes nothing.
 
+use pgtasker_queues::metrics::refresh_queue_gauges;
+use pgtasker_tests::engine::{Engine, flow, publishing_flow, sqlstate};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
-use tasker_queues::metrics::refresh_queue_gauges;
-use tasker_tests::engine::{Engine, flow, publishing_flow, sqlstate};
 use uuid::Uuid;
 
 const QUEUE: &str = "test_domain_events";
@@ -63,7 +63,7 @@ async fn the_newest_are_shown_in_their_order_and_after_a_message_what_came_next(
     .fetch_one(e.pool())
     .await
     .unwrap();
-    let event: tasker_core::DomainEvent = serde_json::from_value(row.get(0)).unwrap();
+    let event: pgtasker_core::DomainEvent = serde_json::from_value(row.get(0)).unwrap();
     assert_eq!(
         (event.task_id, event.name.as_str(), event.step.as_str()),
         (id, "payment.processed", "pay")

@@ -2,11 +2,11 @@
 //! event is not lost.
 
 use crate::world::World;
+use pgtasker_core::client;
+use pgtasker_tests::engine::{Engine, publishing_flow};
+use pgtasker_worker::{StepContext, StepOutcome};
 use serde_json::{Value, json};
 use sqlx::{query, query_as, query_scalar, raw_sql};
-use tasker_core::client;
-use tasker_tests::engine::{Engine, publishing_flow};
-use tasker_worker::{StepContext, StepOutcome};
 
 const QUEUE: &str = "test_domain_events";
 

@@ -3,6 +3,8 @@
 
 #![cfg(debug_assertions)]
 
+use pgtasker_core::failpoint::POINTS;
+use pgtasker_tests::{TestDb, eventually};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
@@ -11,8 +13,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tasker_core::failpoint::POINTS;
-use tasker_tests::{TestDb, eventually};
 use tokio::{
     process::{Child, Command},
     sync::Semaphore,

@@ -1,9 +1,9 @@
 //! `complete_steps`: what the worker calls. A success in a task that nobody holds is settled at
 //! once; the rest takes the way by the results queue.
 
+use pgtasker_tests::engine::{Claim, Engine};
 use rstest::rstest;
 use serde_json::{Value, json};
-use tasker_tests::engine::{Claim, Engine};
 
 fn result(claim: &Claim, outcome: Value) -> Value {
     json!({

@@ -1,14 +1,14 @@
 //! What the engine stands on: ids, the clock, roles, queues' names, notifications, and how its
 //! tables and functions are made.
 
+use pgtasker_tests::{
+    TestDb,
+    engine::{Engine, sqlstate},
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgListener, query, query_as, query_scalar};
 use std::time::Duration;
-use tasker_tests::{
-    TestDb,
-    engine::{Engine, sqlstate},
-};
 use uuid::{Uuid, Variant};
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Updates of steps stay free of index work (HOT), which is what keeps them cheap. In a file of its
 //! own, as a long transaction in any database of the server keeps old versions from being pruned.
 
+use pgtasker_tests::engine::Engine;
 use serde_json::json;
-use tasker_tests::engine::Engine;
 
 #[tokio::test]
 async fn moves_of_a_step_are_hot_updates() {

@@ -1,8 +1,8 @@
 //! What the client over HTTP makes of servers that are away, are not Tasker's, or refuse.
 
+use pgtasker_client::{Client, Error, HttpClient};
+use pgtasker_tests::WebServer;
 use rstest::rstest;
-use tasker_client::{Client, Error, HttpClient};
-use tasker_tests::WebServer;
 use uuid::Uuid;
 
 const KEY: &str = "tk_secret";

@@ -1,6 +1,14 @@
 //! Where the database lives: encodings, settings, publications, row security, and owners. Each
 //! works, or is refused with what to do.
 
+use pgtasker_core::{Error, schema};
+use pgtasker_orchestrator::Orchestrator;
+use pgtasker_tests::{
+    TestDb,
+    engine::{Engine, flow, publishing_flow},
+    eventually, start_server,
+};
+use pgtasker_worker::{CancellationToken, StepContext, StepOutcome, Worker};
 use serde_json::{Value, json};
 use sqlx::{
     AssertSqlSafe, PgPool,
@@ -8,14 +16,6 @@ use sqlx::{
     query, query_as, query_scalar, raw_sql,
 };
 use std::time::Duration;
-use tasker_core::{Error, schema};
-use tasker_orchestrator::Orchestrator;
-use tasker_tests::{
-    TestDb,
-    engine::{Engine, flow, publishing_flow},
-    eventually, start_server,
-};
-use tasker_worker::{CancellationToken, StepContext, StepOutcome, Worker};
 use uuid::Uuid;
 
 pub(crate) async fn run(pool: &PgPool, sql: impl Into<String>) {
@@ -65,7 +65,7 @@ async fn migrate_makes_roles_that_are_missing_and_grants_them_all() {
     let roles = "tasker_client, tasker_worker, tasker_orchestrator, tasker_consumer, \
         tasker_operator, tasker_readonly";
     run(&db.pool, format!("drop owned by {roles}; drop role {roles}")).await;
-    let report = tasker_queues::migrate(&db.pool).await.unwrap();
+    let report = pgtasker_queues::migrate(&db.pool).await.unwrap();
     assert!(report.schema.up_to_date(), "{report}");
     let (there, may): (i64, bool) = query_as(
         "select count(*), (select bool_and(has_function_privilege('tasker_client', p.oid, \
@@ -95,7 +95,7 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
     )
     .await;
     let owned = connect(&e.db, &database, Some(&owner)).await;
-    tasker_queues::migrate(&owned).await.unwrap();
+    pgtasker_queues::migrate(&owned).await.unwrap();
     query("select * from tasker.apply_template($1)")
         .bind(flow(&[("a", &[])]))
         .execute(&owned)
@@ -132,7 +132,7 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
     // At a start and by migrate it is refused; a call says what is the matter, not that nothing is
     // there.
     assert!(refusal(schema::check(&owned).await).contains("row security hides rows"));
-    assert!(refusal(tasker_queues::migrate(&owned).await).contains("row security hides rows"));
+    assert!(refusal(pgtasker_queues::migrate(&owned).await).contains("row security hides rows"));
     let error = query("select tasker.enqueue_task('test', 'flow', '{}')")
         .execute(&owned)
         .await
@@ -170,7 +170,7 @@ async fn an_event_trigger_that_changes_owners_is_named() {
     )
     .await;
     let owned = connect(&db, &database, Some(&owner)).await;
-    tasker_queues::migrate(&owned).await.unwrap();
+    pgtasker_queues::migrate(&owned).await.unwrap();
     run(
         &there,
         "create event trigger take on ddl_command_end when tag in ('CREATE TABLE', 'ALTER TABLE') \
@@ -212,7 +212,7 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
         [("LATIN1", "\u{e9}", "\u{2026}"), ("EUC_JP", "\u{2026}", "\u{1f600}")]
     {
         let there = empty(&db, &format!("encoding '{encoding}' locale 'C'")).await;
-        tasker_queues::migrate(&there).await.unwrap();
+        pgtasker_queues::migrate(&there).await.unwrap();
         let mut template = flow(&[("a", &[])]);
         template["steps"][0]["handler"] = json!({"callable": "say"});
         query("select * from tasker.apply_template($1)")
@@ -302,7 +302,7 @@ async fn settings_of_the_callers_session_change_nothing() {
     let setting: String =
         query_scalar("show standard_conforming_strings").fetch_one(&pool).await.unwrap();
     assert_eq!(setting, "off");
-    tasker_queues::migrate(&pool).await.unwrap();
+    pgtasker_queues::migrate(&pool).await.unwrap();
     for _ in 0..3 {
         query("select tasker.enqueue_task('test', 'flow', '{}')").execute(&pool).await.unwrap();
     }
@@ -373,7 +373,7 @@ async fn cursors_of_a_kilobyte_fit_for_every_instance_and_more_is_refused_by_its
         "100,000 cursors of a kilobyte were refused by the limit of one result, times 32"
     );
     query("update tasker.settings set max_cursors_bytes = 5000").execute(e.pool()).await.unwrap();
-    e.apply(tasker_tests::engine::growing_flow(&[
+    e.apply(pgtasker_tests::engine::growing_flow(&[
         ("cut", "batchable", &[]),
         ("item", "batch_worker", &["cut"]),
     ]))

@@ -1,10 +1,10 @@
 //! Installers wait for each other by locks that nobody else may take, say who holds them up, and
 //! give up in time.
 
+use pgtasker_core::schema::Bundle;
+use pgtasker_tests::TestDb;
 use sqlx::query;
 use std::time::Duration;
-use tasker_core::schema::Bundle;
-use tasker_tests::TestDb;
 
 /// Numbers that another program may take; the second is what pgmq's installation takes.
 const ANYBODYS: [i64; 2] = [0x7461_736b_6572_0001, 0x7461_736b_6572_0002];
@@ -17,7 +17,7 @@ async fn a_lock_that_anybody_may_take_does_not_stop_an_installer() {
         query("select pg_advisory_lock($1)").bind(key).execute(&mut *anybody).await.unwrap();
     }
     let migrated =
-        tokio::time::timeout(Duration::from_secs(20), tasker_queues::migrate(&db.pool)).await;
+        tokio::time::timeout(Duration::from_secs(20), pgtasker_queues::migrate(&db.pool)).await;
     assert!(migrated.expect("it does not wait").unwrap().schema.up_to_date());
 }
 

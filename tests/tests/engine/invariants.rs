@@ -1,12 +1,12 @@
 //! Each invariant finds what it is there for: with one function of the engine broken on purpose, it
 //! complains.
 
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Engine, flow},
     invariants::{INVARIANTS, assert_invariants, violations},
 };
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// An invariant, the function to break, and what in it becomes what.
 const SABOTAGE: &[(&str, &str, &str, &str)] = &[

@@ -1,14 +1,14 @@
 //! What one task, client, or namespace has or holds stops no other: batches are bounded by bytes,
 //! halved down to the culprit, taken in turn, and wait for nobody.
 
+use pgtasker_tests::{
+    engine::{Engine, break_function, flow, growing_flow, pick},
+    eventually,
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Postgres, Transaction, query, query_as, query_scalar};
 use std::time::Duration;
-use tasker_tests::{
-    engine::{Engine, break_function, flow, growing_flow, pick},
-    eventually,
-};
 use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -476,7 +476,7 @@ async fn results_over_the_limit_of_an_answer_are_an_error_that_says_so_and_come_
     e.process().await;
     let call = "select tasker.task_result(task_id) from tasker.tasks";
     let error = query(call).execute(e.pool()).await.unwrap_err();
-    let error = tasker_core::Error::from(error).to_string();
+    let error = pgtasker_core::Error::from(error).to_string();
     assert!(error.contains("TK013") && error.contains("task_results"), "{error}");
     let mut read = Vec::new();
     for expected in [17, 3, 0] {

@@ -1,8 +1,8 @@
 //! No function that a role may call answers junk with an error that is not ours: an SQLSTATE of
 //! class TK says what to do.
 
+use pgtasker_tests::TestDb;
 use sqlx::{query, query_as, query_scalar, raw_sql};
-use tasker_tests::TestDb;
 
 /// Calls of each function in each role, and where they begin.
 const CALLS: i32 = 30;

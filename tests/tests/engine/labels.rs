@@ -1,8 +1,8 @@
 //! What functions and views say of themselves to the planner: volatility, parallel safety, rows.
 
+use pgtasker_tests::{TestDb, engine::Engine};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, query_scalar, raw_sql};
-use tasker_tests::{TestDb, engine::Engine};
 
 #[tokio::test]
 async fn looking_at_the_queues_of_many_namespaces_is_not_worth_compiling() {

@@ -1,10 +1,10 @@
 //! What clients, operators, and templates may pile up has a limit each, a setting, and an error
 //! that names both.
 
+use pgtasker_tests::engine::{Engine, flow, growing_flow};
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, query, query_scalar};
-use tasker_tests::engine::{Engine, flow, growing_flow};
 
 /// The message of a call that is refused as over a limit.
 async fn over(e: &Engine, sql: &str) -> String {

@@ -1,12 +1,12 @@
 //! Lists in pages, and analytics: what operators look for among many tasks.
 
-use serde_json::{Value, json};
-use std::{collections::HashSet, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     Error, StepState, TaskState,
     client::{self, DeadLetterFilter, NewTask, Page, Sample, StepFilter, TaskSelection},
 };
-use tasker_tests::engine::Engine;
+use pgtasker_tests::engine::Engine;
+use serde_json::{Value, json};
+use std::{collections::HashSet, time::Duration};
 use uuid::Uuid;
 
 fn page(after: Option<String>, limit: u32) -> Page {

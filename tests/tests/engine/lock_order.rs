@@ -2,10 +2,10 @@
 //! table: a worker extends the leases of steps whose results it is just submitting, and the two met
 //! in a deadlock before. That one waits for nobody by now, see locks.rs.
 
+use pgtasker_tests::{engine::Engine, eventually};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use std::time::Duration;
-use tasker_tests::{engine::Engine, eventually};
 
 const STEPS: i64 = 300;
 const CALLS: [&str; 3] = [

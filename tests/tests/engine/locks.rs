@@ -2,6 +2,10 @@
 //! where they must. One connection holds a lock; another calls with a lock_timeout, or is seen to
 //! wait.
 
+use pgtasker_tests::{
+    engine::{Claim, Engine, flow},
+    eventually,
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{
@@ -9,10 +13,6 @@ use sqlx::{
     query_scalar,
 };
 use std::time::Duration;
-use tasker_tests::{
-    engine::{Claim, Engine, flow},
-    eventually,
-};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 

@@ -1,17 +1,17 @@
 //! Claims that the infrastructure took back: no attempts, counted apart, and bounded.
 
 use crate::world::{SOON, World};
+use pgtasker_tests::{
+    engine::{Claim, Engine, flow, pick},
+    eventually,
+    invariants::assert_invariants,
+};
+use pgtasker_worker::{StepContext, StepError, StepOutcome};
 use serde_json::{Value, json};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
-use tasker_tests::{
-    engine::{Claim, Engine, flow, pick},
-    eventually,
-    invariants::assert_invariants,
-};
-use tasker_worker::{StepContext, StepError, StepOutcome};
 use uuid::Uuid;
 
 /// One task of one step that may be tried once only.

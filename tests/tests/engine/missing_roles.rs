@@ -1,7 +1,7 @@
 //! Installing by a login that may not create roles, in a cluster that has none of Tasker's.
 
+use pgtasker_tests::start_server;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, raw_sql};
-use tasker_tests::start_server;
 
 const ROLES: [&str; 6] = [
     "tasker_client",
@@ -26,17 +26,17 @@ async fn a_login_that_may_not_create_roles_is_told_which_are_missing() {
     let pool = PgPool::connect(&format!("postgres://installer:secret@{address}")).await.unwrap();
     // Every time, and not only when something was installed.
     for up_to_date in [false, true] {
-        let report = tasker_queues::migrate(&pool).await.unwrap();
+        let report = pgtasker_queues::migrate(&pool).await.unwrap();
         assert_eq!(report.schema.up_to_date(), up_to_date);
         assert_eq!(report.schema.missing_roles, ROLES);
         assert!(report.to_string().contains("\ncreate role tasker_worker nologin;\n"), "{report}");
     }
     // It keeps no process from starting.
-    tasker_core::schema::check(&pool).await.unwrap();
+    pgtasker_core::schema::check(&pool).await.unwrap();
     // What it says to do is enough.
-    let create = tasker_queues::migrate(&pool).await.unwrap().schema.create_roles().concat();
+    let create = pgtasker_queues::migrate(&pool).await.unwrap().schema.create_roles().concat();
     raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
-    let report = tasker_queues::migrate(&pool).await.unwrap();
+    let report = pgtasker_queues::migrate(&pool).await.unwrap();
     assert!(report.schema.missing_roles.is_empty() && report.schema.warning().is_none());
     let granted: bool =
         sqlx::query_scalar("select has_schema_privilege('tasker_worker', 'tasker', 'usage')")

@@ -5,13 +5,13 @@
 mod calls;
 
 use calls::CALLS;
-use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_as, query_scalar};
-use std::collections::BTreeSet;
-use tasker_tests::{
+use pgtasker_tests::{
     TestDb,
     engine::{Engine, sqlstate},
 };
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_as, query_scalar};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Is in everything of the other namespace: names, contexts, errors, notes.

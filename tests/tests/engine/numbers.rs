@@ -1,12 +1,14 @@
 //! Numbers: whatever way a document takes, each keeps every digit that PostgreSQL keeps.
 
 use crate::world::World;
+use pgtasker_client::{
+    By, Client, DatabaseClient, HttpClient, Instances, NewTask, Page, StepFilter,
+};
+use pgtasker_core::template::TemplateFile;
+use pgtasker_tests::{ApiServer, engine::Engine};
+use pgtasker_worker::{Batchable, StepContext, StepError, StepOutcome};
 use serde_json::{Value, json};
 use sqlx::{query_scalar, raw_sql};
-use tasker_client::{By, Client, DatabaseClient, HttpClient, Instances, NewTask, Page, StepFilter};
-use tasker_core::template::TemplateFile;
-use tasker_tests::{ApiServer, engine::Engine};
-use tasker_worker::{Batchable, StepContext, StepError, StepOutcome};
 use uuid::Uuid;
 
 /// Beyond 64 bits, beyond a double's digits, beyond its range, and zeros.

@@ -4,11 +4,11 @@
 use crate::operations::{
     DIAMOND, call, claim_one, code, complete_next, count, diamond, fail_for_good, reasons, result,
 };
-use serde_json::json;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Claim, Engine, flow},
     invariants::assert_invariants,
 };
+use serde_json::json;
 use uuid::Uuid;
 
 #[tokio::test]

@@ -3,6 +3,12 @@
 #[allow(dead_code, reason = "each test file uses some of it")]
 use crate::operations::{DIAMOND, complete_next, count, fail_for_good, reasons};
 use crate::world::{SOON, World};
+use pgtasker_tests::{
+    engine::{Engine, flow},
+    eventually,
+    invariants::assert_invariants,
+};
+use pgtasker_worker::{StepContext, StepError, StepOutcome};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::{
@@ -12,12 +18,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tasker_tests::{
-    engine::{Engine, flow},
-    eventually,
-    invariants::assert_invariants,
-};
-use tasker_worker::{StepContext, StepError, StepOutcome};
 use uuid::Uuid;
 
 #[tokio::test]

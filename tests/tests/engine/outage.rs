@@ -2,6 +2,13 @@
 //! goes on with what it holds.
 
 use crate::world::{SOON, World};
+use pgtasker_core::{
+    db::{DbOptions, connect},
+    health::Health,
+};
+use pgtasker_orchestrator::Orchestrator;
+use pgtasker_tests::{Network, Proxy, TestDb, eventually, start_server};
+use pgtasker_worker::{CancellationToken, StepOutcome, Worker, WorkerBuilder};
 #[allow(dead_code, reason = "each test file uses some of it")]
 use serde_json::{Value, json};
 use std::{
@@ -11,13 +18,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tasker_core::{
-    db::{DbOptions, connect},
-    health::Health,
-};
-use tasker_orchestrator::Orchestrator;
-use tasker_tests::{Network, Proxy, TestDb, eventually, start_server};
-use tasker_worker::{CancellationToken, StepOutcome, Worker, WorkerBuilder};
 use tokio::{sync::Semaphore, task::JoinHandle};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ fn chain(handler: &str, names: &[&str]) -> Value {
 struct Observed {
     health: Health,
     shutdown: CancellationToken,
-    ended: JoinHandle<tasker_core::Result<()>>,
+    ended: JoinHandle<pgtasker_core::Result<()>>,
 }
 
 impl Observed {
@@ -182,7 +182,7 @@ async fn calls_that_hang_on_a_host_that_is_gone_are_given_up_soon_after_another_
     orchestrator.is(true).await;
     let id = world.enqueue(json!({})).await;
     eventually("the task to complete", Duration::from_secs(45), async || {
-        let status = tasker_core::client::status(&world.db.pool, id).await.unwrap();
+        let status = pgtasker_core::client::status(&world.db.pool, id).await.unwrap();
         status.is_settled()
     })
     .await;

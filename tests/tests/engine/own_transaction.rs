@@ -2,10 +2,10 @@
 //! step commit together or not at all, and nothing stays open.
 
 use crate::world::{SOON, World};
+use pgtasker_tests::eventually;
+use pgtasker_worker::{StepContext, StepError, StepOutcome};
 use serde_json::{Value, json};
 use sqlx::{PgPool, query_scalar};
-use tasker_tests::eventually;
-use tasker_worker::{StepContext, StepError, StepOutcome};
 use uuid::Uuid;
 
 /// A world with the table `effects`, an orchestrator, and a worker with this handler for the only

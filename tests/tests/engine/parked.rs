@@ -2,14 +2,14 @@
 //! it.
 
 use crate::world::{SOON, World};
-use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Claim, Engine, sqlstate},
     eventually,
     invariants::assert_invariants,
 };
-use tasker_worker::{StepContext, StepError, StepOutcome};
+use pgtasker_worker::{StepContext, StepError, StepOutcome};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 const QUEUE: &str = "worker_test_queue";
@@ -294,7 +294,7 @@ async fn a_heartbeat_is_bounded_and_no_row_breaks_the_view() {
         '[7]', now(), now())",
     )
     .await;
-    let workers = tasker_core::client::list_workers(e.pool()).await.unwrap();
+    let workers = pgtasker_core::client::list_workers(e.pool()).await.unwrap();
     assert_eq!(workers.len(), 2);
     let worker = workers.iter().find(|worker| worker.handlers == ["h"]).unwrap();
     assert_eq!((worker.pid, worker.concurrency, worker.in_flight), (None, None, None));

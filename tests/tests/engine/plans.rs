@@ -2,10 +2,10 @@
 //! sequential scans within a transaction, so that a plan that changes shows itself here and not in
 //! production.
 
+use pgtasker_tests::engine::Engine;
 use rstest::rstest;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
-use tasker_tests::engine::Engine;
 
 /// Rows that any scan from end to end of these tables would read; small ones may be scanned.
 async fn sequential_reads(connection: &mut PgConnection) -> i64 {

@@ -1,14 +1,14 @@
 //! Calls that meet at the wrong moment, one paused in the middle of its transaction: nothing gets
 //! stuck, and no more is locked than is needed.
 
-use serde_json::json;
-use sqlx::{Postgres, Transaction};
-use std::time::Duration;
-use tasker_tests::{
+use pgtasker_tests::{
     engine::{Engine, flow},
     eventually,
     invariants::assert_invariants,
 };
+use serde_json::json;
+use sqlx::{Postgres, Transaction};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A task that fails as a whole when one of its steps does.
@@ -30,7 +30,7 @@ async fn holding(e: &Engine, step: &str) -> Transaction<'static, Postgres> {
     tx
 }
 
-async fn fail_for_good(e: &Engine, step: &str, claims: &[tasker_tests::engine::Claim]) {
+async fn fail_for_good(e: &Engine, step: &str, claims: &[pgtasker_tests::engine::Claim]) {
     let claim = claims.iter().find(|c| c.step == step).unwrap();
     e.submit(claim, json!({"type": "failure", "message": "no", "retryable": false})).await;
     e.process().await;

@@ -1,7 +1,7 @@
 //! What follows from results: children, failures, finished tasks.
 
+use pgtasker_tests::engine::{Engine, flow};
 use serde_json::json;
-use tasker_tests::engine::{Engine, flow};
 
 #[tokio::test]
 async fn a_child_starts_when_its_last_parent_is_done() {
@@ -49,7 +49,7 @@ async fn the_last_two_results_in_two_batches_of_two_orchestrators_finish_a_task_
                 .unwrap()
             }
         });
-        tasker_tests::eventually(
+        pgtasker_tests::eventually(
             "the second to wait for the first",
             std::time::Duration::from_secs(5),
             || async {

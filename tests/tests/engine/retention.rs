@@ -1,14 +1,14 @@
 //! Retention: what is old enough goes, with all that belongs to it; nothing else does. The clock is
 //! frozen; nothing sleeps.
 
-use serde_json::json;
-use sqlx::{AssertSqlSafe, PgPool};
-use std::time::Duration;
-use tasker_orchestrator::Orchestrator;
-use tasker_tests::{
+use pgtasker_orchestrator::Orchestrator;
+use pgtasker_tests::{
     engine::{Engine, flow},
     eventually,
 };
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgPool};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

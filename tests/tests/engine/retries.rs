@@ -1,7 +1,7 @@
 //! Retries: when a step that failed runs again.
 
+use pgtasker_tests::engine::{Engine, flow};
 use serde_json::{Value, json};
-use tasker_tests::engine::{Engine, flow};
 
 #[tokio::test]
 async fn a_failure_is_retried_after_its_backoff_by_the_databases_clock() {

@@ -1,10 +1,10 @@
 //! The database roles: whoever logs in may do the part of their role and nothing else.
 
 use crate::roles_rights;
+use pgtasker_tests::TestDb;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_scalar, raw_sql};
-use tasker_tests::TestDb;
 use uuid::Uuid;
 
 const ROLES: [&str; 6] = [
@@ -149,7 +149,7 @@ async fn a_client_enqueues_and_reads_its_task_and_nothing_else() {
         .await
         .unwrap();
     assert!(problems > 0);
-    tasker_core::schema::check(&PgPool::connect(&url).await.unwrap()).await.unwrap();
+    pgtasker_core::schema::check(&PgPool::connect(&url).await.unwrap()).await.unwrap();
 }
 
 /// Views run functions, which whoever reads them must be allowed to execute.

@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use sqlx::{PgPool, postgres::PgPoolOptions};
-use std::{path::PathBuf, process::Command};
-use tasker_core::{
+use pgtasker_core::{
     Error,
     schema::{self, Bundle},
 };
-use tasker_tests::TestDb;
+use pgtasker_tests::TestDb;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use std::{path::PathBuf, process::Command};
 
 const TABLE: (&str, &str) = (
     "0001_a.sql",

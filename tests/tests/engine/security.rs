@@ -1,11 +1,11 @@
 //! Who did it, what a template may not say, and whose code runs in whose session.
 
-use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool, query, query_as, query_scalar, raw_sql};
-use tasker_tests::{
+use pgtasker_tests::{
     TestDb,
     engine::{Engine, sqlstate},
 };
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool, query, query_as, query_scalar, raw_sql};
 
 /// A role that may create in public makes an operator that fits the states better than PostgreSQL's
 /// own.

@@ -2,11 +2,11 @@
 //! functions and handlers that ran on them.
 
 use crate::world::World;
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_worker::{CancellationToken, StepError, StepOutcome, Worker};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::collections::BTreeSet;
-use tasker_core::db::{DbOptions, connect};
-use tasker_worker::{CancellationToken, StepError, StepOutcome, Worker};
 use uuid::Uuid;
 
 /// Each step a `sql` function of schema public.
@@ -306,7 +306,7 @@ async fn so_does_a_handler_that_ends_it_in_its_own_transaction() {
         .worker(|w| {
             w.handler(
                 "own",
-                async |ctx: tasker_worker::StepContext| -> Result<StepOutcome, StepError> {
+                async |ctx: pgtasker_worker::StepContext| -> Result<StepOutcome, StepError> {
                     let mut tx = ctx.begin().await?;
                     sqlx::query("select tasker.cancel_task($1, 'me')")
                         .bind(ctx.task_id())
@@ -338,7 +338,7 @@ async fn one_connection_is_enough_for_all_actors_of_an_orchestrator() {
     let (name, url) = world.db.login(&["tasker_orchestrator"]).await;
     run(&world, format!("alter role {name} connection limit 1")).await;
     let pool = connect(&DbOptions::new(&url, "orchestrator").max_connections(5)).await.unwrap();
-    let orchestrator = tasker_orchestrator::Orchestrator::builder(pool).poll_only(true).build();
+    let orchestrator = pgtasker_orchestrator::Orchestrator::builder(pool).poll_only(true).build();
     tokio::spawn(orchestrator.run(CancellationToken::new()));
     world.worker(|worker| worker).await;
     let began = std::time::Instant::now();

@@ -2,14 +2,14 @@
 //! host that is frozen. New ones work, and whoever had the old ones has to go on with new ones.
 
 use crate::world::{SOON, World};
-use serde_json::json;
-use std::time::{Duration, Instant};
-use tasker_core::{
+use pgtasker_core::{
     db::{DbOptions, connect},
     session::Session,
 };
-use tasker_tests::{Proxy, eventually};
-use tasker_worker::{CancellationToken, StepOutcome, Worker};
+use pgtasker_tests::{Proxy, eventually};
+use pgtasker_worker::{CancellationToken, StepOutcome, Worker};
+use serde_json::json;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ async fn complete(world: &World) -> i64 {
 async fn worker(
     url: &str,
     connections: u32,
-) -> (tokio::task::JoinHandle<tasker_core::Result<()>>, CancellationToken) {
+) -> (tokio::task::JoinHandle<pgtasker_core::Result<()>>, CancellationToken) {
     let options = DbOptions::new(url, "worker").max_connections(connections);
     let pool = connect(&options.session(Session::default().lease(LEASE))).await.unwrap();
     let worker =
@@ -48,7 +48,7 @@ async fn worker(
 }
 
 /// Begins, with patience or without, and completes its step.
-async fn own(ctx: tasker_worker::StepContext) -> Result<StepOutcome, tasker_worker::StepError> {
+async fn own(ctx: pgtasker_worker::StepContext) -> Result<StepOutcome, pgtasker_worker::StepError> {
     for micros in [1, 20, 100, 300, 600] {
         // Dropped in the midst of it, most likely.
         timeout(Duration::from_micros(micros), ctx.begin()).await.ok();
@@ -95,7 +95,7 @@ async fn half_open_connections_stall_nobody_for_much_longer_than_the_lease() {
     let proxy = Proxy::to(&world.db.url).await;
     let url = proxy.url(&world.db.url);
     let pool = connect(&DbOptions::new(&url, "orchestrator").max_connections(5)).await.unwrap();
-    let orchestrator = tasker_orchestrator::Orchestrator::builder(pool).build();
+    let orchestrator = pgtasker_orchestrator::Orchestrator::builder(pool).build();
     tokio::spawn(orchestrator.run(CancellationToken::new()));
     let (_ended, _shutdown) = worker(&url, 6).await;
     let first = world.enqueue(json!({})).await;
@@ -104,7 +104,7 @@ async fn half_open_connections_stall_nobody_for_much_longer_than_the_lease() {
     let since = Instant::now();
     let second = world.enqueue(json!({})).await;
     eventually("the second task to complete", Duration::from_secs(20), async || {
-        tasker_core::client::status(&world.db.pool, second).await.unwrap().is_settled()
+        pgtasker_core::client::status(&world.db.pool, second).await.unwrap().is_settled()
     })
     .await;
     // It was a minute.

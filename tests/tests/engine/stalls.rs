@@ -1,13 +1,13 @@
 //! Health goes by progress: an actor that does not succeed while work waits makes its process
 //! unhealthy.
 
-use serde_json::json;
-use std::time::Duration;
-use tasker_orchestrator::Orchestrator;
-use tasker_tests::{
+use pgtasker_orchestrator::Orchestrator;
+use pgtasker_tests::{
     engine::{Engine, break_function},
     eventually,
 };
+use serde_json::json;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const SOON: Duration = Duration::from_secs(20);

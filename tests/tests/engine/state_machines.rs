@@ -1,10 +1,10 @@
 //! The database keeps the two state machines, whoever writes to it, and audits every hop.
 
+use pgtasker_core::{StepState, TaskState};
+use pgtasker_tests::engine::{Engine, sqlstate};
 use rstest::rstest;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Instant};
-use tasker_core::{StepState, TaskState};
-use tasker_tests::engine::{Engine, sqlstate};
 
 #[tokio::test]
 async fn the_rules_in_the_database_are_those_in_rust() {

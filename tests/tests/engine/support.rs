@@ -1,8 +1,8 @@
 //! The support library itself: each test has its database, and the tests of a process share a
 //! server.
 
+use pgtasker_tests::{TestDb, eventually, start_server};
 use std::time::{Duration, Instant};
-use tasker_tests::{TestDb, eventually, start_server};
 
 #[tokio::test]
 async fn a_test_has_a_migrated_database_of_its_own() {

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use pgtasker_core::template::{self, TemplateFile};
+use pgtasker_tests::{TestDb, engine::growing_flow};
 use serde_json::json;
-use tasker_core::template::{self, TemplateFile};
-use tasker_tests::{TestDb, engine::growing_flow};
 
 const GOOD: &str = r#"
 namespace: orders
@@ -111,7 +111,7 @@ async fn applying_again_changes_nothing_and_other_content_is_refused() {
 async fn the_definition_reaches_the_database_unchanged() {
     let db = TestDb::new().await;
     template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
-    let stored = tasker_core::client::show_template(&db.pool, "orders", "fulfil", None)
+    let stored = pgtasker_core::client::show_template(&db.pool, "orders", "fulfil", None)
         .await
         .unwrap()
         .unwrap();

@@ -1,12 +1,12 @@
 //! The rules of the house that no compiler checks. What can fail silently in a growing repository
 //! fails here.
 
+use pgtasker_tests::TestDb;
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
-use tasker_tests::TestDb;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

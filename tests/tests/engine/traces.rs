@@ -1,9 +1,9 @@
 //! What the database does for traces and correlation ids, and the spans of handlers.
 
+use pgtasker_tests::{Collector, engine::Engine};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, Row};
 use std::process::Stdio;
-use tasker_tests::{Collector, engine::Engine};
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -142,7 +142,7 @@ async fn each_ended_task_is_handed_out_once_in_the_order_of_their_ends() {
 #[tokio::test]
 async fn a_task_begun_again_after_an_error_says_since_when() {
     let e = Engine::new().await;
-    let mut flow = tasker_tests::engine::flow(&[("a", &[])]);
+    let mut flow = pgtasker_tests::engine::flow(&[("a", &[])]);
     (flow["on_failure"], flow["steps"][0]["retry"]["max_attempts"]) = (json!("fail"), json!(1));
     e.apply(flow).await;
     let id = e.start().await;
@@ -267,9 +267,9 @@ async fn every_transition_has_the_correlation_id_of_its_task() {
 #[tokio::test]
 async fn spans_of_a_handler_are_below_its_step_and_tasks_enqueued_in_them_below_them() {
     let (e, collector) = (Engine::new().await, Collector::start().await);
-    let mut outer = tasker_tests::engine::flow(&[("a", &[])]);
+    let mut outer = pgtasker_tests::engine::flow(&[("a", &[])]);
     (outer["name"], outer["steps"][0]["handler"]) = (json!("outer"), json!({"callable": "nested"}));
-    let mut inner = tasker_tests::engine::flow(&[("b", &[])]);
+    let mut inner = pgtasker_tests::engine::flow(&[("b", &[])]);
     inner["name"] = json!("diamond");
     e.apply(outer).await;
     e.apply(inner).await;

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use serde_json::json;
-use std::time::{Duration, Instant};
-use tasker_core::{
+use pgtasker_core::{
     StepState, TaskState,
     client::{self, By, Instances, NewTask, Page, Presence, StepType, TaskSelection},
 };
-use tasker_tests::engine::Engine;
+use pgtasker_tests::engine::Engine;
+use serde_json::json;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 async fn engine() -> Engine {

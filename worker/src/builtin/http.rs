@@ -16,12 +16,12 @@ use crate::{
 };
 use allow::AllowList;
 use mask::Mask;
+use pgtasker_core::StepOutcome;
 use reqwest::Client;
 use secrets::Secrets;
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
-use tasker_core::StepOutcome;
 use tokio::sync::OnceCell;
 
 /// Headers by which a request would no longer be one that ends where it says, or go to whom it

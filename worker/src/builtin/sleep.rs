@@ -3,10 +3,10 @@
 //! as a retryable failure, when the step is cancelled.
 
 use crate::{StepContext, StepError};
+use pgtasker_core::StepOutcome;
 use serde::Deserialize;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tasker_core::StepOutcome;
 
 #[derive(Deserialize)]
 struct Span {

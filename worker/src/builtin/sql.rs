@@ -14,11 +14,11 @@ use crate::{
     transaction::{BUSY, OWN_STEP, failure},
     worker::Shared,
 };
+use pgtasker_core::{StepOutcome, failpoint, limited};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use std::time::Duration;
-use tasker_core::{StepOutcome, failpoint, limited};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The database ends a statement by itself; this only meets a connection that went silent.

@@ -33,9 +33,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// other 4xx and redirects, which are not followed, are permanent.
 ///
 /// ```
-/// # use tasker_worker::{StepContext, StepError, StepOutcome};
+/// # use pgtasker_worker::{StepContext, StepError, StepOutcome};
 /// use std::time::Duration;
-/// use tasker_worker::Api;
+/// use pgtasker_worker::Api;
 ///
 /// async fn charge(ctx: StepContext) -> Result<StepOutcome, StepError> {
 ///     let order: serde_json::Value = ctx.context()?;

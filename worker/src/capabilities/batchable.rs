@@ -2,13 +2,13 @@
 //! instances brought.
 
 use crate::{StepContext, StepError, fields::typed};
+use pgtasker_core::{
+    StepOutcome, connection::OwnConnection, db::Retry, pooler::DbConnection, state::StepState,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, to_value, value::RawValue};
 use sqlx::{Row, postgres::PgRow, types::Json};
 use std::{marker::PhantomData, ops::Range, time::Duration};
-use tasker_core::{
-    StepOutcome, connection::OwnConnection, db::Retry, pooler::DbConnection, state::StepState,
-};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -68,8 +68,8 @@ pub struct Checkpoint<C = Value, A = Value> {
 /// checkpoints are for any step.
 ///
 /// ```
-/// # use tasker_worker::{StepContext, StepError, StepOutcome};
-/// use tasker_worker::{Batchable, Cursor};
+/// # use pgtasker_worker::{StepContext, StepError, StepOutcome};
+/// use pgtasker_worker::{Batchable, Cursor};
 ///
 /// async fn cut(ctx: StepContext) -> Result<StepOutcome, StepError> {
 ///     let rows: u64 = ctx.parent("count")?;
@@ -379,7 +379,7 @@ impl<T: DeserializeOwned> BatchPages<T> {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,
             };
-            if let tasker_core::Error::Refused { code, .. } = &error {
+            if let pgtasker_core::Error::Refused { code, .. } = &error {
                 return Err(StepError::permanent(error.to_string()).code(code));
             }
             if !error.is_transient() || self.cancelled.is_cancelled() {

@@ -1,13 +1,13 @@
 //! `Decision`: which branches of the graph come into being.
 
 use crate::StepContext;
-use tasker_core::StepOutcome;
+use pgtasker_core::StepOutcome;
 
 /// For the handler of a step of type `decision`.
 ///
 /// ```
-/// # use tasker_worker::{StepContext, StepError, StepOutcome};
-/// use tasker_worker::Decision;
+/// # use pgtasker_worker::{StepContext, StepError, StepOutcome};
+/// use pgtasker_worker::Decision;
 ///
 /// async fn route(ctx: StepContext) -> Result<StepOutcome, StepError> {
 ///     let amount: u64 = ctx.parent("read")?;

@@ -1,11 +1,11 @@
 //! The results of a step's parents by pages, for more of them than a claim hands out.
 
 use crate::{StepContext, StepError, fields::typed};
+use pgtasker_core::{connection::OwnConnection, db::Retry, pooler::DbConnection};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use sqlx::{Row, postgres::PgRow, types::Json};
 use std::time::Duration;
-use tasker_core::{connection::OwnConnection, db::Retry, pooler::DbConnection};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

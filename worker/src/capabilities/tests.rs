@@ -6,9 +6,9 @@ use crate::{
     claims::Claim,
     testing::{context, raw, response, server, with_claim},
 };
+use pgtasker_core::{Failure, StepOutcome};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
-use tasker_core::{Failure, StepOutcome};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

@@ -6,13 +6,13 @@ use crate::{
     submit::{Answer, Submitted},
 };
 use chrono::Utc;
+use pgtasker_core::{DomainEvent, Failure};
 use serde_json::Value;
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard},
     time::Instant,
 };
-use tasker_core::{DomainEvent, Failure};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ impl Submitter for Fake {
         &self,
         results: &[Finished],
         _max_claims: usize,
-    ) -> tasker_core::Result<Submitted> {
+    ) -> pgtasker_core::Result<Submitted> {
         let call =
             results.iter().map(|r| (r.ticket.key.step.to_string(), r.outcome.clone())).collect();
         self.calls().push(call);
@@ -135,7 +135,7 @@ impl Submitter for Fake {
         delay: Duration,
         reason: &str,
         _lost: bool,
-    ) -> tasker_core::Result<Vec<String>> {
+    ) -> pgtasker_core::Result<Vec<String>> {
         let row = |(key, _): &(&StepKey, i32)| (key.step.to_string(), delay, reason.to_owned());
         self.0.released.lock().unwrap().extend(claims.iter().map(row));
         Ok(vec!["released".to_owned(); claims.len()])

@@ -3,8 +3,8 @@
 //! between a result and the next.
 
 use metrics::{Counter, Unit, counter, describe_counter};
+use pgtasker_core::{DomainEvent, event_pattern::EventPattern};
 use std::sync::{Arc, Mutex, PoisonError};
-use tasker_core::{DomainEvent, event_pattern::EventPattern};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// The subscribers of one worker.

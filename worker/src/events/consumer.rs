@@ -15,17 +15,17 @@ use builder::Settings;
 use finisher::Finisher;
 use handling::{EventHandler, Handling};
 use meters::ConsumerMeters;
-use reader::Reader;
-use sqlx::PgPool;
-use std::{sync::Arc, time::Duration};
-use tasker_core::{
+use pgtasker_core::{
     Result,
     breaker::Breaker,
     connection::OwnConnection,
     health::{Health, Problem},
     meters::{PoolMeters, SAMPLE},
 };
-use tasker_queues::{Push, Wakeups, events_queue};
+use pgtasker_queues::{Push, Wakeups, events_queue};
+use reader::Reader;
+use sqlx::PgPool;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -43,7 +43,7 @@ const ENOUGH_TO_KEEP: u32 = 4;
 /// Reads the durable events of one namespace and hands each to an async function.
 ///
 /// ```no_run
-/// use tasker_worker::{CancellationToken, DomainEvent, EventConsumer, StepError};
+/// use pgtasker_worker::{CancellationToken, DomainEvent, EventConsumer, StepError};
 ///
 /// async fn book(event: DomainEvent) -> Result<(), StepError> {
 ///     if event.name != "payment.processed" {
@@ -56,8 +56,8 @@ const ENOUGH_TO_KEEP: u32 = 4;
 /// }
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let options = tasker_worker::DbOptions::new("postgres://…", "bookings");
-/// let pool = tasker_worker::connect(&options).await?;
+/// let options = pgtasker_worker::DbOptions::new("postgres://…", "bookings");
+/// let pool = pgtasker_worker::connect(&options).await?;
 /// let consumer = EventConsumer::builder(pool).namespace("orders").handler(book).build()?;
 /// consumer.run(CancellationToken::new()).await?;
 /// # Ok(())
@@ -65,7 +65,7 @@ const ENOUGH_TO_KEEP: u32 = 4;
 /// ```
 ///
 /// **At least once.** An event is deleted after its handler returned `Ok`, so that one whose
-/// consumer died in between comes again: [`id`](tasker_core::DomainEvent::id) is the idempotency
+/// consumer died in between comes again: [`id`](pgtasker_core::DomainEvent::id) is the idempotency
 /// key, the same each time. Keep it with the effect.
 ///
 /// **One group.** All consumers of a namespace share its queue, each event goes to one of them, and
@@ -146,8 +146,8 @@ impl EventConsumer {
             self.breaker.clone().unwrap_or_else(|| Breaker::new(&self.pool, health.clone()));
         let queue = events_queue(&self.namespace);
         let start = async {
-            let mut starting = tasker_core::db::Starting::new();
-            while let Err(error) = tasker_core::schema::check(&self.pool).await {
+            let mut starting = pgtasker_core::db::Starting::new();
+            while let Err(error) = pgtasker_core::schema::check(&self.pool).await {
                 starting.again(error).await?;
             }
             let push = if self.settings.poll_only { Push::PollOnly } else { Push::Listen };

@@ -1,9 +1,9 @@
 //! What a template says about the events of a step.
 
+use pgtasker_core::{StepOutcome, json_schema::InputSchema};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
-use tasker_core::{StepOutcome, json_schema::InputSchema};
 
 /// Where an event goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

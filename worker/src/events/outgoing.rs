@@ -10,13 +10,13 @@ use crate::{
     storable::{self, json_bytes},
 };
 use chrono::Utc;
+use pgtasker_core::{DomainEvent, StepOutcome};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
-use tasker_core::{DomainEvent, StepOutcome};
 use uuid::Uuid;
 
 /// Of the events of one result together, as JSON: what goes with a result must fit into a call,

@@ -2,9 +2,9 @@
 //! step.
 
 use crate::StepContext;
+use pgtasker_core::event_pattern::EventPattern;
 use serde_json::Value;
 use std::sync::Arc;
-use tasker_core::event_pattern::EventPattern;
 
 /// An event that is about to be published.
 #[derive(Debug, Clone, PartialEq)]

@@ -16,9 +16,11 @@ use crate::{
 use chrono::Utc;
 use clap::{Args, Subcommand, ValueEnum};
 use many::{Action, ManyEntriesArgs};
+use pgtasker_client::{
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
+};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use tasker_client::{By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter};
 use uuid::Uuid;
 
 /// The commands of `tasker dead-letter`.

@@ -7,7 +7,7 @@ use crate::{
 };
 use chrono::{DateTime, Local, Utc};
 use console::style;
-use tasker_client::QueuedEvent;
+use pgtasker_client::QueuedEvent;
 
 /// Names are aligned up to so many columns.
 const WIDEST: usize = 36;

@@ -11,6 +11,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use line::Lines;
+use pgtasker_client::{Client, EventPattern, QueuedEvent};
 use seen::Seen;
 use std::{
     fmt,
@@ -18,7 +19,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_client::{Client, EventPattern, QueuedEvent};
 use tokio::time::{sleep, timeout};
 
 /// Between two looks.
@@ -75,7 +75,7 @@ pub struct TailArgs {
 pub async fn run(command: EventsCommand, globals: &Globals) -> Result<ExitCode> {
     let EventsCommand::Tail(args) = command;
     let client = globals.client().await?;
-    let shutdown = tasker_core::signals::shutdown()?;
+    let shutdown = pgtasker_core::signals::shutdown()?;
     let ends = args.no_follow;
     let mut tail = Tail::new(globals, client, args);
     let shown = async {

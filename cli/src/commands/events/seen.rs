@@ -2,11 +2,11 @@
 //! transactions overlap, so that those left out are looked for again: soon at first, then ever more
 //! rarely, as most of them were deleted by a consumer.
 
+use pgtasker_client::QueuedEvent;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tasker_client::QueuedEvent;
 
 /// How long a message may become visible after one with a higher number. The engine's transactions
 /// are short.

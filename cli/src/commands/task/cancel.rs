@@ -3,9 +3,9 @@
 use super::operate::{self, Action, ByArgs, ManyArgs};
 use crate::{args::Globals, error::Result, output, short_id::TaskArg};
 use clap::Args;
+use pgtasker_client::TaskState;
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_client::TaskState;
 
 /// Options of `tasker task cancel`.
 #[derive(Debug, Args)]

@@ -13,13 +13,13 @@ use crate::{
 };
 use chrono::Utc;
 use clap::Args;
-use serde::Serialize;
-use serde_json::Value;
-use std::{process::ExitCode, time::Duration};
-use tasker_client::{
+use pgtasker_client::{
     BatchOverview, Client, DagRow, Instances, StepOverview, StepTransition, TaskGraph,
     TaskOverview, TaskTransition, Transitions,
 };
+use serde::Serialize;
+use serde_json::Value;
+use std::{process::ExitCode, time::Duration};
 use uuid::Uuid;
 
 /// Options of `tasker task show`.
@@ -111,7 +111,7 @@ pub async fn print(
 /// Where it is more than an answer may hold, what says so: the rest of the task is shown.
 async fn result(client: &dyn Client, task_id: Uuid) -> Result<Option<Value>> {
     match client.task_result(task_id).await {
-        Err(tasker_client::Error::Refused { code, message, hint, .. }) if code == TOO_LARGE => {
+        Err(pgtasker_client::Error::Refused { code, message, hint, .. }) if code == TOO_LARGE => {
             Ok(Some(
                 serde_json::json!({"$hidden": format!("{message}. {}", hint.unwrap_or_default())}),
             ))

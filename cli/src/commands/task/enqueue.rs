@@ -4,9 +4,9 @@ use super::{context, details, follow};
 use crate::{args::Globals, commands::TemplateName, error::Result, output, units};
 use chrono::{DateTime, Utc};
 use clap::Args;
+use pgtasker_client::NewTask;
 use serde_json::json;
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
-use tasker_client::NewTask;
 use uuid::Uuid;
 
 /// Options of `tasker task enqueue`.

@@ -11,11 +11,11 @@ use crate::{
 };
 use chrono::Utc;
 use indicatif::ProgressBar;
+use pgtasker_client::{Client, Instances, Result as ClientResult, TaskState, TaskStatus};
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tasker_client::{Client, Instances, Result as ClientResult, TaskState, TaskStatus};
 use uuid::Uuid;
 
 /// Between two looks at the task.

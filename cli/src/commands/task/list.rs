@@ -12,8 +12,8 @@ use crate::{
 };
 use chrono::Utc;
 use clap::Args;
+use pgtasker_client::{TaskOverview, TaskSelection};
 use std::process::ExitCode;
-use tasker_client::{TaskOverview, TaskSelection};
 
 /// Options of `tasker task list`.
 #[derive(Debug, Args)]

@@ -8,9 +8,9 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use clap::Args;
+use pgtasker_client::{By, Client, TaskSelection, TaskState};
 use serde_json::json;
 use std::process::ExitCode;
-use tasker_client::{By, Client, TaskSelection, TaskState};
 use uuid::Uuid;
 
 /// Tasks of one call, which is one transaction.

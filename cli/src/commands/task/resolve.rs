@@ -8,8 +8,8 @@ use crate::{
     short_id::TaskArg,
 };
 use clap::Args;
+use pgtasker_client::TaskState;
 use std::process::ExitCode;
-use tasker_client::TaskState;
 
 /// Options of `tasker task resolve`.
 #[derive(Debug, Args)]

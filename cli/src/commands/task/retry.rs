@@ -8,8 +8,8 @@ use crate::{
     short_id::TaskArg,
 };
 use clap::Args;
+use pgtasker_client::{TaskSelection, TaskState};
 use std::process::ExitCode;
-use tasker_client::{TaskSelection, TaskState};
 
 /// Options of `tasker task retry`.
 #[derive(Debug, Args)]

@@ -3,8 +3,8 @@
 
 use super::{Input, identity};
 use crate::error::{Error, Result};
+use pgtasker_core::template::TemplateFile;
 use std::{cmp::Ordering, fs, io::Read, path::Path};
-use tasker_core::template::TemplateFile;
 
 /// Every file, read and parsed as far as it can be. A folder's files are in the order of their
 /// versions, so that the newest is applied last and becomes current.

@@ -13,11 +13,11 @@ use crate::{
 };
 use chrono::Utc;
 use clap::{Args, Subcommand, ValueHint};
+use pgtasker_client::{Applied, By, Client, Template, TemplateOverview};
+use pgtasker_core::template::{Diagnostic, Position, TemplateFile};
 use serde::Serialize;
 use serde_json::Value;
 use std::process::ExitCode;
-use tasker_client::{Applied, By, Client, Template, TemplateOverview};
-use tasker_core::template::{Diagnostic, Position, TemplateFile};
 
 /// The commands of `tasker template`.
 #[derive(Debug, Subcommand)]

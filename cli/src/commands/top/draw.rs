@@ -9,8 +9,8 @@ use crate::{
 };
 use chrono::Utc;
 use console::style;
+use pgtasker_client::QueueOverview;
 use std::time::Duration;
-use tasker_client::QueueOverview;
 
 /// On a terminal, of any width: what is too long is cut, not wrapped.
 const SCREEN: Look = Look { terminal: true, width: None };

@@ -2,8 +2,8 @@
 
 use super::*;
 use chrono::TimeDelta;
+use pgtasker_client::{DeadLetterCount, WorkerOverview};
 use std::time::Instant;
-use tasker_client::{DeadLetterCount, WorkerOverview};
 use uuid::Uuid;
 
 fn queue(name: &str, namespace: Option<&str>, depth: i64) -> QueueOverview {

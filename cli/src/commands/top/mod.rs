@@ -11,6 +11,7 @@ use crate::{
     units::{self, milliseconds},
 };
 use clap::Args;
+use pgtasker_client::Client;
 use screen::{Key, Screen};
 use snapshot::{Snapshot, View};
 use std::{
@@ -19,7 +20,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_client::Client;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -78,7 +78,7 @@ struct Trouble {
 }
 
 async fn live(client: Arc<dyn Client>, interval: Duration, target: String) -> Result<ExitCode> {
-    let shutdown = tasker_core::signals::shutdown()?;
+    let shutdown = pgtasker_core::signals::shutdown()?;
     let mut resized = signal(SignalKind::window_change())?;
     let mut looks = looks(client, interval);
     let mut view = View::default();

@@ -1,12 +1,12 @@
 //! What one look sees, and the rates between two.
 
 use chrono::{DateTime, Utc};
+use pgtasker_client::{Client, DeadLetterCount, QueueOverview, Result, Sample, WorkerOverview};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
-use tasker_client::{Client, DeadLetterCount, QueueOverview, Result, Sample, WorkerOverview};
 
 /// The newest so many tasks are counted by state, at most: what costs the same however many there
 /// are.

@@ -7,12 +7,12 @@ use super::{
     machine::{Held, Machine},
     workers::{MAX_DEATHS, MAX_LOSSES},
 };
+use pgtasker_tests::{engine::Engine, invariants::violations};
 use serde_json::{Value, json};
 use sqlx::{
     Row,
     postgres::{PgPoolOptions, PgRow},
 };
-use tasker_tests::{engine::Engine, invariants::violations};
 use uuid::Uuid;
 
 const WORKER_CLAIM: &str =

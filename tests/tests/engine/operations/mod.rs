@@ -1,7 +1,7 @@
 //! What the tests of operators' functions share.
 
+use pgtasker_tests::engine::{Claim, Engine};
 use serde_json::{Value, json};
-use tasker_tests::engine::{Claim, Engine};
 use uuid::Uuid;
 
 pub const DIAMOND: &[(&str, &[&str])] =

@@ -1,12 +1,12 @@
 //! What the tests of the whole share: a database, and the orchestrators and workers that run on it
 //! in this process, each with connections of its own.
 
+use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_orchestrator::Orchestrator;
+use pgtasker_tests::{TestDb, eventually};
+use pgtasker_worker::{CancellationToken, Worker, WorkerBuilder};
 use serde_json::Value;
 use std::time::Duration;
-use tasker_core::db::{DbOptions, connect};
-use tasker_orchestrator::Orchestrator;
-use tasker_tests::{TestDb, eventually};
-use tasker_worker::{CancellationToken, Worker, WorkerBuilder};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub struct World {
 /// A running worker.
 pub struct Running {
     pub shutdown: CancellationToken,
-    ended: JoinHandle<tasker_core::Result<()>>,
+    ended: JoinHandle<pgtasker_core::Result<()>>,
 }
 
 impl Running {

@@ -82,13 +82,13 @@ async fn an_answer_that_is_not_whole_json_is_no_success() {
         let error = answered("200 OK", headers, body).await.unwrap_err();
         assert_eq!(error.is_retryable(), body == cut, "{body}: {error}");
         assert_eq!(
-            tasker_core::Failure::from(error).code.as_deref(),
+            pgtasker_core::Failure::from(error).code.as_deref(),
             Some("invalid_result"),
             "{body}"
         );
     }
     let error = answered("200 OK", "content-encoding: gzip\r\n", "x").await.unwrap_err();
-    assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"));
+    assert_eq!(pgtasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"));
     // What it holds is looked at by all handlers' results alike.
     for body in [r#"["\u0000"]"#, &huge] {
         let outcome = crate::storable::storable(answered("200 OK", json, body).await.unwrap());
@@ -177,7 +177,7 @@ async fn the_status_decides_whether_it_is_tried_again() {
 #[tokio::test]
 async fn retry_after_is_honoured_in_seconds() {
     let error = answered("429 Too Many Requests", "retry-after: 7\r\n", "").await.unwrap_err();
-    let failure = tasker_core::Failure::from(error);
+    let failure = pgtasker_core::Failure::from(error);
     assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("http_429")));
 }
 
@@ -205,7 +205,7 @@ async fn no_connection_and_no_answer_are_retryable() {
     let config = json!({"url": format!("http://{address}/"), "timeout_seconds": 0.05});
     let error = call("127.0.0.1", config.clone()).await.unwrap_err();
     assert!(error.is_retryable());
-    assert_eq!(tasker_core::Failure::from(error).code.as_deref(), Some("timeout"));
+    assert_eq!(pgtasker_core::Failure::from(error).code.as_deref(), Some("timeout"));
     drop(listener);
     let error = call("127.0.0.1", config).await.unwrap_err();
     assert!(error.is_retryable() && error.message().contains("refused"), "{error}");

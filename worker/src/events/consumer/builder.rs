@@ -7,9 +7,9 @@ use crate::{
     handler::is_name,
 };
 use futures_util::FutureExt;
+use pgtasker_core::{DomainEvent, breaker::Breaker};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
-use tasker_core::{DomainEvent, breaker::Breaker};
 
 /// How long an event may be kept from others.
 const VISIBLE: std::ops::RangeInclusive<Duration> =

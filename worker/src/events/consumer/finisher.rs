@@ -5,9 +5,9 @@ use super::{
     Shared,
     handling::{Handled, Verdict},
 };
+use pgtasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use tasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
 use tokio::sync::mpsc;
 
 /// Keeps one commit short.

@@ -4,14 +4,14 @@
 use super::{Shared, builder::Settings};
 use crate::{StepError, run_step::panic_text};
 use futures_util::{FutureExt, future::BoxFuture};
+use pgtasker_core::{DomainEvent, Failure, db::Delays};
+use pgtasker_telemetry::{KeyValue, Tracing};
 use serde_json::Value;
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tasker_core::{DomainEvent, Failure, db::Delays};
-use tasker_telemetry::{KeyValue, Tracing};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{Instrument, Span, field};
 
@@ -104,7 +104,7 @@ impl Handling {
             span.in_scope(|| tracing::warn!(error, "the event becomes a dead letter"));
             return Verdict::Dead { error };
         }
-        let tracing = tasker_telemetry::active();
+        let tracing = pgtasker_telemetry::active();
         if let Some(tracing) = tracing {
             join_trace(tracing, &span, &event);
         }

@@ -1,8 +1,8 @@
 //! A consumer's metrics.
 
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+use pgtasker_core::meters::build_info;
 use std::time::Duration;
-use tasker_core::meters::build_info;
 
 /// Handles of one consumer's metrics.
 pub(super) struct ConsumerMeters {

@@ -3,11 +3,11 @@
 
 use super::handling::{Handling, Message};
 use crate::executor::free_permits;
+use pgtasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
+use pgtasker_queues::Waiter;
 use serde_json::Value;
 use sqlx::{Row, postgres::PgRow};
 use std::time::{Duration, Instant};
-use tasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
-use tasker_queues::Waiter;
 use tokio_util::sync::CancellationToken;
 
 /// Refused until the first template of the namespace is applied, and until one with durable events
@@ -91,7 +91,7 @@ impl Reader {
     }
 
     /// How long to wait; none: until woken.
-    fn failed(&mut self, error: &tasker_core::Error) -> Option<Duration> {
+    fn failed(&mut self, error: &pgtasker_core::Error) -> Option<Duration> {
         let namespace = &self.handling.shared.namespace;
         if error.sqlstate().is_some_and(|code| NOTHING_YET.contains(&code.as_str())) {
             if !std::mem::replace(&mut self.told, true) {
