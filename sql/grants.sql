@@ -99,7 +99,9 @@ begin
         );
     end loop;
     if to_regrole('tasker_orchestrator') is not null then
-        execute 'grant select on tasker.queue_overview, tasker.dead_letter_counts to tasker_orchestrator';
+        execute
+            'grant select on tasker.queue_overview, tasker.dead_letter_counts '
+            'to tasker_orchestrator';
     end if;
 end
 $$;

@@ -31,7 +31,11 @@ use utoipa::OpenApi;
         (name = "analytics", description = "What was slow, how much was done, what failed"),
         (name = "health", description = "Whether it can be used"),
     ),
-    components(schemas(ProblemDetails, crate::routes::system::HowStale, pgtasker_client::DomainEvent))
+    components(schemas(
+        ProblemDetails,
+        crate::routes::system::HowStale,
+        pgtasker_client::DomainEvent,
+    ))
 )]
 pub struct Document;
 

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use pgtasker_core::TkCode;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -252,33 +253,24 @@ impl From<pgtasker_client::Error> for Box<Problem> {
 
 /// A refusal of the engine: its words are for the caller.
 fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> {
-    let (status, title) = match code.as_str() {
-        "TK001" | "TK002" | "TK003" | "TK004" | "TK032" | "TK040" | "TK050" => {
-            (StatusCode::NOT_FOUND, "It is not there")
-        }
-        "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" | "TK012" => {
-            (StatusCode::CONFLICT, "It cannot be done as things stand")
-        }
-        "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" | "TK013"
-        | "TK014" | "TK015" | "TK016" | "TK051" | "TK052" | "TK054" | "TK058" => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used")
-        }
-        "TK053" => {
-            (StatusCode::FORBIDDEN, "This key, or the server's login, is limited to namespaces")
-        }
-        // The engine contradicts itself, or the server calls it in a wrong way.
+    let known = TkCode::parse(&code);
+    let (status, title) = match known.map_or(500, TkCode::http_status) {
+        404 => (StatusCode::NOT_FOUND, "It is not there"),
+        409 => (StatusCode::CONFLICT, "It cannot be done as things stand"),
+        422 => (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used"),
+        403 => (StatusCode::FORBIDDEN, "This key, or the server's login, is limited to namespaces"),
         _ => return Problem::internal(format!("{message} ({code})")),
     };
     let mut problem = Problem::new(status, code, title).detail(message);
-    if ["TK012", "TK034"].contains(&&*problem.code) {
+    if matches!(known, Some(TkCode::NamespaceHeld | TkCode::TaskHeld)) {
         problem = problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     match hint {
         // The engine's own is about SQL.
-        _ if problem.code == "TK010" => {
+        _ if known == Some(TkCode::InvalidTemplate) => {
             problem.hint("POST /v1/templates/validate lists every problem.")
         }
-        _ if problem.code == "TK013" => {
+        _ if known == Some(TkCode::ResultsTooLarge) => {
             problem.hint("GET /v1/tasks/{task_id}/steps/{step} gives the result of one step.")
         }
         Some(hint) => problem.hint(hint),

@@ -28,9 +28,11 @@ pub mod session;
 pub mod signals;
 pub mod state;
 pub mod template;
+pub mod tk_code;
 
 pub use error::{Error, Result};
 pub use event::DomainEvent;
 pub use event_pattern::EventPattern;
 pub use outcome::{Failure, StepOutcome};
 pub use state::{StepState, TaskState};
+pub use tk_code::TkCode;

@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example approval`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example approval`
 
 use pgtasker_examples::{approval, run_example};
 use serde_json::json;

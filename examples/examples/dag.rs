@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example dag`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example dag`
 
 use pgtasker_examples::{dag, run_example};
 use serde_json::json;

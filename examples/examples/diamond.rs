@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example diamond`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example diamond`
 
 use pgtasker_examples::{diamond, run_example};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example linear`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example linear`
 
 use pgtasker_examples::{linear, run_example};
 use serde_json::json;

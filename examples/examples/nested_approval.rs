@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example nested_approval`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example nested_approval`
 
 use pgtasker_examples::{nested_approval, run_example};
 use serde_json::json;

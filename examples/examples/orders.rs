@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example orders`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example orders`
 
 use pgtasker_core::client;
 use pgtasker_examples::{
@@ -50,7 +50,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         expected.gifts
     );
     println!(
-        "\nEvents that broke their schema; their steps have succeeded (`tasker dead-letter list` shows \
+        "\nEvents that broke their schema; their steps have succeeded (`tasker dead-letter list` \
+         shows \
          them):"
     );
     for letter in &refused {

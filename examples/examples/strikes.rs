@@ -1,5 +1,5 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example strikes`; `tasker demo` is the same with
-//! more to see.
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example strikes`; `tasker demo` is the same
+//! with more to see.
 
 use pgtasker_examples::{database_url, strikes};
 use pgtasker_worker::{DbOptions, connect};

@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example strikes_batch`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example strikes_batch`
 
 use pgtasker_examples::{run_example, strikes_batch};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example transfer`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example transfer`
 
 use pgtasker_core::client;
 use pgtasker_examples::{Engine, database_url, transfer};

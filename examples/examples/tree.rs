@@ -1,4 +1,4 @@
-//! `DATABASE_URL=… cargo run -p tasker-examples --example tree`
+//! `DATABASE_URL=… cargo run -p pgtasker-examples --example tree`
 
 use pgtasker_examples::{run_example, tree};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! tasker-examples: workflows with real handlers, each runnable (`cargo run -p tasker-examples
+//! tasker-examples: workflows with real handlers, each runnable (`cargo run -p pgtasker-examples
 //! --example linear`) and run as a test. `tasker demo` is [`strikes`], the one on real data.
 //!
 //! Most of them share the namespace `examples`: a namespace is a queue and the workers on it, and

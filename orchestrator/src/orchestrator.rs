@@ -63,7 +63,8 @@ impl OrchestratorBuilder {
     }
 
     /// How long an idle actor waits at most for a notification before it looks by itself. Default:
-    /// one second; while notifications do not arrive, at most [`pgtasker_queues::POLL_WITHOUT_PUSH`].
+    /// one second; while notifications do not arrive, at most
+    /// [`pgtasker_queues::POLL_WITHOUT_PUSH`].
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval.max(Duration::from_millis(10));
         self

@@ -9,8 +9,14 @@ const MAX_TASKS: i32 = 2_000;
 /// Calls in one interval: with very many unfinished tasks, a round takes several intervals.
 const MAX_CALLS: usize = 5;
 /// Every reason, so that a gauge goes back to zero.
-const REASONS: [&str; 5] =
-    ["bad_message", "manual", "max_retries_exceeded", "staleness_timeout", "worker_unavailable"];
+const REASONS: [&str; 6] = [
+    "bad_message",
+    "manual",
+    "max_retries_exceeded",
+    "permanent_failure",
+    "staleness_timeout",
+    "worker_unavailable",
+];
 
 /// One round over the unfinished tasks, or a part of it.
 pub(crate) async fn sweep(connection: &mut OwnConnection) -> Result<()> {

@@ -43,8 +43,14 @@ pub struct DeadLetterQuery {
 }
 
 /// Lists dead letters in the order to look at them
-#[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters", params(DeadLetterQuery),
-    responses((status = 200, body = Listed<DeadLetter>)), security(("key" = ["dead_letters:read"])))]
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters",
+    tag = "dead letters",
+    params(DeadLetterQuery),
+    responses((status = 200, body = Listed<DeadLetter>)),
+    security(("key" = ["dead_letters:read"])),
+)]
 pub async fn list_dead_letters(
     app: App,
     Params(query): Params<DeadLetterQuery>,
@@ -60,8 +66,13 @@ pub async fn list_dead_letters(
 }
 
 /// Counts dead letters by reason and status
-#[utoipa::path(get, path = "/v1/dead-letters/counts", tag = "dead letters",
-    responses((status = 200, body = Vec<DeadLetterCount>)), security(("key" = ["dead_letters:read"])))]
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters/counts",
+    tag = "dead letters",
+    responses((status = 200, body = Vec<DeadLetterCount>)),
+    security(("key" = ["dead_letters:read"])),
+)]
 pub async fn count_dead_letters(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
     app.call(app.client().count_dead_letters()).await.map(Json)
 }

@@ -81,7 +81,8 @@ async fn world() -> (Engine, Uuid, Uuid) {
     }
     e.initialize().await;
     let (task, entry) = sqlx::query_as(
-        "select t.task_id, tasker.add_dead_letter(t.task_id, 'hidden note') from tasker.tasks t where \
+        "select t.task_id, tasker.add_dead_letter(t.task_id, 'hidden note') from tasker.tasks t \
+         where \
          t.namespace = 'hidden'",
     )
     .fetch_one(e.pool())

@@ -13,7 +13,8 @@ const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', 
        case when octet_length(d.snapshot::text) > 16777216 \
             then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dead_letters\"}' else \
             d.snapshot end) \
-     from tasker.dead_letter_overview v join tasker.dead_letter_details d using (entry_id) where v.entry_id = $1";
+     from tasker.dead_letter_overview v join tasker.dead_letter_details d using (entry_id) where \
+     v.entry_id = $1";
 const COUNTS: &str =
     "select to_jsonb(v) from tasker.dead_letter_counts v order by v.reason, v.status";
 

@@ -50,7 +50,9 @@ begin
         raise exception 'dead letter % is already %', p_entry_id, v_entry.status
             using
                 errcode = 'TK041',
-                hint = 'Set it back to pending by tasker.update_dead_letter, or act on the task itself.';
+                hint =
+                    'Set it back to pending by tasker.update_dead_letter, '
+                    'or act on the task itself.';
     elsif v_entry.reason = 'bad_message' then
         if not exists (select from pgmq.list_queues() q where q.queue_name = v_entry.queue) then
             raise exception 'the queue % is not there any more', v_entry.queue

@@ -170,7 +170,7 @@ async fn sql_runs_in_the_role_of_the_worker() {
     let (role, password) =
         (format!("worker_{}", Uuid::now_v7().simple()), Uuid::new_v4().simple().to_string());
     let grants = format!(
-        "create role {role} login password '{password}' in role pgtasker_worker;
+        "create role {role} login password '{password}' in role tasker_worker;
          grant usage on schema shop to {role};"
     );
     sqlx::raw_sql(AssertSqlSafe(format!("{SHOP}{grants}"))).execute(&world.db.pool).await.unwrap();

@@ -46,7 +46,8 @@ async fn retry_all(
     after: Option<Uuid>,
 ) -> (i32, i32, Option<Uuid>) {
     sqlx::query_as(
-        "select done, skipped, last_entry from tasker.retry_dead_letters($1, 'back', 'ana', $2, $3)",
+        "select done, skipped, last_entry from tasker.retry_dead_letters($1, 'back', 'ana', $2, \
+         $3)",
     )
     .bind(filter)
     .bind(max)

@@ -74,10 +74,12 @@ pub(crate) async fn empty(e: &Engine) {
     .await;
 }
 
-/// Reason, status, and detail of each dead letter, as `tasker dead-letter list` has them, with its id.
+/// Reason, status, and detail of each dead letter, as `tasker dead-letter list` has them, with its
+/// id.
 async fn dead_letters(pool: &PgPool) -> Vec<(Uuid, String, String, String)> {
     sqlx::query_as(
-        "select entry_id, reason, status, detail from tasker.dead_letter_overview order by entry_id",
+        "select entry_id, reason, status, detail from tasker.dead_letter_overview order by \
+         entry_id",
     )
     .fetch_all(pool)
     .await

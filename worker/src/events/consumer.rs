@@ -77,8 +77,8 @@ const ENOUGH_TO_KEEP: u32 = 4;
 /// or taking too long ([`visible`](EventConsumerBuilder::visible)): again after a growing delay, or
 /// after the error's own [`retry_after`](crate::StepError::retry_after), and a dead letter when
 /// [`max_attempts`](EventConsumerBuilder::max_attempts) are used up. A permanent one: a dead letter
-/// at once. A dead letter stands in `tasker dead-letter list` with its reason, and `tasker dead-letter retry` sends
-/// the event again.
+/// at once. A dead letter stands in `tasker dead-letter list` with its reason, and `tasker
+/// dead-letter retry` sends the event again.
 ///
 /// Its database role needs `tasker_consumer` and nothing else.
 pub struct EventConsumer {
