@@ -1,6 +1,7 @@
-//! tasker-api: the HTTP API, by axum and utoipa. A thin layer over [`pgtasker_client::Client`]: no
-//! rule of the engine is repeated here. docs/http-api.md describes it; it describes itself at
-//! `/openapi.json` and `/docs`.
+//! pgtasker-api: the HTTP API, by axum and utoipa: routes, keys and tokens, limits, the OpenAPI
+//! document. A thin layer over [`pgtasker_client::Client`]: no rule of the engine is repeated here.
+//! `tasker orchestrator` and `tasker up` serve it. docs/http-api.md describes it; it describes
+//! itself at `/openapi.json` and `/docs`.
 
 mod access;
 mod connections;

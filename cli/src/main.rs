@@ -1,5 +1,7 @@
-//! `tasker`: the command line of the engine. Thin: every command calls a function of a library and
-//! shows what it returns.
+//! pgtasker-cli: the program `tasker`. Thin: a command calls a function of a library and shows what
+//! it returns. Configuration, output, `bench`, and the processes that commands start live here; no
+//! other crate uses it. Commands for operators go through [`pgtasker_client::Client`], over the
+//! database or the HTTP API.
 
 mod args;
 mod bench;

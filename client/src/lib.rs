@@ -1,6 +1,7 @@
-//! pgtasker-client: what people and programs ask of Tasker, the same over a connection to the
-//! database and over the HTTP API. The command line uses it, and so may any program: it is the
-//! public Rust client.
+//! pgtasker-client: what people and programs ask of Tasker, once: the types, the calls on any
+//! connection, and the trait [`Client`] over them, the same over the database and over the HTTP
+//! API. The CLI, the API's routes, and programs of one's own call it. The calls of workers and
+//! orchestrators live in their own crates; routes and commands, in api and cli.
 //!
 //! ```no_run
 //! # async fn example() -> pgtasker_client::Result<()> {

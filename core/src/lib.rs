@@ -1,7 +1,8 @@
-//! What every Tasker process shares: state machines, outcomes, errors, the template parser, the
-//! database pool, the SQL API as typed calls, and the schema installer.
+//! pgtasker-core: what every Tasker process shares: outcomes, states, domain events, errors,
+//! templates, JSON Schema, database connections, failpoints, and the installer of the schema.
 //!
-//! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
+//! No loops over queues and no HTTP live here, nor what people ask of the engine (the crate
+//! pgtasker-client). The rules are SQL functions (`sql/`). All crates but embedded use it.
 
 pub mod breaker;
 pub mod call_as;

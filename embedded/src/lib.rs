@@ -1,4 +1,6 @@
-//! A real PostgreSQL server, started by the program that needs one and stopped with it.
+//! pgtasker-embedded: a real PostgreSQL server, started by the program that needs one and stopped
+//! with it. It knows nothing of Tasker and uses none of its crates. The CLI and the tests call it;
+//! a worker of one's own does not carry it.
 //!
 //! An installed PostgreSQL (15 or newer) is found, or one is downloaded; a cluster is made in a
 //! folder; the server listens on 127.0.0.1 with a generated password; and it ends with the program,

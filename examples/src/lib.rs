@@ -1,5 +1,6 @@
-//! tasker-examples: workflows with real handlers, each runnable (`cargo run -p pgtasker-examples
+//! pgtasker-examples: workflows with real handlers, each runnable (`cargo run -p pgtasker-examples
 //! --example linear`) and run as a test. `tasker demo` is [`strikes`], the one on real data.
+//! Nothing of the engine lives here; only the CLI and the tests use it.
 //!
 //! Most of them share the namespace `examples`: a namespace is a queue and the workers on it, and
 //! [`register`] gives each worker the handlers of all of these, so that any of them can run any

@@ -1,5 +1,7 @@
-//! tasker-orchestrator: actors, each a loop around its SQL functions. Any number of orchestrators
+//! pgtasker-orchestrator: actors, each a loop around its SQL functions. Any number of orchestrators
 //! may run on one database; all state is there, so that each can be started and killed at any time.
+//! Its own work is the check of contexts by JSON Schema; all other rules are in SQL. The CLI
+//! (`tasker orchestrator`, `up`), the examples, and the tests run it.
 //!
 //! ```no_run
 //! # async fn example() -> pgtasker_core::Result<()> {

@@ -1,6 +1,6 @@
-//! tasker-queues: what every process needs around pgmq: queue names, wake-ups, the installation of
-//! pgmq and the schema, and the gauges of queue depth. Messages themselves move in SQL functions
-//! only.
+//! pgtasker-queues: what every process needs around pgmq: queue names, wake-ups, the installation
+//! of pgmq and the schema, and the gauges of queue depth. Messages are sent and read in SQL
+//! functions only. Orchestrator and worker wait by it; the CLI and the tests install by it.
 
 pub mod metrics;
 pub mod names;

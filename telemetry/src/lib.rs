@@ -1,5 +1,6 @@
-//! tasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables; the log of a
-//! process; /metrics and /health.
+//! pgtasker-telemetry: traces over OTLP, configured by the standard OTEL_ variables; the log of a
+//! process; /metrics and /health. The metrics themselves live in the crates that count. Worker,
+//! orchestrator, and CLI use it; core and client do not, and stay free of OpenTelemetry.
 //!
 //! A task is one trace, to which every process adds its part. Nothing is stored for it: the trace
 //! is the caller's, else its id is the task's, and the ids of the spans that others refer to follow

@@ -1,9 +1,10 @@
-//! What the tests of the whole share: a PostgreSQL of their own, a database for each test, and
-//! waiting for a condition instead of sleeping.
+//! pgtasker-tests: what the tests of all crates share: a PostgreSQL of their own, a database for
+//! each test, and waiting for a condition instead of sleeping. The engine's own tests are in
+//! `tests/engine/`, the fault test in `faults/`. Nothing that is released uses it.
 //!
-//! The server is found as `tasker-embedded` finds it; TASKER_TEST_PG_BIN, else TASKER_PG_BIN, names
-//! the folder of another one, so that the same tests run on another version. One throwaway server
-//! serves all tests of a process, with `cargo test` (many tests in a process) and with
+//! The server is found as `pgtasker-embedded` finds it; TASKER_TEST_PG_BIN, else TASKER_PG_BIN,
+//! names the folder of another one, so that the same tests run on another version. One throwaway
+//! server serves all tests of a process, with `cargo test` (many tests in a process) and with
 //! cargo-nextest (one). It ends with the process, however that ends.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,7 @@
-//! The worker library: handlers are plain async functions, registered by name; the worker claims
-//! steps, runs them, and submits their outcomes.
+//! pgtasker-worker: the library for handlers. Handlers are plain async functions, registered by
+//! name; the worker claims steps, runs them, and submits their outcomes. Consumers of domain events
+//! live here too. What an outcome leads to is decided in SQL. Programs of one's own call it, and
+//! `tasker worker`, which has only the built-in handlers.
 //!
 //! ```no_run
 //! use pgtasker_worker::{StepContext, StepError, StepOutcome};

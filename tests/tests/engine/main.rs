@@ -1,7 +1,7 @@
 //! The engine's tests, one file a subject, as one program: they share a PostgreSQL server, and link
 //! once.
 //!
-//! `cargo test -p tasker-tests claims::` runs those of one file.
+//! `cargo test -p pgtasker-tests claims::` runs those of one file.
 
 mod backpressure;
 mod bad_input;
