@@ -63,7 +63,7 @@ impl Globals {
             let problem =
                 format!("the address of the HTTP API comes from {api}, and its key from {key}");
             return Err(Error::new(problem)
-                .or_hint("give both in one place: in the file, or by variables and options"));
+                .or_hint("give both in one place: in the file, or with variables and options"));
         }
         if let Some(key) =
             self.api_key.clone().filter(|key| !key.is_empty()).or_else(|| own_key::of(url))

@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_secs(1);
         given."
 )]
 pub struct UpArgs {
-    /// Run no worker: workers of your own do the steps.
+    /// Run no worker; your own workers run the steps.
     #[arg(long)]
     no_worker: bool,
     #[command(flatten)]
@@ -248,7 +248,7 @@ fn greet(
         text.push_str(&format!("the HTTP API is {api}, described at {api}/docs\n"));
         if let Some(key) = key {
             text.push_str(&format!(
-                "its key is in {}; commands in this folder bring it\n",
+                "its key is in {}; commands in this folder use it\n",
                 key.display()
             ));
         }
