@@ -45,7 +45,7 @@ impl<S> Accept<TcpStream, S> for Places {
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             if !self.full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "the HTTP API has as many connections as it takes: more are closed unanswered"
+                    "the HTTP API has reached its limit of connections: more are closed unanswered"
                 );
             }
             return ready(Err(io::Error::other("there are too many connections")));

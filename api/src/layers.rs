@@ -140,12 +140,12 @@ fn tell(
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!(
         "tasker_http_requests_total",
-        "Requests of the HTTP API by method, route, and status"
+        "Requests to the HTTP API by method, route, and status"
     );
     metrics::describe_histogram!(
         "tasker_http_request_seconds",
         metrics::Unit::Seconds,
-        "What requests of the HTTP API took; of a stream until it began"
+        "Duration of requests to the HTTP API; for a stream, until it began"
     );
 }
 
@@ -184,7 +184,7 @@ pub struct Gate {
     pub access: Arc<Access>,
     /// The table.
     pub rules: Arc<Rules>,
-    /// Logins that failed.
+    /// Failed logins.
     pub failures: Arc<Failures>,
     /// Places for requests.
     pub places: Arc<Semaphore>,
@@ -228,7 +228,7 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             // Without a key nothing was tried.
             if access::is_tried(request.headers()) && problem.status() == StatusCode::UNAUTHORIZED {
                 let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
-                let why = problem.detail_text().unwrap_or("the key is not known");
+                let why = problem.detail_text().unwrap_or("the key is unknown");
                 let wait = gate.failures.add(known(request.method()), route, why);
                 tokio::time::sleep(wait).await;
             }

@@ -38,7 +38,7 @@ pub struct ProblemDetails {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// Stands in the log with all that is known.
+    /// The id under which the log has all details.
     pub correlation_id: Uuid,
 }
 
@@ -101,10 +101,10 @@ impl Problem {
     /// What it needs is held by others.
     pub fn busy() -> Box<Self> {
         let problem =
-            Self::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1));
+            Self::unavailable("busy", "Another transaction is in the way", Duration::from_secs(1));
         problem.hint(
-            "It holds the idempotency key, the task, or the step: nothing was changed, try again \
-             when it has ended.",
+            "It has locked the idempotency key, the task, or the step. Nothing was changed; try \
+             again when it has ended.",
         )
     }
 
@@ -112,8 +112,8 @@ impl Problem {
     pub fn timed_out() -> Box<Self> {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long to answer")
             .hint(
-                "Ask for less, or try again later. Whether a change took place is not known: \
-                look before you repeat it.",
+                "Ask for less, or try again later. A change may or may not have taken place: \
+                 check before you repeat it.",
             )
     }
 
@@ -124,7 +124,7 @@ impl Problem {
             "internal",
             "Something went wrong in the server",
         )
-        .hint("The server's log tells more under this correlation id.")
+        .hint("The server's log has more under this correlation id.")
         .cause(cause)
     }
 
@@ -132,10 +132,10 @@ impl Problem {
     pub fn of_status(status: StatusCode) -> Box<Self> {
         match status {
             StatusCode::NOT_FOUND => Self::new(status, "not_found", "There is no such address")
-                .hint("/openapi.json and /docs describe all there are."),
+                .hint("/openapi.json and /docs describe all addresses."),
             StatusCode::METHOD_NOT_ALLOWED => {
                 Self::new(status, "method_not_allowed", "This address has no such method")
-                    .hint("The header Allow names those it has.")
+                    .hint("The header Allow names the allowed methods.")
             }
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
             status if status.is_server_error() => {
@@ -257,7 +257,7 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
             (StatusCode::NOT_FOUND, "It is not there")
         }
         "TK006" | "TK011" | "TK031" | "TK033" | "TK034" | "TK041" | "TK042" | "TK012" => {
-            (StatusCode::CONFLICT, "It cannot be done as things stand")
+            (StatusCode::CONFLICT, "It cannot be done in the present state")
         }
         "TK005" | "TK007" | "TK008" | "TK009" | "TK010" | "TK019" | "TK030" | "TK035" | "TK013"
         | "TK014" | "TK015" | "TK016" | "TK051" | "TK052" | "TK054" | "TK058" => {
@@ -297,8 +297,7 @@ fn of_database(error: &pgtasker_core::Error) -> Box<Problem> {
          role lacks a right",
         )
         .hint(
-            "Grant the role that the server is logged in as tasker_operator; for new tasks \
-                tasker_client too.",
+            "Grant tasker_operator to the server's database role, and tasker_client for new tasks.",
         ),
         // Cancelled by statement_timeout.
         "57014" => Problem::timed_out(),
@@ -318,7 +317,7 @@ fn of_database(error: &pgtasker_core::Error) -> Box<Problem> {
                 "invalid_value",
                 "A value is out of the range that can be stored",
             )
-            .hint("Look at lengths, numbers, and times.")
+            .hint("Check lengths, numbers, and times.")
         }
         "40001" | "40P01" | "55P03" => Problem::busy(),
         _ if pool_timed_out => Problem::unavailable(

@@ -78,8 +78,8 @@ impl Server {
         if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
             tracing::warn!(
                 address = %settings.listen,
-                "keys and all data are sent unencrypted, unless something before this server ends \
-                 TLS: give --http-tls-cert and --http-tls-key"
+                "keys and all data are sent unencrypted, unless a proxy in front of this server \
+                 ends TLS: give --http-tls-cert and --http-tls-key"
             );
         }
         let tls = match &settings.tls {
@@ -228,7 +228,7 @@ async fn rendered(metrics: Option<PrometheusHandle>) -> Response {
         Some(metrics) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())
             .into_response(),
         None => Problem::of_status(StatusCode::NOT_FOUND)
-            .detail("this process counts nothing")
+            .detail("this process has no metrics")
             .into_response(),
     }
 }
@@ -266,11 +266,12 @@ async fn reload(config: RustlsConfig, files: TlsFiles) {
             continue;
         }
         match config.reload_from_pem_file(&files.cert, &files.key).await {
-            Ok(()) => tracing::info!(cert = %files.cert.display(), "the certificate is read again"),
+            Ok(()) => tracing::info!(cert = %files.cert.display(), "the certificate was read \
+                again"),
             Err(error) => {
                 tracing::error!(
                     error = explain(&files, &error),
-                    "the certificate of before stays in use"
+                    "the previous certificate stays in use"
                 )
             }
         }

@@ -104,7 +104,7 @@ impl App {
         Arc::clone(&self.inner.streams).try_acquire_owned().map_err(|_| {
             Problem::unavailable(
                 "too_many_streams",
-                "There are too many streams of events",
+                "There are too many event streams",
                 Duration::from_secs(5),
             )
         })

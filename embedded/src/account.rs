@@ -123,7 +123,7 @@ impl Account {
     }
 }
 
-/// Our effective user id. std has no call for it, but whoever makes a pipe owns it.
+/// Our effective user id. std has no call for it, but the maker of a pipe owns it.
 fn own_uid() -> Result<u32> {
     let (reader, _writer) = std::io::pipe().context("make", "a pipe")?;
     let metadata = File::from(OwnedFd::from(reader)).metadata().context("look at", "a pipe")?;

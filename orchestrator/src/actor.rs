@@ -151,7 +151,7 @@ impl Failures {
         match (tell, transient) {
             (true, false) => {
                 tracing::error!(actor, sqlstate, %error, "a call failed for a reason that will \
-                    not pass by itself; trying again");
+                    not go away by itself; trying again");
             }
             (true, true) => {
                 tracing::warn!(actor, sqlstate, %error, "a call keeps failing; trying again")

@@ -36,7 +36,7 @@ impl DueTimes {
         });
     }
 
-    /// Waits for the earliest time, for one announced meanwhile too; at least and at most so long.
+    /// Waits for the earliest time, for one announced meanwhile too; for `at_least` to `at_most`.
     pub(crate) async fn wait(&self, at_least: Duration, at_most: Duration) {
         let (earliest, latest) = (Instant::now() + at_least, Instant::now() + at_most);
         let mut news = self.0.subscribe();

@@ -235,16 +235,15 @@ impl Listener {
         match error {
             Some(sqlx::Error::PoolTimedOut) => {
                 tracing::warn!(
-                    "push is dead: no connection to be had in time; polling, and trying to listen \
-                     again"
+                    "push is dead: no connection in time; polling, and trying to listen again"
                 );
             }
             Some(error) => {
                 tracing::warn!(%error, "push is dead: polling, and trying to listen again")
             }
             None => tracing::warn!(
-                "push is dead: a notification sent to itself did not arrive; polling instead. \
-                 Behind a pooler in transaction mode use --poll-only, or connect to PostgreSQL \
+                "push is dead: a test notification did not arrive; polling instead. Behind a \
+                 pooler in transaction mode, use --poll-only, or connect to PostgreSQL \
                  directly"
             ),
         }

@@ -58,7 +58,7 @@ pub fn start(service: &'static str) -> Option<Tracing> {
     })
 }
 
-/// As [`start`], for whoever has a log only afterwards.
+/// As [`start`], for a process whose log starts later.
 ///
 /// # Errors
 /// Why tracing is off though the environment says something of it; to be logged.

@@ -49,7 +49,7 @@ fn limit_of(names: Vec<String>) -> Result<Arc<[String]>, String> {
     match names.iter().find(|name| !is_name(name)) {
         Some(bad) => Err(format!("{bad:?} cannot be a namespace")),
         None if names.is_empty() => {
-            Err("namespaces is empty: leave it out, and there is no limit".to_owned())
+            Err("namespaces is empty: leave it out for no limit".to_owned())
         }
         None => Ok(names.into()),
     }
@@ -129,7 +129,7 @@ impl Access {
         }
         match &self.tokens {
             Some(tokens) if secret.matches('.').count() == 2 => tokens.check(secret).await,
-            _ => Err(unauthorized("the key is not known")),
+            _ => Err(unauthorized("the key is unknown")),
         }
     }
 }
@@ -210,12 +210,12 @@ pub fn limited() -> Box<Problem> {
     Problem::new(
         StatusCode::FORBIDDEN,
         "limited_to_namespaces",
-        "This is not for keys that are limited to namespaces",
+        "Keys that are limited to namespaces may not use this",
     )
     .hint("Use a key without `namespaces` in the keys file or the token.")
 }
 
-/// What a caller lacks.
+/// The problem of a caller without this permission.
 pub fn forbidden(permission: Permission) -> Box<Problem> {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", "The key does not allow this")
         .detail(format!("it lacks the permission {permission}"))

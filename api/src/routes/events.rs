@@ -39,8 +39,8 @@ type Events = VecDeque<Event>;
 ///
 /// Events `task` and `step` have the row of the audit, with its `transition_id`; `end` has the
 /// task's status and is the last: the task has finished, or is blocked by failures. With the header
-/// Last-Event-ID a stream goes on; what happened in the five seconds before may come twice, known
-/// by its transition_id, but nothing is left out.
+/// Last-Event-ID, a stream resumes; events of the five seconds before may come twice, with the same
+/// transition_id, but none is left out.
 #[utoipa::path(
     get,
     path = "/v1/tasks/{task_id}/events",
@@ -63,7 +63,7 @@ pub async fn follow_task(
         None => None,
         Some(id) => {
             Some(id.to_str().ok().and_then(|id| id.parse::<Cursor>().ok()).ok_or_else(|| {
-                Problem::bad_request("invalid_event_id", "Last-Event-ID is none of this stream's")
+                Problem::bad_request("invalid_event_id", "Last-Event-ID is not of this stream")
             })?)
         }
     };

@@ -57,7 +57,7 @@ pub struct Alive {
     alive: bool,
 }
 
-/// Whether the process answers: while it does there is no use in restarting it; no key is needed
+/// Whether the process answers; if it does, a restart would not help; no key is needed
 #[utoipa::path(
     get,
     path = "/health/live",

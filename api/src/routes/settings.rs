@@ -26,7 +26,7 @@ pub struct SettingAt {
     name: String,
 }
 
-/// What a setting becomes.
+/// The new value of a setting.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewValue {
