@@ -97,7 +97,7 @@ fn protect(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// What is wrong with it; a layer of a library may have refused it in its own words.
+/// The problem in a response; a layer of a library may have refused it with a text of its own.
 fn problem_of(response: &Response) -> Option<Problem> {
     let known = response.extensions().get::<Problem>().cloned();
     let status = response.status();
@@ -180,13 +180,9 @@ impl Rules {
 /// What the inner layer knows.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// Keys and tokens.
     pub access: Arc<Access>,
-    /// The table.
     pub rules: Arc<Rules>,
-    /// Failed logins.
     pub failures: Arc<Failures>,
-    /// Places for requests.
     pub places: Arc<Semaphore>,
     /// How long the database may take.
     pub timeout: Duration,

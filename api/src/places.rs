@@ -35,7 +35,6 @@ struct Turn<'p> {
 }
 
 impl Places {
-    /// So many.
     pub fn new(places: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(places)), things: Mutex::default() }
     }

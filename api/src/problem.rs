@@ -76,7 +76,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, "The request is not well formed").detail(detail)
     }
 
-    /// Come again later.
+    /// A 503 with the header Retry-After.
     pub fn unavailable(code: &str, title: &str, after: Duration) -> Box<Self> {
         let seconds = HeaderValue::from(after.as_secs().max(1));
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title)
@@ -89,7 +89,7 @@ impl Problem {
         Self::unavailable("database_unavailable", "The database is away", Duration::from_secs(2))
     }
 
-    /// Others were first.
+    /// A 503 for a server with too many requests.
     pub fn overloaded() -> Box<Self> {
         Self::unavailable(
             "overloaded",
@@ -173,7 +173,6 @@ impl Problem {
         self
     }
 
-    /// With a header.
     pub fn header(mut self: Box<Self>, name: HeaderName, value: HeaderValue) -> Box<Self> {
         self.headers.push((name, value));
         self
@@ -185,12 +184,11 @@ impl Problem {
         self
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What in particular.
+    /// The `detail` of the problem.
     pub fn detail_text(&self) -> Option<&str> {
         self.detail.as_deref()
     }
@@ -200,7 +198,6 @@ impl Problem {
         &self.title
     }
 
-    /// The stable code.
     pub fn code(&self) -> &str {
         &self.code
     }

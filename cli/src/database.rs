@@ -26,7 +26,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How long open connections may take to say goodbye at the end of a process.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Closes a pool; not for ever, as a connection to a host that is gone never answers.
+/// Closes a pool, with a time limit: a connection to a host that is gone never answers.
 pub async fn close(pool: &PgPool) {
     if !limited::close_pool(pool, FAREWELL).await {
         tracing::warn!("connections to the database did not close in time: abandoned");
@@ -70,7 +70,7 @@ pub async fn warn_of_missing_rights(pool: &PgPool) {
 pub struct Database {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
-    /// Who named it.
+    /// The source of the URL.
     pub source: Source,
 }
 

@@ -57,7 +57,6 @@ impl Table {
         self
     }
 
-    /// Adds a row.
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         self.rows.push(cells.into_iter().map(|cell| safe(&cell.into()).into_owned()).collect());
     }

@@ -16,7 +16,7 @@ use std::{
 /// Who the server runs as.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
-    /// Ours.
+    /// Our own user id, also when the server runs as another user.
     pub own_uid: u32,
     /// The server's user and group, where they differ from ours.
     switch: Option<(u32, u32)>,

@@ -110,9 +110,9 @@ pub enum Error {
     /// A program of PostgreSQL failed.
     #[error("{program} failed: {output}")]
     Program {
-        /// Which one.
+        /// The name of the program.
         program: String,
-        /// What it said.
+        /// Its exit status and its standard error.
         output: String,
     },
     /// The server ended while starting, or did not get ready.

@@ -127,7 +127,7 @@ fn record<A: Actor>(called: &Result<Called>, took: Duration) {
 struct Failures {
     actor: &'static str,
     since: Option<Instant>,
-    /// Whether people know.
+    /// Whether the failures have been logged.
     told: bool,
     retry: Retry,
 }

@@ -12,7 +12,6 @@ pub(crate) struct Settings {
     /// Where to; the exporter reads the endpoint itself.
     pub(crate) on: bool,
     pub(crate) sampling: Sampling,
-    /// Spans.
     pub(crate) queue: usize,
     /// For the log, once there is one.
     pub(crate) problems: Vec<String>,

@@ -27,7 +27,6 @@ use uuid::Uuid;
 
 /// How long the end of a process waits for its last spans.
 const FLUSH: Duration = Duration::from_secs(5);
-/// The instrumentation scope.
 const SCOPE: &str = "tasker";
 const SERVICE_NAME: &str = "service.name";
 

@@ -132,7 +132,7 @@ impl Keys {
         keys.get(usize::try_from(found).ok()?).map(|key| key.caller.clone())
     }
 
-    /// Takes the file's changes for as long as anybody uses it; a broken file changes nothing.
+    /// Takes the file's changes while it is in use; a broken file changes nothing.
     async fn watch(self: Arc<Self>, mut last: String) {
         loop {
             tokio::time::sleep(LOOK).await;

@@ -23,7 +23,7 @@ use jwt::Tokens;
 use keys::Keys;
 use std::{convert::Infallible, sync::Arc};
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// `key:` and its name, or `token:` and its subject; none where no key is wanted.
@@ -101,7 +101,7 @@ impl Access {
         Ok(Self { keys, tokens })
     }
 
-    /// Who asks.
+    /// The caller of a request.
     ///
     /// # Errors
     /// 401 without a valid key; 403 for a page of another origin where none is wanted.

@@ -10,7 +10,7 @@ macro_rules! permissions {
         pub enum Permission { $(#[doc = $doc] $name),+ }
 
         impl Permission {
-            /// All there are.
+            /// Every permission.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// As keys and tokens name it.
@@ -18,7 +18,7 @@ macro_rules! permissions {
                 match self { $(Self::$name => $text),+ }
             }
 
-            /// What it allows.
+            /// What the permission allows.
             pub fn explain(self) -> &'static str {
                 match self { $(Self::$name => $doc),+ }
             }
@@ -75,7 +75,7 @@ impl FromStr for Permission {
 pub enum Permissions {
     /// Everything: `*`.
     All,
-    /// These.
+    /// Only these.
     Some(Vec<Permission>),
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub struct ProcessHealth {
     /// Whether it can do its work.
     healthy: bool,
-    /// Why not.
+    /// Why it is unhealthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Since when it has been healthy, or not.
@@ -51,7 +51,7 @@ pub async fn ready(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
 
-/// It answers.
+/// The answer of a live process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     alive: bool,

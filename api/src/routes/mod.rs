@@ -30,7 +30,7 @@ pub struct TaskAt {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000, example = "the card network was down")]
     pub reason: Option<String>,

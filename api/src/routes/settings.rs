@@ -42,7 +42,7 @@ pub struct NewValue {
 /// A setting and its value.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettingSet {
-    /// Which.
+    /// The name of the setting.
     name: String,
     /// As text.
     value: String,

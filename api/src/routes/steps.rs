@@ -113,7 +113,7 @@ pub struct SettleStep {
     /// `{"type": "batches", …}`.
     #[serde(default)]
     outcome: Option<Value>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,

@@ -83,7 +83,7 @@ pub struct Limit {
     #[schema(value_type = Option<u32>, required, minimum = 1, maximum = 2_147_483_647)]
     #[serde(deserialize_with = "depth")]
     max_depth: Option<i32>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "super::words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
@@ -158,7 +158,7 @@ pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<
     app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
 }
 
-/// How stale.
+/// Staleness against the threshold of the state.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HowStale {
@@ -175,7 +175,7 @@ pub enum HowStale {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StalenessQuery {
-    /// Only those.
+    /// Only tasks with this staleness.
     staleness: Option<HowStale>,
     /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]

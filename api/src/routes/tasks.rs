@@ -106,7 +106,7 @@ async fn repeated(app: &App, task: &NewTask) -> Result<Option<Uuid>> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TaskQuery {
-    /// Of this namespace.
+    /// In this namespace.
     namespace: Option<String>,
     /// Of templates with this name.
     name: Option<String>,
@@ -338,7 +338,7 @@ pub struct Settle {
     /// The result of the task.
     #[serde(default)]
     result: Option<Value>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
@@ -408,7 +408,7 @@ pub struct Bulk {
     #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
     #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 100)]
     max: Option<u32>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,

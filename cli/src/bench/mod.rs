@@ -127,7 +127,6 @@ pub enum Report {
     Tasks(report::Report),
     /// Tasks with a batch.
     Batch(batch_report::Report),
-    /// Two builds.
     Against(comparison::Report),
 }
 

@@ -23,9 +23,7 @@ const DEFAULT: &str = "127.0.0.1:8410";
 /// Where to listen, if at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
-    /// Nowhere.
     Off,
-    /// There.
     At(SocketAddr),
 }
 

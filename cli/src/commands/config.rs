@@ -33,7 +33,6 @@ pub struct ReferenceArgs {
     markdown: bool,
 }
 
-/// Runs one of them.
 pub fn run(command: ConfigCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         ConfigCommand::Show => show(globals)?,

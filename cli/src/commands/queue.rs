@@ -80,7 +80,6 @@ pub struct LimitArgs {
     by: ByArgs,
 }
 
-/// Runs a command.
 pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let (namespace, said, json) = match command {

@@ -34,7 +34,6 @@ pub struct SetArgs {
     by: Option<String>,
 }
 
-/// Runs a command.
 pub async fn run(command: SettingsCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     match command {

@@ -110,7 +110,6 @@ impl ResultArgs {
     }
 }
 
-/// Runs a command.
 pub async fn run(command: StepCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         StepCommand::List(args) => list(args, globals).await?,

@@ -13,7 +13,7 @@ pub struct Setting {
     pub options: &'static [(&'static str, &'static str)],
     /// A value as it stands in a file, for the reference, where there is no default.
     pub example: &'static str,
-    /// Never shown.
+    /// Masked wherever it is shown.
     pub secret: bool,
 }
 
@@ -22,11 +22,9 @@ pub struct Setting {
 pub enum Kind {
     /// `true` or `false`.
     Switch,
-    /// A whole number.
     Number,
     /// Texts in brackets.
     List,
-    /// A text.
     Text,
 }
 
@@ -158,7 +156,6 @@ impl Setting {
         SETTINGS.iter().find(|setting| setting.key == key)
     }
 
-    /// The variable's name.
     pub fn variable(&self) -> String {
         format!("TASKER_{}", self.key.replace('.', "_").to_uppercase())
     }

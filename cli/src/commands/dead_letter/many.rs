@@ -30,7 +30,7 @@ pub struct EntryFilterArgs {
     /// With this template name.
     #[arg(long)]
     name: Option<String>,
-    /// Of this step.
+    /// For this step.
     #[arg(long)]
     step: Option<String>,
     /// Created at this time or later: 2026-01-31T09:00:00Z, or an age such as 2h.
@@ -47,7 +47,7 @@ pub struct EntryFilterArgs {
 pub struct ManyEntriesArgs {
     #[command(flatten)]
     filter: EntryFilterArgs,
-    /// Only say how many there are, with --all too.
+    /// Only count them, even with --all.
     #[arg(long)]
     dry_run: bool,
     /// Act on every dead letter that matches.

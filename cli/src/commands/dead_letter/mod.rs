@@ -75,7 +75,7 @@ pub struct AddArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
     task_id: TaskArg,
-    /// Why.
+    /// Why it needs attention; written to the notes.
     #[arg(long, value_name = "TEXT")]
     notes: Option<String>,
     /// Who [default: the user of this machine].
@@ -146,7 +146,6 @@ fn name(value: impl ValueEnum) -> Option<String> {
     value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
-/// Runs a command.
 pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     match command {

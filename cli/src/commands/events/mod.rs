@@ -72,7 +72,6 @@ pub struct TailArgs {
     no_follow: bool,
 }
 
-/// Runs a command.
 pub async fn run(command: EventsCommand, globals: &Globals) -> Result<ExitCode> {
     let EventsCommand::Tail(args) = command;
     let client = globals.client().await?;

@@ -39,7 +39,6 @@ pub struct ShowArgs {
 /// What is shown beside the usual.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct More {
-    /// All transitions.
     audit: bool,
     /// All instances of batches.
     instances: bool,
@@ -56,7 +55,6 @@ pub struct WatchArgs {
     timeout: Option<Duration>,
 }
 
-/// Shows.
 pub async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let more = More { audit: args.audit, instances: args.instances };

@@ -45,7 +45,6 @@ pub struct EnqueueArgs {
     pub timeout: Option<Duration>,
 }
 
-/// Enqueues.
 pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
     let task = NewTask {
         version: args.version,

@@ -43,7 +43,6 @@ pub enum TaskCommand {
     Cancel(CancelArgs),
 }
 
-/// Runs a command.
 pub async fn run(command: TaskCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         TaskCommand::Enqueue(args) => enqueue::run(args, globals).await,

@@ -43,7 +43,7 @@ impl ByArgs {
 /// A filter of tasks, which must match all options given.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FilterArgs {
-    /// Of this namespace.
+    /// In this namespace.
     #[arg(long)]
     namespace: Option<String>,
     /// Of templates with this name.
@@ -97,7 +97,7 @@ impl FilterArgs {
 pub struct ManyArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only say how many there are, with --all too.
+    /// Only count them, even with --all.
     #[arg(long)]
     dry_run: bool,
     /// Act on every task that matches.
@@ -208,7 +208,7 @@ fn tasks(number: i64) -> String {
     units::counted(number, "task")
 }
 
-/// Says what became of one task or step: `done`, or that there was nothing to do.
+/// Prints the outcome for one task or step: `done`, or that there was nothing to do.
 pub async fn tell(
     client: &dyn Client,
     task_id: Uuid,

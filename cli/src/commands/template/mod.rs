@@ -81,7 +81,6 @@ pub struct UseArgs {
     words: Vec<String>,
 }
 
-/// Runs a command.
 pub async fn run(command: TemplateCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         TemplateCommand::Apply(args) => apply(args, globals).await,

@@ -84,7 +84,6 @@ impl Snapshot {
 /// What happened in a second, between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Rates {
-    /// Tasks enqueued.
     pub tasks: f64,
     /// Steps sent to workers.
     pub steps: f64,
