@@ -1,5 +1,5 @@
-//! Connections of clients: who is let in is known only after one is open, so all of them are
-//! bounded, in number and in how long they may leave an answer unread.
+//! Connections of clients. A client is known only after its connection is open, so all connections
+//! are bounded, in number and in how long they may leave an answer unread.
 
 use axum_server::accept::Accept;
 use std::{

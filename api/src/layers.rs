@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 /// The header of correlation ids, in and out.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-/// A request may take so much longer than the database, to read a body and write an answer.
+/// A request may take this much longer than the database, to read a body and write an answer.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What a request belongs to.
@@ -46,7 +46,7 @@ impl Correlation {
     }
 }
 
-/// `00-<32 hex>-<16 hex>-<2 hex>`; what is none is passed over, as W3C Trace Context says.
+/// `00-<32 hex>-<16 hex>-<2 hex>`; an invalid one is ignored, as W3C Trace Context says.
 fn is_traceparent(text: &str) -> bool {
     let lengths = text.split('-').map(str::len).take(4);
     lengths.eq([2, 32, 16, 2])
@@ -54,7 +54,7 @@ fn is_traceparent(text: &str) -> bool {
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
-/// The name of who was let in, for the log.
+/// The name of the admitted caller, for the log.
 #[derive(Debug, Clone)]
 struct Name(Option<String>);
 

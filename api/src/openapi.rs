@@ -254,7 +254,7 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
                 response["description"] = json!("Done");
             }
             response["headers"]["X-Correlation-Id"] = json!({
-                "description": "Of this request",
+                "description": "The id of this request",
                 "schema": {"type": "string", "format": "uuid"},
             });
         }

@@ -38,7 +38,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(20);
 /// How long requests may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Of the page that describes the API, in bytes.
+/// The largest size of the page that describes the API, in bytes.
 const LONGEST_PAGE: usize = 64 * 1024;
 /// How soon changed certificates take effect.
 const LOOK: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub struct Server {
     shutdown: CancellationToken,
 }
 
-/// rustls wants to be told once which cryptography to use; who was first may have told it already.
+/// Sets the cryptography of rustls, which can be set once; another caller may have set it already.
 pub(crate) fn install_crypto() {
     rustls::crypto::ring::default_provider().install_default().ok();
 }

@@ -199,7 +199,7 @@ async fn version(pool: &PgPool) -> Result<String> {
     Ok(sqlx::query_scalar("select current_setting('server_version')").fetch_one(pool).await?)
 }
 
-/// Ends when the PostgreSQL we started ends; never where there is none.
+/// Ends when the PostgreSQL we started ends. Without one, it never ends.
 async fn ended(server: Option<&mut Embedded>) -> Result<()> {
     let Some(server) = server else { return std::future::pending().await };
     let log = server.log_path();

@@ -9,7 +9,7 @@ use std::{error::Error as StdError, io, process::ExitCode};
 /// The result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What to do where the API does not know who asks.
+/// The hint if the API does not know the caller.
 const NO_KEY: &str = "give a key: TASKER_API_KEY, or --api-key";
 
 /// Why a command failed, and what to do. Not a [`std::error::Error`], so that every such converts

@@ -22,7 +22,7 @@ pub struct Table {
     look: Look,
     /// Columns before this one are never wrapped.
     wraps: usize,
-    /// Columns behind these are left out where there is no room.
+    /// Columns behind these are left out if there is no room.
     keeps: usize,
 }
 

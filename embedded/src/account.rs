@@ -88,8 +88,8 @@ impl Account {
         }
     }
 
-    /// As [`Account::own`], with all that is below, where somebody else is the owner: an earlier
-    /// run had another account to run the server as.
+    /// As [`Account::own`], with everything below, if another user is the owner: an earlier run
+    /// used another account for the server.
     pub fn own_tree(&self, folder: &Path) -> Result<()> {
         let Some((uid, gid)) = self.switch else { return Ok(()) };
         if fs::metadata(folder).context("look at", folder)?.uid() == uid {

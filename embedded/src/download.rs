@@ -19,8 +19,8 @@ use std::{
 
 /// The one version.
 const VERSION: &str = "18.1.0";
-/// SHA-256 of its archives, one for each kind of machine. To be filled from archives that somebody
-/// has looked at, when [`VERSION`] changes: until then none is accepted.
+/// SHA-256 of its archives, one for each kind of machine. When [`VERSION`] changes, fill it from
+/// archives that you have inspected: until then, no archive is accepted.
 const HASHES: &[&str] = &[];
 /// For some 15 MB.
 const FETCH_WITHIN: Duration = Duration::from_secs(600);

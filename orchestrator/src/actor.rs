@@ -1,5 +1,5 @@
 //! The loop that every actor runs in: call while there is work, else wait; on an error wait longer.
-//! What piled up during one call is the next call's batch; there is no timer that gathers.
+//! Work that arrives during one call is the next call's batch; no timer gathers it.
 
 use crate::meters::register_actor;
 use pgtasker_core::{Error, Result, db::Retry};

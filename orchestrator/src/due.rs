@@ -62,7 +62,7 @@ mod tests {
     const POLL: Duration = Duration::from_secs(20);
     const NONE: Duration = Duration::ZERO;
 
-    /// Whether a wait lasts about so many milliseconds: never less, and far less than what
+    /// Whether a wait lasts about this many milliseconds: never less, and far less than what
     /// competes.
     async fn waits(due: &DueTimes, at_least: Duration, at_most: Duration, expected_ms: u128) {
         let started = Instant::now();

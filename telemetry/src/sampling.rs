@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::Sampler;
 enum Own {
     On,
     Off,
-    /// Of all traces, from 0 to 1.
+    /// The share of all traces, from 0 to 1.
     Ratio(f64),
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Of what the process was started with.
+    /// From the environment of the process.
     pub(crate) fn from_env() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }

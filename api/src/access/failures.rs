@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(20);
 /// A wait is not longer.
 const LONGEST: Duration = Duration::from_secs(2);
-/// A line in the log so often at most.
+/// The least time between two lines in the log.
 const LINE: Duration = Duration::from_secs(1);
 
 /// The failures of late, counted together: behind a proxy all have one address, and one attacker

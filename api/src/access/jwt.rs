@@ -220,8 +220,8 @@ impl Tokens {
         }
     }
 
-    /// Reads the keys, unless that was done within `interval`. Who comes meanwhile waits and sees
-    /// the outcome.
+    /// Reads the keys, unless that was done within `interval`. Concurrent callers wait for the
+    /// outcome.
     async fn refresh(&self, interval: Duration) -> Result<(), String> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|last| last.elapsed() < interval) {

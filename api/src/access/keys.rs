@@ -120,7 +120,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Who has this key. All hashes are compared, each in constant time.
+    /// The owner of this key. All hashes are compared, each in constant time.
     pub fn find(&self, key: &str) -> Option<Caller> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 /// What proxies say of whom they speak for.
 const PASSED_ON: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
-/// Lets pass what does not come by way of someone else's page.
+/// Accepts requests that no page of another origin sent.
 ///
 /// # Errors
 /// A host that is not loopback; what a proxy passed on; a change from another origin.

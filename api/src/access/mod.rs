@@ -34,13 +34,13 @@ pub struct Caller {
     pub namespaces: Limit,
 }
 
-/// The namespaces that somebody is limited to; none: no limit.
+/// The namespaces that a caller is limited to; none: no limit.
 pub type Limit = Option<Arc<[String]>>;
 
 /// The namespaces of a keys file or a token.
 ///
 /// # Errors
-/// None are named, or something that is no name of a namespace.
+/// The list is empty, or has a name that a namespace cannot have.
 fn limit_of(names: Vec<String>) -> Result<Arc<[String]>, String> {
     let is_name = |name: &str| {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -146,7 +146,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Of a request that was let in.
+    /// For a request that was admitted.
     pub fn new(
         access: &Arc<Access>,
         headers: &HeaderMap,

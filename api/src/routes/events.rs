@@ -30,7 +30,8 @@ use uuid::Uuid;
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the overview is made.
 const OVERVIEW: Duration = Duration::from_secs(2);
-/// A comment so often, so that proxies keep the connection and a gone client is noticed.
+/// The time between two comments, which keep the connection open in proxies and reveal a gone
+/// client.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 type Events = VecDeque<Event>;

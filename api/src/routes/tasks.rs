@@ -55,13 +55,13 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
         (
             status = 201,
             body = Enqueued,
-            headers(("location" = String, description = "Of the task")),
+            headers(("location" = String, description = "The task")),
         ),
         (
             status = 200,
             body = Enqueued,
             description = "The idempotency key was used before: the earlier task",
-            headers(("location" = String, description = "Of the task")),
+            headers(("location" = String, description = "The task")),
         ),
     ),
     security(("key" = ["tasks:create"])),

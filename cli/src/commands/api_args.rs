@@ -127,9 +127,8 @@ impl ApiArgs {
         Ok(Some((settings, self.http.is_some())))
     }
 
-    /// Takes the address; none where it is off, where nothing says who may use it, or where another
-    /// process has the one that nobody asked for. `own_keys`: a keys file to use where none is
-    /// given.
+    /// Takes the address; none if it is off, if no option says who may use it, or if another
+    /// process has the default address. `own_keys`: a keys file to use where none is given.
     ///
     /// # Errors
     /// The address that was asked for is taken or open to others without keys; files that cannot be

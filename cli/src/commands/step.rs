@@ -130,7 +130,7 @@ pub async fn run(command: StepCommand, globals: &Globals) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Retries a step; one that runs already is no failure.
+/// Retries a step; a step that runs already is not a failure.
 pub async fn retry(
     client: &dyn Client,
     task_id: Uuid,
@@ -142,7 +142,7 @@ pub async fn retry(
     tell(client, task_id, "retried", retried, "the step waits or runs already", globals).await
 }
 
-/// Resolves a step; one that is resolved already is no failure.
+/// Resolves a step; a step that is resolved already is not a failure.
 pub async fn resolve(
     client: &dyn Client,
     task_id: Uuid,

@@ -1,5 +1,5 @@
 //! The settings: which key of the file is which option. The options of clap are their one
-//! definition; whoever adds an option to a service adds a line here.
+//! definition; a new option of a service needs a line here.
 
 use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
@@ -11,7 +11,7 @@ pub struct Setting {
     pub key: &'static str,
     /// The commands that have the option, "" for all, and clap's id of it.
     pub options: &'static [(&'static str, &'static str)],
-    /// A value as it stands in a file, for the reference, where there is no default.
+    /// An example value as in the file, for the reference, if there is no default.
     pub example: &'static str,
     /// Masked wherever it is shown.
     pub secret: bool,

@@ -29,10 +29,10 @@ const AWAY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Events of one look.
 const PAGE: u32 = 500;
-/// Of so many of the newest at least it is known at the start that they were there: what becomes
+/// At the start, at least this many of the newest events are noted as seen: an event that becomes
 /// visible between them is new.
 const LOOK_BACK: u32 = 100;
-/// Among so many of the newest is looked for those of a name.
+/// This many of the newest events are searched for a name.
 const NEWEST: u32 = 1000;
 
 /// The commands of `tasker events`.
@@ -127,8 +127,8 @@ impl<'a> Tail<'a> {
         Self { globals, client, args, seen: Seen::default(), lines }
     }
 
-    /// Shows the newest. An error of this look ends the program, so that a wrong URL is no wait
-    /// without an end.
+    /// Shows the newest. An error of this look ends the program, so that a wrong URL does not wait
+    /// without end.
     async fn begin(&mut self) -> Result<()> {
         let asked = match self.args.name {
             Some(_) => NEWEST,

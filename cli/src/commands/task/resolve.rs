@@ -27,7 +27,7 @@ pub struct ResolveArgs {
     by: ByArgs,
 }
 
-/// Resolves; what is resolved already is no failure.
+/// A task or step that is resolved already is not a failure.
 pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
     let ResolveArgs { task_id, step, with, by } = args;
     let (result, outcome) = with.read()?;

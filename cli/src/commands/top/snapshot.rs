@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The newest so many tasks are counted by state, at most: what costs the same however many there
-/// are.
+/// At most this many of the newest tasks are counted by state, so that the cost does not grow with
+/// their number.
 pub const NEWEST: i32 = 1000;
 /// They are counted again after this time, which is more work than all else.
 const RECOUNT: Duration = Duration::from_secs(5);
