@@ -1,5 +1,5 @@
-//! Connections of clients: who is let in is known only after one is open, so all of them are
-//! bounded, in number and in how long they may leave an answer unread.
+//! Connections of clients. A client is known only after its connection is open, so all connections
+//! are bounded, in number and in how long they may leave an answer unread.
 
 use axum_server::accept::Accept;
 use std::{
@@ -45,7 +45,7 @@ impl<S> Accept<TcpStream, S> for Places {
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             if !self.full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "the HTTP API has as many connections as it takes: more are closed unanswered"
+                    "the HTTP API has reached its limit of connections: more are closed unanswered"
                 );
             }
             return ready(Err(io::Error::other("there are too many connections")));

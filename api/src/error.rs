@@ -12,9 +12,9 @@ pub enum Error {
     /// The address cannot be used.
     #[error("cannot serve the HTTP API on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address that cannot be used.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
     /// Everybody could do everything.

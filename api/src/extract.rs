@@ -147,7 +147,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let query = merge_lists(parts.uri.query().unwrap_or_default());
         let uri: Uri = format!("/?{query}")
             .parse()
-            .map_err(|_| Problem::bad_request("invalid_query", "the query is not one"))?;
+            .map_err(|_| Problem::bad_request("invalid_query", "the query is malformed"))?;
         match Query::<T>::try_from_uri(&uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
@@ -209,7 +209,7 @@ pub fn between<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
 ) -> Result<Option<u32>, D::Error> {
     let number = from.deserialize_any(Whole)?;
     u32::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number)).map(Some).ok_or_else(
-        || serde::de::Error::custom(format!("{number} is out of range here: from {MIN} to {MAX}")),
+        || serde::de::Error::custom(format!("{number} is out of range: from {MIN} to {MAX}")),
     )
 }
 

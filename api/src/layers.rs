@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 /// The header of correlation ids, in and out.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-/// A request may take so much longer than the database, to read a body and write an answer.
+/// A request may take this much longer than the database, to read a body and write an answer.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What a request belongs to.
@@ -46,7 +46,7 @@ impl Correlation {
     }
 }
 
-/// `00-<32 hex>-<16 hex>-<2 hex>`; what is none is passed over, as W3C Trace Context says.
+/// `00-<32 hex>-<16 hex>-<2 hex>`; an invalid one is ignored, as W3C Trace Context says.
 fn is_traceparent(text: &str) -> bool {
     let lengths = text.split('-').map(str::len).take(4);
     lengths.eq([2, 32, 16, 2])
@@ -54,7 +54,7 @@ fn is_traceparent(text: &str) -> bool {
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
-/// The name of who was let in, for the log.
+/// The name of the admitted caller, for the log.
 #[derive(Debug, Clone)]
 struct Name(Option<String>);
 
@@ -97,7 +97,7 @@ fn protect(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// What is wrong with it; a layer of a library may have refused it in its own words.
+/// The problem in a response; a layer of a library may have refused it with a text of its own.
 fn problem_of(response: &Response) -> Option<Problem> {
     let known = response.extensions().get::<Problem>().cloned();
     let status = response.status();
@@ -140,12 +140,12 @@ fn tell(
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!(
         "tasker_http_requests_total",
-        "Requests of the HTTP API by method, route, and status"
+        "Requests to the HTTP API by method, route, and status"
     );
     metrics::describe_histogram!(
         "tasker_http_request_seconds",
         metrics::Unit::Seconds,
-        "What requests of the HTTP API took; of a stream until it began"
+        "Duration of requests to the HTTP API; for a stream, until it began"
     );
 }
 
@@ -180,13 +180,9 @@ impl Rules {
 /// What the inner layer knows.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// Keys and tokens.
     pub access: Arc<Access>,
-    /// The table.
     pub rules: Arc<Rules>,
-    /// Logins that failed.
     pub failures: Arc<Failures>,
-    /// Places for requests.
     pub places: Arc<Semaphore>,
     /// How long the database may take.
     pub timeout: Duration,
@@ -228,7 +224,7 @@ pub async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -
             // Without a key nothing was tried.
             if access::is_tried(request.headers()) && problem.status() == StatusCode::UNAUTHORIZED {
                 let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
-                let why = problem.detail_text().unwrap_or("the key is not known");
+                let why = problem.detail_text().unwrap_or("the key is unknown");
                 let wait = gate.failures.add(known(request.method()), route, why);
                 tokio::time::sleep(wait).await;
             }

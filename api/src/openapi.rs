@@ -24,12 +24,12 @@ use utoipa::OpenApi;
     tags(
         (name = "tasks", description = "Enqueue, follow, retry, and cancel tasks"),
         (name = "steps", description = "The steps of a task"),
-        (name = "templates", description = "What tasks are made from"),
-        (name = "events", description = "Domain events, and server-sent events of what happens"),
-        (name = "dead letters", description = "What people have to look at"),
+        (name = "templates", description = "The graphs that tasks run"),
+        (name = "events", description = "Domain events; server-sent events about tasks and queues"),
+        (name = "dead letters", description = "Messages and tasks that people have to look at"),
         (name = "system", description = "Queues, namespaces, workers, retention"),
-        (name = "analytics", description = "What was slow, how much was done, what failed"),
-        (name = "health", description = "Whether it can be used"),
+        (name = "analytics", description = "Durations, throughput, and failure rates"),
+        (name = "health", description = "Whether Tasker can be used"),
     ),
     components(schemas(
         ProblemDetails,
@@ -46,7 +46,7 @@ const OF_ALL: &[(&str, &str)] = &[
     ("403", "The key, or the server's database role, does not allow this"),
     ("404", "It is not there"),
     ("408", "The request did not arrive in time"),
-    ("409", "It cannot be done as things stand"),
+    ("409", "It cannot be done in the present state"),
     ("422", "The content cannot be used"),
     ("500", "Something went wrong in the server"),
     ("503", "The database is away, or there are too many requests"),
@@ -258,15 +258,15 @@ fn complete(operation: &mut Value, path: &str, closed: bool) {
                 response["description"] = json!("Done");
             }
             response["headers"]["X-Correlation-Id"] = json!({
-                "description": "Of this request",
+                "description": "The id of this request",
                 "schema": {"type": "string", "format": "uuid"},
             });
         }
     }
     if path.starts_with("/v1/") {
         let parameter = json!({"name": "X-Correlation-Id", "in": "header", "required": false,
-            "schema": {"type": "string", "format": "uuid"}, "description": "A uuid that stands in \
-             the log and in the answer; one is made where there is none, or something else"});
+            "schema": {"type": "string", "format": "uuid"}, "description": "A uuid for the log \
+             and the answer; a missing or malformed one is replaced by a new one"});
         match operation.get_mut("parameters").and_then(Value::as_array_mut) {
             Some(parameters) => parameters.push(parameter),
             None => operation["parameters"] = json!([parameter]),

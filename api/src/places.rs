@@ -16,7 +16,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Places {
     all: Arc<Semaphore>,
-    /// One for each thing that somebody changes or waits to change.
+    /// One for each thing that a request changes or waits to change.
     things: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
@@ -35,13 +35,12 @@ struct Turn<'p> {
 }
 
 impl Places {
-    /// So many.
     pub fn new(places: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(places)), things: Mutex::default() }
     }
 
-    /// A place to change `thing`, which one does at a time; none: what is changed is nobody else's.
-    /// None where others hold it, or all places, for so long.
+    /// A place to change `thing`, which one request does at a time; `thing` is none if no other
+    /// request can change it. Returns none if others hold it, or all places, for `limit`.
     pub async fn take(&self, thing: Option<String>, limit: Duration) -> Option<Place<'_>> {
         let both = async {
             let _turn = self.turn(thing).await?;

@@ -39,7 +39,7 @@ pub struct ProblemDetails {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// Stands in the log with all that is known.
+    /// The id under which the log has all details.
     pub correlation_id: Uuid,
 }
 
@@ -77,7 +77,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, "The request is not well formed").detail(detail)
     }
 
-    /// Come again later.
+    /// A 503 with the header Retry-After.
     pub fn unavailable(code: &str, title: &str, after: Duration) -> Box<Self> {
         let seconds = HeaderValue::from(after.as_secs().max(1));
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title)
@@ -90,7 +90,7 @@ impl Problem {
         Self::unavailable("database_unavailable", "The database is away", Duration::from_secs(2))
     }
 
-    /// Others were first.
+    /// A 503 for a server with too many requests.
     pub fn overloaded() -> Box<Self> {
         Self::unavailable(
             "overloaded",
@@ -102,10 +102,10 @@ impl Problem {
     /// What it needs is held by others.
     pub fn busy() -> Box<Self> {
         let problem =
-            Self::unavailable("busy", "Another transaction was in the way", Duration::from_secs(1));
+            Self::unavailable("busy", "Another transaction is in the way", Duration::from_secs(1));
         problem.hint(
-            "It holds the idempotency key, the task, or the step: nothing was changed, try again \
-             when it has ended.",
+            "It has locked the idempotency key, the task, or the step. Nothing was changed; try \
+             again when it has ended.",
         )
     }
 
@@ -113,8 +113,8 @@ impl Problem {
     pub fn timed_out() -> Box<Self> {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long to answer")
             .hint(
-                "Ask for less, or try again later. Whether a change took place is not known: \
-                look before you repeat it.",
+                "Ask for less, or try again later. A change may or may not have taken place: \
+                 check before you repeat it.",
             )
     }
 
@@ -125,7 +125,7 @@ impl Problem {
             "internal",
             "Something went wrong in the server",
         )
-        .hint("The server's log tells more under this correlation id.")
+        .hint("The server's log has more under this correlation id.")
         .cause(cause)
     }
 
@@ -133,10 +133,10 @@ impl Problem {
     pub fn of_status(status: StatusCode) -> Box<Self> {
         match status {
             StatusCode::NOT_FOUND => Self::new(status, "not_found", "There is no such address")
-                .hint("/openapi.json and /docs describe all there are."),
+                .hint("/openapi.json and /docs describe all addresses."),
             StatusCode::METHOD_NOT_ALLOWED => {
                 Self::new(status, "method_not_allowed", "This address has no such method")
-                    .hint("The header Allow names those it has.")
+                    .hint("The header Allow names the allowed methods.")
             }
             StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
             status if status.is_server_error() => {
@@ -174,7 +174,6 @@ impl Problem {
         self
     }
 
-    /// With a header.
     pub fn header(mut self: Box<Self>, name: HeaderName, value: HeaderValue) -> Box<Self> {
         self.headers.push((name, value));
         self
@@ -186,12 +185,11 @@ impl Problem {
         self
     }
 
-    /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What in particular.
+    /// The `detail` of the problem.
     pub fn detail_text(&self) -> Option<&str> {
         self.detail.as_deref()
     }
@@ -201,7 +199,6 @@ impl Problem {
         &self.title
     }
 
-    /// The stable code.
     pub fn code(&self) -> &str {
         &self.code
     }
@@ -256,7 +253,7 @@ fn refused(code: String, message: String, hint: Option<String>) -> Box<Problem> 
     let known = TkCode::parse(&code);
     let (status, title) = match known.map_or(500, TkCode::http_status) {
         404 => (StatusCode::NOT_FOUND, "It is not there"),
-        409 => (StatusCode::CONFLICT, "It cannot be done as things stand"),
+        409 => (StatusCode::CONFLICT, "It cannot be done in the present state"),
         422 => (StatusCode::UNPROCESSABLE_ENTITY, "The content cannot be used"),
         403 => (StatusCode::FORBIDDEN, "This key, or the server's login, is limited to namespaces"),
         _ => return Problem::internal(format!("{message} ({code})")),
@@ -289,8 +286,7 @@ fn of_database(error: &pgtasker_core::Error) -> Box<Problem> {
          role lacks a right",
         )
         .hint(
-            "Grant the role that the server is logged in as tasker_operator; for new tasks \
-                tasker_client too.",
+            "Grant tasker_operator to the server's database role, and tasker_client for new tasks.",
         ),
         // Cancelled by statement_timeout.
         "57014" => Problem::timed_out(),
@@ -310,7 +306,7 @@ fn of_database(error: &pgtasker_core::Error) -> Box<Problem> {
                 "invalid_value",
                 "A value is out of the range that can be stored",
             )
-            .hint("Look at lengths, numbers, and times.")
+            .hint("Check lengths, numbers, and times.")
         }
         "40001" | "40P01" | "55P03" => Problem::busy(),
         _ if pool_timed_out => Problem::unavailable(

@@ -38,7 +38,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(20);
 /// How long requests may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Of the page that describes the API, in bytes.
+/// The largest size of the page that describes the API, in bytes.
 const LONGEST_PAGE: usize = 64 * 1024;
 /// How soon changed certificates take effect.
 const LOOK: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub struct Server {
     shutdown: CancellationToken,
 }
 
-/// rustls wants to be told once which cryptography to use; who was first may have told it already.
+/// Sets the cryptography of rustls, which can be set once; another caller may have set it already.
 pub(crate) fn install_crypto() {
     rustls::crypto::ring::default_provider().install_default().ok();
 }
@@ -78,8 +78,8 @@ impl Server {
         if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
             tracing::warn!(
                 address = %settings.listen,
-                "keys and all data are sent unencrypted, unless something before this server ends \
-                 TLS: give --http-tls-cert and --http-tls-key"
+                "keys and all data are sent unencrypted, unless a proxy in front of this server \
+                 ends TLS: give --http-tls-cert and --http-tls-key"
             );
         }
         let tls = match &settings.tls {
@@ -228,7 +228,7 @@ async fn rendered(metrics: Option<PrometheusHandle>) -> Response {
         Some(metrics) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())
             .into_response(),
         None => Problem::of_status(StatusCode::NOT_FOUND)
-            .detail("this process counts nothing")
+            .detail("this process has no metrics")
             .into_response(),
     }
 }
@@ -266,11 +266,12 @@ async fn reload(config: RustlsConfig, files: TlsFiles) {
             continue;
         }
         match config.reload_from_pem_file(&files.cert, &files.key).await {
-            Ok(()) => tracing::info!(cert = %files.cert.display(), "the certificate is read again"),
+            Ok(()) => tracing::info!(cert = %files.cert.display(), "the certificate was read \
+                again"),
             Err(error) => {
                 tracing::error!(
                     error = explain(&files, &error),
-                    "the certificate of before stays in use"
+                    "the previous certificate stays in use"
                 )
             }
         }

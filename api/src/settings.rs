@@ -34,8 +34,8 @@ pub struct ApiSettings {
     pub write_timeout: Duration,
     /// Connections to the database at most.
     pub connections: u32,
-    /// Whether the database is reached by way of a pooler in transaction mode: nothing is set on
-    /// its connections.
+    /// Whether the database is reached through a pooler in transaction mode: nothing is set on its
+    /// connections.
     pub pooled: bool,
 }
 

@@ -35,8 +35,8 @@ const MARGIN: Duration = Duration::from_millis(250);
 /// Checks of templates at a time.
 const CHECKS: usize = 2;
 
-/// Shared by all requests; clones share. A handler takes it as an argument: with who asks, whose
-/// calls the database then knows as theirs, those of a stream too.
+/// Shared by all requests; clones share. A handler takes it as an argument, with its caller: the
+/// database attributes its calls, and those of a stream, to that caller.
 #[derive(Debug, Clone)]
 pub struct App {
     inner: Arc<Inner>,
@@ -48,13 +48,13 @@ struct Inner {
     client: DatabaseClient,
     breaker: Breaker,
     timeout: Duration,
-    /// As many as there are connections. Who waits for one in the pool would be told that the
+    /// As many as there are connections: a request that waited in the pool would be told that the
     /// database is away.
     turns: Semaphore,
-    /// Checks of templates, each of which keeps a processor busy: never so many that other requests
-    /// wait for them.
+    /// Checks of templates, each of which keeps a processor busy: limited, so that other requests
+    /// do not wait for them.
     checks: Semaphore,
-    /// Of the connections those for what may wait for a lock.
+    /// The connections for requests that may wait for a lock.
     changes: Places,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -84,7 +84,7 @@ impl App {
         Self { inner: Arc::new(inner), caller: Arc::new(nobody()) }
     }
 
-    /// The client; ask it by way of [`App::call`].
+    /// The client; call it through [`App::call`].
     pub fn client(&self) -> &DatabaseClient {
         &self.inner.client
     }
@@ -104,7 +104,7 @@ impl App {
         Arc::clone(&self.inner.streams).try_acquire_owned().map_err(|_| {
             Problem::unavailable(
                 "too_many_streams",
-                "There are too many streams of events",
+                "There are too many event streams",
                 Duration::from_secs(5),
             )
         })

@@ -31,7 +31,7 @@ pub struct Globals {
     /// The database [default: DATABASE_URL, else the server of `tasker up` in this folder].
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// The HTTP API, in place of the database.
+    /// The URL of the HTTP API, used instead of the database.
     #[arg(long, global = true, value_name = "URL")]
     pub api: Option<String>,
     /// The key for the HTTP API.
@@ -50,11 +50,10 @@ pub struct Globals {
         hide_env_values = true
     )]
     pub config_file: Option<String>,
-    /// The certificates, in PEM, by one of which that of the HTTP API is signed [default: those of
-    /// the system].
+    /// PEM file with the CA certificates to trust for the HTTP API [default: those of the system].
     #[arg(long, global = true, value_name = "FILE")]
     pub api_ca: Option<String>,
-    /// Speak http with another machine, where something else encrypts.
+    /// Allow plain http to another machine, if something else encrypts the connection.
     #[arg(long, global = true)]
     pub api_plain_http: bool,
     /// Print one JSON document instead of text.
@@ -63,7 +62,7 @@ pub struct Globals {
     /// Where `database_url` comes from.
     #[arg(skip)]
     pub database_origin: Option<Origin>,
-    /// Where `api` and `api_key` come from, where both are given.
+    /// Where `api` and `api_key` come from, if both are given.
     #[arg(skip)]
     pub api_origins: Option<(Origin, Origin)>,
     /// What the layers below the command line say.
@@ -81,15 +80,15 @@ impl fmt::Debug for Globals {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// See it work: real data through real queues, and what the engine did.
+    /// Run a demo: real data through real queues, and a report of what the engine did.
     Demo(crate::demo::DemoArgs),
     /// Run everything in one process: PostgreSQL, migrations, an orchestrator, a worker.
     Up(UpArgs),
     /// Install or update schema tasker in the database.
     Migrate(MigrateArgs),
-    /// Run an orchestrator, one of any number on a database.
+    /// Run an orchestrator; any number may share a database.
     Orchestrator(OrchestratorArgs),
-    /// Run a worker with the built-in handlers: noop, sleep, http, sql; or list those that run.
+    /// Run a worker with the built-in handlers (noop, sleep, http, sql), or list the workers.
     Worker(WorkerArgs),
     /// Check, apply, and look at templates.
     #[command(subcommand)]
@@ -111,19 +110,19 @@ pub enum Command {
     Events(EventsCommand),
     /// Watch queues, workers, and rates.
     Top(TopArgs),
-    /// Say whether Tasker can be used; exits with 1 where it cannot.
+    /// Check whether Tasker can be used; exits with 1 if it cannot.
     Health,
     /// Remove finished tasks and closed dead letters that are older than their retention.
     Prune(PruneArgs),
-    /// Look at and change what holds for the whole engine: limits, retention, thresholds.
+    /// Show and change the settings of the whole engine: limits, retention, thresholds.
     #[command(subcommand)]
     Settings(SettingsCommand),
-    /// What is configured, and what can be.
+    /// Show the configuration, and everything that can be configured.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Measure this machine: no-op tasks through an orchestrator and workers.
+    /// Benchmark this machine: run no-op tasks through an orchestrator and workers.
     Bench(BenchArgs),
-    /// Make keys of the HTTP API.
+    /// Create keys for the HTTP API.
     #[command(subcommand)]
     Key(KeyCommand),
     /// Print the completions for a shell.

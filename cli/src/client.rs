@@ -14,8 +14,7 @@ impl Globals {
     /// The client that the options and the environment name.
     ///
     /// # Errors
-    /// The URL or the key is none; for a database: it cannot be reached, or has not the schema of
-    /// this program.
+    /// The URL or the key is invalid, or the database is unreachable or has another schema version.
     pub async fn client(&self) -> Result<Arc<dyn Client>> {
         match self.http_client()? {
             Some(client) => Ok(Arc::new(client)),
@@ -26,7 +25,7 @@ impl Globals {
     /// As [`Globals::client`], whatever schema the database has.
     ///
     /// # Errors
-    /// The URL or the key is none; for a database: it cannot be reached.
+    /// The URL or the key is invalid, or the database is unreachable.
     pub async fn client_of_any_schema(&self) -> Result<Arc<dyn Client>> {
         match self.http_client()? {
             Some(client) => Ok(Arc::new(client)),
@@ -63,7 +62,7 @@ impl Globals {
             let problem =
                 format!("the address of the HTTP API comes from {api}, and its key from {key}");
             return Err(Error::new(problem)
-                .or_hint("give both in one place: in the file, or by variables and options"));
+                .or_hint("give both in one place: in the file, or with variables and options"));
         }
         if let Some(key) =
             self.api_key.clone().filter(|key| !key.is_empty()).or_else(|| own_key::of(url))

@@ -26,10 +26,10 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How long open connections may take to say goodbye at the end of a process.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Closes a pool; not for ever, as a connection to a host that is gone never answers.
+/// Closes a pool, with a time limit: a connection to a host that is gone never answers.
 pub async fn close(pool: &PgPool) {
     if !limited::close_pool(pool, FAREWELL).await {
-        tracing::warn!("connections to the database do not close: left behind");
+        tracing::warn!("connections to the database did not close in time: abandoned");
     }
 }
 
@@ -43,8 +43,8 @@ pub async fn warn_of_rights(pool: &PgPool) {
     if let Ok(Some((role, is_super))) = found {
         let what = if is_super { "is a superuser" } else { "owns schema tasker" };
         tracing::warn!(
-            "the database role {role} {what}: whoever applies templates can do all that it may; \
-             log in as a role with \
+            "the database role {role} {what}: everyone who applies templates gets its rights; log \
+             in as a role with \
              tasker_worker or tasker_orchestrator only (docs/operating.md)"
         );
     }
@@ -57,9 +57,9 @@ pub async fn warn_of_missing_rights(pool: &PgPool) {
     let found = sqlx::query_scalar::<_, String>(sql).fetch_optional(InTransaction(pool)).await;
     if let Ok(Some(role)) = found {
         tracing::warn!(
-            "the API works with the rights of the database role {role}, which is no \
-             tasker_operator: \
-             most requests will be refused. Grant it: grant tasker_operator to {role}; or serve \
+            "the API works with the rights of the database role {role}, which lacks \
+             tasker_operator: most requests will be refused. Grant it: grant tasker_operator to \
+             {role}; or serve \
              no API here"
         );
     }
@@ -70,7 +70,7 @@ pub async fn warn_of_missing_rights(pool: &PgPool) {
 pub struct Database {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
-    /// Who named it.
+    /// The source of the URL.
     pub source: Source,
 }
 

@@ -45,7 +45,7 @@ const GRAPH: &str = "  load ─┬─ cost_summary ────┬─ report
         given."
 )]
 pub struct DemoArgs {
-    /// Leave everything running, to be looked at with psql, until ctrl-c.
+    /// Keep everything running until ctrl-c, so that you can look at it with psql.
     #[arg(long)]
     keep: bool,
     /// How many of the 640 reports to show.
@@ -101,7 +101,7 @@ impl Stage<'_> {
                         server.port()
                     )
                 }
-                None => format!("using the PostgreSQL {} that is there", version(&pool).await?),
+                None => format!("using the running PostgreSQL {}", version(&pool).await?),
             };
             let change =
                 if report.schema.up_to_date() { "is up to date" } else { "has been installed" };
@@ -199,7 +199,7 @@ async fn version(pool: &PgPool) -> Result<String> {
     Ok(sqlx::query_scalar("select current_setting('server_version')").fetch_one(pool).await?)
 }
 
-/// Ends when the PostgreSQL we started ends; never where there is none.
+/// Ends when the PostgreSQL we started ends. Without one, it never ends.
 async fn ended(server: Option<&mut Embedded>) -> Result<()> {
     let Some(server) = server else { return std::future::pending().await };
     let log = server.log_path();
@@ -241,8 +241,8 @@ fn text(summary: &Summary, look: Look) -> String {
         "{}\n\ntotal cost ${} of {} strikes: {verdict}\n\n\
          {} tasks, {} steps in {}: {} steps/s\n\
          hand-over (a parent's result stored → its child claimed): p50 {}, p95 {}\n\
-         \x20 the child was in its queue after p50 {}, p95 {}; the rest is its turn, as all tasks \
-         came at once\n",
+         \x20 the child was in its queue after p50 {}, p95 {}; the rest is its wait for its turn, \
+         as all tasks came at once\n",
         table.render(),
         grouped(summary.total_cost),
         grouped(summary.strikes),
@@ -278,7 +278,7 @@ fn psql(url: &str, server: Option<&Embedded>) -> String {
 fn hints(psql: &str, summary: &Summary) -> String {
     let run = summary.run;
     format!(
-        "orchestrator and worker go on; look inside with\n\n  {psql}\n\n\
+        "the orchestrator and the worker keep running; look inside with\n\n  {psql}\n\n\
          \x20 select * from tasker.task_overview where correlation_id = '{run}' limit 5;\n\
          \x20 select * from tasker.queue_overview;\n\
          \x20 select name, from_state, to_state, attempt, at from tasker.step_transitions\n\

@@ -9,7 +9,7 @@ use std::{error::Error as StdError, io, process::ExitCode};
 /// The result of a command.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What to do where the API does not know who asks.
+/// The hint if the API does not know the caller.
 const NO_KEY: &str = "give a key: TASKER_API_KEY, or --api-key";
 
 /// Why a command failed, and what to do. Not a [`std::error::Error`], so that every such converts
@@ -180,7 +180,7 @@ fn of_sqlx(error: &sqlx::Error) -> Error {
 /// What to do about errors for which PostgreSQL itself has no hint.
 fn remedy(code: &str) -> Option<&'static str> {
     Some(match code {
-        "3D000" => "create it first, by createdb or `create database`, then run `tasker migrate`",
+        "3D000" => "create it first, with createdb or `create database`, then run `tasker migrate`",
         "28P01" | "28000" => "check the user and password in the database URL",
         "42501" => {
             "this database role lacks a right: grant it tasker_client, tasker_worker, \

@@ -91,7 +91,7 @@ pub fn batch(batch: &BatchOverview, short: bool, look: Look) -> String {
     }
 }
 
-/// When a worker was heard of last; `alive`: not long ago.
+/// The time of a worker's last heartbeat; `alive`: it is recent.
 pub fn seen(alive: bool, when: &str, look: Look) -> String {
     match (look.terminal, alive) {
         (true, true) => format!("{GOOD} {when}"),

@@ -22,7 +22,7 @@ pub struct Table {
     look: Look,
     /// Columns before this one are never wrapped.
     wraps: usize,
-    /// Columns behind these are left out where there is no room.
+    /// Columns behind these are left out if there is no room.
     keeps: usize,
 }
 
@@ -57,7 +57,6 @@ impl Table {
         self
     }
 
-    /// Adds a row.
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         self.rows.push(cells.into_iter().map(|cell| safe(&cell.into()).into_owned()).collect());
     }

@@ -7,7 +7,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 /// Lets pass what belongs to us or root and is not writable by everybody; also what does not exist.
 ///
 /// # Errors
-/// Somebody else could have written it.
+/// Another user could have written it.
 pub fn check(path: &Path) -> Result<()> {
     // A link is the work of who made it, wherever it leads.
     for look in [fs::symlink_metadata(path), fs::metadata(path)] {

@@ -16,7 +16,7 @@ use std::{
 /// Who the server runs as.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
-    /// Ours.
+    /// Our own user id, also when the server runs as another user.
     pub own_uid: u32,
     /// The server's user and group, where they differ from ours.
     switch: Option<(u32, u32)>,
@@ -88,8 +88,8 @@ impl Account {
         }
     }
 
-    /// As [`Account::own`], with all that is below, where somebody else is the owner: an earlier
-    /// run had another account to run the server as.
+    /// As [`Account::own`], with everything below, if another user is the owner: an earlier run
+    /// used another account for the server.
     pub fn own_tree(&self, folder: &Path) -> Result<()> {
         let Some((uid, gid)) = self.switch else { return Ok(()) };
         if fs::metadata(folder).context("look at", folder)?.uid() == uid {
@@ -123,7 +123,7 @@ impl Account {
     }
 }
 
-/// Our effective user id. std has no call for it, but whoever makes a pipe owns it.
+/// Our effective user id. std has no call for it, but the maker of a pipe owns it.
 fn own_uid() -> Result<u32> {
     let (reader, _writer) = std::io::pipe().context("make", "a pipe")?;
     let metadata = File::from(OwnedFd::from(reader)).metadata().context("look at", "a pipe")?;

@@ -36,7 +36,7 @@ impl fmt::Display for Binaries {
     }
 }
 
-/// Looks at one folder; says why it is of no use.
+/// Looks at one folder; the error says why it cannot be used.
 pub(crate) fn probe(dir: &Path, account: &Account) -> Result<Binaries, String> {
     for program in ["postgres", "initdb"] {
         if !dir.join(program).is_file() {

@@ -57,8 +57,8 @@ impl Builder {
             .settings(settings.iter().copied())
     }
 
-    /// The folder of the server; `.tasker` in the current one if not given. Made if it is not
-    /// there. A throwaway server has its own.
+    /// The folder of the server; `.tasker` in the current one if not given. It is created if it
+    /// does not exist. A throwaway server has its own.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = dir.into();
         self
@@ -75,20 +75,21 @@ impl Builder {
         self
     }
 
-    /// The folder with PostgreSQL's programs; goes before the environment variable TASKER_PG_BIN.
+    /// The folder with PostgreSQL's programs; it takes precedence over the environment variable
+    /// TASKER_PG_BIN.
     pub fn bin(mut self, folder: impl Into<PathBuf>) -> Self {
         self.bin = Some(folder.into());
         self
     }
 
-    /// Whether to download a PostgreSQL where none is found. True if not given.
+    /// Whether to download a PostgreSQL if none is found. Default: true.
     pub fn download(mut self, download: bool) -> Self {
         self.download = download;
         self
     }
 
-    /// Finds PostgreSQL, makes the cluster if it is not there yet, and starts the server; returns
-    /// when it accepts connections.
+    /// Finds PostgreSQL, creates the cluster if needed, and starts the server; returns when it
+    /// accepts connections.
     ///
     /// # Errors
     /// [`Error::AlreadyRunning`] holds the URL of the server that another program runs on the

@@ -134,8 +134,8 @@ pub(crate) struct Template {
     _lock: File,
 }
 
-/// The template for these binaries, made by whoever comes first. Blocks while another process makes
-/// it.
+/// The template for these binaries, made by the first process that needs it. Blocks while another
+/// process makes it.
 pub(crate) fn template(binaries: &Binaries, account: &Account) -> Result<Template> {
     let templates = folders::private_temporary(account)?.join("templates");
     make_folder(&templates, 0o711)?;

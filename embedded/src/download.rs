@@ -19,8 +19,8 @@ use std::{
 
 /// The one version.
 const VERSION: &str = "18.1.0";
-/// SHA-256 of its archives, one for each kind of machine. To be filled from archives that somebody
-/// has looked at, when [`VERSION`] changes: until then none is accepted.
+/// SHA-256 of its archives, one for each kind of machine. When [`VERSION`] changes, fill it from
+/// archives that you have inspected: until then, no archive is accepted.
 const HASHES: &[&str] = &[];
 /// For some 15 MB.
 const FETCH_WITHIN: Duration = Duration::from_secs(600);
@@ -30,14 +30,14 @@ pub(crate) async fn download(account: &Account) -> Result<Binaries, String> {
     let cache = folders::download_caches(account)
         .into_iter()
         .find(|cache| make_folder(cache, 0o755).is_ok() && account.reaches(cache))
-        .ok_or("there is no folder to download one into")?;
+        .ok_or("there is no folder to download into")?;
     tracing::info!(version = VERSION, cache = %cache.display(), "downloading PostgreSQL");
     let exact = VersionReq::parse(&format!("={VERSION}")).map_err(|e| e.to_string())?;
     let (_, archive) = within(FETCH_WITHIN, get_archive(theseus::URL, &exact)).await?;
     check(&archive, HASHES)?;
     let bin = unpack(archive, &cache, VERSION).await?;
     binaries::probe(&bin, account).map_err(|why| {
-        format!("the PostgreSQL downloaded to {} is of no use: {why}", bin.display())
+        format!("the PostgreSQL downloaded to {} cannot be used: {why}", bin.display())
     })
 }
 
@@ -47,9 +47,8 @@ fn check(archive: &[u8], hashes: &[&str]) -> Result<(), String> {
     match hashes.contains(&hash.as_str()) {
         true => Ok(()),
         false => Err(format!(
-            "the archive of PostgreSQL {VERSION} from {} has the SHA-256 {hash}, which is not \
-             among those this program \
-             knows: it is not used",
+            "the archive of PostgreSQL {VERSION} from {} has the SHA-256 {hash}, which this \
+             program does not know: it is not used",
             theseus::URL
         )),
     }

@@ -12,7 +12,7 @@ pub(crate) const INSTALL: &str = "install PostgreSQL 15 or newer (Debian: apt-ge
     postgresql; \
     macOS: brew install postgresql@18), set TASKER_PG_BIN to the folder that holds its programs \
     postgres and \
-    initdb, or set DATABASE_URL to a server that runs already";
+    initdb, or set DATABASE_URL to a running server";
 
 /// Why there is no running server.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum Error {
         /// What was looked at, and why a download did not help.
         why: String,
     },
-    /// The folder somebody named for the binaries does not hold a usable PostgreSQL.
+    /// The folder named for the binaries does not hold a usable PostgreSQL.
     #[error(
         "{named_by} is {} but {why}; set it to the folder that holds the programs postgres and \
          initdb of \
@@ -66,8 +66,8 @@ pub enum Error {
     },
     /// The data folder was made by another major version.
     #[error(
-        "{} was made by PostgreSQL {made_by}, and the one found is {found}: set TASKER_PG_BIN to \
-         the programs of PostgreSQL {made_by}, or remove the folder to start afresh (its data is \
+        "{} was made by PostgreSQL {made_by}, but the one found is {found}: set TASKER_PG_BIN to \
+         the programs of PostgreSQL {made_by}, or remove the folder to start over (its data is \
          lost)",
         data.display(),
     )]
@@ -81,7 +81,7 @@ pub enum Error {
     },
     /// There is a data folder, but not one of ours.
     #[error(
-        "{} {why}: remove it to start afresh (its data is lost), or use another folder",
+        "{} {why}: remove it to start over (its data is lost), or use another folder",
         path.display(),
     )]
     Damaged {
@@ -90,7 +90,7 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Somebody else made the folder that must be ours alone.
+    /// Another user made the folder that must be ours alone.
     #[error(
         "{} belongs to another user or can be written by others: remove it, or set TMPDIR to \
          another folder",
@@ -110,9 +110,9 @@ pub enum Error {
     /// A program of PostgreSQL failed.
     #[error("{program} failed: {output}")]
     Program {
-        /// Which one.
+        /// The name of the program.
         program: String,
-        /// What it said.
+        /// Its exit status and its standard error.
         output: String,
     },
     /// The server ended while starting, or did not get ready.

@@ -75,7 +75,7 @@ fn make_own(dir: &Path) -> Result<PathBuf> {
 /// `/tmp/tasker-<uid>`: ours alone, passed through by the server's user.
 ///
 /// # Errors
-/// Where somebody else made it first: they could put their own programs and data there.
+/// Another user made it first: they could put their own programs and data there.
 pub(crate) fn private_temporary(account: &Account) -> Result<PathBuf> {
     let temporary = std::env::temp_dir();
     match account.reaches(&temporary) {

@@ -21,11 +21,10 @@
 //! nothing behind.
 //!
 //! # Which PostgreSQL
-//! The folder given to the builder, else TASKER_PG_BIN (an error where it holds none); else the
+//! The folder given to the builder, else TASKER_PG_BIN (an error if it holds none); else the
 //! first of 15 or newer from `pg_config --bindir`, the usual folders of Debian, RPM, Alpine,
 //! Homebrew, and Postgres.app, PATH, and the cache of downloads (`~/.cache/tasker/postgresql`);
-//! else one is downloaded (feature `download`). Data that is there already prefers the version that
-//! made it.
+//! else one is downloaded (feature `download`). Existing data prefers the version that made it.
 //!
 //! # How it stops with the program
 //! The server's parent is a small shell script in a process group of its own, which waits for the

@@ -84,7 +84,6 @@ pub(crate) fn write(dir: &Path, server: &Recorded) -> Result<()> {
     fs::rename(&new, &path).context("write", &path)
 }
 
-/// Removes the record.
 pub(crate) fn remove(dir: &Path) -> Result<()> {
     remove_if_there(&file(dir))
 }

@@ -138,7 +138,7 @@ impl Embedded {
         }
     }
 
-    /// Returns when the server has ended by itself (a crash, or somebody stopped it).
+    /// Returns when the server has ended without our doing (a crash, or a stop from outside).
     pub async fn ended(&mut self) -> Result<()> {
         if let Some(watcher) = &mut self.watcher {
             while watcher.wait(Duration::from_secs(3600)).await?.is_none() {}

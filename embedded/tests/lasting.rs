@@ -325,7 +325,7 @@ async fn data_of_another_version_is_refused() {
     std::fs::write(data.join("PG_VERSION"), "14\n").unwrap();
     let error = Embedded::builder().dir(folder.join("state")).start().await.unwrap_err();
     assert!(
-        error.to_string().contains("was made by PostgreSQL 14, and the one found is"),
+        error.to_string().contains("was made by PostgreSQL 14, but the one found is"),
         "{error}"
     );
     std::fs::remove_file(data.join("PG_VERSION")).unwrap();

@@ -1,5 +1,5 @@
 //! The loop that every actor runs in: call while there is work, else wait; on an error wait longer.
-//! What piled up during one call is the next call's batch; there is no timer that gathers.
+//! Work that arrives during one call is the next call's batch; no timer gathers it.
 
 use crate::meters::register_actor;
 use pgtasker_core::{Error, Result, db::Retry};
@@ -127,7 +127,7 @@ fn record<A: Actor>(called: &Result<Called>, took: Duration) {
 struct Failures {
     actor: &'static str,
     since: Option<Instant>,
-    /// Whether people know.
+    /// Whether the failures have been logged.
     told: bool,
     retry: Retry,
 }
@@ -151,7 +151,7 @@ impl Failures {
         match (tell, transient) {
             (true, false) => {
                 tracing::error!(actor, sqlstate, %error, "a call failed for a reason that will \
-                    not pass by itself; trying again");
+                    not go away by itself; trying again");
             }
             (true, true) => {
                 tracing::warn!(actor, sqlstate, %error, "a call keeps failing; trying again")

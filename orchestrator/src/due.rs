@@ -36,7 +36,7 @@ impl DueTimes {
         });
     }
 
-    /// Waits for the earliest time, for one announced meanwhile too; at least and at most so long.
+    /// Waits for the earliest time, for one announced meanwhile too; for `at_least` to `at_most`.
     pub(crate) async fn wait(&self, at_least: Duration, at_most: Duration) {
         let (earliest, latest) = (Instant::now() + at_least, Instant::now() + at_most);
         let mut news = self.0.subscribe();
@@ -62,7 +62,7 @@ mod tests {
     const POLL: Duration = Duration::from_secs(20);
     const NONE: Duration = Duration::ZERO;
 
-    /// Whether a wait lasts about so many milliseconds: never less, and far less than what
+    /// Whether a wait lasts about this many milliseconds: never less, and far less than what
     /// competes.
     async fn waits(due: &DueTimes, at_least: Duration, at_most: Duration, expected_ms: u128) {
         let started = Instant::now();

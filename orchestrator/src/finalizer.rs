@@ -38,7 +38,7 @@ impl Actor for TaskFinalizer {
             .await?;
         failpoint::reach("task_finalizer.after_call");
         if resent > 0 {
-            tracing::warn!(resent, "sent messages again that were lost");
+            tracing::warn!(resent, "sent lost messages again");
         }
         self.context.stats.messages_resent(resent);
         staleness::sweep(&mut self.context.connection).await?;

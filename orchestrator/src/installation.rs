@@ -1,6 +1,6 @@
-//! Looks whether the installation is whole: a queue that somebody dropped, or that a restored dump
-//! lacked, is made again; what only the database's administrator can mend makes this process
-//! unhealthy, and says what to do.
+//! Checks the installation: a queue that was dropped, or that a restored dump lacked, is created
+//! again. A problem that only the database's administrator can fix makes this process unhealthy,
+//! and its log says what to do.
 
 use crate::actor::{Actor, Called};
 use pgtasker_core::{
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Installation {
     connection: OwnConnection,
     health: Health,
-    /// What has been said, so that it is not said at every look.
+    /// The last text logged, so that it is not logged at every look.
     told: String,
 }
 
@@ -71,10 +71,7 @@ impl Actor for Installation {
                 })
                 .await?;
             for queue in created {
-                tracing::warn!(
-                    queue,
-                    "created a queue that was missing; what was in it is sent again"
-                );
+                tracing::warn!(queue, "created a missing queue; its messages are sent again");
             }
         }
         Ok(Called { handled: 0, more: false })

@@ -43,15 +43,11 @@ pub(crate) fn register() {
     for reason in ["staleness_timeout", "worker_unavailable"] {
         counter!("tasker_dead_letters_swept_total", "reason" => reason).increment(0);
     }
-    describe_gauge!(
-        "tasker_dead_letters_pending",
-        Unit::Count,
-        "Dead letters that wait for somebody to look at them"
-    );
+    describe_gauge!("tasker_dead_letters_pending", Unit::Count, "Pending dead letters");
     describe_gauge!(
         "tasker_workers",
         Unit::Count,
-        "Workers of the namespace that were heard of within 30 seconds"
+        "Workers of the namespace that sent a heartbeat within 30 seconds"
     );
     describe_gauge!(
         READ_AT,
@@ -71,7 +67,7 @@ fn describe_actors() {
     describe_counter!(
         "tasker_orchestrator_errors_total",
         Unit::Count,
-        "Calls that failed; transient: tried again by itself"
+        "Calls that failed; transient: the cause may pass by itself"
     );
     describe_gauge!("tasker_orchestrator_failing", "1 while the actor's calls fail");
     describe_histogram!(
@@ -102,18 +98,18 @@ fn describe_tasks() {
     describe_gauge!(
         "tasker_task_oldest_move_seconds",
         Unit::Seconds,
-        "How long the unfinished task that has stood still for longest has not moved"
+        "Seconds since the last move of the unfinished task that moved longest ago"
     );
     describe_gauge!("tasker_steps", Unit::Count, "Steps of unfinished tasks that are not complete");
     describe_counter!(
         "tasker_tasks_finished_total",
         Unit::Count,
-        "Tasks that have finished, whoever finished them; each is counted by one orchestrator"
+        "Finished tasks; each is counted by exactly one orchestrator"
     );
     describe_histogram!(
         "tasker_task_seconds",
         Unit::Seconds,
-        "From a task's enqueueing or start time until it was complete"
+        "Time from a task's enqueueing or start time until it was complete"
     );
 }
 

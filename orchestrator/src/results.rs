@@ -32,7 +32,7 @@ impl Beside {
         self.0.1.load(Ordering::Relaxed)
     }
 
-    /// Until results were set aside, or so long.
+    /// Waits until results were set aside, or for `at_most`.
     pub(crate) async fn wait(&self, at_most: Duration) {
         timeout(at_most, self.0.0.notified()).await.ok();
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 const EVERY: Duration = Duration::from_secs(1);
 /// Tasks in one call at most.
 const BATCH: usize = 100;
-/// Of one task, at most.
+/// Spans of one task, at most.
 const SPANS: usize = 5;
 
 /// The actor behind the tasks' own spans; of several orchestrators, one at a time reads.

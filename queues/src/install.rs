@@ -93,7 +93,7 @@ pub async fn migrate(pool: &PgPool) -> Result<MigrationReport> {
             Err(error) if error.sqlstate().as_deref() == Some("55P03") => {
                 let holders = schema::old_transactions(pool).await?;
                 return Err(Error::Schema(format!(
-                    "{error}: another installer, or a transaction that stays open, is in the way. \
+                    "{error}: another installer, or an open transaction, blocks this one. \
                      {holders}. End it, or wait for it"
                 )));
             }
@@ -297,8 +297,7 @@ fn newest(versions: &[String]) -> Option<Version> {
 }
 
 const EXTENSION_REMEDY: &str = "run \"alter extension pgmq update\" in this database; if the \
-    server offers nothing \
-     newer, install a newer pgmq on the server first";
+    server offers no newer version, install a newer pgmq on the server first";
 const SQL_REMEDY: &str = "upgrade it the way it was installed (the pgmq crate's \
     install_sql_from_embedded, or pgmq's \
      update scripts), then run tasker migrate again";

@@ -34,7 +34,7 @@ const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// gone.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// Pause after a test failed on a new connection. Likely a pooler is between, and each LISTEN
-/// through one disturbs whoever gets the same server connection next.
+/// through one disturbs the next client of the same server connection.
 const PAUSE_AFTER_SILENCE: Duration = Duration::from_secs(60);
 /// For opening the connection; the waiters poll meanwhile.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,8 +51,8 @@ pub(crate) struct Listener {
     complained: bool,
 }
 
-/// A listener on a pool of its own, whose end waits for nothing. sqlx's waits for an answer, for
-/// ever where the connection is silent.
+/// A listener on a pool of its own, whose end waits for nothing: sqlx's waits for an answer,
+/// without end if the connection is silent.
 struct Own {
     listener: Option<PgListener>,
     pool: PgPool,
@@ -194,7 +194,8 @@ impl Listener {
         }
     }
 
-    /// Sends a notification to itself and waits for it, waking whoever is notified meanwhile.
+    /// Sends a notification to itself and waits for it; other notifications wake their waiters
+    /// meanwhile.
     async fn probe(&self, connection: &mut PgListener) -> Result<Probe, sqlx::Error> {
         let sent = AtomicBool::new(false);
         let send = async {
@@ -235,16 +236,15 @@ impl Listener {
         match error {
             Some(sqlx::Error::PoolTimedOut) => {
                 tracing::warn!(
-                    "push is dead: no connection to be had in time; polling, and trying to listen \
-                     again"
+                    "push is dead: no connection in time; polling, and trying to listen again"
                 );
             }
             Some(error) => {
                 tracing::warn!(%error, "push is dead: polling, and trying to listen again")
             }
             None => tracing::warn!(
-                "push is dead: a notification sent to itself did not arrive; polling instead. \
-                 Behind a pooler in transaction mode use --poll-only, or connect to PostgreSQL \
+                "push is dead: a test notification did not arrive; polling instead. Behind a \
+                 pooler in transaction mode, use --poll-only, or connect to PostgreSQL \
                  directly"
             ),
         }

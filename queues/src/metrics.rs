@@ -42,7 +42,7 @@ pub fn describe() {
     describe_gauge!(
         "tasker_queue_parked",
         Unit::Count,
-        "Steps beside the queue, of handlers that some live worker lacks"
+        "Steps parked beside the queue, because some live worker lacks their handler"
     );
     describe_gauge!(
         "tasker_queue_held",

@@ -1,5 +1,5 @@
 //! Wake-ups: one LISTEN connection per process for all its queues, and the waiting on top of it. A
-//! notification only shortens a wait; whoever waits also polls, so a lost one costs time, not work.
+//! notification only shortens a wait; waiters also poll, so a lost one costs time, not work.
 
 use crate::{listen::Listener, names::channel};
 use metrics::{describe_gauge, gauge};
@@ -117,8 +117,8 @@ impl Waiter {
         tokio::time::timeout(limit, self.notify.notified()).await.ok();
     }
 
-    /// Whether whoever found less than asked for may wait: what comes later announces itself.
-    /// Without push only finding nothing means that.
+    /// Whether a consumer that found less than it asked for may wait, because later messages are
+    /// announced. Without push, it may wait only after finding nothing.
     pub fn may_wait_after(&self, found: usize, asked: usize) -> bool {
         found == 0 || (found < asked && self.push.load(Ordering::Relaxed))
     }

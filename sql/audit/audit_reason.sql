@@ -15,5 +15,5 @@ begin
 end
 $$;
 comment on function tasker.audit_reason(text, text, text) is
-    'Who did what, and why, as the audit of an operator''s move says it: '
-    '"retried by ana (login app): card network was down". Error: TK052.';
+    'The reason in the audit of an operator''s move: who did what, and why, such as "retried by '
+    'ana (login app): card network was down". Error: TK052.';

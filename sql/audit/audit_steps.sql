@@ -50,8 +50,7 @@ begin
                     case
                         when n.worker_losses > o.worker_losses then 'it is gone'
                         else
-                            'it lives, the server was restarted, '
-                            'or other steps may be to blame'
+                            'it is alive, the server was restarted, or other steps may be to blame'
                     end
                 )
                 when n.state in ('enqueued_for_orchestration', 'error', 'pending') then

@@ -28,4 +28,5 @@ begin
 end
 $$;
 comment on function tasker.log_operation(text, text, text, text, jsonb) is
-    'Writes down what somebody did to a namespace or to the whole engine. Error: TK052.';
+    'Records an operation on a namespace or on the whole engine. '
+    'Error: TK052.';

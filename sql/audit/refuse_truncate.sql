@@ -10,7 +10,7 @@ begin
 end
 $$;
 comment on function tasker.refuse_truncate() is
-    'Trigger: no truncate of tasks, steps, and their audit.';
+    'Trigger: refuses to truncate tasks, steps, and their audit.';
 
 create trigger refuse_truncate
     before truncate on tasker.tasks

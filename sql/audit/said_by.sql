@@ -37,5 +37,6 @@ begin
 end
 $$;
 comment on function tasker.said_by(text) is
-    'Who acts, for the audit: "ana (login app)", or of the HTTP API "ana (key:ci) (login app)". '
-    'What a caller says of itself never stands without its login. Error: TK052.';
+    'Who acts, for the audit: "ana (login app)", or through the HTTP API "ana (key:ci) (login '
+    'app)". A name that a caller gives always has its login beside it. '
+    'Error: TK052.';

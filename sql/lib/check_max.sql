@@ -9,4 +9,4 @@ begin
 end
 $$;
 comment on function tasker.check_max(int) is
-    'Refuses a batch size that makes no sense. Error: TK008.';
+    'Refuses a batch size outside 1 to 100000. Error: TK008.';

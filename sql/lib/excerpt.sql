@@ -9,4 +9,4 @@ language sql immutable parallel safe as $$
     end
 $$;
 comment on function tasker.excerpt(jsonb) is
-    'The beginning of a value for a message, or its type and size where it is large.';
+    'The beginning of a value for a message, or its type and size if it is large.';

@@ -6,4 +6,4 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     end
 $$;
 comment on function tasker.first_id(text, text) is
-    'The first (p_filler 0) or last (f) uuid that begins so; null: none can.';
+    'The first (p_filler 0) or last (f) uuid with this beginning; null: no uuid has it.';

@@ -12,5 +12,5 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     end
 $$;
 comment on function tasker.hide_large(jsonb, bigint) is
-    'The document, or an object with the key $hidden that says why it is left out of an answer: '
-    'it has more than p_max bytes as text.';
+    'The document or, if it has more than p_max bytes as text, an object whose key $hidden says '
+    'why it is left out.';

@@ -5,5 +5,5 @@ language sql immutable parallel safe as $$
         or p_sqlstate = '42501'
 $$;
 comment on function tasker.is_passing_error(text) is
-    'Whether an error is the server''s or the moment''s (deadlock, shutdown, disk full), '
-    'not a message''s: such a batch is tried again whole instead of being taken apart.';
+    'Whether an error is temporary (deadlock, shutdown, disk full) and not caused by a message: '
+    'such a batch is retried whole instead of being halved.';

@@ -32,5 +32,5 @@ begin
 end
 $$;
 comment on function tasker.json_bytes(jsonb, bigint) is
-    'The bytes of a value as text: exact near p_limit, some lower number far below it, '
-    'and some number above it beyond, without writing the text.';
+    'The bytes of a value as text, without writing the text: exact near p_limit, an underestimate '
+    'far below it, and some number above p_limit beyond it.';

@@ -29,4 +29,4 @@ begin
 end
 $$;
 comment on function tasker.limited(text, text) is
-    'The text of a reason, a note, or p_by, where it is not too long. Error: TK019.';
+    'The text of a reason, a note, or p_by. Error: TK019 too long.';

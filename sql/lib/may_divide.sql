@@ -6,5 +6,5 @@ language sql immutable parallel safe as $$
         or p_sqlstate = 'XX000' and p_message like 'invalid memory alloc request size%'
 $$;
 comment on function tasker.may_divide(text, text) is
-    'Whether a smaller batch may do what this one could not: '
-    'something in it is wrong, it is too large, or somebody holds a row of it.';
+    'Whether a smaller batch may succeed after this error: something in the batch is wrong, it is '
+    'too large, or one of its rows is locked.';

@@ -16,4 +16,4 @@ begin
 end
 $$;
 comment on function tasker.refuse_hidden(text, text) is
-    'Raises TK052 where a text has characters that an audit would not show as they are.';
+    'Raises TK052 if a text has characters that an audit would not show as they are.';

@@ -6,7 +6,7 @@ begin
     -- and tasks are found stale that are no longer so.
     if pg_catalog.current_setting('transaction_isolation') <> 'read committed' then
         raise exception
-            'workers and orchestrators work in READ COMMITTED, this transaction is %',
+            'workers and orchestrators need READ COMMITTED; this transaction is %',
             upper(pg_catalog.current_setting('transaction_isolation'))
             using errcode = 'TK017',
                   hint = 'begin isolation level read committed, '
@@ -15,5 +15,5 @@ begin
 end
 $$;
 comment on function tasker.refuse_isolation() is
-    'Raises TK017 in another isolation than READ COMMITTED: '
-    'first in every function of workers and orchestrators that writes.';
+    'Raises TK017 in an isolation other than READ COMMITTED. '
+    'Every function of workers and orchestrators that writes calls it first.';

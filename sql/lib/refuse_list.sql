@@ -8,4 +8,4 @@ begin
 end
 $$;
 comment on function tasker.refuse_list(jsonb, text) is
-    'Raises TK009: a list that is none.';
+    'Raises TK009 unless the value is a list.';

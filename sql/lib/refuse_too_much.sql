@@ -16,8 +16,8 @@ begin
         case when p_has > p_limit then p_has::text else 'more' end
         using errcode = 'TK019',
               hint = format(
-                  'The limit is %s in tasker.settings. '
-                  'Large data belongs into a table or a store of its own; pass its key.',
+                  'The limit is %s in tasker.settings. Large data belongs in a table or a store of '
+                  'its own; pass its key.',
                   p_setting
               );
 end

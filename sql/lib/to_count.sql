@@ -11,4 +11,4 @@ language sql immutable parallel safe as $$
 $$;
 comment on function tasker.to_count(jsonb) is
     'The JSON number, or the number in a JSON string, as a whole number from 0 to 999,999,999: '
-    'rounded, and cut at both ends. Null where it is none.';
+    'rounded, and cut at both ends. Null if it is not a number.';

@@ -13,4 +13,4 @@ exception
 end
 $$;
 comment on function tasker.to_ints(text[]) is
-    'Each text as a whole number, or null where it is none: messages from outside must not throw.';
+    'Each text as a whole number, or null if it is not one: messages from outside must not throw.';

@@ -9,4 +9,5 @@ language sql immutable parallel safe as $$
     end
 $$;
 comment on function tasker.to_items(jsonb) is
-    'The JSON value as a number of items, nothing as none; null where it is none.';
+    'The JSON value as a number of items; a missing value is 0, and null means that it is not a '
+    'number.';

@@ -9,4 +9,4 @@ exception
 end
 $$;
 comment on function tasker.to_time(text) is
-    'The text as a time, or null where it is none.';
+    'The text as a time, or null if it is not one.';

@@ -6,4 +6,4 @@ language sql immutable parallel safe as $$
     end
 $$;
 comment on function tasker.to_uuid(text) is
-    'The text as a uuid, or null where it is none: messages from outside must not throw.';
+    'The text as a uuid, or null if it is not one: messages from outside must not throw.';

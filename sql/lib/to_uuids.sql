@@ -15,4 +15,4 @@ exception
 end
 $$;
 comment on function tasker.to_uuids(text[]) is
-    'Each text as a uuid, or null where it is none: messages from outside must not throw.';
+    'Each text as a uuid, or null if it is not one: messages from outside must not throw.';

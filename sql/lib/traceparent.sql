@@ -17,4 +17,4 @@ language sql immutable parallel safe as $$
     ) m
 $$;
 comment on function tasker.traceparent(text) is
-    'A W3C traceparent as it is passed on, in version 00; null for what is none.';
+    'A W3C traceparent as it is passed on, in version 00; null for an invalid one.';

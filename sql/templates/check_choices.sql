@@ -71,4 +71,4 @@ begin
 end
 $$;
 comment on function tasker.check_choices(jsonb) is
-    'Problems with the decisions and batches of a template: what they must have around them.';
+    'Problems with the steps around the decisions and batches of a template.';

@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function tasker.check_cycle(jsonb, text[]) is
-    'One cycle in the graph of a template, if there is any. p_names: those of the steps.';
+    'One cycle in the graph of a template, if any. p_names: the names of the steps.';

@@ -40,5 +40,5 @@ begin
 end
 $$;
 comment on function tasker.check_dependencies(jsonb, text[]) is
-    'Dependencies of steps that name no step, the step itself, or another one twice. '
-    'p_names: those of the steps.';
+    'Dependencies that name an unknown step, the step itself, or a step twice. '
+    'p_names: the names of the steps.';

@@ -15,12 +15,12 @@ begin
             '/steps',
             'too_large',
             format(
-                '%s steps may come one after the other (max_template_depth in tasker.settings); '
-                'here %s do: one step can do several things, or enqueue a task that goes on',
+                'a path may have %s steps (max_template_depth in tasker.settings); this one has '
+                '%s: let one step do several things, or enqueue a task that continues',
                 v_most, v_depth);
     end if;
 end
 $$;
 comment on function tasker.check_depth(jsonb) is
-    'A problem where the longest way through a template is over max_template_depth '
-    'in tasker.settings.';
+    'A problem if the longest path through a template is over max_template_depth in '
+    'tasker.settings.';

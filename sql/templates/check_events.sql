@@ -83,4 +83,4 @@ language sql stable as $$
 $$;
 comment on function tasker.check_events(jsonb, text) is
     'Problems with the events that a step of a template publishes. '
-    'Whether a schema is a JSON Schema only programs can tell.';
+    'Only programs can tell whether a schema is a JSON Schema.';

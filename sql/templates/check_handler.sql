@@ -12,8 +12,8 @@ language sql stable as $$
         p_path || '/callable',
         'invalid_name',
         format(
-            'callable must be the name a handler is registered by: '
-            'lower-case letters, digits, _ and dots; it is %s',
+            'callable must be the name under which a handler is registered: lower-case letters, '
+            'digits, _ and dots; it is %s',
             tasker.excerpt(p_handler -> 'callable'))
     where jsonb_typeof(p_handler) = 'object'
       and p_handler ? 'callable'

@@ -21,5 +21,5 @@ language sql stable as $$
           p_line)
 $$;
 comment on function tasker.check_hidden(jsonb, text, text, boolean) is
-    'A problem where a text would not be shown as it is. '
-    'p_line: it is one line, and every character of it shows; else a text of lines, with joiners.';
+    'A problem if a text would not be shown as it is. p_line: it must be one line of visible '
+    'characters; else it may have lines and joiners.';

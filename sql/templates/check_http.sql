@@ -29,8 +29,8 @@ begin
         tasker.pointer(p_path || '/headers', h.key),
         'invalid_secret',
         format(
-            '%s is no secret: write {secret:NAME} with a name of A-Z, 0-9, and _ '
-            'that does not end in _HOSTS',
+            '%s is not a valid secret: write {secret:NAME} with a name of A-Z, 0-9, and _ that '
+            'does not end in _HOSTS',
             left('{secret:' || split_part(s.rest, '}', 1), 100))
     from
         jsonb_each_text(v_headers) h,
@@ -43,5 +43,5 @@ begin
 end
 $$;
 comment on function tasker.check_http(jsonb, text) is
-    'Problems with the configuration of a step of the http handler: '
-    'headers that a template may not set, secrets that none can be.';
+    'Problems with the configuration of a step of the http handler: headers that a template may '
+    'not set, invalid names of secrets.';

@@ -23,4 +23,5 @@ language sql stable as $$
       and not p_object ? r
 $$;
 comment on function tasker.check_keys(jsonb, text, text[], text[]) is
-    'Problems with the keys of one object of a template. What is no object is no problem here.';
+    'Problems with the keys of one object of a template. A value that is not an object is no '
+    'problem here.';

@@ -21,4 +21,4 @@ language sql stable as $$
       )
 $$;
 comment on function tasker.check_name(jsonb, text, text, int) is
-    'A problem where the value is not a name. An absent value is no problem here.';
+    'A problem if the value is not a name. An absent value is no problem here.';

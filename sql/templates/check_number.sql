@@ -28,4 +28,4 @@ language sql stable as $$
           false)
 $$;
 comment on function tasker.check_number(jsonb, text, text, numeric, numeric, boolean) is
-    'A problem where the value is not a number in the range. An absent value is no problem here.';
+    'A problem if the value is not a number in the range. An absent value is no problem here.';

@@ -51,8 +51,8 @@ begin
         format('/steps/%s/dependencies', d.step_n - 1),
         'too_large',
         format(
-            'a step may depend on %s others (max_template_width in tasker.settings); '
-            'this one does on %s',
+            'a step may depend on %s others (max_template_width in tasker.settings); this one '
+            'depends on %s',
             v_limits.max_template_width, count(*))
     from tasker.template_dependencies(v_steps) d
     group by d.step_n
@@ -65,7 +65,7 @@ begin
         '/steps',
         'too_large',
         format(
-            '%s steps may depend on one (max_template_width in tasker.settings); on "%s" %s do',
+            '%s steps may depend on one (max_template_width in tasker.settings); "%s" has %s',
             v_limits.max_template_width, left(d.dependency #>> '{}', 100), count(*))
     from tasker.template_dependencies(v_steps) d
     where jsonb_typeof(d.dependency) = 'string'
@@ -76,5 +76,5 @@ begin
 end
 $$;
 comment on function tasker.check_size(jsonb) is
-    'What of a template is over a limit in tasker.settings: '
-    'bytes, steps, dependencies, how many of a step.';
+    'Problems with a template''s size, against the limits in tasker.settings: bytes, steps, '
+    'dependencies, dependencies per step.';

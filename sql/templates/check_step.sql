@@ -71,4 +71,4 @@ language sql stable as $$
     select * from tasker.check_retry(p_step -> 'retry', p_path || '/retry')
 $$;
 comment on function tasker.check_step(jsonb, text) is
-    'Problems within one step of a template, its dependencies aside.';
+    'Problems within one step of a template, except its dependencies.';

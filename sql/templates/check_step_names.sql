@@ -6,7 +6,7 @@ begin
     select
         format('/steps/%s/name', d.n - 1),
         'duplicate_name',
-        format('step "%s" stands here and in /steps/%s', left(d.name, 100), d.first - 1)
+        format('step "%s" is declared here and in /steps/%s', left(d.name, 100), d.first - 1)
     from (
         select
             u.name,
@@ -39,4 +39,4 @@ begin
 end
 $$;
 comment on function tasker.check_step_names(text[]) is
-    'Names of steps that stand twice in a template, or that look like those of instances.';
+    'Problems with step names that are repeated, or that look like names of instances.';

@@ -25,4 +25,4 @@ language sql stable as $$
       and jsonb_typeof(p_value) <> all (p_types)
 $$;
 comment on function tasker.check_type(jsonb, text, text, text[]) is
-    'A problem where the value has another JSON type. An absent value is no problem here.';
+    'A problem if the value has another JSON type. An absent value is no problem here.';

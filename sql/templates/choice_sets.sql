@@ -82,5 +82,5 @@ begin
 end
 $$;
 comment on function tasker.choice_sets(jsonb) is
-    'Of each step of a valid template the steps that some decision must choose for it to exist, '
+    'For each step of a valid template, the steps that some decision must choose for it to exist, '
     'as the text of an array of their numbers. Null: too many to tell.';

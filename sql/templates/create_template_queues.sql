@@ -32,5 +32,5 @@ begin
 end
 $$;
 comment on function tasker.create_template_queues(jsonb) is
-    'Makes those queues that a template needs and its namespace lacks. '
+    'Creates the queues that a template needs and its namespace lacks. '
     'The caller holds the namespace.';

@@ -13,5 +13,5 @@ begin
 end
 $$;
 comment on function tasker.current_version(text, text) is
-    'The version of a template that a null version means: '
-    'the one applied, or chosen by use_template, last.';
+    'The current version of a template, which a null version means: the last one applied or chosen '
+    'with use_template.';

@@ -26,8 +26,8 @@ begin
     then
         raise exception 'there is no namespace "%"', coalesce(left(p_namespace, 100), 'null')
             using errcode = 'TK001',
-                hint = 'A namespace comes into being with its first template: '
-                    'tasker template apply FILE, or tasker.apply_template. Known: '
+                hint = 'A namespace is created with its first template: tasker template apply '
+                    'FILE, or tasker.apply_template. Known: '
                     || coalesce(
                         (
                             select string_agg(n.namespace, ', ' order by n.namespace)

@@ -77,6 +77,5 @@ begin
 end
 $$;
 comment on function tasker.graph_levels(jsonb) is
-    'Of each step of a valid template, by its place from 1, '
-    'what template_steps says of its place in the graph: '
-    'level, initial, after_batch, decision_depth.';
+    'For each step of a valid template, by its place from 1, its columns of template_steps about '
+    'the graph: level, initial, after_batch, decision_depth.';

@@ -10,4 +10,4 @@ begin
 end
 $$;
 comment on function tasker.lock_namespace(text) is
-    'Makes a namespace where it is new, and locks it until the end of the transaction.';
+    'Creates a namespace if it is new, and locks it until the end of the transaction.';

@@ -5,5 +5,5 @@ create type tasker.begun_task as (
     held     int
 );
 comment on type tasker.begun_task is
-    'How many steps a new task has. active: of them, those that are enqueued; '
-    'held: those that wait for their time or for their namespace.';
+    'How many steps a new task has. active: those enqueued; held: those that wait for their time '
+    'or for their namespace.';

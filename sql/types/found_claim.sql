@@ -23,6 +23,6 @@ create type tasker.found_claim as (
 );
 comment on type tasker.found_claim is
     'A message of a claim with the step that it names, which is locked. '
-    'old_id: the message that it stands for. live: it may be claimed. fits: by this worker. '
-    'own, inherited, summaries: bytes of its documents, at most of its parents'' results, '
-    'and at most of its batches'' summaries.';
+    'old_id: the message that it replaces. live: it may be claimed. '
+    'fits: this worker may claim it. own: bytes of its documents; inherited: bytes of its '
+    'parents'' results, at most; summaries: bytes of its batches'' summaries, at most.';

@@ -9,5 +9,5 @@ create type tasker.new_node as (
     parents       text[]
 );
 comment on type tasker.new_node is
-    'A step of a dynamic task''s template that exists by now and has not been made. '
+    'A step of a dynamic task''s template that exists by now and has no row yet. '
     'parents: those that exist.';

@@ -11,5 +11,5 @@ create type tasker.settled_step as (
     bytes          int
 );
 comment on type tasker.settled_step is
-    'A step whose result was processed: what one phase of a batch tells the next. '
-    'satisfied: its children need not wait for it. bytes: those of its result.';
+    'A step whose result was processed, as one phase of a batch passes it to the next. '
+    'satisfied: its children need not wait for it. bytes: the size of its result.';

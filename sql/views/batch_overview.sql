@@ -62,8 +62,8 @@ where w.type = 'batch_worker'
   and ((select tasker.limits()) is null
       or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.batch_overview is
-    'Every batch whose cursors are known, by its batch_worker: instances by what became of them, '
-    'and progress in items: end - start of a cursor that has numbers there, else one; '
-    'of those not complete, what their checkpoints say. '
+    'Every batch whose cursors are known, by its batch_worker: instances by state, and progress in '
+    'items. An instance has end - start items if its cursor has these numbers, else one; an '
+    'incomplete instance counts the items of its checkpoint. '
     'created_at: when its batchable ended; completed_at: null while instances are left. '
-    'Ask by task_id.';
+    'Query by task_id.';

@@ -7,4 +7,4 @@ select
 from tasker.dead_letters d
 where ((select tasker.limits()) is null or tasker.may_see_entry(d.queue, d.task_id));
 comment on view tasker.dead_letter_details is
-    'What a dead letter has kept: the snapshot of its task, or its message.';
+    'The content of a dead letter: the snapshot of its task, or its message.';

@@ -3,6 +3,6 @@ select n.namespace
 from tasker.namespaces n
 where n.paused_at is not null or n.max_depth is not null;
 comment on view tasker.every_gated_namespace is
-    'For tasker''s own functions; people read gated_namespaces. '
-    'Namespaces that are paused or have a max_depth: what becomes ready there is held, '
-    'and sent in turn by enqueue_ready_steps.';
+    'For Tasker''s own functions; people read gated_namespaces. '
+    'Namespaces that are paused or have a max_depth: steps that become ready there are held, and '
+    'sent in turn by enqueue_ready_steps.';

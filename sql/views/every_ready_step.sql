@@ -21,4 +21,4 @@ where s.state = 'pending'
   and t.state <> 'pending';
 comment on view tasker.every_ready_step is
     'Steps that wait for nothing but their time (available_at): a retry, a start time. '
-    'For tasker''s own functions; people read ready_steps.';
+    'For Tasker''s own functions; people read ready_steps.';

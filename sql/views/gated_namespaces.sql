@@ -5,5 +5,5 @@ from tasker.every_gated_namespace g
 where ((select tasker.limits()) is null
     or g.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.gated_namespaces is
-    'Namespaces that are paused or have a max_depth: what becomes ready there is held, '
-    'and sent in turn by enqueue_ready_steps.';
+    'Namespaces that are paused or have a max_depth: steps that become ready there are held, and '
+    'sent in turn by enqueue_ready_steps.';

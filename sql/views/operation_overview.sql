@@ -11,6 +11,6 @@ from tasker.operations o
 where ((select tasker.limits()) is null
     or o.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.operation_overview is
-    'What was done to namespaces and to the whole engine, by whom: '
-    'apply, pause, resume, limit, prune, grant, revoke. '
-    'said_by: as in the audit of tasks, always with the login. Kept for 400 days.';
+    'Operations on namespaces and on the whole engine, and who did them: apply, pause, resume, '
+    'limit, prune, grant, revoke. said_by: as in the audit of tasks, always with the login. '
+    'Kept for 400 days.';

@@ -10,7 +10,6 @@ where ((select tasker.limits()) is null
     or p.namespace = any ((select tasker.limits())::text[]))
 group by p.namespace, p.handler;
 comment on view tasker.parked_overview is
-    'Steps that wait beside their queue, by handler, '
-    'as some live worker of the namespace lacks it. '
-    'waiting_for: no live worker has it; '
-    'null: those that have it take them in turn with the queue.';
+    'Steps that wait beside their queue, by handler, because some live worker of the namespace '
+    'lacks it. waiting_for: set if no live worker has it; null: workers that have it take them in '
+    'turn with the queue.';

@@ -6,4 +6,4 @@ where ((select tasker.limits()) is null
     or r.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.ready_steps is
     'Steps that wait for nothing but their time (available_at): a retry, a start time. '
-    'What the sweep sends, for people.';
+    'For people: the steps that the sweep will send.';

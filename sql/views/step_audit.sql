@@ -14,4 +14,4 @@ join tasker.tasks t on t.task_id = a.task_id
 where ((select tasker.limits()) is null
     or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.step_audit is
-    'The audit of steps, a row for every hop. Ask by task_id.';
+    'The audit of steps, a row for every hop. Query by task_id.';

@@ -51,5 +51,5 @@ join tasker.template_steps p on p.template_id = n.template_id and p.name = n.tem
 comment on view tasker.step_dag is
     'The graph of each task. level: longest path from a root. '
     'presence: exists; undecided: a decision or batchable above it has not ended; not_chosen. '
-    'What does not exist has no state; nor has a batch without instances. '
+    'A step that does not exist has no state, and neither has a batch without instances. '
     'Instances of a batch are rows of their own; parents and children name steps of the template.';

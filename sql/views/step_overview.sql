@@ -34,6 +34,5 @@ where ((select tasker.limits()) is null
     or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.step_overview is
     'Every step with its handler. instance, inputs: number and cursor of one step of a batch. '
-    'duration_ms: the handler''s, as its worker measured it; duration: of the last attempt, '
-    'from its claim. '
-    'waiting_for: why a step in the queue waits, where no live worker has its handler.';
+    'duration_ms: the handler''s, as its worker measured it; duration: of the last attempt, from '
+    'its claim. waiting_for: why a step in the queue waits, if no live worker has its handler.';

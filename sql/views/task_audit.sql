@@ -12,4 +12,4 @@ join tasker.tasks t on t.task_id = a.task_id
 where ((select tasker.limits()) is null
     or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.task_audit is
-    'The audit of tasks, a row for every hop. Ask by task_id.';
+    'The audit of tasks, a row for every hop. Query by task_id.';

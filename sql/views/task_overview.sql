@@ -29,6 +29,6 @@ join tasker.templates v on v.template_id = t.template_id
 where ((select tasker.limits()) is null
     or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.task_overview is
-    'Every task with its template''s version and its counters. duration: since it was enqueued. '
-    'waiting_for: why it stands: a handler that no live worker has, '
-    'where one of its steps waits for it, or a namespace that is paused or full.';
+    'Every task with its template''s version and its counters. '
+    'duration: since it was enqueued. waiting_for: why it waits: one of its steps needs a handler '
+    'that no live worker has, or its namespace is paused or full.';

@@ -29,5 +29,5 @@ join tasker.tasks t on t.task_id = a.task_id
 where ((select tasker.limits()) is null
     or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.transitions is
-    'Both audits in one: every hop of a task (step is null) and of its steps, '
-    'with the correlation id. Ask by task_id or correlation_id.';
+    'Both audits in one: every hop of a task (step is null) and of its steps, with the correlation '
+    'id. Query by task_id or correlation_id.';

@@ -41,4 +41,4 @@ from tasker.workers w
 where (select tasker.limits()) is null
    or w.namespaces && (select tasker.limits());
 comment on view tasker.worker_overview is
-    'Workers by their heartbeat. alive: heard of within 30 seconds.';
+    'Workers by their heartbeat. alive: it sent a heartbeat within 30 seconds.';

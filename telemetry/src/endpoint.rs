@@ -1,5 +1,5 @@
-//! What a process tells its watchers over HTTP: /metrics for Prometheus, /health for whoever
-//! restarts it or sends it work.
+//! What a process tells its watchers over HTTP: /metrics for Prometheus, /health for supervisors
+//! and load balancers.
 
 use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE,
@@ -29,10 +29,9 @@ const CONNECTIONS: usize = 32;
 /// How long one may last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Counts everything in this process from here on, for whoever renders the handle. What began
-/// before is not counted, so this comes first; it works once in a process. Called within a runtime.
-/// `own`: the bounds of histograms that have others than their kind (`…_seconds`, `…_size`), by
-/// name.
+/// Records all metrics of this process from here on; the handle renders them. Call it first, once
+/// in a process, and within a runtime. `own`: the bounds of histograms that have others than their
+/// kind (`…_seconds`, `…_size`), by name.
 ///
 /// # Errors
 /// There is a recorder already.
@@ -122,7 +121,7 @@ fn respond<B>(
             (StatusCode::OK, "text/plain; version=0.0.4", handle.render())
         }
         (&Method::GET | &Method::HEAD, _) => {
-            (StatusCode::NOT_FOUND, "text/plain", "there is /metrics and /health\n".to_owned())
+            (StatusCode::NOT_FOUND, "text/plain", "try /metrics or /health\n".to_owned())
         }
         _ => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
     };

@@ -1,5 +1,5 @@
 //! The way of a finished span out of the process: a bounded queue and a thread that exports from
-//! it. What finds no room, or no collector, is dropped and counted; nobody waits for either.
+//! it. What finds no room, or no collector, is dropped and counted; no caller waits for either.
 
 use opentelemetry::Context;
 use opentelemetry_sdk::{
@@ -51,7 +51,7 @@ impl Queue {
             if self.full.due() {
                 tracing::warn!(
                     room = self.room,
-                    "spans are dropped, as more end than are exported; see \
+                    "spans are dropped, because more end than can be exported; see \
                      OTEL_BSP_MAX_QUEUE_SIZE, OTEL_TRACES_SAMPLER"
                 );
             }
@@ -66,7 +66,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!("tasker_spans_exported_total", "Spans of traces that were exported");
     metrics::describe_counter!(
         "tasker_spans_dropped_total",
-        "Spans of traces that were not, by reason"
+        "Spans of traces that were not exported, by reason"
     );
     metrics::counter!("tasker_spans_exported_total").increment(0);
     dropped("queue_full", 0);
@@ -120,8 +120,8 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
             Err(error) => {
                 dropped("export_failed", count);
                 if self.queue.failing.due() {
-                    tracing::warn!(%error, "cannot export spans: they are dropped, and nothing \
-                        else is affected; is a collector at OTEL_EXPORTER_OTLP_ENDPOINT?");
+                    tracing::warn!(%error, "cannot export spans: they are dropped; nothing else \
+                        is affected. Is a collector at OTEL_EXPORTER_OTLP_ENDPOINT?");
                 }
             }
         }

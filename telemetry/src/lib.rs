@@ -6,7 +6,7 @@
 //! is the caller's, else its id is the task's, and the ids of the spans that others refer to follow
 //! from the task's id.
 //!
-//! A worker of one's own exports its spans by this, before it starts:
+//! Your own worker exports its spans with this, before it starts:
 //!
 //! ```no_run
 //! use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};

@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::Sampler;
 enum Own {
     On,
     Off,
-    /// Of all traces, from 0 to 1.
+    /// The share of all traces, from 0 to 1.
     Ratio(f64),
 }
 
@@ -42,7 +42,7 @@ impl Sampling {
                 (Some(bad), None) => (
                     Own::On,
                     Some(format!(
-                        "OTEL_TRACES_SAMPLER_ARG={bad} is no number from 0 to 1: using 1"
+                        "OTEL_TRACES_SAMPLER_ARG={bad} is not a number from 0 to 1: using 1"
                     )),
                 ),
             },

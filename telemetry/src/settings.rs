@@ -12,14 +12,13 @@ pub(crate) struct Settings {
     /// Where to; the exporter reads the endpoint itself.
     pub(crate) on: bool,
     pub(crate) sampling: Sampling,
-    /// Spans.
     pub(crate) queue: usize,
     /// For the log, once there is one.
     pub(crate) problems: Vec<String>,
 }
 
 impl Settings {
-    /// Of what the process was started with.
+    /// From the environment of the process.
     pub(crate) fn from_env() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -52,7 +51,7 @@ impl Settings {
             // Behind a user there may be a password.
             let what = if url.contains('@') { String::new() } else { format!("={url}") };
             problems.push(format!(
-                "traces are off: {name}{what} is no URL such as http://localhost:4318"
+                "traces are off: {name}{what} is not a URL such as http://localhost:4318"
             ));
             on = false;
         }
@@ -62,7 +61,7 @@ impl Settings {
             && protocol != "http/protobuf"
         {
             problems.push(format!(
-                "{name}={protocol} is not spoken here: spans are sent as http/protobuf, usually \
+                "{name}={protocol} is not supported: spans are sent as http/protobuf, usually \
                  to port 4318"
             ));
         }
@@ -110,7 +109,8 @@ mod tests {
         assert!(!on && text.contains("OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317"), "{text}");
         let (on, text) = problem(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "me:hush@collector:4317")]);
         assert!(
-            !on && text.contains("OTEL_EXPORTER_OTLP_ENDPOINT is no URL") && !text.contains("hush"),
+            !on && text.contains("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL")
+                && !text.contains("hush"),
             "{text}"
         );
         let (on, text) = problem(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);

@@ -27,7 +27,6 @@ use uuid::Uuid;
 
 /// How long the end of a process waits for its last spans.
 const FLUSH: Duration = Duration::from_secs(5);
-/// The instrumentation scope.
 const SCOPE: &str = "tasker";
 const SERVICE_NAME: &str = "service.name";
 
@@ -58,7 +57,7 @@ pub fn start(service: &'static str) -> Option<Tracing> {
     })
 }
 
-/// As [`start`], for whoever has a log only afterwards.
+/// As [`start`], for a process whose log starts later.
 ///
 /// # Errors
 /// Why tracing is off though the environment says something of it; to be logged.

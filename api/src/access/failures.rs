@@ -1,4 +1,4 @@
-//! Logins that fail are told and slowed, whoever tries: what is kept does not grow with them.
+//! Failed logins are logged and slowed. The memory for it does not grow with their number.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(20);
 /// A wait is not longer.
 const LONGEST: Duration = Duration::from_secs(2);
-/// A line in the log so often at most.
+/// The least time between two lines in the log.
 const LINE: Duration = Duration::from_secs(1);
 
 /// The failures of late, counted together: behind a proxy all have one address, and one attacker
@@ -30,7 +30,8 @@ struct Counts {
 }
 
 impl Failures {
-    /// Counts one, and says so; how long its answer is to wait. Who has a valid key never waits.
+    /// Counts and logs one; returns how long its answer must wait. A caller with a valid key never
+    /// waits.
     pub fn add(&self, method: &str, path: &str, why: &str) -> Duration {
         let (now, mut counts) =
             (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));

@@ -24,13 +24,13 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// The keys are asked for again for an unknown one, but not more often than this.
 const AT_MOST: Duration = Duration::from_secs(10);
-/// And in any case so often: a key that was withdrawn is not accepted any longer.
+/// The keys are read again at least this often, so that a withdrawn key is no longer accepted.
 const AT_LEAST: Duration = Duration::from_secs(300);
 /// How long a JWKS may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A JWKS larger than this is none.
+/// A larger JWKS is refused.
 const MAX_BYTES: usize = 1 << 20;
-/// The name of who brings a token without `sub`.
+/// The name of a caller whose token has no `sub`.
 const NAMELESS: &str = "token";
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 30;
@@ -99,8 +99,8 @@ impl Tokens {
         });
         if tokens.audience.is_none() {
             tracing::warn!(
-                "tokens for other programs are accepted too, where their permissions say so: \
-                 --http-jwt-audience says what `aud` must be"
+                "tokens for other programs are accepted too, if they have permissions of Tasker: \
+                 set the required `aud` with --http-jwt-audience"
             );
         }
         match (tokens.refresh(Duration::ZERO).await, &tokens.source) {
@@ -110,7 +110,7 @@ impl Tokens {
             (Ok(()), _) => {}
             (Err(error), Source::File(_)) => return Err(Error::Jwks(error)),
             (Err(error), Source::Url(..)) => {
-                tracing::warn!(%error, "the JWKS is not to be had yet: tokens are refused until \
+                tracing::warn!(%error, "the JWKS is not available yet: tokens are refused until \
                     it is");
             }
         }
@@ -120,7 +120,7 @@ impl Tokens {
                 tokio::time::sleep(AT_LEAST).await;
                 let Some(tokens) = weak.upgrade() else { return };
                 if let Err(error) = tokens.refresh(AT_MOST).await {
-                    tracing::warn!(%error, "the JWKS cannot be refreshed: the keys of before stay \
+                    tracing::warn!(%error, "the JWKS cannot be refreshed: the previous keys stay \
                         valid");
                 }
             }
@@ -133,8 +133,9 @@ impl Tokens {
     /// # Errors
     /// Why it is not accepted; never with a part of it.
     pub async fn check(&self, token: &str) -> Result<Caller, Box<Problem>> {
-        let header = decode_header(token)
-            .map_err(|_| super::unauthorized("the token is not a JWT of an algorithm in use"))?;
+        let header = decode_header(token).map_err(|_| {
+            super::unauthorized("the token is not a JWT with an accepted algorithm")
+        })?;
         // What must not be passed over is not known here (RFC 7515, 4.1.11).
         if header.crit.is_some() {
             return Err(super::unauthorized("the token demands an extension of JWT"));
@@ -147,7 +148,7 @@ impl Tokens {
             if self.keys().is_empty() {
                 return Err(Problem::unavailable(
                     "jwks_unavailable",
-                    "The keys to check tokens with cannot be had",
+                    "The keys that check tokens are not available",
                     PATIENCE,
                 ));
             }
@@ -219,8 +220,8 @@ impl Tokens {
         }
     }
 
-    /// Reads the keys, unless that was done within `interval`. Who comes meanwhile waits and sees
-    /// the outcome.
+    /// Reads the keys, unless that was done within `interval`. Concurrent callers wait for the
+    /// outcome.
     async fn refresh(&self, interval: Duration) -> Result<(), String> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|last| last.elapsed() < interval) {
@@ -246,7 +247,7 @@ impl Source {
         }
         let url = reqwest::Url::parse(jwks)
             // What is none may hold a password in any place.
-            .map_err(|error| Error::Jwks(format!("what is given is not a URL: {error}")))?;
+            .map_err(|error| Error::Jwks(format!("it is neither a URL nor a file: {error}")))?;
         let loopback = url.host_str().is_some_and(|host| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
             host == "localhost" || address.is_ok_and(|address| address.is_loopback())
@@ -333,13 +334,13 @@ fn refusal(kind: &ErrorKind) -> Box<Problem> {
     super::unauthorized(match kind {
         ErrorKind::ExpiredSignature => "the token has expired",
         ErrorKind::ImmatureSignature => "the token is not valid yet",
-        ErrorKind::InvalidIssuer => "the token is of another issuer",
+        ErrorKind::InvalidIssuer => "the token is from another issuer",
         ErrorKind::InvalidAudience => "the token is for another audience",
         ErrorKind::MissingRequiredClaim(_) => {
             "the token lacks a claim: exp, and where they are configured iss and aud"
         }
         ErrorKind::InvalidAlgorithm => "the token's algorithm is not that of its key",
-        ErrorKind::InvalidSignature => "the token's signature is not right",
-        _ => "the token is not one",
+        ErrorKind::InvalidSignature => "the token's signature is wrong",
+        _ => "the token is malformed",
     })
 }

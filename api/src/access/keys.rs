@@ -108,21 +108,19 @@ impl Keys {
             parse(&text).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
         if is_writable_by_others(path) {
             tracing::warn!(
-                "everybody may write the keys file {path}, and so let in whom they like: chmod \
-                 o-w {path}",
+                "everybody may write the keys file {path}, and could add keys: chmod o-w {path}",
                 path = path.display()
             );
         }
         if keys.is_empty() {
-            tracing::warn!(file = %path.display(), "the keys file has no key: nobody is let in by \
-                one");
+            tracing::warn!(file = %path.display(), "the keys file has no keys: no key is accepted");
         }
         let keys = Arc::new(Self { path: path.to_owned(), keys: RwLock::new(Arc::new(keys)) });
         tokio::spawn(Arc::clone(&keys).watch(text));
         Ok(keys)
     }
 
-    /// Who has this key. All hashes are compared, each in constant time.
+    /// The owner of this key. All hashes are compared, each in constant time.
     pub fn find(&self, key: &str) -> Option<Caller> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
@@ -134,7 +132,7 @@ impl Keys {
         keys.get(usize::try_from(found).ok()?).map(|key| key.caller.clone())
     }
 
-    /// Takes the file's changes for as long as anybody uses it; a broken file changes nothing.
+    /// Takes the file's changes while it is in use; a broken file changes nothing.
     async fn watch(self: Arc<Self>, mut last: String) {
         loop {
             tokio::time::sleep(LOOK).await;
@@ -156,13 +154,13 @@ impl Keys {
     fn take(&self, text: &str) {
         match parse(text) {
             Ok(keys) => {
-                tracing::info!(file = %self.path.display(), keys = keys.len(), "the keys are read \
-                    again");
+                tracing::info!(file = %self.path.display(), keys = keys.len(), "the keys were \
+                    read again");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
             }
             Err(error) => {
                 tracing::error!(file = %self.path.display(), %error, "the keys file is broken: \
-                    the keys of before stay valid");
+                    the previous keys stay valid");
             }
         }
     }

@@ -9,15 +9,15 @@ use std::net::IpAddr;
 /// What proxies say of whom they speak for.
 const PASSED_ON: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
-/// Lets pass what does not come by way of someone else's page.
+/// Accepts requests that no page of another origin sent.
 ///
 /// # Errors
 /// A host that is not loopback; what a proxy passed on; a change from another origin.
 pub fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<Problem>> {
     if PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
         return Err(refused("host_not_local", "The request was passed on by a proxy").hint(
-            "Without keys only this machine is served; with --http-keys a proxy may bring \
-                requests of others.",
+            "Without keys, only this machine is served; with --http-keys, a proxy may pass on \
+             requests from others.",
         ));
     }
     let host = match headers.get(header::HOST) {
@@ -26,8 +26,8 @@ pub fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<
     };
     let Some(host) = host.filter(|host| is_loopback(host.host())) else {
         return Err(refused("host_not_local", "The Host of the request is not loopback").hint(
-            "Without keys only http://localhost and http://127.0.0.1 are served; with \
-                --http-keys any host is.",
+            "Without keys, only http://localhost and http://127.0.0.1 are served; with \
+             --http-keys, any host is.",
         ));
     };
     if method.is_safe() {
@@ -43,7 +43,7 @@ pub fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Box<
         });
     match same_site && same_origin {
         true => Ok(()),
-        false => Err(refused("cross_origin", "A page of another origin may not change anything")
+        false => Err(refused("cross_origin", "A page from another origin may not change anything")
             .hint("Use a key (--http-keys) for programs in a browser.")),
     }
 }

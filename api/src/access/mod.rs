@@ -23,7 +23,7 @@ use jwt::Tokens;
 use keys::Keys;
 use std::{convert::Infallible, sync::Arc};
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// `key:` and its name, or `token:` and its subject; none where no key is wanted.
@@ -34,13 +34,13 @@ pub struct Caller {
     pub namespaces: Limit,
 }
 
-/// The namespaces that somebody is limited to; none: no limit.
+/// The namespaces that a caller is limited to; none: no limit.
 pub type Limit = Option<Arc<[String]>>;
 
 /// The namespaces of a keys file or a token.
 ///
 /// # Errors
-/// None are named, or something that is no name of a namespace.
+/// The list is empty, or has a name that a namespace cannot have.
 fn limit_of(names: Vec<String>) -> Result<Arc<[String]>, String> {
     let is_name = |name: &str| {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -49,7 +49,7 @@ fn limit_of(names: Vec<String>) -> Result<Arc<[String]>, String> {
     match names.iter().find(|name| !is_name(name)) {
         Some(bad) => Err(format!("{bad:?} cannot be a namespace")),
         None if names.is_empty() => {
-            Err("namespaces is empty: leave it out, and there is no limit".to_owned())
+            Err("namespaces is empty: leave it out for no limit".to_owned())
         }
         None => Ok(names.into()),
     }
@@ -101,7 +101,7 @@ impl Access {
         Ok(Self { keys, tokens })
     }
 
-    /// Who asks.
+    /// The caller of a request.
     ///
     /// # Errors
     /// 401 without a valid key; 403 for a page of another origin where none is wanted.
@@ -129,7 +129,7 @@ impl Access {
         }
         match &self.tokens {
             Some(tokens) if secret.matches('.').count() == 2 => tokens.check(secret).await,
-            _ => Err(unauthorized("the key is not known")),
+            _ => Err(unauthorized("the key is unknown")),
         }
     }
 }
@@ -146,7 +146,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Of a request that was let in.
+    /// For a request that was admitted.
     pub fn new(
         access: &Arc<Access>,
         headers: &HeaderMap,
@@ -210,12 +210,12 @@ pub fn limited() -> Box<Problem> {
     Problem::new(
         StatusCode::FORBIDDEN,
         "limited_to_namespaces",
-        "This is not for keys that are limited to namespaces",
+        "Keys that are limited to namespaces may not use this",
     )
     .hint("Use a key without `namespaces` in the keys file or the token.")
 }
 
-/// What a caller lacks.
+/// The problem of a caller without this permission.
 pub fn forbidden(permission: Permission) -> Box<Problem> {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", "The key does not allow this")
         .detail(format!("it lacks the permission {permission}"))

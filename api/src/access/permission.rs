@@ -10,7 +10,7 @@ macro_rules! permissions {
         pub enum Permission { $(#[doc = $doc] $name),+ }
 
         impl Permission {
-            /// All there are.
+            /// Every permission.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// As keys and tokens name it.
@@ -18,7 +18,7 @@ macro_rules! permissions {
                 match self { $(Self::$name => $text),+ }
             }
 
-            /// What it allows.
+            /// What the permission allows.
             pub fn explain(self) -> &'static str {
                 match self { $(Self::$name => $doc),+ }
             }
@@ -37,13 +37,13 @@ permissions! {
     TasksWrite = "tasks:write",
     /// retry and resolve steps
     StepsWrite = "steps:write",
-    /// look at templates and check definitions
+    /// read templates and check definitions
     TemplatesRead = "templates:read",
     /// apply templates
     TemplatesWrite = "templates:write",
     /// pause, resume, and limit namespaces
     QueuesWrite = "queues:write",
-    /// look at dead letters
+    /// read dead letters
     DeadLettersRead = "dead_letters:read",
     /// add, update, and retry dead letters
     DeadLettersWrite = "dead_letters:write",
@@ -65,7 +65,7 @@ impl FromStr for Permission {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.iter().copied().find(|permission| permission.as_str() == text).ok_or_else(|| {
             let all: Vec<&str> = Self::ALL.iter().map(|permission| permission.as_str()).collect();
-            format!("{text:?} is not a permission; there are *, {}", all.join(", "))
+            format!("{text:?} is not a permission; the permissions are *, {}", all.join(", "))
         })
     }
 }
@@ -75,7 +75,7 @@ impl FromStr for Permission {
 pub enum Permissions {
     /// Everything: `*`.
     All,
-    /// These.
+    /// Only these.
     Some(Vec<Permission>),
 }
 

@@ -28,21 +28,21 @@ pub struct DeadLetterQuery {
     reason: Option<String>,
     /// Only with this status.
     status: Option<String>,
-    /// Only of this task.
+    /// Only for this task.
     task_id: Option<Uuid>,
-    /// Only with an id that begins so.
+    /// Only with an id that has this beginning.
     #[param(pattern = "^[0-9a-fA-F-]{1,36}$")]
     id_prefix: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(value_type = Option<Uuid>)]
     after: Option<String>,
-    /// Items at most.
+    /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: Option<u32>,
 }
 
-/// Lists dead letters in the order to look at them
+/// Lists dead letters, the most urgent first
 #[utoipa::path(
     get,
     path = "/v1/dead-letters",
@@ -96,11 +96,11 @@ async fn show(app: &App, entry_id: Uuid) -> Result<Json<DeadLetterDetails>> {
     app.call(app.client().dead_letter(entry_id)).await.map(Json)
 }
 
-/// A task to put among the dead letters.
+/// A task to add to the dead letters.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDeadLetter {
-    /// The task; it goes on.
+    /// The task; it is not changed.
     task_id: Uuid,
     /// The first line of its notes.
     #[serde(default, deserialize_with = "words")]
@@ -115,11 +115,11 @@ pub struct NewDeadLetter {
 /// A dead letter.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entry {
-    /// The task's pending one where it has one.
+    /// The new entry, or the task's pending one if it has one.
     entry_id: Uuid,
 }
 
-/// Puts a task among the dead letters
+/// Adds a dead letter for a task
 #[utoipa::path(
     post,
     path = "/v1/dead-letters",
@@ -150,10 +150,10 @@ pub async fn add_dead_letter(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterChange {
-    /// None: as it is.
+    /// None: unchanged.
     #[serde(default)]
     status: Option<DeadLetterStatus>,
-    /// A line more.
+    /// A line to add to the notes.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     notes: Option<String>,
@@ -163,17 +163,17 @@ pub struct DeadLetterChange {
     by: Option<String>,
 }
 
-/// Where a dead letter stands.
+/// The status of a dead letter.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadLetterStatus {
-    /// Someone has to look at it.
+    /// Someone must look at it.
     Pending,
-    /// Someone has.
+    /// Someone has dealt with it.
     ManuallyResolved,
     /// Nothing can be done.
     PermanentFailure,
-    /// Not wanted any more.
+    /// No longer wanted.
     Cancelled,
 }
 
@@ -230,13 +230,13 @@ pub async fn retry_dead_letter(
     show(&app, at.entry_id).await
 }
 
-/// Many dead letters, and what is said about it.
+/// Many dead letters, with a reason and a name for the audit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkDeadLetters {
-    /// Which; without a status the pending ones.
+    /// The filter; without a status it matches the pending ones.
     filter: DeadLetterSelection,
-    /// For an update; none: as it is.
+    /// For an update; none: unchanged.
     #[serde(default)]
     status: Option<DeadLetterStatus>,
     /// For the audit, and a line in the notes.
@@ -247,11 +247,11 @@ pub struct BulkDeadLetters {
     #[serde(default, deserialize_with = "super::name")]
     #[schema(max_length = 200, example = "ana")]
     by: Option<String>,
-    /// In this call at most.
+    /// The most entries to change in this call.
     #[serde(default, deserialize_with = "between::<_, 1, 1000>")]
     #[schema(value_type = u32, minimum = 1, maximum = 1000, default = 100)]
     max: Option<u32>,
-    /// `last_entry` of the call before.
+    /// `last_entry` of the previous call.
     #[serde(default)]
     after: Option<Uuid>,
 }
@@ -308,7 +308,7 @@ pub async fn update_dead_letters(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WhichDeadLetters {
-    /// Without a status the pending ones.
+    /// The filter; without a status it matches the pending ones.
     filter: DeadLetterSelection,
 }
 

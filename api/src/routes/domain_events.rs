@@ -16,11 +16,11 @@ use utoipa::IntoParams;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Those after this message; none: the newest.
+    /// Only events after this message; none: the newest.
     #[serde(default, deserialize_with = "message")]
     #[param(minimum = 0)]
     after: Option<i64>,
-    /// Items at most.
+    /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,

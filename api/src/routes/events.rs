@@ -30,7 +30,8 @@ use uuid::Uuid;
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the overview is made.
 const OVERVIEW: Duration = Duration::from_secs(2);
-/// A comment so often, so that proxies keep the connection and a gone client is noticed.
+/// The time between two comments, which keep the connection open in proxies and reveal a gone
+/// client.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 type Events = VecDeque<Event>;
@@ -39,8 +40,8 @@ type Events = VecDeque<Event>;
 ///
 /// Events `task` and `step` have the row of the audit, with its `transition_id`; `end` has the
 /// task's status and is the last: the task has finished, or is blocked by failures. With the header
-/// Last-Event-ID a stream goes on; what happened in the five seconds before may come twice, known
-/// by its transition_id, but nothing is left out.
+/// Last-Event-ID, a stream resumes; events of the five seconds before may come twice, with the same
+/// transition_id, but none is left out.
 #[utoipa::path(
     get,
     path = "/v1/tasks/{task_id}/events",
@@ -63,7 +64,7 @@ pub async fn follow_task(
         None => None,
         Some(id) => {
             Some(id.to_str().ok().and_then(|id| id.parse::<Cursor>().ok()).ok_or_else(|| {
-                Problem::bad_request("invalid_event_id", "Last-Event-ID is none of this stream's")
+                Problem::bad_request("invalid_event_id", "Last-Event-ID is not of this stream")
             })?)
         }
     };

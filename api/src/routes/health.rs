@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub struct ProcessHealth {
     /// Whether it can do its work.
     healthy: bool,
-    /// Why not.
+    /// Why it is unhealthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Since when it has been healthy, or not.
@@ -51,13 +51,13 @@ pub async fn ready(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
 
-/// It answers.
+/// The answer of a live process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     alive: bool,
 }
 
-/// Whether the process answers: while it does there is no use in restarting it; no key is needed
+/// Whether the process answers; if it does, a restart would not help; no key is needed
 #[utoipa::path(
     get,
     path = "/health/live",

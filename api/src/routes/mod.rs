@@ -26,11 +26,11 @@ pub struct TaskAt {
     pub task_id: Uuid,
 }
 
-/// Who acts, and why: both stand in the audit.
+/// Who acts, and why, for the audit.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000, example = "the card network was down")]
     pub reason: Option<String>,
@@ -49,7 +49,7 @@ pub fn said<'a>(by: &'a Option<String>, reason: &'a Option<String>) -> By<'a> {
 /// Whether something changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Changed {
-    /// False: it was so already.
+    /// False: nothing had to be changed.
     pub changed: bool,
 }
 
@@ -72,7 +72,7 @@ fn short<'de, D: Deserializer<'de>>(from: D, longest: usize) -> Result<Option<St
     }
     match text.as_ref().map_or(0, |text| text.chars().count()) {
         length if length > longest => Err(serde::de::Error::custom(format!(
-            "a text of {length} characters is too long here: at most {longest}"
+            "a text of {length} characters is too long: at most {longest}"
         ))),
         _ => Ok(text),
     }

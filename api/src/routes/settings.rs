@@ -26,7 +26,7 @@ pub struct SettingAt {
     name: String,
 }
 
-/// What a setting becomes.
+/// The new value of a setting.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewValue {
@@ -42,7 +42,7 @@ pub struct NewValue {
 /// A setting and its value.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettingSet {
-    /// Which.
+    /// The name of the setting.
     name: String,
     /// As text.
     value: String,

@@ -33,9 +33,9 @@ pub struct StepQuery {
     state: Option<Vec<StepState>>,
     /// Only instances of this step of the template.
     template_step: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     after: Option<String>,
-    /// Items at most.
+    /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -102,18 +102,18 @@ pub async fn retry_step(
     Ok(Json(Changed { changed }))
 }
 
-/// What a step is settled with.
+/// The result that settles a step.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettleStep {
-    /// What the step gives.
+    /// The result of the step.
     #[serde(default)]
     result: Option<Value>,
-    /// Of a decision or batchable: `{"type": "decision", "create_steps": […]}` or `{"type":
-    /// "batches", …}`.
+    /// The outcome of a decision or batchable: `{"type": "decision", "create_steps": […]}` or
+    /// `{"type": "batches", …}`.
     #[serde(default)]
     outcome: Option<Value>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,

@@ -56,7 +56,7 @@ pub async fn pause_namespace(
     Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
 
-/// Sends what was held; changed is false when it was not paused
+/// Sends the held steps; changed is false when it was not paused
 #[utoipa::path(
     post,
     path = "/v1/namespaces/{namespace}/resume",
@@ -83,7 +83,7 @@ pub struct Limit {
     #[schema(value_type = Option<u32>, required, minimum = 1, maximum = 2_147_483_647)]
     #[serde(deserialize_with = "depth")]
     max_depth: Option<i32>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "super::words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
@@ -109,7 +109,7 @@ pub struct Limited {
     max_depth: Option<i32>,
 }
 
-/// Lets at most so many steps wait in a namespace's queue
+/// Limits how many steps may wait in a namespace's queue
 #[utoipa::path(
     put,
     path = "/v1/namespaces/{namespace}/limit",
@@ -129,7 +129,7 @@ pub async fn limit_namespace(
     Ok(Json(Limited { namespace, max_depth }))
 }
 
-/// Lists the workers that have not said goodbye
+/// Lists the workers that have not signed off
 #[utoipa::path(get, path = "/v1/workers", tag = "system",
     responses((status = 200, body = Vec<WorkerOverview>)), security(("key" = ["system:read"])))]
 pub async fn list_workers(app: App) -> Result<Json<Vec<WorkerOverview>>> {
@@ -140,7 +140,7 @@ pub async fn list_workers(app: App) -> Result<Json<Vec<WorkerOverview>>> {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prune {
-    /// Of each kind at most.
+    /// The most rows of each kind to remove.
     #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
     #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 1000)]
     max: Option<u32>,
@@ -150,7 +150,7 @@ pub struct Prune {
     by: Option<String>,
 }
 
-/// Removes one batch of what is older than its retention; call again until both are 0
+/// Removes one batch of rows older than their retention; call again until both are 0
 #[utoipa::path(post, path = "/v1/prune", tag = "system", request_body = Option<Prune>,
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
 pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
@@ -158,7 +158,7 @@ pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<
     app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
 }
 
-/// How stale.
+/// Staleness against the threshold of the state.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HowStale {
@@ -175,9 +175,9 @@ pub enum HowStale {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StalenessQuery {
-    /// Only those.
+    /// Only tasks with this staleness.
     staleness: Option<HowStale>,
-    /// Items at most.
+    /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -198,24 +198,24 @@ pub async fn list_staleness(
     app.call(app.client().list_staleness(staleness, query.limit.unwrap_or(100))).await.map(Json)
 }
 
-/// Which tasks analytics are made from.
+/// Which tasks the analytics cover.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SampleQuery {
-    /// Only of this namespace.
+    /// Only in this namespace.
     namespace: Option<String>,
-    /// Only of templates with this name.
+    /// Only with this template name.
     name: Option<String>,
-    /// Enqueued so many seconds ago at most.
+    /// Enqueued at most this many seconds ago.
     #[serde(default, deserialize_with = "between::<_, 1, 31_536_000>")]
     #[param(minimum = 1, maximum = 31_536_000, default = 3600)]
     since_seconds: Option<u32>,
-    /// The newest so many of them.
+    /// The most tasks to look at, the newest first.
     #[serde(default, deserialize_with = "between::<_, 1, 100_000>")]
     #[param(minimum = 1, maximum = 100_000, default = 10_000)]
     max_tasks: Option<u32>,
-    /// Items at most.
+    /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
     #[param(minimum = 1, maximum = 1000, default = 20)]
     limit: Option<u32>,
@@ -226,19 +226,19 @@ pub struct SampleQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BucketQuery {
-    /// Only of this namespace.
+    /// Only in this namespace.
     namespace: Option<String>,
-    /// Only of templates with this name.
+    /// Only with this template name.
     name: Option<String>,
-    /// Enqueued so many seconds ago at most.
+    /// Enqueued at most this many seconds ago.
     #[serde(default, deserialize_with = "between::<_, 1, 31_536_000>")]
     #[param(minimum = 1, maximum = 31_536_000, default = 3600)]
     since_seconds: Option<u32>,
-    /// The newest so many of them.
+    /// The most tasks to look at, the newest first.
     #[serde(default, deserialize_with = "between::<_, 1, 100_000>")]
     #[param(minimum = 1, maximum = 100_000, default = 10_000)]
     max_tasks: Option<u32>,
-    /// Seconds of a bucket.
+    /// The length of a bucket in seconds.
     #[serde(default, deserialize_with = "between::<_, 1, 86_400>")]
     #[param(minimum = 1, maximum = 86_400, default = 60)]
     bucket_seconds: Option<u32>,
@@ -263,7 +263,7 @@ impl SampleQuery {
     }
 }
 
-/// Shows steps by what their handlers took, the slowest first
+/// Shows steps by the durations of their handlers, the slowest first
 #[utoipa::path(get, path = "/v1/analytics/slowest-steps", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
 pub async fn get_slowest_steps(

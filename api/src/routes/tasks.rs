@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// What was enqueued.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Enqueued {
-    /// The new task; with an idempotency key that was used before, the one of then.
+    /// The new task; for an idempotency key that was used before, the earlier task.
     pub task_id: Uuid,
 }
 
@@ -44,8 +44,8 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
 
 /// Enqueues a task
 ///
-/// Without a correlation_id in the body, that of the request is the task's; the header traceparent
-/// too.
+/// Without a correlation_id in the body, the task gets that of the request; the same holds for the
+/// header traceparent.
 #[utoipa::path(
     post,
     path = "/v1/tasks",
@@ -55,13 +55,13 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
         (
             status = 201,
             body = Enqueued,
-            headers(("location" = String, description = "Of the task")),
+            headers(("location" = String, description = "The task")),
         ),
         (
             status = 200,
             body = Enqueued,
-            description = "The idempotency key was used before: the task of then",
-            headers(("location" = String, description = "Of the task")),
+            description = "The idempotency key was used before: the earlier task",
+            headers(("location" = String, description = "The task")),
         ),
     ),
     security(("key" = ["tasks:create"])),
@@ -106,11 +106,11 @@ async fn repeated(app: &App, task: &NewTask) -> Result<Option<Uuid>> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TaskQuery {
-    /// Of this namespace.
+    /// In this namespace.
     namespace: Option<String>,
     /// Of templates with this name.
     name: Option<String>,
-    /// Of this version of their template.
+    /// With this template version.
     version: Option<String>,
     /// In one of these states; repeated, or a list with commas.
     #[serde(default, deserialize_with = "list")]
@@ -118,23 +118,23 @@ pub struct TaskQuery {
     /// One of these; a list with commas.
     #[serde(default, deserialize_with = "list")]
     task_id: Option<Vec<Uuid>>,
-    /// Of one request.
+    /// With this correlation id.
     correlation_id: Option<Uuid>,
-    /// Enqueued then or later.
+    /// Enqueued at this time or later.
     created_after: Option<DateTime<Utc>>,
-    /// Enqueued before.
+    /// Enqueued before this time.
     created_before: Option<DateTime<Utc>>,
     /// With an error of this code.
     error_code: Option<String>,
     /// With this idempotency key.
     idempotency_key: Option<String>,
-    /// With an id that begins so.
+    /// With an id that has this beginning.
     #[param(pattern = "^[0-9a-fA-F-]{1,36}$")]
     id_prefix: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[param(value_type = Option<Uuid>)]
     after: Option<String>,
-    /// Items at most.
+    /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: Option<u32>,
@@ -185,10 +185,10 @@ pub async fn get_task_status(app: App, At(at): At<TaskAt>) -> Result<Json<TaskSt
     app.call(app.client().task_status(at.task_id)).await.map(Json)
 }
 
-/// What a task gave.
+/// The result of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TaskResult {
-    /// Where it stands.
+    /// The state of the task.
     state: TaskState,
     /// The results of its leaf steps by name, or what an operator gave; null until it is complete.
     result: Option<Value>,
@@ -245,9 +245,9 @@ pub async fn get_task_graph(
     let status = app.call(app.client().task_status(at.task_id)).await?;
     let steps: u64 = status.steps.values().sum();
     if query.instances == Instances::All && steps > MOST_STEPS {
-        let detail = format!("the task has {steps} steps, and a whole graph may have {MOST_STEPS}");
+        let detail = format!("the task has {steps} steps; a whole graph may have {MOST_STEPS}");
         return Err(Problem::answer_too_large(detail)
-            .hint("Ask for few instances, and for /steps, which has pages."));
+            .hint("Ask for fewer instances, or use /steps, which has pages."));
     }
     app.call(app.client().task_graph(at.task_id, query.instances)).await.map(Json)
 }
@@ -257,7 +257,7 @@ pub async fn get_task_graph(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TransitionsQuery {
-    /// `next` of the page before.
+    /// `next` of the previous page.
     #[serde(default, deserialize_with = "message")]
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<i64>,
@@ -293,12 +293,12 @@ pub async fn get_task_batches(app: App, At(at): At<TaskAt>) -> Result<Json<Vec<B
     app.call(app.client().list_batches(at.task_id)).await.map(Json)
 }
 
-/// What became of a task.
+/// The state of a task after a change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TaskChanged {
-    /// False: it was so already.
+    /// False: nothing had to be changed.
     changed: bool,
-    /// Where it stands now.
+    /// The state of the task now.
     state: TaskState,
 }
 
@@ -331,14 +331,14 @@ pub async fn cancel_task(
     changed(&app, at.task_id, done).await
 }
 
-/// What a task is settled with.
+/// The result that settles a task.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settle {
-    /// What the task gives.
+    /// The result of the task.
     #[serde(default)]
     result: Option<Value>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
@@ -373,8 +373,7 @@ pub async fn resolve_task(
     changed(&app, at.task_id, done).await
 }
 
-/// Lets a task in error begin again, completed results kept; changed is false when it has not
-/// finished
+/// Restarts a task in error, keeping completed results; changed is false when it has not finished
 #[utoipa::path(
     post,
     path = "/v1/tasks/{task_id}/reset",
@@ -398,18 +397,18 @@ pub async fn reset_task(
     changed(&app, at.task_id, done).await
 }
 
-/// Many tasks, and what is said about it.
+/// Many tasks, with a reason and a name for the audit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bulk {
-    /// Which; at least one of its fields.
+    /// The filter, with at least one of its fields.
     #[serde(deserialize_with = "object")]
     filter: TaskSelection,
-    /// Tasks at most.
+    /// The most tasks to change in this call.
     #[serde(default, deserialize_with = "between::<_, 1, 10_000>")]
     #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 100)]
     max: Option<u32>,
-    /// In words.
+    /// Why; written to the audit.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
@@ -429,7 +428,7 @@ impl Bulk {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
-    /// At least one of its fields.
+    /// The filter, with at least one of its fields.
     #[serde(deserialize_with = "object")]
     filter: TaskSelection,
 }
@@ -440,7 +439,7 @@ pub struct Tasks {
     tasks: i64,
 }
 
-/// Lets many failed tasks go on: what failed runs again; call again until 0
+/// Resumes many failed tasks: their failed steps run again; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/retry", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:write"])))]
 pub async fn retry_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {

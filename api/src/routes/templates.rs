@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-/// Whose templates.
+/// Which templates.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TemplatesQuery {
-    /// Only of this namespace.
+    /// Only in this namespace.
     namespace: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct ApplyQuery {
     by: Option<String>,
 }
 
-/// Applies a definition; 200 when it was there already with the same content
+/// Applies a definition; 200 when it had been applied already with the same content
 #[utoipa::path(
     post,
     path = "/v1/templates",
@@ -78,7 +78,7 @@ pub async fn apply_template(
     Ok((status, Json(applied)))
 }
 
-/// Says what is wrong with a definition
+/// Checks a definition and lists its problems
 #[utoipa::path(post, path = "/v1/templates/validate", tag = "templates", request_body = Definition,
     responses((status = 200, body = Report)), security(("key" = ["templates:read"])))]
 pub async fn validate_template(
@@ -107,7 +107,7 @@ pub struct UseVersion {
     version: String,
 }
 
-/// Makes a version the one that runs where an enqueue names none
+/// Chooses the version that runs when an enqueue names none
 #[utoipa::path(
     post,
     path = "/v1/templates/{namespace}/{name}/use",

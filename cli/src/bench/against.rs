@@ -96,8 +96,8 @@ impl Side {
         let create = format!("create database {}", self.database);
         sqlx::raw_sql(AssertSqlSafe(create)).execute(admin).await.map_err(|error| {
             format!(
-                "--against makes two databases on this server, and cannot: {error}; \
-                 name a server where you may (createdb), or none, and one is started"
+                "--against cannot create its two databases on this server: {error}; name a server \
+                 where you may (createdb), or leave the database out to start one"
             )
         })?;
         let migrated = processes::command(&self.program, &self.url, &["migrate"]).status().await;

@@ -115,7 +115,7 @@ pub async fn measure(
     Ok(Report::new(args, linear.tasks, server, &runs, processes.peak_rss()?))
 }
 
-/// Runs one task with so many instances.
+/// Runs one task with this many instances.
 pub async fn batch(
     bench: &Bench<'_>,
     instances: u32,

@@ -47,7 +47,7 @@ struct Batch {
     task_us_per_instance: f64,
     wal_bytes_per_step: f64,
     cpu_seconds_per_step: Option<f64>,
-    /// Of all runs the one furthest from 1.
+    /// From the run in which it is furthest from 1.
     convergence_runs: i64,
 }
 

@@ -55,7 +55,7 @@ struct Line {
     ratio: Option<Ratio>,
 }
 
-/// Of the pairs of runs, each measured one after the other.
+/// Over the pairs of runs, each measured one after the other.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Ratio {
     median: f64,

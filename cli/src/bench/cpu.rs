@@ -12,9 +12,7 @@ const TICKS: f64 = 100.0;
 pub struct Cpu {
     /// All processes of the server.
     pub postgresql: Option<f64>,
-    /// The orchestrator.
     pub orchestrator: Option<f64>,
-    /// All workers.
     pub workers: Option<f64>,
 }
 
@@ -23,7 +21,6 @@ impl Cpu {
     pub const NOTHING: Self =
         Self { postgresql: Some(0.0), orchestrator: Some(0.0), workers: Some(0.0) };
 
-    /// All of it.
     pub fn total(&self) -> Option<f64> {
         Some(self.postgresql? + self.orchestrator? + self.workers?)
     }

@@ -25,7 +25,7 @@ pub fn definition(workflow: Workflow, namespace: &str) -> Value {
     definition
 }
 
-/// Empties the queue of the events: nobody consumes them, and somebody would be told so.
+/// Empties the queue of the events, which nothing consumes: the engine would warn of them.
 pub async fn clean(pool: &PgPool, namespace: &str) -> Result<(), BenchError> {
     sqlx::query(
         "select pgmq.purge_queue(q.queue) from tasker.queue_overview q where q.namespace \

@@ -42,13 +42,13 @@ pub struct BenchArgs {
     /// The graph each task runs.
     #[arg(long, value_enum, default_value_t = workflow::Workflow::Linear)]
     pub workflow: workflow::Workflow,
-    /// Tasks a run [default: 2500, with --latency 200].
+    /// Tasks per run [default: 2500, with --latency 200].
     #[arg(long)]
     pub tasks: Option<u32>,
     /// One task at a time on an idle system, instead of all at once.
     #[arg(long)]
     pub latency: bool,
-    /// Each step publishes one durable event; in the same runs also without.
+    /// Each step publishes one durable event; the same runs also measure steps without events.
     #[arg(long)]
     pub events: bool,
     /// Worker processes.
@@ -57,11 +57,12 @@ pub struct BenchArgs {
     /// Steps a worker runs at once.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub concurrency: u32,
-    /// Another build of tasker: it and this one are measured by turns, each on a database of its
-    /// own.
+    /// Another build of tasker to compare with: both are measured in turn, each on its own
+    /// database.
     #[arg(long, value_name = "BINARY")]
     pub against: Option<PathBuf>,
-    /// Runs; each figure is the median [default: 5, with --workflow batch 3, with --against 10].
+    /// Number of runs; each figure is their median [default: 5, with --workflow batch 3, with
+    /// --against 10].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: Option<u16>,
     /// With --workflow batch: a task with each of these numbers of instances [default:
@@ -126,7 +127,6 @@ pub enum Report {
     Tasks(report::Report),
     /// Tasks with a batch.
     Batch(batch_report::Report),
-    /// Two builds.
     Against(comparison::Report),
 }
 
@@ -173,7 +173,7 @@ pub async fn run(
         if measured.is_ok() {
             return Err(error);
         }
-        tracing::warn!(%error, "what the benchmark made in {namespace} is still there");
+        tracing::warn!(%error, "the benchmark's objects in {namespace} were not removed");
     }
     measured
 }

@@ -49,7 +49,7 @@ impl Processes {
         Ok(Self { children, server: None })
     }
 
-    /// Waits until every worker has been heard of.
+    /// Waits until every worker has sent a heartbeat.
     pub async fn wait_until_ready(
         &mut self,
         pool: &PgPool,

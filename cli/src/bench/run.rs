@@ -17,7 +17,6 @@ pub struct Bench<'a> {
     pub pool: &'a PgPool,
     /// A namespace of its own.
     pub namespace: &'a str,
-    /// The graph.
     pub workflow: Workflow,
     /// The template with this graph.
     pub template: String,
@@ -28,7 +27,6 @@ pub struct Bench<'a> {
 /// Percentiles, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Percentiles {
-    /// The median.
     pub p50: f64,
     /// 95 of 100 are below.
     pub p95: f64,
@@ -43,9 +41,7 @@ pub struct Figures {
     pub excluding_enqueue: Duration,
     /// From the start of the enqueueing.
     pub including_enqueue: Duration,
-    /// Steps completed.
     pub steps: f64,
-    /// Tasks completed.
     pub tasks: f64,
     /// From enqueue to completion.
     pub task_latency: Percentiles,
@@ -53,13 +49,11 @@ pub struct Figures {
     pub handover: Percentiles,
     /// Statements sent to the server; none where pg_stat_statements is not there.
     pub statements: Option<f64>,
-    /// Transactions committed.
     pub commits: f64,
     /// Bytes of write-ahead log.
     pub wal_bytes: f64,
     /// Rows inserted, updated, and deleted.
     pub rows: f64,
-    /// CPU seconds.
     pub cpu: Cpu,
 }
 

@@ -17,15 +17,13 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Where the API listens when nothing is said.
+/// Where the API listens by default.
 const DEFAULT: &str = "127.0.0.1:8410";
 
 /// Where to listen, if at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
-    /// Nowhere.
     Off,
-    /// There.
     At(SocketAddr),
 }
 
@@ -49,31 +47,32 @@ impl FromStr for Listen {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP API")]
 pub struct ApiArgs {
-    /// Serve the HTTP API there, or off [default: 127.0.0.1:8410, unless another process has it].
+    /// Serve the HTTP API at this address, or off [default: 127.0.0.1:8410, unless another process
+    /// has it].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub http: Option<Listen>,
-    /// The certificate chain, a PEM file, read again when it changes.
+    /// PEM file with the certificate chain; it is read again when it changes.
     #[arg(long, value_name = "FILE", requires = "http_tls_key")]
     pub http_tls_cert: Option<PathBuf>,
-    /// The private key of the certificate.
+    /// PEM file with the private key of the certificate.
     #[arg(long, value_name = "FILE", requires = "http_tls_cert")]
     pub http_tls_key: Option<PathBuf>,
-    /// Let in who has a key of this file (see `tasker key new`), read again when it changes.
+    /// File with the accepted keys (see `tasker key new`); it is read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub http_keys: Option<PathBuf>,
-    /// Let in who has a JWT (RS256 or EdDSA) signed by a key of this JWKS.
+    /// Accept JWTs (RS256 or EdDSA) signed by a key of this JWKS.
     #[arg(long, value_name = "URL|FILE")]
     pub http_jwks: Option<String>,
-    /// Without keys, serve everybody on this machine, whoever they are.
+    /// Without keys, serve every user of this machine.
     #[arg(long)]
     pub http_open: bool,
-    /// What `iss` of a JWT must be.
+    /// The `iss` that a JWT must have.
     #[arg(long, value_name = "TEXT", requires = "http_jwks")]
     pub http_jwt_issuer: Option<String>,
-    /// What `aud` of a JWT must have.
+    /// A value that `aud` of a JWT must contain.
     #[arg(long, value_name = "TEXT", requires = "http_jwks")]
     pub http_jwt_audience: Option<String>,
-    /// Refuse larger bodies.
+    /// Largest request body, in bytes.
     #[arg(
         long,
         value_name = "BYTES",
@@ -81,7 +80,7 @@ pub struct ApiArgs {
         value_parser = clap::value_parser!(u32).range(1024..=1 << 30),
     )]
     pub http_max_body_bytes: u32,
-    /// How long a request may take, in the database too.
+    /// How long a request may take, including its time in the database.
     #[arg(
         long,
         value_name = "DURATION",
@@ -128,9 +127,8 @@ impl ApiArgs {
         Ok(Some((settings, self.http.is_some())))
     }
 
-    /// Takes the address; none where it is off, where nothing says who may use it, or where another
-    /// process has the one that nobody asked for. `own_keys`: a keys file to use where none is
-    /// given.
+    /// Takes the address; none if it is off, if no option says who may use it, or if another
+    /// process has the default address. `own_keys`: a keys file to use where none is given.
     ///
     /// # Errors
     /// The address that was asked for is taken or open to others without keys; files that cannot be
@@ -151,11 +149,10 @@ impl ApiArgs {
         // What others can reach is refused below.
         if !settings.is_closed() && !self.http_open && settings.listen.ip().is_loopback() {
             tracing::warn!(
-                "the HTTP API is off, as nothing says who may use it: give --http-keys FILE \
+                "the HTTP API is off, because no option says who may use it: give --http-keys FILE \
                  (`tasker key new` makes a \
-                 key) or --http-jwks URL, or let in everybody on this machine by --http-open; \
-                 --http off says that it \
-                 is not wanted"
+                 key) or --http-jwks URL, or serve every user of this machine with --http-open; \
+                 --http off silences this"
             );
             return Ok(None);
         }
@@ -163,8 +160,8 @@ impl ApiArgs {
             Ok(server) => Ok(Some(server)),
             Err(error) if error.is_address_taken() && !asked => {
                 tracing::warn!(
-                    "{error}: another process serves it there; this one goes on without (--http \
-                     chooses another address)"
+                    "{error}: another process serves it there; this one continues without it \
+                     (--http chooses another address)"
                 );
                 Ok(None)
             }

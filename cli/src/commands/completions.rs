@@ -13,7 +13,6 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Prints the script.
 pub fn run(args: CompletionsArgs) -> Result<ExitCode> {
     // Not to standard output directly: clap_complete panics where its reader has gone.
     let mut script = Vec::new();

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 /// The commands on the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Print every setting with its value and where that comes from; secrets are masked.
+    /// Print every setting with its value and its source; secrets are masked.
     Show,
     /// Print a configuration file with every setting, its meaning, and its default.
     Reference(ReferenceArgs),
@@ -33,7 +33,6 @@ pub struct ReferenceArgs {
     markdown: bool,
 }
 
-/// Runs one of them.
 pub fn run(command: ConfigCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         ConfigCommand::Show => show(globals)?,
@@ -86,7 +85,7 @@ fn row<'s>(
         (Some((text, origin)), _) => (vec![text], origin.to_string()),
         // A database was named closer to the command.
         (None, Some((texts, origin))) if setting.key == "api" && globals.api.is_none() => {
-            (texts.to_vec(), format!("{origin}, not used: the database goes before it"))
+            (texts.to_vec(), format!("{origin}, not used: the database takes precedence"))
         }
         (None, Some((texts, origin))) => (texts.to_vec(), origin.to_string()),
         // What `tasker up` runs in this folder.

@@ -9,23 +9,25 @@ use std::process::ExitCode;
 /// The subcommands of `tasker key`.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make a key of the HTTP API: printed once, with the lines for the keys file.
+    /// Create a key for the HTTP API; it is printed once, with the lines for the keys file.
     New(NewArgs),
 }
 
 /// Options of `tasker key new`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The key goes to the program that uses it (TASKER_API_KEY), the lines to the \
-        file of --http-keys."
+    after_help = "Give the key to the program that uses it (TASKER_API_KEY), and add the lines to \
+        the file of --http-keys."
 )]
 pub struct NewArgs {
-    /// Who uses it: stands in the audit.
+    /// Who uses the key; shown in the audit.
     name: String,
-    /// What it allows, such as tasks:read; repeated, or a list with commas; * for everything.
+    /// A permission of the key, such as tasks:read, or * for all; repeat it, or separate several
+    /// with commas.
     #[arg(long, value_name = "NAME", required = true, value_delimiter = ',')]
     permission: Vec<String>,
-    /// The namespaces it is limited to; repeated, or a list with commas [default: all].
+    /// A namespace that the key is limited to; repeat it, or separate several with commas [default:
+    /// all].
     #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
     namespace: Vec<String>,
 }

@@ -64,9 +64,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
 /// A template by its full name, `namespace.name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateName {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name there.
     pub name: String,
 }
 

@@ -25,7 +25,7 @@ pub struct OrchestratorArgs {
     service: ServiceArgs,
     #[command(flatten)]
     api: ApiArgs,
-    /// Messages or steps in one transaction at most.
+    /// The most messages or steps in one transaction.
     #[arg(
         long,
         value_name = "N",

@@ -14,7 +14,7 @@ const PAGE: u32 = 1000;
 /// Options of every command that lists.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct PageArgs {
-    /// How many at most: a number, or all.
+    /// How many to show at most: a number, or all.
     #[arg(long, value_name = "N", default_value = "20")]
     limit: Limit,
 }

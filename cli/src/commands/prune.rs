@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Options of `tasker prune`.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
-    /// Tasks in one transaction at most.
+    /// The most tasks in one transaction.
     #[arg(
         long,
         value_name = "N",

@@ -20,9 +20,9 @@ pub enum QueueCommand {
     List,
     /// Send no more steps to a namespace; tasks can be enqueued as before.
     Pause(PauseArgs),
-    /// End a pause: what was held is sent, by priority.
+    /// End a pause: held steps are sent, by priority.
     Resume(ResumeArgs),
-    /// Let only so many steps wait in a namespace's queue.
+    /// Limit how many steps may wait in a namespace's queue.
     Limit(LimitArgs),
 }
 
@@ -42,7 +42,7 @@ pub struct PauseArgs {
 /// Why, and who.
 #[derive(Debug, Args)]
 pub struct ByArgs {
-    /// Stands in the audit.
+    /// Why; written to the audit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Who [default: the user of this machine].
@@ -73,14 +73,13 @@ pub struct LimitArgs {
         value_parser = clap::value_parser!(i32).range(1..),
     )]
     depth: Option<i32>,
-    /// Take the limit away.
+    /// Remove the limit.
     #[arg(long)]
     none: bool,
     #[command(flatten)]
     by: ByArgs,
 }
 
-/// Runs a command.
 pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let (namespace, said, json) = match command {

@@ -22,7 +22,7 @@ pub struct ServiceArgs {
     /// Never LISTEN, only poll: for poolers in transaction mode.
     #[arg(long)]
     pub poll_only: bool,
-    /// How often to look for work when no notification comes.
+    /// How often to look for work without a notification.
     #[arg(
         long,
         value_name = "DURATION",
@@ -30,8 +30,7 @@ pub struct ServiceArgs {
         value_parser = units::parse_duration,
     )]
     pub poll_interval: Duration,
-    /// How long an actor that has work may be without success before /health says that it does not
-    /// get on.
+    /// How long an actor with work may go without success before /health reports it as stalled.
     #[arg(
         long,
         value_name = "DURATION",
@@ -39,10 +38,11 @@ pub struct ServiceArgs {
         value_parser = units::parse_duration,
     )]
     pub stalled_after: Duration,
-    /// Serve /metrics for Prometheus and /health, such as on 127.0.0.1:9187 [default: off].
+    /// Serve /metrics for Prometheus and /health at this address, such as 127.0.0.1:9187 [default:
+    /// off].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
-    /// The form of the log, which goes to standard error; RUST_LOG filters it.
+    /// The log format; the log goes to standard error, and RUST_LOG filters it.
     #[arg(long, value_enum, value_name = "FORM", default_value = "human")]
     pub log: LogFormat,
 }

@@ -24,9 +24,9 @@ pub enum SettingsCommand {
 /// Options of `tasker settings set`.
 #[derive(Debug, Args)]
 pub struct SetArgs {
-    /// As `tasker settings list` names it.
+    /// The setting's name, as in `tasker settings list`.
     name: String,
-    /// What it becomes.
+    /// The new value.
     #[arg(allow_negative_numbers = true)]
     value: String,
     /// Who changes it [default: the user of this machine].
@@ -34,7 +34,6 @@ pub struct SetArgs {
     by: Option<String>,
 }
 
-/// Runs a command.
 pub async fn run(command: SettingsCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     match command {

@@ -26,14 +26,14 @@ use uuid::Uuid;
 pub enum StepCommand {
     /// The steps of a task, roots first.
     List(ListArgs),
-    /// One step with its error, its result, and how far it has come.
+    /// One step with its error, its result, and its progress.
     Show(OneArgs),
     /// Every transition of a step.
     #[command(alias = "audit")]
     History(OneArgs),
     /// Run a step in error again, with all its attempts.
     Retry(RetryArgs),
-    /// Settle a step by hand: what depends on it goes on.
+    /// Settle a step by hand, so that the steps that depend on it can run.
     Resolve(ResolveArgs),
 }
 
@@ -46,7 +46,7 @@ pub struct ListArgs {
     /// Only in one of these states, such as in_progress, error.
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     state: Vec<StepState>,
-    /// Only instances of this step of the template, a batch.
+    /// Only instances of this batch (a step of the template).
     #[arg(long, value_name = "STEP")]
     template_step: Option<String>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub struct ResultArgs {
     /// Its result: JSON, or @FILE, or - for standard input.
     #[arg(long, value_name = "JSON")]
     pub result: Option<String>,
-    /// What a decision or a batchable would have said, such as {"type": "decision", "create_steps":
+    /// The outcome of a decision or a batchable, such as {"type": "decision", "create_steps":
     /// ["ship"]} or {"type": "batches", "cursors": [1, 2]}: JSON, or @FILE, or - for standard
     /// input.
     #[arg(long, value_name = "JSON")]
@@ -110,7 +110,6 @@ impl ResultArgs {
     }
 }
 
-/// Runs a command.
 pub async fn run(command: StepCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         StepCommand::List(args) => list(args, globals).await?,
@@ -131,7 +130,7 @@ pub async fn run(command: StepCommand, globals: &Globals) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Retries a step; one that runs already is no failure.
+/// Retries a step; a step that runs already is not a failure.
 pub async fn retry(
     client: &dyn Client,
     task_id: Uuid,
@@ -143,7 +142,7 @@ pub async fn retry(
     tell(client, task_id, "retried", retried, "the step waits or runs already", globals).await
 }
 
-/// Resolves a step; one that is resolved already is no failure.
+/// Resolves a step; a step that is resolved already is not a failure.
 pub async fn resolve(
     client: &dyn Client,
     task_id: Uuid,
@@ -170,7 +169,7 @@ async fn list(args: ListArgs, globals: &Globals) -> Result<()> {
     match globals.json {
         true => output::print_json(&steps),
         false if steps.is_empty() && filter == StepFilter::default() => {
-            output::note("its steps have not been made yet");
+            output::note("its steps have not been created yet");
             Ok(())
         }
         false if steps.is_empty() => {
@@ -270,7 +269,7 @@ async fn history(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Resul
         true => output::print_json(&steps),
         false if steps.is_empty() => {
             output::note(&format!(
-                "{step} is as it was made: {}",
+                "{step} has not changed since it was created: {}",
                 labels::step(StepState::Pending, false, Look::PLAIN)
             ));
             Ok(())

@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_secs(1);
         given."
 )]
 pub struct UpArgs {
-    /// Run no worker: workers of your own do the steps.
+    /// Run no worker; your own workers run the steps.
     #[arg(long)]
     no_worker: bool,
     #[command(flatten)]
@@ -145,7 +145,7 @@ fn flat(ended: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
     ended.map_err(Error::from).flatten()
 }
 
-/// Ends when the PostgreSQL we started ends, which is always a failure; never where there is none.
+/// Ends when the PostgreSQL we started ends, which is always a failure. Without one, it never ends.
 async fn server_ended(server: Option<&mut Embedded>) -> Result<()> {
     let Some(server) = server else { return std::future::pending().await };
     let log = server.log_path();
@@ -248,7 +248,7 @@ fn greet(
         text.push_str(&format!("the HTTP API is {api}, described at {api}/docs\n"));
         if let Some(key) = key {
             text.push_str(&format!(
-                "its key is in {}; commands in this folder bring it\n",
+                "its key is in {}; commands in this folder use it\n",
                 key.display()
             ));
         }
@@ -267,7 +267,7 @@ fn greet(
     output::print(&text)
 }
 
-/// The command that opens the server in psql: ours where there is none in the path.
+/// The command that opens the server in psql; with our own psql if there is none in PATH.
 pub fn psql_line(server: &Embedded) -> String {
     let in_path = |folder: &Path| folder.join("psql").is_file();
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -39,7 +39,7 @@ pub struct WorkerArgs {
 /// The commands of `tasker worker`.
 #[derive(Debug, Subcommand)]
 pub enum WorkerCommand {
-    /// Every worker that has not said goodbye, whoever started it.
+    /// Every worker that has not signed off.
     List,
 }
 

@@ -19,11 +19,9 @@ use toml::{
 /// A file that has been read.
 #[derive(Debug, Clone, Default)]
 pub struct File {
-    /// Where it is.
     pub path: PathBuf,
     /// What it sets, by key.
     pub values: BTreeMap<&'static str, Value>,
-    /// Its profiles.
     pub profiles: BTreeMap<String, BTreeMap<&'static str, Value>>,
 }
 

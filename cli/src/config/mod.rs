@@ -35,21 +35,19 @@ const HERE: &str = "tasker.toml";
 /// Said once the log runs.
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Where a value comes from; later ones go before earlier ones.
+/// Where a value comes from; later variants override earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A line of the file.
     File(PathBuf, usize),
     /// A profile, and its rank: over the file that chose it, under a variable or a flag that did.
     Profile(String, u8),
-    /// A variable.
     Variable(String),
-    /// The command line.
     Flag(String),
 }
 
 impl Origin {
-    /// The higher goes before the lower.
+    /// The higher rank overrides the lower.
     fn rank(&self) -> u8 {
         match self {
             Self::File(..) => 1,

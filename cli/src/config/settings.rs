@@ -1,5 +1,5 @@
 //! The settings: which key of the file is which option. The options of clap are their one
-//! definition; whoever adds an option to a service adds a line here.
+//! definition; a new option of a service needs a line here.
 
 use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
@@ -11,9 +11,9 @@ pub struct Setting {
     pub key: &'static str,
     /// The commands that have the option, "" for all, and clap's id of it.
     pub options: &'static [(&'static str, &'static str)],
-    /// A value as it stands in a file, for the reference, where there is no default.
+    /// An example value as in the file, for the reference, if there is no default.
     pub example: &'static str,
-    /// Never shown.
+    /// Masked wherever it is shown.
     pub secret: bool,
 }
 
@@ -22,11 +22,9 @@ pub struct Setting {
 pub enum Kind {
     /// `true` or `false`.
     Switch,
-    /// A whole number.
     Number,
     /// Texts in brackets.
     List,
-    /// A text.
     Text,
 }
 
@@ -158,7 +156,6 @@ impl Setting {
         SETTINGS.iter().find(|setting| setting.key == key)
     }
 
-    /// The variable's name.
     pub fn variable(&self) -> String {
         format!("TASKER_{}", self.key.replace('.', "_").to_uppercase())
     }

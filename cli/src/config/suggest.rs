@@ -1,4 +1,4 @@
-//! What somebody may have meant.
+//! Suggestions for misspelled names.
 
 /// Names less alike than this are other names.
 const ALIKE: f64 = 0.8;

@@ -19,8 +19,8 @@ use pgtasker_client::{BatchOverview, DagRow, StepOverview, StepState, TaskGraph}
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Instances of a batch that are shown without being asked for: all where there are no more, else
-/// so many in error.
+/// How many instances of a batch are shown by default: all of a smaller batch, else at most this
+/// many in error.
 pub const FEW: u32 = 10;
 /// Deeper levels are not indented any further: a long chain would leave no room.
 const DEEPEST: i32 = 12;

@@ -80,7 +80,7 @@ async fn show_has_every_flag_and_says_what_is_not_used() {
     ];
     let all = shown(&folder, &[], &[&["config", "show", "--json"][..], &flags].concat()).await;
     let json = all.json();
-    let unused = "tasker.toml:1, not used: the database goes before it";
+    let unused = "tasker.toml:1, not used: the database takes precedence";
     for (key, value, source) in [
         ("api_ca", json!("ca.pem"), "--api-ca"),
         ("api_plain_http", json!("true"), "--api-plain-http"),

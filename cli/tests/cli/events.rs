@@ -229,7 +229,7 @@ async fn an_outage_is_waited_for_and_nothing_is_missed() {
         proxy.set(Network::Up);
         until_printed(&mut tail, "{\"n\":2}").await;
         let back = note().await;
-        assert!(back.starts_with("there again after "), "{back}");
+        assert!(back.starts_with("answering again after "), "{back}");
         assert_eq!(stop(tail).await.code, Some(0));
         // For the other way.
         sqlx::query("select pgmq.purge_queue('test_domain_events')")

@@ -162,7 +162,7 @@ async fn many_are_counted_first_and_taken_only_with_all() {
     assert_eq!(tasker(url, &["task", "cancel"]).await.code, Some(2), "a usage error");
     assert_eq!(tasker(url, &["task", "cancel", &running.to_string(), "--all"]).await.code, Some(2));
     let nothing = tasker(url, &["task", "cancel", "--all"]).await.failed();
-    assert!(nothing.contains("nothing says which tasks to cancel\nhint: "), "{nothing}");
+    assert!(nothing.contains("no option says which tasks to cancel\nhint: "), "{nothing}");
     let counted = tasker(url, &["task", "cancel", "--namespace", "test"]).await.failed();
     assert!(
         counted.contains("3 tasks match; none was cancelled\nhint: add --all to cancel them"),

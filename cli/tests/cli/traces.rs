@@ -315,7 +315,7 @@ async fn every_line_of_a_json_log_is_json() {
             |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}: {text}"));
         let lines: Vec<Value> = text.lines().map(parsed).collect();
         for wanted in [
-            "traces are off: OTEL_EXPORTER_OTLP_ENDPOINT is no URL",
+            "traces are off: OTEL_EXPORTER_OTLP_ENDPOINT is not a URL",
             "TASKER_WORKER_CONCURENCY names no setting",
         ] {
             let said =

@@ -22,7 +22,7 @@ begin
 end
 $$;
 comment on function tasker.cancel_task(uuid, text, text) is
-    'Stops a task: steps not finished are cancelled, running handlers are asked to stop, '
-    'late results change nothing. p_by, p_reason: who and why, for the audit. '
-    'False: it had already finished. '
-    'Errors: TK004 no such task, TK034 held by another transaction.';
+    'Stops a task: unfinished steps are cancelled, running handlers are asked to stop, and late '
+    'results change nothing. p_by, p_reason: who and why, for the audit. '
+    'False: it had already finished. Errors: TK004 no such task, TK034 held by another '
+    'transaction.';

@@ -55,12 +55,12 @@ $$;
 comment on function tasker.enqueue_task(
     text, text, jsonb, text, int, timestamptz, text, uuid, text, boolean
 ) is
-    'Starts a task in the caller''s transaction and returns its id: rolled back, nothing happened. '
+    'Starts a task in the caller''s transaction and returns its id. '
+    'If the transaction rolls back, the task was never enqueued. '
     'A null version means the current one (applied or used last). '
     'The same idempotency key with the same content returns the existing task. '
-    'p_traceparent, of the caller''s trace, is dropped where it is not one of W3C. '
-    'p_notify false leaves the wake-up to the poll. '
-    'p_priority counts only where steps wait for their turn: '
-    'in a namespace with a limit, and among those that the sweep sends. '
-    'Errors: TK001 namespace, TK002 template, TK003 version, TK005 context, '
-    'TK006 idempotency key, TK008 run_at, TK019 a context or key over its limit.';
+    'p_traceparent, from the caller''s trace, is dropped if it is not a valid W3C traceparent. '
+    'p_notify false leaves the wake-up to the poll. p_priority matters only where steps wait for '
+    'their turn: in a namespace with a limit, and among the steps that the sweep sends. '
+    'Errors: TK001 namespace, TK002 template, TK003 version, TK005 context, TK006 idempotency key, '
+    'TK008 run_at, TK019 a context or key over its limit.';

@@ -44,8 +44,8 @@ begin
         select
             'queue',
             format('queue %s is missing', q.queue),
-            'run tasker migrate or start an orchestrator, which make it again; '
-            'the sweep sends again what was in it'
+            'run tasker migrate or start an orchestrator, which recreate it; the sweep sends its '
+            'messages again'
         from tasker.expected_queues() q
         where to_regclass(format('pgmq.%I', 'q_' || q.queue)) is null
           and (tasker.limits() is null or tasker.may_see_entry(q.queue, null))
@@ -53,7 +53,6 @@ begin
 end
 $$;
 comment on function tasker.installation_problems() is
-    'What keeps this installation from working, and what to do: '
-    'after a restore, or where the database''s administrator has changed something. '
-    'code: pgmq, row_security, owner, trigger, rows; '
-    'queue, which an orchestrator mends at its start.';
+    'The problems that keep this installation from working, and how to fix them: after a restore, '
+    'or after a change by the database''s administrator. code: pgmq, row_security, owner, trigger, '
+    'rows; queue, which an orchestrator repairs when it starts.';

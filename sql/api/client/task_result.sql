@@ -33,17 +33,16 @@ begin
                 p_task_id,
                 v_limit
                 using errcode = 'TK013',
-                      hint = 'Read them by pages: '
-                             'select * from tasker.task_results(task_id, after_step). '
-                             'Large results are better kept elsewhere, '
-                             'with a reference in the result.';
+                      hint = 'Read them in pages: select * from tasker.task_results(task_id, '
+                             'after_step). Large results are better kept elsewhere, with a '
+                             'reference in the result.';
         end if;
     end if;
     return v_result;
 end
 $$;
 comment on function tasker.task_result(uuid) is
-    'The results of a finished task''s leaf steps (those nothing depends on) by name, '
-    'of a batch its summary, or what an operator gave who resolved it; '
-    'null while it is not complete. '
-    'Errors: TK004 no such task, TK013 they have more than 16 MiB: read them by task_results.';
+    'The results of a finished task''s leaf steps (those nothing depends on) by name (a batch '
+    'gives its summary), or the result that an operator gave to resolve the task; null while it is '
+    'not complete. Errors: TK004 no such task, TK013 they have more than 16 MiB: read them with '
+    'task_results.';

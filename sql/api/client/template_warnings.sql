@@ -19,8 +19,8 @@ begin
         select
             '/steps',
             'not_checked',
-            'the decisions of this template are too many to tell '
-            'whether each step has all of its parents or none';
+            'this template has too many decisions to tell whether each step has all of its parents '
+            'or none';
     end if;
     return query
     select
@@ -83,8 +83,7 @@ begin
 end
 $$;
 comment on function tasker.template_warnings(jsonb) is
-    'What is valid in a template and probably not meant, in the form of validate_template: '
-    'a standard step whose parents may exist only in part, a deferred step without any, '
-    'decisions nested too deep, '
-    'handlers that no live worker of the namespace has though some are alive. '
-    'Of a template that is not valid: none.';
+    'Parts of a valid template that are probably mistakes, in the form of validate_template: a '
+    'standard step whose parents may exist only in part, a deferred step without parents, '
+    'decisions nested too deep, handlers that no live worker of the namespace has although some '
+    'workers are alive. An invalid template has no warnings.';

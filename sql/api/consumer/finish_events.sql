@@ -37,9 +37,8 @@ begin
 end
 $$;
 comment on function tasker.finish_events(text, bigint[], jsonb) is
-    'Says what came of events that were read: those done are deleted; '
-    'one that failed is read again after its delay '
-    '(in whole seconds, rounded up; at most eleven days) '
-    'or, dead, becomes a dead letter with its error, which tasker.retry_dead_letter sends again. '
-    'What somebody else has finished meanwhile is passed over. '
+    'Reports the outcome of events that were read: finished ones are deleted; a failed one is read '
+    'again after its delay (in whole seconds, rounded up; at most eleven days) or, dead, becomes a '
+    'dead letter with its error, which tasker.retry_dead_letter sends again. '
+    'Events that another reader has finished meanwhile are skipped. '
     'Errors: TK001 namespace, TK051 p_failed.';

@@ -18,9 +18,8 @@ begin
     if to_regclass(format('pgmq.%I', 'q_' || v_queue)) is null then
         raise exception 'no template of namespace "%" publishes durable events', p_namespace
             using errcode = 'TK050',
-                hint = 'A template that declares one under publishes_events, '
-                    'with delivery durable or broadcast, brings the queue. '
-                    'Until then there is nothing to read.';
+                hint = 'A template that declares one under publishes_events, with delivery durable '
+                    'or broadcast, creates the queue. Until then there is nothing to read.';
     end if;
 
     return query
@@ -30,8 +29,7 @@ begin
 end
 $$;
 comment on function tasker.read_events(text, int, interval) is
-    'Up to p_max events of a namespace that nobody else has now, for p_visible: '
-    'what is not finished by then is read again. '
-    'read_ct: how often it has been read, this time included. '
-    'Errors: TK001 namespace, TK007 p_visible, TK008 p_max, '
-    'TK050 the namespace has no durable events.';
+    'Reads up to p_max events of a namespace and hides them from other readers for p_visible; '
+    'events not finished by then are read again. read_ct: how often it has been read, this time '
+    'included. Errors: TK001 namespace, TK007 p_visible, TK008 p_max, TK050 the namespace has no '
+    'durable events.';

@@ -60,10 +60,9 @@ exception when lock_not_available then
 end
 $$;
 comment on function tasker.apply_template(jsonb, text) is
-    'Makes a version of a template known, and its namespace and queue where they are new. '
-    'Applying the same content again makes it the version that runs, '
-    'and a queue that is gone anew. '
-    'was: the version that ran before, where it was another one. '
-    'Errors: TK010 not valid, TK011 the version exists with other content, '
-    'TK012 another transaction holds the namespace for over ten seconds, TK052 by, '
-    'TK053 the caller is limited to other namespaces.';
+    'Adds a version of a template, and its namespace and queue if they are new. '
+    'Applying the same content again makes it the version that runs, and recreates a missing '
+    'queue. was: the version that ran before, if it was another one. '
+    'Errors: TK010 not valid, TK011 the version exists with other content, TK012 another '
+    'transaction holds the namespace for over ten seconds, TK052 by, TK053 the caller is limited '
+    'to other namespaces.';

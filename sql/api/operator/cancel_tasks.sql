@@ -25,6 +25,6 @@ begin
 end
 $$;
 comment on function tasker.cancel_tasks(jsonb, text, text, int) is
-    'Cancels up to p_max unfinished tasks that match p_filter, as cancel_task does one. '
-    'Skips what somebody holds. Returns how many: call again until 0. '
+    'Cancels up to p_max unfinished tasks that match p_filter, as cancel_task does for one. '
+    'Skips tasks locked by another transaction. Returns how many: call again until 0. '
     'Errors: TK030 filter, TK008 p_max.';

@@ -12,6 +12,5 @@ begin
 end
 $$;
 comment on function tasker.count_tasks(jsonb) is
-    'How many tasks match a filter of retry_tasks and cancel_tasks, '
-    'in any state that it does not exclude. '
-    'Error: TK030 filter.';
+    'How many tasks match a filter of retry_tasks and cancel_tasks, in every state that the filter '
+    'does not exclude. Error: TK030 filter.';

@@ -63,6 +63,7 @@ begin
 end
 $$;
 comment on function tasker.failure_rates(text, text, interval, int, int) is
-    'Templates by the share of their settled tasks that failed, of the newest p_max_tasks tasks '
-    'enqueued within p_since. failed: in error; blocked: by failures; '
-    'failure_rate: both, of those and the complete ones, from 0 to 1. Error: TK008.';
+    'Templates by the share of their settled tasks that failed, among the newest p_max_tasks tasks '
+    'enqueued within p_since. failed: in error; blocked: blocked_by_failures; failure_rate: '
+    '(failed + blocked) / (failed + blocked + complete), from 0 to 1. '
+    'Error: TK008.';

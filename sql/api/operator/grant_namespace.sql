@@ -16,7 +16,8 @@ begin
         raise exception 'there is no role "%"', coalesce(p_role, 'null')
             using
                 errcode = 'TK054',
-                hint = 'Make it first: create role. A grant to a role is one to all its members.';
+                hint = 'Create it first: create role. A grant to a role applies to all its '
+                    'members.';
     elsif coalesce(p_namespace, '') !~ '^[a-z][a-z0-9_]*$' or length(p_namespace) > 33 then
         raise exception '"%" cannot be a namespace', coalesce(left(p_namespace, 100), 'null')
             using
@@ -46,8 +47,7 @@ begin
 end
 $$;
 comment on function tasker.grant_namespace(text, text, text, text) is
-    'Limits a role, and its members, to the namespaces granted to it, this one among them; '
-    'what it may do there its other rights say. Counts from its next call. '
-    'False: it was granted already. '
-    'Errors: TK052 by or reason, TK053 the caller is limited, TK054 no such role, '
-    'or no name for a namespace.';
+    'Limits a role, and its members, to the namespaces granted to it, including this one. '
+    'Its other rights say what it may do there. Takes effect with its next call. '
+    'False: it was granted already. Errors: TK052 by or reason, TK053 the caller is limited, TK054 '
+    'no such role, or not a legal namespace name.';

@@ -16,7 +16,7 @@ begin
         raise exception 'max_depth must be 1 or more; it is %', p_max_depth
             using
                 errcode = 'TK008',
-                hint = 'null takes the limit away; tasker.pause_namespace stops a namespace.';
+                hint = 'null removes the limit; tasker.pause_namespace stops a namespace.';
     end if;
 
     update tasker.namespaces n

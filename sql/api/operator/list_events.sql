@@ -63,8 +63,7 @@ begin
 end
 $$;
 comment on function tasker.list_events(text, bigint, int) is
-    'The domain events in a namespace''s queue and in its archive by msg_id, at most p_max, '
-    'and fewer where they have more than max_answer_bytes (tasker.settings) together as text: '
-    'those after the message p_after, null: the newest. '
-    'Consumes and hides nothing; what a consumer has deleted is not there. '
-    'Errors: TK001 no such namespace, TK008 p_max.';
+    'The domain events in a namespace''s queue and in its archive by msg_id: those after the '
+    'message p_after, or the newest if it is null. At most p_max, and at most max_answer_bytes '
+    '(tasker.settings) together as text. Consumes and hides nothing; events that a consumer has '
+    'deleted are gone. Errors: TK001 no such namespace, TK008 p_max.';

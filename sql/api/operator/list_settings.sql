@@ -28,5 +28,5 @@ as $$
     order by a.attname
 $$;
 comment on function tasker.list_settings() is
-    'Every setting of the engine: its value and default (null: none), its type, and what it does. '
-    'Error: TK053.';
+    'Every setting of the engine: its value and default (null: not set), its type, and what it '
+    'does. Error: TK053.';

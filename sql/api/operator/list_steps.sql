@@ -65,9 +65,8 @@ begin
 end
 $$;
 comment on function tasker.list_steps(uuid, tasker.step_state[], text, text, int) is
-    'The steps of a task, roots first, instances by number, at most p_max, '
-    'and fewer where their documents have more than max_answer_bytes (tasker.settings) together; '
-    'the next page begins after the last one''s name, until one is empty. '
-    'A document larger than its share of that is hidden, which show_step shows. '
-    'p_states, p_template_step: only those. '
+    'The steps of a task, roots first, instances by number, at most p_max, and at most '
+    'max_answer_bytes (tasker.settings) of documents together; the next page begins after the last '
+    'step''s name, until a page is empty. A document larger than its share of that is hidden; '
+    'show_step shows it. p_states, p_template_step: only those. '
     'Errors: TK004 task, TK032 no step p_after, TK008 p_max.';

@@ -35,8 +35,7 @@ begin
 end
 $$;
 comment on function tasker.pause_namespace(text, text, text) is
-    'Sends no more steps to a namespace: what becomes ready there stays pending, '
-    'its task in waiting_for_dependencies. Steps already in the queue are still run. '
-    'Tasks can be enqueued as before. '
-    'False: it was paused already; a reason replaces the earlier one. '
-    'Errors: TK001 no such namespace, TK052 by or reason.';
+    'Sends no more steps to a namespace: steps that become ready there stay pending, and their '
+    'tasks wait in waiting_for_dependencies. Steps already in the queue are still run. '
+    'Tasks can be enqueued as before. False: it was paused already; a reason replaces the earlier '
+    'one. Errors: TK001 no such namespace, TK052 by or reason.';

@@ -47,6 +47,6 @@ begin
 end
 $$;
 comment on function tasker.prune(int, text) is
-    'Removes what is older than its retention: up to p_max finished tasks with their steps and '
-    'audit, and up to p_max closed dead letters. Skips what somebody holds. '
-    'Call again until both are 0; busy: another process prunes at this moment.';
+    'Removes rows older than their retention: up to p_max finished tasks with their steps and '
+    'audit, and up to p_max closed dead letters. Skips rows locked by another transaction. '
+    'Call again until both are 0; busy: another process is pruning.';

@@ -25,7 +25,7 @@ begin
 end
 $$;
 comment on function tasker.reset_task(uuid, text, text) is
-    'Lets a task in error begin again: completed results are kept, '
-    'failed and cancelled steps run again with all their attempts; '
-    'one whose context was refused is checked again. False: it has not finished. '
-    'Errors: TK004 task, TK031 it has finished otherwise, TK034 held by another transaction.';
+    'Restarts a task in error: completed results are kept, failed and cancelled steps run again '
+    'with all their attempts, and a refused context is checked again. '
+    'False: it has not finished. Errors: TK004 task, TK031 it has finished in another state, TK034 '
+    'held by another transaction.';

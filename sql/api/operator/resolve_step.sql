@@ -67,10 +67,9 @@ begin
 end
 $$;
 comment on function tasker.resolve_step(uuid, text, jsonb, text, text, jsonb) is
-    'Settles a step by hand: resolved_manually, with p_result as its result for what depends on '
-    'it; a decision or batchable needs its p_outcome too. '
+    'Settles a step by hand: resolved_manually, with p_result as its result for the steps that '
+    'depend on it; a decision or batchable needs its p_outcome too. '
     'A running handler is told to stop, its result is stale. '
-    'In a task in error it takes effect with reset_task. '
-    'False: it is complete or resolved already. '
-    'Errors: TK004 task, TK019 a result over its limit, TK031 the task has finished, TK032 step, '
-    'TK035 the outcome, TK034 held by another transaction.';
+    'In a task in error it takes effect with reset_task. False: it is complete or resolved '
+    'already. Errors: TK004 task, TK019 a result over its limit, TK031 the task has finished, '
+    'TK032 step, TK035 the outcome, TK034 held by another transaction.';

@@ -26,6 +26,5 @@ begin
 end
 $$;
 comment on function tasker.resume_namespace(text, text, text) is
-    'Ends a pause: the sweep sends what was held, by priority, within its poll interval. '
-    'False: it was not paused. '
-    'Errors: TK001 no such namespace, TK052 by or reason.';
+    'Ends a pause: the sweep sends the held steps, by priority, within its poll interval. '
+    'False: it was not paused. Errors: TK001 no such namespace, TK052 by or reason.';

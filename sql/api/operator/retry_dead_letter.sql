@@ -51,14 +51,14 @@ begin
             using
                 errcode = 'TK041',
                 hint =
-                    'Set it back to pending by tasker.update_dead_letter, '
+                    'Set it back to pending with tasker.update_dead_letter, '
                     'or act on the task itself.';
     elsif v_entry.reason = 'bad_message' then
         if not exists (select from pgmq.list_queues() q where q.queue_name = v_entry.queue) then
-            raise exception 'the queue % is not there any more', v_entry.queue
+            raise exception 'queue % no longer exists', v_entry.queue
                 using
                     errcode = 'TK042',
-                    hint = 'Nothing can be sent: close the entry by tasker.update_dead_letter.';
+                    hint = 'Nothing can be sent: close the entry with tasker.update_dead_letter.';
         end if;
         perform pgmq.send(v_entry.queue, v_entry.message, v_entry.headers);
         perform tasker.notify_queue(v_entry.queue);
@@ -74,10 +74,9 @@ begin
             raise exception 'task % cannot be replayed: it is %', v_entry.task_id, v_state
                 using
                     errcode = 'TK042',
-                    hint = 'A task is replayed from blocked_by_failures or error; '
-                        'one step of it before that by tasker.retry_step. '
-                        'If it only waits for something, remove that, '
-                        'and close the entry by tasker.update_dead_letter.';
+                    hint = 'A task can be replayed in blocked_by_failures or error; before that, '
+                        'retry one step with tasker.retry_step. If it only waits for something, '
+                        'remove the cause, and close the entry with tasker.update_dead_letter.';
         end if;
     end if;
 

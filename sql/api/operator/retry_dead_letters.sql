@@ -38,8 +38,8 @@ begin
 end
 $$;
 comment on function tasker.retry_dead_letters(jsonb, text, text, int, uuid) is
-    'retry_dead_letter for up to p_max pending dead letters that match a filter: '
-    'an object with at least one of reason, status, namespace, name, step, queue, created_after, '
-    'created_before. skipped: what could not be replayed stays as it is. '
+    'Calls retry_dead_letter for up to p_max pending dead letters that match a filter: an object '
+    'with at least one of reason, status, namespace, name, step, queue, created_after, '
+    'created_before. skipped: those that could not be replayed, and stay as they are. '
     'Call again with p_after = last_entry until that is null. '
     'Errors: TK030 filter, TK008 p_max.';

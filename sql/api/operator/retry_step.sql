@@ -78,9 +78,8 @@ begin
 end
 $$;
 comment on function tasker.retry_step(uuid, text, text, text) is
-    'Runs a step in error again, with all its attempts, in a task in error as retry_tasks does, '
-    'with all that was cancelled; the sweep sends it within its poll interval. '
+    'Runs a failed step again, with all its attempts; the sweep sends it within its poll interval. '
+    'In a task in error, the cancelled steps run again too, as with retry_tasks. '
     'p_by, p_reason: who and why, for the audit. False: it waits or runs already. '
-    'Errors: TK004 task, TK031 the task has finished, TK032 step, '
-    'TK033 the step is complete or what depends on it has begun, '
-    'TK034 held by another transaction.';
+    'Errors: TK004 task, TK031 the task has finished, TK032 step, TK033 the step is complete, or a '
+    'step that depends on it has begun, TK034 held by another transaction.';

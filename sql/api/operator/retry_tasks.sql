@@ -20,7 +20,7 @@ begin
 end
 $$;
 comment on function tasker.retry_tasks(jsonb, text, text, int) is
-    'Lets up to p_max tasks in blocked_by_failures or error that match p_filter go on: '
-    'what failed runs again with all its attempts, completed results are kept. '
-    'Skips what somebody holds. Returns how many: call again until 0. '
+    'Resumes up to p_max tasks in blocked_by_failures or error that match p_filter: failed steps '
+    'run again with all their attempts, completed results are kept. '
+    'Skips tasks locked by another transaction. Returns how many: call again until 0. '
     'Errors: TK030 filter, TK008 p_max.';

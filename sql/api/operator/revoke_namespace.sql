@@ -35,7 +35,7 @@ begin
 end
 $$;
 comment on function tasker.revoke_namespace(text, text, text, text) is
-    'Takes a namespace away from a limited role; one that has none left may use none. '
-    'Without a namespace the role is no longer limited at all. '
-    'False: there was nothing to take away. '
-    'Errors: TK052 by or reason, TK053 the caller is limited.';
+    'Takes a namespace away from a limited role; after its last one, the role may use no '
+    'namespace. p_namespace null lifts the limit: the role may use every namespace again. '
+    'False: there was nothing to take away. Errors: TK052 by or reason, TK053 the caller is '
+    'limited.';

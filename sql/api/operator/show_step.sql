@@ -27,4 +27,4 @@ begin
 end
 $$;
 comment on function tasker.show_step(uuid, text) is
-    'A step as step_overview has it. Errors: TK004 task, TK032 step.';
+    'The row of a step in step_overview. Errors: TK004 task, TK032 step.';

@@ -62,6 +62,6 @@ begin
 end
 $$;
 comment on function tasker.slowest_steps(text, text, interval, int, int) is
-    'Steps by the 95th percentile of what their handlers took, of the newest p_max_tasks tasks '
-    'enqueued within p_since: complete and failed executions, retries, milliseconds; '
-    'avg_wait_ms: in the queue. Error: TK008.';
+    'Steps by the 95th percentile of their handlers'' durations, among the newest p_max_tasks '
+    'tasks enqueued within p_since: complete and failed executions, retries, milliseconds; '
+    'avg_wait_ms: time in the queue. Error: TK008.';

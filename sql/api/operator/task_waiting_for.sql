@@ -33,7 +33,7 @@ begin
             when n.paused_at is not null then
                 format('namespace %s is %s', n.namespace, n.pause_reason)
             else format(
-                'namespace %s has %s steps in its queue already, its limit',
+                'namespace %s already has %s steps in its queue, its limit',
                 n.namespace,
                 n.max_depth
             )
@@ -60,5 +60,5 @@ begin
 end
 $$;
 comment on function tasker.task_waiting_for(uuid) is
-    'Why a task stands that nothing else holds up: of its steps in the queue, one whose handler '
-    'no live worker has; or its namespace is paused, or full; null: none.';
+    'Why a task waits although its own state shows no reason: no live worker has the handler of '
+    'one of its queued steps, or its namespace is paused or full; null: no such reason.';

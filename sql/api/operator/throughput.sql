@@ -55,7 +55,6 @@ begin
 end
 $$;
 comment on function tasker.throughput(text, text, interval, interval, int) is
-    'Tasks enqueued and ended in each p_bucket of time, of the newest p_max_tasks tasks enqueued '
-    'within p_since; complete: also those resolved by hand; '
-    'avg_ms: from enqueueing to completion. '
-    'Buckets in which nothing happened are left out. Error: TK008.';
+    'Tasks enqueued and ended in each p_bucket of time, among the newest p_max_tasks tasks '
+    'enqueued within p_since; complete: includes those resolved by hand; avg_ms: from enqueueing '
+    'to completion. Empty buckets are left out. Error: TK008.';

@@ -43,6 +43,6 @@ begin
 end
 $$;
 comment on function tasker.update_dead_letter(uuid, text, text, text) is
-    'Sets the status of a dead letter (null: as it is) and adds a line to its notes; '
-    'its task is not touched. '
-    'Errors: TK040 no such entry, TK041 no such status, or the task has another entry pending.';
+    'Sets the status of a dead letter (null: unchanged) and adds a line to its notes; its task is '
+    'not touched. Errors: TK040 no such entry, TK041 no such status, or the task has another entry '
+    'pending.';

@@ -36,6 +36,6 @@ begin
 end
 $$;
 comment on function tasker.update_dead_letters(jsonb, text, text, text, int, uuid) is
-    'update_dead_letter for up to p_max dead letters that match a filter of retry_dead_letters. '
-    'Call again with p_after = last_entry until that is null. '
+    'Calls update_dead_letter for up to p_max dead letters that match a filter of '
+    'retry_dead_letters. Call again with p_after = last_entry until that is null. '
     'Errors: TK030 filter, TK041 no such status, TK008 p_max.';

@@ -33,6 +33,6 @@ begin
 end
 $$;
 comment on function tasker.use_template(text, text, text) is
-    'Makes a version that has been applied the one that runs where an enqueue names none. '
-    'Tasks that have begun keep their own. '
-    'was: the version that ran before, null where it was this one. Errors: TK001, TK002, TK003.';
+    'Chooses the applied version that runs when an enqueue names no version. '
+    'Tasks that have begun keep their own. was: the version that ran before; null if it was this '
+    'one. Errors: TK001, TK002, TK003.';

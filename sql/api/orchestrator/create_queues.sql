@@ -27,5 +27,5 @@ begin
 end
 $$;
 comment on function tasker.create_queues() is
-    'Creates the queues that are missing: a dump of schema tasker alone has none. '
-    'What was in them is sent again by the sweep. Each is named once.';
+    'Creates missing queues: a dump of schema tasker alone contains no queues. '
+    'The sweep sends their messages again. Returns the names of the created queues.';

@@ -68,9 +68,8 @@ begin
 end
 $$;
 comment on function tasker.ended_tasks(int) is
-    'The next p_max tasks that have ended, in the order of their end, each handed out once, '
-    'for the spans of their traces; after less than p_max there are no more for now. '
-    'Those that ended in the last five seconds come later, '
-    'those that ended more than ten minutes ago never. '
-    'finalizing_at: when the last result came in; '
-    'resumed_at: when a task in error was begun again for the last time.';
+    'The next p_max ended tasks, in the order of their end, each returned once, for the spans of '
+    'their traces; fewer than p_max means that there are no more for now. '
+    'Tasks that ended in the last five seconds come later; tasks that ended more than ten minutes '
+    'ago are skipped. finalizing_at: when the last result came in; resumed_at: when a task in '
+    'error was last restarted.';

@@ -56,7 +56,6 @@ begin
 end
 $$;
 comment on function tasker.enqueue_ready_steps(int, uuid) is
-    'Sends up to p_max ready steps whose time has come: '
-    'retries, tasks with a start time, steps to run again; '
-    'and as many held steps as their namespace has room for; by priority. '
-    'next_due_ms: until the next one, null where none is known.';
+    'Sends up to p_max ready steps whose time has come: retries, tasks with a start time, steps to '
+    'run again; and held steps while their namespace has room; by priority. '
+    'next_due_ms: until the next one, null if none is known.';

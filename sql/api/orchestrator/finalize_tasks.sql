@@ -53,5 +53,5 @@ begin
 end
 $$;
 comment on function tasker.finalize_tasks(int, uuid) is
-    'The sweep for what no message announces: tasks and steps whose message is gone get a new one. '
-    'Bounded, and skips what is locked.';
+    'The sweep for lost messages: tasks and steps whose message is gone get a new one. '
+    'Bounded, and skips locked rows.';

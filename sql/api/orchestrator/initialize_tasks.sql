@@ -26,7 +26,7 @@ end
 $$;
 comment on function tasker.initialize_tasks(jsonb, uuid) is
     'Creates the steps of new tasks and sends those that are ready. '
-    'p_verdicts: [{"msg_id","task_id"}] as taken, '
-    'with "error": {"message","code"} where the context was refused. One call, one commit. '
-    'Waits for nobody: a request whose task somebody holds comes again in a moment; '
-    'a task that cannot be started ends in error by itself, with the code not_startable.';
+    'p_verdicts: [{"msg_id","task_id"}] as taken, with "error": {"message","code"} if the context '
+    'was refused. One call, one commit. Never waits for a lock: a request whose task is locked '
+    'comes again in a moment. A task that cannot be started ends in error, with the code '
+    'not_startable; the others are not affected.';

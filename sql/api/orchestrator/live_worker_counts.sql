@@ -14,4 +14,4 @@ as $$
     group by n.namespace
 $$;
 comment on function tasker.live_worker_counts() is
-    'How many workers of each namespace have been heard of within 30 seconds.';
+    'How many workers of each namespace sent a heartbeat within 30 seconds.';

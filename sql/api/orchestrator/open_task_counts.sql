@@ -60,9 +60,8 @@ begin
 end
 $$;
 comment on function tasker.open_task_counts() is
-    'Unfinished tasks by namespace, template (all versions), and state, most first, '
-    'and their steps: waiting (for others), held, waiting_for_retry, '
-    'active (queued, running, or with a result to process), failed. '
-    'oldest_move_seconds: of the task that has not moved for longest, '
-    'from its start time at the earliest. '
-    'A template without unfinished tasks has state null.';
+    'Unfinished tasks by namespace, template (all versions), and state, most first, and their '
+    'steps: waiting (for others), held, waiting_for_retry, active (queued, running, or with a '
+    'result to process), failed. oldest_move_seconds: age of the oldest last move of a task, '
+    'counted from its start time at the earliest. A template without unfinished tasks has state '
+    'null.';

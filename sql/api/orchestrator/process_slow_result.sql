@@ -81,8 +81,7 @@ begin
 end
 $$;
 comment on function tasker.process_slow_result(uuid, boolean) is
-    'Processes one result that was set aside, alone. '
-    'timed_out: it took longer than statement_timeout and comes again, later each time; '
-    'after three tries over a minute its step fails with the code result_takes_too_long, '
-    'if p_others_go_on (other results were processed meanwhile). '
-    'A call that somebody cancels does not count.';
+    'Processes one result that was set aside, alone. timed_out: it took longer than '
+    'statement_timeout and comes again, each time after a longer delay; after three tries over a '
+    'minute its step fails with the code result_takes_too_long, if p_others_go_on (other results '
+    'were processed meanwhile). A call that a user cancels does not count.';

@@ -81,12 +81,10 @@ begin
 end
 $$;
 comment on function tasker.process_step_results(int, uuid, boolean) is
-    'Takes up to p_max results and does all that follows from them: '
-    'steps settled, children counted down and sent, tasks evaluated. One call, one commit. '
-    'Waits for nobody: a result whose task somebody holds comes again in a moment. '
-    'A result that brings many instances into being is set aside, for process_slow_result; '
-    'p_large: one such is processed here when nothing else waits. '
-    'processed = 0: the queue is empty; '
-    'retried, failed: steps that wait for another attempt, or have none left; '
-    'expired: of the failed, by a lease that ran out; '
-    'set_aside: results that wait for process_slow_result, where this call set any aside.';
+    'Takes up to p_max results and applies them: steps are settled, children counted down and '
+    'sent, tasks evaluated. One call, one commit. Never waits for a lock: a result whose task is '
+    'locked comes again in a moment. A result that creates many instances is set aside for '
+    'process_slow_result; p_large: one such result is processed here when nothing else waits. '
+    'processed = 0: the queue is empty; retried: steps that wait for another attempt; failed: '
+    'steps with no attempts left; expired: failed steps whose lease ran out; set_aside: results '
+    'that wait for process_slow_result, if this call set any aside.';

@@ -41,4 +41,4 @@ exception
 end
 $$;
 comment on function tasker.queue_metrics(text) is
-    'What pgmq says of one queue, for those who may not ask pgmq.';
+    'pgmq.metrics of one queue, for roles without rights in pgmq.';

@@ -30,6 +30,5 @@ begin
 end
 $$;
 comment on function tasker.set_aside(int) is
-    'Sets up to p_max results aside, for process_slow_result: '
-    'after a process_step_results that took longer than statement_timeout, '
-    'so that the one which caused it is processed alone and all others go on.';
+    'Sets up to p_max results aside for process_slow_result, after a process_step_results that '
+    'exceeded statement_timeout: the slow one is processed alone, and the others go on.';

@@ -75,6 +75,6 @@ end
 $$;
 comment on function tasker.start_tasks(int, uuid) is
     'take_task_requests and initialize_tasks in one call for tasks whose context needs no check. '
-    'to_check: the others, as take_task_requests gives them, for initialize_tasks; '
-    'context as text, so that one that a program cannot read costs only its own task. '
+    'to_check: the others, as take_task_requests returns them, for initialize_tasks; context as '
+    'text, so that an unreadable context fails only its own task. '
     'more: others wait.';

@@ -75,6 +75,6 @@ begin
 end
 $$;
 comment on function tasker.sweep_stale(int) is
-    'Looks at the next p_max unfinished tasks and writes a dead letter for each that is stale, '
-    'or has a step that waits too long for a worker with its handler. '
-    'Changes no task. more: not yet round.';
+    'Looks at the next p_max unfinished tasks and writes a dead letter for each stale task, and '
+    'for each task with a step that waits too long for a worker with its handler. '
+    'Changes no task. more: the round is not complete.';

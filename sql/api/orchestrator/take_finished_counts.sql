@@ -73,7 +73,6 @@ begin
 end
 $$;
 comment on function tasker.take_finished_counts(float8[]) is
-    'Tasks that have finished since the last call of any process '
-    '(in the last ten minutes at most), up to ten seconds ago, '
-    'by namespace, template, state, and how long they took: '
-    'bucket by p_bounds, seconds in all. Empty while another process asks.';
+    'Tasks that have finished since the last call by any process, by namespace, template, state, '
+    'and duration (bucket by p_bounds; seconds in all). Covers the last ten minutes at most, and '
+    'leaves the last ten seconds to a later call. Empty while another process calls it.';

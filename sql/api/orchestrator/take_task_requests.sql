@@ -52,6 +52,5 @@ end
 $$;
 comment on function tasker.take_task_requests(int, uuid) is
     'Takes up to p_max requests for new tasks, at most about 16 MiB of contexts. '
-    'context is null where the template has no input_schema: nothing to check; '
-    'msg_id is 0 where the request waited beside its queue. '
-    'Answer with initialize_tasks within 30 seconds, else they are handed out again.';
+    'context is null if the template has no input_schema; msg_id is 0 if the request waited beside '
+    'its queue. Answer with initialize_tasks within 30 seconds, or they are taken again.';

@@ -14,5 +14,5 @@ return case
     else 1
 end;
 comment on function tasker.cursor_items(jsonb) is
-    'How many items a cursor stands for: '
-    'end - start where it has numbers there (the end is not part of it), else one.';
+    'How many items a cursor stands for: end - start if both are numbers (end is exclusive), else '
+    'one.';

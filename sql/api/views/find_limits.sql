@@ -34,4 +34,5 @@ begin
     );
 end
 $$;
-comment on function tasker.find_limits() is 'What limits answers, where there may be a limit.';
+comment on function tasker.find_limits() is
+    'The answer of limits(), computed from the login''s grants and the limit of this call.';

@@ -17,5 +17,5 @@ as $$
         )
 $$;
 comment on function tasker.missing_worker(text, text) is
-    'Why steps with this handler wait, where no worker of the namespace that has it '
-    'has been heard of within 30 seconds; else null.';
+    'Why steps with this handler wait, if no worker of the namespace with this handler sent a '
+    'heartbeat within 30 seconds; else null.';

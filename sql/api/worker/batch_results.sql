@@ -72,7 +72,6 @@ end
 $$;
 comment on function tasker.batch_results(uuid, text, int, int) is
     'The instances of a batch, in pages: those after number p_after, p_max at most. '
-    'p_step: the batch_worker''s name in the template. '
-    'A page ends early where its results are large, over max_claim_bytes as text: '
-    'go on after its last instance until a page is empty. '
+    'p_step: the batch_worker''s name in the template. A page holds at most max_claim_bytes as '
+    'text: continue after its last instance until a page is empty. '
     'Errors: TK032 no such batch_worker, TK008.';

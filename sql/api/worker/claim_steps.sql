@@ -92,13 +92,13 @@ begin
 end
 $$;
 comment on function tasker.claim_steps(text, uuid, int, interval, text[]) is
-    'Claims up to p_max steps of a namespace for a worker, with all their handlers need. '
-    'p_handlers: only steps of these (* any, but for !name; null: any); others are parked on the '
-    'way for workers that have theirs. A claim holds for p_lease, or for the step''s own lease '
-    'where its template gives one: submit, extend, or release it before. expired: the lease of '
-    'the claim before ran out. lease_losses: how many claims in a row were lost. run_alone: two '
-    'workers died with it; run it with no other step beside it, after tasker.run_alone. At most '
-    'max_claim_bytes of contexts, inputs, checkpoints, and results of parents, as text: more '
-    'stays in the queue; parents is null where a step''s alone are over it: read them by '
-    'parent_results. Every claim has a new claim_no, which all later calls carry. Errors: TK007 '
-    'lease, TK001 namespace.';
+    'Claims up to p_max steps of a namespace for a worker, with everything their handlers need. '
+    'p_handlers: only steps of these handlers (*: any except !name; null: any); others are parked '
+    'for workers that have theirs. A claim holds for p_lease, or for the lease that the template '
+    'gives the step: submit, extend, or release it before then. '
+    'expired: the lease of the previous claim ran out. lease_losses: how many claims in a row were '
+    'lost. run_alone: two workers died with it; call tasker.run_alone and run it with no other '
+    'step beside it. At most max_claim_bytes of contexts, inputs, checkpoints, and results of '
+    'parents, as text: the rest stays in the queue; parents is null if a step''s own parents '
+    'exceed it: read them with parent_results. Every claim has a new claim_no, which all later '
+    'calls carry. Errors: TK007 lease, TK001 namespace.';

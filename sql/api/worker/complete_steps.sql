@@ -94,8 +94,8 @@ begin
 end
 $$;
 comment on function tasker.complete_steps(uuid, jsonb, int, text[], interval) is
-    'submit_results, and for successes and decisions in tasks that nobody holds at this moment '
-    'also what an orchestrator would do next, in the same commit: the children are counted down '
-    'or made, sent, and up to p_claim of them with a handler in p_handlers claimed for this '
-    'worker, the task evaluated. The rest goes by the queue. The answers are those of '
-    'submit_results, in order; then a row with the status claimed and the claim for each.';
+    'Does what submit_results does. For successes and decisions in tasks that are not locked, it '
+    'also does the orchestrator''s work in the same commit: children are counted down or created, '
+    'and sent; up to p_claim of them with a handler in p_handlers are claimed for this worker; the '
+    'task is evaluated. The rest goes through the queue. Returns the rows of submit_results, in '
+    'order, then a row with the status claimed for each claim.';

@@ -43,8 +43,8 @@ begin
     if v_problem is not null then
         raise exception 'this heartbeat is refused: %', v_problem
             using errcode = 'TK014',
-                hint = 'A worker serves up to 100 namespaces with up to 1,000 handlers, '
-                    'and tells a few small facts about itself.';
+                hint = 'A worker serves up to 100 namespaces with up to 1,000 handlers, and '
+                    'reports a few small facts about itself.';
     end if;
     perform tasker.check_namespaces(p_namespaces);
 
@@ -80,7 +80,7 @@ begin
 end
 $$;
 comment on function tasker.heartbeat(uuid, text[], text[], jsonb) is
-    'Says that a worker is alive, what it serves (the handler * stands for any of its namespaces, '
-    'but for those named with ! before), and p_info: '
+    'Says that a worker is alive, the namespaces and handlers that it serves (* stands for any '
+    'handler except those named with a leading !), and p_info: '
     '{"host","pid","version","concurrency","in_flight","push"}. '
-    'Every ten seconds or so. Error: TK014 too large, or no names.';
+    'Call it about every ten seconds. Error: TK014 too large, or not names.';

@@ -46,7 +46,6 @@ begin
 end
 $$;
 comment on function tasker.lost_claims(jsonb) is
-    'Which of these claims no longer count: [{"task_id","step","claim_no"}], '
-    'answered as by extend_leases and in the same order, '
-    'but only those that are cancelled or stale; nothing is extended or written. '
-    'For handlers to learn of it sooner than their lease is extended.';
+    'Which of these claims no longer count: [{"task_id","step","claim_no"}], answered like '
+    'extend_leases and in the same order, but only the cancelled or stale ones; nothing is '
+    'extended or written. Handlers learn of it before their lease is next extended.';

@@ -52,7 +52,7 @@ begin
         end
         when 'checkpoint' then case
             when not p_outcome ? 'cursor'
-                then 'a checkpoint must have a "cursor": where to go on'
+                then 'a checkpoint must have a "cursor": where to continue'
             when tasker.to_items(p_outcome -> 'items_processed') is null
                 then 'items_processed must be a whole number from 0 to 1,000,000,000,000,000'
         end
@@ -60,5 +60,5 @@ begin
 end
 $$;
 comment on function tasker.outcome_problem(jsonb) is
-    'What is wrong with an outcome, or null where it is well-formed. '
-    'The one place that knows the forms of outcomes.';
+    'The problem of a malformed outcome; null if it is well-formed. '
+    'The only place that knows the forms of outcomes.';

@@ -15,5 +15,5 @@ as $$
     end
 $$;
 comment on function tasker.outcome_too_large(jsonb) is
-    'What is wrong with an outcome whose result, checkpoint, or cursors are over their limit '
-    'as text, or null.';
+    'The problem of an outcome whose result, checkpoint, or cursors are over their limit as text; '
+    'null if they are not.';

@@ -71,6 +71,5 @@ end
 $$;
 comment on function tasker.parent_results(uuid, text, text, int) is
     'The results of a step''s parents by name, in pages: those after p_after, p_max at most. '
-    'A page ends early where its results are large, over max_claim_bytes as text: '
-    'go on after its last parent until a page is empty. '
-    'Of a batch: batch_results. Errors: TK032 no such step, TK008.';
+    'A page holds at most max_claim_bytes as text: continue after its last parent until a page is '
+    'empty. For a batch, use batch_results. Errors: TK032 no such step, TK008.';

@@ -77,8 +77,8 @@ begin
 end
 $$;
 comment on function tasker.release_steps(uuid, jsonb, interval, text, boolean) is
-    'Gives claims back, their attempt not counted, so that another worker takes the steps at once, '
-    'or after p_delay (at most a minute). '
-    'p_lost: an outage took the claim, which counts against max_lease_losses; '
-    'at that number the step fails. '
-    'Answers, in order: released; busy (somebody holds the step: try again); stale.';
+    'Gives claims back without counting an attempt, so that another worker takes the steps at '
+    'once, or after p_delay (at most a minute). p_lost: an outage took the claim, which counts '
+    'against max_lease_losses; at that number the step fails. '
+    'Answers, in order: released; busy (another transaction has locked the step: try again); '
+    'stale.';

@@ -19,4 +19,4 @@ as $$
       )
 $$;
 comment on function tasker.remove_worker(uuid) is
-    'Takes a worker off the list at its orderly end.';
+    'Removes a worker from the list when it stops in order.';

@@ -42,8 +42,7 @@ begin
 end
 $$;
 comment on function tasker.run_alone(uuid, jsonb) is
-    'Says that a claim which claim_steps marked run_alone begins to run now '
-    'with no other step beside it: {"task_id","step","claim_no"}. '
-    'If this worker dies too, that counts against max_worker_losses; '
-    'at that number the step fails as worker_lost. '
-    'Answers alone; busy (somebody holds the step: try again); stale.';
+    'Says that a claim marked run_alone by claim_steps begins to run now, with no other step '
+    'beside it: {"task_id","step","claim_no"}. If this worker dies too, that counts against '
+    'max_worker_losses; at that number the step fails as worker_lost. '
+    'Answers alone; busy (another transaction has locked the step: try again); stale.';

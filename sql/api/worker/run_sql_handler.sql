@@ -92,9 +92,9 @@ begin
 end
 $$;
 comment on function tasker.run_sql_handler(text, jsonb, text[]) is
-    'The built-in sql handler: calls the function name(jsonb) in the caller''s own role '
-    'and returns an outcome: what the function returned is the result, '
-    'or the outcome itself where it is an object with the key $tasker. Exceptions pass through. '
+    'The built-in sql handler: calls the function name(jsonb) in the caller''s own role and '
+    'returns an outcome: the function''s return value is the result, or the outcome itself if it '
+    'is an object with the key $tasker. Exceptions pass through. '
     'p_allow: patterns such as shop.* of the functions that may be called; null: all. '
-    'Errors: TKP01 no such function, or none that may be called; '
-    'TKP02 the outcome is over its limit.';
+    'Errors: TKP01 no such function, or one that may not be called; TKP02 the outcome is over its '
+    'limit.';

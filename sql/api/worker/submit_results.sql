@@ -88,9 +88,8 @@ comment on function tasker.submit_results(uuid, jsonb, interval) is
     'Stores results: [{"task_id","step","claim_no","outcome":{...},"duration_ms"}]. '
     'Outcomes: success, failure, decision, batches, checkpoint; docs/sql-api.md has their keys. '
     'Each is answered, in order: accepted; duplicate (this claim''s result is stored already); '
-    'stale (the claim has passed to another, or the step is settled: nothing changed); '
-    'busy (somebody holds the step: submit it again in a moment; '
-    'p_wait: how long to wait for it, '
-    'for a caller who submits as the last statement of a transaction); '
-    'rejected (no such step, or an outcome of the wrong form or over max_result_bytes, '
-    'which fails the step). One call, one commit.';
+    'stale (the claim has passed to another, or the step is settled: nothing changed); busy '
+    '(another transaction has locked the step: submit it again in a moment; p_wait: how long to '
+    'wait for it, for a caller that submits in the last statement of a transaction); rejected (no '
+    'such step, or an outcome of the wrong form or over max_result_bytes, which fails the step). '
+    'One call, one commit.';

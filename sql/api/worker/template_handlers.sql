@@ -43,6 +43,5 @@ as $$
     order by s.position
 $$;
 comment on function tasker.template_handlers(uuid) is
-    'What a worker reads once per template: '
-    'the handler, config, attempts, and events of each step, and the template''s own names. '
-    'Never changes.';
+    'The handler, config, attempts, and events of each step of a template, and the template''s own '
+    'names. A worker reads it once per template. Never changes.';

@@ -2,7 +2,7 @@ create function tasker.check_namespace(p_namespace text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if not tasker.may_use(p_namespace) then
-        raise exception 'namespace "%" is not one that this login or key may use',
+        raise exception 'this login or key may not use namespace "%"',
                 coalesce(p_namespace, 'null')
             using errcode = 'TK053',
                   hint = coalesce(

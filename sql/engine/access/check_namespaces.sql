@@ -6,4 +6,5 @@ begin
     end if;
 end
 $$;
-comment on function tasker.check_namespaces(text[]) is 'check_namespace for each. Error: TK053.';
+comment on function tasker.check_namespaces(text[]) is
+    'Calls check_namespace for each. Error: TK053.';

@@ -13,4 +13,4 @@ begin
 end
 $$;
 comment on function tasker.limit_logins() is
-    'Makes limits look at the grants only where there are any.';
+    'Makes limits() read the grants only if there are any.';

@@ -9,8 +9,8 @@ begin
 end
 $$;
 comment on function tasker.note_grants() is
-    'Trigger: the first grant of a namespace makes every call look for its limits, '
-    'the last one taken away ends that.';
+    'Trigger: after the first grant of a namespace every call looks for its limits; after the last '
+    'revoke no call does.';
 
 create trigger note_grants
     after insert or delete or truncate on tasker.namespace_grants

@@ -7,10 +7,10 @@ begin
         raise exception 'there is no namespace "%"', coalesce(left(p_namespace, 100), 'null')
             using
                 errcode = 'TK001',
-                hint = 'A namespace comes into being with its first template: '
-                    'tasker template apply FILE, or tasker.apply_template.';
+                hint = 'A namespace is created with its first template: tasker template apply '
+                    'FILE, or tasker.apply_template.';
     end if;
 end
 $$;
 comment on function tasker.refuse_unknown_namespace(text) is
-    'Raises TK001 where there is no such namespace.';
+    'Raises TK001 if there is no such namespace.';

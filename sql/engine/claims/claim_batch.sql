@@ -81,8 +81,8 @@ $$;
 comment on function tasker.claim_batch(
     text, uuid, bigint[], jsonb[], interval, text[], bigint[], int, bigint
 ) is
-    'Claims up to p_max, and p_room bytes (null: max_claim_bytes), of the steps that messages '
-    'just read refer to, and parks those whose handler is not in p_handlers. p_old_ids: of '
-    'messages in place of others, those others. leases: those of steps that have one of their '
-    'own. expired: the messages of those whose lease ran out: that is a loss and no attempt; a '
-    'step that has lost too many fails. Null: none of them was of use.';
+    'Claims up to p_max, and p_room bytes (null: max_claim_bytes), of the steps that the messages '
+    'just read refer to, and parks those whose handler is not in p_handlers. '
+    'p_old_ids: the messages that these replace. leases: those of steps with a lease of their own. '
+    'expired: the messages of steps whose lease ran out, which counts as a loss and not as an '
+    'attempt; a step with too many losses fails. Null: nothing to claim.';

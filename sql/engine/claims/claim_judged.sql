@@ -95,7 +95,8 @@ $$;
 comment on function tasker.claim_judged(
     uuid, tasker.found_claim[], interval, int, bigint
 ) is
-    'Claims locked steps one way or the other: what is lost counts its loss, and ends after too '
-    'many; what is too large, or of a finished task, ends. expired: the messages of those whose '
-    'lease ran out. failed: what to tell the orchestrators. back, held: the messages of those that '
-    'stay in the queue. parked: those to be parked.';
+    'Claims locked steps, or ends them: a lost claim counts as a loss, and the step fails after '
+    'too many; a step that is too large, or whose task has finished, ends. '
+    'expired: the messages of steps whose lease ran out. failed: the results to send to the '
+    'orchestrators. back, held: messages that stay in the queue. '
+    'parked: steps to park.';

@@ -90,5 +90,5 @@ begin
 end
 $$;
 comment on function tasker.claim_parked(text, uuid, int, int, text[], bigint) is
-    'Claims up to p_max steps that were parked in a namespace, of handlers that the worker has: '
-    'each gets its message then.';
+    'Claims up to p_max parked steps of a namespace whose handlers the worker has; each gets its '
+    'message then.';

@@ -36,4 +36,4 @@ end
 $$;
 comment on function tasker.claim_plain(uuid, tasker.found_claim[]) is
     'Claims locked steps that are all enqueued, have lost no claim, and fit into the answer. '
-    'leases: those of steps that have one of their own.';
+    'leases: those of steps with a lease of their own.';

@@ -97,6 +97,6 @@ language sql stable as $$
         claimed.parent_count > 0 and not claimed.paged) parents
 $$;
 comment on function tasker.claimed_steps(uuid[], text[], bigint[]) is
-    'What a worker is told about steps it has just claimed. '
-    'p_expired: the messages of those whose claim before ran out of its lease. '
-    'parents is null where they are over max_claim_bytes: to be read by parent_results.';
+    'The data that a worker gets with the steps it has just claimed. '
+    'p_expired: the messages whose previous claim ran out of its lease. '
+    'parents is null if they are over max_claim_bytes: read them with parent_results.';

@@ -39,6 +39,6 @@ begin
 end
 $$;
 comment on function tasker.count_loss(uuid, timestamptz, interval, boolean, int, int) is
-    'What a lease that ran out costs a step: how many claims it has lost in a row now, '
-    'how many of them, as far as can be told, with their worker, '
-    'and the code of the failure, where that ends it.';
+    'Counts an expired lease as a loss: how many claims the step has lost in a row, how many of '
+    'them because the worker died (as far as can be told), and the failure''s code if the step '
+    'fails for it.';

@@ -23,4 +23,5 @@ language sql stable as $$
      and parent.satisfied
 $$;
 comment on function tasker.documents_of_parents(uuid, uuid, text, boolean) is
-    'The results of a step''s parents by name, in one row. Null: there are none, or not p_wanted.';
+    'The results of a step''s parents by name, in one row. Null: it has no parents, or p_wanted is '
+    'false.';

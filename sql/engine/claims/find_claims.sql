@@ -84,5 +84,5 @@ begin
 end
 $$;
 comment on function tasker.find_claims(text, bigint[], jsonb[], text[], bigint[]) is
-    'Locks the steps that messages just read refer to, but for those that somebody else has at '
-    'this moment, and looks at each. Null: there is none.';
+    'Locks the steps that the messages just read refer to, except those locked by others, and '
+    'examines each. Null: no such step.';

@@ -22,5 +22,5 @@ exception when lock_not_available then
 end
 $$;
 comment on function tasker.free_messages(text, bigint[]) is
-    'Locks those of some messages of a queue that nobody else holds. '
-    'None, where the queue is gone, or locked for longer than the caller''s lock_timeout.';
+    'Locks the given messages of a queue, except those locked by others. '
+    'Empty if the queue is gone, or locked for longer than the caller''s lock_timeout.';

@@ -84,6 +84,7 @@ $$;
 comment on function tasker.give_back_claims(
     uuid[], text[], int[], boolean, text, timestamptz
 ) is
-    'Takes steps back from their claims, but for those that somebody else holds: enqueued again '
-    'or, lost too often, failed. msg_ids: the messages of all of them. sent_tasks, sent_steps: '
-    'those to be sent again. failed: what to tell the orchestrators.';
+    'Takes steps back from their claims, except those locked by others: they are enqueued again '
+    'or, if lost too often, fail. msg_ids: the messages of all of them. '
+    'sent_tasks, sent_steps: the steps to send again. failed: the results to send to the '
+    'orchestrators.';

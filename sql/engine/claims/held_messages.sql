@@ -21,4 +21,4 @@ begin
 end
 $$;
 comment on function tasker.held_messages(bigint[], jsonb[], tasker.found_claim[]) is
-    'The messages of a claim whose steps somebody else has at this moment.';
+    'The messages of a claim whose steps are locked by others.';

@@ -87,6 +87,6 @@ begin
 end
 $$;
 comment on function tasker.judge_claims(tasker.found_claim[], int, bigint) is
-    'What is to be done with the messages of a claim: claim; back (more than the claimer wants, or '
+    'Decides what to do with the messages of a claim: claim; back (more than the claimer wants, or '
     'than an answer may have: it stays in the queue); park (the claimer lacks its handler); held '
-    '(somebody has its task at this moment). Messages not among them are of no use.';
+    '(its task is locked). Messages without a row are useless.';

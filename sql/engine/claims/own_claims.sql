@@ -26,5 +26,5 @@ begin
 end
 $$;
 comment on function tasker.own_claims(jsonb) is
-    'The claims, or results, that a worker names; '
-    'to a limited one those of other namespaces are of a task that does not exist.';
+    'The claims, or results, that a worker names. For a limited worker, tasks of other namespaces '
+    'do not exist.';

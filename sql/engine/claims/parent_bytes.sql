@@ -27,5 +27,5 @@ begin
 end
 $$;
 comment on function tasker.parent_bytes(uuid, uuid, text) is
-    'Bytes, as text, of the results of a step''s parents; '
-    'of those that are batches nothing: their summaries are small.';
+    'Bytes, as text, of the results of a step''s parents. Batches are not counted: their summaries '
+    'are small.';

@@ -22,5 +22,4 @@ begin
 end
 $$;
 comment on function tasker.set_own_leases(text, bigint[], interval[]) is
-    'Holds the messages of steps that have a lease of their own for so long. '
-    'Null: the step has none.';
+    'Holds messages for their steps'' own leases. Null: the step has no lease of its own.';

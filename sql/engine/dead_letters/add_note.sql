@@ -28,4 +28,4 @@ end
 $$;
 comment on function tasker.add_note(text, text, text) is
     'Notes (the last 100,000 characters) with one more: when, who, what. '
-    'p_by null: the session''s user. Error: TK052.';
+    'p_by null: the session user. Error: TK052.';

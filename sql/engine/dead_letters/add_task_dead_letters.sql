@@ -80,5 +80,5 @@ exception when lock_not_available then
 end
 $$;
 comment on function tasker.add_task_dead_letters(uuid[], text[], text[], text[]) is
-    'Adds an entry with a snapshot for each of the tasks that has none pending. '
+    'Adds an entry with a snapshot for each task without a pending entry. '
     'Returns the reason of each entry added. The tasks are not touched.';

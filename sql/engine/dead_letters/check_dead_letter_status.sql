@@ -10,4 +10,5 @@ begin
 end
 $$;
 comment on function tasker.check_dead_letter_status(text) is
-    'Refuses what is not a status of a dead letter; null is left as it is. Error: TK041.';
+    'Refuses an unknown status of a dead letter; null is allowed. '
+    'Error: TK041.';

@@ -11,5 +11,5 @@ begin
 end
 $$;
 comment on function tasker.check_entry(uuid) is
-    'To a limited caller, a dead letter of another namespace is one that does not exist. '
+    'For a limited caller, dead letters of other namespaces do not exist. '
     'Error: TK040.';

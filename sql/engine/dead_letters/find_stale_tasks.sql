@@ -64,4 +64,4 @@ end
 $$;
 comment on function tasker.find_stale_tasks(uuid[], int, timestamptz) is
     'The first p_max of these tasks, in their order, that need a dead letter: stale, or with a '
-    'step that waits too long for a worker with its handler; and what to say of each.';
+    'step that waits too long for a worker with its handler; and the reason for each.';

@@ -38,5 +38,5 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
     )
 $$;
 comment on function tasker.keep_dead_letter(text, bigint, jsonb, text) is
-    'Keeps a message that cannot be used, for people to look at. '
-    'The caller removes it from its queue in the same transaction.';
+    'Keeps an unusable message for people to look at. The caller removes it from its queue in the '
+    'same transaction.';

@@ -14,4 +14,4 @@ language sql immutable parallel safe as $$
     end
 $$;
 comment on function tasker.shortened(jsonb) is
-    'The value, or its size where it is large: what a snapshot keeps.';
+    'The value as a snapshot keeps it: itself, or its size if it is large.';

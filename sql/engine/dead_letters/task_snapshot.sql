@@ -67,5 +67,5 @@ as $$
     where t.task_id = p_task_id
 $$;
 comment on function tasker.task_snapshot(uuid) is
-    'A task and up to 1,000 of its steps as they are now, large values by their size: '
-    'what a dead letter keeps. Null: no such task.';
+    'The snapshot that a dead letter keeps: a task and up to 1,000 of its steps as they are now, '
+    'with the sizes of large values. Null: no such task.';

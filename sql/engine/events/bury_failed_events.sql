@@ -33,5 +33,5 @@ begin
 end
 $$;
 comment on function tasker.bury_failed_events(text, jsonb, bigint[]) is
-    'Makes dead letters of those events among p_failed that are dead, and whose messages the '
-    'caller holds (p_free).';
+    'Makes dead letters of the events in p_failed that are dead and whose messages the caller has '
+    'locked (p_free).';

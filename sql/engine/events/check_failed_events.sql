@@ -15,12 +15,11 @@ begin
             'p_failed must be a list of {"msg_id","delay_ms","error","dead"}; it is %',
             left(p_failed::text, 200)
             using errcode = 'TK051',
-                hint = 'msg_id as read_events gave it; '
-                    'delay_ms: when it is read again, in milliseconds (0); '
-                    'error: what went wrong; '
-                    'dead: true where it is not to be tried again (false).';
+                hint = 'msg_id: as read_events gave it; delay_ms: milliseconds until it is read '
+                    'again (default 0); error: the reason; dead: true if it must not be tried '
+                    'again (default false).';
     end if;
 end
 $$;
 comment on function tasker.check_failed_events(jsonb) is
-    'Refuses what finish_events was given as p_failed, where it has another form. Error: TK051.';
+    'Refuses a malformed p_failed of finish_events. Error: TK051.';

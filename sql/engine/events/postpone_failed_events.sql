@@ -29,5 +29,5 @@ begin
 end
 $$;
 comment on function tasker.postpone_failed_events(text, jsonb, bigint[]) is
-    'Lets those events among p_failed that are not dead, and whose messages the caller holds '
-    '(p_free), be read again, each after its delay.';
+    'Postpones the events in p_failed that are not dead and whose messages the caller has locked '
+    '(p_free): each is read again after its delay.';

@@ -36,6 +36,6 @@ begin
 end
 $$;
 comment on function tasker.batch_summary(uuid, text) is
-    'What the step after a batch sees of it: {"instances","complete","failed","results"}. '
-    'results: null where there are more than max_inline_results, '
-    'or more than max_result_bytes of them as text: read them by batch_results.';
+    'The summary of a batch for the step after it: {"instances","complete","failed","results"}. '
+    'results: null if there are more than max_inline_results, or more than max_result_bytes of '
+    'them as text: read them with batch_results.';

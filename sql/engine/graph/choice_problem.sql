@@ -43,5 +43,5 @@ begin
 end
 $$;
 comment on function tasker.choice_problem(uuid, text, jsonb) is
-    'What is wrong with a well-formed decision, or with the cursors of a batch, '
-    'for the step that gave it; null: nothing, or no such step.';
+    'The problem of a well-formed decision, or of a batch''s cursors, for the step that gave it; '
+    'null: no problem, or no such step.';

@@ -68,5 +68,5 @@ language sql stable as $$
     window w as (order by s.may_claim desc, s.task_id, s.name)
 $$;
 comment on function tasker.counted_children(tasker.settled_step[], int, text[]) is
-    'waiting_children, and which of them, at most p_claim with a handler in p_handlers, are to be '
-    'claimed for the worker at once.';
+    'waiting_children, and which of them the worker claims at once: at most p_claim with a handler '
+    'in p_handlers.';

@@ -82,7 +82,6 @@ begin
 end
 $$;
 comment on function tasker.create_steps(uuid[], timestamptz, boolean) is
-    'Makes the steps of dynamic tasks that exist by now and are not there yet, '
-    'with what they wait for; the caller counts and sends. '
-    'p_later: those that wait for nothing are left to the sweep (available_at). '
-    'Again: nothing. The caller holds the tasks.';
+    'Creates the missing rows of steps that exist by now in dynamic tasks, with what they wait '
+    'for; the caller counts and sends them. p_later: ready steps are left to the sweep '
+    '(available_at). Idempotent. The caller holds the tasks.';

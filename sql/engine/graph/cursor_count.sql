@@ -7,4 +7,4 @@ language sql immutable parallel safe as $$
     end
 $$;
 comment on function tasker.cursor_count(jsonb) is
-    'How many instances the outcome of a batchable brings into being; 0 for every other.';
+    'How many instances the outcome of a batchable creates; 0 for any other outcome.';

@@ -40,4 +40,4 @@ begin
 end
 $$;
 comment on function tasker.cursors_problem(text, jsonb, tasker.template_steps) is
-    'What is wrong with the cursors that a batchable gave; null: nothing.';
+    'The problem of the cursors that a batchable gave, or null.';

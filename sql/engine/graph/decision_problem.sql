@@ -55,4 +55,4 @@ begin
 end
 $$;
 comment on function tasker.decision_problem(text, jsonb, tasker.template_steps) is
-    'What is wrong with the choice of a decision; null: nothing.';
+    'The problem of a decision''s choice, or null.';

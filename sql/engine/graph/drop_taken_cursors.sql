@@ -19,5 +19,5 @@ begin
 end
 $$;
 comment on function tasker.drop_taken_cursors(tasker.new_node[]) is
-    'Leaves the batchables of batches that have been made with the number of their cursors: '
-    'from now on the cursors stand with the instances.';
+    'Replaces the cursors in the batchables of created batches by their number: the instances have '
+    'the cursors from now on.';

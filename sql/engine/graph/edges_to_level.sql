@@ -67,5 +67,5 @@ language sql stable as $$
     ) choice
 $$;
 comment on function tasker.edges_to_level(uuid[], uuid[], jsonb[], int) is
-    'The edges to the steps of one level of each task''s template that have not been made: '
-    'dead, unknown, or live. n: the number of the task, from 1.';
+    'The edges to the steps of one level of each task''s template that have no row yet: dead, '
+    'unknown, or live. n: the number of the task, from 1.';

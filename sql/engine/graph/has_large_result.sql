@@ -19,5 +19,5 @@ begin
 end
 $$;
 comment on function tasker.has_large_result(tasker.settled_step[]) is
-    'Whether one of these steps brings more than 1,000 instances into being: '
-    'such a result is processed alone.';
+    'Whether one of these steps creates more than 1,000 instances: such a result is processed '
+    'alone.';

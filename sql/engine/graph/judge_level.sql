@@ -38,5 +38,5 @@ begin
 end
 $$;
 comment on function tasker.judge_level(uuid[], uuid[], jsonb[], int) is
-    'Adds to what is known of each task''s steps those of one level of its template, '
-    'where all of the lower levels are known.';
+    'Adds the steps of one level of each task''s template to its known steps; all lower levels '
+    'must be known.';

@@ -67,5 +67,5 @@ begin
 end
 $$;
 comment on function tasker.made_nodes(uuid[]) is
-    'Of each of these tasks with a dynamic template: the steps that have been made already, '
-    'as {name: "exists"}. first_level: the lowest with a step that has not.';
+    'For each of these tasks with a dynamic template: the steps that have rows, as {name: '
+    '"exists"}. first_level: the lowest level with a step that has no row.';

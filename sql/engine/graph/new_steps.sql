@@ -55,5 +55,5 @@ language sql stable as $$
     cross join lateral jsonb_array_elements(b.cursors) with ordinality c(cursor, n)
 $$;
 comment on function tasker.new_steps(tasker.new_node[]) is
-    'The rows to be made of steps that exist by now, with what they wait for. '
+    'The rows to create for steps that exist by now, with what they wait for. '
     'instance, inputs: the number and the cursor of an instance of a batch.';

@@ -52,4 +52,4 @@ language sql stable as $$
 $$;
 comment on function tasker.node_batches(tasker.new_node[]) is
     'The batches among new steps and their parents. open: how many instances are not satisfied. '
-    'cursors, node: of those whose instances are to be made.';
+    'cursors, node: set if the instances are still to be created.';

@@ -25,6 +25,6 @@ begin
 end
 $$;
 comment on function tasker.task_graphs(uuid[]) is
-    'Of each of these tasks with a dynamic template: known: every step of the template by name, '
-    'as exists, undecided (a decision or batchable above it has not ended), or not_chosen; '
-    'made: those whose row, or whose instances, are there already.';
+    'For each of these tasks with a dynamic template: known: every step of the template by name, '
+    'as exists, undecided (a decision or batchable above it has not ended), or not_chosen; made: '
+    'those whose row, or whose instances, exist already.';

@@ -35,4 +35,5 @@ begin
 end
 $$;
 comment on function tasker.unmade_nodes(uuid[]) is
-    'The steps of dynamic tasks that exist by now and have not been made. Null: there are none.';
+    'The steps of dynamic tasks that exist by now and have no row yet. '
+    'Null: no such step.';

@@ -44,4 +44,4 @@ language sql stable as $$
 $$;
 comment on function tasker.waiting_children(tasker.settled_step[]) is
     'The waiting children of satisfied steps: by how many (n) each is counted down, whether it is '
-    'ready then, and whether its namespace takes no steps at present.';
+    'ready then, and whether its namespace takes no steps now.';

@@ -26,5 +26,5 @@ language sql stable rows 10 as $$
       and not pg_has_role(p.proowner, 'usage')
 $$;
 comment on function tasker.function_problems() is
-    'The functions that belong to somebody whose rights the owner of the others, who calls this, '
-    'does not have.';
+    'The functions owned by a role whose rights the caller, the owner of the other functions, does '
+    'not have.';

@@ -28,4 +28,4 @@ language sql stable rows 100 as $$
        or tasker.may_see_entry(q.queue, null)
 $$;
 comment on function tasker.needed_tables() is
-    'The tables of Tasker, and of those queues that the caller may see, as pg_class has them.';
+    'The rows in pg_class of Tasker''s tables, and of the queues that the caller may see.';

@@ -22,4 +22,4 @@ begin
 end
 $$;
 comment on function tasker.pgmq_problems() is
-    'Why nothing can work here, since pgmq is not there, or not whole.';
+    'The problems of a missing or incomplete pgmq, without which nothing works.';

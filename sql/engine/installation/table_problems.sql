@@ -18,7 +18,7 @@ language sql stable rows 10 as $$
     select
         'row_security',
         format(
-            'row security hides rows of %s from %s, whom the functions of Tasker run as',
+            'row security hides rows of %s from %s, the role that Tasker''s functions run as',
             t.relid::regclass,
             m.rolname
         ),
@@ -34,8 +34,8 @@ language sql stable rows 10 as $$
     select
         'owner',
         format(
-            'table %s belongs to %s, and %s, whom the functions of Tasker run as, '
-            'may not use it',
+            'table %s belongs to %s, and %s, the role that Tasker''s functions run as, may not use '
+            'it',
             t.relid::regclass,
             t.relowner::regrole,
             m.rolname
@@ -63,5 +63,5 @@ language sql stable rows 10 as $$
       and g.tgenabled = 'D'
 $$;
 comment on function tasker.table_problems() is
-    'The tables, and triggers of tables, that the owner of the functions, who calls this, cannot '
-    'use: row security, another owner, disabled.';
+    'The tables, and their triggers, that the caller, the owner of the functions, cannot use: row '
+    'security, another owner, disabled.';

@@ -76,6 +76,6 @@ $$;
 comment on function tasker.advance_tasks(
     tasker.settled_step[], timestamptz, uuid[], int, text[], uuid, int
 ) is
-    'What follows from settled steps: children counted down or made, tasks evaluated, ready steps '
-    'sent; up to p_claim of them, with a handler in p_handlers, are claimed for the worker at '
-    'once, for p_lease seconds. The caller holds the tasks.';
+    'Applies settled steps to their tasks: children are counted down or created, tasks evaluated, '
+    'ready steps sent; up to p_claim of these with a handler in p_handlers are claimed for the '
+    'worker at once, for p_lease seconds. The caller holds the tasks.';

@@ -28,5 +28,5 @@ $$;
 comment on function tasker.bury_unknown_results(
     bigint[], jsonb[], uuid[], text[], int[]
 ) is
-    'Makes a dead letter of each message that is no result. '
-    'Repetitions and outdated results are left out.';
+    'Makes a dead letter of each message that is not a result. '
+    'Repeated and outdated results are left out.';

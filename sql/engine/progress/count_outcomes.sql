@@ -20,5 +20,5 @@ begin
 end
 $$;
 comment on function tasker.count_outcomes(tasker.settled_step[]) is
-    'How many of these steps wait for another attempt or have failed; '
-    'expired: of the failed, those that lost too many claims; next_due_ms: until the first retry.';
+    'How many of these steps wait for another attempt or have failed; expired: failed steps that '
+    'lost too many claims; next_due_ms: until the first retry.';

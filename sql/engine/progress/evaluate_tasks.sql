@@ -98,6 +98,5 @@ comment on function tasker.evaluate_tasks(
     tasker.settled_step[], uuid[], boolean[], uuid[], timestamptz, uuid[], int[]
 ) is
     'One update for each task of a results batch: counters, state, error. '
-    'p_failing: tasks that end now, their steps cancelled; '
-    'p_made: how many steps came into being. '
+    'p_failing: tasks that end now, their steps cancelled; p_made: how many steps were created. '
     'Returns how many finished. The caller holds the tasks.';

@@ -38,5 +38,5 @@ exception when others then
 end
 $$;
 comment on function tasker.fail_slow_result(tasker.slow_results, text, text) is
-    'Fails the step of a result that was set aside and cannot be processed; where not even that '
-    'can be done, the result becomes a dead letter.';
+    'Fails the step of a result that was set aside and cannot be processed; if even that fails, '
+    'the result becomes a dead letter.';

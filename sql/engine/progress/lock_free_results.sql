@@ -35,5 +35,5 @@ $$;
 comment on function tasker.lock_free_results(
     bigint[], jsonb[], uuid[], text[], int[], timestamptz
 ) is
-    'Locks the tasks of results that nobody holds, and returns their results. '
-    'Those of tasks that somebody holds come again in a moment.';
+    'Locks the tasks of results, except those locked by others, and returns their results. '
+    'The other results come again in a moment.';

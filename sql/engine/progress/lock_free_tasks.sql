@@ -22,5 +22,5 @@ begin
 end
 $$;
 comment on function tasker.lock_free_tasks(uuid[], boolean) is
-    'Locks those unfinished tasks (p_finished: finished ones too) that nobody holds, '
+    'Locks these unfinished tasks (p_finished: finished ones too), except those locked by others, '
     'and returns them. Never waits.';

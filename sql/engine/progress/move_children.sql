@@ -37,5 +37,5 @@ $$;
 comment on function tasker.move_children(
     uuid[], text[], int[], boolean[], uuid[], text[], bigint[], uuid, timestamptz
 ) is
-    'Counts waiting steps down; those with p_sent become enqueued, and those that are claimed at '
-    'once, each with its message, in progress.';
+    'Counts waiting steps down; those with p_sent become enqueued, and those claimed at once, each '
+    'with its message, become in_progress.';

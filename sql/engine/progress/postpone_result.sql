@@ -30,5 +30,5 @@ begin
 end
 $$;
 comment on function tasker.postpone_result(jsonb, uuid, text, timestamptz) is
-    'Lets a result come again in a moment, since somebody holds its task. '
-    'False: its step is not there, so that there is nothing to wait for.';
+    'Postpones a result whose task is locked: it comes again in a moment. '
+    'False: its step does not exist, so there is nothing to wait for.';

@@ -24,5 +24,5 @@ begin
 end
 $$;
 comment on function tasker.postpone_slow_result(tasker.slow_results, boolean) is
-    'Lets a result that was set aside come again: in a moment where somebody holds its task; '
-    'p_timed_out: later each time, and that counts as a try.';
+    'Postpones a result that was set aside: for a moment if its task is locked; p_timed_out: '
+    'longer each time, and it counts as a try.';

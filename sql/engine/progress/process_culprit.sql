@@ -37,7 +37,8 @@ begin
                         (tasker.to_ints(array[p_message ->> 'claim_no']))[1],
                         'result_too_large',
                         format(
-                            'what follows from the result is too large: %s (SQLSTATE %s)',
+                            'the result cannot be processed, its changes are too large: %s '
+                            '(SQLSTATE %s)',
                             p_error,
                             p_sqlstate
                         )
@@ -65,6 +66,6 @@ begin
 end
 $$;
 comment on function tasker.process_culprit(bigint, jsonb, text, text) is
-    'Ends a result that cannot be processed for an error, all by itself: one whose task somebody '
-    'holds comes again, a large one is set aside, one that is too large fails by name, any other '
+    'Handles the one result of a batch that caused an error: if its task is locked, it comes '
+    'again; a large one is set aside; one that is too large fails with its own code; any other '
     'becomes a dead letter.';

@@ -60,6 +60,5 @@ begin
 end
 $$;
 comment on function tasker.process_results_apart(bigint[], jsonb[]) is
-    'Goes on where a batch of results could not be processed: halves it down to the culprit. '
-    'One whose task somebody holds comes again, a large one is set aside, '
-    'one that is too large fails by name, any other becomes a dead letter.';
+    'Processes a batch of results that failed as a whole: halves it down to the culprit, which '
+    'process_culprit handles.';

@@ -58,6 +58,6 @@ end
 $$;
 comment on function tasker.process_results_batch(bigint[], jsonb[], boolean, boolean) is
     'The work of process_step_results for one batch, all or nothing. '
-    'p_wait: for tasks that somebody holds, else their messages come again later; '
-    'p_large: also a result that is to be processed alone, else such a batch is refused (54000). '
-    'expired: of the failed, those that lost too many claims.';
+    'p_wait: waits for locked tasks, else their messages come again later; p_large: allows a '
+    'result that is to be processed alone, else such a batch is refused (54000). '
+    'expired: failed steps that lost too many claims.';

@@ -44,6 +44,5 @@ begin
 end
 $$;
 comment on function tasker.set_results_aside(bigint[], jsonb[], boolean) is
-    'Keeps results to be processed one by one, beside the queue: '
-    'p_large_only those that bring many instances into being, else all that are known. '
-    'Returns their messages.';
+    'Keeps results beside the queue, to be processed one by one: with p_large_only those that '
+    'create many instances, else all of known steps. Returns their messages.';

@@ -64,5 +64,5 @@ end
 $$;
 comment on function tasker.stop_batches(tasker.settled_step[], uuid[], timestamptz) is
     'Where an instance of a fail_fast batch has failed for good: cancels the instances that have '
-    'not ended, and counts their tasks again; not of tasks that fail as a whole. '
+    'not ended, and counts their tasks again; tasks that fail as a whole are left out. '
     'The caller holds the tasks.';

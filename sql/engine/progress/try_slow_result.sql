@@ -36,7 +36,7 @@ exception
         end if;
         code := 'result_takes_too_long';
         message := format(
-            'what follows from the result was not done within %s in %s tries',
+            'the result was not processed within %s in %s tries',
             v_limit,
             p_result.tries + 1
         );
@@ -51,12 +51,12 @@ exception
             else 'result_not_processed'
         end;
         message := format(
-            'what follows from the result cannot be done: %s (SQLSTATE %s)',
+            'the result cannot be processed: %s (SQLSTATE %s)',
             sqlerrm,
             sqlstate
         );
 end
 $$;
 comment on function tasker.try_slow_result(tasker.slow_results, timestamptz) is
-    'Processes a result that was set aside. held: somebody holds a row that it needs. '
+    'Processes a result that was set aside. held: a row that it needs is locked. '
     'code, message: why it cannot be processed. p_begun: when the caller''s statement began.';

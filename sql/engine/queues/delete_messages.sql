@@ -34,5 +34,5 @@ end
 $$;
 comment on function tasker.delete_messages(uuid[], bigint[]) is
     'Deletes messages from the worker queues of the tasks they belong to. '
-    'One that somebody holds is waited for at most a moment, '
-    'and then left to whoever reads it; so are those of a queue that is locked.';
+    'It waits a moment at most for a locked message or queue, and then leaves the messages to the '
+    'workers that read them.';

@@ -52,5 +52,5 @@ begin
 end
 $$;
 comment on function tasker.forget_parked_handlers(timestamptz) is
-    'Handlers that every live worker of the namespace has by now, and of which nothing is parked: '
-    'their steps go by the queue again.';
+    'Removes handlers that every live worker of the namespace has by now and that have no parked '
+    'steps: their steps go through the queue again.';

@@ -6,5 +6,4 @@ begin
 end
 $$;
 comment on function tasker.has_queue(text) is
-    'Whether a queue is there. '
-    'One that somebody has dropped must not stop what is done for all others.';
+    'Whether a queue exists. A dropped queue must not stop the work for the others.';

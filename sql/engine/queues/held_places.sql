@@ -25,5 +25,5 @@ language sql stable as $$
     from places l
 $$;
 comment on function tasker.held_places(text) is
-    'Where the held steps of a namespace will wait: '
-    'in its queue (an empty name), or beside it with those of a handler.';
+    'The places where the held steps of a namespace will wait: in its queue (an empty name), or '
+    'beside it with those of a handler.';

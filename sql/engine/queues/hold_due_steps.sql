@@ -79,5 +79,5 @@ begin
 end
 $$;
 comment on function tasker.hold_due_steps(int, timestamptz) is
-    'Retries and start times that are due in gated namespaces: '
-    'they wait for their turn with the other held steps.';
+    'Moves due steps (retries, start times) of gated namespaces to the held steps, where they wait '
+    'for their turn.';

@@ -43,5 +43,5 @@ begin
 end
 $$;
 comment on function tasker.hold_steps(uuid[], text[]) is
-    'Notes steps that are ready, in namespaces that take none now, for enqueue_ready_steps. '
+    'Records ready steps of namespaces that take none now, for enqueue_ready_steps. '
     'The caller holds the tasks and counts the steps as held.';

@@ -45,5 +45,5 @@ language sql stable as $$
       and (p_only is null or n.namespace = p_only)
 $$;
 comment on function tasker.open_held_steps(int, text) is
-    'The held steps whose turn it is: by priority, then age, '
-    'as many as their namespace''s queue, and the place of each handler beside it, has room for.';
+    'The held steps whose turn it is: by priority, then age, as many as fit into their '
+    'namespace''s queue and into the place of each handler beside it.';

@@ -41,6 +41,6 @@ begin
 end
 $$;
 comment on function tasker.park_steps(text[], text[], uuid[], text[], bigint[]) is
-    'Puts steps beside the queue of their namespace, '
-    'to be claimed by workers that have their handler; '
-    'further ones of these handlers go there at once. Waits for nobody.';
+    'Puts steps beside the queue of their namespace, to be claimed by workers that have their '
+    'handler; further steps of these handlers go there at once. '
+    'Never waits for a lock.';

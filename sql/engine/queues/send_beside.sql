@@ -50,5 +50,5 @@ begin
 end
 $$;
 comment on function tasker.send_beside(uuid[], text[]) is
-    'Parks those of these steps whose handler some worker of the namespace lacks, '
-    'and wakes the workers once; returns the others.';
+    'Parks the steps whose handler some worker of the namespace lacks, and wakes the workers once; '
+    'returns the other steps.';

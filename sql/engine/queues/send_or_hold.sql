@@ -31,4 +31,4 @@ begin
 end
 $$;
 comment on function tasker.send_or_hold(uuid[], text[], boolean[]) is
-    'Sends ready steps, or notes those that are held back, for enqueue_ready_steps.';
+    'Sends ready steps, or records those that are held back, for enqueue_ready_steps.';

@@ -71,4 +71,4 @@ $$;
 comment on function tasker.send_steps(uuid[], text[], interval) is
     'Sends a reference to each step into the queue of its task''s namespace, or beside it where '
     'some worker lacks its handler, and wakes its workers once, unless there is a delay. '
-    'Returns those that were sent into queues: none where the queue is gone.';
+    'Returns the steps sent into queues; a step whose queue is gone is left out.';

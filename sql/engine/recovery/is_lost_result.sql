@@ -25,5 +25,5 @@ begin
 end
 $$;
 comment on function tasker.is_lost_result(uuid, text, int) is
-    'Whether a stored result that has waited for long is to be sent again: '
-    'it was not set aside, and is no dead letter.';
+    'Whether to send a stored result again that has waited for long: it was not set aside and is '
+    'not a dead letter.';

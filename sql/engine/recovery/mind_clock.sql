@@ -57,5 +57,5 @@ begin
 end
 $$;
 comment on function tasker.mind_clock(int, timestamptz) is
-    'Undoes what a server clock that has gone back would leave waiting until it has caught up: '
-    'retries, claims, delayed messages.';
+    'After the server''s clock has gone back, shortens the waits that would last until it has '
+    'caught up: retries, claims, delayed messages.';

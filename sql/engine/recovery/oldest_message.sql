@@ -5,6 +5,5 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
     from tasker.queue_metrics(p_queue) m
 $$;
 comment on function tasker.oldest_message(text) is
-    'Every message that a queue still holds was sent after this time. '
-    'What was sent before, and still waits, has lost its message. '
-    'Null where the queue is gone.';
+    'Every message in a queue was sent after this time. A step sent earlier that still waits has '
+    'lost its message. Null: the queue is gone.';

@@ -71,5 +71,5 @@ begin
 end
 $$;
 comment on function tasker.resend_results(int, timestamptz) is
-    'Sends a new message for results that are stored and whose message is gone: '
-    'not where it is a dead letter that somebody is to look at.';
+    'Sends a new message for stored results whose message is gone, except those that are pending '
+    'dead letters.';

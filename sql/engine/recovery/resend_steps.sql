@@ -92,6 +92,6 @@ begin
 end
 $$;
 comment on function tasker.resend_steps(int, timestamptz) is
-    'Sends a new message for steps that are enqueued or in progress and whose message is gone; '
-    'not those that are parked. One in progress goes back to enqueued: '
-    'its worker''s late result is fenced only by the next claim.';
+    'Sends a new message for steps that are enqueued or in progress and whose message is gone, '
+    'except parked steps. One in progress goes back to enqueued: its worker''s late result is '
+    'fenced only by the next claim.';

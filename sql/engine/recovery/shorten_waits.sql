@@ -82,6 +82,5 @@ begin
 end
 $$;
 comment on function tasker.shorten_waits(int, timestamptz) is
-    'Steps that wait for longer than any retry of theirs may, '
-    'or since a time that has not come yet, as after a clock that went back: '
-    'they wait for as long as was meant, from now on.';
+    'Shortens the waits of steps that wait longer than any of their retries may, or since a future '
+    'time, after a clock went back: they wait their intended time from now.';

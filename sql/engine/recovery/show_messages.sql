@@ -26,5 +26,5 @@ begin
 end
 $$;
 comment on function tasker.show_messages(text) is
-    'Messages that are hidden since a time that has not come yet, as after a clock that went back: '
-    'they are hidden for as long as was meant, from now on, an hour at most.';
+    'Shortens how long messages are hidden that were hidden at a future time, after a clock went '
+    'back: to their intended time from now, an hour at most.';

@@ -27,5 +27,5 @@ begin
 end
 $$;
 comment on function tasker.bury_events(tasker.outgoing_event[], jsonb) is
-    'Makes a dead letter of each event that has a problem, its own or that of its namespace''s '
-    'queue: p_refused, {namespace: problem}.';
+    'Makes a dead letter of each event that has a problem of its own, or whose namespace''s queue '
+    'has one (p_refused: {namespace: problem}).';

@@ -34,5 +34,5 @@ begin
 end
 $$;
 comment on function tasker.collect_events(jsonb, int[]) is
-    'The events of those results that were accepted (numbers from 1), in their order. '
-    'ids: null for an event that has none of its own.';
+    'The events of accepted results (numbers from 1), in their order. '
+    'ids: null for an event without an id of its own.';

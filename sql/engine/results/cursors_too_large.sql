@@ -16,4 +16,4 @@ begin
 end
 $$;
 comment on function tasker.cursors_too_large(jsonb) is
-    'What is wrong with cursors that are over the limit together, or null.';
+    'The problem of cursors that are over the limit together, or null.';

@@ -35,6 +35,6 @@ begin
 end
 $$;
 comment on function tasker.hold_claims(uuid[], text[], int[], interval) is
-    'Locks the steps that are still in progress under these claims, but for those that somebody '
-    'else holds. held: the places of their claims, from 1; null: none. '
-    'decides: one of them decides which steps come into being.';
+    'Locks the steps that are still in progress under these claims, except those locked by others. '
+    'held: the places of their claims, from 1; null: no step. '
+    'decides: one of them decides which steps are created.';

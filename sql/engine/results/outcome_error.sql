@@ -54,7 +54,6 @@ begin
 end
 $$;
 comment on function tasker.outcome_error(text, text, jsonb) is
-    'The error a step keeps of an outcome: '
-    'null for a success, a choice that can be made, a checkpoint; '
-    'for an outcome of the wrong form, or a result over the limit, what is wrong with it. '
+    'The error that a step keeps of an outcome: null for a success, a possible choice, or a '
+    'checkpoint; the problem of a malformed outcome or a result over the limit. '
     'Long messages and codes are cut.';

@@ -21,5 +21,5 @@ begin
 end
 $$;
 comment on function tasker.read_outcomes(jsonb) is
-    'What submit_results needs of results, in their order. '
+    'The parts of results that submit_results needs, in their order. '
     'errors: those that the steps keep of their outcomes. Null: there are no results.';

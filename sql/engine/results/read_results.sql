@@ -32,6 +32,6 @@ begin
 end
 $$;
 comment on function tasker.read_results(jsonb) is
-    'What complete_steps needs of results, in their order. results: those of successes and '
-    'decisions; null for failures, batches, results over the limit, and whatever else there is, '
-    'which go by the queue.';
+    'The parts of results that complete_steps needs, in their order. '
+    'results: those of successes and decisions; null for all others (failures, batches, results '
+    'over the limit), which go through the queue.';

@@ -53,5 +53,5 @@ language sql stable as $$
     ) m
 $$;
 comment on function tasker.refuse_pointless(uuid[], text[], jsonb[], jsonb[]) is
-    'The errors of outcomes, with one for each plain success of a step that has to decide, '
-    'and for each checkpoint that is the one before.';
+    'The errors of outcomes, with one for each plain success of a step that has to decide, and for '
+    'each checkpoint that repeats the one before.';

@@ -20,5 +20,5 @@ begin
 end
 $$;
 comment on function tasker.result_too_large(jsonb, text, int) is
-    'What is wrong with a result that is over the limit, or p_times the limit, or null. '
+    'The problem of a result that is over the limit, or p_times the limit; else null. '
     'The caller asks only about outcomes of more than 1,000 bytes.';

@@ -85,6 +85,6 @@ $$;
 comment on function tasker.save_checkpoints(
     uuid, int[], uuid[], text[], int[], jsonb[], jsonb[], timestamptz
 ) is
-    'Stores the checkpoints among outcomes and sends their steps again, '
-    'their attempts counted anew. Returns the places of those stored. '
-    'p_held: the places of those whose steps the caller holds.';
+    'Stores the checkpoints among outcomes and sends their steps again; their attempt counters '
+    'restart. Returns the places of those stored. p_held: the places of those whose steps the '
+    'caller holds.';

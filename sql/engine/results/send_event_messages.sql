@@ -13,7 +13,7 @@ exception when others then
     end if;
     return case
         when sqlstate = '42P01'
-            then 'its queue is not there any more: apply a template of the namespace again'
+            then 'its queue no longer exists: apply a template of the namespace again'
         else 'its queue did not take it: ' || sqlerrm
     end;
 end

@@ -34,7 +34,6 @@ begin
 end
 $$;
 comment on function tasker.send_events(jsonb, int[]) is
-    'Sends the events of those results that were accepted (numbers from 1) '
-    'to the queues of their namespaces, in the transaction that accepted them. '
-    'One that breaks its schema, or that its step does not declare, becomes a dead letter; '
-    'no event fails its step.';
+    'Sends the events of accepted results (numbers from 1) to the queues of their namespaces, in '
+    'the transaction that accepted them. One that breaks its schema, or that its step does not '
+    'declare, becomes a dead letter; no event fails its step.';

@@ -93,5 +93,5 @@ $$;
 comment on function tasker.settle_free_steps(
     jsonb, uuid[], text[], int[], jsonb[], jsonb[], timestamptz
 ) is
-    'Stores successes and decisions for steps that are still this claim''s, where nobody else '
-    'holds the step or its task, and completes the steps. numbers: those of the results, from 1.';
+    'Stores successes and decisions for steps that this claim still holds, if neither the step nor '
+    'its task is locked, and completes the steps. numbers: those of the results, from 1.';

@@ -16,5 +16,5 @@ begin
 end
 $$;
 comment on function tasker.stored_statuses(int[], jsonb[]) is
-    'The statuses of results by the errors of their outcomes: accepted or rejected; '
-    'null for all but those stored.';
+    'The statuses of results by the errors of their outcomes: accepted or rejected; null for '
+    'results that were not stored.';

@@ -42,5 +42,5 @@ exception
 end
 $$;
 comment on function tasker.wait_for_steps(uuid[], text[], int[], interval) is
-    'Waits for the steps of claims that somebody else holds, at most p_wait for each and ten '
-    'seconds; null or 0: not at all. Whether they are the caller''s now.';
+    'Waits for the steps of claims that are locked by others, at most p_wait each and at most ten '
+    'seconds; null or 0: not at all. Returns whether the caller has locked them now.';

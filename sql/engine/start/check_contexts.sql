@@ -39,5 +39,5 @@ begin
 end
 $$;
 comment on function tasker.check_contexts(jsonb[], int) is
-    'Refuses contexts of which one is no object or too large, or which are too large together. '
+    'Refuses contexts if one is not an object or is too large, or if they are too large together. '
     'Errors: TK005, TK019.';

@@ -38,5 +38,5 @@ begin
 end
 $$;
 comment on function tasker.check_request(jsonb, timestamptz, text, tasker.settings) is
-    'Refuses what enqueue_task was given where no task can be made of it. '
+    'Refuses arguments of enqueue_task that cannot become a task. '
     'Errors: TK005, TK008, TK019.';

@@ -7,4 +7,4 @@ language sql stable as $$
     end
 $$;
 comment on function tasker.context_bytes(jsonb, int) is
-    'The bytes of a context as text, as exact as json_bytes has them; 0 where they are few.';
+    'The bytes of a context as text, as exact as those of json_bytes; 0 for a small one.';

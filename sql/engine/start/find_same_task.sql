@@ -41,5 +41,5 @@ begin
 end
 $$;
 comment on function tasker.find_same_task(text, text, text, text, jsonb) is
-    'The task that already has this idempotency key, where its version and context are the same. '
+    'The task that already has this idempotency key, if its version and context are the same. '
     'Error: TK006.';

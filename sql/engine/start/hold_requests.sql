@@ -43,5 +43,5 @@ begin
 end
 $$;
 comment on function tasker.hold_requests() is
-    'Moves requests from their queue to where they wait by namespace, '
-    'so that a namespace with very many delays no other. Bounded by time.';
+    'Moves requests from their queue to where they wait by namespace, so that a namespace with '
+    'many requests does not delay others. Bounded by time.';

@@ -61,7 +61,7 @@ begin
                         '{0,error}',
                         jsonb_build_object(
                             'code', 'not_startable',
-                            'message', 'the steps of the task cannot be made: ' || v_detail
+                            'message', 'the steps of the task cannot be created: ' || v_detail
                         )
                     )
                 ) b;
@@ -87,5 +87,5 @@ begin
 end
 $$;
 comment on function tasker.initialize_apart(jsonb) is
-    'The work of initialize_tasks: a batch that cannot be done is halved down to the culprit, '
-    'whose task ends in error by itself.';
+    'The work of initialize_tasks: a batch that fails is halved down to the culprit, whose task '
+    'alone ends in error.';

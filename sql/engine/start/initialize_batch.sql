@@ -63,5 +63,5 @@ begin
 end
 $$;
 comment on function tasker.initialize_batch(jsonb) is
-    'The work of initialize_tasks for one batch, '
-    'all or nothing but for tasks that somebody holds: their requests come again in a moment.';
+    'The work of initialize_tasks for one batch, all or nothing, except for locked tasks: their '
+    'requests come again in a moment.';

@@ -52,5 +52,5 @@ $$;
 comment on function tasker.insert_tasks(
     uuid[], jsonb[], uuid, text, text, int, timestamptz, text, uuid, text
 ) is
-    'Makes a task of each context; the caller requests their start. '
-    'False: a task has this idempotency key already, and none was made.';
+    'Creates a task for each context; the caller requests their start. '
+    'False: a task with this idempotency key exists, and no task was created.';

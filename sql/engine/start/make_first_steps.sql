@@ -82,4 +82,4 @@ end
 $$;
 comment on function tasker.make_first_steps(uuid[], uuid[], jsonb[], timestamptz) is
     'Makes the first steps of new tasks that have no error. A step without parents is ready, '
-    'unless its task has a start time (due: the first), and held where its namespace is gated.';
+    'unless its task has a start time (due: the first); it is held if its namespace is gated.';

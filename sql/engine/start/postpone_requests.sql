@@ -59,5 +59,5 @@ begin
 end
 $$;
 comment on function tasker.postpone_requests(bigint[], uuid[], uuid[], timestamptz) is
-    'Lets the requests of tasks that somebody holds (all but p_free) come again in a moment; '
-    'ends the others that wait beside their queue, and returns those of the queue.';
+    'Postpones the requests of locked tasks (all but p_free) for a moment; removes the others that '
+    'wait beside their queue, and returns those in the queue.';

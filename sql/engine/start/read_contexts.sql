@@ -66,7 +66,6 @@ begin
 end
 $$;
 comment on function tasker.read_contexts(uuid[]) is
-    'What there is to check before tasks start, for as many of them as one call takes: '
-    'at most about 20,000 steps and 16 MiB of contexts. '
-    'contexts: as text where there is an input_schema; errors: for one that nobody can check; '
-    'taken: how many tasks, from the first.';
+    'The contexts to check before tasks start, for as many tasks as one call takes: at most about '
+    '20,000 steps and 16 MiB of contexts. contexts: as text if there is an input_schema; errors: '
+    'for one that cannot be checked; taken: how many tasks, from the first.';

@@ -38,5 +38,5 @@ begin
 end
 $$;
 comment on function tasker.read_requests(int) is
-    'Reads up to p_max requests of pending tasks from their queue and removes what names none. '
-    'more: the queue may have others.';
+    'Reads up to p_max requests of pending tasks from their queue and removes requests without a '
+    'pending task. more: the queue may have others.';

@@ -42,4 +42,4 @@ begin
 end
 $$;
 comment on function tasker.request_context(uuid) is
-    'The context of a task as text; too_large: it has over 100 MiB, which nobody checks.';
+    'The context of a task as text; too_large: it has over 100 MiB and is not checked.';

@@ -56,8 +56,7 @@ begin
 end
 $$;
 comment on function tasker.take_requests(int) is
-    'Takes up to p_max requests: from their queue, or in turn by namespace where many wait; '
-    'at most about 20,000 steps and 16 MiB of contexts. '
-    'contexts: as text where there is an input_schema; '
-    'errors: for a context that nobody can check; '
-    'msg_ids: null for one that was not in the queue; more: others wait.';
+    'Takes up to p_max requests: from their queue, or in turn by namespace if many wait; at most '
+    'about 20,000 steps and 16 MiB of contexts. contexts: as text if there is an input_schema; '
+    'errors: for a context that cannot be checked; msg_ids: null for one that was not in the '
+    'queue; more: others wait.';

@@ -27,5 +27,5 @@ begin
 end
 $$;
 comment on function tasker.advance_resolved(uuid, text, boolean, timestamptz) is
-    'What follows from a step that was settled by hand: its children are counted down or made, '
-    'and the task evaluated. The caller holds the task.';
+    'Applies a step that was settled by hand: its children are counted down or created, and the '
+    'task is evaluated. The caller holds the task.';

@@ -73,5 +73,5 @@ begin
 end
 $$;
 comment on function tasker.check_filter(jsonb) is
-    'Refuses a filter of tasks that is empty, has unknown keys, or values of the wrong type; '
-    'all that is wrong in one message. Error: TK030.';
+    'Refuses a filter of tasks that is empty, has unknown keys, or values of the wrong type; with '
+    'all problems in one message. Error: TK030.';

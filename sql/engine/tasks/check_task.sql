@@ -13,4 +13,5 @@ begin
 end
 $$;
 comment on function tasker.check_task(uuid) is
-    'To a limited caller, a task of another namespace is one that does not exist. Error: TK004.';
+    'For a limited caller, tasks of other namespaces do not exist. '
+    'Error: TK004.';

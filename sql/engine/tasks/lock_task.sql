@@ -36,6 +36,5 @@ exception when lock_not_available then
 end
 $$;
 comment on function tasker.lock_task(uuid, text) is
-    'Locks a task, and one step of it, for an operator. '
-    'Errors: TK004 no such task, TK032 no such step, '
-    'TK034 somebody else holds it for longer than two seconds.';
+    'Locks a task, and one step of it, for an operator. Errors: TK004 no such task, TK032 no such '
+    'step, TK034 another transaction holds it for longer than two seconds.';

@@ -86,5 +86,5 @@ comment on function tasker.match_tasks(
     jsonb, tasker.task_state[], int, boolean, boolean, uuid
 ) is
     'The tasks in one of p_states that match a filter, oldest first, at most p_max (null: all); '
-    'with p_lock locked, those skipped that somebody holds; '
-    'with p_newest the newest first, those before p_before, and {} matches all. Error: TK030.';
+    'p_lock: locks them and skips those locked by others; p_newest: the newest first, those before '
+    'p_before, and {} matches all. Error: TK030.';

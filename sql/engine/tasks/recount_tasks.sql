@@ -83,5 +83,5 @@ begin
 end
 $$;
 comment on function tasker.recount_tasks(uuid[]) is
-    'Counts the steps of unfinished tasks anew, after an operator has moved some, and derives '
-    'the tasks'' states; a task in error goes on. The caller holds the tasks.';
+    'Recounts the steps of unfinished tasks after an operator has moved some, and derives the '
+    'tasks'' states; a task in error resumes. The caller holds the tasks.';

@@ -6,9 +6,9 @@ begin
         using errcode = 'TK031',
               hint = case
                   when p_state = 'error' then
-                      'Let it begin again with tasker.reset_task (tasker task reset); '
-                      'completed results are kept.'
-                  else 'What has finished so stays so: enqueue a new task.'
+                      'Start it again with tasker.reset_task (tasker task reset); completed '
+                      'results are kept.'
+                  else 'A task in this state cannot begin again: enqueue a new task.'
               end;
 end
 $$;

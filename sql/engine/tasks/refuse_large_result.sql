@@ -11,4 +11,5 @@ begin
 end
 $$;
 comment on function tasker.refuse_large_result(jsonb) is
-    'Refuses a result that an operator gives and that is over max_result_bytes. Error: TK019.';
+    'Refuses an operator''s result that is over max_result_bytes. '
+    'Error: TK019.';

@@ -16,7 +16,7 @@ begin
 
     v_problem := case
         when p_outcome is null then
-            'other steps come into being by its outcome, so give it one'
+            'its outcome decides which steps are created, so give it one'
         when not p_decides
           or p_outcome ->> 'type' not in ('decision', 'batches') then
             'only a decision or batches can be given, to steps of these types'
@@ -27,7 +27,7 @@ begin
             )
     end;
     if v_problem is not null then
-        raise exception 'step "%" of task % cannot be resolved so: %',
+        raise exception 'step "%" of task % cannot be resolved like this: %',
             p_step, p_task_id, v_problem
             using
                 errcode = 'TK035',
@@ -39,4 +39,5 @@ begin
 end
 $$;
 comment on function tasker.refuse_unfit_outcome(uuid, text, boolean, jsonb) is
-    'Refuses an outcome that does not fit the step that an operator gives it to. Error: TK035.';
+    'Refuses an operator''s outcome that does not fit its step. '
+    'Error: TK035.';

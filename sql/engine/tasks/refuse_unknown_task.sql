@@ -7,7 +7,7 @@ begin
     raise exception 'there is no task %', coalesce(p_task_id::text, 'null')
         using errcode = 'TK004',
               hint = 'tasker.enqueue_task returns the id; tasker.task_overview lists all tasks. '
-                     'A rolled-back enqueue leaves none.';
+                     'A rolled-back enqueue leaves no task.';
 end
 $$;
 comment on function tasker.refuse_unknown_task(uuid) is

@@ -61,6 +61,6 @@ begin
 end
 $$;
 comment on function tasker.replay_tasks(uuid[]) is
-    'Lets tasks in blocked_by_failures or error go on: what failed or was cancelled becomes '
-    'pending again with all its attempts, completed results are kept. '
+    'Resumes tasks in blocked_by_failures or error: failed and cancelled steps become pending '
+    'again with all their attempts, completed results are kept. '
     'The caller holds the tasks.';

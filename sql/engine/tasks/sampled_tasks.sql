@@ -16,7 +16,7 @@ begin
     perform tasker.check_max(p_max_tasks);
     if p_since is null or p_since <= interval '0' or p_since > interval '100 years' then
         raise exception
-            'p_since must be longer than nothing and at most 100 years; it is %',
+            'p_since must be more than 0 and at most 100 years; it is %',
             coalesce(p_since::text, 'null')
             using errcode = 'TK008',
                   hint = 'Give how far to look back, such as ''1 hour''.';
@@ -53,5 +53,5 @@ begin
 end
 $$;
 comment on function tasker.sampled_tasks(text, text, interval, int) is
-    'What analytics are made from: the newest tasks, at most p_max_tasks, that were enqueued '
-    'within p_since. Null namespace, name: any. Error: TK008.';
+    'The sample for analytics: the newest tasks, at most p_max_tasks, that were enqueued within '
+    'p_since. Null namespace or name: any. Error: TK008.';

@@ -88,5 +88,5 @@ as $$
       )
 $$;
 comment on function tasker.steps_without_worker(uuid[], timestamptz) is
-    'Of each of these tasks one step that has waited too long for a worker with its handler, '
-    'if there is one.';
+    'For each of these tasks one step that has waited too long for a worker with its handler, if '
+    'any.';

@@ -62,4 +62,4 @@ end
 $$;
 comment on function tasker.take_ended_tasks(int) is
     'The next p_max tasks that have ended, in the order of their end; the next call goes on after '
-    'them. Null: there are none, or another process takes them at this moment.';
+    'them. Null: no such task, or another process is taking them.';

@@ -235,7 +235,7 @@ async fn the_audit_says_whose_lease_ended_and_why() {
         [
             format!("the lease of worker {gone} ran out: it is gone"),
             format!(
-                "the lease of worker {lives} ran out: it lives, the server was restarted, or \
+                "the lease of worker {lives} ran out: it is alive, the server was restarted, or \
                  other steps may be to blame"
             ),
         ]

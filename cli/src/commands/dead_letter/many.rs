@@ -15,42 +15,42 @@ use std::process::ExitCode;
 /// Entries of one call, which is one transaction.
 const BATCH: i32 = 100;
 
-/// Which dead letters: those to which all that is said applies.
+/// A filter of dead letters, which must match all options given.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EntryFilterArgs {
-    /// Made for this reason.
+    /// With this reason.
     #[arg(long, value_enum, value_name = "REASON")]
     entry_reason: Option<Reason>,
     /// With this status [default: pending].
     #[arg(long, value_enum, value_name = "STATUS")]
     entry_status: Option<Status>,
-    /// Of tasks of this namespace.
+    /// In this namespace.
     #[arg(long)]
     namespace: Option<String>,
-    /// Of tasks of templates with this name.
+    /// With this template name.
     #[arg(long)]
     name: Option<String>,
-    /// Of this step.
+    /// For this step.
     #[arg(long)]
     step: Option<String>,
-    /// Found then or later: 2026-01-31T09:00:00Z, or an age such as 2h.
+    /// Created at this time or later: 2026-01-31T09:00:00Z, or an age such as 2h.
     #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
     created_after: Option<DateTime<Utc>>,
-    /// Found before.
+    /// Created before this time.
     #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
     created_before: Option<DateTime<Utc>>,
 }
 
-/// Many dead letters, where it is not one.
+/// Many dead letters instead of one.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many dead letters: all that match")]
 pub struct ManyEntriesArgs {
     #[command(flatten)]
     filter: EntryFilterArgs,
-    /// Only say how many there are, with --all too.
+    /// Only count them, even with --all.
     #[arg(long)]
     dry_run: bool,
-    /// Do it to every dead letter that matches.
+    /// Act on every dead letter that matches.
     #[arg(long)]
     all: bool,
 }
@@ -77,7 +77,7 @@ impl EntryFilterArgs {
     }
 }
 
-/// Does it to all that match; only counts them for a dry run, and where nobody said `--all`.
+/// Acts on all that match; only counts them for a dry run, and without `--all`.
 pub async fn run(
     client: &dyn Client,
     args: &ManyEntriesArgs,
@@ -92,10 +92,11 @@ pub async fn run(
     let mut which = args.filter.selection();
     if which == DeadLetterSelection::default() {
         if !args.all && !args.dry_run {
-            return Err(Error::new(format!("nothing says which dead letters to {verb}")).or_hint(
-                "give an entry's id, or narrow them down: --entry-reason, --namespace, \
+            return Err(Error::new(format!("no option says which dead letters to {verb}"))
+                .or_hint(
+                    "give an entry's id, or narrow them down: --entry-reason, --namespace, \
                  --created-after, …",
-            ));
+                ));
         }
         which.status = Some("pending".to_owned());
     }

@@ -32,12 +32,13 @@ pub enum DeadLetterCommand {
     Counts,
     /// One dead letter with the snapshot of its task, or its message.
     Show(ShowArgs),
-    /// Put a task among them by hand; it goes on as it is.
+    /// Add a dead letter for a task by hand; the task itself is not changed.
     Add(AddArgs),
-    /// Set a status, add a note, of one or of all that match; the tasks are not touched.
+    /// Set the status of one dead letter, or of all that match, and add a note; the tasks are not
+    /// touched.
     Update(UpdateArgs),
-    /// Replay the failed part of the task, or send the message again, and close the entry; one, or
-    /// all that match.
+    /// Replay the failed part of the task, or send the message again, and close the entry: of one
+    /// dead letter, or of all that match.
     Retry(RetryArgs),
 }
 
@@ -50,10 +51,10 @@ pub struct ListArgs {
     /// Only with this status [default: pending].
     #[arg(long, value_enum, conflicts_with = "all")]
     status: Option<Status>,
-    /// Whatever their status.
+    /// With any status.
     #[arg(long)]
     all: bool,
-    /// Only of this task.
+    /// Only for this task.
     #[arg(long, value_name = "ID")]
     task: Option<TaskArg>,
     #[command(flatten)]
@@ -74,7 +75,7 @@ pub struct AddArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
     task_id: TaskArg,
-    /// Why.
+    /// Why it needs attention; written to the notes.
     #[arg(long, value_name = "TEXT")]
     notes: Option<String>,
     /// Who [default: the user of this machine].
@@ -85,10 +86,10 @@ pub struct AddArgs {
 /// Options of `tasker dead-letter update`.
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// The entry's id; or choose many by the options below.
+    /// The entry's id; or choose many with the options below.
     #[arg(value_name = "ENTRY", conflicts_with_all = ["EntryFilterArgs", "all", "dry_run"])]
     entry_id: Option<EntryArg>,
-    /// What was decided.
+    /// The new status.
     #[arg(long, value_enum)]
     status: Option<Status>,
     /// A line for the notes.
@@ -104,10 +105,10 @@ pub struct UpdateArgs {
 /// Options of `tasker dead-letter retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
-    /// The entry's id; or choose many by the options below.
+    /// The entry's id; or choose many with the options below.
     #[arg(value_name = "ENTRY", conflicts_with_all = ["EntryFilterArgs", "all", "dry_run"])]
     entry_id: Option<EntryArg>,
-    /// Written into the audit and the notes.
+    /// Why; written to the audit and the notes.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Who [default: the user of this machine].
@@ -145,7 +146,6 @@ fn name(value: impl ValueEnum) -> Option<String> {
     value.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
-/// Runs a command.
 pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     match command {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Local, Utc};
 use console::style;
 use pgtasker_client::QueuedEvent;
 
-/// Names are aligned up to so many columns.
+/// Names are aligned up to this many columns.
 const WIDEST: usize = 36;
 
 /// Prints events. The column of names is as wide as the widest so far.

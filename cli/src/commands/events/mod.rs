@@ -29,19 +29,20 @@ const AWAY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Events of one look.
 const PAGE: u32 = 500;
-/// Of so many of the newest at least it is known at the start that they were there: what becomes
+/// At the start, at least this many of the newest events are noted as seen: an event that becomes
 /// visible between them is new.
 const LOOK_BACK: u32 = 100;
-/// Among so many of the newest is looked for those of a name.
+/// This many of the newest events are searched for a name.
 const NEWEST: u32 = 1000;
 
 /// The commands of `tasker events`.
 #[derive(Debug, Subcommand)]
 pub enum EventsCommand {
-    /// Show the durable events of a namespace as they come, without consuming them; ctrl-c ends it.
+    /// Show the durable events of a namespace as they arrive, without consuming them; ctrl-c ends
+    /// it.
     ///
-    /// It looks into the queue and its archive five times a second: what a consumer deletes before
-    /// the next look is not seen. With --json each event is one line, whole.
+    /// It reads the queue and its archive five times a second: events that a consumer deletes
+    /// between two reads are not shown. With --json, each line is one complete event.
     Tail(TailArgs),
 }
 
@@ -50,7 +51,7 @@ pub enum EventsCommand {
 pub struct TailArgs {
     /// The namespace.
     namespace: String,
-    /// How many of the newest to show first, up to 1000.
+    /// How many of the newest events to show first, up to 1000.
     #[arg(
         short = 'n',
         long,
@@ -59,19 +60,18 @@ pub struct TailArgs {
         value_parser = clap::value_parser!(u32).range(0..=1000),
     )]
     lines: u32,
-    /// Only events of this name: words with dots between them, * for a word, a last * for one or
-    /// more, such as payment.*. At the start the newest 1000 events are searched.
+    /// Only events with this name: words joined by dots; * stands for one word, a final * for one
+    /// or more, such as payment.*. At the start, the newest 1000 events are searched.
     #[arg(long, value_name = "PATTERN")]
     name: Option<EventPattern>,
-    /// Go on with what comes: so it is without this, too.
+    /// Keep showing new events (the default).
     #[arg(short, long, overrides_with = "no_follow")]
     follow: bool,
-    /// End after the newest.
+    /// End after the newest events.
     #[arg(long, overrides_with = "follow")]
     no_follow: bool,
 }
 
-/// Runs a command.
 pub async fn run(command: EventsCommand, globals: &Globals) -> Result<ExitCode> {
     let EventsCommand::Tail(args) = command;
     let client = globals.client().await?;
@@ -127,8 +127,8 @@ impl<'a> Tail<'a> {
         Self { globals, client, args, seen: Seen::default(), lines }
     }
 
-    /// Shows the newest. An error of this look ends the program, so that a wrong URL is no wait
-    /// without an end.
+    /// Shows the newest. An error of this look ends the program, so that a wrong URL does not wait
+    /// without end.
     async fn begin(&mut self) -> Result<()> {
         let asked = match self.args.name {
             Some(_) => NEWEST,
@@ -174,7 +174,7 @@ impl<'a> Tail<'a> {
                 Ok(()) => {
                     if let Some(since) = away_since.take() {
                         let away = milliseconds(since.elapsed().as_secs_f64() * 1000.0);
-                        output::note(&format!("there again after {away}"));
+                        output::note(&format!("answering again after {away}"));
                     }
                 }
                 Err(Trouble::Lasting(error)) => return Err(error),

@@ -23,7 +23,7 @@ pub struct CancelArgs {
     many: ManyArgs,
 }
 
-/// Cancels; a task that is cancelled already is no failure, one that finished otherwise is.
+/// A task that is cancelled already is not a failure; a task that finished in another state is.
 pub async fn run(args: CancelArgs, globals: &Globals) -> Result<ExitCode> {
     let (client, by) = (globals.client().await?, args.by.named());
     let Some(task_id) = args.task_id else {

@@ -28,10 +28,10 @@ pub struct ShowArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
     task_id: TaskArg,
-    /// Every transition of the task and its steps, too.
+    /// Also show every transition of the task and its steps.
     #[arg(long)]
     audit: bool,
-    /// All instances of its batches, not only those of small ones and the first in error.
+    /// Show all instances of its batches, not only those of small batches and the first in error.
     #[arg(long)]
     instances: bool,
 }
@@ -39,7 +39,6 @@ pub struct ShowArgs {
 /// What is shown beside the usual.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct More {
-    /// All transitions.
     audit: bool,
     /// All instances of batches.
     instances: bool,
@@ -51,12 +50,11 @@ pub struct WatchArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
     task_id: TaskArg,
-    /// Give up waiting, not the task, after this time.
+    /// Stop waiting after this time; the task goes on.
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
     timeout: Option<Duration>,
 }
 
-/// Shows.
 pub async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let more = More { audit: args.audit, instances: args.instances };

@@ -18,21 +18,20 @@ pub struct EnqueueArgs {
     /// The task's input, a JSON object: JSON, or @FILE, or - for standard input.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     context: String,
-    /// One version of the template [default: the current one (applied or used last)].
+    /// The version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
-    /// Higher goes first among steps that are held: in a namespace with a limit (queue limit), or
-    /// after a pause. Elsewhere steps are run in the order in which they became ready, whatever
-    /// their priority.
+    /// Among held steps, those with a higher priority go first: in a namespace with a limit (queue
+    /// limit), or after a pause. Elsewhere, steps run in the order in which they became ready.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
-    /// Not before: 2026-01-31T09:00:00Z, or a delay such as 10m [default: now].
+    /// Start no earlier than this: 2026-01-31T09:00:00Z, or a delay such as 10m [default: now].
     #[arg(long, value_name = "TIME", value_parser = units::parse_moment)]
     run_at: Option<DateTime<Utc>>,
-    /// The same key with the same content gives the existing task.
+    /// Enqueue once: the same key with the same content returns the existing task.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// An id to find all that belongs together [default: the task's own].
+    /// An id that related tasks share [default: the task's own].
     #[arg(long, value_name = "UUID")]
     correlation_id: Option<Uuid>,
     /// The W3C trace context of the caller, so that the task is part of its trace.
@@ -41,12 +40,11 @@ pub struct EnqueueArgs {
     /// Follow the task until it has finished; exits with 1 when it fails.
     #[arg(long)]
     pub wait: bool,
-    /// With --wait: give up waiting, not the task, after this time.
+    /// With --wait: stop waiting after this time; the task goes on.
     #[arg(long, value_name = "DURATION", requires = "wait", value_parser = units::parse_duration)]
     pub timeout: Option<Duration>,
 }
 
-/// Enqueues.
 pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
     let task = NewTask {
         version: args.version,

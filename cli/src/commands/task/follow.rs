@@ -22,7 +22,7 @@ use uuid::Uuid;
 const REFRESH: Duration = Duration::from_millis(200);
 /// Lines around the picture.
 const HEAD_AND_BAR: usize = 4;
-/// As good as for ever.
+/// Effectively no limit.
 const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Waits until the task moves no more by itself.

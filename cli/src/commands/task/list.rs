@@ -24,7 +24,6 @@ pub struct ListArgs {
     page: PageArgs,
 }
 
-/// Lists.
 pub async fn run(args: ListArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let filter = args.filter.selection();

@@ -33,17 +33,16 @@ pub enum TaskCommand {
     Show(ShowArgs),
     /// Follow a task until it has finished; exits with 1 when it fails.
     Watch(WatchArgs),
-    /// Run again what failed, of a task, one step, or many tasks; results are kept.
+    /// Run failed steps again: of a task, of many tasks, or one step; results are kept.
     Retry(RetryArgs),
-    /// Let a task in error begin again; results are kept.
+    /// Restart a task in error; results are kept.
     Reset(ResetArgs),
     /// Settle a task or a step by hand, with a result.
     Resolve(ResolveArgs),
-    /// Stop a task, or many: what has not finished is cancelled.
+    /// Stop a task, or many: unfinished steps are cancelled.
     Cancel(CancelArgs),
 }
 
-/// Runs a command.
 pub async fn run(command: TaskCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         TaskCommand::Enqueue(args) => enqueue::run(args, globals).await,

@@ -19,10 +19,10 @@ const BATCH: i64 = 100;
 /// Who acts, and why.
 #[derive(Debug, Args)]
 pub struct ByArgs {
-    /// Why; written into the audit.
+    /// Why; written to the audit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Who; written into the audit [default: the user of this machine].
+    /// Who acts; written to the audit [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
@@ -40,28 +40,28 @@ impl ByArgs {
     }
 }
 
-/// Which tasks: those to which all that is said applies.
+/// A filter of tasks, which must match all options given.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FilterArgs {
-    /// Of this namespace.
+    /// In this namespace.
     #[arg(long)]
     namespace: Option<String>,
     /// Of templates with this name.
     #[arg(long)]
     name: Option<String>,
-    /// Of this version of their template.
+    /// With this template version.
     #[arg(long)]
     version: Option<String>,
     /// In one of these states, such as complete, waiting_for_retry, error.
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     state: Vec<TaskState>,
-    /// Of one request.
+    /// With this correlation id.
     #[arg(long, value_name = "UUID")]
     correlation_id: Option<Uuid>,
-    /// Enqueued then or later: 2026-01-31T09:00:00Z, or an age such as 2h.
+    /// Enqueued at this time or later: 2026-01-31T09:00:00Z, or an age such as 2h.
     #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
     created_after: Option<DateTime<Utc>>,
-    /// Enqueued before.
+    /// Enqueued before this time.
     #[arg(long, value_name = "TIME", value_parser = units::parse_past)]
     created_before: Option<DateTime<Utc>>,
     /// With an error of this code.
@@ -91,16 +91,16 @@ impl FilterArgs {
     }
 }
 
-/// Many tasks, where it is not one.
+/// Many tasks instead of one.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many tasks: all that match")]
 pub struct ManyArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only say how many there are, with --all too.
+    /// Only count them, even with --all.
     #[arg(long)]
     dry_run: bool,
-    /// Do it to every task that matches.
+    /// Act on every task that matches.
     #[arg(long)]
     all: bool,
 }
@@ -149,7 +149,7 @@ impl ManyArgs {
         let (verb, _, possible) = action.words();
         let selection = self.filter.selection();
         if selection == TaskSelection::default() {
-            return Err(Error::new(format!("nothing says which tasks to {verb}"))
+            return Err(Error::new(format!("no option says which tasks to {verb}"))
                 .or_hint("narrow them down: --namespace, --name, --state, --created-before, …"));
         }
         let asked = selection.states.as_ref().unwrap_or(&possible);
@@ -165,7 +165,7 @@ impl ManyArgs {
     }
 }
 
-/// Does it to all that match; only counts them for a dry run, and where nobody said `--all`.
+/// Acts on all that match; only counts them for a dry run, and without `--all`.
 pub async fn many(
     client: &dyn Client,
     args: &ManyArgs,
@@ -197,7 +197,8 @@ pub async fn many(
         output::print(&format!("{past} {}", tasks(done)))?;
     }
     if all && done < matching {
-        output::note(&format!("{} were held or moved on meanwhile: run it again", matching - done));
+        let left = matching - done;
+        output::note(&format!("{left} were locked or moved on meanwhile: run it again"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -207,7 +208,7 @@ fn tasks(number: i64) -> String {
     units::counted(number, "task")
 }
 
-/// Says what became of one task or step: `done`, or that there was nothing to do.
+/// Prints the outcome for one task or step: `done`, or that there was nothing to do.
 pub async fn tell(
     client: &dyn Client,
     task_id: Uuid,

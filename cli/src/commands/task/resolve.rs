@@ -18,7 +18,7 @@ pub struct ResolveArgs {
     /// The task's id.
     #[arg(value_name = "TASK")]
     task_id: TaskArg,
-    /// Only this step: what depends on it goes on.
+    /// Only this step, so that the steps that depend on it can run.
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct ResolveArgs {
     by: ByArgs,
 }
 
-/// Resolves; what is resolved already is no failure.
+/// A task or step that is resolved already is not a failure.
 pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
     let ResolveArgs { task_id, step, with, by } = args;
     let (result, outcome) = with.read()?;
@@ -41,7 +41,7 @@ pub async fn run(args: ResolveArgs, globals: &Globals) -> Result<ExitCode> {
         match client.task_status(task_id).await?.state {
             TaskState::ResolvedManually => {}
             state @ TaskState::Error => {
-                let hint = "let it go on first: tasker task reset; or resolve its failed step: \
+                let hint = "reset it first: tasker task reset; or resolve its failed step: \
                     --step STEP";
                 return Err(operate::finished(task_id, state).or_hint(hint));
             }

@@ -40,7 +40,7 @@ pub struct ResetArgs {
     by: ByArgs,
 }
 
-/// Retries; what runs already is no failure.
+/// A task or step that runs already is not a failure.
 pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
     let (client, by) = (globals.client().await?, args.by.named());
     let Some(task_id) = args.task_id else {
@@ -68,7 +68,7 @@ pub async fn retry(args: RetryArgs, globals: &Globals) -> Result<ExitCode> {
         .await
 }
 
-/// Resets; a task that has not finished is no failure.
+/// A task that has not finished is not a failure.
 pub async fn reset(args: ResetArgs, globals: &Globals) -> Result<ExitCode> {
     let (client, by) = (globals.client().await?, args.by.named());
     let task_id = args.task_id.find(&*client).await?;

@@ -22,14 +22,14 @@ use std::process::ExitCode;
 /// The commands of `tasker template`.
 #[derive(Debug, Subcommand)]
 pub enum TemplateCommand {
-    /// Check the files, then make their templates known to the database: each becomes the version
-    /// that runs.
+    /// Check the files, then apply their templates to the database: each becomes the version that
+    /// runs.
     Apply(ApplyArgs),
     /// Every version of every template.
     List(ListArgs),
     /// One template.
     Show(ShowArgs),
-    /// Make a version that has been applied the one that runs where an enqueue names none.
+    /// Choose the applied version that runs when an enqueue names no version.
     Use(UseArgs),
     /// Check the files: prints file:line:column: message [code] for every problem.
     Validate(FileArgs),
@@ -57,7 +57,7 @@ pub struct ApplyArgs {
 /// Options of `tasker template list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only of this namespace.
+    /// Only in this namespace.
     #[arg(long)]
     namespace: Option<String>,
 }
@@ -68,7 +68,7 @@ pub struct ShowArgs {
     /// The template.
     #[arg(value_name = "NAMESPACE.NAME")]
     template: TemplateName,
-    /// One version of it [default: the current one (applied or used last)].
+    /// The version [default: the current one (applied or used last)].
     #[arg(long)]
     version: Option<String>,
 }
@@ -76,12 +76,11 @@ pub struct ShowArgs {
 /// Which version is to run.
 #[derive(Debug, Args)]
 pub struct UseArgs {
-    /// The template (two words will do: NAMESPACE NAME), and one of its versions.
+    /// The template (NAMESPACE.NAME or NAMESPACE NAME), and one of its versions.
     #[arg(required = true, num_args = 2..=3, value_names = ["NAMESPACE.NAME", "VERSION"])]
     words: Vec<String>,
 }
 
-/// Runs a command.
 pub async fn run(command: TemplateCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         TemplateCommand::Apply(args) => apply(args, globals).await,

@@ -17,7 +17,7 @@ const SCREEN: Look = Look { terminal: true, width: None };
 /// Lines of a table without which it says nothing: a heading, a row, and how many more there are.
 const FEWEST: usize = 3;
 
-/// What stands above.
+/// The lines above the tables.
 pub struct Title {
     /// What is looked at.
     pub target: String,

@@ -34,11 +34,11 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Options of `tasker top`.
 #[derive(Debug, Args)]
 pub struct TopArgs {
-    /// Between two looks, from 100ms.
+    /// The time between two updates, at least 100ms.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// Look twice, an interval apart, which gives the rates; print that, and end. So it is without
-    /// a terminal, too.
+    /// Look twice, an interval apart, print the result with its rates, and end. This is the default
+    /// without a terminal.
     #[arg(long)]
     once: bool,
 }

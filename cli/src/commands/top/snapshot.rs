@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The newest so many tasks are counted by state, at most: what costs the same however many there
-/// are.
+/// At most this many of the newest tasks are counted by state, so that the cost does not grow with
+/// their number.
 pub const NEWEST: i32 = 1000;
 /// They are counted again after this time, which is more work than all else.
 const RECOUNT: Duration = Duration::from_secs(5);
@@ -84,7 +84,6 @@ impl Snapshot {
 /// What happened in a second, between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Rates {
-    /// Tasks enqueued.
     pub tasks: f64,
     /// Steps sent to workers.
     pub steps: f64,
