@@ -1,6 +1,6 @@
 //! The worker's metrics, looked up once at start: the hot path only adds and sets.
 
-use crate::{events::Delivery, run_step::Ran};
+use crate::{events::Delivery, run::Ran};
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,

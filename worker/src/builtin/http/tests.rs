@@ -91,7 +91,7 @@ async fn an_answer_that_is_not_whole_json_is_no_success() {
     assert_eq!(pgtasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"));
     // What it holds is looked at by all handlers' results alike.
     for body in [r#"["\u0000"]"#, &huge] {
-        let outcome = crate::storable::storable(answered("200 OK", json, body).await.unwrap());
+        let outcome = crate::run::storable::storable(answered("200 OK", json, body).await.unwrap());
         let StepOutcome::Failure(failure) = outcome else { panic!("{body} is stored") };
         assert_eq!((failure.code.as_deref(), failure.retryable), (Some("invalid_result"), false));
     }
