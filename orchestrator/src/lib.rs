@@ -14,6 +14,7 @@
 //! ```
 
 mod actor;
+mod context;
 mod due;
 mod finalizer;
 mod input_schemas;

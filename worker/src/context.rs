@@ -184,8 +184,8 @@ impl std::fmt::Debug for StepContext {
 mod tests {
     use super::*;
     use crate::testing::context;
-    use std::any::Any;
     use serde_json::json;
+    use std::any::Any;
 
     #[test]
     fn a_missing_parent_is_named_with_those_there_are() {
