@@ -90,12 +90,9 @@ impl StepTrace {
                         &self.span,
                         failure.code.clone().map(|code| KeyValue::new("code", code)),
                     );
-                    ("failure", Some(failure.message.as_str().into()))
+                    (result.outcome.kind(), Some(failure.message.as_str().into()))
                 }
-                StepOutcome::Success { .. } => ("success", None),
-                StepOutcome::Decision { .. } => ("decision", None),
-                StepOutcome::Batches { .. } => ("batches", None),
-                StepOutcome::Checkpoint { .. } => ("checkpoint", None),
+                outcome => (outcome.kind(), None),
             },
         };
         tracing.describe(&self.span, [KeyValue::new("outcome", outcome)]);

@@ -287,3 +287,11 @@ async fn a_secret_is_sent_and_what_echoes_it_is_masked() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn every_kind_of_outcome_has_its_form() {
+    for kind in StepOutcome::KINDS {
+        let form = form(&json!({"type": kind}));
+        assert!(form.contains(&format!(r#"{{"type": "{kind}""#)), "{kind}: {form}");
+    }
+}
