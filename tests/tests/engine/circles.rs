@@ -102,7 +102,7 @@ fn read(folder: &Path, name: &[String], modules: &mut Modules) {
     let tests: Vec<Name> = modules
         .iter()
         .flat_map(|(name, module)| {
-            module.tests.iter().map(|test| [&name[..], &[test.clone()]].concat())
+            module.tests.iter().map(|test| [&name[..], std::slice::from_ref(test)].concat())
         })
         .collect();
     modules.retain(|name, _| !tests.iter().any(|test| name.starts_with(test)));
