@@ -1,9 +1,9 @@
 //! What a command for people asks Tasker by: the HTTP API where one is named, else the database.
 
 use crate::{
-    args::Globals,
     database::{Database, PATIENCE},
     error::{Error, Result},
+    globals::Globals,
     own_key,
 };
 use pgtasker_client::{Client, DatabaseClient, HttpClient};

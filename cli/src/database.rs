@@ -1,9 +1,9 @@
 //! Which database a command works on, and connecting to it.
 
 use crate::{
-    args::Globals,
     config::Origin,
     error::{Error, Result},
+    globals::Globals,
     progress, trust,
 };
 use pgtasker_core::{

@@ -1,11 +1,11 @@
 //! `tasker demo`: the strikes example from nothing to its reports, and what the engine did for it.
 
 use crate::{
-    args::Globals,
     commands::up,
     config::mask,
     database::{Database, FOLDER},
     error::{Error, Result},
+    globals::Globals,
     output::{self, Look},
     progress,
     table::Table,

@@ -115,6 +115,20 @@ fn saturating(number: &Number) -> f64 {
 }
 
 impl StepOutcome {
+    /// All that [`StepOutcome::kind`] may say.
+    pub const KINDS: [&str; 5] = ["success", "failure", "decision", "batches", "checkpoint"];
+
+    /// Its `type` in JSON, as logs, traces, and metrics name it too.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Success { .. } => "success",
+            Self::Failure(_) => "failure",
+            Self::Decision { .. } => "decision",
+            Self::Batches { .. } => "batches",
+            Self::Checkpoint { .. } => "checkpoint",
+        }
+    }
+
     /// Reads the JSON form. By way of its text: serde's tagged enums take no integer of more than
     /// 64 bits from a value.
     ///
@@ -163,8 +177,12 @@ impl StepOutcome {
     /// Names the batch worker that the cursors of batches are for; needed where the batchable has
     /// several. Other outcomes stay as they are.
     pub fn for_worker(mut self, step: impl Into<String>) -> Self {
-        if let Self::Batches { worker_step, .. } = &mut self {
-            *worker_step = Some(step.into());
+        match &mut self {
+            Self::Batches { worker_step, .. } => *worker_step = Some(step.into()),
+            Self::Success { .. }
+            | Self::Failure(_)
+            | Self::Decision { .. }
+            | Self::Checkpoint { .. } => {}
         }
         self
     }
@@ -176,11 +194,11 @@ impl StepOutcome {
 
     /// The same with this result. Failures and checkpoints have none: they stay as they are.
     pub fn with_result(mut self, value: impl Into<Value>) -> Self {
-        if let Self::Success { result }
-        | Self::Decision { result, .. }
-        | Self::Batches { result, .. } = &mut self
-        {
-            *result = value.into();
+        match &mut self {
+            Self::Success { result }
+            | Self::Decision { result, .. }
+            | Self::Batches { result, .. } => *result = value.into(),
+            Self::Failure(_) | Self::Checkpoint { .. } => {}
         }
         self
     }
@@ -237,6 +255,25 @@ mod tests {
             assert_eq!(serde_json::to_value(&outcome).unwrap(), form);
             assert_eq!(serde_json::from_value::<StepOutcome>(form).unwrap(), outcome);
         }
+    }
+
+    #[test]
+    fn kinds_are_the_types_in_json() {
+        let one_of_each = [
+            StepOutcome::success(1),
+            StepOutcome::permanent("no"),
+            StepOutcome::decision(["a"]),
+            StepOutcome::batches(vec![]),
+            StepOutcome::checkpoint(json!(1), 0, Value::Null),
+        ];
+        for (outcome, kind) in one_of_each.iter().zip(StepOutcome::KINDS) {
+            assert_eq!(outcome.kind(), kind);
+            assert_eq!(serde_json::to_value(outcome).unwrap()["type"], kind);
+        }
+        // serde names all there are.
+        let error = serde_json::from_value::<StepOutcome>(json!({"type": "?"})).unwrap_err();
+        let all = StepOutcome::KINDS.map(|kind| format!("`{kind}`")).join(", ");
+        assert!(error.to_string().ends_with(&all), "{error}");
     }
 
     #[test]

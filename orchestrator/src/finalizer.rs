@@ -4,7 +4,7 @@
 
 use crate::{
     actor::{Actor, Called},
-    orchestrator::Context,
+    context::Context,
     staleness,
 };
 use pgtasker_core::{Result, failpoint};

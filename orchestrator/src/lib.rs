@@ -16,6 +16,7 @@
 //! ```
 
 mod actor;
+mod context;
 mod due;
 mod finalizer;
 mod input_schemas;

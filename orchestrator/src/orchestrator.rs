@@ -2,6 +2,7 @@
 
 use crate::{
     actor::{Actor, drive},
+    context::Context,
     due::DueTimes,
     finalizer::TaskFinalizer,
     installation::Installation,
@@ -95,17 +96,6 @@ impl OrchestratorBuilder {
             self.breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
         Orchestrator { settings: self, health, id: Uuid::now_v7(), stats: Stats::default() }
     }
-}
-
-/// What an actor needs.
-pub(crate) struct Context {
-    pub(crate) connection: OwnConnection,
-    pub(crate) waiter: Waiter,
-    pub(crate) due: DueTimes,
-    pub(crate) stats: Stats,
-    pub(crate) id: Uuid,
-    pub(crate) batch_size: i32,
-    pub(crate) poll_interval: Duration,
 }
 
 impl Orchestrator {

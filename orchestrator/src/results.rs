@@ -3,7 +3,7 @@
 
 use crate::{
     actor::{Actor, BatchSize, Called, is_too_much},
-    orchestrator::Context,
+    context::Context,
 };
 use pgtasker_core::{Result, failpoint};
 use std::{

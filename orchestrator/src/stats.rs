@@ -1,13 +1,10 @@
 //! What an orchestrator has done since its start: counters for its own process and for Prometheus.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Reads what a running orchestrator has done. Cheap to clone and to read.
 #[derive(Debug, Clone, Default)]
-pub struct Stats(Arc<Counters>);
+pub struct Stats(Arc<Mutex<Snapshot>>);
 
 /// Totals since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,65 +23,52 @@ pub struct Snapshot {
     pub messages_resent: u64,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    tasks_initialized: AtomicU64,
-    tasks_refused: AtomicU64,
-    steps_enqueued: AtomicU64,
-    results_processed: AtomicU64,
-    tasks_finished: AtomicU64,
-    messages_resent: AtomicU64,
-}
-
 impl Stats {
     /// The totals now.
     pub fn snapshot(&self) -> Snapshot {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Snapshot {
-            tasks_initialized: read(&self.0.tasks_initialized),
-            tasks_refused: read(&self.0.tasks_refused),
-            steps_enqueued: read(&self.0.steps_enqueued),
-            results_processed: read(&self.0.results_processed),
-            tasks_finished: read(&self.0.tasks_finished),
-            messages_resent: read(&self.0.messages_resent),
-        }
+        *self.lock()
     }
 
     pub(crate) fn tasks_initialized(&self, by: i32) {
-        let by = add(&self.0.tasks_initialized, by);
+        let by = self.add(by, |totals| &mut totals.tasks_initialized);
         metrics::counter!("tasker_tasks_initialized_total").increment(by);
     }
 
     pub(crate) fn tasks_refused(&self, by: i32) {
-        let by = add(&self.0.tasks_refused, by);
+        let by = self.add(by, |totals| &mut totals.tasks_refused);
         metrics::counter!("tasker_tasks_refused_total").increment(by);
     }
 
     pub(crate) fn steps_enqueued(&self, by: i32) {
-        let by = add(&self.0.steps_enqueued, by);
+        let by = self.add(by, |totals| &mut totals.steps_enqueued);
         metrics::counter!("tasker_steps_enqueued_total").increment(by);
     }
 
     pub(crate) fn results_processed(&self, by: i32) {
-        let by = add(&self.0.results_processed, by);
+        let by = self.add(by, |totals| &mut totals.results_processed);
         metrics::counter!("tasker_results_processed_total").increment(by);
     }
 
     pub(crate) fn tasks_finished(&self, by: i32) {
         // The metric counts those that workers finish too: see TaskGauges.
-        add(&self.0.tasks_finished, by);
+        self.add(by, |totals| &mut totals.tasks_finished);
     }
 
     pub(crate) fn messages_resent(&self, by: i32) {
-        let by = add(&self.0.messages_resent, by);
+        let by = self.add(by, |totals| &mut totals.messages_resent);
         metrics::counter!("tasker_messages_resent_total").increment(by);
     }
-}
 
-fn add(counter: &AtomicU64, by: i32) -> u64 {
-    let by = u64::try_from(by).unwrap_or(0);
-    counter.fetch_add(by, Ordering::Relaxed);
-    by
+    fn add(&self, by: i32, total: impl FnOnce(&mut Snapshot) -> &mut u64) -> u64 {
+        let by = u64::try_from(by).unwrap_or(0);
+        *total(&mut self.lock()) += by;
+        by
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+        // Whole after each addition.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use crate::{
     actor::{Actor, Called},
+    context::Context,
     due,
-    orchestrator::Context,
 };
 use pgtasker_core::{Result, failpoint};
 use std::time::Duration;

@@ -3,8 +3,8 @@
 
 use crate::{
     actor::{Actor, BatchSize, Called},
+    context::Context,
     input_schemas::{InputSchemas, Refusal},
-    orchestrator::Context,
 };
 use pgtasker_core::{Result, failpoint};
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,9 @@
 use crate::{
     Handler, Resolver, StepContext, StepError, Worker,
     builtin::{self, http::allow::AllowList},
-    context::StateMap,
     events::{EventPublisher, Publishers},
     handler::{Callable, Callables, Paged, Resolvers, is_callable, is_name},
-    worker::Settings,
+    shared::{MAX_CONCURRENCY, MAX_NAMESPACE, Settings, StateMap},
 };
 use pgtasker_core::{StepOutcome, breaker::Breaker, event_pattern::EventPattern};
 use sqlx::PgPool;
@@ -16,11 +15,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-
-/// Channels and permits are allocated by this.
-pub(crate) const MAX_CONCURRENCY: usize = 10_000;
-/// `<namespace>_domain_events` has to stay within PostgreSQL's and pgmq's 47 characters.
-pub(crate) const MAX_NAMESPACE: usize = 33;
 
 /// Why a worker cannot be built.
 #[derive(Debug, thiserror::Error)]

@@ -2,21 +2,22 @@
 //! token that says when to stop.
 
 use crate::{
-    ParentPages, Publication, StepError, capabilities::HttpClient, claims::Claim, fields::typed,
-    storable, template_cache::Template, transaction::Own, worker::Shared,
+    Publication, StepError,
+    claim::Claim,
+    fields::typed,
+    http_client::HttpClient,
+    run::{Own, Template, storable},
+    shared::{Shared, StateMap},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, value::RawValue};
 use std::{
-    any::{Any, TypeId, type_name},
-    collections::{BTreeMap, HashMap},
+    any::{TypeId, type_name},
+    collections::BTreeMap,
     sync::Arc,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// The values given to [`crate::WorkerBuilder::state`], by their type.
-pub(crate) type StateMap = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// One execution of one step. Cheap to clone.
 #[derive(Clone)]
@@ -123,13 +124,6 @@ impl StepContext {
         typed(&format!("parents.{name}"), result)
     }
 
-    /// The results of all parents by name, a page at a time, so that no more than a page is in
-    /// memory; for handlers registered by [`crate::WorkerBuilder::paged_handler`]. Results of a
-    /// batch come by [`crate::Batchable`].
-    pub fn parent_pages(&self) -> ParentPages {
-        ParentPages::new(self)
-    }
-
     /// The results of all parents as JSON text, by step name; empty where they come by
     /// [`StepContext::parent_pages`] only.
     pub fn parents(&self) -> &BTreeMap<String, Box<RawValue>> {
@@ -191,6 +185,7 @@ mod tests {
     use super::*;
     use crate::testing::context;
     use serde_json::json;
+    use std::any::Any;
 
     #[test]
     fn a_missing_parent_is_named_with_those_there_are() {

@@ -1,9 +1,9 @@
 //! What a handler returns when its step could not be done: whether trying again makes sense, and
 //! when. Every `std::error::Error` becomes a retryable one, so that `?` works in handlers.
 
-use crate::lost_claims;
+use crate::outage::is_outage;
 use pgtasker_core::{Failure, error::words};
-use std::{fmt, time::Duration};
+use std::{any::Any, fmt, time::Duration};
 
 /// Characters of a message: as many as the database keeps.
 const LONGEST: usize = 10_000;
@@ -97,7 +97,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for StepError {
                 this.message.push_str(if this.message.is_empty() { "" } else { ": " });
                 this.message.push_str(&text);
             }
-            this.is_outage |= database.is_some_and(lost_claims::is_outage);
+            this.is_outage |= database.is_some_and(is_outage);
             this.code = answer.and_then(|answer| answer.code()).map(Into::into);
             next = if database.is_some() { None } else { cause.source() };
         }
@@ -117,6 +117,12 @@ impl From<StepError> for Failure {
             retry_after_ms: error.retry_after.filter(|_| error.retryable).map(millis),
         }
     }
+}
+
+/// What was given to `panic!`.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
 #[cfg(test)]

@@ -34,34 +34,22 @@
 //! channel, from which everything that has gathered is submitted at once. Both channels are
 //! bounded.
 
-mod apart;
 mod builder;
 mod builtin;
 mod capabilities;
-mod claims;
-mod completion;
+mod claim;
 mod context;
-mod dispatch;
 mod error;
 mod events;
-mod executor;
 mod fields;
 mod handler;
-mod leases;
-mod lost_claims;
+mod http_client;
 mod meters;
-mod own_transaction;
-mod polls;
-mod run_alone;
-mod run_step;
-mod serve;
-mod sql_slots;
-mod status;
-mod step_trace;
-mod storable;
+mod outage;
+mod process;
+mod run;
+mod shared;
 mod submit;
-mod template_cache;
-mod transaction;
 mod worker;
 
 #[cfg(test)]
@@ -85,9 +73,9 @@ pub use pgtasker_core::{
     signals::shutdown as shutdown_signal,
     state::StepState,
 };
-pub use serve::{ServeError, serve};
+pub use process::{ServeError, serve};
+pub use run::transaction::StepTransaction;
 /// The version of sqlx that [`StepTransaction`] is of, for handlers' own statements.
 pub use sqlx;
 pub use tokio_util::sync::CancellationToken;
-pub use transaction::StepTransaction;
 pub use worker::Worker;

@@ -1,6 +1,6 @@
 //! The worker's metrics, looked up once at start: the hot path only adds and sets.
 
-use crate::{events::Delivery, run_step::Ran};
+use crate::{events::Delivery, run::Ran};
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
@@ -192,23 +192,13 @@ impl Drop for Share {
 /// What is counted of one handler.
 pub(crate) struct HandlerMeters {
     seconds: Histogram,
-    outcomes: [Counter; OUTCOMES.len()],
+    /// By name.
+    outcomes: Vec<(&'static str, Counter)>,
 }
 
-/// What came of a handler's call. The last: its own transaction has completed the step, or found it
-/// lost.
-const OUTCOMES: [&str; 10] = [
-    "success",
-    "decision",
-    "batches",
-    "checkpoint",
-    "retryable",
-    "permanent",
-    "timeout",
-    "panic",
-    "own_transaction",
-    "lost",
-];
+/// What a handler's call may come to beside the kinds of outcome. The last two: its own transaction
+/// has completed the step, or found it lost.
+const OTHERS: [&str; 6] = ["retryable", "permanent", "timeout", "panic", "own_transaction", "lost"];
 
 impl HandlerMeters {
     /// Of the handler with this label.
@@ -220,15 +210,18 @@ impl HandlerMeters {
             "Calls of the handler by what came of them"
         );
         let outcome = |outcome: &'static str| {
-            counter!(
+            let counter = counter!(
                 "tasker_handler_outcomes_total",
                 "handler" => handler.to_owned(),
                 "outcome" => outcome
-            )
+            );
+            (outcome, counter)
         };
+        // Failures are counted by why.
+        let kinds = StepOutcome::KINDS.into_iter().filter(|kind| *kind != "failure");
         Self {
             seconds: histogram!("tasker_handler_seconds", "handler" => handler.to_owned()),
-            outcomes: OUTCOMES.map(outcome),
+            outcomes: kinds.chain(OTHERS).map(outcome).collect(),
         }
     }
 
@@ -237,8 +230,8 @@ impl HandlerMeters {
         self.seconds.record(took);
         let Some(ran) = ran else { return };
         let name = outcome(ran);
-        if let Some(counter) = OUTCOMES.iter().position(|known| *known == name) {
-            self.outcomes[counter].increment(1);
+        if let Some((_, counter)) = self.outcomes.iter().find(|(known, _)| *known == name) {
+            counter.increment(1);
         }
     }
 }
@@ -247,15 +240,12 @@ fn outcome(ran: &Ran) -> &'static str {
     match ran {
         Ran::Submitted => "own_transaction",
         Ran::Lost(_) => "lost",
-        Ran::Outcome(StepOutcome::Success { .. }) => "success",
-        Ran::Outcome(StepOutcome::Decision { .. }) => "decision",
-        Ran::Outcome(StepOutcome::Batches { .. }) => "batches",
-        Ran::Outcome(StepOutcome::Checkpoint { .. }) => "checkpoint",
         Ran::Outcome(StepOutcome::Failure(failure)) => match failure.code.as_deref() {
             Some("timeout") => "timeout",
             Some("panic") => "panic",
             _ if failure.retryable => "retryable",
             _ => "permanent",
         },
+        Ran::Outcome(outcome) => outcome.kind(),
     }
 }

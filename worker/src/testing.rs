@@ -1,6 +1,6 @@
 //! What the unit tests share.
 
-use crate::{StepContext, capabilities::HttpClient, claims::Claim};
+use crate::{StepContext, claim::Claim, http_client::HttpClient};
 use serde_json::{Value, value::RawValue};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{

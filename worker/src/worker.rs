@@ -1,27 +1,20 @@
 //! A worker: its actors, started together, and their orderly end.
 
 use crate::{
-    apart,
     builder::{BuildError, WorkerBuilder},
-    capabilities::HttpClient,
-    claims::Claims,
-    completion::{self, CompletionActor},
-    context::StateMap,
-    dispatch::{self, FollowUp},
-    events::{Delivery, DomainEventActor, EventSubscription, Publishers, StepEvent},
-    executor::StepExecutorActor,
+    claim::{Claims, dispatch::FollowUp, executor::StepExecutorActor},
+    events::{DomainEventActor, EventSubscription, Publishers},
     handler::{Callables, Handlers, Resolvers},
+    http_client::HttpClient,
     meters::Meters,
-    run_step::Runner,
-    sql_slots::SqlSlots,
-    status::WorkerStatusActor,
-    submit::{PgSubmitter, Submitter},
-    template_cache::TemplateCacheActor,
+    process::{WorkerStatusActor, apart, join, propagate},
+    run::{self, Runner, SqlSlots, TemplateCacheActor},
+    shared::{Settings, Shared, StateMap},
+    submit::{self, CompletionActor, PgSubmitter, Submitter},
 };
 use pgtasker_core::{
     Result,
     breaker::Breaker,
-    connection::OwnConnection,
     health::{Health, Problem},
     meters::{PoolMeters, PoolWait, SAMPLE},
     signals,
@@ -31,7 +24,7 @@ use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, mpsc},
-    task::{JoinError, JoinSet},
+    task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,52 +36,6 @@ const ABANDON: Duration = Duration::from_secs(1);
 const SUBSCRIBED: usize = 1_024;
 /// How long a farewell to the database may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The limits and times of a worker.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) concurrency: usize,
-    pub(crate) poll_only: bool,
-    pub(crate) poll_interval: Duration,
-    pub(crate) lease: Duration,
-    pub(crate) grace: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            poll_only: false,
-            poll_interval: Duration::from_secs(1),
-            lease: Duration::from_secs(30),
-            grace: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What the actors of one worker have in common.
-pub(crate) struct Shared {
-    pub(crate) pool: PgPool,
-    pub(crate) breaker: Breaker,
-    pub(crate) worker_id: Uuid,
-    pub(crate) settings: Settings,
-    pub(crate) handlers: Handlers,
-    pub(crate) http: HttpClient,
-    pub(crate) state: Arc<StateMap>,
-    pub(crate) templates: TemplateCacheActor,
-    pub(crate) claims: Arc<Claims>,
-    /// One per step that runs or is about to.
-    pub(crate) permits: Arc<Semaphore>,
-    /// One per `sql` handler, or handler with a transaction of its step, that may hold a
-    /// connection.
-    pub(crate) sql_slots: SqlSlots,
-    pub(crate) meters: Arc<Meters>,
-    pub(crate) pool_wait: PoolWait,
-    pub(crate) publishers: Publishers,
-    /// The functions that `sql` steps may call; none: whatever the role may.
-    pub(crate) sql_allow: Option<Vec<String>>,
-    pub(crate) events: Arc<DomainEventActor>,
-}
 
 /// A process that claims and runs the steps of its namespaces. Any number of them may share a
 /// namespace.
@@ -258,7 +205,7 @@ impl Worker {
         tracing::info!(worker_id = %shared.worker_id, ?namespaces, concurrency, "worker started");
 
         let (dispatch, dispatched) = mpsc::channel(concurrency);
-        let (completions, completed) = mpsc::channel(completion::capacity(concurrency));
+        let (completions, completed) = mpsc::channel(submit::capacity(concurrency));
         let (abandon, finish, steps) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let runner =
@@ -276,7 +223,7 @@ impl Worker {
             StepExecutorActor::new(Arc::clone(&shared), waiters, dispatch, completions, connection)
                 .run(shutdown.clone()),
         );
-        front.spawn(dispatch::run(dispatched, runner, steps.clone()));
+        front.spawn(run::run(dispatched, runner, steps.clone()));
         let mut completion = JoinSet::new();
         completion.spawn(
             CompletionActor::new(submitter, completed, Some(follow_up), Arc::clone(&shared.meters))
@@ -300,12 +247,12 @@ impl Worker {
                 breaker.clone(),
                 self.settings.poll_only,
             ),
-            claims: Arc::default(),
+            claims: Arc::<Claims>::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
             sql_slots: SqlSlots::new(self.pool.options().get_max_connections()),
             meters: Arc::new(Meters::new(
                 self.settings.concurrency,
-                completion::capacity(self.settings.concurrency),
+                submit::capacity(self.settings.concurrency),
             )),
             pool_wait: PoolWait::new(&self.pool),
             publishers: self.publishers,
@@ -327,64 +274,6 @@ async fn sample(shared: Arc<Shared>, stop: CancellationToken) {
         if stop.run_until_cancelled(tokio::time::sleep(SAMPLE)).await.is_none() {
             return;
         }
-    }
-}
-
-impl Shared {
-    /// Sets the gauges of what this worker holds.
-    pub(crate) fn sample(&self) {
-        self.meters.permits_in_use.set(self.running());
-        self.meters.held.set(self.claims.len());
-    }
-
-    /// Steps that run now; claims whose results are under way are not among them.
-    pub(crate) fn running(&self) -> usize {
-        self.settings.concurrency.saturating_sub(self.permits.available_permits())
-    }
-
-    /// The result that had these events was accepted. Counts them, and tells the subscribers. Never
-    /// waits.
-    pub(crate) fn announce(&self, events: &[StepEvent]) {
-        for StepEvent { event, delivery, problem } in events {
-            match (delivery, problem) {
-                (Some(delivery), None) => {
-                    self.meters.published(*delivery);
-                    if *delivery != Delivery::Durable {
-                        self.events.deliver(event);
-                    }
-                }
-                (delivery, problem) => {
-                    self.meters.event_refused(delivery.is_some());
-                    let why = problem.as_deref().unwrap_or("the step does not declare it");
-                    let correlation_id = event.correlation_id.map(tracing::field::display);
-                    tracing::warn!(
-                        task_id = %event.task_id,
-                        correlation_id,
-                        step = %event.step,
-                        event = %event.name,
-                        why,
-                        "an event was not published: it is a dead letter now"
-                    );
-                }
-            }
-        }
-    }
-
-    /// A connection for one actor, kept or lent per call.
-    pub(crate) fn connection(&self, keep: bool, stop: &CancellationToken) -> OwnConnection {
-        self.connection_of(&self.pool, keep, stop)
-    }
-
-    /// The same, of another pool.
-    pub(crate) fn connection_of(
-        &self,
-        pool: &PgPool,
-        keep: bool,
-        stop: &CancellationToken,
-    ) -> OwnConnection {
-        OwnConnection::new(pool.clone(), self.breaker.clone(), keep, stop.clone())
-            .pooled(self.settings.poll_only)
-            .lease(self.settings.lease)
     }
 }
 
@@ -464,21 +353,5 @@ fn log_farewell(what: &str, result: std::result::Result<Result<()>, tokio::time:
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "cannot {what}"),
         Err(_) => tracing::warn!("cannot {what}: no answer within {FAREWELL:?}"),
-    }
-}
-
-pub(crate) async fn join(actors: &mut JoinSet<()>) {
-    while let Some(ended) = actors.join_next().await {
-        propagate(ended);
-    }
-}
-
-/// A panic in an actor is a defect of the worker: it ends the worker instead of leaving half of it
-/// running.
-pub(crate) fn propagate(ended: std::result::Result<(), JoinError>) {
-    if let Err(error) = ended
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
     }
 }

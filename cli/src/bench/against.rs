@@ -3,12 +3,12 @@
 //! `orchestrator`, and `worker` alone.
 
 use super::{
-    BenchArgs, BenchError, COMING_UP, apply,
+    BenchArgs, BenchError,
     batch::{self, WARM_UP},
+    common::{self, COMING_UP, apply, progress},
     comparison::{Better, Figure, Report},
     events,
     processes::{self, Processes},
-    progress,
     run::{self, Bench},
     workflow::Workflow,
 };
@@ -81,7 +81,7 @@ async fn compare(
     for pool in pools {
         pool.close().await;
     }
-    let server = super::server_version(admin).await?;
+    let server = common::server_version(admin).await?;
     Ok(Report::new(args, sides[1].program.display().to_string(), server, &pairs))
 }
 

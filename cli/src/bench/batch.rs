@@ -3,11 +3,11 @@
 //! the benchmark's own, run by the built-in `sql` handler.
 
 use super::{
-    BenchArgs, BenchError, COMING_UP,
+    BenchArgs, BenchError,
     batch_report::Report,
+    common::{self, COMING_UP, progress},
     cpu::Cpu,
     processes::Processes,
-    progress,
     run::{Bench, LOOK, Used},
     workflow::Workflow,
 };
@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-/// Instances of the tasks that are measured.
-pub const INSTANCES: [u32; 3] = [1_000, 10_000, 50_000];
 /// Instances of the task that is not measured.
 pub const WARM_UP: u32 = 500;
 
@@ -111,7 +109,7 @@ pub async fn measure(
         runs.push(run);
     }
     bar.finish_and_clear();
-    let server = super::server_version(pool).await?;
+    let server = common::server_version(pool).await?;
     Ok(Report::new(args, linear.tasks, server, &runs, processes.peak_rss()?))
 }
 

@@ -174,7 +174,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{batch::INSTANCES, cpu::Cpu};
+    use crate::bench::{args::INSTANCES, cpu::Cpu};
     use clap::Parser;
 
     #[derive(Parser)]

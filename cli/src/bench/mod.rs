@@ -7,8 +7,10 @@
 )]
 
 mod against;
+mod args;
 mod batch;
 mod batch_report;
+mod common;
 mod comparison;
 mod cpu;
 mod events;
@@ -18,106 +20,15 @@ mod report;
 mod run;
 mod workflow;
 
-use crate::{error::Error, output::Look};
-use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+pub use args::BenchArgs;
+pub use common::BenchError;
+
+use crate::output::Look;
+use common::{COMING_UP, apply, progress, server_version};
 use serde::Serialize;
 use sqlx::PgPool;
-use std::{
-    io::IsTerminal,
-    path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
-
-/// Any error of a benchmark; the text is for people.
-pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How long the processes may take to come up.
-const COMING_UP: Duration = Duration::from_secs(20);
-
-/// What to measure.
-#[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
-    /// The graph each task runs.
-    #[arg(long, value_enum, default_value_t = workflow::Workflow::Linear)]
-    pub workflow: workflow::Workflow,
-    /// Tasks per run [default: 2500, with --latency 200].
-    #[arg(long)]
-    pub tasks: Option<u32>,
-    /// One task at a time on an idle system, instead of all at once.
-    #[arg(long)]
-    pub latency: bool,
-    /// Each step publishes one durable event; the same runs also measure steps without events.
-    #[arg(long)]
-    pub events: bool,
-    /// Worker processes.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub workers: u16,
-    /// Steps a worker runs at once.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub concurrency: u32,
-    /// Another build of tasker to compare with: both are measured in turn, each on its own
-    /// database.
-    #[arg(long, value_name = "BINARY")]
-    pub against: Option<PathBuf>,
-    /// Number of runs; each figure is their median [default: 5, with --workflow batch 3, with
-    /// --against 10].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub runs: Option<u16>,
-    /// With --workflow batch: a task with each of these numbers of instances [default:
-    /// 1000,10000,50000].
-    #[arg(
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1..),
-    )]
-    pub instances: Vec<u32>,
-}
-
-impl BenchArgs {
-    /// Whether the options go together.
-    ///
-    /// # Errors
-    /// They do not; what to do is in the error.
-    pub fn check(&self) -> Result<(), Error> {
-        let is_batch = self.workflow == workflow::Workflow::Batch;
-        if !is_batch && !self.instances.is_empty() {
-            let error = Error::new(format!(
-                "a task of --workflow {} has no instances",
-                self.workflow.name()
-            ));
-            return Err(error.or_hint("add --workflow batch, or leave --instances out"));
-        }
-        if is_batch && self.latency {
-            return Err(Error::new("a batch is measured by its throughput")
-                .or_hint("leave --latency out, or choose another --workflow"));
-        }
-        if is_batch && self.events {
-            return Err(Error::new("what events cost is measured with a fixed graph")
-                .or_hint("leave --events out, or choose another --workflow"));
-        }
-        Ok(())
-    }
-
-    fn run_count(&self) -> u16 {
-        self.runs.unwrap_or(match (&self.against, self.workflow) {
-            (Some(_), _) => 10,
-            (None, workflow::Workflow::Batch) => 3,
-            (None, _) => 5,
-        })
-    }
-
-    /// The numbers of instances of a batch.
-    fn sizes(&self) -> Vec<u32> {
-        if self.instances.is_empty() { batch::INSTANCES.to_vec() } else { self.instances.clone() }
-    }
-
-    fn task_count(&self) -> u32 {
-        self.tasks.unwrap_or(if self.latency { 200 } else { 2_500 }).max(1)
-    }
-}
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -200,14 +111,6 @@ async fn prepare_and_measure(
     start_and_measure(args, pool, namespace, url).await
 }
 
-async fn apply(pool: &PgPool, template: serde_json::Value) -> Result<(), BenchError> {
-    sqlx::query("select created from tasker.apply_template($1)")
-        .bind(template)
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
 async fn start_and_measure(
     args: &BenchArgs,
     pool: &PgPool,
@@ -276,19 +179,4 @@ async fn measure(
     bar.finish_and_clear();
     let server = server_version(pool).await?;
     Ok(report::Report::new(args, tasks, server, &runs, processes.peak_rss()?))
-}
-
-async fn server_version(pool: &PgPool) -> Result<String, BenchError> {
-    Ok(sqlx::query_scalar("select current_setting('server_version')").fetch_one(pool).await?)
-}
-
-fn progress(runs: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} run {pos}/{len} {wide_bar} {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(runs).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

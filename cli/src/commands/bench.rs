@@ -1,10 +1,10 @@
 //! `tasker bench`: a database for the measuring instrument, and its orderly end.
 
 use crate::{
-    args::Globals,
     bench::{self, BenchArgs},
     database::Database,
     error::{Error, Result},
+    globals::Globals,
     output::{self, Look},
 };
 use std::{process::ExitCode, time::Duration};

@@ -1,7 +1,7 @@
 //! `tasker config`: what is configured, and what can be.
 
 use crate::{
-    args::{Cli, Globals},
+    args::Cli,
     config::{
         Origin, SETTINGS, Setting,
         mask::{self, MASK},
@@ -9,6 +9,7 @@ use crate::{
     },
     database::Database,
     error::Result,
+    globals::Globals,
     output::{self, Look},
     table::Table,
 };
@@ -36,8 +37,10 @@ pub struct ReferenceArgs {
 pub fn run(command: ConfigCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         ConfigCommand::Show => show(globals)?,
-        ConfigCommand::Reference(args) if args.markdown => output::print(&reference::page())?,
-        ConfigCommand::Reference(_) => output::print(&reference::file())?,
+        ConfigCommand::Reference(args) if args.markdown => {
+            output::print(&reference::page(&Cli::command()))?;
+        }
+        ConfigCommand::Reference(_) => output::print(&reference::file(&Cli::command()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,8 @@
 //! `tasker health`: whether Tasker can be used, or why not.
 
 use crate::{
-    args::Globals,
     error::{Error, Result},
+    globals::Globals,
     output,
 };
 use pgtasker_client::ServerHealth;

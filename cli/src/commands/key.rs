@@ -1,6 +1,6 @@
 //! `tasker key`: keys of the HTTP API.
 
-use crate::{args::Globals, error::Result, output};
+use crate::{error::Result, globals::Globals, output};
 use clap::{Args, Subcommand};
 use pgtasker_api::new_key;
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! `tasker migrate`: pgmq, the queues, and schema tasker.
 
 use crate::{
-    args::Globals,
     database::Database,
     error::{Error, Result},
+    globals::Globals,
     output, progress,
 };
 use clap::Args;

@@ -23,11 +23,12 @@ pub mod up;
 pub mod worker;
 
 use crate::{
-    args::{Command, Globals},
+    args::Command,
     error::Result,
+    globals::Globals,
     logging::{self, LogFormat},
 };
-use std::{process::ExitCode, str::FromStr};
+use std::process::ExitCode;
 
 /// Runs a command and gives the program's exit code.
 ///
@@ -58,31 +59,5 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(args, globals).await,
         Command::Key(command) => key::run(command, globals),
         Command::Completions(args) => completions::run(args),
-    }
-}
-
-/// A template by its full name, `namespace.name`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateName {
-    pub namespace: String,
-    pub name: String,
-}
-
-impl FromStr for TemplateName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(['.', '/']) {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
-            }
-            _ => Err("write it as NAMESPACE.NAME, such as orders.fulfil".to_owned()),
-        }
-    }
-}
-
-impl std::fmt::Display for TemplateName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.namespace, self.name)
     }
 }

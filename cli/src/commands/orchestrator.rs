@@ -5,9 +5,9 @@ use super::{
     service::{PATIENCE, ServiceArgs, Started},
 };
 use crate::{
-    args::Globals,
     database::{Database, close},
     error::Result,
+    globals::Globals,
     logging, output,
 };
 use clap::Args;

@@ -1,6 +1,6 @@
 //! `tasker prune`: removes what is older than its retention, now.
 
-use crate::{args::Globals, error::Result, output, who::who};
+use crate::{error::Result, globals::Globals, output, who::who};
 use clap::Args;
 use pgtasker_client::By;
 use serde_json::json;

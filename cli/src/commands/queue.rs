@@ -1,8 +1,8 @@
 //! `tasker queue`: what lies in the queues, and holding namespaces back.
 
 use crate::{
-    args::Globals,
     error::Result,
+    globals::Globals,
     output::{self, Look},
     table::Table,
     units::milliseconds,

@@ -1,8 +1,8 @@
 //! `tasker settings`: what holds for the whole engine, kept in the database.
 
 use crate::{
-    args::Globals,
     error::Result,
+    globals::Globals,
     output::{self, Look},
     table::Table,
     who::who,

@@ -5,8 +5,8 @@ use super::{
     task::{ByArgs, audit_table, context, tell},
 };
 use crate::{
-    args::Globals,
     error::Result,
+    globals::Globals,
     labels,
     output::{self, Look},
     short_id::TaskArg,

@@ -7,10 +7,10 @@ use super::{
     worker::{self, LimitArgs},
 };
 use crate::{
-    args::Globals,
     config::mask,
     database::{Database, FOLDER, Source, close},
     error::{Error, Result},
+    globals::Globals,
     logging, output, own_key,
 };
 use clap::Args;

@@ -3,9 +3,9 @@
 
 use super::service::{PATIENCE, ServiceArgs, Started};
 use crate::{
-    args::Globals,
     database::{Database, close},
     error::Result,
+    globals::Globals,
     labels,
     logging::{self, LogFormat},
     output::{self, Look},

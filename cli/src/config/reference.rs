@@ -1,8 +1,7 @@
 //! The reference of all settings, made from the options themselves.
 
 use super::settings::{Kind, SETTINGS, Setting};
-use crate::args::Cli;
-use clap::{Command, CommandFactory};
+use clap::Command;
 
 /// What stands before the reference on the page.
 const PAGE: &str = include_str!("page.md");
@@ -11,8 +10,7 @@ const PROFILES: &str = "\n# A place to work on, for --profile.\n# [profiles.prod
     # database_url = \"postgres://user:password@host:5432/database\"\n";
 
 /// A configuration file in which every setting is commented out.
-pub fn file() -> String {
-    let program = Cli::command();
+pub fn file(program: &Command) -> String {
     let (mut text, mut last) = (String::new(), "");
     for setting in SETTINGS {
         let (section, _) = setting.place();
@@ -21,15 +19,15 @@ pub fn file() -> String {
             last = section;
         }
         text.push('\n');
-        text.push_str(&entry(setting, &program));
+        text.push_str(&entry(setting, program));
     }
     text.push_str(PROFILES);
     text.trim_start().to_owned()
 }
 
 /// The page docs/configuration.md.
-pub fn page() -> String {
-    format!("{PAGE}```toml\n{}```\n", file())
+pub fn page(program: &Command) -> String {
+    format!("{PAGE}```toml\n{}```\n", file(program))
 }
 
 fn entry(setting: &Setting, program: &Command) -> String {

@@ -10,6 +10,7 @@ mod batches_failures;
 mod builtin_handlers;
 mod capabilities;
 mod checkpoints;
+mod circles;
 mod claim_bytes;
 mod claims;
 mod client_api;

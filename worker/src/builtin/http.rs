@@ -9,7 +9,7 @@ pub(crate) mod allow;
 pub(crate) mod mask;
 mod secrets;
 
-use super::Envelope;
+use super::envelope::Envelope;
 use crate::{
     StepContext, StepError,
     capabilities::{Api, ApiRequest, ApiResponse, without_bom},

@@ -3,18 +3,13 @@
 pub(crate) mod http;
 pub(crate) mod sql;
 
+mod envelope;
 mod noop;
 mod sleep;
 
-use crate::{
-    StepContext,
-    handler::{Callable, Callables, Paged},
-};
+use crate::handler::{Callable, Callables, Paged};
 use http::{Http, allow::AllowList};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use std::{collections::BTreeMap, sync::Arc};
-use uuid::Uuid;
+use std::sync::Arc;
 
 /// All of them, by name.
 pub(crate) fn all(allow: AllowList) -> Callables {
@@ -27,57 +22,4 @@ pub(crate) fn all(allow: AllowList) -> Callables {
         ("sql".to_owned(), Callable::Sql),
     ]
     .into()
-}
-
-/// What `http` posts and `sql` passes to its function.
-#[derive(Serialize)]
-struct Envelope<'a> {
-    task_id: Uuid,
-    step: &'a str,
-    attempt: i32,
-    context: &'a RawValue,
-    config: &'a RawValue,
-    inputs: &'a RawValue,
-    parents: &'a BTreeMap<String, Box<RawValue>>,
-    checkpoint: &'a RawValue,
-}
-
-impl<'a> Envelope<'a> {
-    fn new(ctx: &'a StepContext) -> Self {
-        Self {
-            task_id: ctx.claim.task_id,
-            step: &ctx.claim.step,
-            attempt: ctx.claim.attempt,
-            context: &ctx.claim.context,
-            config: &ctx.config,
-            inputs: &ctx.claim.inputs,
-            parents: &ctx.claim.parents,
-            checkpoint: &ctx.claim.checkpoint,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::context;
-    use serde_json::json;
-
-    #[test]
-    fn the_envelope_has_the_documented_keys() {
-        let ctx = context(json!({"a": 1}), json!({"url": "x"}), json!({"p": null}));
-        assert_eq!(
-            serde_json::to_value(Envelope::new(&ctx)).unwrap(),
-            json!({
-                "task_id": ctx.task_id(),
-                "step": "s",
-                "attempt": 1,
-                "context": {"a": 1},
-                "config": {"url": "x"},
-                "inputs": null,
-                "parents": {"p": null},
-                "checkpoint": null,
-            })
-        );
-    }
 }

@@ -2,17 +2,17 @@
 //! worker's own role. The function's writes and the step's completion commit together or not at
 //! all: exactly once.
 
-use super::Envelope;
+use super::envelope::Envelope;
 use crate::{
     StepContext, StepError,
-    claims::Ticket,
+    claim::{Ticket, leases::is_ours},
     events::{StepEvent, outgoing},
-    lost_claims,
-    own_transaction::OwnTransaction,
-    run_step::Ran,
-    submit::is_ours,
-    transaction::{BUSY, OWN_STEP, failure},
-    worker::Shared,
+    outage::is_outage,
+    run::{
+        OwnTransaction, Ran,
+        transaction::{BUSY, OWN_STEP, failure},
+    },
+    shared::Shared,
 };
 use pgtasker_core::{StepOutcome, failpoint, limited};
 use serde::Deserialize;
@@ -105,7 +105,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
         // Also when the fate of a commit is unknown: if it took place, the release is answered as
         // stale.
         Err(error) => {
-            let ran = if lost_claims::is_outage(&error) {
+            let ran = if is_outage(&error) {
                 Ran::Lost(format!("database: {error}"))
             } else {
                 failed(&error)

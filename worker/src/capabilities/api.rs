@@ -4,26 +4,21 @@
 mod response;
 
 pub use response::ApiResponse;
+pub(crate) use response::without_bom;
 
-use crate::{
-    StepContext, StepError,
-    builtin::http::{allow::Refused, mask::Mask},
-};
+use crate::{StepContext, StepError, builtin::http::mask::Mask};
 use reqwest::{
     Client, Method, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
-    redirect,
 };
+use response::{unless_cancelled, unreachable};
 use serde::Serialize;
 use serde_json::Value;
-use std::{fmt, sync::Arc, time::Duration};
-use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
+use std::{fmt, time::Duration};
 
 /// A result is stored in a row and passed to every child; more is asked for by
 /// [`ApiRequest::max_bytes`].
 const MAX_BODY: usize = 1 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For handlers that call other services.
 ///
@@ -108,35 +103,6 @@ fn stable_hash(text: &str) -> u64 {
     });
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     canonical.as_deref().unwrap_or(text).bytes().fold(0xcbf2_9ce4_8422_2325, fold)
-}
-
-/// Connections of one worker to other services; made at the first use, since that loads the
-/// system's certificates.
-#[derive(Clone, Default)]
-pub(crate) struct HttpClient(Arc<OnceCell<Client>>);
-
-impl HttpClient {
-    async fn get(&self) -> Result<&Client, StepError> {
-        self.0.get_or_try_init(|| async { client() }).await
-    }
-}
-
-/// What every client of a worker has in common.
-pub(crate) fn client_builder() -> reqwest::ClientBuilder {
-    // Fails only where the process has one already, which is as good.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    Client::builder()
-        .user_agent(concat!("tasker/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-}
-
-fn client() -> Result<Client, StepError> {
-    let builder = client_builder();
-    // Tests talk to this machine, whatever proxy its environment names.
-    #[cfg(test)]
-    let builder = builder.no_proxy();
-    Ok(builder.build()?)
 }
 
 /// A request to be sent; made by [`Api`]. What is wrong with it shows as a permanent error of
@@ -323,31 +289,7 @@ impl fmt::Debug for ApiRequest {
     }
 }
 
-/// The body without the byte order mark that some services begin UTF-8 with.
-pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
-}
-
-async fn unless_cancelled<T>(
-    cancelled: &CancellationToken,
-    name: &str,
-    call: impl Future<Output = T>,
-) -> Result<T, StepError> {
-    let done = cancelled.run_until_cancelled(call).await;
-    done.ok_or_else(|| StepError::retryable(format!("{name}: cancelled")).code("cancelled"))
-}
-
 /// The URL for messages: user, password, and query may be secrets.
 fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
-fn unreachable(name: &str, error: reqwest::Error) -> StepError {
-    if let Some(refused) = Refused::of(&error) {
-        return StepError::permanent(format!("{name}: {refused}")).code("host_not_allowed");
-    }
-    let code = if error.is_timeout() { "timeout" } else { "connection" };
-    // With its sources, which say why, and without the URL's query.
-    let error = StepError::from(error.without_url());
-    StepError::retryable(format!("{name}: {error}")).code(code)
 }

@@ -14,4 +14,4 @@ pub use batchable::{Batch, BatchPages, Batchable, Checkpoint, Cursor, Instance};
 pub use decision::Decision;
 pub use parents::ParentPages;
 
-pub(crate) use api::{HttpClient, client_builder, without_bom};
+pub(crate) use api::without_bom;

@@ -24,6 +24,15 @@ pub struct ParentPages {
     cancelled: CancellationToken,
 }
 
+impl StepContext {
+    /// The results of all parents by name, a page at a time, so that no more than a page is in
+    /// memory; for handlers registered by [`crate::WorkerBuilder::paged_handler`]. Results of a
+    /// batch come by [`crate::Batchable`].
+    pub fn parent_pages(&self) -> ParentPages {
+        ParentPages::new(self)
+    }
+}
+
 impl ParentPages {
     pub(crate) fn new(ctx: &StepContext) -> Self {
         let cancelled = ctx.cancelled();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     StepContext, StepError,
-    claims::Claim,
+    claim::Claim,
     testing::{context, raw, response, server, with_claim},
 };
 use pgtasker_core::{Failure, StepOutcome};

@@ -7,38 +7,30 @@ mod finisher;
 mod handling;
 mod meters;
 mod reader;
+mod shared;
 
 pub use builder::{ConsumerBuildError, EventConsumerBuilder};
 
-use crate::worker::{join, propagate};
-use builder::Settings;
+use crate::process::propagate;
 use finisher::Finisher;
-use handling::{EventHandler, Handling};
+use handling::Handling;
 use meters::ConsumerMeters;
 use pgtasker_core::{
     Result,
     breaker::Breaker,
-    connection::OwnConnection,
     health::{Health, Problem},
     meters::{PoolMeters, SAMPLE},
 };
 use pgtasker_queues::{Push, Wakeups, events_queue};
 use reader::Reader;
+use shared::{EventHandler, Settings, Shared};
 use sqlx::PgPool;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
-    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// How long a handler whose future was dropped may take to go away: a blocking one never does.
-const ABANDON: Duration = Duration::from_secs(1);
-/// How long what came of the last events may take to be told, where the grace period is shorter.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// With fewer, no connection is kept: others of the program need them.
-const ENOUGH_TO_KEEP: u32 = 4;
 
 /// Reads the durable events of one namespace and hands each to an async function.
 ///
@@ -88,22 +80,6 @@ pub struct EventConsumer {
     namespace: String,
     handler: EventHandler,
     settings: Settings,
-}
-
-/// What the tasks of one consumer have in common.
-struct Shared {
-    pool: PgPool,
-    breaker: Breaker,
-    namespace: String,
-    handler: EventHandler,
-    settings: Settings,
-    meters: ConsumerMeters,
-    /// One per event, from before it is read until the database knows what came of it.
-    permits: Arc<Semaphore>,
-    /// The handlers that run.
-    running: TaskTracker,
-    /// Drops them.
-    abandon: CancellationToken,
 }
 
 impl EventConsumer {
@@ -197,52 +173,6 @@ impl EventConsumer {
             handler: self.handler,
             settings: self.settings,
         }
-    }
-}
-
-impl Shared {
-    /// A connection for one of the two tasks that call the database; `stop` ends its waiting for
-    /// one.
-    fn connection(&self, stop: &CancellationToken) -> OwnConnection {
-        let keep = self.pool.options().get_max_connections() >= ENOUGH_TO_KEEP;
-        OwnConnection::new(self.pool.clone(), self.breaker.clone(), keep, stop.clone())
-            .pooled(self.settings.poll_only)
-    }
-
-    async fn stop(&self, grace: Duration, mut reading: JoinSet<()>, mut finishing: JoinSet<()>) {
-        tracing::info!(
-            namespace = self.namespace,
-            running = self.running.len(),
-            ?grace,
-            "event consumer stops: it reads no more, and waits for the handlers that run"
-        );
-        let finished = timeout_at(Instant::now() + grace, async {
-            join(&mut reading).await;
-            self.running.close();
-            self.running.wait().await;
-        });
-        if finished.await.is_err() {
-            self.abandon.cancel();
-            // Only a read that the database does not answer can still be under way.
-            reading.shutdown().await;
-            self.running.close();
-            if timeout(ABANDON, self.running.wait()).await.is_err() {
-                tracing::warn!(
-                    handlers = self.running.len(),
-                    "handlers block their threads: their events are read again once they are \
-                     visible"
-                );
-            }
-        }
-        // Ends by itself when nobody is left who could send it anything.
-        if timeout(grace.max(FAREWELL), join(&mut finishing)).await.is_err() {
-            tracing::warn!(
-                "the database could not be told what came of the last events: they are read again \
-                 once they are visible"
-            );
-            finishing.shutdown().await;
-        }
-        tracing::info!(namespace = self.namespace, "event consumer stopped");
     }
 }
 

@@ -60,7 +60,9 @@ impl Fate {
             }
             StepOutcome::Failure(_) => Self::Failure,
             StepOutcome::Checkpoint { .. } => Self::Checkpoint,
-            _ => Self::Success,
+            StepOutcome::Success { .. }
+            | StepOutcome::Decision { .. }
+            | StepOutcome::Batches { .. } => Self::Success,
         }
     }
 

@@ -5,12 +5,16 @@ mod actor;
 mod consumer;
 mod declared;
 mod outgoing;
+mod publication;
 mod publisher;
+mod step_event;
 
 pub(crate) use actor::DomainEventActor;
 pub use actor::EventSubscription;
 pub use consumer::{ConsumerBuildError, EventConsumer, EventConsumerBuilder};
 pub(crate) use declared::{Declared, Delivery, EventRow};
-pub(crate) use outgoing::{StepEvent, outgoing};
+pub(crate) use outgoing::outgoing;
+pub use publication::Publication;
+pub use publisher::EventPublisher;
 pub(crate) use publisher::Publishers;
-pub use publisher::{EventPublisher, Publication};
+pub(crate) use step_event::StepEvent;

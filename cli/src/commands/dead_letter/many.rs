@@ -2,8 +2,8 @@
 
 use super::{Reason, Status, name};
 use crate::{
-    args::Globals,
     error::{Error, Result},
+    globals::Globals,
     output, units,
 };
 use chrono::{DateTime, Utc};

@@ -4,8 +4,8 @@ mod many;
 
 use super::paging::PageArgs;
 use crate::{
-    args::Globals,
     error::Result,
+    globals::Globals,
     labels,
     output::{self, Look},
     short_id::{EntryArg, TaskArg},

@@ -4,8 +4,8 @@ mod line;
 mod seen;
 
 use crate::{
-    args::Globals,
     error::{Error, Result},
+    globals::Globals,
     output::{self, Look},
     units::milliseconds,
 };

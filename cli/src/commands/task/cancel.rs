@@ -1,7 +1,7 @@
 //! `tasker task cancel`: one task, or all that match.
 
 use super::operate::{self, Action, ByArgs, ManyArgs};
-use crate::{args::Globals, error::Result, output, short_id::TaskArg};
+use crate::{error::Result, globals::Globals, output, short_id::TaskArg};
 use clap::Args;
 use pgtasker_client::TaskState;
 use serde_json::json;

@@ -2,8 +2,8 @@
 
 use super::follow;
 use crate::{
-    args::Globals,
     error::Result,
+    globals::Globals,
     labels,
     output::{self, Look},
     short_id::TaskArg,

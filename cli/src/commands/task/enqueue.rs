@@ -1,7 +1,7 @@
 //! `tasker task enqueue`: starts a task, and with --wait follows it to its end.
 
 use super::{context, details, follow};
-use crate::{args::Globals, commands::TemplateName, error::Result, output, units};
+use crate::{error::Result, globals::Globals, output, template_name::TemplateName, units};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use pgtasker_client::NewTask;

@@ -2,9 +2,9 @@
 
 use super::operate::FilterArgs;
 use crate::{
-    args::Globals,
     commands::paging::PageArgs,
     error::Result,
+    globals::Globals,
     labels,
     output::{self, Look},
     table::Table,

@@ -18,7 +18,7 @@ pub use operate::{ByArgs, tell};
 pub use resolve::ResolveArgs;
 pub use retry::{ResetArgs, RetryArgs};
 
-use crate::{args::Globals, error::Result};
+use crate::{error::Result, globals::Globals};
 use clap::Subcommand;
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
 //! What the operators' commands have in common: who and why, which tasks, and how it is said.
 
 use crate::{
-    args::Globals,
     error::{Error, Result},
+    globals::Globals,
     output, units,
     who::who,
 };

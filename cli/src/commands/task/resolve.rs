@@ -2,9 +2,9 @@
 
 use super::operate::{self, ByArgs};
 use crate::{
-    args::Globals,
     commands::step::{self, ResultArgs},
     error::Result,
+    globals::Globals,
     short_id::TaskArg,
 };
 use clap::Args;

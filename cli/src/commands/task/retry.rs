@@ -2,9 +2,9 @@
 
 use super::operate::{self, Action, ByArgs, ManyArgs};
 use crate::{
-    args::Globals,
     commands::step,
     error::{Error, Result},
+    globals::Globals,
     short_id::TaskArg,
 };
 use clap::Args;

@@ -2,12 +2,12 @@
 
 mod files;
 
-use super::TemplateName;
 use crate::{
-    args::Globals,
     error::{Error, Result},
+    globals::Globals,
     output::{self, Look},
     table::Table,
+    template_name::TemplateName,
     units::{local, relative},
     who::who,
 };

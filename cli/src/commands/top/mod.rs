@@ -5,8 +5,8 @@ mod screen;
 mod snapshot;
 
 use crate::{
-    args::Globals,
     error::{Error, Result},
+    globals::Globals,
     output::{self, Look},
     units::{self, milliseconds},
 };

@@ -243,7 +243,7 @@ impl Refused {
 /// The client of the handler. Behind a proxy of the environment nobody could judge where a call
 /// ends: none is used but one that is given for it, which then has to judge.
 pub(crate) fn client(list: &AllowList, proxy: Option<&str>) -> reqwest::Result<Client> {
-    let builder = crate::capabilities::client_builder().no_proxy();
+    let builder = crate::http_client::client_builder().no_proxy();
     let builder = match proxy {
         Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy)?),
         None => builder.dns_resolver(Arc::new(Guard(Arc::new(list.clone())))),

@@ -91,7 +91,7 @@ async fn an_answer_that_is_not_whole_json_is_no_success() {
     assert_eq!(pgtasker_core::Failure::from(error).code.as_deref(), Some("invalid_result"));
     // What it holds is looked at by all handlers' results alike.
     for body in [r#"["\u0000"]"#, &huge] {
-        let outcome = crate::storable::storable(answered("200 OK", json, body).await.unwrap());
+        let outcome = crate::run::storable::storable(answered("200 OK", json, body).await.unwrap());
         let StepOutcome::Failure(failure) = outcome else { panic!("{body} is stored") };
         assert_eq!((failure.code.as_deref(), failure.retryable), (Some("invalid_result"), false));
     }
@@ -286,4 +286,12 @@ async fn a_secret_is_sent_and_what_echoes_it_is_masked() {
         assert!(error.message().ends_with("no key *** known"), "{error}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn every_kind_of_outcome_has_its_form() {
+    for kind in StepOutcome::KINDS {
+        let form = form(&json!({"type": kind}));
+        assert!(form.contains(&format!(r#"{{"type": "{kind}""#)), "{kind}: {form}");
+    }
 }

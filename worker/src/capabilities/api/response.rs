@@ -1,7 +1,10 @@
 //! What another service has answered, and what a refusal of it means.
 
-use super::{unless_cancelled, unreachable, without_bom};
-use crate::{StepError, builtin::http::mask::Mask, fields::typed};
+use crate::{
+    StepError,
+    builtin::http::{allow::Refused, mask::Mask},
+    fields::typed,
+};
 use reqwest::{
     Response, StatusCode,
     header::{DATE, RETRY_AFTER},
@@ -166,4 +169,28 @@ fn retry_after(response: &Response) -> Option<Duration> {
         }
     };
     Some(delay.min(MAX_RETRY_AFTER))
+}
+
+/// The body without the byte order mark that some services begin UTF-8 with.
+pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+pub(super) async fn unless_cancelled<T>(
+    cancelled: &CancellationToken,
+    name: &str,
+    call: impl Future<Output = T>,
+) -> Result<T, StepError> {
+    let done = cancelled.run_until_cancelled(call).await;
+    done.ok_or_else(|| StepError::retryable(format!("{name}: cancelled")).code("cancelled"))
+}
+
+pub(super) fn unreachable(name: &str, error: reqwest::Error) -> StepError {
+    if let Some(refused) = Refused::of(&error) {
+        return StepError::permanent(format!("{name}: {refused}")).code("host_not_allowed");
+    }
+    let code = if error.is_timeout() { "timeout" } else { "connection" };
+    // With its sources, which say why, and without the URL's query.
+    let error = StepError::from(error.without_url());
+    StepError::retryable(format!("{name}: {error}")).code(code)
 }

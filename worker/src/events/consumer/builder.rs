@@ -1,10 +1,13 @@
 //! Builds an event consumer. Everything that is wrong shows here, before it runs.
 
-use super::{EventConsumer, handling::EventHandler};
+use super::{
+    EventConsumer,
+    shared::{EventHandler, Settings},
+};
 use crate::{
     StepError,
-    builder::{MAX_CONCURRENCY, MAX_NAMESPACE},
     handler::is_name,
+    shared::{MAX_CONCURRENCY, MAX_NAMESPACE},
 };
 use futures_util::FutureExt;
 use pgtasker_core::{DomainEvent, breaker::Breaker};
@@ -43,43 +46,6 @@ pub enum ConsumerBuildError {
     /// The first delay is longer than the longest.
     #[error("the backoff begins with {0:?}, which is more than its longest delay, {1:?}")]
     Backoff(Duration, Duration),
-}
-
-/// The limits and times of a consumer.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) batch: usize,
-    pub(super) concurrency: usize,
-    pub(super) visible: Duration,
-    pub(super) max_attempts: u32,
-    /// The first delay, and the longest.
-    pub(super) backoff: (Duration, Duration),
-    pub(super) poll_interval: Duration,
-    pub(super) poll_only: bool,
-    pub(super) grace: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            batch: 100,
-            concurrency: 16,
-            visible: Duration::from_secs(60),
-            max_attempts: 10,
-            backoff: (Duration::from_secs(1), Duration::from_secs(300)),
-            poll_interval: Duration::from_secs(1),
-            poll_only: false,
-            grace: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Settings {
-    /// How long a handler may take. The rest of the visibility is for telling the database what
-    /// came of it.
-    pub(super) fn timeout(&self) -> Duration {
-        self.visible * 3 / 4
-    }
 }
 
 /// Collects what an [`EventConsumer`] needs; made by [`EventConsumer::builder`].

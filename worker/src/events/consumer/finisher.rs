@@ -2,8 +2,8 @@
 //! is taken.
 
 use super::{
-    Shared,
     handling::{Handled, Verdict},
+    shared::Shared,
 };
 use pgtasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
 use serde_json::{Value, json};

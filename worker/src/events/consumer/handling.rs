@@ -1,9 +1,9 @@
 //! Calls the handler with one event, under its timeout and with panics caught, and decides what
 //! comes of the event.
 
-use super::{Shared, builder::Settings};
-use crate::{StepError, run_step::panic_text};
-use futures_util::{FutureExt, future::BoxFuture};
+use super::shared::{EventHandler, Settings, Shared};
+use crate::{StepError, error::panic_text};
+use futures_util::FutureExt;
 use pgtasker_core::{DomainEvent, Failure, db::Delays};
 use pgtasker_telemetry::{KeyValue, Tracing};
 use serde_json::Value;
@@ -14,10 +14,6 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{Instrument, Span, field};
-
-/// The user's function.
-pub(super) type EventHandler =
-    Arc<dyn Fn(DomainEvent) -> BoxFuture<'static, Result<(), StepError>> + Send + Sync>;
 
 /// No delay grows any more after so many steps.
 const LONGEST_ROW: u32 = 64;

@@ -2,7 +2,7 @@
 //! that none waits here while its visibility runs out.
 
 use super::handling::{Handling, Message};
-use crate::executor::free_permits;
+use crate::claim::executor::free_permits;
 use pgtasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
 use pgtasker_queues::Waiter;
 use serde_json::Value;

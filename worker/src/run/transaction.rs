@@ -1,25 +1,21 @@
 //! Completion within the handler's own transaction: what the handler writes in this database and
 //! the end of its step commit together or not at all.
 
+use super::{OwnTransaction, own::Open, storable};
 use crate::{
-    Publication, StepContext, StepError,
-    claims::StepKey,
-    events::{StepEvent, outgoing},
-    lost_claims,
-    own_transaction::OwnTransaction,
-    storable,
-    submit::{SubmitElement, is_ours},
-    worker::Shared,
+    StepContext, StepError,
+    claim::{StepKey, leases::is_ours},
+    events::outgoing,
+    outage::is_outage,
+    shared::Shared,
+    submit::{StepResult, SubmitElement},
 };
-use pgtasker_core::{Failure, StepOutcome, failpoint, limited};
+use pgtasker_core::{StepOutcome, failpoint, limited};
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use std::{
     ops::{Deref, DerefMut},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -41,58 +37,6 @@ pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, res
      and all it wrote were rolled back: return the outcome instead, or let another step or a \
      client do it";
 
-/// What a step's execution and its own transaction tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Own {
-    /// One at a time: two of one handler could wait for each other.
-    open: AtomicBool,
-    /// One has been begun, or was to be.
-    begun: AtomicBool,
-    /// The database has the result, or does not want it any more: nothing is left to be submitted.
-    submitted: AtomicBool,
-    /// Events that the handler has published, to go with its result.
-    published: Mutex<Vec<Publication>>,
-    /// An outcome that the database rejected, and the failure that the handler was told instead.
-    rejected: Mutex<Option<(StepOutcome, Failure)>>,
-}
-
-impl Own {
-    fn refuse(&self, outcome: StepOutcome, told: &StepError) {
-        let rejected = (outcome, told.clone().into());
-        *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) = Some(rejected);
-    }
-
-    /// What is to be submitted for this outcome of a handler: where it says no more than that the
-    /// database rejected another, that one. Submitted again, without the writes, it fails the step
-    /// with what is wrong.
-    pub(crate) fn refused(&self, outcome: StepOutcome) -> StepOutcome {
-        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (rejected, outcome) {
-            (Some((rejected, told)), StepOutcome::Failure(failure)) if failure == told => rejected,
-            (_, outcome) => outcome,
-        }
-    }
-
-    /// Adds an event of the handler's own.
-    pub(crate) fn publish(&self, publication: Publication) {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).push(publication);
-    }
-
-    /// Those there are so far.
-    pub(crate) fn published(&self) -> Vec<Publication> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether a loss of this database's connection has taken what the handler did.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn is_submitted(&self) -> bool {
-        self.submitted.load(Ordering::Acquire)
-    }
-}
-
 /// The transaction in which a step will be completed; see [`StepContext::begin`].
 ///
 /// It is a [`PgConnection`] in READ COMMITTED: `sqlx::query(…).execute(&mut *tx)`. Dropping it
@@ -104,15 +48,6 @@ pub struct StepTransaction {
     worker: Arc<Shared>,
     began: Instant,
     _open: Open,
-}
-
-/// Lets the next transaction of the step begin.
-struct Open(Arc<Own>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.store(false, Ordering::Release);
-    }
 }
 
 impl StepContext {
@@ -145,12 +80,10 @@ impl StepContext {
         let Some(worker) = self.worker.clone() else {
             return Err(StepError::permanent("only a step that a worker runs has a transaction"));
         };
-        if self.own.open.swap(true, Ordering::AcqRel) {
+        let Some(open) = self.own.open() else {
             let text = "this step's transaction is open already: complete it or drop it first";
             return Err(StepError::permanent(text).code("transaction_open"));
-        }
-        self.own.begun.store(true, Ordering::Release);
-        let open = Open(Arc::clone(&self.own));
+        };
         let slot = worker.sql_slots.acquire().await;
         let slot = slot.ok_or_else(|| StepError::retryable("the worker is stopping"))?;
         // How long the handler pauses is its own affair, up to its timeout.
@@ -194,15 +127,18 @@ impl StepTransaction {
         };
         let events = outgoing(&self.ctx, &self.worker.publishers, &outcome).await;
         failpoint::reach("worker.before_own_submit");
-        match self.submit(&outcome, &events).await?.as_str() {
+        let key =
+            StepKey { task_id: self.ctx.claim.task_id, step: Arc::clone(&self.ctx.claim.step) };
+        let result = StepResult::new(outcome, events, self.began.elapsed());
+        match self.submit(&key, &result).await?.as_str() {
             "accepted" => {
                 failpoint::reach("worker.before_own_commit");
                 self.inner.commit().await.map_err(|error| failure(&error))?;
                 failpoint::reach("worker.after_own_commit");
-                self.ctx.own.submitted.store(true, Ordering::Release);
+                self.ctx.own.set_submitted();
                 self.worker.meters.result("accepted");
-                self.worker.announce(&events);
-                Ok(outcome)
+                self.worker.announce(&result.events);
+                Ok(result.outcome)
             }
             // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
             "rejected" => {
@@ -210,7 +146,7 @@ impl StepTransaction {
                 let text =
                     "the database does not take this outcome; the step's writes were rolled back";
                 let error = StepError::permanent(text).code("rejected");
-                self.ctx.own.refuse(outcome, &error);
+                self.ctx.own.refuse(result.outcome, &error);
                 Err(error)
             }
             // Somebody else holds the step: it is run again, later.
@@ -220,14 +156,12 @@ impl StepTransaction {
             }
             status => {
                 self.inner.rollback().await;
-                let claim = &self.ctx.claim;
-                let key = StepKey { task_id: claim.task_id, step: Arc::clone(&claim.step) };
-                if is_ours(&self.worker, &key, claim.claim_no).await {
+                if is_ours(&self.worker, &key, self.ctx.claim_no()).await {
                     return Err(
                         StepError::permanent(format!("the handler {OWN_STEP}")).code("own_step")
                     );
                 }
-                self.ctx.own.submitted.store(true, Ordering::Release);
+                self.ctx.own.set_submitted();
                 self.worker.meters.result(status);
                 let text = format!(
                     "{status}: the step is no longer this worker's; its writes were rolled back"
@@ -250,20 +184,9 @@ impl StepTransaction {
         self.inner.rollback().await;
     }
 
-    async fn submit(
-        &mut self,
-        outcome: &StepOutcome,
-        events: &[StepEvent],
-    ) -> Result<String, StepError> {
+    async fn submit(&mut self, key: &StepKey, result: &StepResult) -> Result<String, StepError> {
         let claim = &self.ctx.claim;
-        let element = SubmitElement {
-            task_id: claim.task_id,
-            step: &claim.step,
-            claim_no: claim.claim_no,
-            outcome,
-            events,
-            duration_ms: self.began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
-        };
+        let element = SubmitElement { key, claim_no: claim.claim_no, result };
         // From here on the step's row is locked: should this process be frozen or gone, not for
         // longer than its lease.
         let sql = "select status, set_config('idle_in_transaction_session_timeout', $3, true) \
@@ -309,7 +232,7 @@ impl std::fmt::Debug for StepTransaction {
 /// TKP01 says "never again": a function may raise it, and `run_sql_handler` does where there is no
 /// such function, and TKP02 where the outcome is too large. Everything else may pass.
 pub(crate) fn failure(error: &sqlx::Error) -> StepError {
-    let is_outage = lost_claims::is_outage(error);
+    let is_outage = is_outage(error);
     let Some(database) = error.as_database_error() else {
         return StepError::retryable(format!("database: {error}"))
             .code("connection")

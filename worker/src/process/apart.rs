@@ -1,7 +1,8 @@
 //! Leases and heartbeats, on a thread of their own with connections of their own: handlers that
 //! block all other threads, or use up the pool, let no lease run out.
 
-use crate::{leases, status::WorkerStatusActor, worker::Shared};
+use super::WorkerStatusActor;
+use crate::{claim::leases, shared::Shared};
 use pgtasker_core::limited;
 use sqlx::PgPool;
 use std::{

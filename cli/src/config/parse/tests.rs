@@ -1,8 +1,11 @@
 //! The layers, without processes.
 
-use super::{file::File, *};
-use crate::args::Command as Sub;
-use std::time::Duration;
+use super::*;
+use crate::{
+    args::Command as Sub,
+    config::{SETTINGS, file::File, reference},
+};
+use std::{path::Path, time::Duration};
 
 /// A command line, with variables and a file in a folder of its own.
 fn run(line: &str, variables: &[(&str, &str)], file: &str) -> Result<Cli> {
@@ -185,7 +188,7 @@ fn a_profile_stands_where_it_was_chosen() {
 
 #[test]
 fn every_line_of_the_reference_is_a_setting_that_can_be_set() {
-    let text = reference::file();
+    let text = reference::file(&Cli::command());
     let lines = text.lines().map(|line| {
         let setting = line.strip_prefix("# ").filter(|rest| {
             let key = rest.split(" = ").next().unwrap_or_default();
@@ -204,9 +207,9 @@ fn every_line_of_the_reference_is_a_setting_that_can_be_set() {
 
 #[test]
 fn the_page_is_the_reference() {
-    let page = include_str!("../../../docs/configuration.md");
+    let page = include_str!("../../../../docs/configuration.md");
     assert!(
-        page == reference::page(),
+        page == reference::page(&Cli::command()),
         "docs/configuration.md is not what the options say: cargo run -- config reference \
          --markdown > docs/configuration.md"
     );

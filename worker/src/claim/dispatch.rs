@@ -1,14 +1,10 @@
-//! The way of a claimed step to its handler: into the dispatch channel, and from there to a task of
-//! its own.
+//! The way of a claimed step to its handler: held, and into the dispatch channel.
 
-use crate::{
-    claims::{Claim, StepKey, Ticket},
-    run_step::Runner,
-    worker::Shared,
-};
+use super::{Claim, StepKey, Ticket};
+use crate::shared::Shared;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// A claimed step with the permit it runs under.
 pub(crate) struct Dispatched {
@@ -17,19 +13,6 @@ pub(crate) struct Dispatched {
     pub(crate) permit: OwnedSemaphorePermit,
     /// When the answer to the claim had come.
     pub(crate) claimed: Instant,
-}
-
-/// Runs until the senders are gone and the channel is empty. Each step has its permit already, so
-/// that nothing waits here and no more tasks exist than permits.
-pub(crate) async fn run(
-    mut steps: mpsc::Receiver<Dispatched>,
-    runner: Arc<Runner>,
-    tracker: TaskTracker,
-) {
-    while let Some(step) = steps.recv().await {
-        runner.meters().dispatch_depth.set(steps.len());
-        tracker.spawn(Arc::clone(&runner).run(step));
-    }
 }
 
 /// Dispatches steps claimed by a call made at `since`, each with one of the permits. Returns those

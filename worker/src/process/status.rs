@@ -1,6 +1,6 @@
 //! WorkerStatusActor: the heartbeat by which views and operators know this worker.
 
-use crate::worker::Shared;
+use crate::shared::Shared;
 use pgtasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};
 use pgtasker_queues::Wakeups;
 use serde_json::{Value, json};

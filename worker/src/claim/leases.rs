@@ -1,11 +1,8 @@
 //! Keeps the leases of the steps this process holds, with one statement per round, and tells
 //! handlers whose step was cancelled or taken over.
 
-use crate::{
-    claims::{LONGEST_ROUND, StepKey},
-    submit::claims_json,
-    worker::Shared,
-};
+use super::{LONGEST_ROUND, StepKey, claims_json};
+use crate::shared::Shared;
 use pgtasker_core::{
     connection::OwnConnection,
     db::Retry,
@@ -218,4 +215,18 @@ fn tell(shared: &Shared, rows: Vec<Answer>) {
                 longer this worker's: told its handler to stop");
         }
     }
+}
+
+/// Whether the claim still counts; not known is no.
+pub(crate) async fn is_ours(shared: &Shared, key: &StepKey, claim_no: i32) -> bool {
+    let lost = async |connection: &mut DbConnection<'_>| {
+        sqlx::query_scalar(
+            "select exists (select from tasker.lost_claims($1) where status <> 'extended')",
+        )
+        .bind(claims_json(std::iter::once((key, claim_no))))
+        .fetch_one(connection)
+        .await
+    };
+    let mut connection = shared.connection(false, &CancellationToken::new());
+    connection.call(lost).await.is_ok_and(|lost: bool| !lost)
 }

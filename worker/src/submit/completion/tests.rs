@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::{
-    claims::Claims,
-    submit::{Answer, Submitted},
+    claim::Claims,
+    events::StepEvent,
+    submit::{
+        StepResult,
+        calls::{Answer, Submitted},
+    },
 };
 use chrono::Utc;
 use pgtasker_core::{DomainEvent, Failure};
@@ -31,10 +35,10 @@ impl Reply {
         match self {
             Self::Lost => false,
             Self::Refuses(text) => {
-                results.iter().any(|r| format!("{:?}", r.outcome).contains(text))
+                results.iter().any(|r| format!("{:?}", r.result.outcome).contains(text))
             }
             Self::RefusesEvents => {
-                results.iter().flat_map(|r| &r.events).any(|event| event.problem.is_none())
+                results.iter().flat_map(|r| &r.result.events).any(|event| event.problem.is_none())
             }
         }
     }
@@ -88,8 +92,10 @@ impl Submitter for Fake {
         results: &[Finished],
         _max_claims: usize,
     ) -> pgtasker_core::Result<Submitted> {
-        let call =
-            results.iter().map(|r| (r.ticket.key.step.to_string(), r.outcome.clone())).collect();
+        let call = results
+            .iter()
+            .map(|r| (r.ticket.key.step.to_string(), r.result.outcome.clone()))
+            .collect();
         self.calls().push(call);
         self.0.gate.acquire().await.unwrap().forget();
         let mut replies = self.0.replies.lock().unwrap();
@@ -174,11 +180,11 @@ impl Setup {
     async fn result(&self, step: &str) {
         self.send(
             step,
-            Report::Result {
+            Report::Result(StepResult {
                 outcome: StepOutcome::success(step),
                 events: Vec::new(),
                 duration_ms: 1,
-            },
+            }),
         )
         .await;
     }
@@ -209,11 +215,11 @@ async fn what_arrives_during_a_call_is_submitted_by_the_next() {
             Instant::now(),
             Duration::from_secs(30),
         );
-        let report = Report::Result {
+        let report = Report::Result(StepResult {
             outcome: StepOutcome::success(()),
             events: Vec::new(),
             duration_ms: 0,
-        };
+        });
         sender.send(Completed { ticket, report }).await.ok().unwrap();
     }
     drop(sender);
@@ -341,7 +347,11 @@ async fn of_two_claims_of_a_step_in_one_call_only_the_accepted_one_is_announced(
         let setup = setup();
         for claim_no in claims {
             let outcome = StepOutcome::success(claim_no);
-            let report = Report::Result { outcome, events: vec![event(claim_no)], duration_ms: 1 };
+            let report = Report::Result(StepResult {
+                outcome,
+                events: vec![event(claim_no)],
+                duration_ms: 1,
+            });
             setup.send_claim("a", claim_no, report).await;
         }
         let (fake, _) = setup.finish().await;
@@ -358,7 +368,11 @@ async fn a_result_whose_acceptance_was_not_heard_is_announced_when_it_is() {
         setup.fake.0.replies.lock().unwrap().push_back(Reply::Lost);
         let outcome = StepOutcome::success(1);
         setup
-            .send_claim("a", 3, Report::Result { outcome, events: vec![event(3)], duration_ms: 1 })
+            .send_claim(
+                "a",
+                3,
+                Report::Result(StepResult { outcome, events: vec![event(3)], duration_ms: 1 }),
+            )
             .await;
         let (fake, _) = setup.finish().await;
         assert_eq!(fake.sizes(), [1, 1], "told twice");
@@ -375,7 +389,11 @@ async fn events_that_the_database_refuses_do_not_fail_their_step() {
         .send_claim(
             "a",
             1,
-            Report::Result { outcome: outcome.clone(), events: vec![event(1)], duration_ms: 1 },
+            Report::Result(StepResult {
+                outcome: outcome.clone(),
+                events: vec![event(1)],
+                duration_ms: 1,
+            }),
         )
         .await;
     let (fake, _) = setup.finish().await;
@@ -396,9 +414,11 @@ fn a_call_holds_no_more_bytes_than_it_may_and_a_larger_result_goes_alone() {
             Instant::now(),
             Duration::from_secs(30),
         ),
-        outcome: StepOutcome::success("x".repeat(bytes)),
-        events: Vec::new(),
-        duration_ms: 0,
+        result: StepResult::new(
+            StepOutcome::success("x".repeat(bytes)),
+            Vec::new(),
+            Duration::ZERO,
+        ),
     };
     let sizes = [("a", 400), ("b", 400), ("c", 5_000), ("d", 10), ("e", 10)];
     let calls = by_size(sizes.iter().map(|(step, bytes)| result(step, *bytes)).collect(), 1_200);

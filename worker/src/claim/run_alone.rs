@@ -2,12 +2,11 @@
 //! nothing is claimed meanwhile. So the third death tells who was to blame, and takes no neighbour
 //! along.
 
-use crate::{
-    claims::{Claim, StepKey, Ticket},
+use super::{
+    Claim, StepKey, Ticket, claims_json,
     dispatch::{self, Dispatched},
-    submit::claims_json,
-    worker::Shared,
 };
+use crate::shared::Shared;
 use pgtasker_core::{connection::OwnConnection, failpoint, pooler::DbConnection};
 use std::{
     collections::VecDeque,

@@ -1,31 +1,32 @@
 //! Runs one step: finds its handler and configuration, calls it under its timeout with panics
 //! caught, and passes on what came of it.
 
+use super::{
+    Ran,
+    step_trace::StepTrace,
+    storable::{storable, trimmed},
+};
 use crate::{
     StepContext, StepError,
     builtin::sql,
-    claims::{Claim, Ticket},
-    completion::{Completed, Report, SHUT_DOWN},
-    dispatch::Dispatched,
+    claim::{Claim, Ticket, dispatch::Dispatched},
+    error::panic_text,
     events::outgoing,
     handler::{Callable, Handler, Registered},
-    lost_claims,
     meters::Meters,
-    step_trace::StepTrace,
-    storable::{storable, trimmed},
-    worker::Shared,
+    shared::Shared,
+    submit::{Completed, Report, SHUT_DOWN, StepResult},
 };
 use futures_util::FutureExt;
 use pgtasker_core::{Failure, StepOutcome, failpoint};
 use std::{
-    any::Any,
     collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 /// How long a step is left to other workers when this one cannot run it: at first, and at most. It
@@ -34,14 +35,17 @@ const RELEASE_DELAY: [Duration; 2] = [Duration::from_secs(1), Duration::from_sec
 /// Bounds the names remembered as warned about.
 const MAX_WARNED: usize = 1_000;
 
-/// What came of a call.
-pub(crate) enum Ran {
-    /// To be submitted.
-    Outcome(StepOutcome),
-    /// The handler's own transaction has submitted it, or found that it no longer counts.
-    Submitted,
-    /// The connection or the server was lost, and with it what the handler did: no attempt.
-    Lost(String),
+/// Runs until the senders are gone and the channel is empty. Each step has its permit already, so
+/// that nothing waits here and no more tasks exist than permits.
+pub(crate) async fn run(
+    mut steps: mpsc::Receiver<Dispatched>,
+    runner: Arc<Runner>,
+    tracker: TaskTracker,
+) {
+    while let Some(step) = steps.recv().await {
+        runner.meters().dispatch_depth.set(steps.len());
+        tracker.spawn(Arc::clone(&runner).run(step));
+    }
 }
 
 /// What every step's task needs.
@@ -205,7 +209,7 @@ impl Runner {
                     %reason,
                     "the database was lost: the step goes back, and this is no attempt"
                 );
-                Some(lost_claims::report(reason, losses))
+                Some(Report::lost(reason, losses))
             }
             Ran::Outcome(outcome) => {
                 let outcome = storable(ctx.own.refused(outcome));
@@ -213,8 +217,7 @@ impl Runner {
                     log_failure(failure);
                 }
                 let events = outgoing(ctx, &self.shared.publishers, &outcome).await;
-                let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
-                Some(Report::Result { outcome, events, duration_ms })
+                Some(Report::Result(StepResult::new(outcome, events, took)))
             }
         }
     }
@@ -269,7 +272,7 @@ fn too_large() -> StepOutcome {
 
 /// The report of a step whose handler was not called.
 fn unrun(outcome: StepOutcome) -> Report {
-    Report::Result { outcome, events: Vec::new(), duration_ms: 0 }
+    Report::Result(StepResult::new(outcome, Vec::new(), Duration::ZERO))
 }
 
 /// What came of a function: its own outcome, or a retryable failure when it takes too long or
@@ -304,12 +307,6 @@ fn timed_out(timeout: Duration) -> StepOutcome {
 
 fn failure(message: String, code: &str) -> StepOutcome {
     StepOutcome::Failure(StepError::retryable(message).code(code).into())
-}
-
-/// What was given to `panic!`.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
 fn log_failure(failure: &Failure) {

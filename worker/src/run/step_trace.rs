@@ -1,7 +1,8 @@
 //! What a step leaves in the log and, where tracing is on, in its task's trace: its wait in the
 //! queue and its handler.
 
-use crate::{claims::Claim, completion::Report, template_cache::Template};
+use super::Template;
+use crate::{claim::Claim, submit::Report};
 use pgtasker_core::StepOutcome;
 use pgtasker_telemetry::{KeyValue, Place, SpanKind, TaskSpan, Tracing};
 use std::{borrow::Cow, sync::Arc};
@@ -82,19 +83,16 @@ impl StepTrace {
         let (outcome, problem): (_, Option<Cow<'_, str>>) = match report {
             None => ("submitted", None),
             Some(Report::Release { reason, .. }) => ("released", Some(reason.into())),
-            Some(Report::Result { outcome, .. }) => match outcome {
+            Some(Report::Result(result)) => match &result.outcome {
                 StepOutcome::Failure(failure) => {
                     tracing.describe(&self.span, [KeyValue::new("retryable", failure.retryable)]);
                     tracing.describe(
                         &self.span,
                         failure.code.clone().map(|code| KeyValue::new("code", code)),
                     );
-                    ("failure", Some(failure.message.as_str().into()))
+                    (result.outcome.kind(), Some(failure.message.as_str().into()))
                 }
-                StepOutcome::Success { .. } => ("success", None),
-                StepOutcome::Decision { .. } => ("decision", None),
-                StepOutcome::Batches { .. } => ("batches", None),
-                StepOutcome::Checkpoint { .. } => ("checkpoint", None),
+                outcome => (outcome.kind(), None),
             },
         };
         tracing.describe(&self.span, [KeyValue::new("outcome", outcome)]);

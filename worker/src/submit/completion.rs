@@ -2,17 +2,14 @@
 //! call. While that call is in flight, more arrives; so batches grow with the load, and no timer is
 //! needed.
 
+use super::{Completed, Finished, Report, SHUT_DOWN, Submitter};
 use crate::{
     StepError,
-    claims::{StepKey, Ticket},
-    dispatch::FollowUp,
-    events::StepEvent,
+    claim::{StepKey, Ticket, dispatch::FollowUp},
     meters::Meters,
-    storable::json_bytes,
-    submit::{SubmitElement, Submitter},
+    run::storable::json_bytes,
 };
 use pgtasker_core::{Error, StepOutcome, db::Retry, failpoint};
-use serde::{Serialize, Serializer};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -37,53 +34,6 @@ const BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 /// are submitted.
 pub(crate) fn capacity(concurrency: usize) -> usize {
     concurrency.max(64)
-}
-
-/// The reason of a release, for the audit.
-pub(crate) const SHUT_DOWN: &str = "the worker was shut down";
-
-/// What is to be told to the database about one held step.
-pub(crate) struct Completed {
-    pub(crate) ticket: Ticket,
-    pub(crate) report: Report,
-}
-
-/// See [`Completed`].
-pub(crate) enum Report {
-    /// The handler ended.
-    Result { outcome: StepOutcome, events: Vec<StepEvent>, duration_ms: u64 },
-    /// The step was not run, or not to its end: it goes back to its queue, attempt not counted.
-    /// `lost`: an outage took it, which the database counts.
-    Release { delay: Duration, reason: String, lost: bool },
-}
-
-impl Report {
-    /// A step that this worker does not run.
-    pub(crate) fn give_back(delay: Duration, reason: impl Into<String>) -> Self {
-        Self::Release { delay, reason: reason.into(), lost: false }
-    }
-}
-
-/// A result on its way. The ticket keeps the lease extended until the database has it.
-pub(crate) struct Finished {
-    pub(crate) ticket: Ticket,
-    pub(crate) outcome: StepOutcome,
-    pub(crate) events: Vec<StepEvent>,
-    pub(crate) duration_ms: u64,
-}
-
-impl Serialize for Finished {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let element = SubmitElement {
-            task_id: self.ticket.key.task_id,
-            step: &self.ticket.key.step,
-            claim_no: self.ticket.claim_no,
-            outcome: &self.outcome,
-            events: &self.events,
-            duration_ms: self.duration_ms,
-        };
-        element.serialize(serializer)
-    }
 }
 
 /// Submits results and releases, one call at a time.
@@ -171,9 +121,7 @@ impl<S: Submitter> CompletionActor<S> {
         let mut releases: HashMap<(Duration, String, bool), Vec<Ticket>> = HashMap::new();
         for Completed { ticket, report } in batch.drain(..) {
             match report {
-                Report::Result { outcome, events, duration_ms } => {
-                    results.push(Finished { ticket, outcome, events, duration_ms })
-                }
+                Report::Result(result) => results.push(Finished { ticket, result }),
                 Report::Release { delay, reason, lost } => {
                     releases.entry((delay, reason, lost)).or_default().push(ticket)
                 }
@@ -210,14 +158,15 @@ impl<S: Submitter> CompletionActor<S> {
     /// A result that cannot be stored goes without its events, which become dead letters; if that
     /// is not why, it becomes a permanent failure that says so. When not even that can be stored,
     /// the result is not to blame: it is kept and tried again.
-    async fn submit_one(&mut self, mut result: Finished) {
+    async fn submit_one(&mut self, mut finished: Finished) {
         let (mut again, mut is_stripped) = (false, false);
         loop {
-            let error = match self.try_submit(std::slice::from_ref(&result), again).await {
-                Ok(busy) => return self.put_off_busy(vec![result], &busy),
+            let error = match self.try_submit(std::slice::from_ref(&finished), again).await {
+                Ok(busy) => return self.put_off_busy(vec![finished], &busy),
                 Err(error) => error,
             };
             again = true;
+            let result = &mut finished.result;
             if passes(&error) {
                 self.pause("submit a result", &error).await;
                 continue;
@@ -231,16 +180,18 @@ impl<S: Submitter> CompletionActor<S> {
             let kept = std::mem::replace(&mut result.outcome, refused(&error));
             // They tell of the result that was refused.
             let events = std::mem::take(&mut result.events);
-            match self.try_submit(std::slice::from_ref(&result), again).await {
-                Ok(busy) if !busy.is_empty() => return self.put_off_busy(vec![result], &busy),
+            match self.try_submit(std::slice::from_ref(&finished), again).await {
+                Ok(busy) if !busy.is_empty() => return self.put_off_busy(vec![finished], &busy),
                 Ok(_) => {
-                    let StepKey { task_id, step } = &result.ticket.key;
-                    let correlation_id = result.ticket.correlation();
+                    let StepKey { task_id, step } = &finished.ticket.key;
+                    let correlation_id = finished.ticket.correlation();
                     tracing::warn!(%task_id, correlation_id, %step, %error, "the database refused \
                         this result: the step fails");
                     return;
                 }
-                Err(_) => (result.outcome, result.events) = (kept, events),
+                Err(_) => {
+                    (finished.result.outcome, finished.result.events) = (kept, events);
+                }
             }
             self.pause("submit a result", &error).await;
         }
@@ -250,9 +201,9 @@ impl<S: Submitter> CompletionActor<S> {
         if busy.is_empty() {
             return;
         }
-        for Finished { ticket, outcome, events, duration_ms } in results {
+        for Finished { ticket, result } in results {
             if busy.contains(&(ticket.key.clone(), ticket.claim_no)) {
-                self.put_off(ticket, Report::Result { outcome, events, duration_ms });
+                self.put_off(ticket, Report::Result(result));
             }
         }
     }
@@ -282,7 +233,7 @@ impl<S: Submitter> CompletionActor<S> {
             self.meters.claimed_steps.increment(submitted.claims.len() as u64);
             left = follow_up.start(submitted.claims, permits, since).await;
         }
-        let announces = results.iter().any(|result| !result.events.is_empty());
+        let announces = results.iter().any(|finished| !finished.result.events.is_empty());
         let mut busy = HashSet::new();
         for answer in submitted.answers {
             self.meters.result(&answer.status);
@@ -294,16 +245,16 @@ impl<S: Submitter> CompletionActor<S> {
             }
             if status != "accepted" {
                 let ticket =
-                    results.iter().map(|result| &result.ticket).find(|ticket| of(&ticket.key));
+                    results.iter().map(|finished| &finished.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
             }
             if announces && (status == "accepted" || again && status == "duplicate") {
                 // Where a lease ran out, two claims of the step may be among them: only the later
                 // can count.
-                let claims = results.iter().filter(|result| of(&result.ticket.key));
-                if let Some(result) = claims.max_by_key(|result| result.ticket.claim_no) {
-                    self.submitter.announce(&result.events);
+                let claims = results.iter().filter(|finished| of(&finished.ticket.key));
+                if let Some(last) = claims.max_by_key(|finished| finished.ticket.claim_no) {
+                    self.submitter.announce(&last.result.events);
                 }
             }
         }

@@ -1,31 +1,17 @@
 //! The calls by which steps leave this process: `complete_steps` and `release_steps`.
 
+use super::Finished;
 use crate::{
-    claims::{Claim, StepKey},
-    completion::Finished,
+    claim::{Claim, StepKey, claims_json},
     events::StepEvent,
-    worker::Shared,
+    shared::Shared,
 };
-use pgtasker_core::{Result, StepOutcome, connection::OwnConnection, pooler::DbConnection};
-use serde::Serialize;
-use serde_json::{Value, json};
+use pgtasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
 use sqlx::{Row, types::Json};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// One element of `submit_results`.
-#[derive(Serialize)]
-pub(crate) struct SubmitElement<'a> {
-    pub(crate) task_id: Uuid,
-    pub(crate) step: &'a str,
-    pub(crate) claim_no: i32,
-    pub(crate) outcome: &'a StepOutcome,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) events: &'a [StepEvent],
-    pub(crate) duration_ms: u64,
-}
 
 /// The answer for one submitted result.
 #[derive(Debug, Clone)]
@@ -139,30 +125,4 @@ impl Submitter for PgSubmitter {
     fn announce(&self, events: &[StepEvent]) {
         self.shared.announce(events);
     }
-}
-
-/// The `p_claims` of `extend_leases` and `release_steps`.
-pub(crate) fn claims_json<'a>(claims: impl Iterator<Item = (&'a StepKey, i32)>) -> Value {
-    let element = |(key, claim_no): (&StepKey, i32)| {
-        json!({
-            "task_id": key.task_id,
-            "step": &*key.step,
-            "claim_no": claim_no,
-        })
-    };
-    claims.map(element).collect()
-}
-
-/// Whether the claim still counts; not known is no.
-pub(crate) async fn is_ours(shared: &Shared, key: &StepKey, claim_no: i32) -> bool {
-    let lost = async |connection: &mut DbConnection<'_>| {
-        sqlx::query_scalar(
-            "select exists (select from tasker.lost_claims($1) where status <> 'extended')",
-        )
-        .bind(claims_json(std::iter::once((key, claim_no))))
-        .fetch_one(connection)
-        .await
-    };
-    let mut connection = shared.connection(false, &CancellationToken::new());
-    connection.call(lost).await.is_ok_and(|lost: bool| !lost)
 }

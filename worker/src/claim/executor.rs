@@ -1,12 +1,14 @@
 //! StepExecutorActor: the one fetcher of a process. Claims as many steps as there are free permits,
 //! never more, from its namespaces in rotation, and sends them into the dispatch channel.
 
-use crate::{
-    claims::{Claim, Ticket},
-    completion::{Completed, Report, SHUT_DOWN},
+use super::{
+    Claim, Ticket,
     dispatch::{self, Dispatched},
     run_alone,
-    worker::Shared,
+};
+use crate::{
+    shared::Shared,
+    submit::{Completed, Report, SHUT_DOWN},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use pgtasker_core::{connection::OwnConnection, db::Retry, failpoint, pooler::DbConnection};

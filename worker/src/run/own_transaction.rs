@@ -1,7 +1,7 @@
 //! A transaction of the worker's pool that never stays open: whatever becomes of the future that
 //! holds it, the server ends it within a second or two.
 
-use crate::worker::Shared;
+use crate::shared::Shared;
 use pgtasker_core::{
     db::Delays,
     error::is_transient,

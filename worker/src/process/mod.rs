@@ -1,0 +1,10 @@
+//! The process around the actors: how it is started, what it says of itself, and its threads.
+
+pub(crate) mod apart;
+mod serve;
+mod status;
+mod tasks;
+
+pub use serve::{ServeError, serve};
+pub(crate) use status::WorkerStatusActor;
+pub(crate) use tasks::{join, propagate};

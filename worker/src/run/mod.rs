@@ -1,0 +1,20 @@
+//! Running: from a claimed step to what is to be told of it, in transactions of its own too.
+
+mod own;
+mod own_transaction;
+mod polls;
+mod ran;
+mod runner;
+mod sql_slots;
+mod step_trace;
+pub(crate) mod storable;
+mod template_cache;
+pub(crate) mod transaction;
+
+pub(crate) use own::Own;
+pub(crate) use own_transaction::OwnTransaction;
+pub(crate) use polls::Polls;
+pub(crate) use ran::Ran;
+pub(crate) use runner::{Runner, run};
+pub(crate) use sql_slots::SqlSlots;
+pub(crate) use template_cache::{Template, TemplateCacheActor};

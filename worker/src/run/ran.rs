@@ -1,0 +1,13 @@
+//! What comes of the call of a handler.
+
+use pgtasker_core::StepOutcome;
+
+/// What came of a call.
+pub(crate) enum Ran {
+    /// To be submitted.
+    Outcome(StepOutcome),
+    /// The handler's own transaction has submitted it, or found that it no longer counts.
+    Submitted,
+    /// The connection or the server was lost, and with it what the handler did: no attempt.
+    Lost(String),
+}

@@ -1,0 +1,133 @@
+//! What all parts of one worker have in common: its limits, and the state they share.
+
+use crate::{
+    claim::Claims,
+    events::{Delivery, DomainEventActor, Publishers, StepEvent},
+    handler::Handlers,
+    http_client::HttpClient,
+    meters::Meters,
+    run::{SqlSlots, TemplateCacheActor},
+};
+use pgtasker_core::{breaker::Breaker, connection::OwnConnection, meters::PoolWait};
+use sqlx::PgPool;
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Channels and permits are allocated by this.
+pub(crate) const MAX_CONCURRENCY: usize = 10_000;
+/// `<namespace>_domain_events` has to stay within PostgreSQL's and pgmq's 47 characters.
+pub(crate) const MAX_NAMESPACE: usize = 33;
+
+/// The limits and times of a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) concurrency: usize,
+    pub(crate) poll_only: bool,
+    pub(crate) poll_interval: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            poll_only: false,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The values given to [`crate::WorkerBuilder::state`], by their type.
+pub(crate) type StateMap = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// What the actors of one worker have in common.
+pub(crate) struct Shared {
+    pub(crate) pool: PgPool,
+    pub(crate) breaker: Breaker,
+    pub(crate) worker_id: Uuid,
+    pub(crate) settings: Settings,
+    pub(crate) handlers: Handlers,
+    pub(crate) http: HttpClient,
+    pub(crate) state: Arc<StateMap>,
+    pub(crate) templates: TemplateCacheActor,
+    pub(crate) claims: Arc<Claims>,
+    /// One per step that runs or is about to.
+    pub(crate) permits: Arc<Semaphore>,
+    /// One per `sql` handler, or handler with a transaction of its step, that may hold a
+    /// connection.
+    pub(crate) sql_slots: SqlSlots,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) pool_wait: PoolWait,
+    pub(crate) publishers: Publishers,
+    /// The functions that `sql` steps may call; none: whatever the role may.
+    pub(crate) sql_allow: Option<Vec<String>>,
+    pub(crate) events: Arc<DomainEventActor>,
+}
+
+impl Shared {
+    /// Sets the gauges of what this worker holds.
+    pub(crate) fn sample(&self) {
+        self.meters.permits_in_use.set(self.running());
+        self.meters.held.set(self.claims.len());
+    }
+
+    /// Steps that run now; claims whose results are under way are not among them.
+    pub(crate) fn running(&self) -> usize {
+        self.settings.concurrency.saturating_sub(self.permits.available_permits())
+    }
+
+    /// The result that had these events was accepted. Counts them, and tells the subscribers. Never
+    /// waits.
+    pub(crate) fn announce(&self, events: &[StepEvent]) {
+        for StepEvent { event, delivery, problem } in events {
+            match (delivery, problem) {
+                (Some(delivery), None) => {
+                    self.meters.published(*delivery);
+                    if *delivery != Delivery::Durable {
+                        self.events.deliver(event);
+                    }
+                }
+                (delivery, problem) => {
+                    self.meters.event_refused(delivery.is_some());
+                    let why = problem.as_deref().unwrap_or("the step does not declare it");
+                    let correlation_id = event.correlation_id.map(tracing::field::display);
+                    tracing::warn!(
+                        task_id = %event.task_id,
+                        correlation_id,
+                        step = %event.step,
+                        event = %event.name,
+                        why,
+                        "an event was not published: it is a dead letter now"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A connection for one actor, kept or lent per call.
+    pub(crate) fn connection(&self, keep: bool, stop: &CancellationToken) -> OwnConnection {
+        self.connection_of(&self.pool, keep, stop)
+    }
+
+    /// The same, of another pool.
+    pub(crate) fn connection_of(
+        &self,
+        pool: &PgPool,
+        keep: bool,
+        stop: &CancellationToken,
+    ) -> OwnConnection {
+        OwnConnection::new(pool.clone(), self.breaker.clone(), keep, stop.clone())
+            .pooled(self.settings.poll_only)
+            .lease(self.settings.lease)
+    }
+}
