@@ -1,11 +1,10 @@
 //! What every Tasker process shares: state machines, outcomes, errors, the template parser, the
-//! database pool, the SQL API as typed calls, and the schema installer.
+//! database pool, and the schema installer.
 //!
 //! No queue loops and no HTTP live here. The rules themselves live in the database (`sql/`).
 
 pub mod breaker;
 pub mod call_as;
-pub mod client;
 pub mod connection;
 pub mod database_url;
 pub mod db;

@@ -1,14 +1,7 @@
 //! Each call of [`Client`] as a request.
 
 use super::HttpClient;
-use crate::{
-    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails,
-    DeadLetterFilter, DeadLetterSelection, DeadLettersChanged, EngineSetting, Error, FailureRate,
-    Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample,
-    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
-    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
-    TransitionsPage, WorkerOverview,
-};
+use crate::{Applied, Client, Error, Report, Result, types::*};
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};

@@ -111,7 +111,7 @@ async fn applying_again_changes_nothing_and_other_content_is_refused() {
 async fn the_definition_reaches_the_database_unchanged() {
     let db = TestDb::new().await;
     template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
-    let stored = pgtasker_core::client::show_template(&db.pool, "orders", "fulfil", None)
+    let stored = pgtasker_client::calls::show_template(&db.pool, "orders", "fulfil", None)
         .await
         .unwrap()
         .unwrap();
