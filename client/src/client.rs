@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What can be asked of Tasker. Every call is one request, and may be tried again when its error
-/// [is transient](crate::Error::is_transient): a second `enqueue` with the same idempotency key finds the
+/// [is transient](crate::Error::is_transient): a second `enqueue_task` with the same idempotency key finds the
 /// first one's task.
 ///
 /// # Errors
@@ -20,11 +20,11 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn health(&self) -> Result<ServerHealth>;
 
     /// Enqueues a task and returns its id.
-    async fn enqueue(&self, task: &NewTask) -> Result<Uuid>;
+    async fn enqueue_task(&self, task: &NewTask) -> Result<Uuid>;
     /// The newest tasks first.
     async fn list_tasks(&self, which: &TaskSelection, page: &Page) -> Result<Listed<TaskOverview>>;
     /// A task without its steps.
-    async fn task(&self, task_id: Uuid) -> Result<TaskOverview>;
+    async fn show_task(&self, task_id: Uuid) -> Result<TaskOverview>;
     /// A task in short, with its steps counted by state.
     async fn task_status(&self, task_id: Uuid) -> Result<TaskStatus>;
     /// The results of the leaf steps by name; none until the task is complete.
@@ -59,7 +59,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
         page: &Page,
     ) -> Result<Listed<StepOverview>>;
     /// One step.
-    async fn step(&self, task_id: Uuid, step: &str) -> Result<StepOverview>;
+    async fn show_step(&self, task_id: Uuid, step: &str) -> Result<StepOverview>;
     /// The audit of one step.
     async fn step_transitions(&self, task_id: Uuid, step: &str) -> Result<Vec<StepTransition>>;
     /// Runs a step in error again; false when it waits or runs already.
@@ -79,7 +79,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn list_templates(&self, namespace: Option<&str>) -> Result<Vec<TemplateOverview>>;
     /// A template with its definition; none when there is none. No version: the current one
     /// (applied or used last).
-    async fn template(
+    async fn show_template(
         &self,
         namespace: &str,
         name: &str,
@@ -126,9 +126,9 @@ pub trait Client: std::fmt::Debug + Send + Sync {
         page: &Page,
     ) -> Result<Listed<DeadLetter>>;
     /// A dead letter with its snapshot or message.
-    async fn dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails>;
+    async fn show_dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails>;
     /// Dead letters by reason and status.
-    async fn count_dead_letters(&self) -> Result<Vec<DeadLetterCount>>;
+    async fn dead_letter_counts(&self) -> Result<Vec<DeadLetterCount>>;
     /// Puts a task among them; the entry.
     async fn add_dead_letter(&self, task_id: Uuid, notes: Option<&str>, by: By<'_>)
     -> Result<Uuid>;
@@ -143,7 +143,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Replays what failed, or sends the message again, and closes the entry.
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()>;
     /// How many dead letters are selected.
-    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64>;
+    async fn count_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64>;
     /// As [`Client::retry_dead_letter`], for up to `max` selected ones after `after`.
     async fn retry_dead_letters(
         &self,

@@ -9,14 +9,14 @@
 //!
 //! let client = HttpClient::new("https://tasker.example", Some("tk_…"))?;
 //! let task = NewTask::new("orders", "fulfil").context(json!({"order_id": 7}));
-//! let task_id = client.enqueue(&task).await?;
+//! let task_id = client.enqueue_task(&task).await?;
 //! println!("{}", client.task_status(task_id).await?.state);
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! A program that writes to the same database enqueues in its own transaction instead:
-//! [`calls::enqueue`].
+//! [`calls::enqueue_task`].
 //!
 //! | folder | holds |
 //! |---|---|

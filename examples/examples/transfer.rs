@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut engine = Engine::start(&url, transfer::register).await?;
     let work = async {
         let contexts = transfer::contexts(10, 100, 7);
-        let tasks = calls::enqueue_many(&pool, transfer::NAMESPACE, "transfer", &contexts).await?;
+        let tasks = calls::enqueue_tasks(&pool, transfer::NAMESPACE, "transfer", &contexts).await?;
         let mut complete = 0;
         for task in &tasks {
             complete +=

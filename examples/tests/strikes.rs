@@ -29,7 +29,7 @@ async fn run_again(pool: &PgPool) -> pgtasker_examples::Result<(Run, Summary)> {
     let keys = Strikes::all()?.keys().take(3);
     let contexts: Vec<Value> =
         keys.map(|(airport, year)| json!({"airport": airport, "year": year})).collect();
-    let tasks = calls::enqueue_many(pool, "strikes", "airport_year", &contexts).await?;
+    let tasks = calls::enqueue_tasks(pool, "strikes", "airport_year", &contexts).await?;
     let run = Run { id: tasks[0], tasks };
     strikes::wait(pool, &run, PATIENCE, |_| ()).await?;
     let summary = strikes::summarize(pool, &run, 3).await?;
@@ -73,7 +73,7 @@ async fn the_sums_over_all_reports_agree_with_the_file() {
     assert!(summary.top.is_sorted_by(|a, b| a.cost >= b.cost));
     let task = &first.tasks[0];
     let (airport, year) = Strikes::all().unwrap().keys().next().unwrap();
-    let result = calls::result(&db.pool, *task).await.unwrap().unwrap();
+    let result = calls::task_result(&db.pool, *task).await.unwrap().unwrap();
     assert_eq!(result, strikes::expected(&json!({"airport": airport, "year": year})));
 
     // The tables say the same.
@@ -103,7 +103,7 @@ async fn a_pair_that_is_not_in_the_file_fails_for_good() {
         .context(json!({"airport": "NOWHERE", "year": 1990}));
     let status = engine
         .run(async {
-            let id = calls::enqueue(&db.pool, &task).await?;
+            let id = calls::enqueue_task(&db.pool, &task).await?;
             Ok(calls::wait(&db.pool, id, PATIENCE).await?)
         })
         .await

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 async fn enqueue(pool: &PgPool, context: Value) -> Uuid {
     let task = NewTask::new(transfer::NAMESPACE, "transfer").context(context);
-    calls::enqueue(pool, &task).await.unwrap()
+    calls::enqueue_task(pool, &task).await.unwrap()
 }
 
 async fn balances(pool: &PgPool) -> Vec<i64> {
@@ -33,7 +33,7 @@ async fn the_total_is_conserved_and_every_transfer_is_booked_once() {
     let contexts = transfer::contexts(5, 200, 1);
     let work = async {
         let tasks =
-            calls::enqueue_many(&db.pool, transfer::NAMESPACE, "transfer", &contexts).await?;
+            calls::enqueue_tasks(&db.pool, transfer::NAMESPACE, "transfer", &contexts).await?;
         let mut complete = Vec::new();
         for task in tasks {
             let status = calls::wait(&db.pool, task, SOON).await?;

@@ -62,8 +62,8 @@ pub async fn list_dead_letters(
 /// Counts dead letters by reason and status
 #[utoipa::path(get, path = "/v1/dead-letters/counts", tag = "dead letters",
     responses((status = 200, body = Vec<DeadLetterCount>)), security(("key" = ["dead_letters:read"])))]
-pub async fn count_dead_letters(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
-    app.call(app.client().count_dead_letters()).await.map(Json)
+pub async fn dead_letter_counts(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
+    app.call(app.client().dead_letter_counts()).await.map(Json)
 }
 
 /// A dead letter in the path.
@@ -77,12 +77,12 @@ pub struct EntryAt {
 /// Shows a dead letter with its snapshot or message
 #[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
     responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dead_letters:read"])))]
-pub async fn get_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
+pub async fn show_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
     show(&app, at.entry_id).await
 }
 
 async fn show(app: &App, entry_id: Uuid) -> Result<Json<DeadLetterDetails>> {
-    app.call(app.client().dead_letter(entry_id)).await.map(Json)
+    app.call(app.client().show_dead_letter(entry_id)).await.map(Json)
 }
 
 /// A task to put among the dead letters.
@@ -317,10 +317,10 @@ pub struct Entries {
     responses((status = 200, body = Entries)),
     security(("key" = ["dead_letters:read"])),
 )]
-pub async fn count_matching_dead_letters(
+pub async fn count_dead_letters(
     app: App,
     JsonBody(which): JsonBody<WhichDeadLetters>,
 ) -> Result<Json<Entries>> {
-    let entries = app.call(app.client().count_matching_dead_letters(&which.filter)).await?;
+    let entries = app.call(app.client().count_dead_letters(&which.filter)).await?;
     Ok(Json(Entries { entries }))
 }

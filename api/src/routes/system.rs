@@ -266,7 +266,7 @@ impl SampleQuery {
 /// Shows steps by what their handlers took, the slowest first
 #[utoipa::path(get, path = "/v1/analytics/slowest-steps", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
-pub async fn get_slowest_steps(
+pub async fn slowest_steps(
     app: App,
     Params(query): Params<SampleQuery>,
 ) -> Result<Json<Vec<SlowStep>>> {
@@ -277,7 +277,7 @@ pub async fn get_slowest_steps(
 /// Shows tasks enqueued and ended by time, oldest first
 #[utoipa::path(get, path = "/v1/analytics/throughput", tag = "analytics", params(BucketQuery),
     responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
-pub async fn get_throughput(
+pub async fn throughput(
     app: App,
     Params(query): Params<BucketQuery>,
 ) -> Result<Json<Vec<Throughput>>> {
@@ -289,7 +289,7 @@ pub async fn get_throughput(
 /// Shows templates by the share of their tasks that failed, the worst first
 #[utoipa::path(get, path = "/v1/analytics/failure-rates", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<FailureRate>)), security(("key" = ["system:read"])))]
-pub async fn get_failure_rates(
+pub async fn failure_rates(
     app: App,
     Params(query): Params<SampleQuery>,
 ) -> Result<Json<Vec<FailureRate>>> {

@@ -145,13 +145,14 @@ pub struct VersionQuery {
     responses((status = 200, body = Template)),
     security(("key" = ["templates:read"])),
 )]
-pub async fn get_template(
+pub async fn show_template(
     app: App,
     At(at): At<TemplateAt>,
     Params(query): Params<VersionQuery>,
 ) -> Result<Json<Template>> {
-    let found =
-        app.call(app.client().template(&at.namespace, &at.name, query.version.as_deref())).await?;
+    let found = app
+        .call(app.client().show_template(&at.namespace, &at.name, query.version.as_deref()))
+        .await?;
     found.map(Json).ok_or_else(|| {
         let (code, what) = match &query.version {
             Some(version) => (

@@ -14,7 +14,8 @@ const SHOW: &str = "select to_jsonb(v) - 'age' || jsonb_build_object('message', 
        case when octet_length(d.snapshot::text) > 16777216 \
             then '{\"$hidden\": \"it has more than 16 MiB: read tasker.dead_letters\"}' else \
             d.snapshot end) \
-     from tasker.dead_letter_overview v join tasker.dead_letter_details d using (entry_id) where v.entry_id = $1";
+     from tasker.dead_letter_overview v join tasker.dead_letter_details d using (entry_id) \
+     where v.entry_id = $1";
 const COUNTS: &str =
     "select to_jsonb(v) from tasker.dead_letter_counts v order by v.reason, v.status";
 const LIST_DEAD_LETTERS: &str =
@@ -62,7 +63,7 @@ pub async fn show_dead_letter(
 ///
 /// # Errors
 /// Database errors only.
-pub async fn count_dead_letters(executor: impl PgExecutor<'_>) -> Result<Vec<DeadLetterCount>> {
+pub async fn dead_letter_counts(executor: impl PgExecutor<'_>) -> Result<Vec<DeadLetterCount>> {
     Ok(unwrapped(sqlx::query_scalar(COUNTS).fetch_all(executor).await?))
 }
 
@@ -128,7 +129,7 @@ pub async fn retry_dead_letter(
 ///
 /// # Errors
 /// `TK030` when nothing is selected by.
-pub async fn count_matching_dead_letters(
+pub async fn count_dead_letters(
     executor: impl PgExecutor<'_>,
     which: &DeadLetterSelection,
 ) -> Result<i64> {

@@ -41,7 +41,7 @@ const STEP_TRANSITIONS_PAGE: &str = "select v.transition_id, to_jsonb(v) from \
 /// # Errors
 /// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key,
 /// `TK008` run_at.
-pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uuid> {
+pub async fn enqueue_task(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uuid> {
     let sql = "select tasker.enqueue_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let id = sqlx::query_scalar(sql)
         .bind(&task.namespace)
@@ -62,9 +62,9 @@ pub async fn enqueue(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uu
 /// Enqueues a task for each context, all or none, and returns their ids in the same order.
 ///
 /// # Errors
-/// `TK001`, `TK002`, `TK005` as for [`enqueue`]; `TK019`: more contexts than one call takes
+/// `TK001`, `TK002`, `TK005` as for [`enqueue_task`]; `TK019`: more contexts than one call takes
 /// (10,000), or larger ones.
-pub async fn enqueue_many(
+pub async fn enqueue_tasks(
     executor: impl PgExecutor<'_>,
     namespace: &str,
     name: &str,
@@ -101,7 +101,7 @@ pub async fn list_tasks(
 ///
 /// # Errors
 /// `TK004` when there is no such task.
-pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskOverview> {
+pub async fn show_task(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskOverview> {
     let task: Option<Document<TaskOverview>> =
         sqlx::query_scalar(TASK).bind(task_id).fetch_optional(executor).await?;
     task.map(|Document(task)| task).ok_or_else(|| Error::Refused {
@@ -115,7 +115,7 @@ pub async fn task_overview(executor: impl PgExecutor<'_>, task_id: Uuid) -> Resu
 ///
 /// # Errors
 /// `TK004` when there is no such task.
-pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskStatus> {
+pub async fn task_status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<TaskStatus> {
     let Document(status) = sqlx::query_scalar("select tasker.task_status($1)")
         .bind(task_id)
         .fetch_one(executor)
@@ -127,7 +127,7 @@ pub async fn status(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Task
 ///
 /// # Errors
 /// `TK004` when there is no such task.
-pub async fn result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Value>> {
+pub async fn task_result(executor: impl PgExecutor<'_>, task_id: Uuid) -> Result<Option<Value>> {
     let result: Option<Document<Value>> = sqlx::query_scalar("select tasker.task_result($1)")
         .bind(task_id)
         .fetch_one(executor)
@@ -194,9 +194,9 @@ pub async fn task_transitions_page(
 ///
 /// # Errors
 /// `TK004` when there is no such task.
-pub async fn show_task(db: impl Into<Limited<'_>>, task_id: Uuid) -> Result<TaskDetails> {
+pub async fn task_details(db: impl Into<Limited<'_>>, task_id: Uuid) -> Result<TaskDetails> {
     let db = db.into();
-    let task = task_overview(db, task_id).await?;
+    let task = show_task(db, task_id).await?;
     let TaskGraph { steps, dag, batches } = task_graph(db, task_id, Instances::All).await?;
     let (task_transitions, step_transitions) = task_transitions(db, task_id).await?;
     Ok(TaskDetails { task, steps, dag, batches, task_transitions, step_transitions })
@@ -206,7 +206,7 @@ pub async fn show_task(db: impl Into<Limited<'_>>, task_id: Uuid) -> Result<Task
 ///
 /// # Errors
 /// `TK004` when there is no such task, `TK034` when another transaction holds it.
-pub async fn cancel(executor: impl PgExecutor<'_>, task_id: Uuid, by: By<'_>) -> Result<bool> {
+pub async fn cancel_task(executor: impl PgExecutor<'_>, task_id: Uuid, by: By<'_>) -> Result<bool> {
     let cancelled = sqlx::query_scalar("select tasker.cancel_task($1, $2, $3)")
         .bind(task_id)
         .bind(by.reason)
@@ -336,7 +336,7 @@ pub async fn wait(
     let deadline = Instant::now() + timeout;
     let mut pause = Duration::from_millis(5);
     loop {
-        let status = status(db, task_id).await;
+        let status = task_status(db, task_id).await;
         let left = deadline.saturating_duration_since(Instant::now());
         match status {
             Ok(status) if status.is_settled() || left.is_zero() => return Ok(status),

@@ -1,8 +1,10 @@
 //! Templates: look at and apply them.
 
 use super::unwrapped;
+pub use pgtasker_core::template::{apply_template, validate_template};
+
 use crate::types::{Template, TemplateOverview};
-use pgtasker_core::{Result, json::Document};
+use pgtasker_core::{Result, json::Document, template::Applied};
 use sqlx::PgExecutor;
 
 const TEMPLATES: &str = "select to_jsonb(v) - 'definition' from \
@@ -42,4 +44,24 @@ pub async fn show_template(
         .fetch_optional(executor)
         .await?;
     Ok(row.map(|Document(template)| template))
+}
+
+/// Makes a version that has been applied the one that runs.
+///
+/// # Errors
+/// `TK001`, `TK002`, `TK003` where there is none.
+pub async fn use_template(
+    executor: impl PgExecutor<'_>,
+    namespace: &str,
+    name: &str,
+    version: &str,
+) -> Result<Applied> {
+    let (template_id, created, was) =
+        sqlx::query_as("select template_id, created, was from tasker.use_template($1, $2, $3)")
+            .bind(namespace)
+            .bind(name)
+            .bind(version)
+            .fetch_one(executor)
+            .await?;
+    Ok(Applied { template_id, created, was })
 }

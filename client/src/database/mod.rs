@@ -2,7 +2,7 @@
 
 use crate::{Applied, Client, Report, Result, calls, types::*};
 use async_trait::async_trait;
-use pgtasker_core::{pooler::Limited, schema, session::Session, template};
+use pgtasker_core::{pooler::Limited, schema, session::Session};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -44,13 +44,13 @@ impl DatabaseClient {
     ///
     /// # Errors
     /// `TK004` when there is no such task.
-    pub async fn transitions_page(
+    pub async fn task_transitions_page(
         &self,
         task_id: Uuid,
         after: Option<i64>,
         limit: u32,
     ) -> Result<TransitionsPage> {
-        calls::status(self.db(), task_id).await?;
+        calls::task_status(self.db(), task_id).await?;
         let (task, steps, next) =
             calls::task_transitions_page(self.db(), task_id, after, limit).await?;
         Ok(TransitionsPage { task, steps, next: next.map(|id| id.to_string()) })
@@ -77,21 +77,21 @@ impl Client for DatabaseClient {
 
     async fn task_transitions(&self, task_id: Uuid) -> Result<Transitions> {
         // The audit of a task that is not there would be empty.
-        calls::status(self.db(), task_id).await?;
+        calls::task_status(self.db(), task_id).await?;
         let (task, steps) = calls::task_transitions(self.db(), task_id).await?;
         Ok(Transitions { task, steps })
     }
 
     async fn validate_template(&self, definition: &Value) -> Result<Report> {
-        Ok(template::validate(self.db(), definition).await?)
+        Ok(calls::validate_template(self.db(), definition).await?)
     }
 
     async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied> {
-        Ok(template::apply_by(self.db(), definition, by.who).await?)
+        Ok(calls::apply_template(self.db(), definition, by.who).await?)
     }
 
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        Ok(template::use_version(self.db(), namespace, name, version).await?)
+        Ok(calls::use_template(self.db(), namespace, name, version).await?)
     }
 
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
@@ -121,32 +121,32 @@ impl Client for DatabaseClient {
         Ok(calls::retry_dead_letter(self.db(), entry_id, by.reason, by.who).await?)
     }
 
-    async fn enqueue(&self, task: &NewTask) -> Result<Uuid> {
-        Ok(calls::enqueue(self.db(), task).await?)
+    async fn enqueue_task(&self, task: &NewTask) -> Result<Uuid> {
+        Ok(calls::enqueue_task(self.db(), task).await?)
     }
 
     async fn list_tasks(&self, which: &TaskSelection, page: &Page) -> Result<Listed<TaskOverview>> {
         Ok(calls::list_tasks(self.db(), which, page).await?)
     }
 
-    async fn task(&self, task_id: Uuid) -> Result<TaskOverview> {
-        Ok(calls::task_overview(self.db(), task_id).await?)
+    async fn show_task(&self, task_id: Uuid) -> Result<TaskOverview> {
+        Ok(calls::show_task(self.db(), task_id).await?)
     }
 
     async fn task_status(&self, task_id: Uuid) -> Result<TaskStatus> {
-        Ok(calls::status(self.db(), task_id).await?)
+        Ok(calls::task_status(self.db(), task_id).await?)
     }
 
     async fn task_result(&self, task_id: Uuid) -> Result<Option<Value>> {
-        Ok(calls::result(self.db(), task_id).await?)
+        Ok(calls::task_result(self.db(), task_id).await?)
     }
 
     async fn task_context(&self, task_id: Uuid) -> Result<Value> {
         Ok(calls::task_context(self.db(), task_id).await?)
     }
 
-    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
-        Ok(calls::count_matching_dead_letters(self.db(), which).await?)
+    async fn count_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
+        Ok(calls::count_dead_letters(self.db(), which).await?)
     }
 
     async fn retry_dead_letters(
@@ -181,7 +181,7 @@ impl Client for DatabaseClient {
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
         let graph = calls::task_graph(self.db(), task_id, instances).await?;
         if graph.dag.is_empty() {
-            calls::status(self.db(), task_id).await?;
+            calls::task_status(self.db(), task_id).await?;
         }
         Ok(graph)
     }
@@ -189,13 +189,13 @@ impl Client for DatabaseClient {
     async fn list_batches(&self, task_id: Uuid) -> Result<Vec<BatchOverview>> {
         let batches = calls::list_batches(self.db(), task_id).await?;
         if batches.is_empty() {
-            calls::status(self.db(), task_id).await?;
+            calls::task_status(self.db(), task_id).await?;
         }
         Ok(batches)
     }
 
     async fn cancel_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool> {
-        Ok(calls::cancel(self.db(), task_id, by).await?)
+        Ok(calls::cancel_task(self.db(), task_id, by).await?)
     }
 
     async fn resolve_task(
@@ -232,7 +232,7 @@ impl Client for DatabaseClient {
         Ok(calls::list_steps(self.db(), task_id, filter, page).await?)
     }
 
-    async fn step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
+    async fn show_step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
         Ok(calls::show_step(self.db(), task_id, step).await?)
     }
 
@@ -263,7 +263,7 @@ impl Client for DatabaseClient {
         Ok(calls::list_templates(self.db(), namespace).await?)
     }
 
-    async fn template(
+    async fn show_template(
         &self,
         namespace: &str,
         name: &str,
@@ -314,12 +314,12 @@ impl Client for DatabaseClient {
         Ok(calls::list_dead_letters(self.db(), filter, page).await?)
     }
 
-    async fn dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
+    async fn show_dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
         Ok(calls::show_dead_letter(self.db(), entry_id).await?)
     }
 
-    async fn count_dead_letters(&self) -> Result<Vec<DeadLetterCount>> {
-        Ok(calls::count_dead_letters(self.db()).await?)
+    async fn dead_letter_counts(&self) -> Result<Vec<DeadLetterCount>> {
+        Ok(calls::dead_letter_counts(self.db()).await?)
     }
 
     async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned> {

@@ -46,7 +46,7 @@ pub async fn place(pool: &PgPool, run: Uuid, orders: &[Order]) -> Result<Vec<Uui
     for order in orders {
         let mut task = NewTask::new(NAMESPACE, "order").context(order.context());
         task.correlation_id = Some(run);
-        tasks.push(calls::enqueue(pool, &task).await?);
+        tasks.push(calls::enqueue_task(pool, &task).await?);
     }
     Ok(tasks)
 }

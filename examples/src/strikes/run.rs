@@ -100,7 +100,7 @@ pub async fn wait(
                 .fetch_one(pool)
                 .await?;
         if let Some(task_id) = failed {
-            let status = calls::status(pool, task_id).await?;
+            let status = calls::task_status(pool, task_id).await?;
             let reason = status.error.map_or_else(String::new, |error| error.to_string());
             return Err(Error::Task { task_id, state: status.state.to_string(), reason });
         }

@@ -21,7 +21,7 @@ fn code(error: &Error) -> String {
 async fn pages_of_tasks_give_each_once_while_new_ones_come() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
-    let ids = calls::enqueue_many(e.pool(), "test", "flow", &vec![json!({}); 7]).await.unwrap();
+    let ids = calls::enqueue_tasks(e.pool(), "test", "flow", &vec![json!({}); 7]).await.unwrap();
     let all = TaskSelection::default();
     let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
@@ -43,14 +43,14 @@ async fn tasks_are_found_by_all_that_a_selection_can_say() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let correlation = Uuid::new_v4();
-    let wanted = calls::enqueue(
+    let wanted = calls::enqueue_task(
         e.pool(),
         &NewTask { correlation_id: Some(correlation), ..NewTask::new("test", "flow") },
     )
     .await
     .unwrap();
     let other = e.enqueue(json!({})).await;
-    calls::cancel(e.pool(), other, By::default()).await.unwrap();
+    calls::cancel_task(e.pool(), other, By::default()).await.unwrap();
     let found = async |which: TaskSelection| {
         let listed = calls::list_tasks(e.pool(), &which, &Page::first(10)).await.unwrap();
         listed.items.into_iter().map(|task| task.task_id).collect::<Vec<_>>()

@@ -25,10 +25,10 @@ fn task() -> NewTask {
 async fn a_task_is_enqueued_in_the_callers_transaction() {
     let e = engine().await;
     let mut transaction = e.pool().begin().await.unwrap();
-    let id = calls::enqueue(&mut *transaction, &task()).await.unwrap();
-    assert_eq!(calls::status(&mut *transaction, id).await.unwrap().state, TaskState::Pending);
+    let id = calls::enqueue_task(&mut *transaction, &task()).await.unwrap();
+    assert_eq!(calls::task_status(&mut *transaction, id).await.unwrap().state, TaskState::Pending);
     transaction.rollback().await.unwrap();
-    let error = calls::status(e.pool(), id).await.unwrap_err();
+    let error = calls::task_status(e.pool(), id).await.unwrap_err();
     assert_eq!(error.sqlstate().as_deref(), Some("TK004"));
 }
 
@@ -46,15 +46,15 @@ async fn every_option_reaches_the_task() {
         notify: Some(false),
         ..task().context(json!({"n": 1}))
     };
-    let id = calls::enqueue(e.pool(), &new).await.unwrap();
-    assert_eq!(calls::enqueue(e.pool(), &new).await.unwrap(), id);
-    let shown = calls::show_task(e.pool(), id).await.unwrap().task;
+    let id = calls::enqueue_task(e.pool(), &new).await.unwrap();
+    assert_eq!(calls::enqueue_task(e.pool(), &new).await.unwrap(), id);
+    let shown = calls::task_details(e.pool(), id).await.unwrap().task;
     assert_eq!(
         (shown.priority, shown.run_at, shown.correlation_id),
         (7, Some(run_at), Some(correlation))
     );
     assert_eq!(shown.idempotency_key.as_deref(), Some("k"));
-    let other = calls::enqueue(e.pool(), &new.context(json!({"n": 2}))).await.unwrap_err();
+    let other = calls::enqueue_task(e.pool(), &new.context(json!({"n": 2}))).await.unwrap_err();
     assert_eq!(other.sqlstate().as_deref(), Some("TK006"));
 }
 
@@ -62,7 +62,7 @@ async fn every_option_reaches_the_task() {
 async fn a_refusal_says_what_to_do() {
     let e = engine().await;
     let error =
-        calls::enqueue(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
+        calls::enqueue_task(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
     assert!(
         error.starts_with("there is no namespace \"tset\". ") && error.ends_with("(TK001)"),
         "{error}"
@@ -72,15 +72,15 @@ async fn a_refusal_says_what_to_do() {
 #[tokio::test]
 async fn a_finished_task_is_shown_with_all_its_history() {
     let e = engine().await;
-    let id = calls::enqueue(e.pool(), &task()).await.unwrap();
+    let id = calls::enqueue_task(e.pool(), &task()).await.unwrap();
     e.initialize().await;
-    assert_eq!(calls::result(e.pool(), id).await.unwrap(), None);
+    assert_eq!(calls::task_result(e.pool(), id).await.unwrap(), None);
     e.drain().await;
     let status = calls::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
     assert!(status.is_settled() && status.succeeded());
     assert_eq!(status.steps.get("complete"), Some(&2));
-    assert_eq!(calls::result(e.pool(), id).await.unwrap(), Some(json!({"b": "b"})));
-    let shown = calls::show_task(e.pool(), id).await.unwrap();
+    assert_eq!(calls::task_result(e.pool(), id).await.unwrap(), Some(json!({"b": "b"})));
+    let shown = calls::task_details(e.pool(), id).await.unwrap();
     assert_eq!(
         (shown.task.state, shown.task.steps, shown.task.remaining),
         (TaskState::Complete, 2, 0)
@@ -100,7 +100,7 @@ async fn a_finished_task_is_shown_with_all_its_history() {
     assert!(
         shown.step_transitions.iter().any(|t| t.name == "b" && t.to_state == StepState::InProgress)
     );
-    let missing = calls::show_task(e.pool(), Uuid::nil()).await.unwrap_err();
+    let missing = calls::task_details(e.pool(), Uuid::nil()).await.unwrap_err();
     assert_eq!(missing.sqlstate().as_deref(), Some("TK004"));
 }
 
@@ -205,15 +205,15 @@ async fn waiting_ends_with_the_time_and_at_a_failure() {
 #[tokio::test]
 async fn lists_are_filtered_and_newest_first() {
     let e = engine().await;
-    let ids = calls::enqueue_many(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})])
+    let ids = calls::enqueue_tasks(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})])
         .await
         .unwrap();
     assert!(
-        calls::cancel(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") })
+        calls::cancel_task(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") })
             .await
             .unwrap()
     );
-    assert!(!calls::cancel(e.pool(), ids[1], By::default()).await.unwrap());
+    assert!(!calls::cancel_task(e.pool(), ids[1], By::default()).await.unwrap());
     let list = |filter: TaskSelection, limit| {
         let pool = e.pool().clone();
         async move {
@@ -245,7 +245,7 @@ async fn templates_queues_and_workers_are_listed() {
     let shown = calls::show_template(e.pool(), "test", "flow", Some("1")).await.unwrap().unwrap();
     assert_eq!(shown.overview, templates[0]);
     assert!(calls::show_template(e.pool(), "test", "flow", Some("2")).await.unwrap().is_none());
-    calls::enqueue(e.pool(), &task()).await.unwrap();
+    calls::enqueue_task(e.pool(), &task()).await.unwrap();
     let queues = calls::list_queues(e.pool()).await.unwrap();
     let depths: Vec<_> =
         queues.iter().map(|q| (q.queue.as_str(), q.namespace.as_deref(), q.depth)).collect();
@@ -283,7 +283,7 @@ async fn operators_calls_say_who_and_why() {
     assert!(calls::resolve_task(e.pool(), id, None, by).await.unwrap());
     let refused = calls::reset_task(e.pool(), id, by).await.unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("TK031"));
-    let details = calls::show_task(e.pool(), id).await.unwrap();
+    let details = calls::task_details(e.pool(), id).await.unwrap();
     assert!(
         details
             .step_transitions

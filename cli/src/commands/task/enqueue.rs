@@ -21,7 +21,7 @@ pub struct EnqueueArgs {
     /// One version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
-    /// Higher goes first among steps that are held: in a namespace with a limit (queue limit), or
+    /// Higher goes first among steps that are held: in a namespace with a limit (namespace limit), or
     /// after a pause. Elsewhere steps are run in the order in which they became ready, whatever
     /// their priority.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
@@ -59,7 +59,7 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
             .context(context::read(&args.context, "context")?)
     };
     let client = globals.client().await?;
-    let task_id = client.enqueue(&task).await?;
+    let task_id = client.enqueue_task(&task).await?;
     if args.wait {
         if !globals.json {
             output::print(&task_id.to_string())?;
