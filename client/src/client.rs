@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What can be asked of Tasker. Every call is one request, and may be tried again when its error
-/// [is transient](crate::Error::is_transient): a second `enqueue_task` with the same idempotency key finds the
-/// first one's task.
+/// [is transient](crate::Error::is_transient): a second `enqueue_task` with the same idempotency
+/// key finds the first one's task.
 ///
 /// # Errors
-/// Each gives [`crate::Error::Refused`] with the code of docs/sql-api.md that its SQL function raises, and
-/// what goes wrong on the way there.
+/// Each gives [`crate::Error::Refused`] with the code of docs/sql-api.md that its SQL function
+/// raises, and what goes wrong on the way there.
 #[async_trait]
 pub trait Client: std::fmt::Debug + Send + Sync {
     /// Whether Tasker can be used; unreachable is an error.

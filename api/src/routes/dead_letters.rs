@@ -17,7 +17,20 @@ use pgtasker_client::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_dead_letters, add_dead_letter))
+        .routes(routes!(dead_letter_counts))
+        .routes(routes!(count_dead_letters))
+        .routes(routes!(retry_dead_letters))
+        .routes(routes!(update_dead_letters))
+        .routes(routes!(show_dead_letter, update_dead_letter))
+        .routes(routes!(retry_dead_letter))
+}
 
 /// Which dead letters, and which page of them.
 #[derive(Debug, Deserialize, IntoParams)]

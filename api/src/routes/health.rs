@@ -6,6 +6,16 @@ use chrono::{DateTime, Utc};
 use pgtasker_client::{Client, ServerHealth};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(process_health))
+        .routes(routes!(live))
+        .routes(routes!(ready))
+}
 
 /// The health of the process.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,7 +11,18 @@ use pgtasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState,
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_steps))
+        .routes(routes!(show_step))
+        .routes(routes!(step_transitions))
+        .routes(routes!(retry_step))
+        .routes(routes!(resolve_step))
+}
 
 /// A step in the path.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -14,6 +14,23 @@ use pgtasker_client::{
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_queues))
+        .routes(routes!(list_namespaces))
+        .routes(routes!(pause_namespace))
+        .routes(routes!(resume_namespace))
+        .routes(routes!(limit_namespace))
+        .routes(routes!(list_workers))
+        .routes(routes!(prune))
+        .routes(routes!(list_staleness))
+        .routes(routes!(slowest_steps))
+        .routes(routes!(throughput))
+        .routes(routes!(failure_rates))
+}
 
 /// Lists the queues
 #[utoipa::path(get, path = "/v1/queues", tag = "system",

@@ -20,7 +20,27 @@ use pgtasker_client::{
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_tasks, enqueue_task))
+        .routes(routes!(show_task))
+        .routes(routes!(task_context))
+        .routes(routes!(task_status))
+        .routes(routes!(task_result))
+        .routes(routes!(task_graph))
+        .routes(routes!(task_transitions))
+        .routes(routes!(list_batches))
+        .routes(routes!(cancel_task))
+        .routes(routes!(resolve_task))
+        .routes(routes!(reset_task))
+        .routes(routes!(retry_tasks))
+        .routes(routes!(cancel_tasks))
+        .routes(routes!(count_tasks))
+}
 
 /// What was enqueued.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,6 +11,16 @@ use pgtasker_client::{Applied, Client, Report, Template, TemplateOverview};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_templates, apply_template))
+        .routes(routes!(validate_template))
+        .routes(routes!(show_template))
+        .routes(routes!(use_template))
+}
 
 /// Whose templates.
 #[derive(Debug, Deserialize, IntoParams)]

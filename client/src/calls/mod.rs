@@ -1,5 +1,5 @@
-//! The calls over any executor: a pool, a connection, or the caller's own transaction. They are in a
-//! module for each subject. A call has the name of its SQL function, and its errors are those of
+//! The calls over any executor: a pool, a connection, or the caller's own transaction. They are in
+//! a module for each subject. A call has the name of its SQL function, and its errors are those of
 //! `pgtasker_core`.
 
 mod analytics;

@@ -134,8 +134,8 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
 /// Applies a definition; `by` is recorded, none means the database role.
 ///
 /// # Errors
-/// `TK010` when it is not valid ([`validate_template`] tells where), `TK011` when this version exists
-/// with other content, `TK052` for a `by` that an audit would not show as it is.
+/// `TK010` when it is not valid ([`validate_template`] tells where), `TK011` when this version
+/// exists with other content, `TK052` for a `by` that an audit would not show as it is.
 pub async fn apply_template(
     db: impl Into<Limited<'_>>,
     definition: &Value,

@@ -21,8 +21,8 @@ pub struct EnqueueArgs {
     /// One version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
-    /// Higher goes first among steps that are held: in a namespace with a limit (namespace limit), or
-    /// after a pause. Elsewhere steps are run in the order in which they became ready, whatever
+    /// Higher goes first among steps that are held: in a namespace with a limit (namespace limit),
+    /// or after a pause. Elsewhere steps are run in the order in which they became ready, whatever
     /// their priority.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
