@@ -25,6 +25,10 @@
 //! | `client.rs` | the trait [`Client`] |
 //! | `database` | [`DatabaseClient`]: the trait by the calls |
 //! | `http` | [`HttpClient`]: the trait by requests |
+//!
+//! A call has one name: its SQL function's, here, as `operationId` of the HTTP API, and as noun and
+//! verb on the command line. A call without a function is named after its view or what it shows.
+//! `cli/tests/cli/names.rs` holds the four against each other.
 
 pub mod calls;
 mod client;
