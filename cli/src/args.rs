@@ -3,9 +3,10 @@
 use crate::bench::BenchArgs;
 use crate::commands::{
     completions::CompletionsArgs, config::ConfigCommand, dead_letter::DeadLetterCommand,
-    events::EventsCommand, key::KeyCommand, migrate::MigrateArgs, orchestrator::OrchestratorArgs,
-    prune::PruneArgs, queue::QueueCommand, settings::SettingsCommand, step::StepCommand,
-    task::TaskCommand, template::TemplateCommand, top::TopArgs, up::UpArgs, worker::WorkerArgs,
+    events::EventsCommand, key::KeyCommand, migrate::MigrateArgs, namespace::NamespaceCommand,
+    orchestrator::OrchestratorArgs, prune::PruneArgs, queue::QueueCommand,
+    settings::SettingsCommand, step::StepCommand, task::TaskCommand, template::TemplateCommand,
+    top::TopArgs, up::UpArgs, worker::WorkerArgs,
 };
 use crate::globals::Globals;
 use clap::{Parser, Subcommand};
@@ -43,9 +44,12 @@ pub enum Command {
     /// Look at the steps of a task; retry and resolve them.
     #[command(subcommand)]
     Step(StepCommand),
-    /// Look at the queues; pause, resume, and limit namespaces.
+    /// Look at the queues.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Pause, resume, and limit namespaces.
+    #[command(subcommand)]
+    Namespace(NamespaceCommand),
     /// Look at dead letters, and act on them.
     #[command(subcommand, alias = "dlq")]
     DeadLetter(DeadLetterCommand),
@@ -154,9 +158,9 @@ mod tests {
     fn who_acts_can_be_said_wherever_it_is_recorded() {
         for line in [
             "tasker template apply a.yaml --by ana",
-            "tasker queue limit shop 5 --by ana --reason full",
-            "tasker queue limit shop --none --by ana",
-            "tasker queue resume shop --by ana --reason mended",
+            "tasker namespace limit shop 5 --by ana --reason full",
+            "tasker namespace limit shop --none --by ana",
+            "tasker namespace resume shop --by ana --reason mended",
             "tasker prune --by ana",
         ] {
             assert!(parse(line).is_ok(), "{line}");

@@ -2,10 +2,8 @@
 
 use crate::{output::Look, units::grouped};
 use console::Style;
-use pgtasker_core::{
-    StepState, TaskState,
-    client::{BatchOverview, Presence},
-};
+use pgtasker_client::{BatchOverview, Presence};
+use pgtasker_core::{StepState, TaskState};
 
 const GOOD: char = '✓';
 const BAD: char = '✗';

@@ -110,7 +110,7 @@ fn hide_deep(text: &str) -> Option<String> {
 
 /// A column of JSON, read by [`from_text`].
 #[derive(Debug)]
-pub(crate) struct Document<T>(pub(crate) T);
+pub struct Document<T>(pub T);
 
 impl<T> Type<Postgres> for Document<T> {
     fn type_info() -> PgTypeInfo {

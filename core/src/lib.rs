@@ -6,7 +6,6 @@
 
 pub mod breaker;
 pub mod call_as;
-pub mod client;
 pub mod connection;
 pub mod database_url;
 pub mod db;

@@ -1,6 +1,6 @@
 //! `DATABASE_URL=… cargo run -p pgtasker-examples --example orders`
 
-use pgtasker_core::client;
+use pgtasker_client::calls;
 use pgtasker_examples::{
     Engine, Result, database_url,
     orders::{self, Books, Expected, Live, Order},
@@ -97,7 +97,7 @@ async fn consumed_in_sql(pool: &PgPool, run: Uuid, orders: &[Order]) -> Result<(
 async fn settle(pool: &PgPool, run: Uuid, orders: &[Order]) -> Result<usize> {
     let mut complete = 0;
     for task in orders::place(pool, run, orders).await? {
-        complete += usize::from(client::wait(pool, task, PATIENCE).await?.succeeded());
+        complete += usize::from(calls::wait(pool, task, PATIENCE).await?.succeeded());
     }
     Ok(complete)
 }

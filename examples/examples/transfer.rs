@@ -1,6 +1,6 @@
 //! `DATABASE_URL=… cargo run -p pgtasker-examples --example transfer`
 
-use pgtasker_core::client;
+use pgtasker_client::calls;
 use pgtasker_examples::{Engine, database_url, transfer};
 use pgtasker_worker::{DbOptions, connect};
 use std::time::Duration;
@@ -15,11 +15,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut engine = Engine::start(&url, transfer::register).await?;
     let work = async {
         let contexts = transfer::contexts(10, 100, 7);
-        let tasks = client::enqueue_many(&pool, transfer::NAMESPACE, "transfer", &contexts).await?;
+        let tasks = calls::enqueue_tasks(&pool, transfer::NAMESPACE, "transfer", &contexts).await?;
         let mut complete = 0;
         for task in &tasks {
             complete +=
-                u32::from(client::wait(&pool, *task, Duration::from_secs(60)).await?.succeeded());
+                u32::from(calls::wait(&pool, *task, Duration::from_secs(60)).await?.succeeded());
         }
         Ok((complete, tasks.len()))
     };

@@ -1,8 +1,8 @@
 //! Runs one template from nothing to its results, for the examples and their tests.
 
 use crate::{Engine, Error, Result, register};
+use pgtasker_client::calls;
 use pgtasker_core::{
-    client,
     db::{DbOptions, connect},
     template::{self, TemplateFile},
 };
@@ -42,7 +42,7 @@ pub async fn run_one(
     let mut engine = Engine::start(url, |builder| register(builder.namespace(&namespace))).await?;
     let work = async {
         let mut results = Vec::new();
-        for task_id in client::enqueue_many(&pool, &namespace, &name, contexts).await? {
+        for task_id in calls::enqueue_tasks(&pool, &namespace, &name, contexts).await? {
             results.push(result_of(&pool, task_id).await?);
         }
         Ok(results)
@@ -80,16 +80,16 @@ pub async fn run_example(
 /// Applies a template file.
 pub(crate) async fn apply(pool: &PgPool, name: &str, text: &str) -> Result<TemplateFile> {
     let file = TemplateFile::parse(name, text).map_err(Error::Template)?;
-    template::apply(pool, file.definition()).await?;
+    template::apply_template(pool, file.definition(), None).await?;
     Ok(file)
 }
 
 async fn result_of(pool: &PgPool, task_id: uuid::Uuid) -> Result<Value> {
-    let status = client::wait(pool, task_id, PATIENCE).await?;
+    let status = calls::wait(pool, task_id, PATIENCE).await?;
     if !status.is_settled() {
         return Err(Error::TimedOut { open: 1, seconds: PATIENCE.as_secs() });
     }
-    match client::result(pool, task_id).await? {
+    match calls::task_result(pool, task_id).await? {
         Some(result) => Ok(result),
         None => Err(Error::Task {
             task_id,

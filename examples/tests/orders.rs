@@ -2,7 +2,8 @@
 //! make of it is what plain Rust makes of the orders.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pgtasker_core::{DomainEvent, client};
+use pgtasker_client::calls;
+use pgtasker_core::DomainEvent;
 use pgtasker_examples::{
     Engine,
     orders::{self, Books, Expected, Figures, Live, Order, Refused},
@@ -39,7 +40,7 @@ async fn run(db: &TestDb, placed: &[Order]) -> Run {
     let work = async {
         let (tasks, mut complete) = (orders::place(&db.pool, id, placed).await?, 0);
         for task in &tasks {
-            let status = client::wait(&db.pool, *task, PATIENCE).await?;
+            let status = calls::wait(&db.pool, *task, PATIENCE).await?;
             assert!(status.is_settled());
             complete += usize::from(status.succeeded());
         }
@@ -166,7 +167,7 @@ async fn a_payment_that_breaks_its_schema_is_a_dead_letter_and_its_order_is_ship
         queued.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(),
         ["order.shipped"]
     );
-    let charge = client::show_step(&db.pool, run.tasks[0], "charge").await.unwrap();
+    let charge = calls::show_step(&db.pool, run.tasks[0], "charge").await.unwrap();
     assert_eq!((charge.state.to_string(), charge.attempt), ("complete".to_owned(), 1));
     assert_eq!(charge.result.unwrap()["amount"], order.amount());
 }

@@ -1,7 +1,7 @@
 //! The example on real data: 640 tasks over the 10,000 records, checked against the file.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pgtasker_core::client;
+use pgtasker_client::{NewTask, calls};
 use pgtasker_examples::strikes::{self, Run, Strikes, Summary, TOTAL_COST};
 use pgtasker_tests::TestDb;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn run_again(pool: &PgPool) -> pgtasker_examples::Result<(Run, Summary)> {
     let keys = Strikes::all()?.keys().take(3);
     let contexts: Vec<Value> =
         keys.map(|(airport, year)| json!({"airport": airport, "year": year})).collect();
-    let tasks = client::enqueue_many(pool, "strikes", "airport_year", &contexts).await?;
+    let tasks = calls::enqueue_tasks(pool, "strikes", "airport_year", &contexts).await?;
     let run = Run { id: tasks[0], tasks };
     strikes::wait(pool, &run, PATIENCE, |_| ()).await?;
     let summary = strikes::summarize(pool, &run, 3).await?;
@@ -73,7 +73,7 @@ async fn the_sums_over_all_reports_agree_with_the_file() {
     assert!(summary.top.is_sorted_by(|a, b| a.cost >= b.cost));
     let task = &first.tasks[0];
     let (airport, year) = Strikes::all().unwrap().keys().next().unwrap();
-    let result = client::result(&db.pool, *task).await.unwrap().unwrap();
+    let result = calls::task_result(&db.pool, *task).await.unwrap().unwrap();
     assert_eq!(result, strikes::expected(&json!({"airport": airport, "year": year})));
 
     // The tables say the same.
@@ -99,12 +99,12 @@ async fn a_pair_that_is_not_in_the_file_fails_for_good() {
     strikes::install(&db.pool).await.unwrap();
     strikes::install(&db.pool).await.unwrap();
     let mut engine = strikes::start(&db.url).await.unwrap();
-    let task = client::NewTask::new("strikes", "airport_year")
+    let task = NewTask::new("strikes", "airport_year")
         .context(json!({"airport": "NOWHERE", "year": 1990}));
     let status = engine
         .run(async {
-            let id = client::enqueue(&db.pool, &task).await?;
-            Ok(client::wait(&db.pool, id, PATIENCE).await?)
+            let id = calls::enqueue_task(&db.pool, &task).await?;
+            Ok(calls::wait(&db.pool, id, PATIENCE).await?)
         })
         .await
         .unwrap();

@@ -2,7 +2,8 @@
 //! works on it dies in the middle.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pgtasker_core::{client, template};
+use pgtasker_client::{NewTask, calls};
+use pgtasker_core::template;
 use pgtasker_examples::{Engine, register, run_one, strikes_batch};
 use pgtasker_tests::{TestDb, eventually};
 use pgtasker_worker::{Batchable, StepContext, StepError, StepOutcome, WorkerBuilder};
@@ -77,11 +78,11 @@ async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     let db = TestDb::new().await;
     let file =
         template::TemplateFile::parse("strikes_batch.yaml", strikes_batch::TEMPLATE).unwrap();
-    template::apply(&db.pool, file.definition()).await.unwrap();
+    template::apply_template(&db.pool, file.definition(), None).await.unwrap();
     let mut engine = Engine::start(&db.url, doomed).await.unwrap();
-    let task = client::NewTask::new("examples", "strikes_batch");
+    let task = NewTask::new("examples", "strikes_batch");
     let work = async {
-        let task = client::enqueue(&db.pool, &task).await?;
+        let task = calls::enqueue_task(&db.pool, &task).await?;
         // And nothing else in progress: what it has done is stored.
         eventually("the worker to be stuck with checkpoints", SOON, async || {
             let seen: (i64, i64) = sqlx::query_as(
@@ -125,10 +126,10 @@ async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     .unwrap();
     let mut engine =
         Engine::start(&db.url, |builder| register(builder.namespace("examples"))).await.unwrap();
-    let status = engine.run(async { Ok(client::wait(&db.pool, task, SOON).await?) }).await.unwrap();
+    let status = engine.run(async { Ok(calls::wait(&db.pool, task, SOON).await?) }).await.unwrap();
     engine.stop().await.unwrap();
     assert!(status.succeeded(), "{status:?}");
-    let result = client::result(&db.pool, task).await.unwrap().unwrap();
+    let result = calls::task_result(&db.pool, task).await.unwrap().unwrap();
     assert_eq!(result, strikes_batch::expected(&Value::Null));
     assert_eq!(batch(&db.pool).await, (200, 200, 10_000, 10_000));
     // The death cost a claim of each step that the worker held, and no attempt. Those that began

@@ -2,7 +2,7 @@
 //! as far as their last statement.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use pgtasker_core::client;
+use pgtasker_client::{NewTask, calls};
 use pgtasker_examples::{Engine, transfer};
 use pgtasker_tests::{TestDb, eventually};
 use pgtasker_worker::{CancellationToken, DbOptions, Worker, connect};
@@ -14,8 +14,8 @@ use uuid::Uuid;
 const SOON: Duration = Duration::from_secs(20);
 
 async fn enqueue(pool: &PgPool, context: Value) -> Uuid {
-    let task = client::NewTask::new(transfer::NAMESPACE, "transfer").context(context);
-    client::enqueue(pool, &task).await.unwrap()
+    let task = NewTask::new(transfer::NAMESPACE, "transfer").context(context);
+    calls::enqueue_task(pool, &task).await.unwrap()
 }
 
 async fn balances(pool: &PgPool) -> Vec<i64> {
@@ -33,10 +33,10 @@ async fn the_total_is_conserved_and_every_transfer_is_booked_once() {
     let contexts = transfer::contexts(5, 200, 1);
     let work = async {
         let tasks =
-            client::enqueue_many(&db.pool, transfer::NAMESPACE, "transfer", &contexts).await?;
+            calls::enqueue_tasks(&db.pool, transfer::NAMESPACE, "transfer", &contexts).await?;
         let mut complete = Vec::new();
         for task in tasks {
-            let status = client::wait(&db.pool, task, SOON).await?;
+            let status = calls::wait(&db.pool, task, SOON).await?;
             assert!(status.is_settled());
             complete.push(status.succeeded());
         }
@@ -71,7 +71,7 @@ async fn a_transfer_of_more_than_there_is_fails_for_good_and_moves_nothing() {
     transfer::install(&db.pool, 2, 10).await.unwrap();
     let mut engine = Engine::start(&db.url, transfer::register).await.unwrap();
     let task = enqueue(&db.pool, json!({"from": 1, "to": 2, "amount": 11})).await;
-    let status = engine.run(async { Ok(client::wait(&db.pool, task, SOON).await?) }).await.unwrap();
+    let status = engine.run(async { Ok(calls::wait(&db.pool, task, SOON).await?) }).await.unwrap();
     engine.stop().await.unwrap();
     assert_eq!(status.error.unwrap()["code"], "cannot_book");
     assert_eq!(balances(&db.pool).await, [10, 10]);
@@ -122,7 +122,7 @@ async fn a_step_claimed_twice_is_booked_once() {
         }
     }
     holder.rollback().await.unwrap();
-    let status = engine.run(async { Ok(client::wait(&db.pool, task, SOON).await?) }).await.unwrap();
+    let status = engine.run(async { Ok(calls::wait(&db.pool, task, SOON).await?) }).await.unwrap();
     assert!(status.succeeded(), "{status:?}");
     stop.cancel();
     second.await.unwrap().unwrap();

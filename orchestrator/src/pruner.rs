@@ -1,7 +1,7 @@
 //! Pruner: removes finished tasks and closed dead letters that are older than their retention.
 
 use crate::actor::{Actor, Called};
-use pgtasker_core::{Result, client, connection::OwnConnection, failpoint};
+use pgtasker_core::{Result, connection::OwnConnection, failpoint};
 use std::time::Duration;
 
 /// Tasks and dead letters in one transaction.
@@ -27,19 +27,17 @@ impl Actor for Pruner {
     const NAME: &'static str = "pruner";
 
     async fn call(&mut self) -> Result<Called> {
-        let pruned = self
+        let removed: (i32, i32) = self
             .connection
             .call(async |connection| {
-                sqlx::query_as::<_, client::Pruned>(
-                    "select tasks, dead_letters, busy from tasker.prune($1)",
-                )
-                .bind(BATCH)
-                .fetch_one(connection)
-                .await
+                sqlx::query_as("select tasks, dead_letters from tasker.prune($1)")
+                    .bind(BATCH)
+                    .fetch_one(connection)
+                    .await
             })
             .await?;
         failpoint::reach("pruner.after_call");
-        let removed = [pruned.tasks, pruned.dead_letters].map(|n| u64::try_from(n).unwrap_or(0));
+        let removed = [removed.0, removed.1].map(|n| u64::try_from(n).unwrap_or(0));
         metrics::counter!("tasker_tasks_pruned_total").increment(removed[0]);
         metrics::counter!("tasker_dead_letters_pruned_total").increment(removed[1]);
         let handled = removed.iter().sum();

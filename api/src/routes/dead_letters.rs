@@ -17,7 +17,20 @@ use pgtasker_client::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_dead_letters, add_dead_letter))
+        .routes(routes!(dead_letter_counts))
+        .routes(routes!(count_dead_letters))
+        .routes(routes!(retry_dead_letters))
+        .routes(routes!(update_dead_letters))
+        .routes(routes!(show_dead_letter, update_dead_letter))
+        .routes(routes!(retry_dead_letter))
+}
 
 /// Which dead letters, and which page of them.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -73,8 +86,8 @@ pub async fn list_dead_letters(
     responses((status = 200, body = Vec<DeadLetterCount>)),
     security(("key" = ["dead_letters:read"])),
 )]
-pub async fn count_dead_letters(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
-    app.call(app.client().count_dead_letters()).await.map(Json)
+pub async fn dead_letter_counts(app: App) -> Result<Json<Vec<DeadLetterCount>>> {
+    app.call(app.client().dead_letter_counts()).await.map(Json)
 }
 
 /// A dead letter in the path.
@@ -88,12 +101,12 @@ pub struct EntryAt {
 /// Shows a dead letter with its snapshot or message
 #[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
     responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dead_letters:read"])))]
-pub async fn get_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
+pub async fn show_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
     show(&app, at.entry_id).await
 }
 
 async fn show(app: &App, entry_id: Uuid) -> Result<Json<DeadLetterDetails>> {
-    app.call(app.client().dead_letter(entry_id)).await.map(Json)
+    app.call(app.client().show_dead_letter(entry_id)).await.map(Json)
 }
 
 /// A task to add to the dead letters.
@@ -328,10 +341,10 @@ pub struct Entries {
     responses((status = 200, body = Entries)),
     security(("key" = ["dead_letters:read"])),
 )]
-pub async fn count_matching_dead_letters(
+pub async fn count_dead_letters(
     app: App,
     JsonBody(which): JsonBody<WhichDeadLetters>,
 ) -> Result<Json<Entries>> {
-    let entries = app.call(app.client().count_matching_dead_letters(&which.filter)).await?;
+    let entries = app.call(app.client().count_dead_letters(&which.filter)).await?;
     Ok(Json(Entries { entries }))
 }

@@ -10,6 +10,12 @@ use axum::Json;
 use pgtasker_client::{Client, QueuedEvent};
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_events))
+}
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]

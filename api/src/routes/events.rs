@@ -24,7 +24,13 @@ use serde::Serialize;
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(follow_task)).routes(routes!(follow_system))
+}
 
 /// How soon a change is told.
 const LOOK: Duration = Duration::from_millis(500);

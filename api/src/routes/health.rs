@@ -6,6 +6,16 @@ use chrono::{DateTime, Utc};
 use pgtasker_client::{Client, ServerHealth};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(process_health))
+        .routes(routes!(live))
+        .routes(routes!(ready))
+}
 
 /// The health of the process.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,7 +45,7 @@ fn told(app: &App) -> (StatusCode, Json<ProcessHealth>) {
     responses((status = 200, body = ProcessHealth), (status = 503, body = ProcessHealth)),
     security(()),
 )]
-pub async fn health(app: App) -> (StatusCode, Json<ProcessHealth>) {
+pub async fn process_health(app: App) -> (StatusCode, Json<ProcessHealth>) {
     told(&app)
 }
 
@@ -72,6 +82,6 @@ pub async fn live() -> Json<Alive> {
 /// Whether Tasker can be used, and the versions of program and schema
 #[utoipa::path(get, path = "/v1/health", tag = "health",
     responses((status = 200, body = ServerHealth)), security(("key" = ["system:read"])))]
-pub async fn get_server_health(app: App) -> Result<Json<ServerHealth>> {
+pub async fn health(app: App) -> Result<Json<ServerHealth>> {
     app.call(app.client().health()).await.map(Json)
 }

@@ -15,7 +15,7 @@ use crate::state::App;
 use pgtasker_client::By;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 /// A task in the path.
@@ -78,57 +78,16 @@ fn short<'de, D: Deserializer<'de>>(from: D, longest: usize) -> Result<Option<St
     }
 }
 
-/// Every documented route.
+/// Every documented route: those of each module.
 pub fn all() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(tasks::list_tasks, tasks::create_task))
-        .routes(routes!(tasks::get_task))
-        .routes(routes!(tasks::get_task_context))
-        .routes(routes!(tasks::get_task_status))
-        .routes(routes!(tasks::get_task_result))
-        .routes(routes!(tasks::get_task_graph))
-        .routes(routes!(tasks::get_task_transitions))
-        .routes(routes!(tasks::get_task_batches))
-        .routes(routes!(tasks::cancel_task))
-        .routes(routes!(tasks::resolve_task))
-        .routes(routes!(tasks::reset_task))
-        .routes(routes!(tasks::retry_tasks))
-        .routes(routes!(tasks::cancel_tasks))
-        .routes(routes!(tasks::count_tasks))
-        .routes(routes!(events::follow_task))
-        .routes(routes!(events::follow_system))
-        .routes(routes!(steps::list_steps))
-        .routes(routes!(steps::get_step))
-        .routes(routes!(steps::get_step_transitions))
-        .routes(routes!(steps::retry_step))
-        .routes(routes!(steps::resolve_step))
-        .routes(routes!(templates::list_templates, templates::apply_template))
-        .routes(routes!(templates::validate_template))
-        .routes(routes!(templates::get_template))
-        .routes(routes!(templates::use_template))
-        .routes(routes!(dead_letters::list_dead_letters, dead_letters::add_dead_letter))
-        .routes(routes!(dead_letters::count_dead_letters))
-        .routes(routes!(dead_letters::count_matching_dead_letters))
-        .routes(routes!(dead_letters::retry_dead_letters))
-        .routes(routes!(dead_letters::update_dead_letters))
-        .routes(routes!(dead_letters::get_dead_letter, dead_letters::update_dead_letter))
-        .routes(routes!(dead_letters::retry_dead_letter))
-        .routes(routes!(system::list_queues))
-        .routes(routes!(system::list_namespaces))
-        .routes(routes!(system::pause_namespace))
-        .routes(routes!(system::resume_namespace))
-        .routes(routes!(system::limit_namespace))
-        .routes(routes!(domain_events::list_events))
-        .routes(routes!(system::list_workers))
-        .routes(routes!(system::prune))
-        .routes(routes!(settings::list_settings))
-        .routes(routes!(settings::set_setting))
-        .routes(routes!(system::list_staleness))
-        .routes(routes!(system::get_slowest_steps))
-        .routes(routes!(system::get_throughput))
-        .routes(routes!(system::get_failure_rates))
-        .routes(routes!(health::get_server_health))
-        .routes(routes!(health::health))
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
+        .merge(tasks::routes())
+        .merge(events::routes())
+        .merge(steps::routes())
+        .merge(templates::routes())
+        .merge(dead_letters::routes())
+        .merge(system::routes())
+        .merge(domain_events::routes())
+        .merge(settings::routes())
+        .merge(health::routes())
 }

@@ -9,6 +9,12 @@ use axum::Json;
 use pgtasker_client::{By, Client, EngineSetting};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_settings)).routes(routes!(set_setting))
+}
 
 /// Lists the settings of the engine by name
 #[utoipa::path(get, path = "/v1/settings", tag = "system",

@@ -11,7 +11,18 @@ use pgtasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState,
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_steps))
+        .routes(routes!(show_step))
+        .routes(routes!(step_transitions))
+        .routes(routes!(retry_step))
+        .routes(routes!(resolve_step))
+}
 
 /// A step in the path.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,8 +69,8 @@ pub async fn list_steps(
 /// Shows a step with its result
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}", tag = "steps", params(StepAt),
     responses((status = 200, body = StepOverview)), security(("key" = ["tasks:read"])))]
-pub async fn get_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview>> {
-    app.call(app.client().step(at.task_id, &at.step)).await.map(Json)
+pub async fn show_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview>> {
+    app.call(app.client().show_step(at.task_id, &at.step)).await.map(Json)
 }
 
 /// Shows the audit of a step, oldest first
@@ -71,12 +82,9 @@ pub async fn get_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview>
     responses((status = 200, body = Vec<StepTransition>)),
     security(("key" = ["tasks:read"])),
 )]
-pub async fn get_step_transitions(
-    app: App,
-    At(at): At<StepAt>,
-) -> Result<Json<Vec<StepTransition>>> {
+pub async fn step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<Vec<StepTransition>>> {
     // Of a step that is not there it would be empty.
-    app.call(app.client().step(at.task_id, &at.step)).await?;
+    app.call(app.client().show_step(at.task_id, &at.step)).await?;
     app.call(app.client().step_transitions(at.task_id, &at.step)).await.map(Json)
 }
 

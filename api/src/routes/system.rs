@@ -14,6 +14,23 @@ use pgtasker_client::{
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_queues))
+        .routes(routes!(list_namespaces))
+        .routes(routes!(pause_namespace))
+        .routes(routes!(resume_namespace))
+        .routes(routes!(limit_namespace))
+        .routes(routes!(list_workers))
+        .routes(routes!(prune))
+        .routes(routes!(list_staleness))
+        .routes(routes!(slowest_steps))
+        .routes(routes!(throughput))
+        .routes(routes!(failure_rates))
+}
 
 /// Lists the queues
 #[utoipa::path(get, path = "/v1/queues", tag = "system",
@@ -266,7 +283,7 @@ impl SampleQuery {
 /// Shows steps by the durations of their handlers, the slowest first
 #[utoipa::path(get, path = "/v1/analytics/slowest-steps", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
-pub async fn get_slowest_steps(
+pub async fn slowest_steps(
     app: App,
     Params(query): Params<SampleQuery>,
 ) -> Result<Json<Vec<SlowStep>>> {
@@ -277,7 +294,7 @@ pub async fn get_slowest_steps(
 /// Shows tasks enqueued and ended by time, oldest first
 #[utoipa::path(get, path = "/v1/analytics/throughput", tag = "analytics", params(BucketQuery),
     responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
-pub async fn get_throughput(
+pub async fn throughput(
     app: App,
     Params(query): Params<BucketQuery>,
 ) -> Result<Json<Vec<Throughput>>> {
@@ -289,7 +306,7 @@ pub async fn get_throughput(
 /// Shows templates by the share of their tasks that failed, the worst first
 #[utoipa::path(get, path = "/v1/analytics/failure-rates", tag = "analytics", params(SampleQuery),
     responses((status = 200, body = Vec<FailureRate>)), security(("key" = ["system:read"])))]
-pub async fn get_failure_rates(
+pub async fn failure_rates(
     app: App,
     Params(query): Params<SampleQuery>,
 ) -> Result<Json<Vec<FailureRate>>> {

@@ -20,7 +20,27 @@ use pgtasker_client::{
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_tasks, enqueue_task))
+        .routes(routes!(show_task))
+        .routes(routes!(task_context))
+        .routes(routes!(task_status))
+        .routes(routes!(task_result))
+        .routes(routes!(task_graph))
+        .routes(routes!(task_transitions))
+        .routes(routes!(list_batches))
+        .routes(routes!(cancel_task))
+        .routes(routes!(resolve_task))
+        .routes(routes!(reset_task))
+        .routes(routes!(retry_tasks))
+        .routes(routes!(cancel_tasks))
+        .routes(routes!(count_tasks))
+}
 
 /// What was enqueued.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,7 +86,7 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
     ),
     security(("key" = ["tasks:create"])),
 )]
-pub async fn create_task(
+pub async fn enqueue_task(
     app: App,
     Extension(correlation): Extension<Correlation>,
     JsonBody(body): JsonBody<Map<String, Value>>,
@@ -75,7 +95,7 @@ pub async fn create_task(
     task.correlation_id.get_or_insert(correlation.id);
     task.traceparent = task.traceparent.or(correlation.traceparent);
     let before = repeated(&app, &task).await?;
-    let task_id = app.change(key_of(&task), app.client().enqueue(&task)).await?;
+    let task_id = app.change(key_of(&task), app.client().enqueue_task(&task)).await?;
     let status = if before == Some(task_id) { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, format!("/v1/tasks/{task_id}"))];
     Ok((status, location, Json(Enqueued { task_id })))
@@ -167,21 +187,21 @@ pub async fn list_tasks(
 /// Shows a task
 #[utoipa::path(get, path = "/v1/tasks/{task_id}", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskOverview)), security(("key" = ["tasks:read"])))]
-pub async fn get_task(app: App, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
-    app.call(app.client().task(at.task_id)).await.map(Json)
+pub async fn show_task(app: App, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
+    app.call(app.client().show_task(at.task_id)).await.map(Json)
 }
 
 /// Shows the context of a task: its input
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/context", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Object)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_context(app: App, At(at): At<TaskAt>) -> Result<Json<Value>> {
+pub async fn task_context(app: App, At(at): At<TaskAt>) -> Result<Json<Value>> {
     app.call(app.client().task_context(at.task_id)).await.map(Json)
 }
 
 /// Shows a task in short, its steps counted by state
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/status", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskStatus)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_status(app: App, At(at): At<TaskAt>) -> Result<Json<TaskStatus>> {
+pub async fn task_status(app: App, At(at): At<TaskAt>) -> Result<Json<TaskStatus>> {
     app.call(app.client().task_status(at.task_id)).await.map(Json)
 }
 
@@ -197,7 +217,7 @@ pub struct TaskResult {
 /// Shows the result of a task
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/result", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskResult)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_result(app: App, At(at): At<TaskAt>) -> Result<Json<TaskResult>> {
+pub async fn task_result(app: App, At(at): At<TaskAt>) -> Result<Json<TaskResult>> {
     // The state first: complete, and the result is there.
     let state = app.call(app.client().task_status(at.task_id)).await?.state;
     let result = app.call(app.client().task_result(at.task_id)).await?;
@@ -236,7 +256,7 @@ fn instances<'de, D: Deserializer<'de>>(from: D) -> Result<Instances, D::Error> 
 /// Shows the steps of a task, their dependencies, and its batches
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/graph", tag = "tasks", params(TaskAt, GraphQuery),
     responses((status = 200, body = TaskGraph)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_graph(
+pub async fn task_graph(
     app: App,
     At(at): At<TaskAt>,
     Params(query): Params<GraphQuery>,
@@ -276,19 +296,20 @@ pub struct TransitionsQuery {
     responses((status = 200, body = TransitionsPage)),
     security(("key" = ["tasks:read"])),
 )]
-pub async fn get_task_transitions(
+pub async fn task_transitions(
     app: App,
     At(at): At<TaskAt>,
     Params(query): Params<TransitionsQuery>,
 ) -> Result<Json<TransitionsPage>> {
-    let page = app.client().transitions_page(at.task_id, query.after, query.limit.unwrap_or(1000));
+    let page =
+        app.client().task_transitions_page(at.task_id, query.after, query.limit.unwrap_or(1000));
     app.call(page).await.map(Json)
 }
 
 /// Shows the batches of a task with their progress
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/batches", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Vec<BatchOverview>)), security(("key" = ["tasks:read"])))]
-pub async fn get_task_batches(app: App, At(at): At<TaskAt>) -> Result<Json<Vec<BatchOverview>>> {
+pub async fn list_batches(app: App, At(at): At<TaskAt>) -> Result<Json<Vec<BatchOverview>>> {
     app.call(app.client().task_status(at.task_id)).await?;
     app.call(app.client().list_batches(at.task_id)).await.map(Json)
 }

@@ -11,6 +11,16 @@ use pgtasker_client::{Applied, Client, Report, Template, TemplateOverview};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_templates, apply_template))
+        .routes(routes!(validate_template))
+        .routes(routes!(show_template))
+        .routes(routes!(use_template))
+}
 
 /// Which templates.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -145,13 +155,14 @@ pub struct VersionQuery {
     responses((status = 200, body = Template)),
     security(("key" = ["templates:read"])),
 )]
-pub async fn get_template(
+pub async fn show_template(
     app: App,
     At(at): At<TemplateAt>,
     Params(query): Params<VersionQuery>,
 ) -> Result<Json<Template>> {
-    let found =
-        app.call(app.client().template(&at.namespace, &at.name, query.version.as_deref())).await?;
+    let found = app
+        .call(app.client().show_template(&at.namespace, &at.name, query.version.as_deref()))
+        .await?;
     found.map(Json).ok_or_else(|| {
         let (code, what) = match &query.version {
             Some(version) => (

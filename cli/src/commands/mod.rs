@@ -9,6 +9,7 @@ pub mod events;
 mod health;
 pub mod key;
 pub mod migrate;
+pub mod namespace;
 pub mod orchestrator;
 mod paging;
 pub mod prune;
@@ -50,6 +51,7 @@ pub async fn run(command: Command, globals: &Globals) -> Result<ExitCode> {
         Command::Step(command) => step::run(command, globals).await,
         Command::Top(args) => top::run(args, globals).await,
         Command::Health => health::run(globals).await,
+        Command::Namespace(command) => namespace::run(command, globals).await,
         Command::Queue(command) => queue::run(command, globals).await,
         Command::DeadLetter(command) => dead_letter::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,

@@ -1,4 +1,4 @@
-//! `tasker queue`: what lies in the queues, and holding namespaces back.
+//! `tasker queue`: what lies in the queues.
 
 use crate::{
     error::Result,
@@ -6,11 +6,9 @@ use crate::{
     output::{self, Look},
     table::Table,
     units::milliseconds,
-    who::who,
 };
-use clap::{Args, Subcommand};
-use pgtasker_client::{By, QueueOverview};
-use serde_json::json;
+use clap::Subcommand;
+use pgtasker_client::QueueOverview;
 use std::process::ExitCode;
 
 /// The commands of `tasker queue`.
@@ -18,112 +16,13 @@ use std::process::ExitCode;
 pub enum QueueCommand {
     /// Every queue with its depth.
     List,
-    /// Send no more steps to a namespace; tasks can be enqueued as before.
-    Pause(PauseArgs),
-    /// End a pause: held steps are sent, by priority.
-    Resume(ResumeArgs),
-    /// Limit how many steps may wait in a namespace's queue.
-    Limit(LimitArgs),
 }
 
-/// Options of `tasker queue pause`.
-#[derive(Debug, Args)]
-pub struct PauseArgs {
-    /// The namespace.
-    namespace: String,
-    /// Shown in `tasker queue list`.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who pauses it [default: the user of this machine].
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-}
-
-/// Why, and who.
-#[derive(Debug, Args)]
-pub struct ByArgs {
-    /// Why; written to the audit.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who [default: the user of this machine].
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-}
-
-/// Options of `tasker queue resume`.
-#[derive(Debug, Args)]
-pub struct ResumeArgs {
-    /// The namespace.
-    namespace: String,
-    #[command(flatten)]
-    by: ByArgs,
-}
-
-/// Options of `tasker queue limit`.
-#[derive(Debug, Args)]
-pub struct LimitArgs {
-    /// The namespace.
-    namespace: String,
-    /// How many steps may wait, from 1.
-    #[arg(
-        value_name = "DEPTH",
-        required_unless_present = "none",
-        conflicts_with = "none",
-        allow_negative_numbers = true,
-        value_parser = clap::value_parser!(i32).range(1..),
-    )]
-    depth: Option<i32>,
-    /// Remove the limit.
-    #[arg(long)]
-    none: bool,
-    #[command(flatten)]
-    by: ByArgs,
-}
-
-pub async fn run(command: QueueCommand, globals: &Globals) -> Result<ExitCode> {
-    let client = globals.client().await?;
-    let (namespace, said, json) = match command {
-        QueueCommand::List => {
-            let queues = client.list_queues().await?;
-            match globals.json {
-                true => output::print_json(&queues)?,
-                false => output::print(&table(&queues, Look::stdout()))?,
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
-        QueueCommand::Pause(PauseArgs { namespace, reason, by }) => {
-            let by = who(by);
-            let by = By { who: by.as_deref(), reason: reason.as_deref() };
-            let changed = client.pause_namespace(&namespace, by).await?;
-            let said = if changed { "paused" } else { "paused before" }.to_owned();
-            (namespace, said, json!({"paused": true, "changed": changed}))
-        }
-        QueueCommand::Resume(ResumeArgs { namespace, by: ByArgs { reason, by } }) => {
-            let by = who(by);
-            let by = By { who: by.as_deref(), reason: reason.as_deref() };
-            let changed = client.resume_namespace(&namespace, by).await?;
-            let said = if changed { "resumed" } else { "was not paused" }.to_owned();
-            (namespace, said, json!({"paused": false, "changed": changed}))
-        }
-        QueueCommand::Limit(LimitArgs { namespace, depth, by: ByArgs { reason, by }, .. }) => {
-            let by = who(by);
-            let by = By { who: by.as_deref(), reason: reason.as_deref() };
-            client.limit_namespace(&namespace, depth, by).await?;
-            let said =
-                depth.map_or("no limit".to_owned(), |depth| format!("at most {depth} steps wait"));
-            (namespace, said, json!({"max_depth": depth}))
-        }
-    };
+pub async fn run(QueueCommand::List: QueueCommand, globals: &Globals) -> Result<ExitCode> {
+    let queues = globals.client().await?.list_queues().await?;
     match globals.json {
-        true => {
-            let mut answer = json!({"namespace": namespace});
-            answer
-                .as_object_mut()
-                .into_iter()
-                .for_each(|all| all.extend(json.as_object().cloned().unwrap_or_default()));
-            output::print_json(&answer)?;
-        }
-        false => output::print(&format!("{namespace}: {said}"))?,
+        true => output::print_json(&queues)?,
+        false => output::print(&table(&queues, Look::stdout()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,7 +30,7 @@ pub enum StepCommand {
     Show(OneArgs),
     /// Every transition of a step.
     #[command(alias = "audit")]
-    History(OneArgs),
+    Transitions(OneArgs),
     /// Run a step in error again, with all its attempts.
     Retry(RetryArgs),
     /// Settle a step by hand, so that the steps that depend on it can run.
@@ -114,7 +114,7 @@ pub async fn run(command: StepCommand, globals: &Globals) -> Result<ExitCode> {
     match command {
         StepCommand::List(args) => list(args, globals).await?,
         StepCommand::Show(args) => show(args, globals).await?,
-        StepCommand::History(args) => history(args, globals).await?,
+        StepCommand::Transitions(args) => transitions(args, globals).await?,
         StepCommand::Retry(RetryArgs { one, by }) => {
             let client = globals.client().await?;
             let task_id = one.task_id.find(&*client).await?;
@@ -208,7 +208,7 @@ fn table(steps: &[StepOverview], look: Look) -> String {
 async fn show(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Result<()> {
     let client = globals.client().await?;
     let task_id = task_id.find(&*client).await?;
-    let step = client.step(task_id, &step).await?;
+    let step = client.show_step(task_id, &step).await?;
     match globals.json {
         true => output::print_json(&step),
         false => output::print(&text(&step, Look::stdout())),
@@ -261,7 +261,7 @@ fn text(step: &StepOverview, look: Look) -> String {
     parts.join("\n\n")
 }
 
-async fn history(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Result<()> {
+async fn transitions(OneArgs { task_id, step }: OneArgs, globals: &Globals) -> Result<()> {
     let client = globals.client().await?;
     let task_id = task_id.find(&*client).await?;
     let steps = client.step_transitions(task_id, &step).await?;

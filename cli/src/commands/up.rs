@@ -15,7 +15,8 @@ use crate::{
 };
 use clap::Args;
 use pgtasker_api::Server;
-use pgtasker_core::{breaker::Breaker, client, pooler::InTransaction};
+use pgtasker_client::calls;
+use pgtasker_core::{breaker::Breaker, pooler::InTransaction};
 use pgtasker_embedded::Embedded;
 use pgtasker_queues::MigrationReport;
 use serde_json::json;
@@ -207,7 +208,7 @@ async fn work(
 /// The namespaces there are; after an outage a first connection may be dead.
 async fn look(pool: &PgPool, breaker: &Breaker) -> pgtasker_core::Result<Vec<String>> {
     breaker.closed().await;
-    match client::list_namespaces(InTransaction(pool)).await {
+    match calls::list_namespaces(InTransaction(pool)).await {
         Err(error) if error.is_outage() => Ok(Vec::new()),
         there => there,
     }

@@ -7,7 +7,7 @@ use crate::{
     units::{grouped, milliseconds},
 };
 use chrono::{DateTime, Utc};
-use pgtasker_core::client::BatchOverview;
+use pgtasker_client::BatchOverview;
 
 /// `count_rows ×10,000`
 pub fn name(batch: &BatchOverview) -> String {

@@ -2,7 +2,7 @@
 
 use super::*;
 use chrono::TimeDelta;
-use pgtasker_core::client::{Presence, StepType};
+use pgtasker_client::{Presence, StepType};
 use serde_json::json;
 use uuid::Uuid;
 

@@ -46,7 +46,7 @@ async fn a_task_is_applied_enqueued_listed_and_shown_as_over_the_database() {
         vec!["task", "watch", id],
         vec!["step", "list", id, "--json"],
         vec!["step", "show", id, "second", "--json"],
-        vec!["step", "history", id, "second"],
+        vec!["step", "transitions", id, "second"],
         vec!["template", "list", "--json"],
         vec!["template", "show", "test.order"],
         vec!["dead-letter", "counts"],
@@ -77,7 +77,7 @@ async fn operators_need_no_database() {
     assert!(audit.contains("retried by ana (login postgres): card was renewed"), "{audit}");
     let resolve = ["step", "resolve", &task, "first", "--result", "{\"paid\": true}"];
     assert_eq!(over(&api, &resolve).await.ok(), "resolved: the task is waiting_for_dependencies\n");
-    assert_eq!(over(&api, &["queue", "pause", "test"]).await.ok(), "test: paused\n");
+    assert_eq!(over(&api, &["namespace", "pause", "test"]).await.ok(), "test: paused\n");
     assert!(over(&api, &["queue", "list"]).await.ok().contains("worker_test_queue"));
     let entry = over(&api, &["dead-letter", "add", &task, "--notes", "look"]).await.ok();
     assert!(over(&api, &["dead-letter", "list"]).await.ok().contains(entry.trim()));

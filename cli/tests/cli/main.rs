@@ -13,6 +13,7 @@ mod dynamic;
 mod events;
 mod http;
 mod metrics;
+mod names;
 mod operators;
 mod pooler;
 mod recovery;

@@ -145,9 +145,9 @@ async fn operate(url: &str, done: &str) {
     tasker(url, &["task", "resolve", done]).await.failed();
     assert!(tasker(url, &["template", "list"]).await.ok().contains("order"));
     assert!(tasker(url, &["template", "show", "test.batch"]).await.ok().contains("count"));
-    tasker(url, &["queue", "pause", "test", "--reason", "a look"]).await.ok();
+    tasker(url, &["namespace", "pause", "test", "--reason", "a look"]).await.ok();
     tasker(url, &["queue", "limit", "test", "1000"]).await.ok();
-    tasker(url, &["queue", "resume", "test"]).await.ok();
+    tasker(url, &["namespace", "resume", "test"]).await.ok();
     assert!(tasker(url, &["queue", "list"]).await.ok().contains("test"));
     let entry = tasker(url, &["--json", "dead-letter", "add", done]).await.json();
     let entry = entry["entry_id"].as_str().unwrap();

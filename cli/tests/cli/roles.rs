@@ -35,10 +35,10 @@ async fn an_operator_needs_the_operators_role_and_nothing_else() {
         "template list",
         "template show shop.order",
         "queue list",
-        "queue pause shop --reason closed",
-        "queue resume shop",
-        "queue limit shop 10",
-        "queue limit shop --none",
+        "namespace pause shop --reason closed",
+        "namespace resume shop",
+        "namespace limit shop 10",
+        "namespace limit shop --none",
         "dead-letter list",
         "dead-letter show ENTRY",
         "dead-letter update ENTRY --status manually_resolved --notes fine",
@@ -69,7 +69,7 @@ async fn whoever_has_another_role_is_told_what_is_missing() {
     let db = TestDb::new().await;
     for role in ["tasker_client", "tasker_worker", "tasker_readonly"] {
         let (_, url) = db.login(&[role]).await;
-        let refused = tasker(&url, &["queue", "pause", "shop"]).await.failed();
+        let refused = tasker(&url, &["namespace", "pause", "shop"]).await.failed();
         assert!(
             refused.contains("permission denied for function pause_namespace"),
             "{role}: {refused}"

@@ -1,14 +1,7 @@
 //! Each call of [`Client`] as a request.
 
 use super::HttpClient;
-use crate::{
-    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails,
-    DeadLetterFilter, DeadLetterSelection, DeadLettersChanged, EngineSetting, Error, FailureRate,
-    Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample,
-    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
-    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
-    TransitionsPage, WorkerOverview,
-};
+use crate::{Applied, Client, Error, Report, Result, types::*};
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -109,7 +102,7 @@ impl Client for HttpClient {
         self.get(&["health"]).send_any().await
     }
 
-    async fn enqueue(&self, task: &NewTask) -> Result<Uuid> {
+    async fn enqueue_task(&self, task: &NewTask) -> Result<Uuid> {
         Ok(self.post(&["tasks"]).json(task).send::<TaskId>().await?.task_id)
     }
 
@@ -138,7 +131,7 @@ impl Client for HttpClient {
         self.page(page, request).await
     }
 
-    async fn task(&self, task_id: Uuid) -> Result<TaskOverview> {
+    async fn show_task(&self, task_id: Uuid) -> Result<TaskOverview> {
         self.get(&["tasks", &task_id.to_string()]).send().await
     }
 
@@ -236,7 +229,7 @@ impl Client for HttpClient {
         self.page(page, request).await
     }
 
-    async fn step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
+    async fn show_step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
         self.get(&["tasks", &task_id.to_string(), "steps", step]).send().await
     }
 
@@ -267,7 +260,7 @@ impl Client for HttpClient {
         self.get(&["templates"]).query("namespace", namespace).send().await
     }
 
-    async fn template(
+    async fn show_template(
         &self,
         namespace: &str,
         name: &str,
@@ -361,11 +354,11 @@ impl Client for HttpClient {
         self.page(page, request).await
     }
 
-    async fn dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
+    async fn show_dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
         self.get(&["dead-letters", &entry_id.to_string()]).send().await
     }
 
-    async fn count_dead_letters(&self) -> Result<Vec<DeadLetterCount>> {
+    async fn dead_letter_counts(&self) -> Result<Vec<DeadLetterCount>> {
         self.get(&["dead-letters", "counts"]).send().await
     }
 
@@ -398,7 +391,7 @@ impl Client for HttpClient {
         self.post(&["dead-letters", &entry_id.to_string(), "retry"]).by(by, &[]).done().await
     }
 
-    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
+    async fn count_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
         let request = self.post(&["dead-letters", "count"]).json(&json!({"filter": which}));
         Ok(request.send::<Entries>().await?.entries)
     }

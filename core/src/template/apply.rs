@@ -67,7 +67,7 @@ fn located(found: &[Problem], file: &TemplateFile) -> Vec<Diagnostic> {
 ///
 /// # Errors
 /// Database errors only; problems of the definition are the result.
-pub async fn validate(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Report> {
+pub async fn validate_template(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Report> {
     let db = db.into();
     let mut problems =
         found(db, definition, "select path, code, message from tasker.validate_template($1)")
@@ -131,20 +131,12 @@ pub(super) fn check_schemas(definition: &Value) -> Vec<Problem> {
         .collect()
 }
 
-/// Applies a definition.
-///
-/// # Errors
-/// `TK010` when it is not valid ([`validate`] tells where), `TK011` when this version exists with
-/// other content.
-pub async fn apply(db: impl Into<Limited<'_>>, definition: &Value) -> Result<Applied> {
-    apply_by(db, definition, None).await
-}
-
 /// Applies a definition; `by` is recorded, none means the database role.
 ///
 /// # Errors
-/// As [`apply`], and `TK052` for a `by` that an audit would not show as it is.
-pub async fn apply_by(
+/// `TK010` when it is not valid ([`validate_template`] tells where), `TK011` when this version
+/// exists with other content, `TK052` for a `by` that an audit would not show as it is.
+pub async fn apply_template(
     db: impl Into<Limited<'_>>,
     definition: &Value,
     by: Option<&str>,
@@ -162,26 +154,6 @@ pub async fn apply_by(
         sqlx::query_as("select template_id, created, was from tasker.apply_template($1, $2)")
             .bind(definition)
             .bind(by)
-            .fetch_one(db.into())
-            .await?;
-    Ok(Applied { template_id, created, was })
-}
-
-/// Makes a version that has been applied the one that runs.
-///
-/// # Errors
-/// `TK001`, `TK002`, `TK003` where there is none.
-pub async fn use_version(
-    db: impl Into<Limited<'_>>,
-    namespace: &str,
-    name: &str,
-    version: &str,
-) -> Result<Applied> {
-    let (template_id, created, was) =
-        sqlx::query_as("select template_id, created, was from tasker.use_template($1, $2, $3)")
-            .bind(namespace)
-            .bind(name)
-            .bind(version)
             .fetch_one(db.into())
             .await?;
     Ok(Applied { template_id, created, was })

@@ -5,7 +5,7 @@ mod apply;
 mod parse;
 mod scalar;
 
-pub use apply::{Applied, Problem, Report, apply, apply_by, use_version, validate};
+pub use apply::{Applied, Problem, Report, apply_template, validate_template};
 
 use serde::Serialize;
 use serde_json::Value;

@@ -16,7 +16,7 @@ pub use live::{Figures, Live};
 pub use order::{Line, Order, orders};
 
 use crate::{Result, runner::apply};
-use pgtasker_core::client::{self, NewTask};
+use pgtasker_client::{NewTask, calls};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub async fn place(pool: &PgPool, run: Uuid, orders: &[Order]) -> Result<Vec<Uui
     for order in orders {
         let mut task = NewTask::new(NAMESPACE, "order").context(order.context());
         task.correlation_id = Some(run);
-        tasks.push(client::enqueue(pool, &task).await?);
+        tasks.push(calls::enqueue_task(pool, &task).await?);
     }
     Ok(tasks)
 }

@@ -2,10 +2,8 @@
 
 use super::{Strikes, TEMPLATE, register};
 use crate::{Engine, Error, Result, runner::apply};
-use pgtasker_core::{
-    client,
-    db::{DbOptions, connect},
-};
+use pgtasker_client::calls;
+use pgtasker_core::db::{DbOptions, connect};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -102,7 +100,7 @@ pub async fn wait(
                 .fetch_one(pool)
                 .await?;
         if let Some(task_id) = failed {
-            let status = client::status(pool, task_id).await?;
+            let status = calls::task_status(pool, task_id).await?;
             let reason = status.error.map_or_else(String::new, |error| error.to_string());
             return Err(Error::Task { task_id, state: status.state.to_string(), reason });
         }

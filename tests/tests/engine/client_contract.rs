@@ -89,11 +89,11 @@ async fn a_task_is_enqueued_once_for_a_key_followed_and_gives_its_result(#[case]
         version: Some("1".to_owned()),
         ..NewTask::new("test", "flow").context(json!({"order_id": 7, "name": "Zoë ✓"}))
     };
-    let id = client.enqueue(&task).await.unwrap();
-    assert_eq!(client.enqueue(&task).await.unwrap(), id);
+    let id = client.enqueue_task(&task).await.unwrap();
+    assert_eq!(client.enqueue_task(&task).await.unwrap(), id);
     assert_eq!(client.task_result(id).await.unwrap(), None);
     assert_eq!(client.task_context(id).await.unwrap(), task.context);
-    let overview = client.task(id).await.unwrap();
+    let overview = client.show_task(id).await.unwrap();
     assert_eq!((overview.priority, overview.correlation_id), (-3, Some(correlation)));
     assert_eq!(
         (overview.idempotency_key.as_deref(), overview.state),
@@ -134,7 +134,7 @@ async fn tasks_are_listed_in_pages_by_every_filter(#[case] way: Way) {
     let rest = client.list_tasks(&all, &Page { after: first.next, limit: 1500 }).await.unwrap();
     assert_eq!((rest.items.len(), rest.next), (3, None));
 
-    let task = client.task(ids[2]).await.unwrap();
+    let task = client.show_task(ids[2]).await.unwrap();
     let count = |which: TaskSelection| async move {
         client.list_tasks(&which, &Page::first(10)).await.unwrap().items.len()
     };
@@ -240,7 +240,7 @@ async fn a_step_is_listed_shown_retried_and_resolved(#[case] way: Way) {
     let of = StepFilter { template_step: Some("second".to_owned()), ..StepFilter::default() };
     assert_eq!(client.list_steps(id, &of, &Page::first(9)).await.unwrap().items.len(), 1);
 
-    let step = client.step(id, "first").await.unwrap();
+    let step = client.show_step(id, "first").await.unwrap();
     assert_eq!(
         (step.state, step.error.unwrap()["code"].clone()),
         (StepState::Error, json!("card"))
@@ -250,7 +250,7 @@ async fn a_step_is_listed_shown_retried_and_resolved(#[case] way: Way) {
     let result = json!({"by": "hand"});
     assert!(client.resolve_step(id, "first", Some(&result), None, ANA).await.unwrap());
     assert!(!client.resolve_step(id, "first", Some(&result), None, ANA).await.unwrap());
-    assert_eq!(client.step(id, "first").await.unwrap().result, Some(result));
+    assert_eq!(client.show_step(id, "first").await.unwrap().result, Some(result));
     let audit = client.step_transitions(id, "first").await.unwrap();
     let reasons: Vec<_> = audit.iter().filter_map(|t| t.reason.as_deref()).collect();
     assert!(reasons.contains(&"retried by ana (login postgres): by telephone"), "{reasons:?}");
@@ -293,7 +293,7 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
     assert_eq!(client.list_templates(None).await.unwrap().len(), 1);
     assert_eq!(client.list_templates(Some("other")).await.unwrap(), []);
     for version in [None, Some("1")] {
-        let template = client.template("test", "flow", version).await.unwrap().unwrap();
+        let template = client.show_template("test", "flow", version).await.unwrap().unwrap();
         assert_eq!(
             (template.overview.template_id, template.overview.current),
             (applied.template_id, true)
@@ -303,7 +303,7 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
     for (namespace, name, version) in
         [("test", "flow", Some("2")), ("test", "other", None), ("a b/c?", "flow", None)]
     {
-        assert_eq!(client.template(namespace, name, version).await.unwrap(), None);
+        assert_eq!(client.show_template(namespace, name, version).await.unwrap(), None);
     }
     assert_eq!(client.list_namespaces().await.unwrap(), ["test"]);
 }
@@ -314,8 +314,9 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
 #[tokio::test]
 async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
     let World { client, .. } = &World::new(way).await;
-    let current =
-        async || client.template("test", "flow", None).await.unwrap().unwrap().overview.version;
+    let current = async || {
+        client.show_template("test", "flow", None).await.unwrap().unwrap().overview.version
+    };
     let mut versions = Vec::new();
     for version in ["1.0.0", "1.1.0"] {
         let mut definition = flow(&[("only", &[])]);
@@ -417,7 +418,7 @@ async fn what_is_old_is_pruned(#[case] way: Way) {
     engine.clock(400 * 86_400).await;
     let pruned = client.prune(10, By::default()).await.unwrap();
     assert_eq!((pruned.tasks, pruned.busy), (1, false));
-    assert_eq!(refusal(client.task(id).await).0, "TK004");
+    assert_eq!(refusal(client.show_task(id).await).0, "TK004");
 }
 
 /// The calls of the trait; a new one without a test here fails.
@@ -428,7 +429,7 @@ fn every_call_is_part_of_the_contract() {
         let names = body.split("async fn ").skip(1);
         names.map(|rest| rest.split(['(', '<']).next().unwrap()).collect()
     };
-    let all = methods(include_str!("../../../client/src/lib.rs"));
+    let all = methods(include_str!("../../../client/src/client.rs"));
     assert!(all.len() > 40, "{all:?}");
     for name in all {
         let called = [

@@ -34,11 +34,11 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     let found =
         client.list_dead_letters(&pending(Some(task), "pending"), &Page::first(9)).await.unwrap();
     assert_eq!(found.items.iter().map(|e| e.entry_id).collect::<Vec<_>>(), [entry]);
-    assert_eq!(client.count_dead_letters().await.unwrap()[0].entries, 2);
+    assert_eq!(client.dead_letter_counts().await.unwrap()[0].entries, 2);
 
     client.update_dead_letter(entry, None, Some("called the bank"), ANA).await.unwrap();
     client.update_dead_letter(entry, Some("permanent_failure"), None, ANA).await.unwrap();
-    let shown = client.dead_letter(entry).await.unwrap();
+    let shown = client.show_dead_letter(entry).await.unwrap();
     let notes = shown.overview.notes.unwrap();
     assert!(notes.contains("look at this") && notes.contains("called the bank"), "{notes}");
     assert_eq!(
@@ -50,9 +50,9 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     let second =
         client.list_dead_letters(&pending(Some(other), "pending"), &Page::first(9)).await.unwrap();
     client.retry_dead_letter(second.items[0].entry_id, ANA).await.unwrap();
-    let closed = client.dead_letter(second.items[0].entry_id).await.unwrap().overview;
+    let closed = client.show_dead_letter(second.items[0].entry_id).await.unwrap().overview;
     assert_eq!(closed.status, "manually_resolved");
-    assert_eq!(client.step(other, "first").await.unwrap().state, StepState::Pending);
+    assert_eq!(client.show_step(other, "first").await.unwrap().state, StepState::Pending);
     let beginning =
         DeadLetterFilter { id_prefix: Some(entry.to_string()), ..DeadLetterFilter::default() };
     assert_eq!(client.list_dead_letters(&beginning, &Page::first(9)).await.unwrap().items.len(), 1);
@@ -70,12 +70,12 @@ async fn many_dead_letters_are_counted_updated_and_retried(#[case] way: Way) {
     }
     let which =
         DeadLetterSelection { step: Some("first".to_owned()), ..DeadLetterSelection::default() };
-    assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 3);
+    assert_eq!(client.count_dead_letters(&which).await.unwrap(), 3);
     let some = client.update_dead_letters(&which, None, ANA, 2, None).await.unwrap();
     assert_eq!((some.done, some.skipped, some.last_entry.is_some()), (2, 0, true));
     let rest = client.retry_dead_letters(&which, ANA, 100, some.last_entry).await.unwrap();
     assert_eq!((rest.done, rest.skipped), (1, 0));
-    assert_eq!(client.count_matching_dead_letters(&which).await.unwrap(), 2);
-    let nothing = client.count_matching_dead_letters(&DeadLetterSelection::default()).await;
+    assert_eq!(client.count_dead_letters(&which).await.unwrap(), 2);
+    let nothing = client.count_dead_letters(&DeadLetterSelection::default()).await;
     assert_eq!(refusal(nothing).0, "TK030");
 }

@@ -102,7 +102,7 @@ async fn whatever_is_read_is_the_same_both_ways() {
         TaskSelection { states: Some(vec![TaskState::Complete]), ..TaskSelection::default() };
     assert_eq!(same!(both, |c| c.list_tasks(&done, &Page::first(5))).items.len(), 1);
     assert_eq!(same!(both, |c| c.count_tasks(&done)), 1);
-    same!(both, |c| c.task(id));
+    same!(both, |c| c.show_task(id));
     same!(both, |c| c.task_status(id));
     same!(both, |c| c.task_result(id)).unwrap();
     for instances in [Instances::All, Instances::Few(0), Instances::Few(2), Instances::Few(10)] {
@@ -115,15 +115,15 @@ async fn whatever_is_read_is_the_same_both_ways() {
         same!(both, |c| c.list_steps(id, &StepFilter::default(), &Page::first(50))).items.len(),
         5
     );
-    same!(both, |c| c.step(id, "part_002"));
+    same!(both, |c| c.show_step(id, "part_002"));
     same!(both, |c| c.step_transitions(id, "part_002"));
     same!(both, |c| c.wait(id, Duration::from_secs(1)));
     same!(both, |c| c.list_templates(Some("test")));
-    same!(both, |c| c.template("test", "flow", None)).unwrap();
+    same!(both, |c| c.show_template("test", "flow", None)).unwrap();
     same!(both, |c| c.list_namespaces());
-    same!(both, |c| c.dead_letter(entry));
+    same!(both, |c| c.show_dead_letter(entry));
     same!(both, |c| c.list_dead_letters(&DeadLetterFilter::default(), &Page::first(5)));
-    same!(both, |c| c.count_dead_letters());
+    same!(both, |c| c.dead_letter_counts());
     let sample = Sample { namespace: Some("test".to_owned()), ..Sample::default() };
     assert!(!same!(both, |c| c.slowest_steps(&sample, 5)).is_empty());
     assert!(!same!(both, |c| c.throughput(&sample, Duration::from_secs(60))).is_empty());
@@ -187,12 +187,12 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     both.engine.drain().await;
     let nobody = Uuid::from_u128(7);
 
-    refused!(both, "TK001", |c| c.enqueue(&NewTask::new("nowhere", "flow")));
-    refused!(both, "TK002", |c| c.enqueue(&NewTask::new("test", "nothing")));
+    refused!(both, "TK001", |c| c.enqueue_task(&NewTask::new("nowhere", "flow")));
+    refused!(both, "TK002", |c| c.enqueue_task(&NewTask::new("test", "nothing")));
     refused!(both, "TK003", |c| c
-        .enqueue(&NewTask { version: Some("9".to_owned()), ..NewTask::new("test", "flow") }));
-    refused!(both, "TK005", |c| c.enqueue(&NewTask::new("test", "flow").context(json!([]))));
-    refused!(both, "TK004", |c| c.task(nobody));
+        .enqueue_task(&NewTask { version: Some("9".to_owned()), ..NewTask::new("test", "flow") }));
+    refused!(both, "TK005", |c| c.enqueue_task(&NewTask::new("test", "flow").context(json!([]))));
+    refused!(both, "TK004", |c| c.show_task(nobody));
     refused!(both, "TK004", |c| c.task_status(nobody));
     refused!(both, "TK004", |c| c.task_result(nobody));
     refused!(both, "TK004", |c| c.task_graph(nobody, Instances::All));
@@ -211,7 +211,7 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     refused!(both, "TK004", |c| c.list_steps(nobody, &StepFilter::default(), &Page::first(5)));
     refused!(both, "TK032", |c| c.list_steps(done, &StepFilter::default(), &unknown));
     for step in ["third", "a b/c?d#e%41", "ünï"] {
-        refused!(both, "TK032", |c| c.step(done, step));
+        refused!(both, "TK032", |c| c.show_step(done, step));
         refused!(both, "TK032", |c| c.step_transitions(done, step));
     }
     refused!(both, "TK031", |c| c.retry_step(done, "first", ANA));
@@ -237,7 +237,7 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     let (by_database, by_http) = both!(both, |c| c.limit_namespace("test", Some(0), By::default()));
     assert_eq!(refusal(by_database).0, "TK008");
     assert!(matches!(by_http, Err(Error::Api { status: 400, .. })), "{by_http:?}");
-    refused!(both, "TK040", |c| c.dead_letter(nobody));
+    refused!(both, "TK040", |c| c.show_dead_letter(nobody));
     refused!(both, "TK004", |c| c.add_dead_letter(nobody, None, ANA));
     refused!(both, "TK040", |c| c.update_dead_letter(nobody, None, Some("x"), ANA));
     refused!(both, "TK040", |c| c.retry_dead_letter(nobody, ANA));

@@ -210,7 +210,7 @@ async fn tasks_are_found_by_the_beginning_of_their_id_and_by_their_key() {
 #[tokio::test]
 async fn settings_are_listed_with_what_they_do_and_changed_by_name() {
     let e = Engine::new().await;
-    let settings = pgtasker_core::client::list_settings(e.pool()).await.unwrap();
+    let settings = pgtasker_client::calls::list_settings(e.pool()).await.unwrap();
     let silent: Vec<_> = settings.iter().filter(|setting| setting.description.is_none()).collect();
     assert!(silent.is_empty(), "comment on column tasker.settings.…: {silent:?}");
     let changed: Vec<_> =

@@ -316,7 +316,7 @@ async fn fast_events_reach_subscribers_and_broadcast_ones_the_queue_as_well() {
 async fn a_schema_that_is_none_is_refused_where_it_stands() {
     let db = pgtasker_tests::TestDb::new().await;
     let broken = publishing(json!([{"name": "a"}, {"name": "b", "schema": {"type": "objet"}}]));
-    let report = pgtasker_core::template::validate(&db.pool, &broken).await.unwrap();
+    let report = pgtasker_core::template::validate_template(&db.pool, &broken).await.unwrap();
     let [problem] = &report.problems[..] else { panic!("{report:?}") };
     assert_eq!(problem.path, "/steps/0/publishes_events/1/schema/type");
     assert!(
@@ -324,6 +324,6 @@ async fn a_schema_that_is_none_is_refused_where_it_stands() {
         "{}",
         problem.message
     );
-    let error = pgtasker_core::template::apply(&db.pool, &broken).await.unwrap_err();
+    let error = pgtasker_core::template::apply_template(&db.pool, &broken, None).await.unwrap_err();
     assert!(error.to_string().contains("/steps/0/publishes_events/1/schema/type"), "{error}");
 }

@@ -2,7 +2,7 @@
 //! event is not lost.
 
 use crate::world::World;
-use pgtasker_core::client;
+use pgtasker_client::calls;
 use pgtasker_tests::engine::{Engine, publishing_flow};
 use pgtasker_worker::{StepContext, StepOutcome};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn a_queue_that_is_gone_hides_no_other_and_comes_back_with_the_template() 
     raw_sql("select pgmq.drop_queue('test_domain_events')").execute(e.pool()).await.unwrap();
     announce(&e, json!([{"name": "paid", "payload": 1}])).await;
     assert!(dead(&e).await[0].1.contains("apply a template of the namespace again"));
-    let queues = client::list_queues(e.pool()).await.unwrap();
+    let queues = calls::list_queues(e.pool()).await.unwrap();
     assert!(queues.len() > 1 && queues.iter().all(|queue| queue.kind != "events"), "{queues:?}");
     e.apply(publishing_flow(&["paid"])).await;
     let entry: uuid::Uuid =
@@ -98,7 +98,7 @@ async fn an_event_that_a_reader_of_json_cannot_read_hides_no_other() {
         .execute(e.pool())
         .await
         .unwrap();
-    let events = client::list_events(e.pool(), "test", None, 10).await.unwrap();
+    let events = calls::list_events(e.pool(), "test", None, 10).await.unwrap();
     assert_eq!(events.len(), 2);
     assert!(events[0].domain_event().is_some());
     assert_eq!(events[1].event["payload"].to_string().len(), 401);

@@ -1,9 +1,9 @@
 //! Lists in pages, and analytics: what operators look for among many tasks.
 
-use pgtasker_core::{
-    Error, StepState, TaskState,
-    client::{self, DeadLetterFilter, NewTask, Page, Sample, StepFilter, TaskSelection},
+use pgtasker_client::{
+    By, DeadLetterFilter, NewTask, Page, Sample, StepFilter, TaskSelection, calls,
 };
+use pgtasker_core::{Error, StepState, TaskState};
 use pgtasker_tests::engine::Engine;
 use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
@@ -21,11 +21,11 @@ fn code(error: &Error) -> String {
 async fn pages_of_tasks_give_each_once_while_new_ones_come() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
-    let ids = client::enqueue_many(e.pool(), "test", "flow", &vec![json!({}); 7]).await.unwrap();
+    let ids = calls::enqueue_tasks(e.pool(), "test", "flow", &vec![json!({}); 7]).await.unwrap();
     let all = TaskSelection::default();
     let (mut seen, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let listed = client::list_tasks(e.pool(), &all, &page(after, 3)).await.unwrap();
+        let listed = calls::list_tasks(e.pool(), &all, &page(after, 3)).await.unwrap();
         seen.extend(listed.items.iter().map(|task| task.task_id));
         pages += 1;
         // Newer than the first page: on none of the others.
@@ -43,16 +43,16 @@ async fn tasks_are_found_by_all_that_a_selection_can_say() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;
     let correlation = Uuid::new_v4();
-    let wanted = client::enqueue(
+    let wanted = calls::enqueue_task(
         e.pool(),
         &NewTask { correlation_id: Some(correlation), ..NewTask::new("test", "flow") },
     )
     .await
     .unwrap();
     let other = e.enqueue(json!({})).await;
-    client::cancel(e.pool(), other, client::By::default()).await.unwrap();
+    calls::cancel_task(e.pool(), other, By::default()).await.unwrap();
     let found = async |which: TaskSelection| {
-        let listed = client::list_tasks(e.pool(), &which, &Page::first(10)).await.unwrap();
+        let listed = calls::list_tasks(e.pool(), &which, &Page::first(10)).await.unwrap();
         listed.items.into_iter().map(|task| task.task_id).collect::<Vec<_>>()
     };
     let by_correlation =
@@ -77,22 +77,21 @@ async fn a_page_that_cannot_be_is_refused() {
     let task_id = e.start().await;
     let pool = e.pool();
     let odd = Some("'; drop table".to_owned());
-    let tasks = client::list_tasks(pool, &TaskSelection::default(), &page(odd.clone(), 5)).await;
+    let tasks = calls::list_tasks(pool, &TaskSelection::default(), &page(odd.clone(), 5)).await;
     assert_eq!(code(&tasks.unwrap_err()), "TK008");
     let none = Page { after: None, limit: u32::MAX };
     assert_eq!(
-        code(&client::list_tasks(pool, &TaskSelection::default(), &none).await.unwrap_err()),
+        code(&calls::list_tasks(pool, &TaskSelection::default(), &none).await.unwrap_err()),
         "TK008"
     );
-    let steps = client::list_steps(pool, task_id, &StepFilter::default(), &page(odd, 5)).await;
+    let steps = calls::list_steps(pool, task_id, &StepFilter::default(), &page(odd, 5)).await;
     assert_eq!(code(&steps.unwrap_err()), "TK032");
-    let steps =
-        client::list_steps(pool, Uuid::nil(), &StepFilter::default(), &Page::first(5)).await;
+    let steps = calls::list_steps(pool, Uuid::nil(), &StepFilter::default(), &Page::first(5)).await;
     assert_eq!(code(&steps.unwrap_err()), "TK004");
-    assert_eq!(code(&client::show_step(pool, task_id, "z").await.unwrap_err()), "TK032");
-    assert_eq!(code(&client::show_step(pool, Uuid::nil(), "a").await.unwrap_err()), "TK004");
+    assert_eq!(code(&calls::show_step(pool, task_id, "z").await.unwrap_err()), "TK032");
+    assert_eq!(code(&calls::show_step(pool, Uuid::nil(), "a").await.unwrap_err()), "TK004");
     let gone = page(Some(Uuid::nil().to_string()), 5);
-    let letters = client::list_dead_letters(pool, &DeadLetterFilter::default(), &gone).await;
+    let letters = calls::list_dead_letters(pool, &DeadLetterFilter::default(), &gone).await;
     assert_eq!(code(&letters.unwrap_err()), "TK040");
 }
 
@@ -129,7 +128,7 @@ async fn pages_of_steps_go_from_the_roots_through_all_instances_by_number() {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
         let listed =
-            client::list_steps(e.pool(), task_id, &StepFilter::default(), &page(after, 400))
+            calls::list_steps(e.pool(), task_id, &StepFilter::default(), &page(after, 400))
                 .await
                 .unwrap();
         names.extend(listed.items.into_iter().map(|step| step.step));
@@ -143,12 +142,12 @@ async fn pages_of_steps_go_from_the_roots_through_all_instances_by_number() {
     expected.push("after".to_owned());
     assert_eq!(names, expected);
     let filter = StepFilter { states: vec![StepState::Complete], template_step: None };
-    let complete = client::list_steps(e.pool(), task_id, &filter, &Page::first(5)).await.unwrap();
+    let complete = calls::list_steps(e.pool(), task_id, &filter, &Page::first(5)).await.unwrap();
     assert_eq!(complete.items.iter().map(|step| step.step.as_str()).collect::<Vec<_>>(), ["cut"]);
     let filter = StepFilter { states: Vec::new(), template_step: Some("part".to_owned()) };
-    let parts = client::list_steps(e.pool(), task_id, &filter, &Page::first(2000)).await.unwrap();
+    let parts = calls::list_steps(e.pool(), task_id, &filter, &Page::first(2000)).await.unwrap();
     assert_eq!((parts.items.len(), parts.next), (1002, None));
-    let history = client::step_transitions(e.pool(), task_id, "cut").await.unwrap();
+    let history = calls::step_transitions(e.pool(), task_id, "cut").await.unwrap();
     assert!(history.iter().all(|row| row.name == "cut") && history.len() >= 4, "{history:?}");
 }
 
@@ -159,15 +158,15 @@ async fn pages_of_dead_letters_give_each_once_the_urgent_first() {
     let mut entries = Vec::new();
     for _ in 0..5 {
         let task_id = e.start().await;
-        entries.push(client::add_dead_letter(e.pool(), task_id, None, None).await.unwrap());
+        entries.push(calls::add_dead_letter(e.pool(), task_id, None, None).await.unwrap());
     }
-    client::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, None)
+    calls::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, None)
         .await
         .unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let listed =
-            client::list_dead_letters(e.pool(), &DeadLetterFilter::default(), &page(after, 2))
+            calls::list_dead_letters(e.pool(), &DeadLetterFilter::default(), &page(after, 2))
                 .await
                 .unwrap();
         seen.extend(listed.items.into_iter().map(|entry| entry.entry_id));
@@ -213,27 +212,27 @@ async fn analytics_count_what_happened_lately() {
         }
     }
     let sample = Sample::default();
-    let rates = client::failure_rates(e.pool(), &sample, 10).await.unwrap();
+    let rates = calls::failure_rates(e.pool(), &sample, 10).await.unwrap();
     assert_eq!(
         (rates[0].tasks, rates[0].complete, rates[0].blocked, rates[0].unfinished),
         (3, 2, 1, 0)
     );
     assert!((rates[0].failure_rate - 1.0 / 3.0).abs() < 1e-9);
-    let slow = client::slowest_steps(e.pool(), &sample, 10).await.unwrap();
+    let slow = calls::slowest_steps(e.pool(), &sample, 10).await.unwrap();
     assert_eq!(
         (slow[0].step.as_str(), slow[0].runs, slow[0].failed, slow[0].max_ms),
         ("a", 2, 1, 1000.0)
     );
     assert_eq!(slow[0].p50_ms, 20.0);
-    let done = client::throughput(e.pool(), &sample, Duration::from_secs(3600)).await.unwrap();
+    let done = calls::throughput(e.pool(), &sample, Duration::from_secs(3600)).await.unwrap();
     assert_eq!(done.iter().map(|bucket| bucket.enqueued).sum::<i64>(), 3);
     assert_eq!(done.iter().map(|bucket| bucket.complete).sum::<i64>(), 2);
     let other = Sample { namespace: Some("other".to_owned()), ..Sample::default() };
-    assert!(client::failure_rates(e.pool(), &other, 10).await.unwrap().is_empty());
+    assert!(calls::failure_rates(e.pool(), &other, 10).await.unwrap().is_empty());
     let newest = Sample { max_tasks: 1, ..Sample::default() };
-    assert_eq!(client::failure_rates(e.pool(), &newest, 10).await.unwrap()[0].tasks, 1);
-    let bucket = client::throughput(e.pool(), &sample, Duration::from_millis(10)).await;
+    assert_eq!(calls::failure_rates(e.pool(), &newest, 10).await.unwrap()[0].tasks, 1);
+    let bucket = calls::throughput(e.pool(), &sample, Duration::from_millis(10)).await;
     assert_eq!(code(&bucket.unwrap_err()), "TK008");
     let nothing = Sample { since: Duration::ZERO, ..Sample::default() };
-    assert_eq!(code(&client::failure_rates(e.pool(), &nothing, 10).await.unwrap_err()), "TK008");
+    assert_eq!(code(&calls::failure_rates(e.pool(), &nothing, 10).await.unwrap_err()), "TK008");
 }

@@ -96,7 +96,7 @@ async fn every_digit_passes_through_all_kinds_of_handlers_and_both_clients() {
     ];
     for client in &clients {
         let context: Value = serde_json::from_str(NUMBERS).unwrap();
-        let id = client.enqueue(&NewTask::new("test", "flow").context(context)).await.unwrap();
+        let id = client.enqueue_task(&NewTask::new("test", "flow").context(context)).await.unwrap();
         assert_eq!(world.ended(id).await, "complete");
         let stored: Vec<String> = query_scalar(
             "select context::text from tasker.tasks where task_id = $1
@@ -108,10 +108,11 @@ async fn every_digit_passes_through_all_kinds_of_handlers_and_both_clients() {
         .unwrap();
         assert_eq!(stored, vec![written.clone(); 5]);
         assert_eq!(client.task_result(id).await.unwrap(), Some(json!({"parent": numbers})));
-        assert_eq!(client.step(id, "value").await.unwrap().result, Some(numbers.clone()));
+        assert_eq!(client.show_step(id, "value").await.unwrap().result, Some(numbers.clone()));
         let event = client.list_events("test", None, 10).await.unwrap().pop().unwrap();
         assert_eq!(event.domain_event().unwrap().payload, numbers);
-        let template = client.template("test", "flow", None).await.unwrap().unwrap().definition;
+        let template =
+            client.show_template("test", "flow", None).await.unwrap().unwrap().definition;
         let config = &template["steps"][0]["handler"]["config"];
         assert_eq!(config["n"].to_string(), "123456789012345678901234567890");
         assert_eq!(config["d"].to_string(), "0.12345678901234567890");
@@ -143,9 +144,9 @@ async fn what_is_nested_too_deep_is_hidden_and_the_rest_of_the_task_is_shown() {
         let result = graph.steps[0].result.as_ref().unwrap();
         assert_eq!(result["n"].to_string().len(), 401);
         assert!(result["deep"].to_string().contains("$hidden"));
-        assert_eq!(client.step(id, "a").await.unwrap().result.as_ref(), Some(result));
+        assert_eq!(client.show_step(id, "a").await.unwrap().result.as_ref(), Some(result));
         let entry = client.add_dead_letter(id, None, By::default()).await.unwrap();
-        let snapshot = client.dead_letter(entry).await.unwrap().snapshot.unwrap();
+        let snapshot = client.show_dead_letter(entry).await.unwrap().snapshot.unwrap();
         assert!(snapshot.to_string().contains("$hidden"));
     }
 }
@@ -186,7 +187,7 @@ async fn a_page_of_steps_ends_with_its_bytes_and_the_next_goes_on() {
         let result = |n: usize| seen[n].result.as_ref().unwrap().to_string();
         assert!(result(3).contains("$hidden") && result(2).len() > 30_000, "{}", result(3));
     }
-    assert_eq!(http.step(id, "s3").await.unwrap().result, Some(json!("x".repeat(40_000))));
+    assert_eq!(http.show_step(id, "s3").await.unwrap().result, Some(json!("x".repeat(40_000))));
     let graph = http.task_graph(id, Instances::All).await.unwrap();
     assert_eq!(graph.steps.len(), 6);
     let audit = http.task_transitions(id).await.unwrap();

@@ -182,7 +182,7 @@ async fn calls_that_hang_on_a_host_that_is_gone_are_given_up_soon_after_another_
     orchestrator.is(true).await;
     let id = world.enqueue(json!({})).await;
     eventually("the task to complete", Duration::from_secs(45), async || {
-        let status = pgtasker_core::client::status(&world.db.pool, id).await.unwrap();
+        let status = pgtasker_client::calls::task_status(&world.db.pool, id).await.unwrap();
         status.is_settled()
     })
     .await;

@@ -294,7 +294,7 @@ async fn a_heartbeat_is_bounded_and_no_row_breaks_the_view() {
         '[7]', now(), now())",
     )
     .await;
-    let workers = pgtasker_core::client::list_workers(e.pool()).await.unwrap();
+    let workers = pgtasker_client::calls::list_workers(e.pool()).await.unwrap();
     assert_eq!(workers.len(), 2);
     let worker = workers.iter().find(|worker| worker.handlers == ["h"]).unwrap();
     assert_eq!((worker.pid, worker.concurrency, worker.in_flight), (None, None, None));

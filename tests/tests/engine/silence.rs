@@ -104,7 +104,7 @@ async fn half_open_connections_stall_nobody_for_much_longer_than_the_lease() {
     let since = Instant::now();
     let second = world.enqueue(json!({})).await;
     eventually("the second task to complete", Duration::from_secs(20), async || {
-        pgtasker_core::client::status(&world.db.pool, second).await.unwrap().is_settled()
+        pgtasker_client::calls::task_status(&world.db.pool, second).await.unwrap().is_settled()
     })
     .await;
     // It was a minute.

@@ -49,7 +49,8 @@ fn file(text: &str) -> TemplateFile {
 /// Position and code of every problem.
 async fn problems(db: &TestDb, text: &str) -> Vec<(usize, usize, String)> {
     let file = file(text);
-    let (found, _) = template::validate(&db.pool, file.definition()).await.unwrap().locate(&file);
+    let (found, _) =
+        template::validate_template(&db.pool, file.definition()).await.unwrap().locate(&file);
     found.into_iter().map(|d| (d.position.line, d.position.column, d.code)).collect()
 }
 
@@ -75,7 +76,8 @@ async fn every_problem_is_reported_where_it_stands() {
 async fn a_number_as_version_is_told_to_take_quotes() {
     let db = TestDb::new().await;
     let file = file(&GOOD.replace("\"1.0.0\"", "1.0"));
-    let (found, _) = template::validate(&db.pool, file.definition()).await.unwrap().locate(&file);
+    let (found, _) =
+        template::validate_template(&db.pool, file.definition()).await.unwrap().locate(&file);
     let text = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert!(
         text.starts_with("t.yaml:4:10: version must be a string") && text.contains("in quotes"),
@@ -93,25 +95,31 @@ async fn what_is_no_mapping_is_reported_at_its_beginning() {
 async fn applying_again_changes_nothing_and_other_content_is_refused() {
     let db = TestDb::new().await;
     assert_eq!(problems(&db, GOOD).await, []);
-    let first = template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
-    let again = template::apply(&db.pool, file(&file(GOOD).definition().to_string()).definition())
-        .await
-        .unwrap();
+    let first = template::apply_template(&db.pool, file(GOOD).definition(), None).await.unwrap();
+    let again = template::apply_template(
+        &db.pool,
+        file(&file(GOOD).definition().to_string()).definition(),
+        None,
+    )
+    .await
+    .unwrap();
     assert!(first.created && !again.created);
     assert_eq!(first.template_id, again.template_id);
-    let other = template::apply(&db.pool, file(&GOOD.replace("EUR", "USD")).definition())
-        .await
-        .unwrap_err();
+    let other =
+        template::apply_template(&db.pool, file(&GOOD.replace("EUR", "USD")).definition(), None)
+            .await
+            .unwrap_err();
     assert_eq!(other.sqlstate().as_deref(), Some("TK011"));
-    let invalid = template::apply(&db.pool, file(BAD).definition()).await.unwrap_err();
+    let invalid =
+        template::apply_template(&db.pool, file(BAD).definition(), None).await.unwrap_err();
     assert_eq!(invalid.sqlstate().as_deref(), Some("TK010"));
 }
 
 #[tokio::test]
 async fn the_definition_reaches_the_database_unchanged() {
     let db = TestDb::new().await;
-    template::apply(&db.pool, file(GOOD).definition()).await.unwrap();
-    let stored = pgtasker_core::client::show_template(&db.pool, "orders", "fulfil", None)
+    template::apply_template(&db.pool, file(GOOD).definition(), None).await.unwrap();
+    let stored = pgtasker_client::calls::show_template(&db.pool, "orders", "fulfil", None)
         .await
         .unwrap()
         .unwrap();
@@ -134,7 +142,7 @@ async fn the_lifecycle_is_checked_and_kept() {
     assert_eq!(codes("[]").await, ["invalid_type"]);
     let good =
         with("{ max_waiting_for_retry_minutes: 0.5, max_duration_minutes: 7, retention_days: 0 }");
-    template::apply(&db.pool, file(&good).definition()).await.unwrap();
+    template::apply_template(&db.pool, file(&good).definition(), None).await.unwrap();
     let kept: serde_json::Value = sqlx::query_scalar(
         "select jsonb_build_array(max_waiting_for_dependencies_minutes, \
          max_waiting_for_retry_minutes, max_steps_in_process_minutes,

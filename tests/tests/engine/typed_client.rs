@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use pgtasker_core::{
-    StepState, TaskState,
-    client::{self, By, Instances, NewTask, Page, Presence, StepType, TaskSelection},
+use pgtasker_client::{
+    By, Instances, NewTask, Page, Presence, StepOverview, StepType, TaskSelection, calls,
 };
+use pgtasker_core::{StepState, TaskState};
 use pgtasker_tests::engine::Engine;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -25,10 +25,10 @@ fn task() -> NewTask {
 async fn a_task_is_enqueued_in_the_callers_transaction() {
     let e = engine().await;
     let mut transaction = e.pool().begin().await.unwrap();
-    let id = client::enqueue(&mut *transaction, &task()).await.unwrap();
-    assert_eq!(client::status(&mut *transaction, id).await.unwrap().state, TaskState::Pending);
+    let id = calls::enqueue_task(&mut *transaction, &task()).await.unwrap();
+    assert_eq!(calls::task_status(&mut *transaction, id).await.unwrap().state, TaskState::Pending);
     transaction.rollback().await.unwrap();
-    let error = client::status(e.pool(), id).await.unwrap_err();
+    let error = calls::task_status(e.pool(), id).await.unwrap_err();
     assert_eq!(error.sqlstate().as_deref(), Some("TK004"));
 }
 
@@ -46,15 +46,15 @@ async fn every_option_reaches_the_task() {
         notify: Some(false),
         ..task().context(json!({"n": 1}))
     };
-    let id = client::enqueue(e.pool(), &new).await.unwrap();
-    assert_eq!(client::enqueue(e.pool(), &new).await.unwrap(), id);
-    let shown = client::show_task(e.pool(), id).await.unwrap().task;
+    let id = calls::enqueue_task(e.pool(), &new).await.unwrap();
+    assert_eq!(calls::enqueue_task(e.pool(), &new).await.unwrap(), id);
+    let shown = calls::task_details(e.pool(), id).await.unwrap().task;
     assert_eq!(
         (shown.priority, shown.run_at, shown.correlation_id),
         (7, Some(run_at), Some(correlation))
     );
     assert_eq!(shown.idempotency_key.as_deref(), Some("k"));
-    let other = client::enqueue(e.pool(), &new.context(json!({"n": 2}))).await.unwrap_err();
+    let other = calls::enqueue_task(e.pool(), &new.context(json!({"n": 2}))).await.unwrap_err();
     assert_eq!(other.sqlstate().as_deref(), Some("TK006"));
 }
 
@@ -62,7 +62,7 @@ async fn every_option_reaches_the_task() {
 async fn a_refusal_says_what_to_do() {
     let e = engine().await;
     let error =
-        client::enqueue(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
+        calls::enqueue_task(e.pool(), &NewTask::new("tset", "flow")).await.unwrap_err().to_string();
     assert!(
         error.starts_with("there is no namespace \"tset\". ") && error.ends_with("(TK001)"),
         "{error}"
@@ -72,15 +72,15 @@ async fn a_refusal_says_what_to_do() {
 #[tokio::test]
 async fn a_finished_task_is_shown_with_all_its_history() {
     let e = engine().await;
-    let id = client::enqueue(e.pool(), &task()).await.unwrap();
+    let id = calls::enqueue_task(e.pool(), &task()).await.unwrap();
     e.initialize().await;
-    assert_eq!(client::result(e.pool(), id).await.unwrap(), None);
+    assert_eq!(calls::task_result(e.pool(), id).await.unwrap(), None);
     e.drain().await;
-    let status = client::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
+    let status = calls::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
     assert!(status.is_settled() && status.succeeded());
     assert_eq!(status.steps.get("complete"), Some(&2));
-    assert_eq!(client::result(e.pool(), id).await.unwrap(), Some(json!({"b": "b"})));
-    let shown = client::show_task(e.pool(), id).await.unwrap();
+    assert_eq!(calls::task_result(e.pool(), id).await.unwrap(), Some(json!({"b": "b"})));
+    let shown = calls::task_details(e.pool(), id).await.unwrap();
     assert_eq!(
         (shown.task.state, shown.task.steps, shown.task.remaining),
         (TaskState::Complete, 2, 0)
@@ -100,7 +100,7 @@ async fn a_finished_task_is_shown_with_all_its_history() {
     assert!(
         shown.step_transitions.iter().any(|t| t.name == "b" && t.to_state == StepState::InProgress)
     );
-    let missing = client::show_task(e.pool(), Uuid::nil()).await.unwrap_err();
+    let missing = calls::task_details(e.pool(), Uuid::nil()).await.unwrap_err();
     assert_eq!(missing.sqlstate().as_deref(), Some("TK004"));
 }
 
@@ -130,9 +130,8 @@ async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_fai
     }
     e.process().await;
 
-    let graph = client::task_graph(e.pool(), id, Instances::Few(5)).await.unwrap();
-    let names =
-        |steps: &[client::StepOverview]| steps.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
+    let graph = calls::task_graph(e.pool(), id, Instances::Few(5)).await.unwrap();
+    let names = |steps: &[StepOverview]| steps.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
     let failed = ["cut", "item_001", "item_002", "item_003", "item_004", "item_005", "total"];
     assert_eq!(names(&graph.steps), failed);
     assert_eq!(graph.steps[1].step_type, StepType::BatchWorker);
@@ -141,14 +140,11 @@ async fn a_large_batch_is_shown_without_its_instances_but_for_the_first_that_fai
     assert!(dag.contains(&("item", 1)) && dag.contains(&("total", 2)), "{dag:?}");
     let batch = &graph.batches[0];
     assert_eq!((batch.instances, batch.failed, batch.waiting, batch.items_total), (12, 8, 4, 12));
-    assert_eq!(client::list_batches(e.pool(), id).await.unwrap(), graph.batches);
+    assert_eq!(calls::list_batches(e.pool(), id).await.unwrap(), graph.batches);
 
-    let all = client::task_graph(e.pool(), id, Instances::All).await.unwrap();
+    let all = calls::task_graph(e.pool(), id, Instances::All).await.unwrap();
     assert_eq!((all.steps.len(), all.steps[12].step.as_str()), (14, "item_012"));
-    assert_eq!(
-        client::task_graph(e.pool(), id, Instances::Few(12)).await.unwrap().steps,
-        all.steps
-    );
+    assert_eq!(calls::task_graph(e.pool(), id, Instances::Few(12)).await.unwrap().steps, all.steps);
 }
 
 #[tokio::test]
@@ -170,7 +166,7 @@ async fn a_decision_is_resolved_by_its_outcome_and_the_graph_tells_what_is_not_t
     e.apply(json!({"namespace": "test", "name": "flow", "version": "1", "steps": steps})).await;
     let id = e.start().await;
     let presence = async || {
-        let graph = client::task_graph(e.pool(), id, Instances::All).await.unwrap();
+        let graph = calls::task_graph(e.pool(), id, Instances::All).await.unwrap();
         graph.dag.into_iter().map(|d| (d.step, d.presence, d.state.is_some())).collect::<Vec<_>>()
     };
     let row = |name: &str, presence, exists| (name.to_owned(), presence, exists);
@@ -180,10 +176,10 @@ async fn a_decision_is_resolved_by_its_outcome_and_the_graph_tells_what_is_not_t
         [row("route", exists, true), row("a", undecided, false), row("b", undecided, false)]
     );
     let by = By { who: Some("ana"), reason: None };
-    let refused = client::resolve_step(e.pool(), id, "route", None, None, by).await.unwrap_err();
+    let refused = calls::resolve_step(e.pool(), id, "route", None, None, by).await.unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("TK035"));
     let outcome = json!({"type": "decision", "create_steps": ["b"]});
-    assert!(client::resolve_step(e.pool(), id, "route", None, Some(&outcome), by).await.unwrap());
+    assert!(calls::resolve_step(e.pool(), id, "route", None, Some(&outcome), by).await.unwrap());
     assert_eq!(
         presence().await,
         [row("route", exists, true), row("a", Presence::NotChosen, false), row("b", exists, true)]
@@ -195,13 +191,13 @@ async fn waiting_ends_with_the_time_and_at_a_failure() {
     let e = engine().await;
     let id = e.start().await;
     let began = Instant::now();
-    let status = client::wait(e.pool(), id, Duration::from_millis(50)).await.unwrap();
+    let status = calls::wait(e.pool(), id, Duration::from_millis(50)).await.unwrap();
     assert!(!status.is_settled() && began.elapsed() >= Duration::from_millis(50));
     let claim = e.claim(1).await.remove(0);
     let outcome = json!({"type": "failure", "message": "boom", "retryable": false});
     assert_eq!(e.submit(&claim, outcome).await, "accepted");
     e.process().await;
-    let status = client::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
+    let status = calls::wait(e.pool(), id, Duration::from_secs(10)).await.unwrap();
     assert!(status.is_settled() && !status.succeeded());
     assert_eq!(status.state, TaskState::BlockedByFailures);
 }
@@ -209,20 +205,19 @@ async fn waiting_ends_with_the_time_and_at_a_failure() {
 #[tokio::test]
 async fn lists_are_filtered_and_newest_first() {
     let e = engine().await;
-    let ids = client::enqueue_many(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})])
+    let ids = calls::enqueue_tasks(e.pool(), "test", "flow", &[json!({}), json!({}), json!({})])
         .await
         .unwrap();
     assert!(
-        client::cancel(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") })
+        calls::cancel_task(e.pool(), ids[1], By { who: Some("ana"), reason: Some("not wanted") })
             .await
             .unwrap()
     );
-    assert!(!client::cancel(e.pool(), ids[1], By::default()).await.unwrap());
+    assert!(!calls::cancel_task(e.pool(), ids[1], By::default()).await.unwrap());
     let list = |filter: TaskSelection, limit| {
         let pool = e.pool().clone();
         async move {
-            let tasks =
-                client::list_tasks(&pool, &filter, &Page::first(limit)).await.unwrap().items;
+            let tasks = calls::list_tasks(&pool, &filter, &Page::first(limit)).await.unwrap().items;
             tasks.into_iter().map(|task| task.task_id).collect::<Vec<_>>()
         }
     };
@@ -243,15 +238,15 @@ async fn lists_are_filtered_and_newest_first() {
 #[tokio::test]
 async fn templates_queues_and_workers_are_listed() {
     let e = engine().await;
-    let templates = client::list_templates(e.pool(), Some("test")).await.unwrap();
+    let templates = calls::list_templates(e.pool(), Some("test")).await.unwrap();
     assert_eq!(templates.len(), 1);
     assert_eq!((templates[0].steps, templates[0].current), (2, true));
-    assert!(client::list_templates(e.pool(), Some("other")).await.unwrap().is_empty());
-    let shown = client::show_template(e.pool(), "test", "flow", Some("1")).await.unwrap().unwrap();
+    assert!(calls::list_templates(e.pool(), Some("other")).await.unwrap().is_empty());
+    let shown = calls::show_template(e.pool(), "test", "flow", Some("1")).await.unwrap().unwrap();
     assert_eq!(shown.overview, templates[0]);
-    assert!(client::show_template(e.pool(), "test", "flow", Some("2")).await.unwrap().is_none());
-    client::enqueue(e.pool(), &task()).await.unwrap();
-    let queues = client::list_queues(e.pool()).await.unwrap();
+    assert!(calls::show_template(e.pool(), "test", "flow", Some("2")).await.unwrap().is_none());
+    calls::enqueue_task(e.pool(), &task()).await.unwrap();
+    let queues = calls::list_queues(e.pool()).await.unwrap();
     let depths: Vec<_> =
         queues.iter().map(|q| (q.queue.as_str(), q.namespace.as_deref(), q.depth)).collect();
     let expected = [
@@ -260,7 +255,7 @@ async fn templates_queues_and_workers_are_listed() {
         ("worker_test_queue", Some("test"), 0),
     ];
     assert_eq!(depths, expected);
-    assert!(client::list_workers(e.pool()).await.unwrap().is_empty());
+    assert!(calls::list_workers(e.pool()).await.unwrap().is_empty());
     sqlx::query(
         "select tasker.heartbeat($1, '{test}', '{noop}', '{\"host\": \"h\", \"pid\": \
         1, \"concurrency\": 4}')",
@@ -269,7 +264,7 @@ async fn templates_queues_and_workers_are_listed() {
     .execute(e.pool())
     .await
     .unwrap();
-    let workers = client::list_workers(e.pool()).await.unwrap();
+    let workers = calls::list_workers(e.pool()).await.unwrap();
     assert_eq!(
         (workers[0].worker_id, workers[0].alive, workers[0].concurrency),
         (e.worker, true, Some(4))
@@ -281,14 +276,14 @@ async fn operators_calls_say_who_and_why() {
     let e = engine().await;
     let by = By { who: Some("ana"), reason: Some("seen") };
     let id = e.start().await;
-    assert!(!client::retry_step(e.pool(), id, "a", by).await.unwrap());
+    assert!(!calls::retry_step(e.pool(), id, "a", by).await.unwrap());
     assert!(
-        client::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), None, by).await.unwrap()
+        calls::resolve_step(e.pool(), id, "a", Some(&json!({"n": 1})), None, by).await.unwrap()
     );
-    assert!(client::resolve_task(e.pool(), id, None, by).await.unwrap());
-    let refused = client::reset_task(e.pool(), id, by).await.unwrap_err();
+    assert!(calls::resolve_task(e.pool(), id, None, by).await.unwrap());
+    let refused = calls::reset_task(e.pool(), id, by).await.unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("TK031"));
-    let details = client::show_task(e.pool(), id).await.unwrap();
+    let details = calls::task_details(e.pool(), id).await.unwrap();
     assert!(
         details
             .step_transitions
@@ -302,13 +297,13 @@ async fn operators_calls_say_who_and_why() {
         ..TaskSelection::default()
     };
     assert_eq!(
-        client::count_tasks(e.pool(), &which(&[TaskState::ResolvedManually])).await.unwrap(),
+        calls::count_tasks(e.pool(), &which(&[TaskState::ResolvedManually])).await.unwrap(),
         1
     );
-    assert_eq!(client::retry_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 0);
+    assert_eq!(calls::retry_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 0);
     e.start().await;
-    assert_eq!(client::cancel_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 1);
+    assert_eq!(calls::cancel_tasks(e.pool(), &which(TaskState::ALL), by, 10).await.unwrap(), 1);
     let everything =
-        client::cancel_tasks(e.pool(), &TaskSelection::default(), by, 10).await.unwrap_err();
+        calls::cancel_tasks(e.pool(), &TaskSelection::default(), by, 10).await.unwrap_err();
     assert_eq!(everything.sqlstate().as_deref(), Some("TK030"));
 }

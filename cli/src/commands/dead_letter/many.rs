@@ -100,7 +100,7 @@ pub async fn run(
         }
         which.status = Some("pending".to_owned());
     }
-    let matching = client.count_matching_dead_letters(&which).await?;
+    let matching = client.count_dead_letters(&which).await?;
     if !args.all && !args.dry_run && matching > 0 {
         return Err(Error::new(format!("{} match; none was {past}", entries(matching)))
             .or_hint(format!("add --all to {verb} them")));

@@ -151,7 +151,7 @@ pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCo
     match command {
         DeadLetterCommand::List(args) => list(&*client, args, globals).await?,
         DeadLetterCommand::Counts => {
-            let counts = client.count_dead_letters().await?;
+            let counts = client.dead_letter_counts().await?;
             match globals.json {
                 true => output::print_json(&counts)?,
                 false if counts.is_empty() => output::note("no dead letters"),
@@ -229,7 +229,7 @@ async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<
 
 /// What was done, in a line.
 async fn tell(client: &dyn Client, past: &str, entry_id: Uuid, globals: &Globals) -> Result<()> {
-    let details = client.dead_letter(entry_id).await?;
+    let details = client.show_dead_letter(entry_id).await?;
     if globals.json {
         return output::print_json(&details);
     }
@@ -242,7 +242,7 @@ async fn tell(client: &dyn Client, past: &str, entry_id: Uuid, globals: &Globals
 }
 
 async fn show(client: &dyn Client, entry_id: Uuid, globals: &Globals) -> Result<()> {
-    let details = client.dead_letter(entry_id).await?;
+    let details = client.show_dead_letter(entry_id).await?;
     match globals.json {
         true => output::print_json(&details),
         false => output::print(&text(&details, Look::stdout())),

@@ -79,7 +79,7 @@ pub async fn print(
     more: More,
     globals: &Globals,
 ) -> Result<()> {
-    let task = client.task(task_id).await?;
+    let task = client.show_task(task_id).await?;
     let instances = if more.instances { Instances::All } else { Instances::Few(steps::FEW) };
     let graph = client.task_graph(task_id, instances).await?;
     let audit = match more.audit {

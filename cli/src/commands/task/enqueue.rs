@@ -21,7 +21,7 @@ pub struct EnqueueArgs {
     /// The version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
-    /// Among held steps, those with a higher priority go first: in a namespace with a limit (queue
+    /// Among held steps, those with a higher priority go first: in a namespace with a limit (namespace
     /// limit), or after a pause. Elsewhere, steps run in the order in which they became ready.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
@@ -57,7 +57,7 @@ pub async fn run(args: EnqueueArgs, globals: &Globals) -> Result<ExitCode> {
             .context(context::read(&args.context, "context")?)
     };
     let client = globals.client().await?;
-    let task_id = client.enqueue(&task).await?;
+    let task_id = client.enqueue_task(&task).await?;
     if args.wait {
         if !globals.json {
             output::print(&task_id.to_string())?;

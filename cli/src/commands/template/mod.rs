@@ -286,7 +286,7 @@ async fn show(args: ShowArgs, globals: &Globals) -> Result<ExitCode> {
     let client = globals.client().await?;
     let TemplateName { namespace, name } = &args.template;
     let version = args.version.as_deref();
-    let Some(template) = client.template(namespace, name, version).await? else {
+    let Some(template) = client.show_template(namespace, name, version).await? else {
         let version = version.map(|version| format!(" version {version:?} of")).unwrap_or_default();
         return Err(Error::new(format!("there is no{version} template {}", args.template))
             .or_hint("`tasker template list` shows all"));

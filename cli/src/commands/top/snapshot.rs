@@ -76,7 +76,7 @@ impl Snapshot {
         };
         let queues = async { client.list_queues().await.map(|queues| (queues, Instant::now())) };
         let ((queues, taken), workers, dead_letters, tasks) =
-            tokio::try_join!(queues, client.list_workers(), client.count_dead_letters(), counted)?;
+            tokio::try_join!(queues, client.list_workers(), client.dead_letter_counts(), counted)?;
         Ok(Self { at: Utc::now(), tasks, dead_letters, queues, workers, taken })
     }
 }

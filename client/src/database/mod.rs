@@ -1,15 +1,8 @@
 //! Tasker over a connection to its database: each call is one of the SQL API.
 
-use crate::{
-    Applied, BatchOverview, By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails,
-    DeadLetterFilter, DeadLetterSelection, DeadLettersChanged, EngineSetting, FailureRate,
-    Instances, Listed, NewTask, Page, Pruned, QueueOverview, QueuedEvent, Report, Result, Sample,
-    ServerHealth, SlowStep, Staleness, StepFilter, StepOverview, StepTransition, TaskGraph,
-    TaskOverview, TaskSelection, TaskStatus, Template, TemplateOverview, Throughput, Transitions,
-    TransitionsPage, WorkerOverview,
-};
+use crate::{Applied, Client, Report, Result, calls, types::*};
 use async_trait::async_trait;
-use pgtasker_core::{client, pooler::Limited, schema, session::Session, template};
+use pgtasker_core::{pooler::Limited, schema, session::Session};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -51,15 +44,15 @@ impl DatabaseClient {
     ///
     /// # Errors
     /// `TK004` when there is no such task.
-    pub async fn transitions_page(
+    pub async fn task_transitions_page(
         &self,
         task_id: Uuid,
         after: Option<i64>,
         limit: u32,
     ) -> Result<TransitionsPage> {
-        client::status(self.db(), task_id).await?;
+        calls::task_status(self.db(), task_id).await?;
         let (task, steps, next) =
-            client::task_transitions_page(self.db(), task_id, after, limit).await?;
+            calls::task_transitions_page(self.db(), task_id, after, limit).await?;
         Ok(TransitionsPage { task, steps, next: next.map(|id| id.to_string()) })
     }
 
@@ -84,25 +77,25 @@ impl Client for DatabaseClient {
 
     async fn task_transitions(&self, task_id: Uuid) -> Result<Transitions> {
         // The audit of a task that is not there would be empty.
-        client::status(self.db(), task_id).await?;
-        let (task, steps) = client::task_transitions(self.db(), task_id).await?;
+        calls::task_status(self.db(), task_id).await?;
+        let (task, steps) = calls::task_transitions(self.db(), task_id).await?;
         Ok(Transitions { task, steps })
     }
 
     async fn validate_template(&self, definition: &Value) -> Result<Report> {
-        Ok(template::validate(self.db(), definition).await?)
+        Ok(calls::validate_template(self.db(), definition).await?)
     }
 
     async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied> {
-        Ok(template::apply_by(self.db(), definition, by.who).await?)
+        Ok(calls::apply_template(self.db(), definition, by.who).await?)
     }
 
     async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        Ok(template::use_version(self.db(), namespace, name, version).await?)
+        Ok(calls::use_template(self.db(), namespace, name, version).await?)
     }
 
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
-        Ok(client::pause_namespace(self.db(), namespace, by.reason, by.who).await?)
+        Ok(calls::pause_namespace(self.db(), namespace, by.reason, by.who).await?)
     }
 
     async fn add_dead_letter(
@@ -111,7 +104,7 @@ impl Client for DatabaseClient {
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<Uuid> {
-        Ok(client::add_dead_letter(self.db(), task_id, notes, by.who).await?)
+        Ok(calls::add_dead_letter(self.db(), task_id, notes, by.who).await?)
     }
 
     async fn update_dead_letter(
@@ -121,39 +114,39 @@ impl Client for DatabaseClient {
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<()> {
-        Ok(client::update_dead_letter(self.db(), entry_id, status, notes, by.who).await?)
+        Ok(calls::update_dead_letter(self.db(), entry_id, status, notes, by.who).await?)
     }
 
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()> {
-        Ok(client::retry_dead_letter(self.db(), entry_id, by.reason, by.who).await?)
+        Ok(calls::retry_dead_letter(self.db(), entry_id, by.reason, by.who).await?)
     }
 
-    async fn enqueue(&self, task: &NewTask) -> Result<Uuid> {
-        Ok(client::enqueue(self.db(), task).await?)
+    async fn enqueue_task(&self, task: &NewTask) -> Result<Uuid> {
+        Ok(calls::enqueue_task(self.db(), task).await?)
     }
 
     async fn list_tasks(&self, which: &TaskSelection, page: &Page) -> Result<Listed<TaskOverview>> {
-        Ok(client::list_tasks(self.db(), which, page).await?)
+        Ok(calls::list_tasks(self.db(), which, page).await?)
     }
 
-    async fn task(&self, task_id: Uuid) -> Result<TaskOverview> {
-        Ok(client::task_overview(self.db(), task_id).await?)
+    async fn show_task(&self, task_id: Uuid) -> Result<TaskOverview> {
+        Ok(calls::show_task(self.db(), task_id).await?)
     }
 
     async fn task_status(&self, task_id: Uuid) -> Result<TaskStatus> {
-        Ok(client::status(self.db(), task_id).await?)
+        Ok(calls::task_status(self.db(), task_id).await?)
     }
 
     async fn task_result(&self, task_id: Uuid) -> Result<Option<Value>> {
-        Ok(client::result(self.db(), task_id).await?)
+        Ok(calls::task_result(self.db(), task_id).await?)
     }
 
     async fn task_context(&self, task_id: Uuid) -> Result<Value> {
-        Ok(client::task_context(self.db(), task_id).await?)
+        Ok(calls::task_context(self.db(), task_id).await?)
     }
 
-    async fn count_matching_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
-        Ok(client::count_matching_dead_letters(self.db(), which).await?)
+    async fn count_dead_letters(&self, which: &DeadLetterSelection) -> Result<i64> {
+        Ok(calls::count_dead_letters(self.db(), which).await?)
     }
 
     async fn retry_dead_letters(
@@ -163,7 +156,7 @@ impl Client for DatabaseClient {
         max: i32,
         after: Option<Uuid>,
     ) -> Result<DeadLettersChanged> {
-        Ok(client::retry_dead_letters(self.db(), which, by, max, after).await?)
+        Ok(calls::retry_dead_letters(self.db(), which, by, max, after).await?)
     }
 
     async fn update_dead_letters(
@@ -174,35 +167,35 @@ impl Client for DatabaseClient {
         max: i32,
         after: Option<Uuid>,
     ) -> Result<DeadLettersChanged> {
-        Ok(client::update_dead_letters(self.db(), which, status, by, max, after).await?)
+        Ok(calls::update_dead_letters(self.db(), which, status, by, max, after).await?)
     }
 
     async fn list_settings(&self) -> Result<Vec<EngineSetting>> {
-        Ok(client::list_settings(self.db()).await?)
+        Ok(calls::list_settings(self.db()).await?)
     }
 
     async fn set_setting(&self, name: &str, value: &str, by: By<'_>) -> Result<()> {
-        Ok(client::set_setting(self.db(), name, value, by.who).await?)
+        Ok(calls::set_setting(self.db(), name, value, by.who).await?)
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
-        let graph = client::task_graph(self.db(), task_id, instances).await?;
+        let graph = calls::task_graph(self.db(), task_id, instances).await?;
         if graph.dag.is_empty() {
-            client::status(self.db(), task_id).await?;
+            calls::task_status(self.db(), task_id).await?;
         }
         Ok(graph)
     }
 
     async fn list_batches(&self, task_id: Uuid) -> Result<Vec<BatchOverview>> {
-        let batches = client::list_batches(self.db(), task_id).await?;
+        let batches = calls::list_batches(self.db(), task_id).await?;
         if batches.is_empty() {
-            client::status(self.db(), task_id).await?;
+            calls::task_status(self.db(), task_id).await?;
         }
         Ok(batches)
     }
 
     async fn cancel_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool> {
-        Ok(client::cancel(self.db(), task_id, by).await?)
+        Ok(calls::cancel_task(self.db(), task_id, by).await?)
     }
 
     async fn resolve_task(
@@ -211,23 +204,23 @@ impl Client for DatabaseClient {
         result: Option<&Value>,
         by: By<'_>,
     ) -> Result<bool> {
-        Ok(client::resolve_task(self.db(), task_id, result, by).await?)
+        Ok(calls::resolve_task(self.db(), task_id, result, by).await?)
     }
 
     async fn reset_task(&self, task_id: Uuid, by: By<'_>) -> Result<bool> {
-        Ok(client::reset_task(self.db(), task_id, by).await?)
+        Ok(calls::reset_task(self.db(), task_id, by).await?)
     }
 
     async fn retry_tasks(&self, which: &TaskSelection, by: By<'_>, max: i32) -> Result<i32> {
-        Ok(client::retry_tasks(self.db(), which, by, max).await?)
+        Ok(calls::retry_tasks(self.db(), which, by, max).await?)
     }
 
     async fn cancel_tasks(&self, which: &TaskSelection, by: By<'_>, max: i32) -> Result<i32> {
-        Ok(client::cancel_tasks(self.db(), which, by, max).await?)
+        Ok(calls::cancel_tasks(self.db(), which, by, max).await?)
     }
 
     async fn count_tasks(&self, which: &TaskSelection) -> Result<i64> {
-        Ok(client::count_tasks(self.db(), which).await?)
+        Ok(calls::count_tasks(self.db(), which).await?)
     }
 
     async fn list_steps(
@@ -236,23 +229,23 @@ impl Client for DatabaseClient {
         filter: &StepFilter,
         page: &Page,
     ) -> Result<Listed<StepOverview>> {
-        Ok(client::list_steps(self.db(), task_id, filter, page).await?)
+        Ok(calls::list_steps(self.db(), task_id, filter, page).await?)
     }
 
-    async fn step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
-        Ok(client::show_step(self.db(), task_id, step).await?)
+    async fn show_step(&self, task_id: Uuid, step: &str) -> Result<StepOverview> {
+        Ok(calls::show_step(self.db(), task_id, step).await?)
     }
 
     async fn step_transitions(&self, task_id: Uuid, step: &str) -> Result<Vec<StepTransition>> {
-        let transitions = client::step_transitions(self.db(), task_id, step).await?;
+        let transitions = calls::step_transitions(self.db(), task_id, step).await?;
         if transitions.is_empty() {
-            client::show_step(self.db(), task_id, step).await?;
+            calls::show_step(self.db(), task_id, step).await?;
         }
         Ok(transitions)
     }
 
     async fn retry_step(&self, task_id: Uuid, step: &str, by: By<'_>) -> Result<bool> {
-        Ok(client::retry_step(self.db(), task_id, step, by).await?)
+        Ok(calls::retry_step(self.db(), task_id, step, by).await?)
     }
 
     async fn resolve_step(
@@ -263,32 +256,32 @@ impl Client for DatabaseClient {
         outcome: Option<&Value>,
         by: By<'_>,
     ) -> Result<bool> {
-        Ok(client::resolve_step(self.db(), task_id, step, result, outcome, by).await?)
+        Ok(calls::resolve_step(self.db(), task_id, step, result, outcome, by).await?)
     }
 
     async fn list_templates(&self, namespace: Option<&str>) -> Result<Vec<TemplateOverview>> {
-        Ok(client::list_templates(self.db(), namespace).await?)
+        Ok(calls::list_templates(self.db(), namespace).await?)
     }
 
-    async fn template(
+    async fn show_template(
         &self,
         namespace: &str,
         name: &str,
         version: Option<&str>,
     ) -> Result<Option<Template>> {
-        Ok(client::show_template(self.db(), namespace, name, version).await?)
+        Ok(calls::show_template(self.db(), namespace, name, version).await?)
     }
 
     async fn list_queues(&self) -> Result<Vec<QueueOverview>> {
-        Ok(client::list_queues(self.db()).await?)
+        Ok(calls::list_queues(self.db()).await?)
     }
 
     async fn list_namespaces(&self) -> Result<Vec<String>> {
-        Ok(client::list_namespaces(self.db()).await?)
+        Ok(calls::list_namespaces(self.db()).await?)
     }
 
     async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
-        Ok(client::resume_namespace(self.db(), namespace, by.reason, by.who).await?)
+        Ok(calls::resume_namespace(self.db(), namespace, by.reason, by.who).await?)
     }
 
     async fn limit_namespace(
@@ -297,7 +290,7 @@ impl Client for DatabaseClient {
         max_depth: Option<i32>,
         by: By<'_>,
     ) -> Result<()> {
-        Ok(client::limit_namespace(self.db(), namespace, max_depth, by.reason, by.who).await?)
+        Ok(calls::limit_namespace(self.db(), namespace, max_depth, by.reason, by.who).await?)
     }
 
     async fn list_events(
@@ -306,11 +299,11 @@ impl Client for DatabaseClient {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Vec<QueuedEvent>> {
-        Ok(client::list_events(self.db(), namespace, after, limit).await?)
+        Ok(calls::list_events(self.db(), namespace, after, limit).await?)
     }
 
     async fn list_workers(&self) -> Result<Vec<WorkerOverview>> {
-        Ok(client::list_workers(self.db()).await?)
+        Ok(calls::list_workers(self.db()).await?)
     }
 
     async fn list_dead_letters(
@@ -318,34 +311,34 @@ impl Client for DatabaseClient {
         filter: &DeadLetterFilter,
         page: &Page,
     ) -> Result<Listed<DeadLetter>> {
-        Ok(client::list_dead_letters(self.db(), filter, page).await?)
+        Ok(calls::list_dead_letters(self.db(), filter, page).await?)
     }
 
-    async fn dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
-        Ok(client::show_dead_letter(self.db(), entry_id).await?)
+    async fn show_dead_letter(&self, entry_id: Uuid) -> Result<DeadLetterDetails> {
+        Ok(calls::show_dead_letter(self.db(), entry_id).await?)
     }
 
-    async fn count_dead_letters(&self) -> Result<Vec<DeadLetterCount>> {
-        Ok(client::count_dead_letters(self.db()).await?)
+    async fn dead_letter_counts(&self) -> Result<Vec<DeadLetterCount>> {
+        Ok(calls::dead_letter_counts(self.db()).await?)
     }
 
     async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned> {
-        Ok(client::prune(self.db(), max, by.who).await?)
+        Ok(calls::prune(self.db(), max, by.who).await?)
     }
 
     async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {
-        Ok(client::list_staleness(self.db(), staleness, limit).await?)
+        Ok(calls::list_staleness(self.db(), staleness, limit).await?)
     }
 
     async fn slowest_steps(&self, sample: &Sample, limit: u32) -> Result<Vec<SlowStep>> {
-        Ok(client::slowest_steps(self.db(), sample, limit).await?)
+        Ok(calls::slowest_steps(self.db(), sample, limit).await?)
     }
 
     async fn throughput(&self, sample: &Sample, bucket: Duration) -> Result<Vec<Throughput>> {
-        Ok(client::throughput(self.db(), sample, bucket).await?)
+        Ok(calls::throughput(self.db(), sample, bucket).await?)
     }
 
     async fn failure_rates(&self, sample: &Sample, limit: u32) -> Result<Vec<FailureRate>> {
-        Ok(client::failure_rates(self.db(), sample, limit).await?)
+        Ok(calls::failure_rates(self.db(), sample, limit).await?)
     }
 }
