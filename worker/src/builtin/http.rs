@@ -69,7 +69,10 @@ impl Http {
         let request = self.request(&config, &ctx)?;
         let response = request.through(self.client().await?).send().await?;
         let form = Form::of(&response)?;
-        result(&response.bytes().await?, form)
+        // Neither has a body, whatever its headers say one would be.
+        let bodiless = response.status() == 204
+            || config.method.as_deref().is_some_and(|method| method.eq_ignore_ascii_case("HEAD"));
+        result(&response.bytes().await?, if bodiless { Form::Text } else { form })
     }
 
     async fn client(&self) -> Result<Client, StepError> {
@@ -157,7 +160,7 @@ fn unreadable(error: StepError) -> StepError {
 /// may have said that the step failed.
 fn result(body: &[u8], kind: Form) -> Result<StepOutcome, StepError> {
     let body = without_bom(body);
-    if body.trim_ascii().is_empty() {
+    if body.trim_ascii().is_empty() && kind == Form::Text {
         return Ok(StepOutcome::success(()));
     }
     let value = match serde_json::from_slice::<Value>(body) {

@@ -43,7 +43,12 @@ async fn it_posts_the_envelope_with_its_headers() {
 #[tokio::test]
 async fn the_body_is_the_result() {
     assert_eq!(answered("200 OK", "", "plain").await.unwrap(), StepOutcome::success("plain"));
+    let json = "content-type: application/json\r\n";
     assert_eq!(answered("204 No Content", "", "").await.unwrap(), StepOutcome::success(()));
+    assert_eq!(answered("204 No Content", json, "").await.unwrap(), StepOutcome::success(()));
+    assert_eq!(answered("200 OK", "", "").await.unwrap(), StepOutcome::success(()));
+    // It was cut off before it began.
+    assert!(answered("200 OK", json, "").await.unwrap_err().is_retryable());
     let failure = r#"{"$tasker": {"type": "failure", "message": "later", "retry_after_ms": 5}}"#;
     let StepOutcome::Failure(failure) = answered("200 OK", "", failure).await.unwrap() else {
         panic!("no failure")
