@@ -149,7 +149,7 @@ comment on column tasker.steps.available_at is
 comment on column tasker.steps.msg_id is
     'The message of the current claim.';
 comment on column tasker.steps.result_bytes is
-    'Bytes of the result as text; null: there is none, or it was not measured.';
+    'Bytes of the result as text; null: no result, or it was not measured.';
 comment on column tasker.steps.instance is
     'The number of one step of a batch.';
 comment on column tasker.steps.inputs is

@@ -157,7 +157,7 @@ fn refine(document: &mut Value) {
     }
     for item in document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         for (_, operation) in operations(item) {
-            // Not by index, which would make them null where there are none.
+            // Not by index, which would set missing ones to null.
             let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
             for parameter in parameters.into_iter().flatten() {
                 // One that is not there is not null.

@@ -39,8 +39,8 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(places)), things: Mutex::default() }
     }
 
-    /// A place to change `thing`, which one request does at a time; `thing` is none if no other
-    /// request can change it. Returns none if others hold it, or all places, for `limit`.
+    /// A place to change `thing`, which one request does at a time; `thing` is `None` if no other
+    /// request can change it. Returns `None` if others hold it, or all places, for `limit`.
     pub async fn take(&self, thing: Option<String>, limit: Duration) -> Option<Place<'_>> {
         let both = async {
             let _turn = self.turn(thing).await?;

@@ -27,7 +27,7 @@ struct Kept {
     url: Option<String>,
 }
 
-/// The keys file of `tasker up`, created if there is none.
+/// The keys file of `tasker up`, created if missing.
 ///
 /// # Errors
 /// The folder cannot be written, or somebody else could have.

@@ -77,7 +77,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
 
     /// Every version of every template.
     async fn list_templates(&self, namespace: Option<&str>) -> Result<Vec<TemplateOverview>>;
-    /// A template with its definition; none when there is none. No version: the current one
+    /// A template with its definition; none: it does not exist. No version: the current one
     /// (applied or used last).
     async fn show_template(
         &self,
@@ -100,7 +100,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool>;
     /// Ends a pause; false: it was not paused.
     async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool>;
-    /// Lets at most so many steps wait in a namespace's queue; none: any number.
+    /// Limits how many steps may wait in a namespace's queue; none: no limit.
     async fn limit_namespace(
         &self,
         namespace: &str,

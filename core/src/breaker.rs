@@ -380,7 +380,7 @@ mod tests {
             breaker.record(&Ok(()));
             breaker.record(&gone());
             breaker.record::<()>(&Err(sqlx::Error::RowNotFound));
-            // No connection to be had from the pool: that may be this process's own doing.
+            // The pool has no connection left: that may be this process's own doing.
             breaker.record::<()>(&Err(sqlx::Error::PoolTimedOut));
             breaker.record::<()>(&Err(sqlx::Error::RowNotFound));
         }

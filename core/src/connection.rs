@@ -20,9 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A call that takes longer has lost its server: TCP alone would notice only after many minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// So long is an answer waited for at first. Each time in a row that there is none it is twice as
-/// long, up to [`CALL_TIMEOUT`]: a connection that is dead must be given up soon, and a server that
-/// is slow must get there.
+/// How long an answer is waited for at first. It doubles with each missing answer in a row, up to
+/// [`CALL_TIMEOUT`]: a dead connection must be given up soon, and a slow server must get there.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
 /// However long the lease.
 const LONGEST_FIRST: Duration = Duration::from_secs(10);
@@ -31,7 +30,7 @@ const LONGEST_FIRST: Duration = Duration::from_secs(10);
 const SCARCE: Duration = Duration::from_millis(500);
 /// However short the lease.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// A call that began before an outage and has not been answered so long after its end hangs on a
+/// A call that began before an outage and is still unanswered this long after its end hangs on a
 /// host that is gone.
 const AFTER_OUTAGE: Duration = Duration::from_secs(5);
 
@@ -111,7 +110,7 @@ impl OwnConnection {
     /// Runs one database call on the connection. After an error that one is not used again.
     ///
     /// # Errors
-    /// The call's, no connection to be had, or no answer: within a minute, or soon after an outage
+    /// The call's, no connection available, or no answer: within a minute, or soon after an outage
     /// (transient).
     pub async fn call<T>(
         &mut self,
@@ -201,7 +200,7 @@ impl OwnConnection {
     /// A connection to do more with than one call. Waits through an outage.
     ///
     /// # Errors
-    /// No connection to be had, or `stop`.
+    /// No connection available, or `stop`.
     async fn take(&mut self) -> Result<Lent> {
         loop {
             let (closed, times_opened) = self.breaker.look();

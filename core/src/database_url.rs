@@ -178,7 +178,7 @@ impl Query {
     }
 
     /// Where to connect to, as the beginning of a query for each host, and whether a name stands
-    /// beside its address. What the parameters say goes before the authority's part.
+    /// beside its address. The parameters take precedence over the authority's part.
     fn places(&self, authority: &str) -> Result<Vec<(String, bool)>> {
         let (mut hosts, mut ports) = (Vec::new(), Vec::new());
         for place in authority.split(',') {

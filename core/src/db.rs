@@ -244,7 +244,7 @@ pub struct Retry {
     row: u32,
 }
 
-/// A failure that passes by itself is worth a line when it did not pass so many times.
+/// A failure that passes by itself is worth a line when it came this often in a row.
 const LASTING: u32 = 4;
 
 impl Retry {

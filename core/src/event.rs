@@ -14,9 +14,9 @@ pub struct DomainEvent {
     pub id: Uuid,
     /// Such as `payment.processed`.
     pub name: String,
-    /// Of the event's form, as the template declares it.
+    /// The version of its form, as the template declares.
     pub version: String,
-    /// Of the task.
+    /// The task's namespace.
     pub namespace: String,
     /// The name of the task's template.
     pub template: String,

@@ -1,5 +1,5 @@
-//! Whether a process can do its work: for whoever watches it, by the metrics endpoint or in the
-//! program itself.
+//! Whether a process can do its work: the metrics endpoint tells it, and the program itself can
+//! ask.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -79,7 +79,7 @@ pub fn from_text<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     })
 }
 
-/// The text with a marker for every value below the last level; None: there is none.
+/// The text with a marker for every value below the last level; None: no value is.
 fn hide_deep(text: &str) -> Option<String> {
     let (mut depth, mut string, mut escaped) = (0_usize, false, false);
     let (mut kept, mut from) = (String::new(), 0);

@@ -1,5 +1,5 @@
 //! Connections of a pool, with a limit to everything that is awaited on one: a connection may say
-//! nothing for ever, and no call of sqlx ends by itself then, nor does a connection's way back to
+//! nothing forever, and no call of sqlx ends by itself then, nor does a connection's way back to
 //! its pool, which would lose the pool's place for it. The one place where sqlx's acquire, begin,
 //! commit, and ping are used.
 
@@ -138,7 +138,7 @@ impl DerefMut for Lent {
     }
 }
 
-/// Waits so long, then the answer is an error like that of a connection which broke.
+/// Waits for `limit`, then the answer is an error like that of a broken connection.
 ///
 /// # Errors
 /// The call's, or no answer in time.
@@ -178,8 +178,8 @@ pub async fn ping(connection: &mut PgConnection, limit: Duration) -> sqlx::Resul
     within(limit, connection.ping()).await
 }
 
-/// Begins a transaction by these statements. Whoever drops this, or gets an error, has to close the
-/// connection: the server may have begun all the same.
+/// Begins a transaction by these statements. A caller that drops this, or gets an error, must close
+/// the connection: the server may have begun all the same.
 ///
 /// # Errors
 /// The database's, or no answer in time.

@@ -37,8 +37,8 @@ pub enum StepOutcome {
         #[serde(default)]
         result: Value,
     },
-    /// The step is not done: its state is saved, and it goes back to its queue, its attempts
-    /// counted anew.
+    /// The step is not done: its state is saved, it goes back to its queue, and its attempt
+    /// counter restarts.
     Checkpoint {
         /// Where to go on.
         cursor: Value,

@@ -42,7 +42,7 @@ struct State {
 }
 
 impl Progress {
-    /// Of an actor that has no work yet. To be called within a runtime.
+    /// For an actor without work so far. To be called within a runtime.
     pub fn new(actor: &'static str, health: &Health) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let stalled = gauge!("tasker_actor_stalled", "actor" => actor);

@@ -51,13 +51,13 @@ impl Session {
         Self { statement: Duration::ZERO, lock: Duration::ZERO, ..Self::default() }
     }
 
-    /// With this limit to each statement; zero is none.
+    /// With this limit to each statement; zero: no limit.
     pub fn statement(mut self, limit: Duration) -> Self {
         self.statement = limit;
         self
     }
 
-    /// With this limit to each wait for a lock; zero is none.
+    /// With this limit to each wait for a lock; zero: no limit.
     pub fn lock(mut self, limit: Duration) -> Self {
         self.lock = limit;
         self
@@ -70,12 +70,12 @@ impl Session {
         self
     }
 
-    /// The limit to each statement; zero is none.
+    /// The limit to each statement; zero: no limit.
     pub fn statement_limit(&self) -> Duration {
         self.statement
     }
 
-    /// Connections that nobody used for so long are asked whether they are alive.
+    /// Connections unused for this long are asked whether they are alive.
     pub fn idle(&self) -> Duration {
         (self.lease / 3).clamp(Duration::from_millis(500), Duration::from_secs(10))
     }

@@ -81,7 +81,7 @@ pub(crate) fn named(bin: Option<&Path>, account: &Account) -> Result<Option<Bina
 }
 
 /// The first usable folder; with `major` (of data that is there already) the first of that version,
-/// and another one only where there is none.
+/// or another one if that is missing.
 pub(crate) fn first_usable(
     folders: Vec<PathBuf>,
     major: Option<u32>,

@@ -224,7 +224,7 @@ async fn a_stale_pid_that_belongs_to_another_process_does_not_either() {
     kill_everything(program, pid);
     until("the server is gone", || !is_running(pid)).await;
     let data = std::fs::metadata(dir.join("data")).unwrap();
-    // Of the server's user: PostgreSQL itself would refuse to start.
+    // As the server's user: PostgreSQL itself would refuse to start.
     let mut sleep = Command::new("sleep");
     let mut other = sleep.arg("30").uid(data.uid()).gid(data.gid()).spawn().unwrap();
     for file in [dir.join("data/postmaster.pid"), dir.join("run").join(socket_lock(&url))] {

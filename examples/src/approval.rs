@@ -43,7 +43,7 @@ struct Request {
     amount: f64,
 }
 
-/// Of the step `route`: from which amount on each is asked.
+/// Config of the step `route`: from which amount on each is asked.
 #[derive(Deserialize)]
 struct Limits {
     manager_from: f64,

@@ -53,7 +53,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Of a context that the input_schema lets pass.
+    /// Reads a context that the input_schema lets pass.
     fn of(context: &Value) -> Self {
         Self { n: context["n"].as_i64().unwrap_or_default() }
     }

@@ -38,7 +38,7 @@ enum Region {
     Abroad,
 }
 
-/// Of the step `finance`.
+/// Config of the step `finance`.
 #[derive(Deserialize)]
 struct Limit {
     audit_from: f64,

@@ -111,13 +111,13 @@ pub fn expected(_context: &Value) -> Value {
     })
 }
 
-/// Of the steps `cut` (rows of a range) and `add` (rows from checkpoint to checkpoint).
+/// Config of the steps `cut` (rows of a range) and `add` (rows from checkpoint to checkpoint).
 #[derive(Deserialize)]
 struct Size {
     rows: u64,
 }
 
-/// Of the step `total`.
+/// Config of the step `total`.
 #[derive(Deserialize)]
 struct Ranking {
     places: usize,

@@ -133,7 +133,7 @@ async fn another_worker_goes_on_from_the_checkpoints_of_one_that_died() {
     assert_eq!(result, strikes_batch::expected(&Value::Null));
     assert_eq!(batch(&db.pool).await, (200, 200, 10_000, 10_000));
     // The death cost a claim of each step that the worker held, and no attempt. Those that began
-    // anew, instead of at the checkpoint, would have needed two claims more. In its last moment it
+    // at 0, instead of at the checkpoint, would have needed two claims more. In its last moment it
     // may have claimed others.
     let claims = claims(&db.pool).await;
     let [(3, 1, _), (4, 1, lost)] = claims[..] else { panic!("{claims:?}") };

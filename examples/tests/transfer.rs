@@ -104,7 +104,7 @@ async fn a_step_claimed_twice_is_booked_once() {
     sqlx::query("select from bank.accounts for update").execute(&mut *holder).await.unwrap();
     let task = enqueue(&db.pool, json!({"from": 1, "to": 2, "amount": 7})).await;
     for claims in 1..=2 {
-        eventually("so many claims to wait for the account", SOON, async || {
+        eventually("the claims to wait for the account", SOON, async || {
             match waiting(&db.pool).await {
                 n if n == claims => Ok(()),
                 n => Err(n),

@@ -123,7 +123,7 @@ impl Waiter {
         found == 0 || (found < asked && self.push.load(Ordering::Relaxed))
     }
 
-    /// Ends the present wait or, if there is none, the next one.
+    /// Ends the present wait or, without one, the next.
     pub fn wake(&self) {
         self.notify.notify_one();
     }

@@ -42,5 +42,5 @@ begin
 end
 $$;
 comment on function tasker.find_cycle(int, int[], int[]) is
-    'The numbers of the steps of one cycle in the graph, first and last the same, or null if there '
-    'is none.';
+    'The numbers of the steps of one cycle in the graph, first and last the same, or null '
+    'without one.';

@@ -8,7 +8,7 @@ use std::{
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Args {
-    /// Of all that is random.
+    /// For all that is random.
     pub seed: u64,
     /// How long things are killed.
     pub chaos: Duration,
@@ -72,7 +72,7 @@ impl Args {
                     println!("faults: test");
                     return Ok(None);
                 }
-                // Of the usual test runner; they mean nothing here.
+                // From the usual test runner; they mean nothing here.
                 "--nocapture" | "--exact" | "--include-ignored" | "--quiet" | "-q"
                 | "--show-output" => {}
                 "--ignored" => return Ok(None),

@@ -43,7 +43,7 @@ pub struct Deaths {
     pub cuts: u32,
 }
 
-/// After so long the server finds out that a connection says nothing.
+/// After this long the server notices that a connection is silent.
 const KEEPALIVE: Duration = Duration::from_secs(4);
 
 /// Goes on for as long as the arguments say.

@@ -1,4 +1,4 @@
-//! The worker, orchestrator, and consumer processes: each has a place, and whoever dies there is
+//! The worker, orchestrator, and consumer processes: each has a place, and one that dies is
 //! followed by another.
 
 use sqlx::PgPool;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// As chaos knows their backends.
 const NAME: &str = "faults consumer";
-/// Of those with plain calls.
+/// How many make plain calls.
 const CONSUMERS: usize = 3;
 /// How long nobody else gets an event that was read.
 const VISIBLE: Duration = Duration::from_secs(2);

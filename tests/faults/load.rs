@@ -11,7 +11,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Of all templates but the transfer.
+/// All templates but the transfer are in it.
 pub const NAMESPACE: &str = "faults";
 /// Between these the money moves. So much that nobody ever runs out.
 pub const ACCOUNTS: i64 = 20;

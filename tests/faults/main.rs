@@ -38,7 +38,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_connections", "200"),
 ];
 
-/// Of a run that must fail.
+/// For a run that must fail.
 const SHORT: Duration = Duration::from_secs(5);
 /// How it is broken in the normal tests.
 const NORMAL: &str = "effects,events,lost_events";

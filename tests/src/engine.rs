@@ -243,7 +243,7 @@ impl Engine {
         .unwrap()
     }
 
-    /// Freezes the engine's clock at now plus so many seconds.
+    /// Freezes the engine's clock at now plus `seconds`.
     pub async fn clock(&self, seconds: i32) {
         sqlx::query("select tasker.set_clock(clock_timestamp() + make_interval(secs => $1))")
             .bind(f64::from(seconds))

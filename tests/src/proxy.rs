@@ -20,7 +20,7 @@ pub enum Network {
     Down,
     /// Those that are there and new ones say nothing: the host is gone.
     Silent,
-    /// Those that are there say nothing for ever, new ones work: another host has taken over.
+    /// Those that are there say nothing forever, new ones work: another host has taken over.
     Moved,
 }
 
@@ -28,9 +28,9 @@ pub enum Network {
 #[derive(Debug, Clone, Copy)]
 struct State {
     network: Network,
-    /// Those before this one say nothing for ever.
+    /// Those before this one say nothing forever.
     silent_before: usize,
-    /// Of those before this one the server's end is closed, and the client does not hear of it.
+    /// Those before this one are closed at the server's end, and the client does not hear of it.
     half_open_before: usize,
 }
 

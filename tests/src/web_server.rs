@@ -23,7 +23,7 @@ pub struct WebRequest {
     pub bytes: Vec<u8>,
 }
 
-/// Answers with the given statuses and bodies in turn, the last one for ever.
+/// Answers with the given statuses and bodies in turn, the last one forever.
 pub struct WebServer {
     /// Host and port.
     pub address: String,
@@ -42,7 +42,7 @@ impl WebServer {
                 let (stream, _) = listener.accept().await.unwrap();
                 let mut stream = BufReader::new(stream);
                 let request = read(&mut stream).await;
-                // Noted first, so that whoever has its answer finds it here.
+                // Noted first, so that a test with its answer finds it here.
                 seen.lock().unwrap().push(request);
                 answer(stream, answers[n.min(answers.len() - 1)]).await;
             }

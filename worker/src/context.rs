@@ -31,7 +31,7 @@ pub struct StepContext {
     pub(crate) worker: Option<Arc<Shared>>,
     pub(crate) own: Arc<Own>,
     pub(crate) http: HttpClient,
-    /// Of the handler's own span; None where tracing is off.
+    /// From the handler's own span; None where tracing is off.
     pub(crate) traceparent: Option<Arc<str>>,
 }
 

@@ -22,8 +22,8 @@ pub struct StepError {
 }
 
 impl StepError {
-    /// A failure that may pass: the step is tried again while it has attempts left. Of its message
-    /// the first 10,000 characters are kept.
+    /// A failure that may pass: the step is tried again while it has attempts left. The first
+    /// 10,000 characters of its message are kept.
     pub fn retryable(message: impl Into<String>) -> Self {
         Self {
             message: cut(message.into()),

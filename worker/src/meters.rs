@@ -201,7 +201,7 @@ pub(crate) struct HandlerMeters {
 const OTHERS: [&str; 6] = ["retryable", "permanent", "timeout", "panic", "own_transaction", "lost"];
 
 impl HandlerMeters {
-    /// Of the handler with this label.
+    /// For the handler with this label.
     pub(crate) fn new(handler: &str) -> Self {
         describe_histogram!("tasker_handler_seconds", Unit::Seconds, "How long the handler runs");
         describe_counter!(
@@ -225,7 +225,7 @@ impl HandlerMeters {
         }
     }
 
-    /// A call took so long and came to this; none: it was broken off at shutdown.
+    /// A call took this long and came to this; none: it was broken off at shutdown.
     pub(crate) fn ran(&self, took: Duration, ran: Option<&Ran>) {
         self.seconds.record(took);
         let Some(ran) = ran else { return };

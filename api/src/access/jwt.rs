@@ -246,7 +246,7 @@ impl Source {
             return Ok(Self::File(PathBuf::from(jwks)));
         }
         let url = reqwest::Url::parse(jwks)
-            // What is none may hold a password in any place.
+            // An invalid URL may hold a password in any place.
             .map_err(|error| Error::Jwks(format!("it is neither a URL nor a file: {error}")))?;
         let loopback = url.host_str().is_some_and(|host| {
             let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

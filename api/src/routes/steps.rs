@@ -83,7 +83,7 @@ pub async fn show_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview
     security(("key" = ["tasks:read"])),
 )]
 pub async fn step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<Vec<StepTransition>>> {
-    // Of a step that is not there it would be empty.
+    // A step that does not exist would have no rows.
     app.call(app.client().show_step(at.task_id, &at.step)).await?;
     app.call(app.client().step_transitions(at.task_id, &at.step)).await.map(Json)
 }

@@ -261,7 +261,7 @@ pub async fn task_graph(
     At(at): At<TaskAt>,
     Params(query): Params<GraphQuery>,
 ) -> Result<Json<TaskGraph>> {
-    // Of a task that is not there it would be empty.
+    // The graph of a missing task would be empty.
     let status = app.call(app.client().task_status(at.task_id)).await?;
     let steps: u64 = status.steps.values().sum();
     if query.instances == Instances::All && steps > MOST_STEPS {

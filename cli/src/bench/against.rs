@@ -67,8 +67,8 @@ async fn compare(
         for turn in 0..2 {
             // By turns the one and the other begins: neither always has the warmer machine.
             let which = (number + turn) % 2;
-            // What a checkpoint costs is not counted for whoever it happens to meet. Only some may
-            // ask for one.
+            // A checkpoint must not burden the run that it happens to meet. Only some roles may ask
+            // for one.
             if let Err(error) = sqlx::raw_sql("checkpoint").execute(admin).await {
                 tracing::debug!(%error, "no checkpoint before the run");
             }

@@ -24,7 +24,7 @@ pub async fn server_version(pool: &PgPool) -> Result<String, BenchError> {
     Ok(sqlx::query_scalar("select current_setting('server_version')").fetch_one(pool).await?)
 }
 
-/// The bar of so many runs, on a terminal.
+/// The bar for `runs` runs, on a terminal.
 pub fn progress(runs: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -226,7 +226,7 @@ fn greet(
     let psql = server.map(psql_line);
     if globals.json {
         return output::print_json(&json!({
-            // Of a server of our own it is for psql; another's password is not ours to show.
+            // Our own server's password is for psql; another's is not ours to show.
             "url": if server.is_some() { database.url.clone() } else { mask::url(&database.url) },
             "psql": psql,
             "schema": report.schema.version,
@@ -268,7 +268,7 @@ fn greet(
     output::print(&text)
 }
 
-/// The command that opens the server in psql; with our own psql if there is none in PATH.
+/// The command that opens the server in psql; with our own psql if PATH has none.
 pub fn psql_line(server: &Embedded) -> String {
     let in_path = |folder: &Path| folder.join("psql").is_file();
     let path = std::env::var_os("PATH").unwrap_or_default();

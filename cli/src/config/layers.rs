@@ -274,7 +274,7 @@ impl Surroundings<'_> {
         let places =
             [Some(PathBuf::from(HERE)), folder.map(|folder| folder.join("tasker/config.toml"))];
         let found = places.into_iter().flatten().find(|path| path.is_file());
-        // What is named is meant, whoever wrote it.
+        // A named file is meant, no matter who wrote it.
         found.as_deref().map_or(Ok(()), trust::check)?;
         Ok(found)
     }

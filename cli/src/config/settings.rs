@@ -168,7 +168,7 @@ impl Setting {
     /// Its option, as the first command that has it defines it.
     ///
     /// # Panics
-    /// If there is none, which a test rules out.
+    /// If it has none, which a test rules out.
     pub fn option<'a>(&self, program: &'a Command) -> &'a Arg {
         let (command, id) = self.options[0];
         option(program, command, id).expect("every setting is an option")

@@ -48,7 +48,7 @@ async fn fail(e: &Engine, claim: &Claim) {
     submit(e, claim, outcome).await;
 }
 
-/// A task of [`counting`] whose batch has so many instances of a hundred items each.
+/// A task of [`counting`] whose batch has this many instances of a hundred items each.
 async fn started_batch(e: &Engine, instances: i64) -> Uuid {
     let id = e.start().await;
     let cursors: Vec<Value> =

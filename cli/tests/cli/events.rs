@@ -239,7 +239,7 @@ async fn an_outage_is_waited_for_and_nothing_is_missed() {
     }
 }
 
-/// The old host says nothing for ever.
+/// The old host stays silent forever.
 #[tokio::test]
 async fn another_host_that_takes_over_is_found() {
     let world = World::new().await;

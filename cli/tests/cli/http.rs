@@ -111,7 +111,7 @@ async fn an_address_asked_for_must_be_free_and_closed_to_others() {
 #[tokio::test]
 async fn the_usual_address_taken_by_another_is_no_reason_to_end() {
     let (db, folder) = (TestDb::new().await, Folder::new());
-    // Whoever has it, this test or something else on the machine.
+    // This test has it, or something else on the machine.
     let _taken = std::net::TcpListener::bind("127.0.0.1:8410");
     let mut orchestrator =
         start(command(Some(&db.url), &folder.0, &["orchestrator", "--json", "--http-open"]));

@@ -84,7 +84,7 @@ impl Process {
         Exported::new(body)
     }
 
-    /// Waits until the samples of this metric with these labels add up to at least so much.
+    /// Waits until the samples of this metric with these labels add up to `least` or more.
     async fn counts(&self, name: &str, labels: &[(&str, &str)], least: f64) {
         eventually(&format!("{name} {labels:?} of {least}"), PATIENCE, async || {
             let sum = self.metrics().await.sum(name, labels);
@@ -245,7 +245,7 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     let by_orchestrator = orchestrator.metrics().await.described();
     let by_worker = worker.metrics().await.described();
     for (name, documented) in &by_orchestrator {
-        // Of what has labels from the database nothing is there yet.
+        // Metrics with labels from the database are not there yet.
         let later =
             documented.labels.iter().any(|label| ["state", "template"].contains(&label.as_str()));
         assert!(later || at_start.contains_key(name), "{name} is not there from the start");
@@ -411,7 +411,7 @@ async fn send_events(db: &TestDb) {
 #[tokio::test]
 async fn what_an_event_consumer_exports_is_what_is_documented_and_it_counts_what_happens() {
     let recorder = PrometheusBuilder::new().set_buckets(&[0.1, 1.0]).unwrap().build_recorder();
-    // Of this thread, which is all that the runtime of this test has.
+    // For this thread, the only one of this test's runtime.
     let _guard = metrics::set_default_local_recorder(&recorder);
     let (db, folder) = (TestDb::new().await, Folder::new());
     let template = TEMPLATES

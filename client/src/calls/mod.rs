@@ -27,7 +27,7 @@ fn unwrapped<T>(rows: Vec<Document<T>>) -> Vec<T> {
     rows.into_iter().map(|Document(row)| row).collect()
 }
 
-/// A key of a list is a uuid; what is none was not made by us.
+/// A key of a list is a uuid; we have made no other keys.
 fn uuid_of(after: Option<&str>) -> Result<Option<Uuid>> {
     after.map(|text| Uuid::parse_str(text).map_err(|_| refused_cursor(text))).transpose()
 }

@@ -65,7 +65,7 @@ pub async fn resume_namespace(
     Ok(resumed.fetch_one(executor).await?)
 }
 
-/// Lets at most so many steps wait in a namespace's queue; none takes the limit away. `by` is
+/// Limits how many steps may wait in a namespace's queue; none removes the limit. `by` is
 /// recorded, none means the database role.
 ///
 /// # Errors

@@ -163,8 +163,8 @@ pub async fn task_transitions(
     Ok((unwrapped(of_task), unwrapped(of_steps)))
 }
 
-/// Of the audit of a task's steps the page after the transition `after`, oldest first, and where
-/// the next page begins; of that of the task itself all, with the first page.
+/// The page of the audit of a task's steps after the transition `after`, oldest first, and where
+/// the next page begins. The first page also has the task's own audit, all of it.
 ///
 /// # Errors
 /// Database errors only; of a task that is not there it is empty.

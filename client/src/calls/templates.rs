@@ -49,7 +49,7 @@ pub async fn show_template(
 /// Makes a version that has been applied the one that runs.
 ///
 /// # Errors
-/// `TK001`, `TK002`, `TK003` where there is none.
+/// `TK001`, `TK002`, `TK003`: it does not exist.
 pub async fn use_template(
     executor: impl PgExecutor<'_>,
     namespace: &str,

@@ -148,7 +148,7 @@ pub(super) fn causes(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// How long the server asks to wait, in seconds; a date is none of ours.
+/// How long the server asks to wait, in seconds; our server sends no date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))

@@ -118,7 +118,7 @@ impl HttpClientBuilder {
     ///
     /// # Errors
     /// [`Error::Invalid`]: the URL is not one, or holds more than scheme, host, and path; http to
-    /// another machine; a key that no header can carry; certificates that are none.
+    /// another machine; a key that no header can carry; invalid certificates.
     pub fn build(self) -> Result<HttpClient> {
         let base = base_url(&self.url)?;
         let plain = base.scheme() == "http";

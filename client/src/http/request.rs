@@ -68,7 +68,7 @@ impl Request<'_> {
         self
     }
 
-    /// Adds a list, separated by commas; nothing where there is none.
+    /// Adds a list, separated by commas; nothing for `None`.
     pub(super) fn query_list<T: ToString>(self, name: &str, values: Option<&[T]>) -> Self {
         let text =
             values.map(|values| values.iter().map(T::to_string).collect::<Vec<_>>().join(","));

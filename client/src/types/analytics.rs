@@ -11,9 +11,9 @@ pub struct Sample {
     pub namespace: Option<String>,
     /// Only of templates with this name.
     pub name: Option<String>,
-    /// Enqueued so long ago at most.
+    /// Enqueued at most this long ago.
     pub since: Duration,
-    /// The newest so many of them, from 1 to 100,000.
+    /// The newest ones, up to this number: 1 to 100,000.
     pub max_tasks: i32,
 }
 
@@ -28,9 +28,9 @@ impl Default for Sample {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SlowStep {
-    /// Of its template.
+    /// The template's namespace.
     pub namespace: String,
-    /// Of its template.
+    /// The template's name.
     pub name: String,
     /// The step of the template.
     pub step: String,
@@ -76,11 +76,11 @@ pub struct Throughput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureRate {
-    /// Of the template.
+    /// The template's namespace.
     pub namespace: String,
-    /// Of the template.
+    /// The template's name.
     pub name: String,
-    /// Of the template.
+    /// The template's version.
     pub version: String,
     /// All in the sample.
     pub tasks: i64,

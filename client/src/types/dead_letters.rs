@@ -18,19 +18,19 @@ pub struct DeadLetter {
     /// `pending`, `manually_resolved`, `permanent_failure`, `cancelled`, or `ended_well`: its task
     /// went on and ended well.
     pub status: String,
-    /// Of the reason; 1 is looked at first.
+    /// The reason's priority; 1 is looked at first.
     pub priority: i32,
     /// What it is about; none: a message that names no task.
     pub task_id: Option<Uuid>,
-    /// Of the task.
+    /// The task's namespace.
     pub namespace: Option<String>,
-    /// Of the task's template.
+    /// The template's name.
     pub name: Option<String>,
     /// The step that made it.
     pub step: Option<String>,
     /// Where the task stands now.
     pub task_state: Option<TaskState>,
-    /// Of a message.
+    /// The message's queue.
     pub queue: Option<String>,
     /// What happened.
     pub detail: String,
@@ -103,7 +103,7 @@ pub struct DeadLetterSelection {
     /// Of tasks of templates with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Of this step.
+    /// From this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// Messages of this queue.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub struct QueueOverview {
     /// Its name.
     pub queue: String,
-    /// Of a queue of a worker, or of events.
+    /// For queues of workers and of events.
     pub namespace: Option<String>,
     /// `worker`, `orchestration`, or `events`.
     pub kind: String,
@@ -101,9 +101,9 @@ pub struct ServerHealth {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Of the program that answers.
+    /// The version of the program that answers.
     pub version: String,
-    /// Of the schema in the database, where it is known.
+    /// The version of the database schema, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
 }

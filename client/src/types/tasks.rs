@@ -81,13 +81,13 @@ impl NewTask {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskSelection {
-    /// Of this namespace.
+    /// In this namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Of templates with this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Of this version of their template.
+    /// With this version of their template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// In one of these states; an empty list means none.
@@ -122,11 +122,11 @@ pub struct TaskSelection {
 pub struct TaskStatus {
     /// The task.
     pub task_id: Uuid,
-    /// Of its template.
+    /// The template's namespace.
     pub namespace: String,
-    /// Of its template.
+    /// The template's name.
     pub name: String,
-    /// Of its template.
+    /// The template's version.
     pub version: String,
     /// Where it stands.
     pub state: TaskState,
@@ -158,11 +158,11 @@ impl TaskStatus {
 pub struct TaskOverview {
     /// The task.
     pub task_id: Uuid,
-    /// Of its template.
+    /// The template's namespace.
     pub namespace: String,
-    /// Of its template.
+    /// The template's name.
     pub name: String,
-    /// Of its template.
+    /// The template's version.
     pub version: String,
     /// Where it stands.
     pub state: TaskState,
@@ -206,7 +206,7 @@ pub struct TaskOverview {
 pub enum Instances {
     /// All.
     All,
-    /// All of a batch of at most so many, and the first so many in error of a larger one.
+    /// All of a batch up to this size; of a larger one, as many of the first in error.
     Few(u32),
 }
 
@@ -243,9 +243,9 @@ pub struct TaskTransition {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Transitions {
-    /// Of the task.
+    /// The task's transitions.
     pub task: Vec<TaskTransition>,
-    /// Of its steps.
+    /// Its steps' transitions.
     pub steps: Vec<StepTransition>,
 }
 
@@ -253,9 +253,9 @@ pub struct Transitions {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransitionsPage {
-    /// Of the task: all, on the first page.
+    /// The task's transitions: all, on the first page.
     pub task: Vec<TaskTransition>,
-    /// Of its steps, oldest first.
+    /// Its steps' transitions, oldest first.
     pub steps: Vec<StepTransition>,
     /// Where the next page begins; none: there is no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -286,9 +286,9 @@ pub struct TaskDetails {
 pub struct Staleness {
     /// The unfinished task.
     pub task_id: Uuid,
-    /// Of its template.
+    /// The template's namespace.
     pub namespace: String,
-    /// Of its template.
+    /// The template's name.
     pub name: String,
     /// Where it stands.
     pub state: TaskState,

@@ -60,7 +60,7 @@ struct Found<'a> {
     schemas: Vec<(&'a Value, &'a Value)>,
     /// Those that have an id or an anchor.
     named: Vec<(String, &'a Value)>,
-    /// Of all patterns, and of the largest one.
+    /// The sum over all patterns, and the largest.
     states: usize,
     largest: usize,
 }

@@ -44,7 +44,7 @@ thread_local! {
 }
 
 /// Runs checks on a thread of its own, which has the stack that they need: the caller's runtime
-/// goes on meanwhile. `None`: there is no thread to be had.
+/// goes on meanwhile. `None`: no thread can be started.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let turn = TURNS.acquire().await.ok()?;
     let (send, receive) = oneshot::channel();

@@ -26,7 +26,7 @@ pub struct Migration {
     pub name: String,
     /// The file.
     pub sql: String,
-    /// Of the file; tells whether an applied migration was changed.
+    /// Tells whether an applied migration's file was changed.
     pub checksum: String,
 }
 
@@ -56,7 +56,7 @@ impl Bundle {
     /// The bundle of this program.
     ///
     /// # Errors
-    /// See [`Bundle::new`]; a test of this crate makes sure that there are none.
+    /// See [`Bundle::new`]; a test of this crate rules them out.
     pub fn embedded() -> Result<Self> {
         Self::new(&files::<Migrations>()?, &files::<Objects>()?, env!("CARGO_PKG_VERSION"))
     }
@@ -151,7 +151,7 @@ fn files<Folder: RustEmbed>() -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-/// FNV-1a, 64 bits, in hex: stable for ever, and enough to notice a change; nothing here guards
+/// FNV-1a, 64 bits, in hex: stable forever, and enough to notice a change; nothing here guards
 /// against malice. Carriage returns do not count, so that a checkout with Windows line ends is the
 /// same.
 pub(super) fn checksum<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {

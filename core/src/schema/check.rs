@@ -75,7 +75,7 @@ impl Bundle {
 }
 
 /// What keeps the installation from working although the schema is the right one: see
-/// `tasker.installation_problems`. A queue that is missing is none, since an orchestrator makes it
+/// `tasker.installation_problems`. A missing queue is no problem, since an orchestrator makes it
 /// again.
 pub(super) async fn refuse_problems(connection: &mut PgConnection) -> Result<()> {
     let callable: bool = sqlx::query_scalar(

@@ -116,7 +116,7 @@ begin
             using
                 errcode = 'dependent_objects_still_exist',
                 hint = 'Nothing was changed. '
-                    'Drop them, run tasker migrate again, and create them anew.';
+                    'Drop them, run tasker migrate again, and create them again.';
     end loop;
 end
 $tasker$;

@@ -217,7 +217,7 @@ impl Bundle {
         Ok(pending)
     }
 
-    /// Rows may be missing, and roles be missing or new: repeated by whoever owns the schema.
+    /// Rows may be missing, and roles be missing or new: the schema's owner repeats it.
     async fn run_last_again(&self, connection: &mut PgConnection) -> Result<()> {
         let owner: bool = sqlx::query_scalar(
             "select pg_catalog.pg_has_role(nspowner, 'usage') from pg_catalog.pg_namespace where \

@@ -50,7 +50,7 @@ impl Bundle {
              -- Run it as the role that shall own the schema, for example: psql -v \
              ON_ERROR_STOP=1 -f tasker.sql\n\
              -- It may be run again: what is applied stays, functions, views, and triggers are \
-             made anew.\n\n",
+             recreated.\n\n",
             version = self.tasker_version,
             schema = self.version(),
         )

@@ -21,7 +21,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Of these orders.
+    /// What is to come of these orders.
     pub fn of(orders: &[Order]) -> Self {
         let mut all = Self::default();
         for order in orders {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../../templates/orders.yaml");
-/// Of the template, and so of its queues.
+/// The template's, and so its queues'.
 pub const NAMESPACE: &str = "orders";
 
 /// Creates the tables and applies the template; does nothing where they are there. The database

@@ -31,13 +31,13 @@ pub struct Strike {
     /// Its name.
     #[serde(alias = "Airport Name")]
     pub airport: String,
-    /// Of the date.
+    /// The date's year.
     #[serde(skip_deserializing)]
     pub year: i32,
     /// As 1999-12-31.
     #[serde(alias = "Flight Date")]
     pub date: String,
-    /// Of the airport.
+    /// The airport's state.
     #[serde(alias = "Origin State")]
     pub state: String,
     /// Airline or other operator.
@@ -46,7 +46,7 @@ pub struct Strike {
     /// Make and model.
     #[serde(alias = "Aircraft Make Model")]
     pub aircraft: String,
-    /// Of the flight.
+    /// The flight's phase.
     #[serde(alias = "Phase of flight")]
     pub phase: String,
     /// Where it was reported.
@@ -55,10 +55,10 @@ pub struct Strike {
     /// Dawn, day, dusk, or night.
     #[serde(alias = "Time of day")]
     pub time_of_day: String,
-    /// Of the animal.
+    /// The animal's species.
     #[serde(alias = "Wildlife Species")]
     pub species: String,
-    /// Of the animal.
+    /// The animal's size.
     #[serde(alias = "Wildlife Size")]
     pub size: String,
     /// `None`, or how bad it was.

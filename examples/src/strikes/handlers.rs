@@ -27,7 +27,7 @@ struct Key {
     year: i32,
 }
 
-/// Of the step `species_ranking`.
+/// Config of the step `species_ranking`.
 #[derive(Deserialize)]
 struct RankingConfig {
     places: i64,

@@ -15,7 +15,7 @@ pub use summary::{Percentiles, Summary, summarize};
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../../templates/strikes.yaml");
-/// Of the template, and so of its queue.
+/// The template's, and so its queue's.
 pub const NAMESPACE: &str = "strikes";
 /// What all strikes of the file cost, in dollars.
 pub const TOTAL_COST: i64 = 40_545_276;

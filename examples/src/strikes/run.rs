@@ -34,11 +34,11 @@ pub struct Run {
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Of the run.
+    /// The run's tasks.
     pub tasks: u64,
     /// Of them.
     pub tasks_done: u64,
-    /// Of the run.
+    /// The run's steps.
     pub steps: u64,
     /// Of them.
     pub steps_done: u64,

@@ -14,7 +14,7 @@ pub struct Summary {
     pub run: Uuid,
     /// How many.
     pub tasks: i64,
-    /// Of all of them.
+    /// In all tasks.
     pub steps: i64,
     /// From the first task's enqueueing to the last one's completion.
     pub elapsed_seconds: f64,
@@ -25,7 +25,7 @@ pub struct Summary {
     pub handover_ms: Percentiles,
     /// The engine's part of it: until the child was sent to its queue.
     pub unblock_ms: Percentiles,
-    /// Of all reports.
+    /// In all reports.
     pub strikes: i64,
     /// Dollars, of all reports.
     pub total_cost: i64,
@@ -37,7 +37,7 @@ pub struct Summary {
     pub top: Vec<Report>,
 }
 
-/// Of a time in milliseconds.
+/// How a time is spread, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Percentiles {
     /// Half of them are shorter.

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 /// The template file.
 pub const TEMPLATE: &str = include_str!("../../templates/transfer.yaml");
-/// Of the template, and so of its queue.
+/// The template's, and so its queue's.
 pub const NAMESPACE: &str = "bank";
 
 /// Adds the namespace and the handlers of this example.

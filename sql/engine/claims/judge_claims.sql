@@ -5,7 +5,7 @@ returns table (
     bytes      bigint,
     verdict    text
 )
--- Few by the plan of whoever calls this, as arrays are.
+-- Few in the caller's plan, as arrays are.
 language plpgsql volatile rows 10 as $$
 declare
     v_most  bigint := (select c.max_claim_bytes from tasker.settings c);

@@ -6,7 +6,7 @@ begin
         array_agg(f.handler order by f.msg_id),
         array_agg(f.task_id order by f.msg_id),
         array_agg(f.name order by f.msg_id),
-        -- The message of a claim that was lost: it tells the loss to whoever claims the step.
+        -- The message of a lost claim: it tells the loss to the next claimer of the step.
         array_agg(case when f.state = 'in_progress' then f.old_id end order by f.msg_id))
     from unnest(p_found) f;
 end

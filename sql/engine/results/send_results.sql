@@ -8,4 +8,4 @@ begin
 end
 $$;
 comment on function tasker.send_results(jsonb[]) is
-    'Tells the orchestrators of stored results, as result_message has them; null: there are none.';
+    'Tells the orchestrators of stored results, as result_message has them; null: no results.';

@@ -280,7 +280,7 @@ async fn ten_thousand_instances_are_created_in_one_call_and_processed_by_index()
     .fetch_one(&mut *tx)
     .await
     .unwrap();
-    // Of the queue's rows and of 10,000 steps: a look at all of them for each result would be
+    // There are 500 results and 10,000 steps: a look at all of them for each result would be
     // 5,000,000.
     let fetched: i64 = sqlx::query_scalar(
         "select coalesce(sum(idx_tup_fetch), 0)::bigint \

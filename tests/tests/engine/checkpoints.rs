@@ -164,7 +164,7 @@ async fn what_is_no_checkpoint_fails_the_step_for_good(#[case] outcome: Value, #
     assert!(message.contains(why), "{message}");
 }
 
-/// It would go round for ever.
+/// It would repeat forever.
 #[tokio::test]
 async fn a_checkpoint_without_progress_fails_the_step_for_good() {
     let (e, id) = one_step().await;

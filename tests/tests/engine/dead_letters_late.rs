@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 const MINUTE: i32 = 60;
 
-/// Of the next 1,000 unfinished tasks: (staleness_timeout, worker_unavailable).
+/// For the next 1,000 unfinished tasks: (staleness_timeout, worker_unavailable).
 async fn sweep(executor: impl PgExecutor<'_>) -> (i32, i32) {
     sqlx::query_as("select staleness_timeout, worker_unavailable from tasker.sweep_stale(1000)")
         .fetch_one(executor)

@@ -64,7 +64,7 @@ const SHAPES: [(&str, &[Step], &str); 11] = [
     ("lost", &[("a", "lose", &[])], "complete"),
     (MANY, &[("a", "cut_many", &[]), ("b", "noop", &["a"]), ("c", "noop", &["b"])], "complete"),
 ];
-/// Makes so many instances that its result is processed beside the queue: only for the point that
+/// Makes enough instances for its result to be processed beside the queue: only for the point that
 /// needs it.
 const MANY: &str = "many";
 

@@ -1,5 +1,5 @@
 //! `complete_steps`: what the worker calls. A success in a task that nobody holds is settled at
-//! once; the rest takes the way by the results queue.
+//! once; the rest goes through the results queue.
 
 use pgtasker_tests::engine::{Claim, Engine};
 use rstest::rstest;

@@ -341,7 +341,7 @@ async fn a_task_that_cannot_be_started_fails_by_itself_and_the_rest_of_its_batch
     assert_eq!(e.depth("orchestration_task_requests").await, 0);
 }
 
-/// A task with a batch of so many instances whose cursors are stored, and another task with a
+/// A task with a batch of this many instances whose cursors are stored, and another task with a
 /// result.
 async fn with_a_large_batch(instances: usize) -> (Engine, Uuid, Uuid) {
     let e = Engine::new().await;

@@ -1,4 +1,4 @@
-//! Whoever locks several messages locks them in the order of their ids, however they lie in the
+//! Each statement locks several messages in the order of their ids, however they lie in the
 //! table: a worker extends the leases of steps whose results it is just submitting, and the two met
 //! in a deadlock before. That one waits for nobody by now, see locks.rs.
 

@@ -350,7 +350,7 @@ async fn a_workers_call_waits_for_no_step_that_somebody_holds(
     assert_eq!(statuses(&mut *impatient(&e).await, &sql).await, [status]);
 }
 
-/// Whoever submits as the last statement of a transaction may wait, a short time.
+/// A submit as the last statement of a transaction may wait, a short time.
 #[tokio::test]
 async fn a_submit_in_a_transaction_of_its_own_waits_a_short_time() {
     let e = engine().await;
@@ -373,7 +373,7 @@ async fn a_submit_in_a_transaction_of_its_own_waits_a_short_time() {
     assert_eq!(end(patient).await, ["accepted"]);
 }
 
-/// A message that somebody holds stays, and is dropped by whoever reads it later.
+/// A message that somebody holds stays, and a later reader drops it.
 #[tokio::test]
 async fn a_result_does_not_wait_for_a_message_that_somebody_holds() {
     let e = engine().await;

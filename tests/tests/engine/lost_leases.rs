@@ -93,7 +93,7 @@ async fn a_lost_lease_is_no_attempt_and_the_bound_of_losses_ends_the_step() {
     assert_eq!(e.depth("worker_test_queue").await, 0);
     assert_invariants(e.pool()).await;
 
-    // An operator's retry begins anew.
+    // An operator's retry starts over.
     sqlx::query("select tasker.retry_step($1, 'a')").bind(id).execute(e.pool()).await.unwrap();
     assert_eq!(losses(&e).await, (0, 0));
     e.enqueue_ready().await;

@@ -44,7 +44,7 @@ async fn a_batch_reads_only_its_own_rows(
         }
         // One that has no plans yet.
         let mut connection = PgConnection::connect(&e.db.url).await.unwrap();
-        // Several times, so that a plan made anew would show.
+        // Several times, so that a new plan would show.
         for round in 0..7 {
             let read = run_batch(&mut connection).await;
             assert!(

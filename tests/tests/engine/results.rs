@@ -385,7 +385,7 @@ async fn lost_messages_are_sent_again() {
     assert_eq!(resent_after_two_minutes(&e, "orchestration_task_requests").await, (0, 1));
     e.initialize().await;
     assert_eq!(resent_after_two_minutes(&e, "worker_test_queue").await, (0, 1));
-    // Of a step in progress as well: its claim has nothing that could run out.
+    // For a step in progress as well: its claim has nothing that could run out.
     assert_eq!(e.claim(1).await.len(), 1);
     assert_eq!(resent_after_two_minutes(&e, "worker_test_queue").await, (0, 1));
     e.succeed(&e.claim(1).await[0], json!(1)).await;

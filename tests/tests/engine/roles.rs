@@ -1,4 +1,4 @@
-//! The database roles: whoever logs in may do the part of their role and nothing else.
+//! The database roles: each login may do the part of its role and nothing else.
 
 use crate::roles_rights;
 use pgtasker_tests::TestDb;
@@ -152,7 +152,7 @@ async fn a_client_enqueues_and_reads_its_task_and_nothing_else() {
     pgtasker_core::schema::check(&PgPool::connect(&url).await.unwrap()).await.unwrap();
 }
 
-/// Views run functions, which whoever reads them must be allowed to execute.
+/// Views run functions, which their readers must be allowed to execute.
 #[rstest]
 #[case("tasker_readonly")]
 #[case("tasker_operator")]
@@ -226,8 +226,8 @@ async fn a_trigger_of_an_unprivileged_user_enqueues_in_the_users_transaction() {
     assert_eq!(contexts, [json!(1), json!(3)]);
 }
 
-/// Types in a session's temporary schema would go before PostgreSQL's own, and their checks run as
-/// whoever uses them.
+/// Types in a session's temporary schema would hide PostgreSQL's own, and their checks run as the
+/// role that uses them.
 #[tokio::test]
 async fn nobody_puts_types_of_their_own_under_the_engines_functions() {
     let db = with_queue().await;

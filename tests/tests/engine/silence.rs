@@ -1,5 +1,5 @@
 //! Connections that stay open and pass nothing, or of which only one end is left: a proxy, a NAT, a
-//! host that is frozen. New ones work, and whoever had the old ones has to go on with new ones.
+//! host that is frozen. New ones work, and the users of the old ones have to switch to them.
 
 use crate::world::{SOON, World};
 use pgtasker_core::{

@@ -1,4 +1,4 @@
-//! The database keeps the two state machines, whoever writes to it, and audits every hop.
+//! The database enforces the two state machines for every writer, and audits every hop.
 
 use pgtasker_core::{StepState, TaskState};
 use pgtasker_tests::engine::{Engine, sqlstate};

@@ -202,7 +202,7 @@ async fn submit(
     let run = sqlx::query_scalar(RUN_ONLY).persistent(false).bind(function).bind(envelope);
     let outcome: String = run.bind(&shared.sql_allow).fetch_one(&mut *connection).await?;
     let events = match serde_json::from_str::<Value>(&outcome) {
-        // One that is none is rejected, and nothing tells of it.
+        // An invalid outcome is rejected, and no event tells of it.
         Ok(value) => match StepOutcome::from_json(&value) {
             Ok(outcome) => outgoing(ctx, &shared.publishers, &outcome).await,
             Err(_) => Vec::new(),
@@ -224,8 +224,8 @@ async fn submit(
 fn rejected(function: &str, outcome: Option<&str>, problem: Option<String>) -> StepOutcome {
     let Some(outcome) = outcome else {
         let text = format!(
-            "the outcome that {function} returned under $tasker is none for this step, and too \
-             large to be looked at \
+            "the outcome that {function} returned under $tasker is not valid for this step, and \
+             too large to be looked at \
              (more than 32 MiB as text)"
         );
         return StepOutcome::Failure(StepError::permanent(text).code("invalid_outcome").into());

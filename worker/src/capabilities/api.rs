@@ -95,7 +95,7 @@ impl Api for StepContext {
 }
 
 /// FNV-1a of the canonical JSON: the same in every release and build, since two attempts may run in
-/// different ones. Of what is nested too deep for that, of the text.
+/// different ones. JSON nested too deep for that is hashed as text.
 fn stable_hash(text: &str) -> u64 {
     let canonical = serde_json::from_str(text).map(|mut value: Value| {
         value.sort_all_objects();

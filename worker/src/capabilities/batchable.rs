@@ -36,7 +36,7 @@ impl Cursor {
         self.end.saturating_sub(self.start)
     }
 
-    /// Whether there are none.
+    /// Whether it has no items.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -137,7 +137,7 @@ pub trait Batchable {
     ) -> Result<Option<Checkpoint<C, A>>, StepError>;
 
     /// Saves where to go on, how many items have been done since the step's first claim, and what
-    /// has come of them. The step goes back to its queue, its attempts counted anew; the next
+    /// has come of them. The step goes back to its queue, its attempt counter restarts; the next
     /// claim, here or elsewhere, has it as [`Batchable::last_checkpoint`]. For writes in this
     /// database that go with it: [`crate::StepTransaction::complete_with`].
     ///
@@ -182,7 +182,7 @@ impl Batchable for StepContext {
         cursors: impl IntoIterator<Item = C>,
     ) -> Result<StepOutcome, StepError> {
         let too_many = || {
-            let text = "more than 1,000,000 cursors: no batch may have so many instances \
+            let text = "more than 1,000,000 cursors: no batch may have that many instances \
                         (max_instances in tasker.settings): let each cover more";
             StepError::permanent(text).code("invalid_outcome")
         };

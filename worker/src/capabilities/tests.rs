@@ -63,7 +63,7 @@ fn parts_cover_the_range_in_order_and_none_is_empty() {
 fn more_cursors_than_any_setting_allows_are_refused_before_they_are_made() {
     let ctx = plain();
     let counted = ctx.batches(ctx.split_by(0..10_000_000_000, 1)).unwrap_err();
-    // Of these nobody knows how many they are.
+    // Nobody knows how many these are.
     let endless = ctx.batches((0..).filter(|n| *n != 7)).unwrap_err();
     for error in [counted, endless] {
         let failure = Failure::from(error);
@@ -219,7 +219,7 @@ async fn the_idempotency_key_is_another_after_a_checkpoint_and_stays_on_every_at
         })
     };
     assert_eq!(key(Value::Null, 1), format!("{task_id}:s"));
-    // Of the canonical JSON by FNV-1a: what another release of a worker must come to as well.
+    // FNV-1a of the canonical JSON: another release of a worker must come to it as well.
     assert_eq!(key(at(5), 1), format!("{task_id}:s:d414a9d14c16070c"));
     assert_eq!(key(at(5), 1), key(at(5), 3));
     assert_ne!(key(at(5), 1), key(at(6), 1));

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// Keeps one claim's transaction short; more free permits are filled by the next claim.
 const MAX_CLAIM: usize = 500;
 
-/// An answer of so many bytes may have been cut: more is asked for at once.
+/// An answer of this many bytes may have been cut: more is asked for at once.
 const LARGE: usize = 1 << 20;
 
 /// Refused until the first template of a namespace is applied, which creates its queue: the

@@ -32,7 +32,7 @@ struct Held {
     claim_no: i32,
     since: Instant,
     lease: Duration,
-    /// Of its documents.
+    /// Size of its documents.
     bytes: usize,
     /// When the lease began to count: at the claim, or when it was extended last.
     extended: Instant,
@@ -51,7 +51,7 @@ pub(crate) struct Claims {
 }
 
 /// Holding one step. Dropping it lets go: the lease is extended no more, so that a step whose
-/// execution is lost on the way is never held for ever.
+/// execution is lost on the way is not held forever.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) key: StepKey,
@@ -201,7 +201,7 @@ impl Claims {
 }
 
 impl Ticket {
-    /// The step holds so much of the memory for documents.
+    /// Notes the memory that its documents take.
     pub(crate) fn weigh(&self, bytes: usize) {
         let mut all = self.claims.lock();
         if let Some(held) = all.get_mut(&self.key).filter(|held| held.claim_no == self.claim_no) {

@@ -107,7 +107,7 @@ impl Watch {
         };
         match &result {
             // Says nothing where the last ones could not be extended: steps that were lost are
-            // claimed anew.
+            // claimed again.
             Ok(Round::Nothing) if self.failing => {}
             Ok(_) => {
                 self.failing = false;

@@ -37,7 +37,7 @@ pub(crate) struct Claim {
     pub(crate) parents: BTreeMap<String, Box<RawValue>>,
     /// They are too large for a claim, and not in `parents`: to be read by pages.
     pub(crate) paged: bool,
-    /// Of its four documents, as they came.
+    /// Size of its four documents, as they came.
     pub(crate) bytes: usize,
     /// What the step saved last, see [`crate::Checkpoint`]; null: nothing.
     pub(crate) checkpoint: Box<RawValue>,
@@ -104,7 +104,7 @@ impl Claim {
     }
 }
 
-/// The text of a document; `null` where there is none.
+/// The text of a document; `null` where it is missing.
 fn document(row: &PgRow, index: usize) -> sqlx::Result<Box<RawValue>> {
     let document: Option<Json<Box<RawValue>>> = row.try_get(index)?;
     Ok(document.map_or_else(|| RawValue::NULL.to_owned(), |Json(text)| text))

@@ -52,7 +52,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    /// Of a step's attempt with this number.
+    /// What came of the attempt with this number.
     pub(crate) fn of(outcome: &StepOutcome, attempt: i32, max_attempts: i32) -> Self {
         match outcome {
             StepOutcome::Failure(failure) if failure.retryable && attempt < max_attempts => {

@@ -20,7 +20,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Of the events of one result together, as JSON: what goes with a result must fit into a call,
+/// For the events of one result together, as JSON: what goes with a result must fit into a call,
 /// which takes 256 MB.
 const MAX_BYTES: usize = 64 << 20;
 /// Letters of a name; no template declares a longer one.
@@ -52,7 +52,7 @@ pub(crate) async fn outgoing(
         .into_iter()
         .filter_map(|publication| {
             let declared = declared.iter().find(|event| event.name == publication.name());
-            // Of an event that nobody has declared people are told in any case.
+            // People are told of an undeclared event in any case.
             let condition = declared.map_or(Condition::Always, |event| event.condition);
             fate.meets(condition).then(|| finish(ctx, publishers, publication, declared)).flatten()
         })

@@ -27,8 +27,8 @@ const ANSWER: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 /// How often it is asked, by another connection, whether a statement still runs.
 const LOOK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(20));
 /// Behind a pooler, what the server connection's last user has left: handlers' statements are
-/// prepared under names, which begin anew with each client. Of a pooler that knows prepared
-/// statements they have other names, which are its own.
+/// prepared under names, which start over with each client. A pooler that knows prepared
+/// statements gives them other names, which are its own.
 const DEALLOCATE: &str = r"
 do $$
 declare
@@ -119,7 +119,7 @@ impl OwnTransaction {
     }
 
     /// Waits until the server knows nothing any more of a statement that it has not answered: a
-    /// connection may be silent for ever, and the statement's own time be long. For use beside the
+    /// connection may be silent forever, and the statement's own time be long. For use beside the
     /// statement.
     pub(crate) fn silence(&self) -> impl Future<Output = ()> + use<> {
         let inner = self.inner.as_ref().expect(OPEN);

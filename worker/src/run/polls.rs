@@ -13,7 +13,7 @@ use std::{
 /// From which times count; 0 stands for none.
 static START: LazyLock<Instant> = LazyLock::new(|| Instant::now() - Duration::from_secs(1));
 
-/// Of the handler of one step.
+/// The polls of one step's handler.
 #[derive(Debug, Default)]
 pub(crate) struct Polls {
     handler: OnceLock<String>,

@@ -222,7 +222,7 @@ impl Runner {
         }
     }
 
-    /// The step's handler, or what is to be told when there is none.
+    /// The step's handler, or what to report if it is missing.
     fn handler(&self, claim: &Claim) -> Result<Arc<Registered>, Report> {
         match self.shared.handlers.find(&claim.handler) {
             Ok(Some(handler)) => Ok(handler),

@@ -27,7 +27,7 @@ pub(crate) struct SqlSlots {
 }
 
 impl SqlSlots {
-    /// Of a pool with so many connections.
+    /// For a pool with this many connections.
     pub(crate) fn new(connections: u32) -> Self {
         let slots = connections.saturating_sub(SPARE).max(1) as usize;
         Self {

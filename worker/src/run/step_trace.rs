@@ -13,14 +13,14 @@ use uuid::Uuid;
 pub(crate) struct StepTrace {
     /// Everything logged for the step is logged in it.
     pub(crate) span: Span,
-    /// Of the handler, for whatever it calls. None: tracing is off.
+    /// The handler's, for whatever it calls. None: tracing is off.
     pub(crate) traceparent: Option<Arc<str>>,
     tracing: Option<&'static Tracing>,
 }
 
 impl StepTrace {
     pub(crate) fn begin(claim: &Claim, worker_id: Uuid) -> Self {
-        // Of the highest level: whatever is logged of a step is to say of which.
+        // At the highest level: every log line about a step names it.
         let span = tracing::error_span!(
             "step",
             task_id = %claim.task_id,

@@ -114,7 +114,7 @@ fn dismantle(value: Value) {
     }
 }
 
-/// Why a name of a step is none.
+/// Why a step cannot have this name.
 fn refused_name(what: &str, name: &str) -> Option<StepError> {
     name.contains('\0')
         .then(|| invalid(what, NUL, &format!("{:?}", name.replace('\0', "\u{fffd}"))))

@@ -29,14 +29,14 @@ pub(crate) struct Template {
 
 /// What is known of a step of a template.
 pub(crate) struct TemplateStep {
-    /// Of the handler.
+    /// The handler's config.
     config: Arc<RawValue>,
     pub(crate) max_attempts: i32,
     pub(crate) events: Vec<Declared>,
 }
 
 impl Template {
-    /// The configuration of a step's handler, `{}` where there is none.
+    /// The configuration of a step's handler, `{}` where it has none.
     pub(crate) fn config(&self, step: &str) -> Arc<RawValue> {
         self.step(step)
             .map_or_else(|| RawValue::NULL.to_owned().into(), |step| Arc::clone(&step.config))

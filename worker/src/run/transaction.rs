@@ -74,8 +74,8 @@ impl StepContext {
     /// ```
     ///
     /// # Errors
-    /// A retryable one, when there is no connection to be had. A permanent one, when the step's
-    /// last transaction is still open.
+    /// A retryable one, when no connection is available. A permanent one, when the step's last
+    /// transaction is still open.
     pub async fn begin(&self) -> Result<StepTransaction, StepError> {
         let Some(worker) = self.worker.clone() else {
             return Err(StepError::permanent("only a step that a worker runs has a transaction"));

@@ -314,7 +314,7 @@ fn passes(error: &Error) -> bool {
     error.is_transient() && error.sqlstate().as_deref() != Some(OVER_LIMIT)
 }
 
-/// The results in their order, in calls of at most so many bytes; one that is larger goes alone.
+/// The results in their order, in calls of at most `max` bytes; one that is larger goes alone.
 fn by_size(results: Vec<Finished>, max: usize) -> Vec<Vec<Finished>> {
     if results.len() < 2 {
         return if results.is_empty() { Vec::new() } else { vec![results] };

@@ -38,7 +38,7 @@ impl Report {
         Self::Release { delay, reason: reason.into(), lost: false }
     }
 
-    /// A claim that was lost, after so many before it.
+    /// A claim that was lost, after `losses` before it.
     pub(crate) fn lost(reason: String, losses: i32) -> Self {
         let doubled = FIRST.saturating_mul(1 << losses.clamp(0, 16));
         Self::Release { delay: doubled.min(LONGEST), reason, lost: true }

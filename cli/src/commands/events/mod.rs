@@ -184,7 +184,7 @@ impl<'a> Tail<'a> {
                         output::note(&format!("{trouble}; waiting"));
                         away_since = Some(Instant::now());
                     }
-                    // The host may be gone for ever, and another one have its address.
+                    // The host may be gone forever, and another one have its address.
                     if silent && let Ok(client) = self.globals.client().await {
                         self.client = client;
                     }

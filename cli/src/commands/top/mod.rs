@@ -99,7 +99,7 @@ async fn live(client: Arc<dyn Client>, interval: Duration, target: String) -> Re
                     (away_since, title.trouble) = (None, None);
                     view.add(*snapshot);
                 }
-                // Of the first look, so that a wrong key is no picture without an end.
+                // Ends if the first look fails: with a wrong key no picture ever comes.
                 Err(Trouble { lasting: Some(error), .. }) if view.latest().is_none() => {
                     return Err(error);
                 }

@@ -60,7 +60,7 @@ impl Screen {
         Ok(screen)
     }
 
-    /// The next key; waits without end if there are none.
+    /// The next key; waits forever if no more can come.
     pub async fn key(&mut self) -> Key {
         match self.keys.recv().await {
             Some(key) => key,

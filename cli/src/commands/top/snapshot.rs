@@ -102,7 +102,7 @@ impl Rates {
             let Some(old) = before.queues.iter().find(|old| old.queue == queue.queue) else {
                 continue;
             };
-            // A queue that was made anew counts from 0.
+            // A recreated queue counts from 0.
             let rate = (queue.total - old.total).max(0) as f64 / seconds;
             match (queue.kind.as_str(), queue.queue.as_str()) {
                 ("worker", _) => rates.steps += rate,
@@ -150,7 +150,7 @@ mod tests {
         after.taken += Duration::from_secs(2);
         after.queues[0].total += 10;
         after.queues[2].total += 5;
-        // Made anew in between.
+        // Recreated in between.
         after.queues[3].total = 0;
         view.add(before);
         assert!(view.rates().is_none());

@@ -10,7 +10,7 @@ pub enum Action {
     Claim,
     /// It submits a result by the queue: of any claim it ever had, so late and repeated ones too.
     Submit(usize, Outcome),
-    /// It submits results by the fast way, and claims what follows: up to so many.
+    /// It submits results by the fast way, and claims what follows: up to this many.
     Complete(Vec<(usize, Outcome)>, usize),
     /// It ends most of what it holds by the fast way, in the ways that this number says: mostly
     /// well.

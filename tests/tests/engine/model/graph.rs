@@ -194,7 +194,7 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
         parents.dedup();
         if let Kind::Worker(_) = kind {
             match nodes.last_mut() {
-                // Of the same batchable, which then has two.
+                // For the same batchable, which then has two.
                 Some(Node { kind: Kind::Worker(_), parents: batchable, .. }) => {
                     parents = batchable.clone()
                 }

@@ -52,7 +52,7 @@ pub struct Row {
     pub timed: bool,
     /// Keeps the error of a failed attempt.
     pub failed_before: bool,
-    /// Its lease has run out: whoever claims next takes it.
+    /// Its lease has run out: the next claim takes it.
     pub expired: bool,
     /// How far it has come.
     pub checkpoint: Option<u8>,
@@ -359,7 +359,7 @@ impl Machine {
         self.rows.iter().filter(waits).count()
     }
 
-    /// Counts anew what pending steps wait for; returns those that wait for nothing any more.
+    /// Recounts what pending steps wait for; returns those that wait for nothing any more.
     pub fn count_down(&mut self) -> Vec<Key> {
         let mut ready = Vec::new();
         if self.ended.is_some() {

@@ -7,7 +7,7 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// Of a step of the template in a task.
+/// Whether a template's step is in a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Presence {
     /// It is there.
@@ -18,7 +18,7 @@ pub enum Presence {
     Unknown,
 }
 
-/// Of a dependency.
+/// How a dependency stands.
 #[derive(Clone, Copy, PartialEq)]
 enum Edge {
     Live,

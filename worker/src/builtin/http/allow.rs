@@ -28,7 +28,7 @@ struct Network {
 }
 
 impl AllowList {
-    /// Parses the comma-separated form; the error is the entry that is none.
+    /// Parses the comma-separated form; the error is the invalid entry.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut list = Self::default();
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {

@@ -130,7 +130,7 @@ fn read(path: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// Whether the hosts have that of the URL; the error is an entry that is none.
+/// Whether the hosts have that of the URL; the error is an invalid entry.
 fn is_bound(hosts: &str, url: &Url) -> Result<bool, String> {
     let host = host_of(url).unwrap_or_default();
     let local =

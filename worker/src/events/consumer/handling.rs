@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{Instrument, Span, field};
 
-/// No delay grows any more after so many steps.
+/// No delay grows any more after this many steps.
 const LONGEST_ROW: u32 = 64;
 
 /// A message as it was read.
@@ -85,7 +85,7 @@ impl Handling {
                 tracing::warn!(
                     msg_id,
                     error,
-                    "a message in the queue of events is none: it becomes a dead letter"
+                    "a message in the queue of events is no event: it becomes a dead letter"
                 );
                 return Verdict::Dead { error: format!("not a domain event: {error}") };
             }
@@ -124,7 +124,7 @@ impl Handling {
     }
 }
 
-/// Of the highest level: whatever is logged of an event is to say of which.
+/// At the highest level: every log line about an event names it.
 fn span(event: &DomainEvent, attempt: u32) -> Span {
     tracing::error_span!(
         "event",
@@ -185,7 +185,7 @@ fn failed(settings: &Settings, failure: Failure, attempt: u32) -> Verdict {
     Verdict::Retry { delay }
 }
 
-/// The delay after so many failures.
+/// The delay after this many failures.
 fn backoff(settings: &Settings, attempt: u32) -> Duration {
     let (first, longest) = settings.backoff;
     let mut delays = Delays::new(first, longest);

@@ -45,7 +45,7 @@ impl ConsumerMeters {
         }
     }
 
-    /// A handler has run for so long.
+    /// A handler has run this long.
     pub(super) fn ran(&self, took: Duration) {
         self.seconds.record(took);
     }
