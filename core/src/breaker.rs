@@ -274,7 +274,7 @@ fn gauge(circuit: Circuit) {
 /// Whether the database takes writes. Not by way of the pool where that has no idle connection: its
 /// acquire would hide the reason behind a timeout.
 async fn probe(pool: PgPool) -> Result<(), sqlx::Error> {
-    // Of several hosts each may have to be asked.
+    // Each of several hosts may have to be asked.
     let limit = match hosts::count(&pool.connect_options()) {
         0 | 1 => PROBE,
         several => PROBE + hosts::EACH * u32::try_from(several).unwrap_or(1),

@@ -32,7 +32,7 @@ struct Figures {
     species: BTreeMap<String, Share>,
 }
 
-/// Of one species.
+/// The figures of one species.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Share {
     strikes: u64,

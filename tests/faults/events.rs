@@ -43,7 +43,7 @@ const QUERIES: &[&str] = &[
       where (h.n, s.n) <> (1, 1)",
 ];
 
-/// Of submissions that were answered as duplicate or stale.
+/// Submissions that were answered as duplicate or stale.
 const REFUSED: &str = "select format('the result of submission %s was refused, and its event %s \
     of claim %s of step %s of task %s was sent', r, e.name, e.claim_no, e.step, e.task_id)
    from faults.seen e join unnest($1::uuid[]) r on e.payload ->> 'submission' = r::text";

@@ -77,7 +77,7 @@ impl Ratio {
 }
 
 impl Report {
-    /// Of pairs of runs: this build's figures, and the other's.
+    /// The pairs of runs: this build's figures, and the other's.
     pub fn new(
         args: &BenchArgs,
         against: String,

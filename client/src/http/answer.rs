@@ -90,7 +90,7 @@ impl Answer {
         }
     }
 
-    /// Of something else than a Tasker, or of what stands before it.
+    /// The answer of something else than a Tasker, or of a proxy before it.
     fn unknown(&self) -> Error {
         let to = self.headers.get(LOCATION).and_then(|location| location.to_str().ok());
         match (self.status.is_redirection(), to) {

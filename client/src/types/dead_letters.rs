@@ -97,10 +97,10 @@ pub struct DeadLetterSelection {
     /// With this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// Of tasks of this namespace.
+    /// Only those of tasks in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Of tasks of templates with this name.
+    /// Only those of tasks of templates with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// From this step.

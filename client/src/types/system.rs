@@ -50,7 +50,7 @@ pub struct WorkerOverview {
     pub host: Option<String>,
     /// Its process id there.
     pub pid: Option<i64>,
-    /// Of Tasker.
+    /// Tasker's version.
     pub version: Option<String>,
     /// Steps it runs at most at once.
     pub concurrency: Option<i64>,
@@ -74,7 +74,7 @@ pub struct EngineSetting {
     pub value: Option<String>,
     /// As text.
     pub default_value: Option<String>,
-    /// Of PostgreSQL.
+    /// The type that PostgreSQL has for it.
     pub r#type: String,
     /// What it does.
     pub description: Option<String>,

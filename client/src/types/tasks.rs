@@ -84,7 +84,7 @@ pub struct TaskSelection {
     /// In this namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Of templates with this name.
+    /// Only templates with this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// With this version of their template.
@@ -96,7 +96,7 @@ pub struct TaskSelection {
     /// One of these; an empty list means none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_ids: Option<Vec<Uuid>>,
-    /// Of one request.
+    /// Only those of one request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<Uuid>,
     /// Enqueued then or later.

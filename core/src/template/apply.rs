@@ -42,7 +42,7 @@ pub struct Problem {
 pub struct Report {
     /// What keeps it from being applied; none: it can be.
     pub problems: Vec<Problem>,
-    /// Of one that can be applied: what is probably not meant.
+    /// What is probably not meant, in a template that can be applied.
     pub warnings: Vec<Problem>,
 }
 

@@ -52,7 +52,7 @@ impl Books {
 /// An event that was not published, and why.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Refused {
-    /// Of which order.
+    /// The order.
     pub order_id: i64,
     /// The event's name.
     pub name: String,

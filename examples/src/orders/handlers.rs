@@ -58,7 +58,7 @@ pub async fn ship(ctx: StepContext) -> Result<StepOutcome, StepError> {
     Ok(StepOutcome::success(json!({"order_id": order.order_id, "parcels": order.parcels()})))
 }
 
-/// Of every event about a payment: a card's number never leaves whole, of a payment of nothing
+/// Every event about a payment: a card's number never leaves whole, and of a payment of nothing
 /// nobody is told, and the metadata says of which order it is, which the payload of a failure does
 /// not.
 pub fn publish_payment(mut event: Publication, ctx: &StepContext) -> Option<Publication> {

@@ -36,11 +36,11 @@ pub struct Run {
 pub struct Progress {
     /// The run's tasks.
     pub tasks: u64,
-    /// Of them.
+    /// How many of them are done.
     pub tasks_done: u64,
     /// The run's steps.
     pub steps: u64,
-    /// Of them.
+    /// How many of them are done.
     pub steps_done: u64,
 }
 

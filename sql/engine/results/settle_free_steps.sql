@@ -31,7 +31,7 @@ begin
     into v_free, v_templates
     from free f;
 
-    -- Of their steps those that nobody holds either: a transaction that has submitted one holds it.
+    -- Take those steps that nobody holds either: a transaction that has submitted one holds it.
     with held as materialized (
         select r.*
         from (

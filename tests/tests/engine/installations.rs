@@ -335,7 +335,7 @@ async fn settings_of_the_callers_session_change_nothing() {
 #[tokio::test]
 async fn what_a_publication_of_all_tables_needs_is_there() {
     let e = Engine::new().await;
-    // Of every table of ours, since any may be deleted from.
+    // Every table of ours, since any may be deleted from.
     let without: Vec<String> = query_scalar(
         "select c.oid::regclass::text from pg_class c
           where c.relnamespace = 'tasker'::regnamespace and c.relkind in ('r', 'p') and \

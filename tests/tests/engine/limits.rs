@@ -66,7 +66,7 @@ async fn one_call_enqueues_no_more_than_its_limit() {
     let count: i64 =
         query_scalar("select count(*) from tasker.tasks").fetch_one(e.pool()).await.unwrap();
     assert_eq!(count, 0);
-    // Of whatever shape the array is, each of its contexts is a task.
+    // Each context of the array is a task, whatever shape it has.
     let ids: Vec<uuid::Uuid> = query_scalar(
         "select tasker.enqueue_tasks('test', 'flow', \
          '[3:4][1:2]={{\"{}\",\"{}\"},{\"{}\",\"{}\"}}'::jsonb[])",

@@ -209,7 +209,7 @@ async fn sees_a_new_session(poll_only: bool) {
         world.apply(template).await;
     }
     world.orchestrator().await;
-    // Of four connections one is for them.
+    // One of four connections is for them.
     world.worker(|w| w).await;
     let task = async |name: &str| -> Uuid {
         sqlx::query_scalar("select tasker.enqueue_task('test', $1, '{}')")

@@ -139,6 +139,36 @@ fn every_link_in_the_docs_leads_somewhere() {
     assert_none("broken links", broken);
 }
 
+/// Phrases that cost a reader a second look; CONTRIBUTING.md says how else.
+#[test]
+fn words_are_plain() {
+    let phrases = [
+        concat!(" is no", "ne"),
+        concat!(" are no", "ne"),
+        concat!(" for ev", "er"),
+        concat!(" who", "ever "),
+        concat!(" an", "ew"),
+        concat!("goes be", "fore"),
+        concat!("the way ", "by"),
+        concat!(" to be ", "had"),
+        concat!(" so ma", "ny "),
+        concat!(" so lo", "ng "),
+        concat!(" so mu", "ch "),
+        concat!("// O", "f "),
+        concat!("/// O", "f "),
+        concat!("-- O", "f "),
+    ];
+    let mut found = Vec::new();
+    for (path, text) in files(&[".md", ".sql", ".rs"]) {
+        for (n, line) in text.lines().enumerate() {
+            let line = line.replace(concat!(" for ", "every"), "");
+            let said = phrases.iter().filter(|phrase| line.contains(**phrase));
+            found.extend(said.map(|phrase| format!("{}:{}:{phrase}", path.display(), n + 1)));
+        }
+    }
+    assert_none("say it plainly: subject, verb, object", found);
+}
+
 /// A merge that keeps both sides of a paragraph leaves it there twice, and every check of what is
 /// missing is content.
 #[test]

@@ -28,7 +28,7 @@ impl Delivery {
     }
 }
 
-/// Of which results an event tells.
+/// The results that an event tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Condition {

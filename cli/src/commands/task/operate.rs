@@ -46,7 +46,7 @@ pub struct FilterArgs {
     /// In this namespace.
     #[arg(long)]
     namespace: Option<String>,
-    /// Of templates with this name.
+    /// Only templates with this name.
     #[arg(long)]
     name: Option<String>,
     /// With this template version.

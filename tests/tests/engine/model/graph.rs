@@ -33,7 +33,7 @@ pub struct Node {
     pub kind: Kind,
     /// The steps before it that it waits for.
     pub parents: Vec<usize>,
-    /// Of each row of it.
+    /// How often it is tried.
     pub max_attempts: i32,
 }
 
@@ -115,7 +115,7 @@ impl Graph {
             Outcome::Fitting(number) if kind == Kind::Batchable => {
                 let cursors: Vec<usize> = (1..=Self::cursors(number)).collect();
                 let mut outcome = json!({"type": "batches", "cursors": cursors});
-                // Of one alone it need not be said.
+                // A single one need not be said.
                 if self.workers(node).len() > 1 || number.is_multiple_of(2) {
                     outcome["worker_step"] = json!(node_name(self.worker(node, number)));
                 }

@@ -63,7 +63,7 @@ pub struct Row {
 /// A claim that was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Held {
-    /// Of which step.
+    /// The step.
     pub key: Key,
     /// Its fence.
     pub claim_no: i32,

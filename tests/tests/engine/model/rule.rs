@@ -27,7 +27,7 @@ enum Edge {
 }
 
 impl Machine {
-    /// Of every step of the template.
+    /// Every step of the template.
     pub fn presences(&self) -> Vec<Presence> {
         let mut known = HashMap::new();
         (0..self.graph.0.len()).map(|node| self.presence(node, &mut known)).collect()

@@ -204,7 +204,7 @@ mod tests {
         ] {
             assert_eq!(masked(&format!("<{text}>"), false), "<***>", "{text}");
         }
-        // Of `x:s3cret/+"key` and so on in base64: what is left holds a letter of it at most.
+        // `x:s3cret/+"key` and so on in base64: what is left holds a letter of it at most.
         for (coded, left) in [
             ("czNjcmV0Lysia2V5", "***"),
             ("eDpzM2NyZXQvKyJrZXk=", "eDp"),
