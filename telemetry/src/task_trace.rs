@@ -31,8 +31,8 @@ impl TaskTrace {
         self.sampled
     }
 
-    /// The context of the task's own span, the parent of all others. It is exported when the task has
-    /// ended.
+    /// The context of the task's own span, the parent of all others. It is exported when the task
+    /// has ended.
     pub fn root(&self) -> TraceParent {
         let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
         TraceParent { trace_id: self.trace_id, span_id: self.root_id(), flags }

@@ -21,8 +21,9 @@ pub struct EnqueueArgs {
     /// The version of the template [default: the current one (applied or used last)].
     #[arg(long)]
     pub version: Option<String>,
-    /// Among held steps, those with a higher priority go first: in a namespace with a limit (namespace
-    /// limit), or after a pause. Elsewhere, steps run in the order in which they became ready.
+    /// Among held steps, those with a higher priority go first: in a namespace with a limit
+    /// (namespace limit), or after a pause. Elsewhere, steps run in the order in which they became
+    /// ready.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
     /// Start no earlier than this: 2026-01-31T09:00:00Z, or a delay such as 10m [default: now].
