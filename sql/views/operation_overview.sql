@@ -12,5 +12,5 @@ where ((select tasker.limits()) is null
     or o.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.operation_overview is
     'Operations on namespaces and on the whole engine, and who did them: apply, pause, resume, '
-    'limit, prune, grant, revoke. said_by: as in the audit of tasks, always with the login. '
-    'Kept for 400 days.';
+    'limit, prune, grant, revoke, set_setting. said_by: as in the audit of tasks, always with the '
+    'login. Kept for 400 days.';

@@ -1,5 +1,5 @@
 //! What must hold in a database at any moment between two commits. Each is a query for its
-//! violations, and `tests/invariants.rs` shows of each that it can find one.
+//! violations, and `invariants.rs` of the engine's tests shows of each that it can find one.
 
 use sqlx::{AssertSqlSafe, PgPool};
 

@@ -39,7 +39,7 @@ permissions! {
     StepsWrite = "steps:write",
     /// read templates and check definitions
     TemplatesRead = "templates:read",
-    /// apply templates
+    /// apply and use templates
     TemplatesWrite = "templates:write",
     /// pause, resume, and limit namespaces
     QueuesWrite = "queues:write",
@@ -47,7 +47,7 @@ permissions! {
     DeadLettersRead = "dead_letters:read",
     /// add, update, and retry dead letters
     DeadLettersWrite = "dead_letters:write",
-    /// queues, namespaces, workers, staleness, analytics, health, metrics
+    /// queues, namespaces, workers, settings, staleness, analytics, health, metrics
     SystemRead = "system:read",
     /// prune, change settings
     SystemWrite = "system:write",

@@ -128,7 +128,7 @@ async fn repeated(app: &App, task: &NewTask) -> Result<Option<Uuid>> {
 pub struct TaskQuery {
     /// In this namespace.
     namespace: Option<String>,
-    /// Only templates with this name.
+    /// With this template name.
     name: Option<String>,
     /// With this template version.
     version: Option<String>,

@@ -159,7 +159,7 @@ impl Bench<'_> {
     async fn enqueue(&self, tasks: u32) -> Result<Vec<Uuid>, BenchError> {
         let contexts = vec![json!({}); tasks as usize];
         let mut ids: Vec<Uuid> = Vec::with_capacity(contexts.len());
-        // No call takes more, see max_contexts in tasker.settings.
+        // In parts: a call takes no more than max_contexts of tasker.settings.
         for contexts in contexts.chunks(10_000) {
             let some: Vec<Uuid> = sqlx::query_scalar("select tasker.enqueue_tasks($1, $2, $3)")
                 .bind(self.namespace)

@@ -32,7 +32,7 @@ const PROGRESS: usize = 2;
 /// What stands before this column is never wrapped.
 const AFTER: usize = 5;
 const ERROR: usize = 6;
-/// Columns to leave out where a batch has no room, the first first.
+/// Columns to leave out where a batch has no room, in this order.
 const LEAST: [usize; 3] = [AFTER, 3, 4];
 
 /// The cells of a row, those of columns that are left out too.

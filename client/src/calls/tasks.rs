@@ -40,7 +40,7 @@ const STEP_TRANSITIONS_PAGE: &str = "select v.transition_id, to_jsonb(v) from \
 ///
 /// # Errors
 /// `TK001` namespace, `TK002` template, `TK003` version, `TK005` context, `TK006` idempotency key,
-/// `TK008` run_at.
+/// `TK008` run_at, `TK019` a context or key over its limit.
 pub async fn enqueue_task(executor: impl PgExecutor<'_>, task: &NewTask) -> Result<Uuid> {
     let sql = "select tasker.enqueue_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let id = sqlx::query_scalar(sql)
@@ -63,7 +63,7 @@ pub async fn enqueue_task(executor: impl PgExecutor<'_>, task: &NewTask) -> Resu
 ///
 /// # Errors
 /// `TK001`, `TK002`, `TK005` as for [`enqueue_task`]; `TK019`: more contexts than one call takes
-/// (10,000), or larger ones.
+/// (100,000, `max_contexts` of `tasker.settings`), or larger ones.
 pub async fn enqueue_tasks(
     executor: impl PgExecutor<'_>,
     namespace: &str,

@@ -100,7 +100,7 @@ pub struct DeadLetterSelection {
     /// Only those of tasks in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Only those of tasks of templates with this name.
+    /// Only those of tasks with this template name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// From this step.

@@ -84,7 +84,7 @@ pub struct TaskSelection {
     /// In this namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Only templates with this name.
+    /// With this template name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// With this version of their template.

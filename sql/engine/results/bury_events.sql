@@ -2,7 +2,8 @@ create function tasker.bury_events(p_events tasker.outgoing_event[], p_refused j
 returns void
 language plpgsql volatile as $$
 begin
-    -- tasker.dead_letter is not used: it compares with what is there, and no event is like another.
+    -- tasker.keep_dead_letter is not used: it compares with what is there, and no event is like
+    -- another.
     insert into tasker.dead_letters (
         entry_id,
         reason,

@@ -139,7 +139,7 @@ fn every_link_in_the_docs_leads_somewhere() {
     assert_none("broken links", broken);
 }
 
-/// Phrases that cost a reader a second look; CONTRIBUTING.md says how else.
+/// Phrases that cost a reader a second look: each has a plainer one.
 #[test]
 fn words_are_plain() {
     let phrases = [

@@ -46,7 +46,7 @@ pub struct FilterArgs {
     /// In this namespace.
     #[arg(long)]
     namespace: Option<String>,
-    /// Only templates with this name.
+    /// With this template name.
     #[arg(long)]
     name: Option<String>,
     /// With this template version.

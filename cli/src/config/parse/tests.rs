@@ -73,7 +73,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
         worker.limits.concurrency
     };
     let variable = [("TASKER_WORKER_CONCURRENCY", "6")];
-    // Clap reads variables from the process itself: tests/config.rs has them.
+    // Clap reads variables from the process itself: cli/tests/cli/config.rs has them.
     assert_eq!(concurrency("tasker worker --namespace a", &[], ""), 64);
     assert_eq!(concurrency("tasker worker", &[], file), 5);
     assert_eq!(concurrency("tasker worker --concurrency 7", &variable, file), 7);
