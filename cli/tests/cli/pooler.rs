@@ -146,7 +146,7 @@ async fn operate(url: &str, done: &str) {
     assert!(tasker(url, &["template", "list"]).await.ok().contains("order"));
     assert!(tasker(url, &["template", "show", "test.batch"]).await.ok().contains("count"));
     tasker(url, &["namespace", "pause", "test", "--reason", "a look"]).await.ok();
-    tasker(url, &["queue", "limit", "test", "1000"]).await.ok();
+    tasker(url, &["namespace", "limit", "test", "1000"]).await.ok();
     tasker(url, &["namespace", "resume", "test"]).await.ok();
     assert!(tasker(url, &["queue", "list"]).await.ok().contains("test"));
     let entry = tasker(url, &["--json", "dead-letter", "add", done]).await.json();

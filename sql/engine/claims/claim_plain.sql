@@ -10,6 +10,7 @@ language plpgsql volatile as $$
 declare
     v_now  timestamptz := tasker.clock();
 begin
+    -- A step that was sent twice is moved once, by either message; the caller drops the other.
     with moved as (
         update tasker.steps s
         set state = 'in_progress',

@@ -1,10 +1,9 @@
 //! Random graphs with random outcomes, crashes, and operators, run by the engine and by a model of
 //! it in memory: after every action both must say the same of every step and of the task.
 //!
-//! TASKER_LONG_TESTS=1, which `.ci/run` sets, plays more cases and breaks the engine in every way
+//! LONG_TESTS=1, which `.ci/run` sets, plays more cases and breaks the engine in every way
 //! listed here; without it a run is a sample. TASKER_MODEL_CASES=10000 makes a long run of it, an
-//! hour or so. A failing case is shrunk and
-//! printed.
+//! hour or so. A failing case is shrunk and printed.
 
 mod actions;
 mod database;
@@ -101,7 +100,7 @@ fn a_broken_engine_is_found_out_in_the_rest_too() {
 }
 
 fn is_long() -> bool {
-    std::env::var_os("TASKER_LONG_TESTS").is_some()
+    std::env::var_os("LONG_TESTS").is_some()
 }
 
 fn find(sabotage: &[(&str, &str, &str)]) {
