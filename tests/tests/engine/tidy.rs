@@ -297,7 +297,7 @@ async fn every_definers_function_has_a_search_path_that_nobody_else_writes() {
     assert_none("security definer without search_path = pg_catalog, pg_temp", open);
 }
 
-/// What runs in the session of whoever reads a view, writes a table, or calls a function has a
+/// What runs in the session of anybody who reads a view, writes a table, or calls a function has a
 /// search_path of its own, or was parsed when it was made: else it finds operators that its caller,
 /// or anybody who may create in public, has put there.
 #[tokio::test]
