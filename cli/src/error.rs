@@ -60,8 +60,8 @@ impl Error {
         explain(&*error)
     }
 
-    /// The text on standard error: `error: …`, and `detail: …` and `hint: …` where there is more to
-    /// say.
+    /// The text on standard error: `error: …`, then `detail: …` and `hint: …` where there are
+    /// any.
     fn lines(&self) -> Vec<(&'static str, String)> {
         let code = self.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
         let mut lines = vec![("error", format!("{}{code}", self.message))];

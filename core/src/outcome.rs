@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
-/// The outcome of one execution of a step: `{"type":"success","result":…}`,
-/// `{"type":"failure","message":…,"retryable":…,"code":…,"retry_after_ms":…}`, or one of the forms
-/// of dynamic workflows. Which step may return which, the database knows.
+/// The outcome of one execution of a step: `{"type":"success","result":…}`, a failure
+/// (`{"type":"failure","message":…}` with `retryable`, `code`, and `retry_after_ms`), or one of the
+/// forms of dynamic workflows. The database knows which step may return which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StepOutcome {

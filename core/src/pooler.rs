@@ -21,9 +21,9 @@ use sqlx::{
 };
 use std::time::Duration;
 
-/// Runs each statement in a transaction of its own, unnamed: `list_tasks(InTransaction(&pool), …)`
-/// works on any connection, behind a pooler too. It costs three more round trips than the pool
-/// itself. Its limits are those of [`Session::default`].
+/// Runs each statement in a transaction of its own, unnamed.
+/// `list_tasks(InTransaction(&pool), …)` works on any connection, behind a pooler too. It costs
+/// three more round trips than the pool itself. Its limits are those of [`Session::default`].
 #[derive(Debug, Clone, Copy)]
 pub struct InTransaction<'p>(pub &'p PgPool);
 

@@ -66,9 +66,11 @@ async fn shown(e: &Engine, id: Uuid, more: &[&str]) -> String {
 
 /// The line that begins with this name, its cells one space apart.
 fn line<'a>(text: &'a str, name: &str) -> Option<String> {
-    let begins =
-        |line: &&'a str| line.trim_start_matches([' ', '├', '└']).split(' ').next() == Some(name);
-    text.lines().find(begins).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+    let branches = [' ', '├', '└'];
+    let first = |line: &'a str| line.trim_start_matches(branches).split(' ').next();
+    text.lines()
+        .find(|line| first(line) == Some(name))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[tokio::test]
