@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
 /// The outcome of one execution of a step: `{"type":"success","result":…}`, a failure
-/// (`{"type":"failure","message":…}` with `retryable`, `code`, and `retry_after_ms`), or one of the
-/// forms of dynamic workflows. The database knows which step may return which.
+/// (`{"type":"failure","message":…}` with `retryable`, `code`, and `retry_after_ms`), or one of
+/// the forms of dynamic workflows. The database knows which step may return which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StepOutcome {
