@@ -17,11 +17,13 @@ use tokio::{
     process::{Child, Command},
     sync::Semaphore,
     task::{JoinSet, LocalSet, spawn_local},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// Far longer than anything here takes on an idle machine.
 const SOON: Duration = Duration::from_secs(40);
+/// After which a process that still lives is given more to do.
+const MORE_WORK: Duration = Duration::from_secs(4);
 /// Points that are tried one after another in one database, each by a process of its own.
 const CHAIN: usize = 7;
 /// Databases at the same time.
@@ -147,6 +149,30 @@ async fn death(mut process: Child) -> Result<ExitStatus, &'static str> {
         .map_err(|_| "it was never reached")
 }
 
+/// The end of a process that dies at a point. It gets work again and again: all that there is may
+/// go another way, as when steps that run alone leave no permits for what follows from a result.
+async fn death_at(pool: &PgPool, point: &str, process: Child) -> Result<ExitStatus, &'static str> {
+    let more_work = async {
+        loop {
+            enqueue_all(pool, point).await;
+            sleep(MORE_WORK).await;
+        }
+    };
+    tokio::select! {
+        ended = death(process) => ended,
+        () = more_work => unreachable!("it goes on and on"),
+    }
+}
+
+/// A task of each shape that the point needs.
+async fn enqueue_all(pool: &PgPool, point: &str) {
+    for (name, ..) in SHAPES {
+        if name != MANY || point.starts_with("slow_results") {
+            enqueue(pool, name).await;
+        }
+    }
+}
+
 /// What the server still does for a dead process has its effect; then nothing is leased any more.
 async fn expire_leases(pool: &PgPool) {
     eventually("the dead process to have no sessions", SOON, async || {
@@ -245,13 +271,9 @@ async fn survives(points: &[&str]) -> Result<(), String> {
         apply(&db.pool, template(name, steps)).await;
     }
     for point in points {
-        for (name, ..) in SHAPES {
-            if name != MANY || point.starts_with("slow_results") {
-                enqueue(&db.pool, name).await;
-            }
-        }
         if *point == "worker.before_alone" {
             // As if two workers had died with these.
+            enqueue(&db.pool, "slow").await;
             let suspect =
                 "update tasker.steps s set worker_losses = 2, lease_losses = 2 from tasker.tasks t
                             where t.task_id = s.task_id and t.name = 'slow'";
@@ -268,8 +290,9 @@ async fn survives(points: &[&str]) -> Result<(), String> {
         } else {
             (*point).to_owned()
         };
+        let process = engine(&db, Some(&armed));
         let status =
-            death(engine(&db, Some(&armed))).await.map_err(|why| format!("{point}: {why}"))?;
+            death_at(&db.pool, point, process).await.map_err(|why| format!("{point}: {why}"))?;
         if status.signal() != Some(SIGABRT) {
             return Err(format!("{point}: the process ended by itself: {status}"));
         }
