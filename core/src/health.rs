@@ -55,6 +55,8 @@ pub enum Problem {
     Installation,
     /// The leases of this worker's steps are running out.
     Leases(Uuid),
+    /// Handlers that do not end have taken all places of this worker.
+    Slots(Uuid),
     /// One of its actors does not get on, see [`crate::progress`].
     Stalled(u32),
 }

@@ -6,7 +6,7 @@ use crate::{
     claim::Claim,
     fields::typed,
     http_client::HttpClient,
-    run::{Own, Template, storable},
+    run::{Own, Slot, StepSlot, Template, storable},
     shared::{Shared, StateMap},
 };
 use serde::de::DeserializeOwned;
@@ -14,7 +14,8 @@ use serde_json::{Value, value::RawValue};
 use std::{
     any::{TypeId, type_name},
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, Weak},
+    time::Duration,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub struct StepContext {
     pub(crate) http: HttpClient,
     /// From the handler's own span; None where tracing is off.
     pub(crate) traceparent: Option<Arc<str>>,
+    /// Weak: a context that outlives its step holds no place of the worker.
+    pub(crate) slot: Weak<Slot>,
 }
 
 impl StepContext {
@@ -70,6 +73,51 @@ impl StepContext {
     /// off the one the task was enqueued with.
     pub fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_deref().or(self.claim.traceparent.as_deref())
+    }
+
+    /// How long the handler may take, by its template.
+    pub fn timeout(&self) -> Duration {
+        self.claim.timeout
+    }
+
+    /// The task's input as PostgreSQL wrote it.
+    pub fn context_json(&self) -> &RawValue {
+        &self.claim.context
+    }
+
+    /// The handler's configuration in the template, as PostgreSQL wrote it.
+    pub fn config_json(&self) -> &RawValue {
+        &self.config
+    }
+
+    /// The cursor of a batch instance as PostgreSQL wrote it, and `null` for any other step.
+    pub fn inputs_json(&self) -> &RawValue {
+        &self.claim.inputs
+    }
+
+    /// What the step saved last, as PostgreSQL wrote it: `cursor`, `items_processed`, and
+    /// `accumulated`; `null` where it has saved nothing.
+    pub fn checkpoint_json(&self) -> &RawValue {
+        &self.claim.checkpoint
+    }
+
+    /// Whether this step is an instance of a batch, so that it has a cursor.
+    pub fn is_batch_instance(&self) -> bool {
+        *self.claim.step != *self.claim.template_step
+    }
+
+    /// Whether the parents' results are too large for the claim, so that they come by
+    /// [`StepContext::parent_pages`] only.
+    pub fn is_paged(&self) -> bool {
+        self.claim.paged
+    }
+
+    /// Keeps the step's place among the worker's concurrency taken, for code that may go on after
+    /// the handler's future has ended: a thread that nobody can stop after a timeout. The worker
+    /// claims no step in its place until this is dropped; where such handlers have taken all
+    /// places, it is unhealthy.
+    pub fn hold_slot(&self) -> StepSlot {
+        StepSlot { _slot: self.slot.upgrade() }
     }
 
     /// The task's input. Like [`StepContext::config`], [`StepContext::inputs`], and

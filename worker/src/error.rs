@@ -19,6 +19,8 @@ pub struct StepError {
     retry_after: Option<Duration>,
     /// The connection to the database or the server itself was lost.
     pub(crate) is_outage: bool,
+    /// No failure at all: the step goes back to its queue.
+    pub(crate) gives_back: bool,
 }
 
 impl StepError {
@@ -31,7 +33,22 @@ impl StepError {
             code: None,
             retry_after: None,
             is_outage: false,
+            gives_back: false,
         }
+    }
+
+    /// No failure: this worker cannot run the step after all, as when a resolver's plug-in lacks
+    /// the name. It goes back to its queue for other workers and is no attempt. Each time in a row
+    /// it waits longer, from a second up to a minute; and meanwhile a worker with a resolver takes
+    /// no steps of this handler.
+    pub fn give_back(reason: impl Into<String>) -> Self {
+        Self { gives_back: true, ..Self::retryable(reason) }
+    }
+
+    /// The failure of a step that took longer than its template allows: what a handler returns
+    /// that keeps its time by itself, see [`crate::Handler::keeps_time`].
+    pub fn timed_out(timeout: Duration) -> Self {
+        Self::retryable(format!("timed out after {timeout:?}")).code("timeout")
     }
 
     /// A failure that stays: the step goes to `error` at once, whatever its attempts.

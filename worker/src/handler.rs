@@ -4,7 +4,7 @@ use crate::{StepContext, StepError, meters::HandlerMeters};
 use pgtasker_core::StepOutcome;
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -42,6 +42,13 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether it can do without the results of its parents in its context, where they are too
     /// large for a claim. See [`StepContext::parent_pages`].
     fn reads_pages(&self) -> bool {
+        false
+    }
+
+    /// Whether it ends by itself when the step's time is over ([`StepContext::timeout`]), by
+    /// [`StepError::timed_out`]; the worker sets it no limit then. For handlers whose time does
+    /// not begin with the call, since another runtime has yet to take it.
+    fn keeps_time(&self) -> bool {
         false
     }
 }
@@ -130,6 +137,10 @@ pub(crate) struct Handlers {
 struct Missing {
     at: Instant,
     pause: Duration,
+    /// A handler was found, and said that it is none.
+    disowned: bool,
+    /// That is tried once more.
+    tried: bool,
 }
 
 struct Known {
@@ -138,6 +149,8 @@ struct Known {
     names: Arc<[String]>,
     /// How many more names are kept.
     room: usize,
+    /// Those of them that a resolver found.
+    resolved: HashSet<String>,
 }
 
 impl Handlers {
@@ -149,7 +162,8 @@ impl Handlers {
         };
         let handlers: HashMap<_, _> = callables.into_iter().map(attach).collect();
         let names = sorted(&handlers);
-        let known = RwLock::new(Known { handlers, names, room: MAX_RESOLVED });
+        let resolved = HashSet::new();
+        let known = RwLock::new(Known { handlers, names, room: MAX_RESOLVED, resolved });
         Self { resolvers, known, missing: Mutex::default() }
     }
 
@@ -168,15 +182,36 @@ impl Handlers {
 
     /// Remembers for how long a name that was not found is to be left alone.
     fn note(&self, name: &str, found: bool) {
+        self.remember(name, found, false);
+    }
+
+    fn remember(&self, name: &str, found: bool, disowned: bool) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         if found {
-            missing.remove(name);
+            // What was disowned keeps its pause: it may be disowned again.
+            missing.retain(|known, missing| known != name || missing.disowned);
+            missing.entry(name.to_owned()).and_modify(|missing| missing.tried = true);
             return;
         }
         let pause =
             missing.get(name).map_or(ASK_AGAIN[0], |last| (last.pause * 2).min(ASK_AGAIN[1]));
         if missing.len() < MAX_MISSING || missing.contains_key(name) {
-            missing.insert(name.to_owned(), Missing { at: Instant::now() + pause, pause });
+            let at = Instant::now() + pause;
+            missing.insert(name.to_owned(), Missing { at, pause, disowned, tried: false });
+        }
+    }
+
+    /// A handler that a resolver found says that it is none: as if it had not been found.
+    pub(crate) fn disown(&self, name: &str) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.resolved.remove(name) {
+            known.handlers.remove(name);
+            known.room += 1;
+            known.names = sorted(&known.handlers);
+        }
+        drop(known);
+        if !self.resolvers.is_empty() && !self.names().iter().any(|known| known == name) {
+            self.remember(name, false, true);
         }
     }
 
@@ -184,7 +219,9 @@ impl Handlers {
     fn not_found(&self) -> Vec<String> {
         let names = |due: bool| {
             let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-            let wanted = missing.iter().filter(|(_, missing)| !due || missing.at <= Instant::now());
+            let wanted = missing.iter().filter(|(_, missing)| {
+                !missing.tried && (!due || missing.at <= Instant::now())
+            });
             wanted.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
         for name in names(true) {
@@ -208,6 +245,7 @@ impl Handlers {
         known.room -= 1;
         let handler = registered(callable, name);
         known.handlers.insert(name.to_owned(), Arc::clone(&handler));
+        known.resolved.insert(name.to_owned());
         known.names = sorted(&known.handlers);
         handler
     }

@@ -64,7 +64,7 @@ pub use context::StepContext;
 pub use error::StepError;
 pub use events::{
     ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSubscription,
-    Publication,
+    Publication, PublisherFuture,
 };
 pub use handler::{Handler, HandlerFuture, Resolver};
 pub use pgtasker_core::{
@@ -73,8 +73,8 @@ pub use pgtasker_core::{
     signals::shutdown as shutdown_signal,
     state::StepState,
 };
-pub use process::{ServeError, serve};
-pub use run::transaction::StepTransaction;
+pub use process::{ServeError, Served, serve};
+pub use run::{Prepared, StepSlot, transaction::StepTransaction};
 /// The version of sqlx that [`StepTransaction`] is of, for handlers' own statements.
 pub use sqlx;
 pub use tokio_util::sync::CancellationToken;

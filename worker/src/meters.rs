@@ -26,6 +26,7 @@ pub(crate) struct Meters {
     pub(crate) completion_depth: Share,
     pub(crate) permits_in_use: Share,
     pub(crate) held: Share,
+    pub(crate) overdue: Share,
     lost_stale: Counter,
     lost_cancelled: Counter,
     accepted: Counter,
@@ -64,6 +65,7 @@ impl Meters {
             completion_depth: Share::new("tasker_worker_completion_depth"),
             permits_in_use: Share::new("tasker_worker_permits_in_use"),
             held: Share::new("tasker_worker_steps_held"),
+            overdue: Share::new("tasker_worker_permits_overdue"),
             lost_stale: lost("stale"),
             lost_cancelled: lost("cancelled"),
             accepted: results("accepted"),
@@ -141,6 +143,10 @@ fn describe() {
             "tasker_worker_steps_held",
             "Steps held, from the claim until the database has their result",
         ),
+        (
+            "tasker_worker_permits_overdue",
+            "Permits of handlers that go on although their step has ended, as by a timeout",
+        ),
         ("tasker_worker_dispatch_depth", "Claimed steps on their way to the handler"),
         ("tasker_worker_dispatch_capacity", "Places of that channel"),
         (
@@ -198,7 +204,8 @@ pub(crate) struct HandlerMeters {
 
 /// What a handler's call may come to beside the kinds of outcome. The last two: its own transaction
 /// has completed the step, or found it lost.
-const OTHERS: [&str; 6] = ["retryable", "permanent", "timeout", "panic", "own_transaction", "lost"];
+const OTHERS: [&str; 7] =
+    ["retryable", "permanent", "timeout", "panic", "given_back", "own_transaction", "lost"];
 
 impl HandlerMeters {
     /// For the handler with this label.
@@ -239,6 +246,7 @@ impl HandlerMeters {
 fn outcome(ran: &Ran) -> &'static str {
     match ran {
         Ran::Submitted => "own_transaction",
+        Ran::GiveBack(_) => "given_back",
         Ran::Lost(_) => "lost",
         Ran::Outcome(StepOutcome::Failure(failure)) => match failure.code.as_deref() {
             Some("timeout") => "timeout",

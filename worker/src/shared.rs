@@ -8,12 +8,12 @@ use crate::{
     meters::Meters,
     run::{SqlSlots, TemplateCacheActor},
 };
-use pgtasker_core::{breaker::Breaker, connection::OwnConnection, meters::PoolWait};
+use pgtasker_core::{breaker::Breaker, health::Problem, connection::OwnConnection, meters::PoolWait};
 use sqlx::PgPool;
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, atomic::{AtomicUsize, Ordering}},
     time::Duration,
 };
 use tokio::sync::Semaphore;
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Claims>,
     /// One per step that runs or is about to.
     pub(crate) permits: Arc<Semaphore>,
+    /// How many of them are held by handlers whose steps have ended.
+    pub(crate) overdue: Arc<AtomicUsize>,
     /// One per `sql` handler, or handler with a transaction of its step, that may hold a
     /// connection.
     pub(crate) sql_slots: SqlSlots,
@@ -79,6 +81,19 @@ impl Shared {
     pub(crate) fn sample(&self) {
         self.meters.permits_in_use.set(self.running());
         self.meters.held.set(self.claims.len());
+        let overdue = self.overdue.load(Ordering::Relaxed);
+        self.meters.overdue.set(overdue);
+        let (health, problem) = (self.breaker.health(), Problem::Slots(self.worker_id));
+        if overdue < self.settings.concurrency {
+            health.clear(problem);
+        } else {
+            let reason = format!(
+                "all {overdue} places of worker {} are taken by handlers that go on after their \
+                 steps have ended",
+                self.worker_id
+            );
+            health.set(problem, reason);
+        }
     }
 
     /// Steps that run now; claims whose results are under way are not among them.

@@ -2,7 +2,11 @@
 
 use crate::{StepContext, claim::Claim, http_client::HttpClient};
 use serde_json::{Value, value::RawValue};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -61,6 +65,7 @@ pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepCont
         own: Arc::default(),
         http: HttpClient::default(),
         traceparent: None,
+        slot: Weak::new(),
     }
 }
 

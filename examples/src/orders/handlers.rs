@@ -61,16 +61,22 @@ pub async fn ship(ctx: StepContext) -> Result<StepOutcome, StepError> {
 /// Every event about a payment: a card's number never leaves whole, and of a payment of nothing
 /// nobody is told, and the metadata says of which order it is, which the payload of a failure does
 /// not.
-pub fn publish_payment(mut event: Publication, ctx: &StepContext) -> Option<Publication> {
+///
+/// # Errors
+/// The context is no [`Order`].
+pub async fn publish_payment(
+    mut event: Publication,
+    ctx: StepContext,
+) -> Result<Option<Publication>, StepError> {
     if event.payload["amount"] == 0 {
-        return None;
+        return Ok(None);
     }
     if let Some(card) = event.payload["card"].as_str() {
         event.payload["card"] = masked(card).into();
     }
-    let order: Order = ctx.context().ok()?;
+    let order: Order = ctx.context()?;
     event.metadata = json!({"order_id": order.order_id, "attempt": ctx.attempt()});
-    Some(event)
+    Ok(Some(event))
 }
 
 /// The last four characters.

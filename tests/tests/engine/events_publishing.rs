@@ -145,9 +145,7 @@ async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done
     .await;
     world
         .worker(|w| {
-            w.publisher("c.*", |_: Publication, _: &StepContext| -> Option<Publication> {
-                panic!("publisher")
-            })
+            w.publisher("c.*", panics)
             .handler("work", async |ctx: StepContext| {
                 ctx.publish("a.unfit", json!({}));
                 ctx.publish("b.nul", json!("a\0b"));
@@ -167,7 +165,7 @@ async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done
              publishes_events",
             "e.unknown",
         ),
-        ("the event's publisher panicked", "c.panic"),
+        ("the event's publisher panicked: publisher", "c.panic"),
         ("the payload breaks the event's schema: /amount: is required", "a.unfit"),
         (
             "the step's payload cannot be stored: a string holds the character NUL (\\u0000), at \
@@ -178,6 +176,10 @@ async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done
     assert_eq!(dead, expected.map(|(detail, name)| (detail.to_owned(), name.to_owned())));
 }
 
+async fn panics(_: Publication, _: StepContext) -> Result<Option<Publication>, StepError> {
+    panic!("publisher")
+}
+
 #[tokio::test]
 async fn a_publisher_changes_events_adds_to_them_or_keeps_them_back() {
     let world =
@@ -185,10 +187,10 @@ async fn a_publisher_changes_events_adds_to_them_or_keeps_them_back() {
             .await;
     world
         .worker(|w| {
-            w.publisher("a.*", |mut event: Publication, ctx: &StepContext| {
+            w.publisher("a.*", |mut event: Publication, ctx: StepContext| async move {
                 event.payload = json!({"of": event.payload});
                 event.metadata = json!({"step": ctx.step()});
-                (event.name() != "a.secret").then_some(event)
+                Ok((event.name() != "a.secret").then_some(event))
             })
             .handler("work", async |_| Ok(StepOutcome::success(1)))
         })

@@ -7,6 +7,7 @@ mod backpressure;
 mod bad_input;
 mod batches;
 mod batches_failures;
+mod bridge;
 mod builtin_handlers;
 mod capabilities;
 mod checkpoints;

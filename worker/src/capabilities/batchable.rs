@@ -340,6 +340,12 @@ impl<T: DeserializeOwned> BatchPages<T> {
         self
     }
 
+    /// Begins behind the instance with this number.
+    pub fn after(mut self, number: i32) -> Self {
+        self.after = number;
+        self
+    }
+
     /// The next instances; None: there are no more. Waits while the database is away.
     ///
     /// # Errors

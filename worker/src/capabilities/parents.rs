@@ -45,6 +45,12 @@ impl ParentPages {
         }
     }
 
+    /// Begins behind the parent of this name; None: with the first.
+    pub fn after(mut self, parent: Option<String>) -> Self {
+        self.after = parent;
+        self
+    }
+
     /// The next parents with their results; None: there are no more. Waits while the database is
     /// away.
     ///

@@ -10,17 +10,19 @@ use crate::shared::Shared;
 use pgtasker_core::{connection::OwnConnection, failpoint, pooler::DbConnection};
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries to tell the database.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often it is looked which permits can be had at all.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs these one after another; returns when the last has been started. Their leases are extended
 /// while they wait. Those that are left at shutdown are to be released.
@@ -69,9 +71,18 @@ pub(crate) async fn all(
     waiting.into_iter().map(|(ticket, _)| ticket).collect()
 }
 
+/// But for those of handlers that may never end.
 async fn all_permits(shared: &Shared) -> Option<OwnedSemaphorePermit> {
-    let all = u32::try_from(shared.settings.concurrency).unwrap_or(u32::MAX);
-    Arc::clone(&shared.permits).acquire_many_owned(all).await.ok()
+    loop {
+        let overdue = shared.overdue.load(Ordering::Relaxed);
+        let all = shared.settings.concurrency.saturating_sub(overdue).max(1);
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        let acquire = Arc::clone(&shared.permits).acquire_many_owned(all);
+        // A handler may have become one of those meanwhile.
+        if let Ok(permits) = timeout(LOOK, acquire).await {
+            return permits.ok();
+        }
+    }
 }
 
 /// Tells the database that it begins; false: the claim counts no more.

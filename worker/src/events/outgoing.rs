@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{
     StepContext,
+    error::panic_text,
     run::storable::{self, json_bytes},
 };
 use chrono::Utc;
+use futures_util::FutureExt;
 use pgtasker_core::{DomainEvent, StepOutcome};
 use serde_json::{Value, json};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// For the events of one result together, as JSON: what goes with a result must fit into a call,
@@ -25,6 +25,8 @@ use uuid::Uuid;
 const MAX_BYTES: usize = 64 << 20;
 /// Letters of a name; no template declares a longer one.
 const MAX_NAME: usize = 200;
+/// For the publishers of one result together: it waits for them.
+const PUBLISHERS: Duration = Duration::from_secs(10);
 
 /// The events that go with this outcome of the step's handler.
 pub(crate) async fn outgoing(
@@ -48,15 +50,19 @@ pub(crate) async fn outgoing(
         .map(|event| Publication::new(&event.name, default_payload(ctx, outcome)))
         .collect();
     publications.extend(published);
-    let mut events: Vec<StepEvent> = publications
-        .into_iter()
-        .filter_map(|publication| {
-            let declared = declared.iter().find(|event| event.name == publication.name());
-            // People are told of an undeclared event in any case.
-            let condition = declared.map_or(Condition::Always, |event| event.condition);
-            fate.meets(condition).then(|| finish(ctx, publishers, publication, declared)).flatten()
-        })
-        .collect();
+    let deadline = Instant::now() + PUBLISHERS;
+    let mut events = Vec::with_capacity(publications.len());
+    for publication in publications {
+        let declared = declared.iter().find(|event| event.name == publication.name());
+        // People are told of an undeclared event in any case.
+        let condition = declared.map_or(Condition::Always, |event| event.condition);
+        if fate.meets(condition)
+            && let (Some(publication), problem) =
+                published_by(ctx, publishers, publication, deadline).await
+        {
+            events.push(finish(ctx, publication, problem, declared));
+        }
+    }
     for event in events.iter_mut().filter(|event| event.problem.is_none()) {
         if let Some(declared) = declared.iter().find(|declared| declared.name == event.event.name) {
             event.problem = declared.problem(&event.event.payload).await;
@@ -72,24 +78,37 @@ pub(crate) async fn outgoing(
     events
 }
 
-/// None: its publisher keeps it back.
-fn finish(
+/// What its publisher makes of it, None where that keeps it back; and why it becomes a dead letter.
+async fn published_by(
     ctx: &StepContext,
     publishers: &Publishers,
     publication: Publication,
-    declared: Option<&Declared>,
-) -> Option<StepEvent> {
-    let publisher = publishers.iter().find(|(pattern, _)| pattern.matches(publication.name()));
-    let (publication, mut problem) = match publisher {
-        None => (publication, None),
-        Some((_, publisher)) => {
-            let before = publication.clone();
-            match catch_unwind(AssertUnwindSafe(|| publisher.publish(publication, ctx))) {
-                Ok(publication) => (publication?, None),
-                Err(_) => (before, Some("the event's publisher panicked".to_owned())),
-            }
-        }
+    deadline: Instant,
+) -> (Option<Publication>, Option<String>) {
+    let Some((_, publisher)) =
+        publishers.iter().find(|(pattern, _)| pattern.matches(publication.name()))
+    else {
+        return (Some(publication), None);
     };
+    let before = publication.clone();
+    let publish = AssertUnwindSafe(async { publisher.publish(publication, ctx.clone()).await });
+    let problem = match timeout_at(deadline, publish.catch_unwind()).await {
+        Ok(Ok(Ok(publication))) => return (publication, None),
+        Ok(Ok(Err(error))) => format!("the event's publisher failed: {error}"),
+        Ok(Err(panic)) => {
+            format!("the event's publisher panicked: {}", panic_text(panic.as_ref()))
+        }
+        Err(_) => format!("the publishers of the result took longer than {PUBLISHERS:?}"),
+    };
+    (Some(before), Some(problem.replace('\0', "\u{fffd}")))
+}
+
+fn finish(
+    ctx: &StepContext,
+    publication: Publication,
+    mut problem: Option<String>,
+    declared: Option<&Declared>,
+) -> StepEvent {
     let name = storable_name(publication.name());
     let (mut payload, mut metadata) = (publication.payload, publication.metadata);
     for (what, value) in [("payload", &mut payload), ("metadata", &mut metadata)] {
@@ -113,11 +132,7 @@ fn finish(
         payload,
         metadata,
     };
-    Some(StepEvent {
-        event: Arc::new(event),
-        delivery: declared.map(|event| event.delivery),
-        problem,
-    })
+    StepEvent { event: Arc::new(event), delivery: declared.map(|event| event.delivery), problem }
 }
 
 /// What a handler published under a name that none can have is an event that nobody has declared.

@@ -2,23 +2,32 @@
 //! step.
 
 use super::publication::Publication;
-use crate::StepContext;
+use crate::{StepContext, StepError};
 use pgtasker_core::event_pattern::EventPattern;
+use std::pin::Pin;
+
+/// What a publisher's call becomes: a boxed future.
+pub type PublisherFuture =
+    Pin<Box<dyn Future<Output = Result<Option<Publication>, StepError>> + Send>>;
 
 /// Changes an event of a step before its payload is checked against its schema, or keeps it back.
-/// Closures are publishers. It must be quick and not block: the step's result waits for it. A panic
-/// makes the event a dead letter.
+/// Every `Fn(Publication, StepContext) -> impl Future<Output = Result<Option<Publication>,
+/// StepError>>` is one: an `async fn`, or a closure that returns an `async move` block.
+///
+/// The step's result waits for it: the publishers of one result have ten seconds together. An
+/// error, a panic, or more time makes the event a dead letter, never fails the step.
 pub trait EventPublisher: Send + Sync + 'static {
     /// What is to be published. None: nothing.
-    fn publish(&self, publication: Publication, ctx: &StepContext) -> Option<Publication>;
+    fn publish(&self, publication: Publication, ctx: StepContext) -> PublisherFuture;
 }
 
-impl<F> EventPublisher for F
+impl<F, Fut> EventPublisher for F
 where
-    F: Fn(Publication, &StepContext) -> Option<Publication> + Send + Sync + 'static,
+    F: Fn(Publication, StepContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Option<Publication>, StepError>> + Send + 'static,
 {
-    fn publish(&self, publication: Publication, ctx: &StepContext) -> Option<Publication> {
-        self(publication, ctx)
+    fn publish(&self, publication: Publication, ctx: StepContext) -> PublisherFuture {
+        Box::pin(self(publication, ctx))
     }
 }
 

@@ -5,6 +5,6 @@ mod serve;
 mod status;
 mod tasks;
 
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, Served, serve};
 pub(crate) use status::WorkerStatusActor;
 pub(crate) use tasks::{join, propagate};

@@ -9,10 +9,12 @@ use pgtasker_core::{
     limited, schema, signals,
 };
 use pgtasker_telemetry::{
-    endpoint,
+    endpoint::{self, PrometheusHandle},
     log::{self, LogFormat},
 };
+use sqlx::PgPool;
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// How long a worker that starts before its database waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,32 +111,82 @@ async fn run(configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Result<(
             endpoint::count(&[]).map_err(|error| ServeError::Metrics(error.to_string()))?;
         endpoint::serve(address, counted, health.clone())?;
     }
-    let url: String = match variable("TASKER_DATABASE_URL")? {
-        Some(url) => url,
-        None => variable("DATABASE_URL")?.ok_or(ServeError::NoDatabase)?,
-    };
-    let mut options = DbOptions::new(url, "tasker-worker");
-    options.max_connections =
-        ranged("TASKER_WORKER_CONNECTIONS", 2..=1_000)?.unwrap_or(options.max_connections);
-    options.connect_timeout = PATIENCE;
-    tracing::info!("connecting to the database");
-    let Some(pool) = shutdown.run_until_cancelled(db::connect(&options)).await else {
-        return Ok(());
-    };
-    let pool = pool?;
-    schema::check(&pool).await?;
-    let builder = Worker::builder(pool.clone()).breaker(Breaker::new(&pool, health));
-    let worker = configured(configure(builder))?.build()?;
-    tracing::info!(
-        worker_id = %worker.id(), namespaces = ?worker.namespaces(), handlers = ?worker.handlers(),
-        "the worker starts"
-    );
-    let ran = worker.run(shutdown).await;
-    if !limited::close_pool(&pool, FAREWELL).await {
-        tracing::warn!("connections to the database do not close: left behind");
+    match Served::connect(None, health, &shutdown, configure).await? {
+        Some(served) => served.run(shutdown).await,
+        None => Ok(()),
     }
-    tracing::info!("the worker has stopped");
-    Ok(ran?)
+}
+
+/// A worker as [`serve`] runs it, for a program with signals, log, and metrics of its own: what
+/// the run commands of other languages use.
+pub struct Served {
+    /// The worker, to subscribe to events of.
+    pub worker: Worker,
+    pool: PgPool,
+}
+
+impl Served {
+    /// Connects to the database, for up to 30 s, and builds the worker: as [`serve`] does, with
+    /// what `configure` says and the variables on top. `url` goes before DATABASE_URL. None:
+    /// `shutdown` came first.
+    ///
+    /// # Errors
+    /// As those of [`serve`].
+    pub async fn connect(
+        url: Option<String>,
+        health: Health,
+        shutdown: &CancellationToken,
+        configure: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+    ) -> Result<Option<Self>, ServeError> {
+        let url = match url {
+            Some(url) => url,
+            None => match variable("TASKER_DATABASE_URL")? {
+                Some(url) => url,
+                None => variable("DATABASE_URL")?.ok_or(ServeError::NoDatabase)?,
+            },
+        };
+        let mut options = DbOptions::new(url, "tasker-worker");
+        options.max_connections =
+            ranged("TASKER_WORKER_CONNECTIONS", 2..=1_000)?.unwrap_or(options.max_connections);
+        options.connect_timeout = PATIENCE;
+        tracing::info!("connecting to the database");
+        let Some(pool) = shutdown.run_until_cancelled(db::connect(&options)).await else {
+            return Ok(None);
+        };
+        let pool = pool?;
+        schema::check(&pool).await?;
+        let builder = Worker::builder(pool.clone()).breaker(Breaker::new(&pool, health));
+        let worker = configured(configure(builder))?.build()?;
+        tracing::info!(
+            worker_id = %worker.id(), namespaces = ?worker.namespaces(),
+            handlers = ?worker.handlers(), "the worker starts"
+        );
+        Ok(Some(Self { worker, pool }))
+    }
+
+    /// Serves /metrics and /health where TASKER_WORKER_METRICS says so.
+    ///
+    /// # Errors
+    /// The variable or its address cannot be used.
+    pub fn watch(counted: &PrometheusHandle, health: Health) -> Result<(), ServeError> {
+        if let Some(address) = variable::<SocketAddr>("TASKER_WORKER_METRICS")? {
+            endpoint::serve(address, counted.clone(), health)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the worker until `shutdown`, see [`Worker::run`], and closes its connections.
+    ///
+    /// # Errors
+    /// As those of [`Worker::run`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let ran = self.worker.run(shutdown).await;
+        if !limited::close_pool(&self.pool, FAREWELL).await {
+            tracing::warn!("connections to the database do not close: left behind");
+        }
+        tracing::info!("the worker has stopped");
+        Ok(ran?)
+    }
 }
 
 /// What the variables say goes over what the program says.

@@ -16,6 +16,8 @@ pub(crate) struct Own {
     begun: AtomicBool,
     /// The database has the result, or does not want it any more: nothing is left to be submitted.
     submitted: AtomicBool,
+    /// Its transaction was about to commit: what became of that, the database knows.
+    committing: AtomicBool,
     /// Events that the handler has published, to go with its result.
     published: Mutex<Vec<Publication>>,
     /// An outcome that the database rejected, and the failure that the handler was told instead.
@@ -32,6 +34,11 @@ impl Own {
         Some(Open(Arc::clone(self)))
     }
 
+    /// A transaction of the handler's own driver is about to end the step.
+    pub(crate) fn set_begun(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
     /// Keeps an outcome that the database rejected, with the failure that the handler is told.
     pub(crate) fn refuse(&self, outcome: StepOutcome, told: &StepError) {
         let rejected = (outcome, told.clone().into());
@@ -40,11 +47,16 @@ impl Own {
 
     /// What is to be submitted for this outcome of a handler: where it says no more than that the
     /// database rejected another, that one. Submitted again, without the writes, it fails the step
-    /// with what is wrong.
+    /// with what is wrong. And where its own transaction was to end the step, only a failure.
     pub(crate) fn refused(&self, outcome: StepOutcome) -> StepOutcome {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (rejected, outcome) {
             (Some((rejected, told)), StepOutcome::Failure(failure)) if failure == told => rejected,
+            (_, outcome @ StepOutcome::Failure(_)) => outcome,
+            _ if self.committing.load(Ordering::Acquire) => {
+                let text = "the step's own transaction did not commit, and the handler went on";
+                StepOutcome::Failure(StepError::retryable(text).code("not_committed").into())
+            }
             (_, outcome) => outcome,
         }
     }
@@ -62,6 +74,11 @@ impl Own {
     /// Whether a loss of this database's connection has taken what the handler did.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
+    }
+
+    /// Its transaction is about to commit.
+    pub(crate) fn set_committing(&self) {
+        self.committing.store(true, Ordering::Release);
     }
 
     /// The database has the result, or does not want it any more.

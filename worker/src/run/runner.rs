@@ -2,7 +2,7 @@
 //! caught, and passes on what came of it.
 
 use super::{
-    Ran,
+    Ran, Slot,
     step_trace::StepTrace,
     storable::{storable, trimmed},
 };
@@ -32,6 +32,8 @@ use tracing::Instrument;
 /// How long a step is left to other workers when this one cannot run it: at first, and at most. It
 /// doubles for as long as nothing else comes between.
 const RELEASE_DELAY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// Longer than any handler keeps its own time.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 /// Bounds the names remembered as warned about.
 const MAX_WARNED: usize = 1_000;
 
@@ -112,13 +114,16 @@ impl Runner {
     pub(crate) async fn run(self: Arc<Self>, step: Dispatched) {
         let Dispatched { claim, ticket, permit, claimed } = step;
         let trace = StepTrace::begin(&claim, self.shared.worker_id);
-        let report =
-            self.report(claim, &ticket, &trace, claimed).instrument(trace.span.clone()).await;
+        let slot = Arc::new(Slot::new(permit, &self.shared.overdue));
+        let report = self
+            .report(claim, &ticket, &trace, claimed, &slot)
+            .instrument(trace.span.clone())
+            .await;
         trace.end(report.as_ref());
         let Some(report) = report else { return };
         match self.completions.reserve().await {
             Ok(place) => {
-                drop(permit);
+                Slot::end(slot);
                 place.send(Completed { ticket, report });
             }
             Err(_) => tracing::warn!(
@@ -137,6 +142,7 @@ impl Runner {
         ticket: &Ticket,
         trace: &StepTrace,
         claimed: Instant,
+        slot: &Arc<Slot>,
     ) -> Option<Report> {
         let losses = claim.lease_losses;
         let handler = match self.handler(&claim) {
@@ -156,7 +162,6 @@ impl Runner {
                 return Some(self.give_back(reason));
             }
         };
-        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Back::NONE;
         trace.template(&template);
         let ctx = StepContext {
             config: template.config(&claim.template_step),
@@ -168,6 +173,7 @@ impl Runner {
             own: Arc::default(),
             http: self.shared.http.clone(),
             traceparent: trace.traceparent.clone(),
+            slot: Arc::downgrade(slot),
         };
         let (own, after) = (Arc::clone(&ctx.own), ctx.clone());
         failpoint::reach("worker.before_handler");
@@ -186,6 +192,9 @@ impl Runner {
         // Whatever the handler did or met after it had completed its step by itself.
         let ran = if own.is_submitted() { Some(Ran::Submitted) } else { ran };
         handler.meters.ran(took, ran.as_ref());
+        if !matches!(ran, Some(Ran::GiveBack(_))) {
+            *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Back::NONE;
+        }
         let Some(ran) = ran else {
             ticket.cancelled.cancel();
             let reason = "the worker was shut down before the handler ended";
@@ -204,6 +213,11 @@ impl Runner {
     ) -> Option<Report> {
         match ran {
             Ran::Submitted => None,
+            Ran::GiveBack(reason) => {
+                self.shared.handlers.disown(ctx.handler());
+                self.warn_missing(&ctx.claim);
+                Some(self.give_back(reason))
+            }
             Ran::Lost(reason) => {
                 tracing::warn!(
                     %reason,
@@ -281,11 +295,15 @@ async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
     let own = Arc::clone(&ctx.own);
     let timeout = ctx.claim.timeout;
     let cancelled = ctx.cancelled.clone();
+    let limit = if handler.keeps_time() { FOREVER } else { timeout };
     // The call itself runs inside as well: a plain function that returns a future may panic before
     // it does.
     let call = AssertUnwindSafe(async move { handler.call(ctx).await }).catch_unwind();
-    Ran::Outcome(match tokio::time::timeout(timeout, call).await {
+    Ran::Outcome(match tokio::time::timeout(limit, call).await {
         Ok(Ok(Ok(outcome))) => trimmed(outcome),
+        Ok(Ok(Err(error))) if error.gives_back => {
+            return Ran::GiveBack(error.message().to_owned());
+        }
         Ok(Ok(Err(error))) if error.is_outage && own.has_begun() => {
             return Ran::Lost(error.message().to_owned());
         }
@@ -295,14 +313,9 @@ async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
         }
         Err(_) => {
             cancelled.cancel();
-            timed_out(timeout)
+            StepOutcome::Failure(StepError::timed_out(timeout).into())
         }
     })
-}
-
-/// The failure of a step that took longer than its template allows.
-fn timed_out(timeout: Duration) -> StepOutcome {
-    failure(format!("timed out after {timeout:?}"), "timeout")
 }
 
 fn failure(message: String, code: &str) -> StepOutcome {

@@ -1,42 +1,24 @@
 //! Completion within the handler's own transaction: what the handler writes in this database and
 //! the end of its step commit together or not at all.
 
-use super::{OwnTransaction, own::Open, storable};
-use crate::{
-    StepContext, StepError,
-    claim::{StepKey, leases::is_ours},
-    events::outgoing,
-    outage::is_outage,
-    shared::Shared,
-    submit::{StepResult, SubmitElement},
+use super::{
+    OwnTransaction,
+    own::Open,
+    prepared::{ACCEPTED, Prepared},
 };
+use crate::{StepContext, StepError, outage::is_outage};
 use pgtasker_core::{StepOutcome, failpoint, limited};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// The SQLSTATE of a failure that must not be tried again.
 const PERMANENT: &str = "TKP01";
 /// That of an outcome over its limit.
 const TOO_LARGE: &str = "TKP02";
-/// How long the end of a handler's own transaction waits for its step where somebody else holds
-/// that.
-pub(crate) const OWN_WAIT: Duration = Duration::from_secs(2);
-/// And what is said when it was held for longer.
-pub(crate) const BUSY: &str =
-    "another transaction holds the step: its writes were rolled back, and it runs again";
-
-/// Why a step whose code ended its own step or task fails. The rest of a sentence that begins with
-/// who did it.
-pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, resolved, or \
-    submitted it, for instance); that \
-     and all it wrote were rolled back: return the outcome instead, or let another step or a \
-     client do it";
-
 /// The transaction in which a step will be completed; see [`StepContext::begin`].
 ///
 /// It is a [`PgConnection`] in READ COMMITTED: `sqlx::query(…).execute(&mut *tx)`. Dropping it
@@ -45,7 +27,6 @@ pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, res
 pub struct StepTransaction {
     inner: OwnTransaction,
     ctx: StepContext,
-    worker: Arc<Shared>,
     began: Instant,
     _open: Open,
 }
@@ -91,7 +72,7 @@ impl StepContext {
         let inner =
             OwnTransaction::begin(&worker, &self.cancelled, slot, self.claim.task_id, limits).await;
         let inner = inner.map_err(|error| failure(&error))?;
-        Ok(StepTransaction { inner, ctx: self.clone(), worker, began: Instant::now(), _open: open })
+        Ok(StepTransaction { inner, ctx: self.clone(), began: Instant::now(), _open: open })
     }
 }
 
@@ -118,64 +99,24 @@ impl StepTransaction {
     /// and the failure that the runner submits is answered `duplicate`, after a checkpoint `stale`;
     /// or the step runs again.
     pub async fn complete_with(mut self, outcome: StepOutcome) -> Result<StepOutcome, StepError> {
-        let outcome = match storable::checked(outcome) {
-            Ok(outcome) => outcome,
+        let prepared = match self.ctx.prepare(outcome, self.began.elapsed()).await {
+            Ok(prepared) => prepared,
             Err(refused) => {
                 self.inner.rollback().await;
                 return Err(refused);
             }
         };
-        let events = outgoing(&self.ctx, &self.worker.publishers, &outcome).await;
         failpoint::reach("worker.before_own_submit");
-        let key =
-            StepKey { task_id: self.ctx.claim.task_id, step: Arc::clone(&self.ctx.claim.step) };
-        let result = StepResult::new(outcome, events, self.began.elapsed());
-        match self.submit(&key, &result).await?.as_str() {
-            "accepted" => {
-                failpoint::reach("worker.before_own_commit");
-                self.inner.commit().await.map_err(|error| failure(&error))?;
-                failpoint::reach("worker.after_own_commit");
-                self.ctx.own.set_submitted();
-                self.worker.meters.result("accepted");
-                self.worker.announce(&result.events);
-                Ok(result.outcome)
-            }
-            // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
-            "rejected" => {
-                self.inner.rollback().await;
-                let text =
-                    "the database does not take this outcome; the step's writes were rolled back";
-                let error = StepError::permanent(text).code("rejected");
-                self.ctx.own.refuse(result.outcome, &error);
-                Err(error)
-            }
-            // Somebody else holds the step: it is run again, later.
-            "busy" => {
-                self.inner.rollback().await;
-                Err(StepError::retryable(BUSY).code("busy").outage(true))
-            }
-            status => {
-                self.inner.rollback().await;
-                if is_ours(&self.worker, &key, self.ctx.claim_no()).await {
-                    return Err(
-                        StepError::permanent(format!("the handler {OWN_STEP}")).code("own_step")
-                    );
-                }
-                self.ctx.own.set_submitted();
-                self.worker.meters.result(status);
-                let text = format!(
-                    "{status}: the step is no longer this worker's; its writes were rolled back"
-                );
-                let correlation_id = self.ctx.correlation_id().map(tracing::field::display);
-                tracing::info!(
-                    task_id = %self.ctx.task_id(),
-                    correlation_id,
-                    step = %self.ctx.step(),
-                    "{text}"
-                );
-                Err(StepError::retryable(text).code(status))
-            }
+        let status = self.submit(&prepared).await?;
+        if status != ACCEPTED {
+            self.inner.rollback().await;
+            return Err(prepared.refused(&status).await);
         }
+        failpoint::reach("worker.before_own_commit");
+        prepared.commits();
+        self.inner.commit().await.map_err(|error| failure(&error))?;
+        failpoint::reach("worker.after_own_commit");
+        Ok(prepared.committed())
     }
 
     /// Rolls back, and returns when the server has done so. Dropping does the same in the
@@ -184,20 +125,14 @@ impl StepTransaction {
         self.inner.rollback().await;
     }
 
-    async fn submit(&mut self, key: &StepKey, result: &StepResult) -> Result<String, StepError> {
-        let claim = &self.ctx.claim;
-        let element = SubmitElement { key, claim_no: claim.claim_no, result };
-        // From here on the step's row is locked: should this process be frozen or gone, not for
-        // longer than its lease.
-        let sql = "select status, set_config('idle_in_transaction_session_timeout', $3, true) \
-                   from tasker.submit_results($1, $2, $4)";
-        let lease = claim.timeout.min(self.worker.settings.lease).as_millis().max(1);
+    async fn submit(&mut self, prepared: &Prepared) -> Result<String, StepError> {
+        let [worker_id, results, lease, wait] = prepared.parameters();
         let silence = self.inner.silence();
-        let submit = sqlx::query_as(sql)
-            .bind(self.worker.worker_id)
-            .bind(Json([element]))
-            .bind(lease.to_string())
-            .bind(OWN_WAIT)
+        let submit = sqlx::query_as(Prepared::STATEMENT)
+            .bind(worker_id)
+            .bind(results)
+            .bind(lease)
+            .bind(wait)
             .fetch_one(self.inner.connection());
         let submitted: sqlx::Result<(String, String)> = tokio::select! {
             biased;

@@ -7,7 +7,7 @@ use crate::{
 };
 use reqwest::{
     Response, StatusCode,
-    header::{DATE, RETRY_AFTER},
+    header::{DATE, HeaderValue, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, value::to_raw_value};
@@ -44,6 +44,13 @@ impl ApiResponse {
     /// A header, where it is there and text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// All headers that are text, in lower case.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let headers = self.response.headers().iter();
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        headers.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
     }
 
     /// The whole body.

@@ -1,0 +1,427 @@
+//! The surface of the bridge: everything that a language calls.
+
+use crate::{
+    actor::{FfiCompletionActor, LATE},
+    ask,
+    call::Calls,
+    item::Item,
+    log,
+    options::{ConsumerOptions, Options},
+    publisher::ForeignPublisher,
+    queue::Queue,
+    reply::Reply,
+};
+use metrics::counter;
+use pgtasker_core::{breaker::Breaker, health::Health, limited, schema};
+use pgtasker_telemetry::endpoint::{self, PrometheusHandle};
+use pgtasker_worker::{
+    CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSubscription, Failure, Handler, Served,
+    StepError, StepOutcome, WorkerBuilder, connect,
+};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use uuid::Uuid;
+
+/// Whatever the machine: the worker waits for the database, and the cores are the language's.
+const THREADS: usize = 2;
+/// Questions under way at once, those that the language does not wait for included.
+const QUESTIONS: usize = 10_000;
+/// How long open connections may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a consumer that starts before its database waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a call of the bridge is refused; never for what a single step is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BridgeError {
+    /// The options are not such.
+    #[error("{0}")]
+    Options(String),
+    /// The worker could not start.
+    #[error("{0}")]
+    Start(String),
+    /// It was started by another process, of which this is a fork.
+    #[error(
+        "this worker was started in process {started}, and its threads are not in its fork \
+         {here}: start the worker after the fork"
+    )]
+    Forked {
+        /// Where it was started.
+        started: u32,
+        /// Where it was called.
+        here: u32,
+    },
+}
+
+/// What became of the start, and of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    Starting,
+    Running,
+    Ended(Option<String>),
+}
+
+/// A worker or a consumer whose handlers are written in another language; see the crate.
+pub struct Bridge {
+    /// Taken at the end only.
+    threads: Option<Runtime>,
+    runtime: Handle,
+    pid: u32,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Arc<Queue>,
+    calls: Arc<Calls>,
+    health: Health,
+    shutdown: CancellationToken,
+    stage: watch::Sender<Stage>,
+    questions: Arc<Semaphore>,
+    id: Mutex<Option<Uuid>>,
+}
+
+impl Bridge {
+    /// Starts a worker with these [`Options`], as JSON, on threads of its own, and returns at once:
+    /// [`Bridge::started`] tells whether it runs.
+    ///
+    /// # Errors
+    /// The options are not such.
+    pub fn start(options: &str) -> Result<Self, BridgeError> {
+        let options: Options = read(options)?;
+        let bridge = Self::with(options.log.as_deref())?;
+        let inner = Arc::clone(&bridge.inner);
+        bridge.runtime.spawn(async move {
+            let ended = inner.work(options).await.err();
+            inner.ended(ended);
+        });
+        Ok(bridge)
+    }
+
+    /// Starts a consumer of domain events with these [`ConsumerOptions`], as JSON, like
+    /// [`Bridge::start`].
+    ///
+    /// # Errors
+    /// The options are not such.
+    pub fn start_consumer(options: &str) -> Result<Self, BridgeError> {
+        let options: ConsumerOptions = read(options)?;
+        let bridge = Self::with(options.log.as_deref())?;
+        let inner = Arc::clone(&bridge.inner);
+        bridge.runtime.spawn(async move {
+            let ended = inner.consume(options).await.err();
+            inner.ended(ended);
+        });
+        Ok(bridge)
+    }
+
+    fn with(filter: Option<&str>) -> Result<Self, BridgeError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("tasker")
+            .enable_all()
+            .build()
+            .map_err(|error| BridgeError::Start(format!("no threads: {error}")))?;
+        {
+            // Traces are exported, and metrics summed up, from within a runtime.
+            let _within = runtime.enter();
+            log::start(filter).map_err(BridgeError::Options)?;
+            recorder();
+        }
+        let inner = Inner {
+            queue: Arc::default(),
+            calls: Arc::default(),
+            health: Health::new(),
+            shutdown: CancellationToken::new(),
+            stage: watch::Sender::new(Stage::Starting),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            id: Mutex::default(),
+        };
+        let handle = runtime.handle().clone();
+        let (pid, inner) = (std::process::id(), Arc::new(inner));
+        Ok(Self { threads: Some(runtime), runtime: handle, pid, inner })
+    }
+
+    fn here(&self) -> Result<(), BridgeError> {
+        let (started, here) = (self.pid, std::process::id());
+        if started == here { Ok(()) } else { Err(BridgeError::Forked { started, here }) }
+    }
+
+    /// Waits until it runs; false: not yet.
+    ///
+    /// # Errors
+    /// It could not start: the configuration, a handler's name, or the database.
+    pub fn started(&self, wait: Duration) -> Result<bool, BridgeError> {
+        self.here()?;
+        let mut stage = self.inner.stage.subscribe();
+        let changed = async { stage.wait_for(|stage| *stage != Stage::Starting).await.is_ok() };
+        self.runtime.block_on(async { timeout(wait, changed).await.ok() });
+        let stage = self.inner.stage.borrow().clone();
+        match stage {
+            Stage::Starting => Ok(false),
+            Stage::Running | Stage::Ended(None) => Ok(true),
+            Stage::Ended(Some(error)) => Err(BridgeError::Start(error)),
+        }
+    }
+
+    /// Waits for items, and returns those that are there, up to `max`. None: nothing came in time.
+    /// After the end it returns `stopped`, again and again.
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn poll(&self, max: usize, wait: Duration) -> Result<Vec<String>, BridgeError> {
+        self.here()?;
+        Ok(self.runtime.block_on(self.inner.queue.poll(max, wait)))
+    }
+
+    /// The same for a language with an event loop; runs within any runtime.
+    ///
+    /// # Errors
+    /// In a fork.
+    pub async fn poll_async(&self, max: usize, wait: Duration) -> Result<Vec<String>, BridgeError> {
+        self.here()?;
+        let queue = Arc::clone(&self.inner.queue);
+        let polled = self.runtime.spawn(async move { queue.poll(max, wait).await });
+        Ok(polled.await.unwrap_or_default())
+    }
+
+    /// Answers items by their ids. Returns how many nobody waited for any more; an answer that
+    /// cannot be read is a failure of its own step.
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn complete<'a>(
+        &self,
+        answers: impl IntoIterator<Item = (u64, &'a str)>,
+    ) -> Result<usize, BridgeError> {
+        self.here()?;
+        let calls = &self.inner.calls;
+        let is_late = |(id, text): (u64, &str)| match calls.remove(id) {
+            Some(call) => !call.answer(Reply::read(text)),
+            None => !calls.answer_other(id, text.to_owned()),
+        };
+        let late = answers.into_iter().map(is_late).filter(|late| *late).count();
+        if late > 0 {
+            counter!(LATE).increment(late as u64);
+        }
+        Ok(late)
+    }
+
+    /// Asks something for the step `id`, and waits for the answer: `{"value":…}`, or
+    /// `{"error":{…}}` with the fields of a failure. What may be asked: `publish`, `batch_page`,
+    /// `parent_page`, `http`, `prepare`, `refused`, `commits`, `committed`.
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn ask(&self, id: u64, what: &str, arguments: &str) -> Result<String, BridgeError> {
+        self.here()?;
+        let call = self.inner.calls.get(id);
+        Ok(self.runtime.block_on(async {
+            let _place = self.inner.questions.acquire().await;
+            ask::answer(call, what, arguments).await
+        }))
+    }
+
+    /// The same without waiting: the answer comes as an item `reply` with the id that this returns.
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn ask_later(&self, id: u64, what: &str, arguments: &str) -> Result<u64, BridgeError> {
+        self.here()?;
+        let (inner, reply) = (Arc::clone(&self.inner), self.inner.calls.id());
+        let (call, what, arguments) =
+            (inner.calls.get(id), what.to_owned(), arguments.to_owned());
+        self.runtime.spawn(async move {
+            let _place = inner.questions.acquire().await;
+            let answer = ask::answer(call, &what, &arguments).await;
+            if let Ok(value) = serde_json::value::RawValue::from_string(answer) {
+                inner.queue.urgent(Item::Reply { id: reply, value: &value }.text());
+            }
+        });
+        Ok(reply)
+    }
+
+    /// Asks it to stop, as SIGTERM does: no more claims, and what runs may end within the grace
+    /// period. Polling goes on until `stopped`.
+    pub fn shutdown(&self) {
+        self.inner.shutdown.cancel();
+    }
+
+    /// Waits for its end; false: not yet.
+    ///
+    /// # Errors
+    /// In a fork; and why it ended, if it was not asked to.
+    pub fn wait(&self, wait: Duration) -> Result<bool, BridgeError> {
+        self.here()?;
+        let mut stage = self.inner.stage.subscribe();
+        let ended = async {
+            stage.wait_for(|stage| matches!(stage, Stage::Ended(_))).await.is_ok()
+        };
+        self.runtime.block_on(async { timeout(wait, ended).await.ok() });
+        match &*self.inner.stage.borrow() {
+            Stage::Ended(Some(error)) => Err(BridgeError::Start(error.clone())),
+            Stage::Ended(None) => Ok(true),
+            Stage::Starting | Stage::Running => Ok(false),
+        }
+    }
+
+    /// Whether it can do its work, as /health tells it.
+    pub fn health(&self) -> String {
+        crate::item::text(&self.inner.health.status())
+    }
+
+    /// The metrics of this process, as Prometheus reads them; empty where the process counts them
+    /// elsewhere.
+    pub fn metrics(&self) -> String {
+        recorder().map(PrometheusHandle::render).unwrap_or_default()
+    }
+
+    /// The id under which the worker stands in the database; none before it has started, and of a
+    /// consumer.
+    pub fn id(&self) -> Option<Uuid> {
+        *self.inner.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let threads = self.threads.take();
+        if self.here().is_ok() {
+            self.inner.shutdown.cancel();
+            threads.into_iter().for_each(Runtime::shutdown_background);
+        } else {
+            // They do not exist in a fork, where they would be waited for.
+            std::mem::forget(threads);
+        }
+    }
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(options: &'a str) -> Result<T, BridgeError> {
+    serde_json::from_str(options).map_err(|error| BridgeError::Options(format!("options: {error}")))
+}
+
+/// The process's one recorder; None where it has another.
+fn recorder() -> Option<&'static PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    RECORDER.get_or_init(|| endpoint::count(&[]).ok()).as_ref()
+}
+
+impl Inner {
+    fn runs(&self) {
+        self.stage.send_replace(Stage::Running);
+    }
+
+    fn ended(&self, error: Option<String>) {
+        self.queue.stopped(Item::Stopped { error: error.as_deref() }.text());
+        self.stage.send_replace(Stage::Ended(error));
+    }
+
+    async fn work(&self, options: Options) -> Result<(), String> {
+        let say = |error: &dyn std::fmt::Display| error.to_string();
+        let configure = |builder| self.configure(&options, builder);
+        let (url, health) = (options.database_url.clone(), self.health.clone());
+        let served = Served::connect(url, health.clone(), &self.shutdown, configure).await;
+        let Some(served) = served.map_err(|error| say(&error))? else { return Ok(()) };
+        if let Some(recorder) = recorder() {
+            Served::watch(recorder, health).map_err(|error| say(&error))?;
+        }
+        for pattern in &options.subscriptions {
+            let subscription = served.worker.subscribe(pattern).map_err(|error| say(&error))?;
+            tokio::spawn(deliver(pattern.clone(), subscription, Arc::clone(&self.queue)));
+        }
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = Some(served.worker.id());
+        self.runs();
+        served.run(self.shutdown.clone()).await.map_err(|error| say(&error))
+    }
+
+    fn configure(&self, options: &Options, builder: WorkerBuilder) -> WorkerBuilder {
+        let actor = |reads_pages| {
+            Arc::new(FfiCompletionActor::new(&self.calls, &self.queue, reads_pages))
+                as Arc<dyn Handler>
+        };
+        let (plain, paged) = (actor(false), actor(true));
+        let mut builder = options.configure(builder);
+        for name in &options.handlers {
+            builder = builder.shared_handler(name, Arc::clone(&plain));
+        }
+        for name in &options.paged_handlers {
+            builder = builder.shared_handler(name, Arc::clone(&paged));
+        }
+        for pattern in &options.publishers {
+            let (pattern, calls, queue) =
+                (pattern.clone(), Arc::clone(&self.calls), Arc::clone(&self.queue));
+            builder = builder
+                .publisher(pattern.clone(), ForeignPublisher { pattern, calls, queue });
+        }
+        if options.resolver {
+            // The language is asked with the step, and may say no.
+            builder = builder.resolver(move |_: &str| Some(Arc::clone(&plain)));
+        }
+        builder
+    }
+
+    async fn consume(&self, options: ConsumerOptions) -> Result<(), String> {
+        let say = |error: &dyn std::fmt::Display| error.to_string();
+        let url = match &options.database_url {
+            Some(url) => url.clone(),
+            None => ["TASKER_DATABASE_URL", "DATABASE_URL"]
+                .iter()
+                .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()))
+                .ok_or("DATABASE_URL is not set: give the database of Tasker")?,
+        };
+        let mut to = DbOptions::new(url, "tasker-consumer");
+        to.connect_timeout = PATIENCE;
+        let Some(pool) = self.shutdown.run_until_cancelled(connect(&to)).await else {
+            return Ok(());
+        };
+        let pool = pool.map_err(|error| say(&error))?;
+        schema::check(&pool).await.map_err(|error| say(&error))?;
+        let (calls, queue) = (Arc::clone(&self.calls), Arc::clone(&self.queue));
+        let builder = EventConsumer::builder(pool.clone())
+            .breaker(Breaker::new(&pool, self.health.clone()))
+            .handler(move |event| handle(event, Arc::clone(&calls), Arc::clone(&queue)));
+        let consumer = options.configure(builder).build().map_err(|error| say(&error))?;
+        self.runs();
+        let ran = consumer.run(self.shutdown.clone()).await;
+        limited::close_pool(&pool, FAREWELL).await;
+        ran.map_err(|error| say(&error))
+    }
+}
+
+/// Hands an event to the language; the answer is an outcome, of which success and failure count.
+async fn handle(event: DomainEvent, calls: Arc<Calls>, queue: Arc<Queue>) -> Result<(), StepError> {
+    let (id, answer) = calls.other();
+    queue.urgent(Item::DomainEvent { id, event: &event }.text());
+    let text = answer.await.map_err(|_| StepError::retryable("the consumer stops"))?;
+    match Reply::read(&text) {
+        Reply::Outcome(StepOutcome::Success { .. }) => Ok(()),
+        Reply::Outcome(StepOutcome::Failure(failure)) => {
+            let Failure { message, retryable, code, retry_after_ms } = failure;
+            let error =
+                if retryable { StepError::retryable(message) } else { StepError::permanent(message) };
+            let error = match code {
+                Some(code) => error.code(code),
+                None => error,
+            };
+            Err(match retry_after_ms {
+                Some(delay) => error.retry_after(Duration::from_millis(delay)),
+                None => error,
+            })
+        }
+        Reply::Invalid(why) => Err(Reply::invalid(&why)),
+        _ => Err(Reply::invalid("an event's handler succeeds or fails")),
+    }
+}
+
+/// Waits for the language, and loses what it is too slow for.
+async fn deliver(pattern: String, mut events: EventSubscription, queue: Arc<Queue>) {
+    while let Some(event) = events.next().await {
+        queue.event(Item::Event { pattern: &pattern, event: &event }.text()).await;
+    }
+}

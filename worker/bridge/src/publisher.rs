@@ -1,0 +1,70 @@
+//! Publishers in another language: asked by an item, answered by its id.
+
+use crate::{
+    call::Calls,
+    item::{Item, Step},
+    queue::Queue,
+};
+use pgtasker_worker::{EventPublisher, Publication, PublisherFuture, StepContext, StepError};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Asks the language about events of one pattern.
+pub(crate) struct ForeignPublisher {
+    pub(crate) pattern: String,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) queue: Arc<Queue>,
+}
+
+/// What the language answers: the event, null to keep it back, or why it failed.
+enum Answer {
+    Failed(String),
+    Publish { payload: Value, metadata: Value },
+    KeepBack,
+}
+
+impl EventPublisher for ForeignPublisher {
+    fn publish(&self, mut publication: Publication, ctx: StepContext) -> PublisherFuture {
+        let (id, answer) = self.calls.other();
+        let item = Item::Publication {
+            id,
+            pattern: &self.pattern,
+            name: publication.name(),
+            payload: &publication.payload,
+            metadata: &publication.metadata,
+            step: Box::new(Step::new(&ctx)),
+        };
+        self.queue.urgent(item.text());
+        Box::pin(async move {
+            let text = answer.await.map_err(|_| StepError::retryable("the worker stops"))?;
+            let invalid = |error: serde_json::Error| {
+                StepError::permanent(format!("its answer cannot be read: {error}"))
+            };
+            match answer_of(&text).map_err(invalid)? {
+                Answer::Failed(error) => Err(StepError::permanent(error)),
+                Answer::KeepBack => Ok(None),
+                Answer::Publish { payload, metadata } => {
+                    (publication.payload, publication.metadata) = (payload, metadata);
+                    Ok(Some(publication))
+                }
+            }
+        })
+    }
+}
+
+fn answer_of(text: &str) -> serde_json::Result<Answer> {
+    #[derive(Deserialize)]
+    struct Fields {
+        error: Option<String>,
+        #[serde(default)]
+        payload: Value,
+        #[serde(default)]
+        metadata: Value,
+    }
+    Ok(match serde_json::from_str::<Option<Fields>>(text)? {
+        None => Answer::KeepBack,
+        Some(Fields { error: Some(error), .. }) => Answer::Failed(error),
+        Some(Fields { payload, metadata, .. }) => Answer::Publish { payload, metadata },
+    })
+}

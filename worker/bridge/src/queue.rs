@@ -1,0 +1,126 @@
+//! What waits to be polled: one stream for everything, bounded by what may wait of each kind.
+
+use crate::{call::Call, log};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// Bytes of one poll's items together; one that is larger comes alone.
+const MAX_BYTES: usize = 16 << 20;
+/// Events of subscriptions that wait; then those who deliver them wait, and lose the oldest.
+const MAX_EVENTS: usize = 1_024;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Something is there.
+    ready: Notify,
+    /// An event was taken.
+    room: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Cancels, replies, and publications: at most a few for each step that runs.
+    urgent: VecDeque<String>,
+    /// As many as the worker's concurrency, since each has a permit.
+    steps: VecDeque<Arc<Call>>,
+    events: VecDeque<String>,
+    /// The last item, given again and again.
+    stopped: Option<String>,
+}
+
+impl Waiting {
+    /// None: nothing waits.
+    fn take(&mut self, max: usize) -> Option<Vec<String>> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while items.len() < max.max(1) && bytes < MAX_BYTES {
+            let item = match self.urgent.pop_front() {
+                Some(item) => item,
+                None => match self.steps.pop_front() {
+                    Some(call) => call.take(),
+                    None => match self.events.pop_front().or_else(log::next) {
+                        Some(item) => item,
+                        None => break,
+                    },
+                },
+            };
+            bytes += item.len();
+            items.push(item);
+        }
+        if items.is_empty() {
+            items.extend(self.stopped.clone());
+        }
+        (!items.is_empty()).then_some(items)
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn urgent(&self, item: String) {
+        self.lock().urgent.push_back(item);
+        self.ready.notify_one();
+    }
+
+    pub(crate) fn step(&self, call: Arc<Call>) {
+        self.lock().steps.push_back(call);
+        self.ready.notify_one();
+    }
+
+    /// Takes a step back that nobody has polled. False: somebody has.
+    pub(crate) fn withdraw(&self, id: u64) -> bool {
+        let steps = &mut self.lock().steps;
+        let before = steps.len();
+        steps.retain(|call| call.id != id);
+        steps.len() < before
+    }
+
+    /// Waits for room.
+    pub(crate) async fn event(&self, item: String) {
+        loop {
+            let room = self.room.notified();
+            if self.lock().events.len() < MAX_EVENTS {
+                self.lock().events.push_back(item);
+                self.ready.notify_one();
+                return;
+            }
+            room.await;
+        }
+    }
+
+    pub(crate) fn stopped(&self, item: String) {
+        self.lock().stopped = Some(item);
+        self.ready.notify_waiters();
+        self.ready.notify_one();
+    }
+
+    /// Waits for the first, and takes what is there. Empty: nothing came in time.
+    pub(crate) async fn poll(&self, max: usize, wait: Duration) -> Vec<String> {
+        let first = async {
+            loop {
+                let (ready, logged) = (self.ready.notified(), log::READY.notified());
+                if let Some(items) = self.lock().take(max) {
+                    return items;
+                }
+                tokio::select! {
+                    () = ready => {}
+                    () = logged => {}
+                }
+            }
+        };
+        let items = timeout(wait, first).await.unwrap_or_default();
+        self.room.notify_waiters();
+        // Another poller may have been woken for what this one left.
+        if !items.is_empty() {
+            self.ready.notify_one();
+        }
+        items
+    }
+}

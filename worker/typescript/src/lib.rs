@@ -1,0 +1,82 @@
+//! The native module of the TypeScript package `pgtasker`: [`pgtasker_bridge::Bridge`] as a class,
+//! for Node, Bun, and Deno. What waits is a promise; panics become errors. All else is TypeScript.
+
+#![cfg(feature = "module")]
+// napi's macros make functions without documentation of their own, and calls that are unsafe.
+#![allow(missing_docs, unsafe_code)]
+
+use napi::bindgen_prelude::{Error, Result};
+use napi_derive::napi;
+use pgtasker_bridge::{Bridge, BridgeError};
+use std::{sync::Arc, time::Duration};
+
+/// A running worker or consumer.
+#[napi]
+pub struct Native {
+    bridge: Arc<Bridge>,
+}
+
+fn told<T>(result: std::result::Result<T, BridgeError>) -> Result<T> {
+    result.map_err(|error| Error::from_reason(error.to_string()))
+}
+
+/// The ids of a session stay far below 2^53, which a double holds.
+fn id(id: f64) -> u64 {
+    id as u64
+}
+
+#[napi]
+impl Native {
+    #[napi(factory, catch_unwind)]
+    pub fn start(options: String) -> Result<Self> {
+        Ok(Self { bridge: Arc::new(told(Bridge::start(&options))?) })
+    }
+
+    #[napi(factory, catch_unwind)]
+    pub fn start_consumer(options: String) -> Result<Self> {
+        Ok(Self { bridge: Arc::new(told(Bridge::start_consumer(&options))?) })
+    }
+
+    #[napi(catch_unwind)]
+    pub fn started(&self) -> Result<bool> {
+        told(self.bridge.started(Duration::ZERO))
+    }
+
+    #[napi]
+    pub async fn poll(&self, max: u32, wait_ms: u32) -> Result<Vec<String>> {
+        let wait = Duration::from_millis(wait_ms.into());
+        told(self.bridge.poll_async(max as usize, wait).await)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn complete(&self, ids: Vec<f64>, texts: Vec<String>) -> Result<u32> {
+        let answers = ids.into_iter().map(id).zip(texts.iter().map(String::as_str));
+        Ok(u32::try_from(told(self.bridge.complete(answers))?).unwrap_or(u32::MAX))
+    }
+
+    /// The answer comes as an item `reply` with the id that this returns.
+    #[napi(catch_unwind)]
+    pub fn ask_later(&self, step: f64, what: String, arguments: String) -> Result<f64> {
+        Ok(told(self.bridge.ask_later(id(step), &what, &arguments))? as f64)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn shutdown(&self) {
+        self.bridge.shutdown();
+    }
+
+    #[napi(catch_unwind)]
+    pub fn health(&self) -> String {
+        self.bridge.health()
+    }
+
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> String {
+        self.bridge.metrics()
+    }
+
+    #[napi(catch_unwind)]
+    pub fn id(&self) -> Option<String> {
+        self.bridge.id().map(|id| id.to_string())
+    }
+}
