@@ -14,6 +14,8 @@ pub struct Documented {
 
 /// The section of what only programs with an event consumer of their own export.
 pub const OF_CONSUMERS: &str = "Consumers of events";
+/// The section of what only workers of other languages export.
+pub const OF_LANGUAGES: &str = "Handlers in other languages";
 
 /// Every row of the tables, by the metric's name.
 ///

@@ -231,7 +231,7 @@ impl std::fmt::Debug for StepContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::context;
+    use crate::fixtures::context;
     use serde_json::json;
     use std::any::Any;
 

@@ -104,7 +104,7 @@ fn key(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::raw;
+    use crate::fixtures::raw;
     use serde::Deserialize;
     use serde_json::json;
 

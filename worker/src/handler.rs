@@ -300,7 +300,7 @@ pub(crate) fn is_callable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::context;
+    use crate::fixtures::context;
     use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -50,10 +50,11 @@ mod process;
 mod run;
 mod shared;
 mod submit;
+pub mod testing;
 mod worker;
 
 #[cfg(test)]
-mod testing;
+mod fixtures;
 
 pub use builder::{BuildError, WorkerBuilder};
 pub use capabilities::{

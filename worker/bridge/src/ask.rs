@@ -2,7 +2,7 @@
 
 use crate::{call::Call, item::text, reply::Reply};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use pgtasker_worker::{Api, ApiRequest, Batchable, Failure, Prepared, StepError};
+use pgtasker_worker::{Api, ApiRequest, Batchable, Failure, Instance, Prepared, StepError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -142,26 +142,29 @@ fn raw(value: &impl Serialize) -> Result<Box<RawValue>, StepError> {
 
 /// Null: there are no more.
 async fn batch_page(call: &Call, asked: BatchPage) -> Result<Box<RawValue>, StepError> {
-    #[derive(Serialize)]
-    struct Instance<'a> {
-        number: i32,
-        step: &'a str,
-        state: String,
-        inputs: &'a Value,
-        result: Option<&'a RawValue>,
-        error: Option<&'a Value>,
-    }
     let mut pages = call.ctx.batch(&asked.step)?.pages::<Box<RawValue>>().after(asked.after);
     if let Some(size) = asked.size {
         pages = pages.page_size(size);
     }
     let page = pages.next_page().await?;
-    let instance = |one| {
-        let pgtasker_worker::Instance { number, step, state, inputs, result, error } = one;
-        let (result, error) = (result.as_deref(), error.as_ref());
-        Instance { number: *number, step, state: state.to_string(), inputs, result, error }
-    };
-    raw(&page.as_ref().map(|page| page.iter().map(instance).collect::<Vec<_>>()))
+    raw(&page.map(|page| page.into_iter().map(BatchInstance::from).collect::<Vec<_>>()))
+}
+
+#[derive(Serialize)]
+struct BatchInstance {
+    number: i32,
+    step: String,
+    state: String,
+    inputs: Value,
+    result: Option<Box<RawValue>>,
+    error: Option<Value>,
+}
+
+impl From<Instance<Box<RawValue>>> for BatchInstance {
+    fn from(instance: Instance<Box<RawValue>>) -> Self {
+        let Instance { number, step, state, inputs, result, error } = instance;
+        Self { number, step, state: state.to_string(), inputs, result, error }
+    }
 }
 
 /// Pairs of name and result; null: there are no more.

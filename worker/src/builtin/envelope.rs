@@ -37,7 +37,7 @@ impl<'a> Envelope<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::context;
+    use crate::fixtures::context;
     use serde_json::json;
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) async fn run(ctx: StepContext) -> Result<StepOutcome, StepError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::context;
+    use crate::fixtures::context;
 
     #[tokio::test]
     async fn config_goes_before_context() {

@@ -10,7 +10,8 @@ use crate::{
     outage::is_outage,
     run::{
         OwnTransaction, Ran,
-        transaction::{BUSY, OWN_STEP, failure},
+        prepared::{BUSY, OWN_STEP},
+        transaction::failure,
     },
     shared::Shared,
 };

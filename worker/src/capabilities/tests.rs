@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     StepContext, StepError,
     claim::Claim,
-    testing::{context, raw, response, server, with_claim},
+    fixtures::{context, raw, response, server, with_claim},
 };
 use pgtasker_core::{Failure, StepOutcome};
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ pub(crate) use own_transaction::OwnTransaction;
 pub(crate) use polls::Polls;
 pub use prepared::Prepared;
 pub(crate) use ran::Ran;
-pub(crate) use runner::{Runner, run};
+pub(crate) use runner::{Runner, judge, run};
 pub(crate) use slot::Slot;
 pub use slot::StepSlot;
 pub(crate) use sql_slots::SqlSlots;

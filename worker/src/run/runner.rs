@@ -318,6 +318,15 @@ async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
     })
 }
 
+/// What a worker would submit for a handler that runs without one.
+pub(crate) async fn judge(handler: &dyn Handler, ctx: StepContext) -> StepOutcome {
+    match call_function(handler, ctx).await {
+        Ran::Outcome(outcome) => outcome,
+        Ran::Submitted => StepOutcome::success(()),
+        Ran::GiveBack(reason) | Ran::Lost(reason) => StepOutcome::retryable(reason),
+    }
+}
+
 fn failure(message: String, code: &str) -> StepOutcome {
     StepOutcome::Failure(StepError::retryable(message).code(code).into())
 }
@@ -335,7 +344,7 @@ fn log_failure(failure: &Failure) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::context;
+    use crate::fixtures::context;
     use serde_json::json;
 
     async fn run(ctx: StepContext, handler: impl Handler) -> Failure {

@@ -1,7 +1,7 @@
 //! The `http` handler against a small server of our own.
 
 use super::*;
-use crate::testing::{context, response, server};
+use crate::fixtures::{context, response, server};
 use serde_json::json;
 use tokio::net::TcpListener;
 
