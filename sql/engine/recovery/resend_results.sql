@@ -58,15 +58,7 @@ begin
     into v_messages
     from touched t;
 
-    if v_messages is not null then
-        perform pgmq.send_batch(
-            'orchestration_step_results',
-            v_messages,
-            null,
-            clock_timestamp()
-        );
-        perform tasker.notify_queue('orchestration_step_results');
-    end if;
+    perform tasker.send_results(v_messages);
     return coalesce(cardinality(v_messages), 0);
 end
 $$;
