@@ -1,8 +1,6 @@
 create function tasker.resend_steps(p_max int, p_now timestamptz)
 returns int
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_task_ids  uuid[];
     v_steps     text[];

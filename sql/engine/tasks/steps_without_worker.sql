@@ -1,8 +1,6 @@
 create function tasker.steps_without_worker(p_task_ids uuid[], p_now timestamptz)
 returns table (task_id uuid, step text, detail text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language sql stable as $$
     with used as materialized (
         select p.template_id, p.name, p.handler, v.namespace
         from (
