@@ -131,7 +131,7 @@ comment on column tasker.settings.max_steps_in_process_minutes is
 comment on column tasker.settings.max_duration_minutes is
     'When an unfinished task counts as stale. A template may say otherwise.';
 comment on column tasker.settings.retention_days is
-    'How long finished tasks are kept; 0: without end. A template may say otherwise.';
+    'How long finished tasks are kept; 0: forever. A template may say otherwise.';
 
 create table tasker.namespaces (
     namespace     text primary key
@@ -154,7 +154,8 @@ comment on column tasker.namespaces.events is
 comment on column tasker.namespaces.max_depth is
     'How many steps may wait in the queue; null: any number.';
 
--- No foreign keys: a grant may come before the namespace does, and roles are not of this database.
+-- Has no foreign keys: a grant may come before its namespace, and roles belong to the whole
+-- cluster.
 create table tasker.namespace_grants (
     role       text not null,
     namespace  text not null,

@@ -27,9 +27,9 @@ create table tasker.templates (
 comment on table tasker.templates is
     'A named, versioned graph; never changed.';
 comment on column tasker.templates.applied_no is
-    'The version with the highest is the one that a null version means.';
+    'The version with the highest number is the current one, which a null version means.';
 comment on column tasker.templates.dynamic is
-    'Whether some of its steps come into being only while a task runs.';
+    'Whether some of its steps are created only while a task runs.';
 
 create table tasker.template_steps (
     template_id       uuid not null references tasker.templates,
@@ -81,8 +81,8 @@ create table tasker.template_edges (
 -- The primary key finds the children of a step, this index its parents.
 create index template_edges_by_child on tasker.template_edges (template_id, child);
 comment on table tasker.template_edges is
-    'Dependencies. Every step of a task is an instance of a template step, '
-    'so tasks have no edges of their own.';
+    'The dependencies between the steps of a template. Every step of a task is an instance of a '
+    'template step, so tasks have no edges of their own.';
 
 create table tasker.template_events (
     template_id  uuid not null references tasker.templates,

@@ -86,12 +86,12 @@ comment on column tasker.tasks.waiting_retry is
 comment on column tasker.tasks.failed is
     'Steps in error.';
 comment on column tasker.tasks.largest_result is
-    'Bytes, as text, of the largest result that a step of the task has given: '
-    'by it a claim knows without reading them what results of parents have at most.';
+    'Bytes, as text, of the largest result that a step of the task has given. '
+    'It bounds the results of parents, so that a claim need not read them.';
 comment on column tasker.tasks.context_bytes is
     'Bytes of the context as text; null: not measured.';
 comment on column tasker.tasks.result is
-    'Given by an operator who resolved the task.';
+    'The result that an operator gave when resolving the task.';
 
 create table tasker.steps (
     task_id        uuid not null,
@@ -133,19 +133,20 @@ create index steps_available on tasker.steps (available_at) where available_at i
 comment on table tasker.steps is
     'The steps of each task.';
 comment on column tasker.steps.claim_no is
-    'Raised by every claim, never reused, decides whose result counts.';
+    'The number of the latest claim, raised by each and never reused: it decides whose result '
+    'counts.';
 comment on column tasker.steps.lease_losses is
     'Claims lost since the step last said anything or was restarted: '
-    'leases that ran out, and what an outage took. Not attempts.';
+    'leases that ran out, and claims that an outage took. They do not count as attempts.';
 comment on column tasker.steps.worker_losses is
-    'How many of the lease_losses were, as far as can be told, the death of the worker. '
-    'From two on it is run alone, and only deaths while it does are counted.';
+    'How many of the lease_losses were, as far as can be told, deaths of the worker. '
+    'From two on the step runs alone, and only deaths while it runs alone are counted.';
 comment on column tasker.steps.decides is
-    'Whether other steps come into being by its outcome.';
+    'Whether its outcome decides which steps are created.';
 comment on column tasker.steps.alone is
-    'Whether its worker said that the present claim is run with no other step beside it.';
+    'Whether its worker has said that it runs no other step beside the present claim.';
 comment on column tasker.steps.available_at is
-    'Set while a ready step is not in a queue.';
+    'When a ready step is due; set only while it is not in a queue.';
 comment on column tasker.steps.msg_id is
     'The message of the current claim.';
 comment on column tasker.steps.result_bytes is

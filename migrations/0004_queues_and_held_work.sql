@@ -9,10 +9,10 @@ create table tasker.held_requests (
 -- The oldest of each namespace in turn.
 create index held_requests_in_turn on tasker.held_requests (namespace, held_no);
 comment on table tasker.held_requests is
-    'Requests for new tasks that were taken out of their queue because many waited: '
-    'they are handed out in turn by namespace.';
+    'Requests for new tasks, taken out of their queue because many waited. '
+    'They are handed out in turn by namespace.';
 comment on column tasker.held_requests.next_at is
-    'Not handed out before: an orchestrator has it.';
+    'Until then an orchestrator has the request, and it is not handed out again.';
 
 create table tasker.held_steps (
     task_id    uuid not null,
@@ -26,11 +26,11 @@ create table tasker.held_steps (
 -- The turn of each place.
 create index held_steps_in_turn on tasker.held_steps (namespace, place, priority desc, held_no);
 comment on table tasker.held_steps is
-    'Steps that are ready in a namespace which is paused or has a max_depth: '
-    'what waits for its turn, by priority and then by age.';
+    'Ready steps of namespaces that are paused or have a max_depth. '
+    'They wait for their turn, by priority and then by age.';
 comment on column tasker.held_steps.place is
     'Where it will wait: the queue (empty), or beside it with the steps of this handler. '
-    'A max_depth bounds each by itself.';
+    'A max_depth bounds each place by itself.';
 
 create table tasker.parked_steps (
     parked_no  bigint generated always as identity primary key,
@@ -47,8 +47,8 @@ create index parked_steps_in_turn on tasker.parked_steps (namespace, handler, pa
 create index parked_steps_by_task on tasker.parked_steps (task_id);
 comment on table tasker.parked_steps is
     'Steps that wait beside the queue of their namespace, '
-    'first in, first out for each handler, so that workers without it need not read past them. '
-    'They count as queued.';
+    'first in, first out for each handler, so that workers without the handler need not read past '
+    'them. They count as queued.';
 comment on column tasker.parked_steps.msg_id is
     'The message of the claim whose lease ran out before; '
     'null: the step waits for its first claim, or was given back.';
@@ -58,13 +58,13 @@ create table tasker.parked_handlers (
     handler    text not null,
     parked_at  timestamptz not null
 );
--- Not unique, because a process that parks a step must wait for nobody.
+-- Finds a handler. It is not unique, because a process that parks a step must wait for nobody.
 create index parked_handlers_by_name on tasker.parked_handlers (namespace, handler);
--- Nor is there another key, without which a publication for all tables refuses to delete rows.
+-- The whole row is the identity: without one, a publication for all tables refuses to delete rows.
 alter table tasker.parked_handlers replica identity full;
 comment on table tasker.parked_handlers is
-    'Handlers that some live worker of a namespace lacks: '
-    'their steps are parked, and not sent into its queue.';
+    'Handlers that some live worker of a namespace lacks. '
+    'Their steps are parked instead of sent into its queue.';
 
 create table tasker.slow_results (
     task_id         uuid not null,
@@ -77,7 +77,7 @@ create table tasker.slow_results (
 );
 comment on table tasker.slow_results is
     'Results that are processed one by one, beside the queue: '
-    'those that bring many instances into being, and those of a batch that took too long.';
+    'those that create many instances, and those of a batch that took too long.';
 comment on column tasker.slow_results.tries is
-    'How often it took longer than the statement_timeout of the orchestrator, alone; '
-    'first_tried_at: since when.';
+    'How often the result alone took longer than the statement_timeout of the orchestrator; '
+    'first_tried_at: when it was first tried.';

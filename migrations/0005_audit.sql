@@ -1,8 +1,8 @@
 -- The audit: what happened to tasks, to steps, and to the engine.
 --
--- The hops have no key, which would be an index more to write for every hop. A publication for all
--- tables includes them, and PostgreSQL refuses to delete from a table that it publishes without an
--- identity, so that prune would fail: the whole row is their identity.
+-- The whole row is the identity of a hop, since a key would be one more index to write for every
+-- hop. Without an identity prune would fail: a publication for all tables includes the hops, and
+-- PostgreSQL refuses to delete from a table that it publishes without one.
 
 create table tasker.task_transitions (
     transition_id  bigint generated always as identity,
@@ -17,7 +17,7 @@ create table tasker.task_transitions (
 create index task_transitions_by_task on tasker.task_transitions (task_id);
 alter table tasker.task_transitions replica identity full;
 comment on table tasker.task_transitions is
-    'Audit: one row for every hop of a task. Written by trigger only.';
+    'The audit of tasks: one row for every hop. Only triggers write it.';
 
 create table tasker.step_transitions (
     transition_id  bigint generated always as identity,
@@ -34,7 +34,7 @@ create table tasker.step_transitions (
 create index step_transitions_by_task on tasker.step_transitions (task_id);
 alter table tasker.step_transitions replica identity full;
 comment on table tasker.step_transitions is
-    'Audit: one row for every hop of a step. Written by trigger only.';
+    'The audit of steps: one row for every hop. Only triggers write it.';
 
 create table tasker.operations (
     operation_id  bigint generated always as identity primary key,
@@ -52,5 +52,5 @@ create table tasker.operations (
 -- For prune, which deletes the oldest.
 create index operations_at on tasker.operations (at);
 comment on table tasker.operations is
-    'What was done to namespaces and to the whole engine, in the order it happened. '
-    'Written by tasker''s functions only.';
+    'The audit of namespaces and of the whole engine: one row for everything that was done, in the '
+    'order it happened. Only tasker''s functions write it.';

@@ -32,15 +32,14 @@ create table tasker.dead_letters (
 );
 -- The entries of a task.
 create index dead_letters_by_task on tasker.dead_letters (task_id) where task_id is not null;
--- A task has at most one entry to look at. A foreign message may name a task without having to do
--- with it.
+-- A task has at most one entry to look at. A bad message is no entry of its task: it may name any.
 create unique index dead_letters_one_pending on tasker.dead_letters (task_id)
     where status = 'pending' and reason <> 'bad_message';
 -- For prune, which deletes the oldest.
 create index dead_letters_closed on tasker.dead_letters (resolved_at)
     where resolved_at is not null;
 comment on table tasker.dead_letters is
-    'Messages that no function could use, taken out of their queue so that the rest goes on, '
-    'and tasks that stand still. An entry changes nothing by itself.';
+    'Tasks that stand still, and messages that no function could use: they were taken out of their '
+    'queue so that the rest goes on. An entry changes nothing by itself.';
 comment on column tasker.dead_letters.snapshot is
     'The task and its steps when the entry was made.';

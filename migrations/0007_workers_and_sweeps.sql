@@ -9,7 +9,7 @@ create table tasker.workers (
     last_seen   timestamptz not null
 );
 comment on table tasker.workers is
-    'Live workers by their heartbeat.';
+    'Live workers, with what their last heartbeats said.';
 
 create table tasker.sweeps (
     name    text primary key,

@@ -82,7 +82,8 @@ impl Builder {
         self
     }
 
-    /// Whether to download a PostgreSQL if none is found. Default: true.
+    /// Whether to try a download if no PostgreSQL is found. Default: true. No archive is accepted
+    /// yet: see [the crate](crate#which-postgresql).
     pub fn download(mut self, download: bool) -> Self {
         self.download = download;
         self

@@ -1,7 +1,7 @@
 //! The last resort: a PostgreSQL downloaded once into a cache folder. The archives are those of
-//! <https://github.com/theseus-rs/postgresql-binaries>, of one version, and checked against the
-//! hashes that stand here: who can change what is published there can change the hash beside it,
-//! too.
+//! <https://github.com/theseus-rs/postgresql-binaries>, of one version. Each must have one of the
+//! hashes that stand here, because who can change what is published there can change the hash
+//! beside it, too. The list is empty today, so every archive is refused.
 
 use crate::{
     account::{Account, make_folder},

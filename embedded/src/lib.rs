@@ -2,9 +2,8 @@
 //! with it. It knows nothing of Tasker and uses none of its crates. The CLI and the tests call it;
 //! a worker of one's own does not carry it.
 //!
-//! An installed PostgreSQL (15 or newer) is found, or one is downloaded; a cluster is made in a
-//! folder; the server listens on 127.0.0.1 with a generated password; and it ends with the program,
-//! even by kill -9.
+//! It finds an installed PostgreSQL (15 or newer) and makes a cluster in a folder. The server
+//! listens on 127.0.0.1 with a generated password, and ends with the program, even by kill -9.
 //!
 //! ```no_run
 //! # async fn example() -> pgtasker_embedded::Result<()> {
@@ -23,8 +22,12 @@
 //! # Which PostgreSQL
 //! The folder given to the builder, else TASKER_PG_BIN (an error if it holds none); else the
 //! first of 15 or newer from `pg_config --bindir`, the usual folders of Debian, RPM, Alpine,
-//! Homebrew, and Postgres.app, PATH, and the cache of downloads (`~/.cache/tasker/postgresql`);
-//! else one is downloaded (feature `download`). Existing data prefers the version that made it.
+//! Homebrew, and Postgres.app, PATH, and the cache of downloads (`~/.cache/tasker/postgresql`).
+//! Existing data prefers the version that made it.
+//!
+//! If none is found, starting fails and says what to install. The feature `download` fetches an
+//! archive into the cache first, but refuses it today: it accepts only archives whose hashes stand
+//! in this crate, and none stand there yet.
 //!
 //! # How it stops with the program
 //! The server's parent is a small shell script in a process group of its own, which waits for the

@@ -4,7 +4,7 @@ create function tasker.audit_reason(
     p_reason  text
 )
 returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 begin
     perform tasker.refuse_hidden(p_reason, 'reason');
     return concat_ws(

@@ -6,7 +6,7 @@ create function tasker.log_operation(
     p_detail     jsonb default null
 )
 returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile as $$
 begin
     perform tasker.refuse_hidden(p_reason, 'reason');
     insert into tasker.operations (

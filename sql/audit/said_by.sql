@@ -1,8 +1,6 @@
 create function tasker.said_by(p_by text)
 returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql stable as $$
 declare
     v_by   text := nullif(p_by, '');
     -- The HTTP API says which key or token it acts for.

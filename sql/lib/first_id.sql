@@ -1,5 +1,5 @@
 create function tasker.first_id(p_prefix text, p_filler text) returns uuid
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable as $$
     select case
         when length(p_prefix) <= 36 and replace(p_prefix, '-', '') ~ '^[0-9a-fA-F]{1,32}$'
         then rpad(replace(p_prefix, '-', ''), 32, p_filler)::uuid

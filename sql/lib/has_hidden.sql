@@ -1,5 +1,5 @@
 create function tasker.has_hidden(p_text text, p_formats boolean default true) returns boolean
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable as $$
 begin
     -- Control characters, and those that turn the direction of what is written.
     if p_text ~ E'[\\x01-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]' then

@@ -1,5 +1,5 @@
 create function tasker.hide_large(p_document jsonb, p_max bigint) returns jsonb
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable as $$
     select case
         when octet_length(p_document::text) <= p_max then p_document
         else jsonb_build_object(

@@ -4,13 +4,13 @@ begin
     if to_regprocedure('pg_catalog.uuidv7()') is not null then
         execute $f$
             create function tasker.new_id() returns uuid
-            language sql volatile set search_path = pg_catalog, pg_temp
+            language sql volatile
             as 'select pg_catalog.uuidv7()'
         $f$;
     else
         execute $f$
             create function tasker.new_id() returns uuid
-            language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+            language plpgsql volatile as $$
             declare
                 -- 48 bits of milliseconds, then 12 bits of the fraction of the millisecond, so that
                 -- ids made within one millisecond are in order too. gen_random_uuid() has the

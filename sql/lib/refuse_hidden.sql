@@ -1,8 +1,6 @@
 create function tasker.refuse_hidden(p_text text, p_what text)
 returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql immutable as $$
 begin
     -- A line of an audit must be one line, and must read as it is.
     if tasker.has_hidden(p_text) then

@@ -1,9 +1,7 @@
 -- requires: templates/pointer.sql
 create function tasker.check_http(p_config jsonb, p_path text)
 returns table (path text, code text, message text)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql stable as $$
 declare
     v_headers jsonb := case when jsonb_typeof(p_config) = 'object' then p_config -> 'headers' end;
 begin

@@ -4,9 +4,7 @@ create function tasker.find_template(
     p_version    text
 )
 returns uuid
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql stable as $$
 declare
     v_id uuid;
 begin

@@ -6,9 +6,7 @@ returns table (
     after_batch     boolean,
     decision_depth  int
 )
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql immutable as $$
 declare
     v_types     text[] := array(
         select coalesce(e.s ->> 'type', 'standard')

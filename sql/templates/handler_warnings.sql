@@ -1,8 +1,6 @@
 create function tasker.handler_warnings(p_definition jsonb)
 returns table (path text, code text, message text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language sql stable as $$
     select
         format('/steps/%s/handler', h.n - 1),
         'no_worker',

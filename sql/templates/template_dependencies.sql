@@ -1,8 +1,6 @@
 create function tasker.template_dependencies(p_steps jsonb)
 returns table (n bigint, dependency jsonb, step_n bigint)
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
+language sql immutable as $$
     select d.n, d.v, s.n
     from jsonb_array_elements(p_steps) with ordinality s(step, n)
     cross join lateral jsonb_array_elements(

@@ -1,33 +1,33 @@
 create view tasker.queue_overview with (security_barrier) as
 select
-    m.queue_name as queue,
-    n.namespace,
-    n.kind,
-    m.queue_length as depth,
-    m.queue_visible_length as visible,
-    m.oldest_msg_age_sec as oldest_age_seconds,
-    m.total_messages as total,
+    metrics.queue_name as queue,
+    queue.namespace,
+    queue.kind,
+    metrics.queue_length as depth,
+    metrics.queue_visible_length as visible,
+    metrics.oldest_msg_age_sec as oldest_age_seconds,
+    metrics.total_messages as total,
     (
         select count(*)
-        from tasker.parked_steps p
-        where p.namespace = n.namespace
-          and n.kind = 'worker'
+        from tasker.parked_steps parked
+        where parked.namespace = queue.namespace
+          and queue.kind = 'worker'
     ) as parked,
     case
-        when n.queue = 'orchestration_task_requests' then (
+        when queue.queue = 'orchestration_task_requests' then (
             select count(*)
             from tasker.held_requests
         )
         else (
             select count(*)
-            from tasker.held_steps h
-            where h.namespace = n.namespace
-              and n.kind = 'worker'
+            from tasker.held_steps held
+            where held.namespace = queue.namespace
+              and queue.kind = 'worker'
         )
     end as held,
-    n.max_depth,
-    n.paused_at,
-    n.pause_reason
+    queue.max_depth,
+    queue.paused_at,
+    queue.pause_reason
 from (
     select
         'orchestration_task_requests' as queue,
@@ -46,27 +46,27 @@ from (
         null
     union all
     select
-        tasker.worker_queue(n.namespace),
+        tasker.worker_queue(namespace.namespace),
         'worker',
-        n.namespace,
-        n.max_depth,
-        n.paused_at,
-        n.pause_reason
-    from tasker.namespaces n
+        namespace.namespace,
+        namespace.max_depth,
+        namespace.paused_at,
+        namespace.pause_reason
+    from tasker.namespaces namespace
     union all
     select
-        tasker.events_queue(n.namespace),
+        tasker.events_queue(namespace.namespace),
         'events',
-        n.namespace,
+        namespace.namespace,
         null,
         null,
         null
-    from tasker.namespaces n
-    where n.events
-) n
-cross join lateral tasker.queue_metrics(n.queue) m
+    from tasker.namespaces namespace
+    where namespace.events
+) queue
+cross join lateral tasker.queue_metrics(queue.queue) metrics
 where ((select tasker.limits()) is null
-    or n.namespace = any ((select tasker.limits())::text[]));
+    or queue.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.queue_overview is
     'Every queue of Tasker, those of domain events with kind events. '
     'depth: messages; visible: those not claimed; oldest_age_seconds: null when empty; '

@@ -1,53 +1,55 @@
 create view tasker.step_dag with (security_barrier) as
 select
-    n.task_id,
-    n.step,
-    n.template_step,
-    p.type,
-    n.state,
-    n.presence,
+    node.task_id,
+    node.step,
+    node.template_step,
+    tmpl.type,
+    node.state,
+    node.presence,
     array(
-        select e.parent
-        from tasker.template_edges e
-        where e.template_id = n.template_id
-          and e.child = n.template_step
+        select edge.parent
+        from tasker.template_edges edge
+        where edge.template_id = node.template_id
+          and edge.child = node.template_step
         order by 1
     ) as parents,
     array(
-        select e.child
-        from tasker.template_edges e
-        where e.template_id = n.template_id
-          and e.parent = n.template_step
+        select edge.child
+        from tasker.template_edges edge
+        where edge.template_id = node.template_id
+          and edge.parent = node.template_step
         order by 1
     ) as children,
-    p.level
+    tmpl.level
 from (
     select
-        s.task_id,
-        t.template_id,
-        s.name as step,
-        s.template_step,
-        s.state,
+        step.task_id,
+        task.template_id,
+        step.name as step,
+        step.template_step,
+        step.state,
         'exists' as presence
-    from tasker.steps s
-    join tasker.tasks t on t.task_id = s.task_id
+    from tasker.steps step
+    join tasker.tasks task on task.task_id = step.task_id
     where ((select tasker.limits()) is null
-        or t.namespace = any ((select tasker.limits())::text[]))
+        or task.namespace = any ((select tasker.limits())::text[]))
     union all
     select
-        t.task_id,
-        t.template_id,
-        u.step,
-        u.step,
+        task.task_id,
+        task.template_id,
+        unmade.step,
+        unmade.step,
         null,
-        u.presence
-    from tasker.tasks t
-    join tasker.templates v on v.template_id = t.template_id and v.dynamic
-    cross join lateral tasker.unmade_steps(t.task_id) u
+        unmade.presence
+    from tasker.tasks task
+    join tasker.templates template on template.template_id = task.template_id and template.dynamic
+    cross join lateral tasker.unmade_steps(task.task_id) unmade
     where ((select tasker.limits()) is null
-        or t.namespace = any ((select tasker.limits())::text[]))
-) n
-join tasker.template_steps p on p.template_id = n.template_id and p.name = n.template_step;
+        or task.namespace = any ((select tasker.limits())::text[]))
+) node
+join tasker.template_steps tmpl
+    on tmpl.template_id = node.template_id
+    and tmpl.name = node.template_step;
 comment on view tasker.step_dag is
     'The graph of each task. level: longest path from a root. '
     'presence: exists; undecided: a decision or batchable above it has not ended; not_chosen. '

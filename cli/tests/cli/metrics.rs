@@ -316,9 +316,9 @@ async fn steps_fail(pool: &PgPool, orchestrator: &Process, worker: &Process) -> 
     state(pool, broken, "blocked_by_failures").await;
     orchestrator.counts("tasker_steps_retried_total", &[], 1.0).await;
     orchestrator.counts("tasker_steps_failed_total", &[], 3.0).await;
-    orchestrator
-        .counts("tasker_dead_letters_pending", &[("reason", "max_retries_exceeded")], 1.0)
-        .await;
+    for reason in ["max_retries_exceeded", "permanent_failure"] {
+        orchestrator.counts("tasker_dead_letters_pending", &[("reason", reason)], 1.0).await;
+    }
     for (outcome, least) in
         [("success", 2.0), ("retryable", 2.0), ("permanent", 1.0), ("own_transaction", 1.0)]
     {

@@ -43,13 +43,13 @@ begin
     return query
         select
             'queue',
-            format('queue %s is missing', q.queue),
+            format('queue %s is missing', needed.queue),
             'run tasker migrate or start an orchestrator, which recreate it; the sweep sends its '
             'messages again'
-        from tasker.expected_queues() q
-        where to_regclass(format('pgmq.%I', 'q_' || q.queue)) is null
-          and (tasker.limits() is null or tasker.may_see_entry(q.queue, null))
-        order by q.queue;
+        from tasker.expected_queues() needed
+        where to_regclass(format('pgmq.%I', 'q_' || needed.queue)) is null
+          and (tasker.limits() is null or tasker.may_see_entry(needed.queue, null))
+        order by needed.queue;
 end
 $$;
 comment on function tasker.installation_problems() is

@@ -9,51 +9,51 @@ declare
     v_reason  text;
 begin
     -- The few handlers are found first, then their workers.
-    select tasker.missing_worker(h.namespace, h.handler)
+    select tasker.missing_worker(needed.namespace, needed.handler)
     into v_reason
     from (
-        select distinct t.namespace, p.handler
-        from tasker.tasks t
-        join tasker.steps s
-          on s.task_id = t.task_id
-         and s.state = 'enqueued'
-        join tasker.template_steps p
-          on p.template_id = t.template_id
-         and p.name = s.template_step
-        where t.task_id = p_task_id
-          and t.completed_at is null
-    ) h
-    where tasker.missing_worker(h.namespace, h.handler) is not null
-    order by h.handler
+        select distinct task.namespace, tmpl.handler
+        from tasker.tasks task
+        join tasker.steps step
+          on step.task_id = task.task_id
+         and step.state = 'enqueued'
+        join tasker.template_steps tmpl
+          on tmpl.template_id = task.template_id
+         and tmpl.name = step.template_step
+        where task.task_id = p_task_id
+          and task.completed_at is null
+    ) needed
+    where tasker.missing_worker(needed.namespace, needed.handler) is not null
+    order by needed.handler
     limit 1;
 
     -- Else a step may be ready that its namespace does not take now.
     if v_reason is null then
         select case
-            when n.paused_at is not null then
-                format('namespace %s is %s', n.namespace, n.pause_reason)
+            when namespace.paused_at is not null then
+                format('namespace %s is %s', namespace.namespace, namespace.pause_reason)
             else format(
                 'namespace %s already has %s steps in its queue, its limit',
-                n.namespace,
-                n.max_depth
+                namespace.namespace,
+                namespace.max_depth
             )
         end
         into v_reason
-        from tasker.tasks t
-        join tasker.namespaces n on n.namespace = t.namespace
-        where t.task_id = p_task_id
-          and t.state = 'waiting_for_dependencies'
-          and (n.paused_at is not null or n.max_depth is not null)
+        from tasker.tasks task
+        join tasker.namespaces namespace on namespace.namespace = task.namespace
+        where task.task_id = p_task_id
+          and task.state = 'waiting_for_dependencies'
+          and (namespace.paused_at is not null or namespace.max_depth is not null)
           and (
               (select tasker.limits()) is null
-              or t.namespace = any ((select tasker.limits())::text[])
+              or task.namespace = any ((select tasker.limits())::text[])
           )
           and exists (
-              select from tasker.steps s
-              where s.task_id = t.task_id
-                and s.state = 'pending'
-                and s.waiting_on = 0
-                and coalesce(s.available_at, tasker.clock()) <= tasker.clock()
+              select from tasker.steps step
+              where step.task_id = task.task_id
+                and step.state = 'pending'
+                and step.waiting_on = 0
+                and coalesce(step.available_at, tasker.clock()) <= tasker.clock()
           );
     end if;
     return v_reason;

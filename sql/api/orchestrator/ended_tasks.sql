@@ -32,39 +32,39 @@ begin
     v_task_ids := tasker.take_ended_tasks(p_max);
     return query
         select
-            t.task_id,
-            t.namespace,
-            t.name,
-            v.version,
-            t.state,
-            t.correlation_id,
-            t.traceparent,
-            t.error ->> 'message',
-            t.created_at,
-            t.started_at,
-            least(t.completed_at, coalesce(s.at, t.completed_at)),
-            t.completed_at,
-            r.at
-        from unnest(v_task_ids) with ordinality i(task_id, n)
+            task.task_id,
+            task.namespace,
+            task.name,
+            template.version,
+            task.state,
+            task.correlation_id,
+            task.traceparent,
+            task.error ->> 'message',
+            task.created_at,
+            task.started_at,
+            least(task.completed_at, coalesce(result.at, task.completed_at)),
+            task.completed_at,
+            restart.at
+        from unnest(v_task_ids) with ordinality ended(task_id, n)
         cross join lateral (
-            select * from tasker.tasks t where t.task_id = i.task_id offset 0
-        ) t
-        join tasker.templates v on v.template_id = t.template_id
+            select * from tasker.tasks task where task.task_id = ended.task_id offset 0
+        ) task
+        join tasker.templates template on template.template_id = task.template_id
         -- When its last result came in.
         cross join lateral (
-            select max(a.at) as at
-            from tasker.step_transitions a
-            where a.task_id = i.task_id
-              and a.to_state = 'enqueued_for_orchestration'
-        ) s
+            select max(hop.at) as at
+            from tasker.step_transitions hop
+            where hop.task_id = ended.task_id
+              and hop.to_state = 'enqueued_for_orchestration'
+        ) result
         -- When it was begun again after an end in error.
         cross join lateral (
-            select max(a.at) as at
-            from tasker.task_transitions a
-            where a.task_id = i.task_id
-              and a.from_state = 'error'
-        ) r
-        order by i.n;
+            select max(hop.at) as at
+            from tasker.task_transitions hop
+            where hop.task_id = ended.task_id
+              and hop.from_state = 'error'
+        ) restart
+        order by ended.n;
 end
 $$;
 comment on function tasker.ended_tasks(int) is

@@ -22,11 +22,11 @@ begin
     perform tasker.check_max(p_max);
     if not exists (
         select
-        from tasker.tasks t
-        join tasker.template_steps p on p.template_id = t.template_id
-        where t.task_id = p_task_id
-          and p.name = p_step
-          and p.type = 'batch_worker'
+        from tasker.tasks task
+        join tasker.template_steps tmpl on tmpl.template_id = task.template_id
+        where task.task_id = p_task_id
+          and tmpl.name = p_step
+          and tmpl.type = 'batch_worker'
     ) then
         raise exception 'task % has no batch_worker "%"',
             coalesce(p_task_id::text, 'null'), coalesce(left(p_step, 100), 'null')
@@ -38,19 +38,19 @@ begin
     -- Read by name, which follows from the number: a page costs the same wherever it is.
     return query
     select
-        p.instance,
-        p.name,
-        p.state::text,
-        p.inputs,
-        p.result,
-        p.error
+        page.instance,
+        page.name,
+        page.state::text,
+        page.inputs,
+        page.result,
+        page.error
     from (
         select
-            s.*,
+            step.*,
             n,
             sum(
-                coalesce(s.result_bytes, octet_length(s.result::text))
-                + coalesce(octet_length(s.inputs::text), 0)::bigint
+                coalesce(step.result_bytes, octet_length(step.result::text))
+                + coalesce(octet_length(step.inputs::text), 0)::bigint
             ) over (order by n) as bytes
         from generate_series(
             coalesce(p_after, 0)::bigint + 1,
@@ -58,16 +58,16 @@ begin
         ) n
         cross join lateral (
             select *
-            from tasker.steps s
-            where s.task_id = p_task_id
-              and s.name = tasker.instance_name(p_step, n)
+            from tasker.steps step
+            where step.task_id = p_task_id
+              and step.name = tasker.instance_name(p_step, n)
             offset 0
-        ) s
-    ) p
+        ) step
+    ) page
     -- A page of large results is a short one.
-    where p.n = coalesce(p_after, 0)::bigint + 1
-       or coalesce(p.bytes, 0) <= (select c.max_claim_bytes from tasker.settings c)
-    order by p.n;
+    where page.n = coalesce(p_after, 0)::bigint + 1
+       or coalesce(page.bytes, 0) <= (select settings.max_claim_bytes from tasker.settings)
+    order by page.n;
 end
 $$;
 comment on function tasker.batch_results(uuid, text, int, int) is

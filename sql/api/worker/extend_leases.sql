@@ -34,23 +34,17 @@ begin
     -- A queue that is gone or locked does not concern the others.
     for v_queue, v_lease, v_msg_ids in
         select
-            tasker.worker_queue(t.namespace),
+            tasker.worker_queue(c.namespace),
             case
                 when p.lease is null then v_asked
                 else tasker.lease_seconds(p.lease)
             end as lease,
-            array_agg(s.msg_id order by s.msg_id)
-        from jsonb_array_elements(p_claims) e(c)
-        join tasker.steps s
-          on s.task_id = tasker.to_uuid(e.c ->> 'task_id')
-         and s.name = e.c ->> 'step'
-        join tasker.tasks t on t.task_id = s.task_id
-        cross join lateral tasker.template_step(t.template_id, s.template_step) p
-        where s.state = 'in_progress'
-          and s.claim_no = (tasker.to_ints(array[e.c ->> 'claim_no']))[1]
-          and t.completed_at is null
-        group by t.namespace, 2
-        order by t.namespace, 2
+            array_agg(c.msg_id order by c.msg_id)
+        from tasker.judged_claims(p_claims) c
+        cross join lateral tasker.template_step(c.template_id, c.template_step) p
+        where c.lost is null
+        group by c.namespace, 2
+        order by c.namespace, 2
     loop
         v_msg_ids := tasker.free_messages(v_queue, v_msg_ids);
         if v_msg_ids <> '{}' then
@@ -59,28 +53,9 @@ begin
     end loop;
 
     return query
-    select
-        i.task_id,
-        i.step,
-        case
-            when s.state = 'cancelled' or t.completed_at is not null then 'cancelled'
-            when s.state = 'in_progress' and s.claim_no = i.claim_no then 'extended'
-            else 'stale'
-        end,
-        i.claim_no
-    from (
-        select
-            tasker.to_uuid(e.c ->> 'task_id') as task_id,
-            e.c ->> 'step' as step,
-            (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no,
-            e.n
-        from jsonb_array_elements(p_claims) with ordinality e(c, n)
-    ) i
-    left join tasker.steps s
-      on s.task_id = i.task_id
-     and s.name = i.step
-    left join tasker.tasks t on t.task_id = i.task_id
-    order by i.n;
+    select c.task_id, c.step, coalesce(c.lost, 'extended'), c.claim_no
+    from tasker.judged_claims(p_claims) c
+    order by c.n;
 end
 $$;
 comment on function tasker.extend_leases(uuid, jsonb, interval) is

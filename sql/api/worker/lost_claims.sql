@@ -17,32 +17,10 @@ begin
         p_claims := tasker.own_claims(p_claims);
     end if;
     return query
-    select
-        i.task_id,
-        i.step,
-        case
-            when s.state = 'cancelled' or t.completed_at is not null then 'cancelled'
-            else 'stale'
-        end,
-        i.claim_no
-    from (
-        select
-            tasker.to_uuid(e.c ->> 'task_id') as task_id,
-            e.c ->> 'step' as step,
-            (tasker.to_ints(array[e.c ->> 'claim_no']))[1] as claim_no,
-            e.n
-        from jsonb_array_elements(p_claims) with ordinality e(c, n)
-    ) i
-    left join tasker.steps s
-      on s.task_id = i.task_id
-     and s.name = i.step
-    left join tasker.tasks t on t.task_id = i.task_id
-    where (
-        s.state = 'in_progress'
-        and s.claim_no = i.claim_no
-        and t.completed_at is null
-    ) is not true
-    order by i.n;
+    select c.task_id, c.step, c.lost, c.claim_no
+    from tasker.judged_claims(p_claims) c
+    where c.lost is not null
+    order by c.n;
 end
 $$;
 comment on function tasker.lost_claims(jsonb) is

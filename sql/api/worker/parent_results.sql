@@ -16,12 +16,12 @@ declare
 begin
     perform tasker.check_task(p_task_id);
     perform tasker.check_max(p_max);
-    select t.template_id, s.template_step
+    select task.template_id, step.template_step
     into v_template_id, v_template_step
-    from tasker.tasks t
-    join tasker.steps s on s.task_id = t.task_id
-    where t.task_id = p_task_id
-      and s.name = p_step;
+    from tasker.tasks task
+    join tasker.steps step on step.task_id = task.task_id
+    where task.task_id = p_task_id
+      and step.name = p_step;
     if not found then
         raise exception 'task % has no step "%"', p_task_id, left(p_step, 200)
             using errcode = 'TK032',
@@ -29,44 +29,44 @@ begin
     end if;
 
     return query
-    select g.name, q.result
+    select page.name, parent.result
     from (
         select
-            n.name,
-            n.n,
-            sum(n.bytes) over (order by n.n) as bytes
+            listed.name,
+            listed.n,
+            sum(listed.bytes) over (order by listed.n) as bytes
         from (
             select
-                q.name,
-                row_number() over (order by q.name) as n,
-                coalesce(q.result_bytes, octet_length(q.result::text)) as bytes
-            from tasker.template_edges e
+                parent.name,
+                row_number() over (order by parent.name) as n,
+                coalesce(parent.result_bytes, octet_length(parent.result::text)) as bytes
+            from tasker.template_edges edge
             cross join lateral (
                 select *
-                from tasker.steps q
-                where q.task_id = p_task_id
-                  and q.name = e.parent
-                  and q.satisfied
+                from tasker.steps parent
+                where parent.task_id = p_task_id
+                  and parent.name = edge.parent
+                  and parent.satisfied
                 offset 0
-            ) q
-            where e.template_id = v_template_id
-              and e.child = v_template_step
-              and e.parent > coalesce(p_after, '')
-            order by q.name
+            ) parent
+            where edge.template_id = v_template_id
+              and edge.child = v_template_step
+              and edge.parent > coalesce(p_after, '')
+            order by parent.name
             limit p_max
-        ) n
-    ) g
+        ) listed
+    ) page
     cross join lateral (
-        select q.result
-        from tasker.steps q
-        where q.task_id = p_task_id
-          and q.name = g.name
+        select parent.result
+        from tasker.steps parent
+        where parent.task_id = p_task_id
+          and parent.name = page.name
         offset 0
-    ) q
+    ) parent
     -- A page of large results is a short one.
-    where g.n = 1
-       or g.bytes <= (select c.max_claim_bytes from tasker.settings c)
-    order by g.name;
+    where page.n = 1
+       or page.bytes <= (select settings.max_claim_bytes from tasker.settings)
+    order by page.name;
 end
 $$;
 comment on function tasker.parent_results(uuid, text, text, int) is

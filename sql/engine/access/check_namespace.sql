@@ -1,5 +1,5 @@
 create function tasker.check_namespace(p_namespace text) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 begin
     if not tasker.may_use(p_namespace) then
         raise exception 'this login or key may not use namespace "%"',

@@ -1,5 +1,5 @@
 create function tasker.check_namespaces(p_namespaces text[]) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 begin
     if tasker.limits() is not null then
         perform tasker.check_namespace(n) from unnest(p_namespaces) n;

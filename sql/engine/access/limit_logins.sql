@@ -1,5 +1,5 @@
 create function tasker.limit_logins() returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile as $$
 begin
     execute 'create or replace function tasker.limits() returns text[] '
         'language sql stable parallel safe return '

@@ -1,5 +1,5 @@
 create function tasker.may_use(p_namespace text) returns boolean
-language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable parallel safe as $$
 declare
     v_limits text[] := tasker.limits();
 begin

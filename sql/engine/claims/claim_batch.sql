@@ -57,11 +57,7 @@ begin
         bytes := v_rest.bytes;
         v_back := v_rest.back;
         v_held := v_rest.held;
-        if v_rest.failed is not null then
-            perform pgmq.send_batch(
-                'orchestration_step_results', v_rest.failed, null, clock_timestamp());
-            perform tasker.notify_queue('orchestration_step_results');
-        end if;
+        perform tasker.send_results(v_rest.failed);
         if v_rest.parked is not null then
             parked := cardinality(v_rest.parked);
             perform tasker.park_claims(v_rest.parked);

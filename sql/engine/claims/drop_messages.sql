@@ -6,9 +6,7 @@ create function tasker.drop_messages(
     p_held      bigint[]
 )
 returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_dead bigint[];
 begin

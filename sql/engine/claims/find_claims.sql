@@ -12,22 +12,22 @@ declare
     v_inline  int;
     v_found   tasker.found_claim[];
 begin
-    select c.max_result_bytes, c.max_inline_results
+    select settings.max_result_bytes, settings.max_inline_results
     into v_batch, v_inline
-    from tasker.settings c;
+    from tasker.settings;
 
     with refs as (
         select
-            m.task_id,
-            m.message ->> 'step' as name,
-            m.msg_id,
-            coalesce(m.old_id, m.msg_id) as old_id
+            given.task_id,
+            given.message ->> 'step' as name,
+            given.msg_id,
+            coalesce(given.old_id, given.msg_id) as old_id
         from unnest(
             p_msg_ids,
             p_messages,
-            tasker.to_uuids(array(select m ->> 'task_id' from unnest(p_messages) m)),
+            tasker.to_uuids(array(select message ->> 'task_id' from unnest(p_messages) message)),
             p_old_ids
-        ) m(msg_id, message, task_id, old_id)
+        ) given(msg_id, message, task_id, old_id)
     )
     select array_agg(row(
         refs.msg_id,
@@ -68,15 +68,15 @@ begin
     -- The queue's rows are held already, so steps are taken skip locked: this never waits.
     cross join lateral (
         select *
-        from tasker.steps s
-        where s.task_id = refs.task_id
-          and s.name = refs.name
+        from tasker.steps step
+        where step.task_id = refs.task_id
+          and step.name = refs.name
         for no key update skip locked
     ) step
     cross join lateral (
         select *
-        from tasker.tasks t
-        where t.task_id = refs.task_id
+        from tasker.tasks task
+        where task.task_id = refs.task_id
         offset 0
     ) task
     cross join lateral tasker.template_step(task.template_id, step.template_step) tmpl;

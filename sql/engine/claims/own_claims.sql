@@ -1,5 +1,5 @@
 create function tasker.own_claims(p_claims jsonb) returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
     v_limits  text[] := tasker.limits();
 begin

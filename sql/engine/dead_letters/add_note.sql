@@ -4,7 +4,7 @@ create function tasker.add_note(
     p_by     text
 )
 returns text
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile as $$
 declare
     v_by  text := tasker.said_by(p_by);
 begin

@@ -5,7 +5,7 @@ create function tasker.add_task_dead_letters(
     p_details   text[]
 )
 returns setof text
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile as $$
 declare
     v_half  int := cardinality(p_task_ids) / 2;
 begin

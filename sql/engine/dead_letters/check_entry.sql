@@ -1,5 +1,5 @@
 create function tasker.check_entry(p_entry_id uuid) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 begin
     if tasker.limits() is not null and not exists (
         select from tasker.dead_letters d

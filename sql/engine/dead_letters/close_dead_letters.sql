@@ -1,8 +1,6 @@
 create function tasker.close_dead_letters(p_max int, p_now timestamptz)
 returns int
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_closed  int;
 begin

@@ -5,7 +5,7 @@ create function tasker.keep_dead_letter(
     p_detail   text
 )
 returns void
-language sql volatile set search_path = pg_catalog, pg_temp as $$
+language sql volatile as $$
     insert into tasker.dead_letters (
         entry_id,
         reason,

@@ -4,7 +4,7 @@ create function tasker.match_dead_letters(
     p_max     int
 )
 returns uuid[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable as $$
     select coalesce(array_agg(m.entry_id order by m.entry_id), '{}')
     from (
         select d.entry_id

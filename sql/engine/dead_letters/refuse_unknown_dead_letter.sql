@@ -1,8 +1,6 @@
 create function tasker.refuse_unknown_dead_letter(p_entry_id uuid)
 returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql stable as $$
 begin
     raise exception 'there is no dead letter %', coalesce(p_entry_id::text, 'null')
         using

@@ -1,8 +1,6 @@
 create function tasker.task_snapshot(p_task_id uuid)
 returns jsonb
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language sql stable as $$
     select jsonb_strip_nulls(jsonb_build_object(
         'task_id', t.task_id,
         'namespace', t.namespace,

@@ -21,13 +21,7 @@ begin
         where t.task_id = s.task_id
         offset 0
     ) task
-    cross join lateral (
-        select *
-        from tasker.template_steps p
-        where p.template_id = task.template_id
-          and p.name = s.template_step
-        offset 0
-    ) tmpl
+    cross join lateral tasker.template_step(task.template_id, s.template_step) tmpl
     where s.task_id = p_task_id
       and s.name = p_step;
 

@@ -14,16 +14,8 @@ declare
 begin
     select array_agg(e.child order by child.position)
     into v_children
-    from tasker.template_edges e
-    cross join lateral (
-        select *
-        from tasker.template_steps p
-        where p.template_id = e.template_id
-          and p.name = e.child
-        offset 0
-    ) child
-    where e.template_id = p_tmpl.template_id
-      and e.parent = p_tmpl.name;
+    from tasker.children_of(p_tmpl.template_id, p_tmpl.name) e
+    cross join lateral tasker.template_step(p_tmpl.template_id, e.child) child;
     v_unknown := array(select c from unnest(v_chosen) c where c <> all (v_children) order by 1);
 
     if cardinality(v_unknown) > 0 then

@@ -41,20 +41,8 @@ language sql stable as $$
           and not k.known ? p.name
         offset 0
     ) child
-    cross join lateral (
-        select *
-        from tasker.template_edges e
-        where e.template_id = k.template_id
-          and e.child = child.name
-        offset 0
-    ) e
-    cross join lateral (
-        select *
-        from tasker.template_steps p
-        where p.template_id = k.template_id
-          and p.name = e.parent
-        offset 0
-    ) parent
+    cross join lateral tasker.parents_of(k.template_id, child.name) e
+    cross join lateral tasker.template_step(k.template_id, e.parent) parent
     -- A parent that has come into being just now has not decided.
     cross join lateral (
         select

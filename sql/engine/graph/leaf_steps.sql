@@ -1,44 +1,44 @@
 create function tasker.leaf_steps(p_task_id uuid)
 returns table (step text, type text)
 language sql stable as $$
-    select p.name, p.type
-    from tasker.tasks t
-    join tasker.templates v on v.template_id = t.template_id
-    join tasker.template_steps p on p.template_id = t.template_id
+    select tmpl.name, tmpl.type
+    from tasker.tasks task
+    join tasker.templates template on template.template_id = task.template_id
+    join tasker.template_steps tmpl on tmpl.template_id = task.template_id
     -- Where steps may not exist, a leaf is a step on which none depends in this task. A batch is
     -- there if its first instance is; one without instances is there too, below its batchable.
     cross join lateral (
         select case
-            when v.dynamic then
-                p.type <> 'batchable'
+            when template.dynamic then
+                tmpl.type <> 'batchable'
                 and not exists (
-                    select from tasker.template_edges e
-                    join tasker.steps c
-                      on c.task_id = t.task_id
-                     and c.name in (e.child, tasker.instance_name(e.child, 1))
-                    where e.template_id = t.template_id
-                      and e.parent = p.name
+                    select from tasker.template_edges edge
+                    join tasker.steps child
+                      on child.task_id = task.task_id
+                     and child.name in (edge.child, tasker.instance_name(edge.child, 1))
+                    where edge.template_id = task.template_id
+                      and edge.parent = tmpl.name
                 )
-            else p.is_leaf
+            else tmpl.is_leaf
         end as is_leaf
         offset 0
-    ) l
-    left join tasker.steps s
-      on s.task_id = t.task_id
-     and s.name = p.name
-    where t.task_id = p_task_id
-      and l.is_leaf
+    ) leaf
+    left join tasker.steps step
+      on step.task_id = task.task_id
+     and step.name = tmpl.name
+    where task.task_id = p_task_id
+      and leaf.is_leaf
       and (
-          s.satisfied
-          or p.type = 'batch_worker'
+          step.satisfied
+          or tmpl.type = 'batch_worker'
              and exists (
-                 select from tasker.template_edges e
-                 join tasker.steps b
-                   on b.task_id = t.task_id
-                  and b.name = e.parent
-                 where e.template_id = t.template_id
-                   and e.child = p.name
-                   and b.satisfied
+                 select from tasker.template_edges edge
+                 join tasker.steps batchable
+                   on batchable.task_id = task.task_id
+                  and batchable.name = edge.parent
+                 where edge.template_id = task.template_id
+                   and edge.child = tmpl.name
+                   and batchable.satisfied
              )
       )
 $$;

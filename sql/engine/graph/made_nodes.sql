@@ -9,11 +9,11 @@ create function tasker.made_nodes(
 language plpgsql stable as $$
 begin
     select
-        array_agg(k.task_id order by k.task_id),
-        array_agg(k.template_id order by k.task_id),
-        array_agg(k.known order by k.task_id),
-        min(k.first_level),
-        max(k.last_level)
+        array_agg(task.task_id order by task.task_id),
+        array_agg(task.template_id order by task.task_id),
+        array_agg(task.known order by task.task_id),
+        min(task.first_level),
+        max(task.last_level)
     into task_ids, template_ids, known, first_level, last_level
     from (
         select
@@ -22,48 +22,48 @@ begin
             jsonb_object_agg(tmpl.name, 'exists') filter (where node.made) as known,
             min(tmpl.level) filter (where not node.made) as first_level,
             max(tmpl.level) as last_level
-        from (select distinct i.task_id from unnest(p_task_ids) i(task_id)) i
+        from (select distinct given.task_id from unnest(p_task_ids) given(task_id)) given
         cross join lateral (
             select *
-            from tasker.tasks t
-            where t.task_id = i.task_id
+            from tasker.tasks task
+            where task.task_id = given.task_id
             offset 0
         ) task
-        join tasker.templates v
-          on v.template_id = task.template_id
-         and v.dynamic
+        join tasker.templates template
+          on template.template_id = task.template_id
+         and template.dynamic
         join tasker.template_steps tmpl on tmpl.template_id = task.template_id
         -- A batch_worker has no row of its own: it is made once the cursors were taken.
         cross join lateral (
             select case
                 when tmpl.type = 'batch_worker' then exists (
                     select
-                    from tasker.template_edges e
+                    from tasker.template_edges edge
                     cross join lateral (
                         select *
-                        from tasker.steps s
-                        where s.task_id = task.task_id
-                          and s.name = e.parent
+                        from tasker.steps step
+                        where step.task_id = task.task_id
+                          and step.name = edge.parent
                         offset 0
                     ) batchable
-                    where e.template_id = task.template_id
-                      and e.child = tmpl.name
+                    where edge.template_id = task.template_id
+                      and edge.child = tmpl.name
                       and batchable.satisfied
                       and not batchable.decided ? 'cursors'
                 )
                 else exists (
                     select
-                    from tasker.steps s
-                    where s.task_id = task.task_id
-                      and s.name = tmpl.name
+                    from tasker.steps step
+                    where step.task_id = task.task_id
+                      and step.name = tmpl.name
                 )
             end as made
             offset 0
         ) node
         group by task.task_id, task.template_id
-    ) k
+    ) task
     -- Nothing can be said about a task that has not begun.
-    where k.known is not null;
+    where task.known is not null;
 end
 $$;
 comment on function tasker.made_nodes(uuid[]) is

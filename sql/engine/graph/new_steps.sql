@@ -39,13 +39,7 @@ language sql stable as $$
             end
         ), 0)::int as waiting_on
         from unnest(n.parents) e(parent)
-        cross join lateral (
-            select *
-            from tasker.template_steps p
-            where p.template_id = n.template_id
-              and p.name = e.parent
-            offset 0
-        ) parent
+        cross join lateral tasker.template_step(n.template_id, e.parent) parent
     ) w
     where n.type <> 'batch_worker'
     union all

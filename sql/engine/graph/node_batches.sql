@@ -37,13 +37,7 @@ language sql stable as $$
         select n.task_id, e.parent as step
         from unnest(p_nodes) n
         cross join lateral unnest(n.parents) e(parent)
-        cross join lateral (
-            select *
-            from tasker.template_steps p
-            where p.template_id = n.template_id
-              and p.name = e.parent
-            offset 0
-        ) parent
+        cross join lateral tasker.template_step(n.template_id, e.parent) parent
         where parent.type = 'batch_worker'
         except
         select n.task_id, n.step

@@ -22,13 +22,7 @@ begin
     into v_nodes
     from tasker.task_graphs(p_task_ids) g
     cross join lateral jsonb_each_text(g.known) n(step, presence)
-    cross join lateral (
-        select *
-        from tasker.template_steps p
-        where p.template_id = g.template_id
-          and p.name = n.step
-        offset 0
-    ) tmpl
+    cross join lateral tasker.template_step(g.template_id, n.step) tmpl
     where n.presence = 'exists'
       and not g.made ? n.step;
     return v_nodes;

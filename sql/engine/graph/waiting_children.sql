@@ -12,35 +12,35 @@ returns table (
 -- calls it.
 language sql stable as $$
     with satisfied as (
-        select s.task_id, s.template_id, edge.child, count(*)::int as n
-        from unnest(p_settled) s
-        cross join lateral tasker.children_of(s.template_id, s.template_step) edge
-        where s.satisfied
-        group by s.task_id, s.template_id, edge.child
+        select settled.task_id, settled.template_id, edge.child, count(*)::int as n
+        from unnest(p_settled) settled
+        cross join lateral tasker.children_of(settled.template_id, settled.template_step) edge
+        where settled.satisfied
+        group by settled.task_id, settled.template_id, edge.child
     )
     select
-        s.task_id,
-        s.template_id,
-        c.name,
-        c.template_step,
-        s.n,
-        c.waiting_on = s.n,
-        c.waiting_on = s.n
+        satisfied.task_id,
+        satisfied.template_id,
+        child.name,
+        child.template_step,
+        satisfied.n,
+        child.waiting_on = satisfied.n,
+        child.waiting_on = satisfied.n
             and exists (select from tasker.every_gated_namespace)
             and (
-                select t.namespace
-                from tasker.tasks t
-                where t.task_id = s.task_id
-            ) in (select g.namespace from tasker.every_gated_namespace g)
-    from satisfied s
+                select task.namespace
+                from tasker.tasks task
+                where task.task_id = satisfied.task_id
+            ) in (select gated.namespace from tasker.every_gated_namespace gated)
+    from satisfied
     cross join lateral (
         select *
-        from tasker.steps c
-        where c.task_id = s.task_id
-          and c.name = s.child
-          and c.state = 'pending'
+        from tasker.steps child
+        where child.task_id = satisfied.task_id
+          and child.name = satisfied.child
+          and child.state = 'pending'
         offset 0
-    ) c
+    ) child
 $$;
 comment on function tasker.waiting_children(tasker.settled_step[]) is
     'The waiting children of satisfied steps: by how many (n) each is counted down, whether it is '

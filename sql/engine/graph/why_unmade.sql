@@ -1,8 +1,6 @@
 create function tasker.why_unmade(p_task_id uuid, p_step text)
 returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language sql stable as $$
     select case
         when g.presence = 'undecided' then 'whether it exists is not decided yet'
         when g.presence = 'not_chosen' then 'it was not chosen'

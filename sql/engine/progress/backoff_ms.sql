@@ -6,7 +6,7 @@ create function tasker.backoff_ms(
     p_jitter   boolean
 )
 returns bigint
-language sql volatile set search_path = pg_catalog, pg_temp as $$
+language sql volatile as $$
     -- The exponent is at most 30, so that a long retry cannot overflow.
     select (
         least(

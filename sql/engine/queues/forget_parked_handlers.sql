@@ -8,46 +8,46 @@ begin
     -- Steps that have ended meanwhile are dropped by the claim that comes to them, or here, where
     -- none comes.
     with ended as materialized (
-        select p.parked_no
+        select parked.parked_no
         from (
-            select distinct h.namespace, h.handler
-            from tasker.parked_handlers h
-        ) h
+            select distinct lacked.namespace, lacked.handler
+            from tasker.parked_handlers lacked
+        ) lacked
         cross join lateral (
-            select p.parked_no, p.task_id, p.step
-            from tasker.parked_steps p
-            where p.namespace = h.namespace
-              and p.handler = h.handler
-            order by p.parked_no
+            select parked.parked_no, parked.task_id, parked.step
+            from tasker.parked_steps parked
+            where parked.namespace = lacked.namespace
+              and parked.handler = lacked.handler
+            order by parked.parked_no
             limit 100
-        ) p
+        ) parked
         where not exists (
-            select from tasker.steps s
-            where s.task_id = p.task_id
-              and s.name = p.step
-              and s.state in ('enqueued', 'in_progress')
+            select from tasker.steps step
+            where step.task_id = parked.task_id
+              and step.name = parked.step
+              and step.state in ('enqueued', 'in_progress')
         )
     ), free as materialized (
-        select p.parked_no
-        from tasker.parked_steps p
-        where p.parked_no in (select e.parked_no from ended e)
+        select parked.parked_no
+        from tasker.parked_steps parked
+        where parked.parked_no in (select ended.parked_no from ended)
         for update skip locked
     )
-    delete from tasker.parked_steps p
-    using free f
-    where p.parked_no = f.parked_no;
+    delete from tasker.parked_steps parked
+    using free
+    where parked.parked_no = free.parked_no;
 
-    delete from tasker.parked_handlers h
+    delete from tasker.parked_handlers lacked
     where not exists (
-            select from tasker.parked_steps p
-            where p.namespace = h.namespace
-              and p.handler = h.handler
+            select from tasker.parked_steps parked
+            where parked.namespace = lacked.namespace
+              and parked.handler = lacked.handler
         )
       and not exists (
-            select from tasker.workers w
-            where w.last_seen > p_now - interval '30 s'
-              and h.namespace = any (w.namespaces)
-              and not tasker.has_handler(w.handlers, h.handler)
+            select from tasker.workers worker
+            where worker.last_seen > p_now - interval '30 s'
+              and lacked.namespace = any (worker.namespaces)
+              and not tasker.has_handler(worker.handlers, lacked.handler)
         );
 end
 $$;

@@ -9,68 +9,68 @@ begin
         return 0;
     end if;
 
-    select array_agg(distinct d.task_id)
+    select array_agg(distinct due.task_id)
     into v_task_ids
     from (
-        select r.task_id
-        from tasker.every_ready_step r
-        where r.available_at <= p_now
-          and r.namespace in (select g.namespace from tasker.every_gated_namespace g)
-        order by r.available_at
+        select ready.task_id
+        from tasker.every_ready_step ready
+        where ready.available_at <= p_now
+          and ready.namespace in (select gated.namespace from tasker.every_gated_namespace gated)
+        order by ready.available_at
         limit p_max
-    ) d;
+    ) due;
 
     -- At most 100 tasks a call, and none that somebody holds.
     with free as materialized (
-        select t.task_id
-        from tasker.tasks t
-        where t.task_id = any (v_task_ids)
-          and t.completed_at is null
-        order by t.task_id
+        select task.task_id
+        from tasker.tasks task
+        where task.task_id = any (v_task_ids)
+          and task.completed_at is null
+        order by task.task_id
         limit 100
         for no key update skip locked
     )
-    select array_agg(f.task_id)
+    select array_agg(free.task_id)
     into v_task_ids
-    from free f;
+    from free;
 
     with moved as (
-        update tasker.steps s
+        update tasker.steps step
         set available_at = null,
             updated_at = p_now
-        from unnest(v_task_ids) i(task_id)
-        where s.task_id = i.task_id
-          and s.state = 'pending'
-          and s.waiting_on = 0
-          and s.available_at <= p_now
-        returning s.task_id, s.name, s.error is not null as is_retry
+        from unnest(v_task_ids) task(task_id)
+        where step.task_id = task.task_id
+          and step.state = 'pending'
+          and step.waiting_on = 0
+          and step.available_at <= p_now
+        returning step.task_id, step.name, step.error is not null as is_retry
     ), counted as (
-        select m.task_id, count(*) filter (where m.is_retry) as retries
-        from moved m
-        group by m.task_id
+        select moved.task_id, count(*) filter (where moved.is_retry) as retries
+        from moved
+        group by moved.task_id
     ), evaluated as (
         -- A retry that waited for its time waits for its turn from now on.
-        update tasker.tasks t
-        set waiting_retry = t.waiting_retry - c.retries,
-            held = t.held + c.retries,
+        update tasker.tasks task
+        set waiting_retry = task.waiting_retry - counted.retries,
+            held = task.held + counted.retries,
             updated_at = p_now,
             via = '{evaluating_results}',
-            move_no = t.move_no + (t.state = 'waiting_for_retry')::int,
+            move_no = task.move_no + (task.state = 'waiting_for_retry')::int,
             state = tasker.derive_task_state(
-                t.remaining,
-                t.active,
-                t.held + c.retries,
-                t.waiting_retry - c.retries,
-                t.failed,
+                task.remaining,
+                task.active,
+                task.held + counted.retries,
+                task.waiting_retry - counted.retries,
+                task.failed,
                 false
             )
-        from counted c
-        where t.task_id = c.task_id
-          and c.retries > 0
+        from counted
+        where task.task_id = counted.task_id
+          and counted.retries > 0
     )
-    select array_agg(m.task_id), array_agg(m.name)
+    select array_agg(moved.task_id), array_agg(moved.name)
     into v_task_ids, v_steps
-    from moved m;
+    from moved;
 
     if v_task_ids is not null then
         perform tasker.hold_steps(v_task_ids, v_steps);

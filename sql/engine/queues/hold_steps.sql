@@ -9,36 +9,39 @@ begin
         place
     )
     select
-        i.task_id,
-        i.step,
-        t.namespace,
-        t.priority,
+        given.task_id,
+        given.step,
+        task.namespace,
+        task.priority,
         case
             when exists (select from tasker.parked_handlers) then coalesce(
                 (
-                    select p.handler
-                    from tasker.steps s
-                    cross join lateral tasker.template_step(t.template_id, s.template_step) p
-                    where s.task_id = i.task_id
-                      and s.name = i.step
+                    select tmpl.handler
+                    from tasker.steps step
+                    cross join lateral tasker.template_step(
+                        task.template_id,
+                        step.template_step
+                    ) tmpl
+                    where step.task_id = given.task_id
+                      and step.name = given.step
                       and exists (
-                        select from tasker.parked_handlers h
-                        where h.namespace = t.namespace
-                          and h.handler = p.handler
+                        select from tasker.parked_handlers parked
+                        where parked.namespace = task.namespace
+                          and parked.handler = tmpl.handler
                       )
                 ),
                 ''
             )
             else ''
         end
-    from unnest(p_task_ids, p_steps) i(task_id, step)
+    from unnest(p_task_ids, p_steps) given(task_id, step)
     cross join lateral (
         select *
-        from tasker.tasks t
-        where t.task_id = i.task_id
+        from tasker.tasks task
+        where task.task_id = given.task_id
         offset 0
-    ) t
-    order by t.task_id, i.step
+    ) task
+    order by task.task_id, given.step
     on conflict do nothing;
 end
 $$;

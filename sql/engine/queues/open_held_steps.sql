@@ -1,48 +1,48 @@
 create function tasker.open_held_steps(p_max int, p_only text default null)
 returns table (task_id uuid, step text)
 language sql stable as $$
-    select h.task_id, h.step
-    from tasker.namespaces n
-    cross join lateral tasker.held_places(n.namespace) p
+    select held.task_id, held.step
+    from tasker.namespaces namespace
+    cross join lateral tasker.held_places(namespace.namespace) place
     -- The depth is measured only where something waits; a queue that has a max_depth is short, and
     -- so is each place beside it.
     cross join lateral (
         select
             case
-                when n.max_depth is null then p_max
-                when p.place = '' then greatest(0, n.max_depth - m.depth)
-                else greatest(0, n.max_depth - (
+                when namespace.max_depth is null then p_max
+                when place.place = '' then greatest(0, namespace.max_depth - queue.depth)
+                else greatest(0, namespace.max_depth - (
                     select count(*)
                     from (
                         select
-                        from tasker.parked_steps k
-                        where k.namespace = n.namespace
-                          and k.handler = p.place
-                        limit n.max_depth
-                    ) k
+                        from tasker.parked_steps parked
+                        where parked.namespace = namespace.namespace
+                          and parked.handler = place.place
+                        limit namespace.max_depth
+                    ) parked
                 ))
             end as room
         from (
             select (
-                select m.queue_visible_length
-                from tasker.queue_metrics(tasker.worker_queue(n.namespace)) m
+                select queue.queue_visible_length
+                from tasker.queue_metrics(tasker.worker_queue(namespace.namespace)) queue
             ) as depth
             offset 0
-        ) m
+        ) queue
         -- Nothing is sent where the queue is gone.
-        where m.depth is not null
+        where queue.depth is not null
         offset 0
-    ) m
+    ) queue
     cross join lateral (
-        select h.task_id, h.step
-        from tasker.held_steps h
-        where h.namespace = n.namespace
-          and h.place = p.place
-        order by h.priority desc, h.held_no
-        limit least(m.room, p_max)
-    ) h
-    where n.paused_at is null
-      and (p_only is null or n.namespace = p_only)
+        select held.task_id, held.step
+        from tasker.held_steps held
+        where held.namespace = namespace.namespace
+          and held.place = place.place
+        order by held.priority desc, held.held_no
+        limit least(queue.room, p_max)
+    ) held
+    where namespace.paused_at is null
+      and (p_only is null or namespace.namespace = p_only)
 $$;
 comment on function tasker.open_held_steps(int, text) is
     'The held steps whose turn it is: by priority, then age, as many as fit into their '

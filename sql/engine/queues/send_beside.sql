@@ -12,12 +12,12 @@ declare
     v_steps       text[];
 begin
     select
-        array_agg(i.task_id order by i.n) filter (where h.handler is null),
-        array_agg(i.step order by i.n) filter (where h.handler is null),
-        array_agg(h.namespace order by i.n) filter (where h.handler is not null),
-        array_agg(h.handler order by i.n) filter (where h.handler is not null),
-        array_agg(i.task_id order by i.n) filter (where h.handler is not null),
-        array_agg(i.step order by i.n) filter (where h.handler is not null)
+        array_agg(given.task_id order by given.n) filter (where parked.handler is null),
+        array_agg(given.step order by given.n) filter (where parked.handler is null),
+        array_agg(parked.namespace order by given.n) filter (where parked.handler is not null),
+        array_agg(parked.handler order by given.n) filter (where parked.handler is not null),
+        array_agg(given.task_id order by given.n) filter (where parked.handler is not null),
+        array_agg(given.step order by given.n) filter (where parked.handler is not null)
     into
         other_tasks,
         other_steps,
@@ -25,27 +25,27 @@ begin
         v_handlers,
         v_task_ids,
         v_steps
-    from unnest(p_task_ids, p_steps) with ordinality i(task_id, step, n)
+    from unnest(p_task_ids, p_steps) with ordinality given(task_id, step, n)
     left join lateral (
-        select h.namespace, h.handler
-        from tasker.steps s
-        join tasker.tasks t on t.task_id = s.task_id
-        cross join lateral tasker.template_step(t.template_id, s.template_step) p
-        join tasker.parked_handlers h
-          on h.namespace = t.namespace
-         and h.handler = p.handler
-        where s.task_id = i.task_id
-          and s.name = i.step
+        select parked.namespace, parked.handler
+        from tasker.steps step
+        join tasker.tasks task on task.task_id = step.task_id
+        cross join lateral tasker.template_step(task.template_id, step.template_step) tmpl
+        join tasker.parked_handlers parked
+          on parked.namespace = task.namespace
+         and parked.handler = tmpl.handler
+        where step.task_id = given.task_id
+          and step.name = given.step
         limit 1
-    ) h on true;
+    ) parked on true;
 
     if v_task_ids is not null then
         perform tasker.park_steps(v_namespaces, v_handlers, v_task_ids, v_steps);
-        perform tasker.notify_queue(tasker.worker_queue(n.namespace))
+        perform tasker.notify_queue(tasker.worker_queue(wake.namespace))
         from (
-            select distinct u.namespace
-            from unnest(v_namespaces) u(namespace)
-        ) n;
+            select distinct parked.namespace
+            from unnest(v_namespaces) parked(namespace)
+        ) wake;
     end if;
 end
 $$;

@@ -8,17 +8,17 @@ begin
     perform tasker.shorten_waits(p_max, p_now);
 
     -- The clock has gone back if the last sweep ran at a time that has not come yet.
-    select w.ran_at
+    select sweep.ran_at
     into v_last
-    from tasker.sweeps w
-    where w.name = 'clock'
+    from tasker.sweeps sweep
+    where sweep.name = 'clock'
     for no key update skip locked;
     if not found then
         return;
     end if;
-    update tasker.sweeps w
+    update tasker.sweeps sweep
     set ran_at = p_now
-    where w.name = 'clock';
+    where sweep.name = 'clock';
     if v_last is null or v_last <= p_now + interval '5 s' then
         return;
     end if;
@@ -26,18 +26,18 @@ begin
     -- Put right, once: the queues, and the rows that were handed out until a time.
     raise log 'the clock of the server has gone back by % or more', v_last - p_now;
     for v_queue in
-        select q.name
+        select queue.name
         from (
-            select tasker.worker_queue(n.namespace) as name
-            from tasker.namespaces n
+            select tasker.worker_queue(namespace.namespace) as name
+            from tasker.namespaces namespace
             union all
-            select tasker.events_queue(n.namespace)
-            from tasker.namespaces n
-            where n.events
+            select tasker.events_queue(namespace.namespace)
+            from tasker.namespaces namespace
+            where namespace.events
             union all
             values ('orchestration_task_requests'), ('orchestration_step_results')
-        ) q
-        where tasker.has_queue(q.name)
+        ) queue
+        where tasker.has_queue(queue.name)
     loop
         begin
             perform tasker.show_messages(v_queue);
@@ -48,12 +48,12 @@ begin
         end;
     end loop;
 
-    update tasker.held_requests h
+    update tasker.held_requests request
     set next_at = p_now
-    where h.next_at > p_now + interval '31 s';
-    update tasker.slow_results r
+    where request.next_at > p_now + interval '31 s';
+    update tasker.slow_results result
     set next_at = p_now
-    where r.next_at > p_now + interval '10 minutes';
+    where result.next_at > p_now + interval '10 minutes';
 end
 $$;
 comment on function tasker.mind_clock(int, timestamptz) is

@@ -1,5 +1,5 @@
 create function tasker.oldest_message(p_queue text) returns timestamptz
-language sql volatile set search_path = pg_catalog, pg_temp as $$
+language sql volatile as $$
     -- pgmq's ages are whole seconds; five more are a margin for the two clocks and rounding.
     select tasker.clock() - make_interval(secs => coalesce(m.oldest_msg_age_sec, 0) + 5)
     from tasker.queue_metrics(p_queue) m

@@ -1,8 +1,6 @@
 create function tasker.resend_requests(p_max int, p_now timestamptz)
 returns int
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_oldest    timestamptz := tasker.oldest_message('orchestration_task_requests');
     v_task_ids  uuid[];

@@ -1,8 +1,6 @@
 create function tasker.resend_results(p_max int, p_now timestamptz)
 returns int
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_oldest    timestamptz := least(
         tasker.oldest_message('orchestration_step_results'),
@@ -58,15 +56,7 @@ begin
     into v_messages
     from touched t;
 
-    if v_messages is not null then
-        perform pgmq.send_batch(
-            'orchestration_step_results',
-            v_messages,
-            null,
-            clock_timestamp()
-        );
-        perform tasker.notify_queue('orchestration_step_results');
-    end if;
+    perform tasker.send_results(v_messages);
     return coalesce(cardinality(v_messages), 0);
 end
 $$;

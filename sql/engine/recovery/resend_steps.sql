@@ -1,8 +1,6 @@
 create function tasker.resend_steps(p_max int, p_now timestamptz)
 returns int
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_task_ids  uuid[];
     v_steps     text[];
@@ -14,78 +12,78 @@ begin
     -- running.
     with queues as materialized (
         select
-            n.namespace,
+            namespace.namespace,
             -- Null where the queue is gone: nothing can be sent there.
             case
-                when o.at < p_now - interval '1 minute' then o.at
-                when o.at is not null then p_now - interval '1 minute'
+                when message.at < p_now - interval '1 minute' then message.at
+                when message.at is not null then p_now - interval '1 minute'
             end as oldest
-        from tasker.namespaces n
+        from tasker.namespaces namespace
         cross join lateral (
-            select tasker.oldest_message(tasker.worker_queue(n.namespace)) as at offset 0
-        ) o
+            select tasker.oldest_message(tasker.worker_queue(namespace.namespace)) as at offset 0
+        ) message
     )
-    select array_agg(l.task_id), array_agg(l.oldest)
+    select array_agg(lost.task_id), array_agg(lost.oldest)
     into v_task_ids, v_oldest
     from (
-        select t.task_id, q.oldest
-        from tasker.tasks t
-        join queues q on q.namespace = t.namespace
-        where t.completed_at is null
-          and t.active > 0
-          and t.updated_at < q.oldest
+        select task.task_id, queues.oldest
+        from tasker.tasks task
+        join queues on queues.namespace = task.namespace
+        where task.completed_at is null
+          and task.active > 0
+          and task.updated_at < queues.oldest
           and exists (
             select
-            from tasker.steps s
-            where s.task_id = t.task_id
-              and s.state in ('enqueued', 'in_progress')
-              and s.enqueued_at < q.oldest
-              and s.updated_at < q.oldest
+            from tasker.steps step
+            where step.task_id = task.task_id
+              and step.state in ('enqueued', 'in_progress')
+              and step.enqueued_at < queues.oldest
+              and step.updated_at < queues.oldest
               and not exists (
                 select
-                from tasker.parked_steps k
-                where k.task_id = s.task_id
-                  and k.step = s.name
+                from tasker.parked_steps parked
+                where parked.task_id = step.task_id
+                  and parked.step = step.name
               )
           )
         limit least(p_max, 100)
-    ) l;
+    ) lost;
     v_locked := tasker.lock_free_tasks(v_task_ids);
 
     with lost as materialized (
-        select s.task_id, s.name
-        from unnest(v_task_ids, v_oldest) t(task_id, oldest)
+        select step.task_id, step.name
+        from unnest(v_task_ids, v_oldest) task(task_id, oldest)
         cross join lateral (
             select *
-            from tasker.steps s
-            where s.task_id = t.task_id
-              and s.state in ('enqueued', 'in_progress')
-              and s.enqueued_at < t.oldest
-              and s.updated_at < t.oldest
+            from tasker.steps step
+            where step.task_id = task.task_id
+              and step.state in ('enqueued', 'in_progress')
+              and step.enqueued_at < task.oldest
+              and step.updated_at < task.oldest
               and not exists (
                 select
-                from tasker.parked_steps k
-                where k.task_id = s.task_id
-                  and k.step = s.name
+                from tasker.parked_steps parked
+                where parked.task_id = step.task_id
+                  and parked.step = step.name
               )
             limit p_max
             for no key update skip locked
-        ) s
-        where t.task_id = any (v_locked)
+        ) step
+        where task.task_id = any (v_locked)
         limit p_max
     ), touched as (
-        update tasker.steps s
+        update tasker.steps step
         set enqueued_at = p_now,
             updated_at = p_now,
             state = 'enqueued'
-        from lost l
-        where s.task_id = l.task_id
-          and s.name = l.name
-        returning s.task_id, s.name
+        from lost
+        where step.task_id = lost.task_id
+          and step.name = lost.name
+        returning step.task_id, step.name
     )
-    select array_agg(t.task_id), array_agg(t.name)
+    select array_agg(touched.task_id), array_agg(touched.name)
     into v_task_ids, v_steps
-    from touched t;
+    from touched;
 
     perform tasker.send_steps(v_task_ids, v_steps);
     return coalesce(cardinality(v_task_ids), 0);

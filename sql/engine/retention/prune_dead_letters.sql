@@ -4,25 +4,25 @@ declare
     v_entry_ids  uuid[];
 begin
     with old as materialized (
-        select d.entry_id
-        from tasker.dead_letters d
-        cross join tasker.settings c
-        left join tasker.tasks t on t.task_id = d.task_id
-        left join tasker.templates v on v.template_id = t.template_id
-        where coalesce(v.retention_days, c.retention_days) > 0
-          and d.resolved_at < tasker.retention_cutoff(
+        select letter.entry_id
+        from tasker.dead_letters letter
+        cross join tasker.settings
+        left join tasker.tasks task on task.task_id = letter.task_id
+        left join tasker.templates template on template.template_id = task.template_id
+        where coalesce(template.retention_days, settings.retention_days) > 0
+          and letter.resolved_at < tasker.retention_cutoff(
             p_now,
-            coalesce(v.retention_days, c.retention_days)
+            coalesce(template.retention_days, settings.retention_days)
           )
-        order by d.resolved_at
+        order by letter.resolved_at
         limit p_max
-        for update of d skip locked
+        for update of letter skip locked
     )
-    select array_agg(o.entry_id)
+    select array_agg(old.entry_id)
     into v_entry_ids
-    from old o;
-    delete from tasker.dead_letters d
-    where d.entry_id = any (v_entry_ids);
+    from old;
+    delete from tasker.dead_letters letter
+    where letter.entry_id = any (v_entry_ids);
     return coalesce(cardinality(v_entry_ids), 0);
 end
 $$;

@@ -6,9 +6,7 @@ create function tasker.find_same_task(
     p_context          jsonb
 )
 returns uuid
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile as $$
 declare
     v_task  record;
 begin

@@ -27,33 +27,35 @@ begin
             created_at
         )
         select
-            r.task_id,
-            p.name,
-            p.name,
-            p.type in ('decision', 'batchable'),
+            given.task_id,
+            tmpl.name,
+            tmpl.name,
+            tmpl.type in ('decision', 'batchable'),
             (case
-                when p.parent_count = 0 and not (t.later or t.gated) then 'enqueued'
+                when tmpl.parent_count = 0 and not (task.later or task.gated) then 'enqueued'
                 else 'pending'
             end)::tasker.step_state,
-            p.parent_count,
-            p.max_attempts,
-            case when p.parent_count = 0 and t.later then t.run_at end,
-            case when p.parent_count = 0 and not (t.later or t.gated) then p_now end,
+            tmpl.parent_count,
+            tmpl.max_attempts,
+            case when tmpl.parent_count = 0 and task.later then task.run_at end,
+            case when tmpl.parent_count = 0 and not (task.later or task.gated) then p_now end,
             p_now,
             p_now
-        from unnest(p_task_ids, p_templates, p_errors) r(task_id, template_id, error)
+        from unnest(p_task_ids, p_templates, p_errors) given(task_id, template_id, error)
         cross join lateral (
             select
-                t.run_at,
-                coalesce(t.run_at > p_now, false) as later,
-                t.namespace in (select g.namespace from tasker.every_gated_namespace g) as gated
-            from tasker.tasks t
-            where t.task_id = r.task_id
+                task.run_at,
+                coalesce(task.run_at > p_now, false) as later,
+                task.namespace in (
+                    select gated.namespace from tasker.every_gated_namespace gated
+                ) as gated
+            from tasker.tasks task
+            where task.task_id = given.task_id
             offset 0
-        ) t
-        join tasker.template_steps p on p.template_id = r.template_id and p.initial
-        where r.error is null
-        order by r.task_id, p.level, p.position
+        ) task
+        join tasker.template_steps tmpl on tmpl.template_id = given.template_id and tmpl.initial
+        where given.error is null
+        order by given.task_id, tmpl.level, tmpl.position
         returning
             task_id,
             name,
@@ -62,22 +64,22 @@ begin
             state = 'pending' and waiting_on = 0 and available_at is null as held
     ), counted as (
         select
-            m.task_id,
+            made.task_id,
             count(*)::int as steps,
-            (count(*) filter (where m.state = 'enqueued'))::int as active,
-            (count(*) filter (where m.held or m.available_at is not null))::int as held
-        from made m
-        group by m.task_id
+            (count(*) filter (where made.state = 'enqueued'))::int as active,
+            (count(*) filter (where made.held or made.available_at is not null))::int as held
+        from made
+        group by made.task_id
     )
     select
-        (select array_agg(row(c.*)::tasker.begun_task) from counted c),
-        array_agg(m.task_id) filter (where m.state = 'enqueued'),
-        array_agg(m.name) filter (where m.state = 'enqueued'),
-        array_agg(m.task_id) filter (where m.held),
-        array_agg(m.name) filter (where m.held),
-        min(m.available_at)
+        (select array_agg(row(counted.*)::tasker.begun_task) from counted),
+        array_agg(made.task_id) filter (where made.state = 'enqueued'),
+        array_agg(made.name) filter (where made.state = 'enqueued'),
+        array_agg(made.task_id) filter (where made.held),
+        array_agg(made.name) filter (where made.held),
+        min(made.available_at)
     into begun, ready_tasks, ready_steps, held_tasks, held_steps, due
-    from made m;
+    from made;
 end
 $$;
 comment on function tasker.make_first_steps(uuid[], uuid[], jsonb[], timestamptz) is

@@ -1,5 +1,5 @@
 create function tasker.cancel_steps(p_task_ids uuid[]) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile as $$
 begin
     -- Steps that somebody holds are skipped, since a handler's own transaction may hold its step
     -- for long. Such a step is cancelled when it is claimed or when its result comes, since its

@@ -1,5 +1,5 @@
 create function tasker.check_task(p_task_id uuid) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable as $$
 declare
     v_limits  text[] := tasker.limits();
 begin

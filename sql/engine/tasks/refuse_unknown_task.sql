@@ -1,8 +1,6 @@
 create function tasker.refuse_unknown_task(p_task_id uuid)
 returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql stable as $$
 begin
     raise exception 'there is no task %', coalesce(p_task_id::text, 'null')
         using errcode = 'TK004',

@@ -139,6 +139,36 @@ async fn dead_letters_are_updated_by_a_filter() {
 }
 
 #[tokio::test]
+async fn an_update_skips_an_entry_whose_task_has_another_pending_and_goes_on() {
+    let e = Engine::new().await;
+    e.apply_flow(&[("a", &[])]).await;
+    let first = failed(&e, false).await;
+    failed(&e, false).await;
+    let close = "select tasker.update_dead_letters('{\"step\": \"a\"}', 'cancelled')";
+    sqlx::query(close).execute(e.pool()).await.unwrap();
+    let add = sqlx::query("select tasker.add_dead_letter($1)").bind(first);
+    add.execute(e.pool()).await.unwrap();
+
+    // The entry of the first task comes first, and cannot be pending again.
+    let (done, skipped): (i32, i32) = sqlx::query_as(
+        "select done, skipped from tasker.update_dead_letters('{\"status\": \"cancelled\"}', \
+         'pending')",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert_eq!((done, skipped), (1, 1));
+    assert_eq!(
+        entries(&e).await,
+        pairs(&[
+            ("permanent_failure", "cancelled"),
+            ("permanent_failure", "pending"),
+            ("manual", "pending"),
+        ])
+    );
+}
+
+#[tokio::test]
 async fn an_entry_closes_when_its_task_has_ended_well() {
     let e = Engine::new().await;
     e.apply_flow(&[("a", &[])]).await;

@@ -47,7 +47,7 @@ const SABOTAGE: &[(&str, &str, &str, &str)] = &[
         "waiting_on = s.waiting_on - i.n",
         "waiting_on = s.waiting_on",
     ),
-    ("no step begins before", "make_first_steps", "p.parent_count = 0", "true"),
+    ("no step begins before", "make_first_steps", "tmpl.parent_count = 0", "true"),
     (
         "the steps of a task are those",
         "unmade_nodes",

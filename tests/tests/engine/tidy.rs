@@ -323,3 +323,25 @@ async fn every_function_that_others_run_has_a_search_path_or_was_parsed_before()
     .unwrap();
     assert_none("run by others without a search_path", open);
 }
+
+/// Private functions run inside of others, which have one; a setting costs time at every call, and
+/// keeps a function in SQL from becoming part of the statement that calls it.
+#[tokio::test]
+async fn private_functions_have_no_search_path() {
+    let db = TestDb::new().await;
+    let own: Vec<String> = sqlx::query_scalar(
+        "select p.oid::regprocedure::text from pg_proc p
+          where p.pronamespace = 'tasker'::regnamespace and not p.prosecdef
+            and p.prorettype <> 'trigger'::regtype
+            and exists (select from unnest(p.proconfig) c where c like 'search_path=%')
+            and not exists (select from pg_roles r where r.rolname like 'tasker\\_%'
+                                                     and has_function_privilege(r.oid, p.oid, \
+                                                     'execute'))
+            and not exists (select from pg_depend d where d.classid = 'pg_rewrite'::regclass and \
+            d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid)",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .unwrap();
+    assert_none("private, with a search_path", own);
+}

@@ -49,8 +49,8 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ),
     (
         "waiting_children",
-        "c.waiting_on = s.n, c.waiting_on",
-        "c.waiting_on <= s.n + 1, c.waiting_on",
+        "child.waiting_on = satisfied.n, child.waiting_on",
+        "child.waiting_on <= satisfied.n + 1, child.waiting_on",
     ),
     ("settle_free_steps", "s.claim_no = r.claim_no and", ""),
     ("settle_free_steps", "decided = r.decided, ", ""),
