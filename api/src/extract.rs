@@ -10,6 +10,7 @@ use axum::{
     },
     http::{StatusCode, Uri, request::Parts},
 };
+use pgtasker_core::bounds::PAGE;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Unexpected, Visitor},
@@ -262,7 +263,7 @@ pub fn message<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Err
 
 /// The size of a page: from 1 to 1,000.
 pub fn page_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    between::<D, 1, 1000>(from)
+    between::<D, { PAGE.least }, { PAGE.most }>(from)
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Server {
     /// server has connections of its own. `metrics`: what /metrics answers, where something counts.
     ///
     /// # Errors
-    /// The address is taken, or others can reach it and no key is wanted; files that cannot be
+    /// A setting is out of its range; the address is taken, or others can reach it and no key is wanted; files that cannot be
     /// used.
     pub async fn bind(
         settings: &ApiSettings,
@@ -73,6 +73,7 @@ impl Server {
         metrics: Option<PrometheusHandle>,
         shutdown: CancellationToken,
     ) -> Result<Self> {
+        settings.check()?;
         describe_metrics();
         let access = Access::open(settings).await?;
         if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
@@ -194,7 +195,7 @@ fn router(
         .route("/openapi.json", get(move || described(document.clone())))
         .merge(page.layer(middleware::map_response(titled)))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
-        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(DefaultBodyLimit::max(settings.max_body_bytes as usize))
         .layer(middleware::from_fn_with_state(large::places(), large::bound))
         .layer(middleware::from_fn_with_state(gate, admit))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

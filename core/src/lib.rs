@@ -4,6 +4,7 @@
 //! No loops over queues and no HTTP live here, nor what people ask of the engine (the crate
 //! pgtasker-client). The rules are SQL functions (`sql/`). All crates but embedded use it.
 
+pub mod bounds;
 pub mod breaker;
 pub mod call_as;
 pub mod connection;

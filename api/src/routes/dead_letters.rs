@@ -15,6 +15,7 @@ use pgtasker_client::{
     By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
     DeadLetterSelection, DeadLettersChanged, Listed, Page,
 };
+use pgtasker_core::bounds::MANY;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -271,7 +272,7 @@ pub struct BulkDeadLetters {
 
 impl BulkDeadLetters {
     fn max(&self) -> i32 {
-        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(100)
+        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(MANY.default as i32)
     }
 }
 

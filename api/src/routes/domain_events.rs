@@ -8,6 +8,7 @@ use crate::{
 };
 use axum::Json;
 use pgtasker_client::{Client, QueuedEvent};
+use pgtasker_core::bounds::PAGE;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -46,7 +47,11 @@ pub async fn list_events(
     At(at): At<NamespaceAt>,
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Vec<QueuedEvent>>> {
-    app.call(app.client().list_events(&at.namespace, query.after, query.limit.unwrap_or(100)))
-        .await
-        .map(Json)
+    app.call(app.client().list_events(
+        &at.namespace,
+        query.after,
+        query.limit.unwrap_or(PAGE.default),
+    ))
+    .await
+    .map(Json)
 }

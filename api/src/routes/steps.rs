@@ -8,6 +8,7 @@ use crate::{
 };
 use axum::Json;
 use pgtasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState, StepTransition};
+use pgtasker_core::bounds::PAGE;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -62,7 +63,7 @@ pub async fn list_steps(
 ) -> Result<Json<Listed<StepOverview>>> {
     let filter =
         StepFilter { states: query.state.unwrap_or_default(), template_step: query.template_step };
-    let page = Page { after: query.after, limit: query.limit.unwrap_or(100) };
+    let page = Page { after: query.after, limit: query.limit.unwrap_or(PAGE.default) };
     app.call(app.client().list_steps(at.task_id, &filter, &page)).await.map(Json)
 }
 

@@ -11,6 +11,7 @@ use pgtasker_client::{
     Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
     WorkerOverview,
 };
+use pgtasker_core::bounds::{PAGE, PRUNED};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -171,7 +172,7 @@ pub struct Prune {
 #[utoipa::path(post, path = "/v1/prune", tag = "system", request_body = Option<Prune>,
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
 pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
-    let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(1000);
+    let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(PRUNED.default as i32);
     app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
 }
 
@@ -212,7 +213,9 @@ pub async fn list_staleness(
         HowStale::Warning => "warning",
         HowStale::Stale => "stale",
     });
-    app.call(app.client().list_staleness(staleness, query.limit.unwrap_or(100))).await.map(Json)
+    app.call(app.client().list_staleness(staleness, query.limit.unwrap_or(PAGE.default)))
+        .await
+        .map(Json)
 }
 
 /// Which tasks the analytics cover.

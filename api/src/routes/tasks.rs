@@ -17,6 +17,7 @@ use pgtasker_client::{
     BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview,
     TaskSelection, TaskState, TaskStatus, TransitionsPage,
 };
+use pgtasker_core::bounds::{MANY, PAGE};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -301,8 +302,11 @@ pub async fn task_transitions(
     At(at): At<TaskAt>,
     Params(query): Params<TransitionsQuery>,
 ) -> Result<Json<TransitionsPage>> {
-    let page =
-        app.client().task_transitions_page(at.task_id, query.after, query.limit.unwrap_or(1000));
+    let page = app.client().task_transitions_page(
+        at.task_id,
+        query.after,
+        query.limit.unwrap_or(PAGE.most),
+    );
     app.call(page).await.map(Json)
 }
 
@@ -441,7 +445,7 @@ pub struct Bulk {
 
 impl Bulk {
     fn max(&self) -> i32 {
-        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(100)
+        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(MANY.default as i32)
     }
 }
 

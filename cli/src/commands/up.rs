@@ -16,7 +16,7 @@ use crate::{
 use clap::Args;
 use pgtasker_api::Server;
 use pgtasker_client::calls;
-use pgtasker_core::{breaker::Breaker, pooler::InTransaction};
+use pgtasker_core::{bounds::BATCH_SIZE, breaker::Breaker, pooler::InTransaction};
 use pgtasker_embedded::Embedded;
 use pgtasker_queues::MigrationReport;
 use serde_json::json;
@@ -118,7 +118,8 @@ async fn serve(
     if api.is_some() {
         parts.spawn(api_args::serve(api));
     }
-    let orchestrator = orchestrator::build(&pool, breaker.clone(), &args.service, 500);
+    let orchestrator =
+        orchestrator::build(&pool, breaker.clone(), &args.service, BATCH_SIZE.default)?;
     let token = stop.clone();
     parts.spawn(async move { orchestrator.run(token).await.map_err(Error::from) });
     if !args.no_worker {

@@ -3,6 +3,7 @@
 use super::HttpClient;
 use crate::{Applied, Client, Error, Report, Result, types::*};
 use async_trait::async_trait;
+use pgtasker_core::bounds::PAGE;
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::request::Request;
 
 /// The longest page that the API gives.
-const LONGEST_PAGE: u32 = 1000;
+const LONGEST_PAGE: u32 = PAGE.most;
 
 #[derive(Deserialize)]
 struct TaskId {

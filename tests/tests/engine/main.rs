@@ -22,6 +22,7 @@ mod dashboards;
 mod dead_letters;
 mod dead_letters_late;
 mod dead_letters_many;
+mod defaults;
 mod dumps;
 mod dynamic;
 mod dynamic_races;

@@ -9,11 +9,12 @@ use crate::{
 use chrono::{DateTime, Utc};
 use clap::Args;
 use pgtasker_client::{By, Client, DeadLetterSelection};
+use pgtasker_core::bounds::MANY;
 use serde_json::json;
 use std::process::ExitCode;
 
 /// Entries of one call, which is one transaction.
-const BATCH: i32 = 100;
+const BATCH: i32 = MANY.default as i32;
 
 /// A filter of dead letters, which must match all options given.
 #[derive(Debug, Clone, Default, Args)]
