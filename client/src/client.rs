@@ -90,7 +90,13 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Applies a definition.
     async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied>;
     /// Makes a version that has been applied the one that runs where an enqueue names none.
-    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied>;
+    async fn use_template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        by: By<'_>,
+    ) -> Result<Applied>;
 
     /// Every queue.
     async fn list_queues(&self) -> Result<Vec<QueueOverview>>;

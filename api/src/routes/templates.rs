@@ -115,6 +115,14 @@ pub struct UseVersion {
     /// One that has been applied.
     #[schema(example = "1.0.0")]
     version: String,
+    /// For the audit.
+    #[serde(default, deserialize_with = "super::words")]
+    #[schema(max_length = 10_000)]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::name")]
+    #[schema(max_length = 200, example = "ana")]
+    by: Option<String>,
 }
 
 /// Chooses the version that runs when an enqueue names none
@@ -130,11 +138,11 @@ pub struct UseVersion {
 pub async fn use_template(
     app: App,
     At(at): At<TemplateAt>,
-    JsonBody(UseVersion { version }): JsonBody<UseVersion>,
+    JsonBody(body): JsonBody<UseVersion>,
 ) -> Result<Json<Applied>> {
-    app.change(at.namespace.clone(), app.client().use_template(&at.namespace, &at.name, &version))
-        .await
-        .map(Json)
+    let by = said(&body.by, &body.reason);
+    let used = app.client().use_template(&at.namespace, &at.name, &body.version, by);
+    app.change(at.namespace.clone(), used).await.map(Json)
 }
 
 /// Which version.

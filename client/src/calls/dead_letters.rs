@@ -75,12 +75,12 @@ pub async fn add_dead_letter(
     executor: impl PgExecutor<'_>,
     task_id: Uuid,
     notes: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<Uuid> {
     let entry = sqlx::query_scalar("select tasker.add_dead_letter($1, $2, $3)")
         .bind(task_id)
         .bind(notes)
-        .bind(by);
+        .bind(by.who);
     Ok(entry.fetch_one(executor).await?)
 }
 
@@ -93,13 +93,13 @@ pub async fn update_dead_letter(
     entry_id: Uuid,
     status: Option<&str>,
     notes: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<()> {
     sqlx::query("select tasker.update_dead_letter($1, $2, $3, $4)")
         .bind(entry_id)
         .bind(status)
         .bind(notes)
-        .bind(by)
+        .bind(by.who)
         .execute(executor)
         .await?;
     Ok(())
@@ -113,13 +113,12 @@ pub async fn update_dead_letter(
 pub async fn retry_dead_letter(
     executor: impl PgExecutor<'_>,
     entry_id: Uuid,
-    reason: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<()> {
     sqlx::query("select tasker.retry_dead_letter($1, $2, $3)")
         .bind(entry_id)
-        .bind(reason)
-        .bind(by)
+        .bind(by.reason)
+        .bind(by.who)
         .execute(executor)
         .await?;
     Ok(())

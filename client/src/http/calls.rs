@@ -287,11 +287,15 @@ impl Client for HttpClient {
         self.post(&["templates"]).query("by", by.who).json(definition).send().await
     }
 
-    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        self.post(&["templates", namespace, name, "use"])
-            .json(&json!({"version": version}))
-            .send()
-            .await
+    async fn use_template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        by: By<'_>,
+    ) -> Result<Applied> {
+        let request = self.post(&["templates", namespace, name, "use"]);
+        request.by(by, &[("version", Some(json!(version)))]).send().await
     }
 
     async fn list_queues(&self) -> Result<Vec<QueueOverview>> {

@@ -225,9 +225,9 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     assert!(by_http.2.unwrap().contains("/v1/templates/validate"));
     let other = flow(&[("other", &[])]);
     refused!(both, "TK011", |c| c.apply_template(&other, By::default()));
-    refused!(both, "TK001", |c| c.use_template("nowhere", "flow", "1"));
-    refused!(both, "TK002", |c| c.use_template("test", "a b/c", "1"));
-    refused!(both, "TK003", |c| c.use_template("test", "flow", "9"));
+    refused!(both, "TK001", |c| c.use_template("nowhere", "flow", "1", By::default()));
+    refused!(both, "TK002", |c| c.use_template("test", "a b/c", "1", By::default()));
+    refused!(both, "TK003", |c| c.use_template("test", "flow", "9", By::default()));
     refused!(both, "TK001", |c| c.list_events("no where", None, 5));
     refused!(both, "TK001", |c| c.list_events("nowhere", Some(7), 5));
     refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));

@@ -158,9 +158,9 @@ async fn pages_of_dead_letters_give_each_once_the_urgent_first() {
     let mut entries = Vec::new();
     for _ in 0..5 {
         let task_id = e.start().await;
-        entries.push(calls::add_dead_letter(e.pool(), task_id, None, None).await.unwrap());
+        entries.push(calls::add_dead_letter(e.pool(), task_id, None, By::default()).await.unwrap());
     }
-    calls::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, None)
+    calls::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, By::default())
         .await
         .unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
