@@ -251,6 +251,16 @@ impl Visitor<'_> for Whole {
     }
 }
 
+/// A word that this program knows.
+pub fn known<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
 /// The number of a message: from 0.
 pub fn message<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     match from.deserialize_any(Whole)? {

@@ -28,6 +28,7 @@ pub mod schema;
 pub mod session;
 pub mod signals;
 pub mod state;
+pub mod status;
 pub mod template;
 pub mod tk_code;
 
@@ -36,4 +37,5 @@ pub use event::DomainEvent;
 pub use event_pattern::EventPattern;
 pub use outcome::{Failure, StepOutcome};
 pub use state::{StepState, TaskState};
+pub use status::{ClaimStatus, DeadLetterReason, DeadLetterStatus, HowStale, QueueKind};
 pub use tk_code::TkCode;

@@ -2,7 +2,7 @@
 
 use super::{Act, said, words};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, page_size},
+    extract::{At, JsonBody, MaybeBody, Params, between, known, page_size},
     problem::Result,
     state::App,
 };
@@ -12,8 +12,8 @@ use axum::{
     response::IntoResponse,
 };
 use pgtasker_client::{
-    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    DeadLetterSelection, DeadLettersChanged, Listed, Page,
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterReason,
+    DeadLetterSelection, DeadLetterStatus, DeadLettersChanged, Listed, Page,
 };
 use pgtasker_core::bounds::MANY;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ pub async fn list_dead_letters(
 ) -> Result<Json<Listed<DeadLetter>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
     let filter = DeadLetterFilter {
-        reason: query.reason,
-        status: query.status,
+        reason: query.reason.map(DeadLetterReason::from),
+        status: query.status.map(DeadLetterStatus::from),
         task_id: query.task_id,
         id_prefix: query.id_prefix,
     };
@@ -165,7 +165,7 @@ pub async fn add_dead_letter(
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterChange {
     /// None: unchanged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known")]
     status: Option<DeadLetterStatus>,
     /// A line to add to the notes.
     #[serde(default, deserialize_with = "words")]
@@ -175,31 +175,6 @@ pub struct DeadLetterChange {
     #[serde(default, deserialize_with = "super::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
-}
-
-/// The status of a dead letter.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeadLetterStatus {
-    /// Someone must look at it.
-    Pending,
-    /// Someone has dealt with it.
-    ManuallyResolved,
-    /// Nothing can be done.
-    PermanentFailure,
-    /// No longer wanted.
-    Cancelled,
-}
-
-impl DeadLetterStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::ManuallyResolved => "manually_resolved",
-            Self::PermanentFailure => "permanent_failure",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// Sets the status and adds to the notes
@@ -212,7 +187,7 @@ pub async fn update_dead_letter(
     JsonBody(change): JsonBody<DeadLetterChange>,
 ) -> Result<Json<DeadLetterDetails>> {
     let by = By { who: change.by.as_deref(), reason: None };
-    let status = change.status.map(DeadLetterStatus::as_str);
+    let status = change.status.as_ref();
     app.change(
         at.entry_id.to_string(),
         app.client().update_dead_letter(at.entry_id, status, change.notes.as_deref(), by),
@@ -251,7 +226,7 @@ pub struct BulkDeadLetters {
     /// The filter; without a status it matches the pending ones.
     filter: DeadLetterSelection,
     /// For an update; none: unchanged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known")]
     status: Option<DeadLetterStatus>,
     /// For the audit, and a line in the notes.
     #[serde(default, deserialize_with = "words")]
@@ -309,7 +284,7 @@ pub async fn update_dead_letters(
     JsonBody(bulk): JsonBody<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
     let by = said(&bulk.by, &bulk.reason);
-    let status = bulk.status.map(DeadLetterStatus::as_str);
+    let status = bulk.status.as_ref();
     app.change(
         None,
         app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after),

@@ -2,13 +2,13 @@
 
 use super::{Act, Changed, said};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, page_size},
+    extract::{At, JsonBody, MaybeBody, Params, between, known, page_size},
     problem::Result,
     state::App,
 };
 use axum::Json;
 use pgtasker_client::{
-    Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
+    Client, FailureRate, HowStale, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
     WorkerOverview,
 };
 use pgtasker_core::bounds::{PAGE, PRUNED};
@@ -176,24 +176,13 @@ pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<
     app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
 }
 
-/// Staleness against the threshold of the state.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HowStale {
-    /// In time.
-    Healthy,
-    /// From 80 % of a threshold.
-    Warning,
-    /// Over it.
-    Stale,
-}
-
 /// Which unfinished tasks.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StalenessQuery {
     /// Only tasks with this staleness.
+    #[serde(default, deserialize_with = "known")]
     staleness: Option<HowStale>,
     /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
@@ -208,14 +197,11 @@ pub async fn list_staleness(
     app: App,
     Params(query): Params<StalenessQuery>,
 ) -> Result<Json<Vec<Staleness>>> {
-    let staleness = query.staleness.map(|staleness| match staleness {
-        HowStale::Healthy => "healthy",
-        HowStale::Warning => "warning",
-        HowStale::Stale => "stale",
-    });
-    app.call(app.client().list_staleness(staleness, query.limit.unwrap_or(PAGE.default)))
-        .await
-        .map(Json)
+    app.call(
+        app.client().list_staleness(query.staleness.as_ref(), query.limit.unwrap_or(PAGE.default)),
+    )
+    .await
+    .map(Json)
 }
 
 /// Which tasks the analytics cover.

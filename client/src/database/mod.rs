@@ -2,7 +2,7 @@
 
 use crate::{Applied, Client, Report, Result, calls, types::*};
 use async_trait::async_trait;
-use pgtasker_core::{pooler::Limited, schema, session::Session};
+use pgtasker_core::{DeadLetterStatus, HowStale, pooler::Limited, schema, session::Session};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Client for DatabaseClient {
     async fn update_dead_letter(
         &self,
         entry_id: Uuid,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<()> {
@@ -168,7 +168,7 @@ impl Client for DatabaseClient {
     async fn update_dead_letters(
         &self,
         which: &DeadLetterSelection,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         by: By<'_>,
         max: i32,
         after: Option<Uuid>,
@@ -332,7 +332,11 @@ impl Client for DatabaseClient {
         Ok(calls::prune(self.db(), max, by).await?)
     }
 
-    async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {
+    async fn list_staleness(
+        &self,
+        staleness: Option<&HowStale>,
+        limit: u32,
+    ) -> Result<Vec<Staleness>> {
         Ok(calls::list_staleness(self.db(), staleness, limit).await?)
     }
 

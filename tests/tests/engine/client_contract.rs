@@ -2,7 +2,7 @@
 //! API.
 
 use pgtasker_client::{
-    By, Client, DatabaseClient, Error, HttpClient, NewTask, Page, StepFilter, StepState,
+    By, Client, DatabaseClient, Error, HttpClient, NewTask, Page, QueueKind, StepFilter, StepState,
     TaskSelection, TaskState,
 };
 use pgtasker_tests::{
@@ -407,7 +407,7 @@ async fn the_events_of_a_namespace_are_listed_and_stay_for_their_consumer(#[case
     assert_eq!(client.list_events("test", Some(all[2].msg_id), 9).await.unwrap(), []);
     assert_eq!(engine.depth("test_domain_events").await, 3);
     let queues = client.list_queues().await.unwrap();
-    let queue = queues.iter().find(|queue| queue.kind == "events").unwrap();
+    let queue = queues.iter().find(|queue| queue.kind == QueueKind::Events).unwrap();
     assert_eq!((queue.queue.as_str(), queue.depth, queue.visible), ("test_domain_events", 3, 3));
     // Whatever else was sent there breaks nothing.
     sqlx::query("select pgmq.send('test_domain_events', '[7]')")

@@ -2,8 +2,8 @@
 //! in the same words.
 
 use pgtasker_client::{
-    By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, Instances, NewTask, Page,
-    Sample, StepFilter, TaskSelection, TaskState,
+    By, Client, DatabaseClient, DeadLetterFilter, Error, HowStale, HttpClient, Instances, NewTask,
+    Page, Sample, StepFilter, TaskSelection, TaskState,
 };
 use pgtasker_tests::{
     ApiServer,
@@ -141,7 +141,7 @@ async fn what_has_an_age_is_the_same(both: &Both) {
             .collect()
     };
     assert_eq!(names(by_database.unwrap()), names(by_http.unwrap()));
-    let (by_database, by_http) = both!(both, |c| c.list_staleness(Some("healthy"), 5));
+    let (by_database, by_http) = both!(both, |c| c.list_staleness(Some(&HowStale::Healthy), 5));
     let tasks = |rows: Vec<pgtasker_client::Staleness>| {
         rows.into_iter().map(|r| (r.task_id, r.state)).collect::<Vec<_>>()
     };

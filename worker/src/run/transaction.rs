@@ -10,7 +10,7 @@ use crate::{
     shared::Shared,
     submit::{StepResult, SubmitElement},
 };
-use pgtasker_core::{StepOutcome, failpoint, limited};
+use pgtasker_core::{ClaimStatus, StepOutcome, failpoint, limited};
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use std::{
@@ -130,18 +130,18 @@ impl StepTransaction {
         let key =
             StepKey { task_id: self.ctx.claim.task_id, step: Arc::clone(&self.ctx.claim.step) };
         let result = StepResult::new(outcome, events, self.began.elapsed());
-        match self.submit(&key, &result).await?.as_str() {
-            "accepted" => {
+        match self.submit(&key, &result).await? {
+            ClaimStatus::Accepted => {
                 failpoint::reach("worker.before_own_commit");
                 self.inner.commit().await.map_err(|error| failure(&error))?;
                 failpoint::reach("worker.after_own_commit");
                 self.ctx.own.set_submitted();
-                self.worker.meters.result("accepted");
+                self.worker.meters.result(&ClaimStatus::Accepted);
                 self.worker.announce(&result.events);
                 Ok(result.outcome)
             }
             // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
-            "rejected" => {
+            ClaimStatus::Rejected => {
                 self.inner.rollback().await;
                 let text =
                     "the database does not take this outcome; the step's writes were rolled back";
@@ -150,7 +150,7 @@ impl StepTransaction {
                 Err(error)
             }
             // Somebody else holds the step: it is run again, later.
-            "busy" => {
+            ClaimStatus::Busy => {
                 self.inner.rollback().await;
                 Err(StepError::retryable(BUSY).code("busy").outage(true))
             }
@@ -162,7 +162,7 @@ impl StepTransaction {
                     );
                 }
                 self.ctx.own.set_submitted();
-                self.worker.meters.result(status);
+                self.worker.meters.result(&status);
                 let text = format!(
                     "{status}: the step is no longer this worker's; its writes were rolled back"
                 );
@@ -173,7 +173,7 @@ impl StepTransaction {
                     step = %self.ctx.step(),
                     "{text}"
                 );
-                Err(StepError::retryable(text).code(status))
+                Err(StepError::retryable(text).code(status.as_str()))
             }
         }
     }
@@ -184,7 +184,11 @@ impl StepTransaction {
         self.inner.rollback().await;
     }
 
-    async fn submit(&mut self, key: &StepKey, result: &StepResult) -> Result<String, StepError> {
+    async fn submit(
+        &mut self,
+        key: &StepKey,
+        result: &StepResult,
+    ) -> Result<ClaimStatus, StepError> {
         let claim = &self.ctx.claim;
         let element = SubmitElement { key, claim_no: claim.claim_no, result };
         // From here on the step's row is locked: should this process be frozen or gone, not for
@@ -199,7 +203,7 @@ impl StepTransaction {
             .bind(lease.to_string())
             .bind(OWN_WAIT)
             .fetch_one(self.inner.connection());
-        let submitted: sqlx::Result<(String, String)> = tokio::select! {
+        let submitted: sqlx::Result<(ClaimStatus, String)> = tokio::select! {
             biased;
             submitted = submit => submitted,
             () = silence => Err(limited::silent()),
