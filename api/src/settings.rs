@@ -37,7 +37,7 @@ pub struct ApiSettings {
     pub connections: u32,
     /// Whether the database is reached through a pooler in transaction mode: nothing is set on its
     /// connections.
-    pub pooled: bool,
+    pub poll_only: bool,
 }
 
 /// Two PEM files.
@@ -66,7 +66,7 @@ impl ApiSettings {
             max_connections: 512,
             write_timeout: Duration::from_secs(30),
             connections: 8,
-            pooled: false,
+            poll_only: false,
         }
     }
 

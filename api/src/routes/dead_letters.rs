@@ -2,12 +2,11 @@
 
 use super::{Act, said, words};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, known, page_size},
+    extract::{Json, OrDefault, Path, Query, between, known, page_size},
     problem::Result,
     state::App,
 };
 use axum::{
-    Json,
     http::{StatusCode, header},
     response::IntoResponse,
 };
@@ -67,7 +66,7 @@ pub struct DeadLetterQuery {
 )]
 pub async fn list_dead_letters(
     app: App,
-    Params(query): Params<DeadLetterQuery>,
+    Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<Listed<DeadLetter>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
     let filter = DeadLetterFilter {
@@ -102,7 +101,10 @@ pub struct EntryAt {
 /// Shows a dead letter with its snapshot or message
 #[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
     responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dead_letters:read"])))]
-pub async fn show_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
+pub async fn show_dead_letter(
+    app: App,
+    Path(at): Path<EntryAt>,
+) -> Result<Json<DeadLetterDetails>> {
     show(&app, at.entry_id).await
 }
 
@@ -147,7 +149,7 @@ pub struct Entry {
 )]
 pub async fn add_dead_letter(
     app: App,
-    JsonBody(new): JsonBody<NewDeadLetter>,
+    Json(new): Json<NewDeadLetter>,
 ) -> Result<impl IntoResponse> {
     let by = By { who: new.by.as_deref(), reason: None };
     let entry_id = app
@@ -183,8 +185,8 @@ pub struct DeadLetterChange {
     security(("key" = ["dead_letters:write"])))]
 pub async fn update_dead_letter(
     app: App,
-    At(at): At<EntryAt>,
-    JsonBody(change): JsonBody<DeadLetterChange>,
+    Path(at): Path<EntryAt>,
+    Json(change): Json<DeadLetterChange>,
 ) -> Result<Json<DeadLetterDetails>> {
     let by = By { who: change.by.as_deref(), reason: None };
     let status = change.status.as_ref();
@@ -208,9 +210,10 @@ pub async fn update_dead_letter(
 )]
 pub async fn retry_dead_letter(
     app: App,
-    At(at): At<EntryAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<EntryAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<DeadLetterDetails>> {
+    let act = body.or_default();
     app.change(
         at.entry_id.to_string(),
         app.client().retry_dead_letter(at.entry_id, said(&act.by, &act.reason)),
@@ -262,7 +265,7 @@ impl BulkDeadLetters {
 )]
 pub async fn retry_dead_letters(
     app: App,
-    JsonBody(bulk): JsonBody<BulkDeadLetters>,
+    Json(bulk): Json<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
     let by = said(&bulk.by, &bulk.reason);
     app.change(None, app.client().retry_dead_letters(&bulk.filter, by, bulk.max(), bulk.after))
@@ -281,7 +284,7 @@ pub async fn retry_dead_letters(
 )]
 pub async fn update_dead_letters(
     app: App,
-    JsonBody(bulk): JsonBody<BulkDeadLetters>,
+    Json(bulk): Json<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
     let by = said(&bulk.by, &bulk.reason);
     let status = bulk.status.as_ref();
@@ -319,7 +322,7 @@ pub struct Entries {
 )]
 pub async fn count_dead_letters(
     app: App,
-    JsonBody(which): JsonBody<WhichDeadLetters>,
+    Json(which): Json<WhichDeadLetters>,
 ) -> Result<Json<Entries>> {
     let entries = app.call(app.client().count_dead_letters(&which.filter)).await?;
     Ok(Json(Entries { entries }))

@@ -2,11 +2,10 @@
 
 use super::system::NamespaceAt;
 use crate::{
-    extract::{At, Params, message, page_size},
+    extract::{Json, Path, Query, message, page_size},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{Client, QueuedEvent};
 use pgtasker_core::bounds::PAGE;
 use serde::Deserialize;
@@ -44,8 +43,8 @@ pub struct EventsQuery {
 )]
 pub async fn list_events(
     app: App,
-    At(at): At<NamespaceAt>,
-    Params(query): Params<EventsQuery>,
+    Path(at): Path<NamespaceAt>,
+    Query(query): Query<EventsQuery>,
 ) -> Result<Json<Vec<QueuedEvent>>> {
     app.call(app.client().list_events(
         &at.namespace,

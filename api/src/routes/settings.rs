@@ -1,11 +1,10 @@
 //! The settings of the engine.
 
 use crate::{
-    extract::{At, JsonBody},
+    extract::{Json, Path},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{By, Client, EngineSetting};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -66,8 +65,8 @@ pub struct SettingSet {
 )]
 pub async fn set_setting(
     app: App,
-    At(SettingAt { name }): At<SettingAt>,
-    JsonBody(NewValue { value, by }): JsonBody<NewValue>,
+    Path(SettingAt { name }): Path<SettingAt>,
+    Json(NewValue { value, by }): Json<NewValue>,
 ) -> Result<Json<SettingSet>> {
     app.change(
         "settings".to_owned(),

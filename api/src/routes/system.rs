@@ -2,11 +2,10 @@
 
 use super::{Act, Changed, said};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, known, page_size},
+    extract::{Json, OrDefault, Path, Query, between, known, page_size},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{
     Client, FailureRate, HowStale, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
     WorkerOverview,
@@ -67,9 +66,10 @@ pub struct NamespaceAt {
 )]
 pub async fn pause_namespace(
     app: App,
-    At(at): At<NamespaceAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<NamespaceAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<Changed>> {
+    let act = body.or_default();
     let call = app.client().pause_namespace(&at.namespace, said(&act.by, &act.reason));
     Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
@@ -86,9 +86,10 @@ pub async fn pause_namespace(
 )]
 pub async fn resume_namespace(
     app: App,
-    At(at): At<NamespaceAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<NamespaceAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<Changed>> {
+    let act = body.or_default();
     let call = app.client().resume_namespace(&at.namespace, said(&act.by, &act.reason));
     Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
@@ -139,8 +140,8 @@ pub struct Limited {
 )]
 pub async fn limit_namespace(
     app: App,
-    At(NamespaceAt { namespace }): At<NamespaceAt>,
-    JsonBody(Limit { max_depth, reason, by }): JsonBody<Limit>,
+    Path(NamespaceAt { namespace }): Path<NamespaceAt>,
+    Json(Limit { max_depth, reason, by }): Json<Limit>,
 ) -> Result<Json<Limited>> {
     let call = app.client().limit_namespace(&namespace, max_depth, said(&by, &reason));
     app.change(namespace.clone(), call).await?;
@@ -171,7 +172,8 @@ pub struct Prune {
 /// Removes one batch of rows older than their retention; call again until both are 0
 #[utoipa::path(post, path = "/v1/prune", tag = "system", request_body = Option<Prune>,
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
-pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
+pub async fn prune(app: App, body: Option<Json<Prune>>) -> Result<Json<Pruned>> {
+    let prune = body.or_default();
     let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(PRUNED.default as i32);
     app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
 }
@@ -195,7 +197,7 @@ pub struct StalenessQuery {
     responses((status = 200, body = Vec<Staleness>)), security(("key" = ["system:read"])))]
 pub async fn list_staleness(
     app: App,
-    Params(query): Params<StalenessQuery>,
+    Query(query): Query<StalenessQuery>,
 ) -> Result<Json<Vec<Staleness>>> {
     app.call(
         app.client().list_staleness(query.staleness.as_ref(), query.limit.unwrap_or(PAGE.default)),
@@ -274,7 +276,7 @@ impl SampleQuery {
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
 pub async fn slowest_steps(
     app: App,
-    Params(query): Params<SampleQuery>,
+    Query(query): Query<SampleQuery>,
 ) -> Result<Json<Vec<SlowStep>>> {
     let (sample, limit) = query.split();
     app.call(app.client().slowest_steps(&sample, limit)).await.map(Json)
@@ -285,7 +287,7 @@ pub async fn slowest_steps(
     responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
 pub async fn throughput(
     app: App,
-    Params(query): Params<BucketQuery>,
+    Query(query): Query<BucketQuery>,
 ) -> Result<Json<Vec<Throughput>>> {
     let bucket = Duration::from_secs(query.bucket_seconds.unwrap_or(60).into());
     let sample = sample(query.namespace, query.name, query.since_seconds, query.max_tasks);
@@ -297,7 +299,7 @@ pub async fn throughput(
     responses((status = 200, body = Vec<FailureRate>)), security(("key" = ["system:read"])))]
 pub async fn failure_rates(
     app: App,
-    Params(query): Params<SampleQuery>,
+    Query(query): Query<SampleQuery>,
 ) -> Result<Json<Vec<FailureRate>>> {
     let (sample, limit) = query.split();
     app.call(app.client().failure_rates(&sample, limit)).await.map(Json)

@@ -2,11 +2,11 @@
 
 use super::said;
 use crate::{
-    extract::{At, JsonBody, Params},
+    extract::{Json, Path, Query},
     problem::{Problem, Result},
     state::App,
 };
-use axum::{Json, http::StatusCode, response::IntoResponse};
+use axum::{http::StatusCode, response::IntoResponse};
 use pgtasker_client::{Applied, Client, Report, Template, TemplateOverview};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -42,7 +42,7 @@ pub struct TemplatesQuery {
 )]
 pub async fn list_templates(
     app: App,
-    Params(query): Params<TemplatesQuery>,
+    Query(query): Query<TemplatesQuery>,
 ) -> Result<Json<Vec<TemplateOverview>>> {
     app.call(app.client().list_templates(query.namespace.as_deref())).await.map(Json)
 }
@@ -78,8 +78,8 @@ pub struct ApplyQuery {
 )]
 pub async fn apply_template(
     app: App,
-    Params(ApplyQuery { by }): Params<ApplyQuery>,
-    JsonBody(Definition(definition)): JsonBody<Definition>,
+    Query(ApplyQuery { by }): Query<ApplyQuery>,
+    Json(Definition(definition)): Json<Definition>,
 ) -> Result<impl IntoResponse> {
     let applied = app
         .check(app.client().apply_template(&Value::Object(definition), said(&by, &None)))
@@ -93,7 +93,7 @@ pub async fn apply_template(
     responses((status = 200, body = Report)), security(("key" = ["templates:read"])))]
 pub async fn validate_template(
     app: App,
-    JsonBody(Definition(definition)): JsonBody<Definition>,
+    Json(Definition(definition)): Json<Definition>,
 ) -> Result<Json<Report>> {
     app.check(app.client().validate_template(&Value::Object(definition))).await.map(Json)
 }
@@ -137,8 +137,8 @@ pub struct UseVersion {
 )]
 pub async fn use_template(
     app: App,
-    At(at): At<TemplateAt>,
-    JsonBody(body): JsonBody<UseVersion>,
+    Path(at): Path<TemplateAt>,
+    Json(body): Json<UseVersion>,
 ) -> Result<Json<Applied>> {
     let by = said(&body.by, &body.reason);
     let used = app.client().use_template(&at.namespace, &at.name, &body.version, by);
@@ -165,8 +165,8 @@ pub struct VersionQuery {
 )]
 pub async fn show_template(
     app: App,
-    At(at): At<TemplateAt>,
-    Params(query): Params<VersionQuery>,
+    Path(at): Path<TemplateAt>,
+    Query(query): Query<VersionQuery>,
 ) -> Result<Json<Template>> {
     let found = app
         .call(app.client().show_template(&at.namespace, &at.name, query.version.as_deref()))

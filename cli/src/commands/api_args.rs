@@ -102,7 +102,7 @@ impl ApiArgs {
     }
 
     /// The settings, and whether the address was asked for; none: off.
-    fn settings(&self, pooled: bool) -> Result<Option<(ApiSettings, bool)>> {
+    fn settings(&self, poll_only: bool) -> Result<Option<(ApiSettings, bool)>> {
         let listen = match self.http {
             Some(Listen::Off) => return Ok(None),
             Some(Listen::At(address)) => address,
@@ -123,7 +123,7 @@ impl ApiArgs {
         settings.jwt_audience.clone_from(&self.http_jwt_audience);
         settings.max_body_bytes = self.http_max_body_bytes;
         settings.request_timeout = self.http_request_timeout;
-        settings.pooled = pooled;
+        settings.poll_only = poll_only;
         Ok(Some((settings, self.http.is_some())))
     }
 
@@ -138,11 +138,11 @@ impl ApiArgs {
         pool: &PgPool,
         breaker: &Breaker,
         metrics: Option<PrometheusHandle>,
-        pooled: bool,
+        poll_only: bool,
         stop: &CancellationToken,
         own_keys: Option<&Path>,
     ) -> Result<Option<Server>> {
-        let Some((mut settings, asked)) = self.settings(pooled)? else { return Ok(None) };
+        let Some((mut settings, asked)) = self.settings(poll_only)? else { return Ok(None) };
         if !settings.is_closed() && !self.http_open {
             settings.keys = own_keys.map(Path::to_owned);
         }

@@ -77,10 +77,10 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
 }
 
 /// The pool of an orchestrator.
-pub async fn connect(database: &Database, pooled: bool) -> Result<PgPool> {
+pub async fn connect(database: &Database, poll_only: bool) -> Result<PgPool> {
     let options = DbOptions::new(&database.url, "tasker-orchestrator")
         .max_connections(CONNECTIONS)
-        .pooled(pooled);
+        .pooled(poll_only);
     database.connect_with(options, PATIENCE).await
 }
 

@@ -99,8 +99,8 @@ async fn serve(
     let stop = shutdown.child_token();
     let breaker = Breaker::new(&pool, health);
     let keys = if args.api.wants_own_key() { Some(own_key::keys_file()?) } else { None };
-    let pooled = args.service.poll_only;
-    let api = args.api.bind(&pool, &breaker, metrics, pooled, &stop, keys.as_deref()).await?;
+    let poll_only = args.service.poll_only;
+    let api = args.api.bind(&pool, &breaker, metrics, poll_only, &stop, keys.as_deref()).await?;
     let url = api.as_ref().map(Server::url);
     if let (Some(url), true) = (&url, keys.is_some()) {
         own_key::is_at(url)?;

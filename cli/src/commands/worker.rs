@@ -157,11 +157,11 @@ pub fn table(workers: &[WorkerOverview], look: Look) -> Table {
 }
 
 /// The pool of a worker.
-pub async fn connect(database: &Database, limits: &LimitArgs, pooled: bool) -> Result<PgPool> {
+pub async fn connect(database: &Database, limits: &LimitArgs, poll_only: bool) -> Result<PgPool> {
     let options = DbOptions::new(&database.url, "tasker-worker")
         .max_connections(limits.connections)
         .session(Session::default().lease(limits.lease))
-        .pooled(pooled);
+        .pooled(poll_only);
     database.connect_with(options, PATIENCE).await
 }
 
