@@ -3,6 +3,7 @@
 use crate::{
     access::Access,
     connections::Places,
+    crypto::install_crypto,
     error::{Error, Result},
     large,
     layers::{Gate, admit, describe_metrics, observe},
@@ -52,11 +53,6 @@ pub struct Server {
     tls: Option<(RustlsConfig, TlsFiles)>,
     places: Places,
     shutdown: CancellationToken,
-}
-
-/// Sets the cryptography of rustls, which can be set once; another caller may have set it already.
-pub(crate) fn install_crypto() {
-    rustls::crypto::ring::default_provider().install_default().ok();
 }
 
 impl Server {

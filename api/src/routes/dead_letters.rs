@@ -1,6 +1,6 @@
 //! Dead letters.
 
-use super::{Act, said, words};
+use super::parts::{Act, said, words};
 use crate::{
     extract::{Json, OrDefault, Path, Query, between, known, page_size},
     problem::Result,
@@ -123,7 +123,7 @@ pub struct NewDeadLetter {
     #[schema(max_length = 10_000)]
     notes: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -174,7 +174,7 @@ pub struct DeadLetterChange {
     #[schema(max_length = 10_000)]
     notes: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -236,7 +236,7 @@ pub struct BulkDeadLetters {
     #[schema(max_length = 10_000, example = "the card network is back")]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200, example = "ana")]
     by: Option<String>,
     /// The most entries to change in this call.

@@ -1,7 +1,7 @@
 //! Server-sent events.
 
 use super::{
-    TaskAt,
+    parts::TaskAt,
     stream::{Cursor, Follower},
 };
 use crate::{

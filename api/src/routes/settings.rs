@@ -39,7 +39,7 @@ pub struct NewValue {
     #[schema(max_length = 1_000, example = "90")]
     value: String,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200, example = "ana")]
     by: Option<String>,
 }

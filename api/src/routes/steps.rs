@@ -1,6 +1,6 @@
 //! Steps of a task.
 
-use super::{Act, Changed, TaskAt, said, words};
+use super::parts::{Act, Changed, TaskAt, said, words};
 use crate::{
     extract::{Json, OrDefault, Path, Query, list, page_size},
     problem::Result,
@@ -130,7 +130,7 @@ pub struct SettleStep {
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Queues, namespaces, workers, retention, and what lately was slow or failed.
 
-use super::{Act, Changed, said};
+use super::parts::{Act, Changed, said};
 use crate::{
     extract::{Json, OrDefault, Path, Query, between, known, page_size},
     problem::Result,
@@ -103,11 +103,11 @@ pub struct Limit {
     #[serde(deserialize_with = "depth")]
     max_depth: Option<i32>,
     /// Why; written to the audit.
-    #[serde(default, deserialize_with = "super::words")]
+    #[serde(default, deserialize_with = "super::parts::words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -164,7 +164,7 @@ pub struct Prune {
     #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 1000)]
     max: Option<u32>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }

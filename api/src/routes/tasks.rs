@@ -1,6 +1,6 @@
 //! Tasks.
 
-use super::{Act, TaskAt, said, words};
+use super::parts::{Act, TaskAt, said, words};
 use crate::{
     extract::{Json, OrDefault, Path, Query, between, list, message, object, page_size},
     layers::Correlation,
@@ -369,7 +369,7 @@ pub struct Settle {
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -441,7 +441,7 @@ pub struct Bulk {
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Templates.
 
-use super::said;
+use super::parts::said;
 use crate::{
     extract::{Json, Path, Query},
     problem::{Problem, Result},
@@ -61,7 +61,7 @@ pub struct Definition(Map<String, Value>);
 #[into_params(parameter_in = Query)]
 pub struct ApplyQuery {
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[param(max_length = 200, example = "ana")]
     by: Option<String>,
 }
@@ -116,11 +116,11 @@ pub struct UseVersion {
     #[schema(example = "1.0.0")]
     version: String,
     /// For the audit.
-    #[serde(default, deserialize_with = "super::words")]
+    #[serde(default, deserialize_with = "super::parts::words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200, example = "ana")]
     by: Option<String>,
 }
