@@ -48,7 +48,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, String> {
                 match Self::from(text) {
                     Self::Other(text) => {
-                        Err(format!("{text:?} is none of: {}", Self::NAMES.join(", ")))
+                        Err(format!("{text:?} is not one of: {}", Self::NAMES.join(", ")))
                     }
                     known => Ok(known),
                 }
