@@ -1,5 +1,6 @@
 //! Why the server does not start.
 
+use pgtasker_core::bounds::OutOfBounds;
 use std::{io, net::SocketAddr};
 
 /// The result of starting.
@@ -9,6 +10,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A setting is out of its range.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
     /// The address cannot be used.
     #[error("cannot serve the HTTP API on {address}: {source}")]
     Listen {

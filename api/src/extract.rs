@@ -1,17 +1,19 @@
-//! What a request brings, refused as a problem where it is not well formed.
+//! What a request brings, refused as a problem where it is not well formed: by the names that axum
+//! has for it.
 
 use crate::problem::Problem;
 use axum::{
-    Json,
     body::{Body, Bytes},
     extract::{
-        FromRequest, FromRequestParts, Path, Query, Request,
+        self, FromRequest, FromRequestParts, OptionalFromRequest, Request,
         rejection::{JsonRejection, PathRejection},
     },
     http::{StatusCode, Uri, request::Parts},
+    response::{IntoResponse, Response},
 };
+use pgtasker_core::bounds::PAGE;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, Unexpected, Visitor},
 };
 use serde_json::{Map, Value};
@@ -26,26 +28,41 @@ const MAX_DEPTH: u32 = 100;
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout(pub Duration);
 
-/// A JSON body.
+/// A JSON body, of a request or an answer. In a request it may be left out where the handler takes
+/// an `Option`.
 #[derive(Debug)]
-pub struct JsonBody<T>(pub T);
+pub struct Json<T>(pub T);
 
-/// A JSON body that may be left out.
-#[derive(Debug)]
-pub struct MaybeBody<T>(pub T);
+/// The body of a request that may be left out.
+pub trait OrDefault<T> {
+    /// The body, or what stands for one.
+    fn or_default(self) -> T;
+}
+
+impl<T: Default> OrDefault<T> for Option<Json<T>> {
+    fn or_default(self) -> T {
+        self.map(|Json(body)| body).unwrap_or_default()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
 
 /// Parameters that may be repeated, as OpenAPI has arrays; else they have commas.
 const LISTS: &[&str] = &["state=", "task_id="];
 
 /// The query; lists may be repeated.
 #[derive(Debug)]
-pub struct Params<T>(pub T);
+pub struct Query<T>(pub T);
 
 /// The parts of the path.
 #[derive(Debug)]
-pub struct At<T>(pub T);
+pub struct Path<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Box<Problem>;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
@@ -72,8 +89,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
                 "the body must be a JSON object; it is an array",
             ));
         }
-        match Json::<T>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await {
-            Ok(Json(body)) => Ok(Self(body)),
+        let request = Request::from_parts(parts, Body::from(bytes));
+        match <axum::Json<T> as FromRequest<S>>::from_request(request, state).await {
+            Ok(axum::Json(body)) => Ok(Self(body)),
             Err(rejection) => Err(of_json(&rejection)),
         }
     }
@@ -106,18 +124,16 @@ fn is_deeper(text: &[u8], max: u32) -> bool {
     false
 }
 
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     type Rejection = Box<Problem>;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Self::Rejection> {
         // Whatever its headers say of what is not there.
-        match http_body_is_empty(request.body()) {
-            true => Ok(Self(T::default())),
-            false => {
-                let JsonBody(body) = JsonBody::<Option<T>>::from_request(request, state).await?;
-                Ok(Self(body.unwrap_or_default()))
-            }
+        if http_body_is_empty(request.body()) {
+            return Ok(None);
         }
+        let Json(body) = <Json<Option<T>> as FromRequest<S>>::from_request(request, state).await?;
+        Ok(body.map(Self))
     }
 }
 
@@ -140,7 +156,7 @@ fn of_json(rejection: &JsonRejection) -> Box<Problem> {
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Box<Problem>;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
@@ -148,8 +164,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let uri: Uri = format!("/?{query}")
             .parse()
             .map_err(|_| Problem::bad_request("invalid_query", "the query is malformed"))?;
-        match Query::<T>::try_from_uri(&uri) {
-            Ok(Query(params)) => Ok(Self(params)),
+        match extract::Query::<T>::try_from_uri(&uri) {
+            Ok(extract::Query(params)) => Ok(Self(params)),
             Err(rejection) => {
                 let text = rejection.body_text();
                 let text = text.trim_start_matches("Failed to deserialize query string: ");
@@ -174,12 +190,12 @@ fn merge_lists(query: &str) -> String {
     parts.join("&")
 }
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Box<Problem>;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        match Path::<T>::from_request_parts(parts, state).await {
-            Ok(Path(path)) => Ok(Self(path)),
+        match <extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(extract::Path(path)) => Ok(Self(path)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => Err(Problem::bad_request(
                 "invalid_path",
                 error.body_text().trim_start_matches("Invalid URL: "),
@@ -250,6 +266,16 @@ impl Visitor<'_> for Whole {
     }
 }
 
+/// A word that this program knows.
+pub fn known<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
 /// The number of a message: from 0.
 pub fn message<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     match from.deserialize_any(Whole)? {
@@ -262,7 +288,7 @@ pub fn message<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Err
 
 /// The size of a page: from 1 to 1,000.
 pub fn page_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    between::<D, 1, 1000>(from)
+    between::<D, { PAGE.least }, { PAGE.most }>(from)
 }
 
 #[cfg(test)]

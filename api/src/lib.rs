@@ -5,6 +5,7 @@
 
 mod access;
 mod connections;
+mod crypto;
 mod error;
 mod extract;
 mod large;

@@ -7,6 +7,7 @@ use crate::{
     problem::{PROBLEM_JSON, ProblemDetails},
 };
 use axum::http::Method;
+use pgtasker_client::{DeadLetterReason, DeadLetterStatus};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -33,7 +34,7 @@ use utoipa::OpenApi;
     ),
     components(schemas(
         ProblemDetails,
-        crate::routes::system::HowStale,
+        pgtasker_client::HowStale,
         pgtasker_client::DomainEvent,
     ))
 )]
@@ -56,21 +57,9 @@ const OF_ALL: &[(&str, &str)] = &[
 const OF_BODIES: &[(&str, &str)] =
     &[("413", "The body is too large"), ("415", "The body must be JSON")];
 
-/// What a dead letter may be: texts in the client, since a newer database may know more.
-const DEAD_LETTERS: &[(&str, &[&str])] = &[
-    (
-        "reason",
-        &[
-            "max_retries_exceeded",
-            "permanent_failure",
-            "staleness_timeout",
-            "worker_unavailable",
-            "bad_message",
-            "manual",
-        ],
-    ),
-    ("status", &["pending", "manually_resolved", "permanent_failure", "cancelled", "ended_well"]),
-];
+/// What may be asked for of dead letters; in an answer, a newer database may have another word.
+const DEAD_LETTERS: &[(&str, &[&str])] =
+    &[("reason", DeadLetterReason::NAMES), ("status", DeadLetterStatus::NAMES)];
 
 const METHODS: &[&str] = &["get", "put", "post", "patch", "delete"];
 

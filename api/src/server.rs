@@ -3,6 +3,7 @@
 use crate::{
     access::Access,
     connections::Places,
+    crypto::install_crypto,
     error::{Error, Result},
     large,
     layers::{Gate, admit, describe_metrics, observe},
@@ -54,17 +55,12 @@ pub struct Server {
     shutdown: CancellationToken,
 }
 
-/// Sets the cryptography of rustls, which can be set once; another caller may have set it already.
-pub(crate) fn install_crypto() {
-    rustls::crypto::ring::default_provider().install_default().ok();
-}
-
 impl Server {
     /// Takes the address and reads keys, JWKS, and certificates. `pool` says how to connect: the
     /// server has connections of its own. `metrics`: what /metrics answers, where something counts.
     ///
     /// # Errors
-    /// The address is taken, or others can reach it and no key is wanted; files that cannot be
+    /// A setting is out of its range; the address is taken, or others can reach it and no key is wanted; files that cannot be
     /// used.
     pub async fn bind(
         settings: &ApiSettings,
@@ -73,6 +69,7 @@ impl Server {
         metrics: Option<PrometheusHandle>,
         shutdown: CancellationToken,
     ) -> Result<Self> {
+        settings.check()?;
         describe_metrics();
         let access = Access::open(settings).await?;
         if settings.tls.is_none() && !settings.listen.ip().is_loopback() {
@@ -194,7 +191,7 @@ fn router(
         .route("/openapi.json", get(move || described(document.clone())))
         .merge(page.layer(middleware::map_response(titled)))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
-        .layer(DefaultBodyLimit::max(settings.max_body_bytes))
+        .layer(DefaultBodyLimit::max(settings.max_body_bytes as usize))
         .layer(middleware::from_fn_with_state(large::places(), large::bound))
         .layer(middleware::from_fn_with_state(gate, admit))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

@@ -1,5 +1,6 @@
 //! What can be set.
 
+use pgtasker_core::bounds::{BODY_BYTES, OutOfBounds, REQUEST_TIMEOUT};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Settings of the HTTP API.
@@ -19,9 +20,9 @@ pub struct ApiSettings {
     pub jwt_issuer: Option<String>,
     /// What `aud` of a token must have.
     pub jwt_audience: Option<String>,
-    /// A body larger than this is refused.
-    pub max_body_bytes: usize,
-    /// How long a request may take; in the database too.
+    /// A body larger than this is refused; from 1 KiB to 1 GiB.
+    pub max_body_bytes: u32,
+    /// How long a request may take, in the database too; from 500 ms to a day.
     pub request_timeout: Duration,
     /// Requests at once; streams of events do not count.
     pub max_requests: usize,
@@ -36,7 +37,7 @@ pub struct ApiSettings {
     pub connections: u32,
     /// Whether the database is reached through a pooler in transaction mode: nothing is set on its
     /// connections.
-    pub pooled: bool,
+    pub poll_only: bool,
 }
 
 /// Two PEM files.
@@ -58,15 +59,22 @@ impl ApiSettings {
             jwks: None,
             jwt_issuer: None,
             jwt_audience: None,
-            max_body_bytes: 2 << 20,
-            request_timeout: Duration::from_secs(10),
+            max_body_bytes: BODY_BYTES.default,
+            request_timeout: REQUEST_TIMEOUT.default,
             max_requests: 256,
             max_streams: 64,
             max_connections: 512,
             write_timeout: Duration::from_secs(30),
             connections: 8,
-            pooled: false,
+            poll_only: false,
         }
+    }
+
+    /// Refuses what the options of the CLI refuse.
+    pub(crate) fn check(&self) -> Result<(), OutOfBounds> {
+        BODY_BYTES.check(self.max_body_bytes)?;
+        REQUEST_TIMEOUT.check(self.request_timeout)?;
+        Ok(())
     }
 
     /// Whether a key or token is wanted.

@@ -214,14 +214,14 @@ fn own_pool(pool: &PgPool, settings: &ApiSettings) -> PgPool {
         max_connections: settings.connections,
         connect_timeout: ACQUIRE,
         session: session(settings),
-        pooled: settings.pooled,
+        pooled: settings.poll_only,
         ..DbOptions::new("", "tasker-api")
     };
     // A request is not repeated for a connection that died while nobody used it.
     let pool_options = db::pool_options(&options).test_before_acquire(true);
     let connect = (*pool.connect_options()).clone();
     // On a shared connection the name would be set for others too.
-    let connect = if settings.pooled { connect } else { connect.application_name("tasker-api") };
+    let connect = if settings.poll_only { connect } else { connect.application_name("tasker-api") };
     let own = pool_options.connect_lazy_with(connect);
     hosts::follow(&own);
     own

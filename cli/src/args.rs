@@ -158,6 +158,7 @@ mod tests {
     fn who_acts_can_be_said_wherever_it_is_recorded() {
         for line in [
             "tasker template apply a.yaml --by ana",
+            "tasker template use shop.order 1 --by ana --reason back",
             "tasker namespace limit shop 5 --by ana --reason full",
             "tasker namespace limit shop --none --by ana",
             "tasker namespace resume shop --by ana --reason mended",

@@ -26,6 +26,7 @@ pub fn task(state: TaskState, look: Look) -> String {
         | TaskState::EnqueuingSteps
         | TaskState::StepsInProcess
         | TaskState::EvaluatingResults => BUSY,
+        TaskState::Unknown => ABSENT,
     };
     label(symbol, state.as_str(), look)
 }
@@ -40,6 +41,7 @@ pub fn step(state: StepState, retries: bool, look: Look) -> String {
         StepState::Enqueued => QUEUED,
         StepState::Pending if retries => RETRY,
         StepState::Pending => WAITING,
+        StepState::Unknown => ABSENT,
     };
     label(symbol, state.as_str(), look)
 }

@@ -2,20 +2,6 @@
 
 use chrono::{DateTime, Local, TimeDelta, Utc};
 pub use pgtasker_core::duration::parse as parse_duration;
-use std::time::Duration;
-
-/// How long a claim holds, in what the database takes: a process that is refused by it has begun
-/// already.
-///
-/// # Errors
-/// No duration, or one that is too short or too long.
-pub fn parse_lease(text: &str) -> Result<Duration, String> {
-    let lease = parse_duration(text)?;
-    match lease >= Duration::from_secs(1) && lease <= Duration::from_secs(86_400) {
-        true => Ok(lease),
-        false => Err(format!("a lease is from 1s to 1d, and {text:?} is not")),
-    }
-}
 
 /// A moment: RFC 3339, or a duration from now.
 ///

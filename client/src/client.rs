@@ -2,7 +2,10 @@
 
 use crate::{Result, types::*};
 use async_trait::async_trait;
-use pgtasker_core::template::{Applied, Report};
+use pgtasker_core::{
+    DeadLetterStatus, HowStale,
+    template::{Applied, Report},
+};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -90,7 +93,13 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     /// Applies a definition.
     async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied>;
     /// Makes a version that has been applied the one that runs where an enqueue names none.
-    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied>;
+    async fn use_template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        by: By<'_>,
+    ) -> Result<Applied>;
 
     /// Every queue.
     async fn list_queues(&self) -> Result<Vec<QueueOverview>>;
@@ -136,7 +145,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn update_dead_letter(
         &self,
         entry_id: Uuid,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<()>;
@@ -157,7 +166,7 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn update_dead_letters(
         &self,
         which: &DeadLetterSelection,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         by: By<'_>,
         max: i32,
         after: Option<Uuid>,
@@ -170,7 +179,11 @@ pub trait Client: std::fmt::Debug + Send + Sync {
     async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned>;
 
     /// Unfinished tasks, the stalest first; with `staleness` only those.
-    async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>>;
+    async fn list_staleness(
+        &self,
+        staleness: Option<&HowStale>,
+        limit: u32,
+    ) -> Result<Vec<Staleness>>;
     /// Steps by what their handlers took.
     async fn slowest_steps(&self, sample: &Sample, limit: u32) -> Result<Vec<SlowStep>>;
     /// Tasks enqueued and ended by time.

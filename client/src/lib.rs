@@ -43,7 +43,8 @@ pub use database::DatabaseClient;
 pub use error::{Error, Result};
 pub use http::{HttpClient, HttpClientBuilder};
 pub use pgtasker_core::{
-    DomainEvent, EventPattern, StepState, TaskState,
+    DeadLetterReason, DeadLetterStatus, DomainEvent, EventPattern, HowStale, QueueKind, StepState,
+    TaskState,
     template::{Applied, Problem, Report},
 };
 pub use types::*;

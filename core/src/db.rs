@@ -1,6 +1,9 @@
 //! The connection pool, and reconnecting with backoff. The one use of the `backoff` crate.
 
-use crate::{Error, Result, database_url, error::is_transient, hosts, limited, session::Session};
+use crate::{
+    Error, Result, bounds::CONNECTIONS, database_url, error::is_transient, hosts, limited,
+    session::Session,
+};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, PgPool,
@@ -45,7 +48,7 @@ impl DbOptions {
         Self {
             url: url.into(),
             application_name: application_name.into(),
-            max_connections: 10,
+            max_connections: CONNECTIONS.default,
             connect_timeout: Duration::from_secs(10),
             session: Session::default(),
             pooled: false,

@@ -1,6 +1,7 @@
 //! Whether a process can do its work: the metrics endpoint tells it, and the program itself can
 //! ask.
 
+use crate::bounds::STALLED_AFTER;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::{
@@ -13,10 +14,6 @@ use std::{
 };
 use tokio::sync::watch;
 use uuid::Uuid;
-
-/// How long an actor that has work may be without success before its process is unhealthy, unless
-/// set otherwise.
-pub const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// The health of a process; clones tell and see the same.
 #[derive(Debug, Clone)]
@@ -82,7 +79,7 @@ impl Health {
             status: watch::Sender::new(status),
             stalled_after_ms: AtomicU64::default(),
         }));
-        health.set_stalled_after(STALLED_AFTER);
+        health.set_stalled_after(STALLED_AFTER.default);
         health
     }
 
@@ -91,7 +88,7 @@ impl Health {
         Duration::from_millis(self.0.stalled_after_ms.load(Ordering::Relaxed))
     }
 
-    /// Sets [`Health::stalled_after`], which is [`STALLED_AFTER`] otherwise.
+    /// Sets [`Health::stalled_after`], which is the default of [`STALLED_AFTER`] otherwise.
     pub fn set_stalled_after(&self, limit: Duration) {
         let limit = limit.as_millis().try_into().unwrap_or(u64::MAX);
         self.0.stalled_after_ms.store(limit, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! No loops over queues and no HTTP live here, nor what people ask of the engine (the crate
 //! pgtasker-client). The rules are SQL functions (`sql/`). All crates but embedded use it.
 
+pub mod bounds;
 pub mod breaker;
 pub mod call_as;
 pub mod connection;
@@ -27,6 +28,7 @@ pub mod schema;
 pub mod session;
 pub mod signals;
 pub mod state;
+pub mod status;
 pub mod template;
 pub mod tk_code;
 
@@ -35,4 +37,5 @@ pub use event::DomainEvent;
 pub use event_pattern::EventPattern;
 pub use outcome::{Failure, StepOutcome};
 pub use state::{StepState, TaskState};
+pub use status::{ClaimStatus, DeadLetterReason, DeadLetterStatus, HowStale, QueueKind};
 pub use tk_code::TkCode;

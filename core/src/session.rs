@@ -2,6 +2,7 @@
 //! default that suits other programs (a statement_timeout of 300 ms, SERIALIZABLE) must not stop
 //! the engine.
 
+use crate::bounds::LEASE;
 use std::{fmt::Write, time::Duration};
 
 /// How long a statement of the engine may take: a little less than its caller waits, who then hears
@@ -41,7 +42,7 @@ pub struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        Self { statement: STATEMENT, lock: LOCK, lease: Duration::from_secs(30) }
+        Self { statement: STATEMENT, lock: LOCK, lease: LEASE.default }
     }
 }
 

@@ -6,22 +6,40 @@ use std::fmt;
 
 macro_rules! states {
     (
-        $(#[$doc:meta])*
+        $(#[doc = $doc:literal])*
         $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }
     ) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)+
+            /// One that a newer database has; this program does not know it.
+            #[serde(other)]
+            Unknown,
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::schema::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some(concat!($($doc),*).trim()))
+                    .enum_values(Some(Self::ALL.iter().map(|state| state.as_str())))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
 
         impl $name {
-            /// Every state, in the order of the lifecycle.
+            /// Every state that this program knows, in the order of the lifecycle.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The name used in the database and in JSON.
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
+                match self { $(Self::$variant => $text,)+ Self::Unknown => "unknown" }
             }
         }
 
@@ -103,10 +121,11 @@ impl TaskState {
     /// Whether a single hop from `self` to `to` is legal.
     pub fn may_move_to(self, to: Self) -> bool {
         use TaskState::*;
-        if matches!(to, Cancelled | ResolvedManually) {
+        if self != Unknown && matches!(to, Cancelled | ResolvedManually) {
             return !self.is_terminal();
         }
         match self {
+            Unknown => false,
             Pending => to == Initializing,
             Initializing => {
                 matches!(to, EnqueuingSteps | Complete | WaitingForDependencies | Error)
@@ -153,9 +172,23 @@ impl StepState {
             | (InProgress, InProgress | EnqueuedForOrchestration | Pending)
             | (EnqueuedForOrchestration, Complete | Pending | Error)
             | (Error | Cancelled, Pending) => true,
+            (Unknown, _) => false,
             (from, Cancelled) => !from.is_terminal(),
             (from, ResolvedManually) => !matches!(from, Complete | ResolvedManually),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_a_newer_database_can_be_read() {
+        assert_eq!(serde_json::from_str::<TaskState>("\"frozen\"").unwrap(), TaskState::Unknown);
+        assert_eq!(serde_json::from_str::<StepState>("\"frozen\"").unwrap(), StepState::Unknown);
+        assert_eq!(serde_json::from_str::<StepState>("\"error\"").unwrap(), StepState::Error);
+        assert!("unknown".parse::<TaskState>().is_err());
     }
 }

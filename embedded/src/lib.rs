@@ -51,10 +51,12 @@ mod error;
 mod folders;
 mod postmaster;
 mod record;
+mod recorded;
 mod server;
 mod watcher;
 
 pub use builder::Builder;
 pub use error::{Error, Result};
-pub use record::{Recorded, recorded, recorded_url};
+pub use record::{recorded, recorded_url};
+pub use recorded::Recorded;
 pub use server::Embedded;

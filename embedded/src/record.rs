@@ -3,8 +3,8 @@
 use crate::{
     error::{Context, Result},
     postmaster,
+    recorded::Recorded,
 };
-use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::Write,
@@ -13,21 +13,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// A server that a Tasker program started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recorded {
-    /// Connects as the superuser; holds the password.
-    pub url: String,
-    /// Process id of the server.
-    pub pid: u32,
-    /// TCP port on 127.0.0.1.
-    pub port: u16,
-    /// The data folder.
-    pub data: PathBuf,
-    /// Version of the server, such as `15.18`.
-    pub version: String,
-}
 
 /// The URL of the server that another program runs on `dir` right now.
 ///

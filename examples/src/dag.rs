@@ -1,7 +1,7 @@
 //! A mixed graph of seven steps: two diamonds, one inside the other, chains between them, and an
 //! edge that skips levels.
 
-use crate::Input;
+use crate::input::Input;
 use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A diamond of four steps: the spread of the numbers 1 to n, n² times their variance, in whole
 //! numbers.
 
-use crate::Input;
+use crate::input::Input;
 use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -55,7 +55,8 @@ impl Engine {
             connect(&options("tasker worker").max_connections(WORKER_CONNECTIONS)).await?;
         let worker = register(Worker::builder(working)).grace(GRACE).build()?;
         let seen = look(&worker)?;
-        let orchestrator = Orchestrator::builder(orchestrating).build();
+        let orchestrator =
+            Orchestrator::builder(orchestrating).build().map_err(BuildError::from)?;
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
         let stop = shutdown.clone();

@@ -21,6 +21,7 @@ pub mod tree;
 
 mod engine;
 mod error;
+mod input;
 mod runner;
 
 pub use engine::Engine;
@@ -28,8 +29,6 @@ pub use error::{Error, Result};
 pub use runner::{database_url, run_example, run_one};
 
 use pgtasker_worker::WorkerBuilder;
-use serde::Deserialize;
-use serde_json::Value;
 
 /// Adds the handlers of all examples in the namespace `examples`.
 pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
@@ -43,18 +42,4 @@ pub fn register(builder: WorkerBuilder) -> WorkerBuilder {
         strikes_batch::register,
     ];
     examples.into_iter().fold(builder, |builder, register| register(builder))
-}
-
-/// The context of the four graphs over the numbers 1 to n.
-#[derive(Deserialize)]
-pub(crate) struct Input {
-    /// From 1 to 1000: the templates' input_schema says so, and the sums stay within 64 bits.
-    pub(crate) n: i64,
-}
-
-impl Input {
-    /// Reads a context that the input_schema lets pass.
-    fn of(context: &Value) -> Self {
-        Self { n: context["n"].as_i64().unwrap_or_default() }
-    }
 }

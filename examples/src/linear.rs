@@ -1,6 +1,6 @@
 //! A chain of four steps: the sum of the odd squares among those of 1 to n.
 
-use crate::Input;
+use crate::input::Input;
 use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! A tree of eight steps: a root, two branches, four leaves, and a four-way convergence that adds
 //! up the cubes of 1 to n.
 
-use crate::Input;
+use crate::input::Input;
 use pgtasker_worker::{StepContext, StepError, StepOutcome, WorkerBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

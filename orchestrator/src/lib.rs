@@ -4,14 +4,15 @@
 //! (`tasker orchestrator`, `up`), the examples, and the tests run it.
 //!
 //! ```no_run
-//! # async fn example() -> pgtasker_core::Result<()> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use pgtasker_core::db::{DbOptions, connect};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! let options = DbOptions::new("postgres://localhost/app", "tasker-orchestrator");
 //! let pool = connect(&options.max_connections(pgtasker_orchestrator::CONNECTIONS)).await?;
 //! let shutdown = CancellationToken::new();
-//! pgtasker_orchestrator::Orchestrator::builder(pool).build().run(shutdown).await
+//! pgtasker_orchestrator::Orchestrator::builder(pool).build()?.run(shutdown).await?;
+//! # Ok(())
 //! # }
 //! ```
 

@@ -19,6 +19,7 @@ use crate::{
 };
 use pgtasker_core::{
     Result,
+    bounds::{BATCH_SIZE, OutOfBounds, POLL_INTERVAL, SWEEP_INTERVAL},
     breaker::Breaker,
     connection::OwnConnection,
     health::{Health, Problem},
@@ -63,23 +64,24 @@ impl OrchestratorBuilder {
         self
     }
 
-    /// How long an idle actor waits at most for a notification before it looks by itself. Default:
-    /// one second; while notifications do not arrive, at most
+    /// How long an idle actor waits at most for a notification before it looks by itself, from 10 ms
+    /// to a day. Default: one second; while notifications do not arrive, at most
     /// [`pgtasker_queues::POLL_WITHOUT_PUSH`].
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval.max(Duration::from_millis(10));
+        self.poll_interval = interval;
         self
     }
 
-    /// How often to look for what no message announces: lost messages. Default: ten seconds.
+    /// How often to look for what no message announces: lost messages; from 10 ms to a
+    /// day. Default: ten seconds.
     pub fn sweep_interval(mut self, interval: Duration) -> Self {
-        self.sweep_interval = interval.max(Duration::from_millis(10));
+        self.sweep_interval = interval;
         self
     }
 
-    /// Messages or steps per call and transaction at most, from 1 to 100,000. Default: 500.
+    /// Messages or steps per call and transaction at most, from 1 to 10,000. Default: 500.
     pub fn batch_size(mut self, batch_size: u32) -> Self {
-        self.batch_size = batch_size.clamp(1, 100_000);
+        self.batch_size = batch_size;
         self
     }
 
@@ -90,11 +92,17 @@ impl OrchestratorBuilder {
         self
     }
 
-    /// An orchestrator with a new id.
-    pub fn build(self) -> Orchestrator {
+    /// An orchestrator with a new id. Touches no database.
+    ///
+    /// # Errors
+    /// A setting is out of its range.
+    pub fn build(self) -> Result<Orchestrator, OutOfBounds> {
+        BATCH_SIZE.check(self.batch_size)?;
+        POLL_INTERVAL.check(self.poll_interval)?;
+        SWEEP_INTERVAL.check(self.sweep_interval)?;
         let health =
             self.breaker.as_ref().map(|breaker| breaker.health().clone()).unwrap_or_default();
-        Orchestrator { settings: self, health, id: Uuid::now_v7(), stats: Stats::default() }
+        Ok(Orchestrator { settings: self, health, id: Uuid::now_v7(), stats: Stats::default() })
     }
 }
 
@@ -105,9 +113,9 @@ impl Orchestrator {
             pool,
             breaker: None,
             push: Push::Listen,
-            poll_interval: Duration::from_secs(1),
-            sweep_interval: Duration::from_secs(10),
-            batch_size: 500,
+            poll_interval: POLL_INTERVAL.default,
+            sweep_interval: SWEEP_INTERVAL.default,
+            batch_size: BATCH_SIZE.default,
         }
     }
 

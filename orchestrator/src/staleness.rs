@@ -2,22 +2,14 @@
 //! letters. It changes no task.
 
 use crate::meters::read_now;
-use pgtasker_core::{Result, connection::OwnConnection, failpoint, pooler::DbConnection};
+use pgtasker_core::{
+    DeadLetterReason, Result, connection::OwnConnection, failpoint, pooler::DbConnection,
+};
 
 /// Tasks looked at in one call; it reads them and locks none.
 const MAX_TASKS: i32 = 2_000;
 /// Calls in one interval: with very many unfinished tasks, a round takes several intervals.
 const MAX_CALLS: usize = 5;
-/// Every reason, so that a gauge goes back to zero.
-const REASONS: [&str; 6] = [
-    "bad_message",
-    "manual",
-    "max_retries_exceeded",
-    "permanent_failure",
-    "staleness_timeout",
-    "worker_unavailable",
-];
-
 /// One round over the unfinished tasks, or a part of it.
 pub(crate) async fn sweep(connection: &mut OwnConnection) -> Result<()> {
     for _ in 0..MAX_CALLS {
@@ -55,9 +47,11 @@ async fn gauges(connection: &mut OwnConnection) -> Result<()> {
             .await
         })
         .await?;
-    for reason in REASONS {
-        let pending = counts.iter().find(|(of, _)| of == reason).map_or(0, |(_, entries)| *entries);
-        metrics::gauge!("tasker_dead_letters_pending", "reason" => reason).set(pending as f64);
+    // Every reason, so that a gauge goes back to zero.
+    for reason in DeadLetterReason::NAMES {
+        let pending =
+            counts.iter().find(|(of, _)| of == *reason).map_or(0, |(_, entries)| *entries);
+        metrics::gauge!("tasker_dead_letters_pending", "reason" => *reason).set(pending as f64);
     }
     read_now("dead_letters");
     Ok(())

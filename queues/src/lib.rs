@@ -8,6 +8,7 @@ pub mod wakeups;
 
 mod install;
 mod listen;
+mod shared;
 
 pub use install::{MigrationReport, OLDEST_PGMQ, Pgmq, migrate};
 pub use names::{STEP_RESULTS, TASK_REQUESTS, channel, events_queue, worker_queue};

@@ -1,7 +1,7 @@
 //! The one LISTEN connection of a process: opens it, tests it, wakes waiters, opens it again. A
 //! test notification is sent through another connection, or a pooler could hand it back by luck.
 
-use crate::wakeups::Shared;
+use crate::shared::Shared;
 use pgtasker_core::{
     Result,
     breaker::Breaker,

@@ -1,12 +1,11 @@
 //! Wake-ups: one LISTEN connection per process for all its queues, and the waiting on top of it. A
 //! notification only shortens a wait; waiters also poll, so a lost one costs time, not work.
 
-use crate::{listen::Listener, names::channel};
+use crate::{listen::Listener, names::channel, shared::Shared};
 use metrics::{describe_gauge, gauge};
 use pgtasker_core::{Result, breaker::Breaker};
 use sqlx::PgPool;
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -126,44 +125,6 @@ impl Waiter {
     /// Ends the present wait or, without one, the next.
     pub fn wake(&self) {
         self.notify.notify_one();
-    }
-}
-
-/// What the listening task and the waiters have in common.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// By channel name.
-    queues: HashMap<String, Arc<Notify>>,
-    alive: Arc<AtomicBool>,
-}
-
-impl Shared {
-    fn new(queues: &[String]) -> Self {
-        let queues = queues.iter().map(|queue| (channel(queue), Arc::default())).collect();
-        Self { queues, alive: Arc::default() }
-    }
-
-    pub(crate) fn channels(&self) -> impl Iterator<Item = &str> {
-        self.queues.keys().map(String::as_str)
-    }
-
-    pub(crate) fn wake(&self, channel: &str) {
-        if let Some(notify) = self.queues.get(channel) {
-            notify.notify_one();
-        }
-    }
-
-    pub(crate) fn wake_all(&self) {
-        self.queues.values().for_each(|notify| notify.notify_one());
-    }
-
-    pub(crate) fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_alive(&self, alive: bool) {
-        gauge!("tasker_push_alive").set(if alive { 1.0 } else { 0.0 });
-        self.alive.store(alive, Ordering::Relaxed);
     }
 }
 

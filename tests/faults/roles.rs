@@ -53,7 +53,7 @@ type Ended = Result<(), Box<dyn std::error::Error>>;
 
 async fn orchestrator(url: &str, forever: CancellationToken) -> Ended {
     let pool = connect(&options(url, "faults orchestrator").max_connections(CONNECTIONS)).await?;
-    let orchestrator = Orchestrator::builder(pool).build();
+    let orchestrator = Orchestrator::builder(pool).build().unwrap();
     println!("id {}", orchestrator.id());
     Ok(orchestrator.run(forever).await?)
 }

@@ -6,9 +6,14 @@ use crate::{
     builtin::{self, http::allow::AllowList},
     events::{EventPublisher, Publishers},
     handler::{Callable, Callables, Paged, Resolvers, is_callable, is_name},
-    shared::{MAX_CONCURRENCY, MAX_NAMESPACE, Settings, StateMap},
+    shared::{MAX_NAMESPACE, Settings, StateMap},
 };
-use pgtasker_core::{StepOutcome, breaker::Breaker, event_pattern::EventPattern};
+use pgtasker_core::{
+    StepOutcome,
+    bounds::{CONCURRENCY, GRACE, LEASE, OutOfBounds, POLL_INTERVAL},
+    breaker::Breaker,
+    event_pattern::EventPattern,
+};
 use sqlx::PgPool;
 use std::{
     any::{TypeId, type_name},
@@ -38,12 +43,9 @@ pub enum BuildError {
     /// Two states of one type.
     #[error("state of type {0} is given twice: wrap one in a type of its own")]
     DuplicateState(&'static str),
-    /// Concurrency outside of 1 to 10,000.
-    #[error("concurrency is {0}: it must be from 1 to {MAX_CONCURRENCY}")]
-    Concurrency(usize),
-    /// A lease that the database does not grant.
-    #[error("the lease is {0:?}: it must be from one second to one day")]
-    Lease(Duration),
+    /// A limit or a time that cannot be set.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
     /// A publisher that would never be asked.
     #[error("{0}")]
     InvalidPattern(String),
@@ -158,7 +160,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// How many steps run at once; 64 by default. `sql` handlers are limited by the pool as well:
+    /// How many steps run at once, from 1 to 10,000; 64 by default. `sql` handlers are limited by the pool as well:
     /// three of its connections stay free for claims, results, and leases (see
     /// [`Worker::builder`]).
     pub fn concurrency(mut self, steps: usize) -> Self {
@@ -172,7 +174,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// How often an idle namespace is looked at when no notification comes; 1 s by default.
+    /// How often an idle namespace is looked at when no notification comes, from 10 ms to a day; 1 s
+    /// by default.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval;
         self
@@ -187,7 +190,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// How long running steps may take to finish after shutdown was asked for; 10 s by default.
+    /// How long running steps may take to finish after shutdown was asked for, up to a day; 10 s by
+    /// default.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
@@ -232,12 +236,10 @@ impl WorkerBuilder {
         if let Some(bad) = self.namespaces.iter().find(|n| !is_name(n) || n.len() > MAX_NAMESPACE) {
             return Err(BuildError::InvalidNamespace(bad.clone()));
         }
-        if !(1..=MAX_CONCURRENCY).contains(&self.settings.concurrency) {
-            return Err(BuildError::Concurrency(self.settings.concurrency));
-        }
-        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&self.settings.lease) {
-            return Err(BuildError::Lease(self.settings.lease));
-        }
+        CONCURRENCY.check_count(self.settings.concurrency)?;
+        LEASE.check(self.settings.lease)?;
+        GRACE.check(self.settings.grace)?;
+        POLL_INTERVAL.check(self.settings.poll_interval)?;
         if let Some(name) = self.duplicate_state {
             return Err(BuildError::DuplicateState(name));
         }
@@ -331,8 +333,10 @@ mod tests {
         assert!(error(builder().namespace("A")).contains("\"A\""));
         assert!(error(builder().namespace("n".repeat(34))).contains("33"));
         let one = || builder().namespace("a");
-        assert!(error(one().concurrency(0)).contains("concurrency is 0"));
-        assert!(error(one().lease(Duration::from_millis(1))).contains("one second"));
+        assert!(error(one().concurrency(0)).contains("the concurrency is 0: give a value from 1"));
+        assert!(error(one().lease(Duration::from_millis(1))).contains("from 1s to 1d"));
+        assert!(error(one().poll_interval(Duration::ZERO)).contains("from 10ms"));
+        assert!(error(one().grace(Duration::MAX)).contains("to 1d"));
         for bad in ["Charge", "a..b", "", "a-b"] {
             assert!(error(one().handler(bad, nothing)).contains(&format!("{bad:?}")));
         }

@@ -5,7 +5,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
-use pgtasker_core::{StepOutcome, meters::build_info};
+use pgtasker_core::{ClaimStatus, StepOutcome, meters::build_info};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -86,12 +86,12 @@ impl Meters {
     }
 
     /// Counts one answer of `submit_results`.
-    pub(crate) fn result(&self, status: &str) {
+    pub(crate) fn result(&self, status: &ClaimStatus) {
         let counter = match status {
-            "accepted" => &self.accepted,
-            "duplicate" => &self.duplicate,
-            "stale" => &self.stale,
-            "rejected" => &self.rejected,
+            ClaimStatus::Accepted => &self.accepted,
+            ClaimStatus::Duplicate => &self.duplicate,
+            ClaimStatus::Stale => &self.stale,
+            ClaimStatus::Rejected => &self.rejected,
             _ => &self.other,
         };
         counter.increment(1);
@@ -111,8 +111,11 @@ impl Meters {
     }
 
     /// Counts a claim that the database says is no longer this worker's, while its handler ran.
-    pub(crate) fn lost(&self, status: &str) {
-        let counter = if status == "cancelled" { &self.lost_cancelled } else { &self.lost_stale };
+    pub(crate) fn lost(&self, status: &ClaimStatus) {
+        let counter = match status {
+            ClaimStatus::Cancelled => &self.lost_cancelled,
+            _ => &self.lost_stale,
+        };
         counter.increment(1);
     }
 }

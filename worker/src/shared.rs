@@ -8,7 +8,13 @@ use crate::{
     meters::Meters,
     run::{SqlSlots, TemplateCacheActor},
 };
-use pgtasker_core::{breaker::Breaker, health::Problem, connection::OwnConnection, meters::PoolWait};
+use pgtasker_core::{
+    bounds::{CONCURRENCY, GRACE, LEASE, POLL_INTERVAL},
+    breaker::Breaker,
+    connection::OwnConnection,
+    health::Problem,
+    meters::PoolWait,
+};
 use sqlx::PgPool;
 use std::{
     any::{Any, TypeId},
@@ -20,8 +26,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Channels and permits are allocated by this.
-pub(crate) const MAX_CONCURRENCY: usize = 10_000;
 /// `<namespace>_domain_events` has to stay within PostgreSQL's and pgmq's 47 characters.
 pub(crate) const MAX_NAMESPACE: usize = 33;
 
@@ -38,11 +42,11 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            concurrency: 64,
+            concurrency: CONCURRENCY.default as usize,
             poll_only: false,
-            poll_interval: Duration::from_secs(1),
-            lease: Duration::from_secs(30),
-            grace: Duration::from_secs(10),
+            poll_interval: POLL_INTERVAL.default,
+            lease: LEASE.default,
+            grace: GRACE.default,
         }
     }
 }

@@ -258,7 +258,7 @@ impl Source {
                 "{url}: give an https URL (http for loopback only) or a file"
             )));
         }
-        crate::server::install_crypto();
+        crate::crypto::install_crypto();
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
             // Elsewhere might be plain http, or inside the network.

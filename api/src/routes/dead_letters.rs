@@ -1,20 +1,20 @@
 //! Dead letters.
 
-use super::{Act, said, words};
+use super::parts::{Act, said, words};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, page_size},
+    extract::{Json, OrDefault, Path, Query, between, known, page_size},
     problem::Result,
     state::App,
 };
 use axum::{
-    Json,
     http::{StatusCode, header},
     response::IntoResponse,
 };
 use pgtasker_client::{
-    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
-    DeadLetterSelection, DeadLettersChanged, Listed, Page,
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterReason,
+    DeadLetterSelection, DeadLetterStatus, DeadLettersChanged, Listed, Page,
 };
+use pgtasker_core::bounds::MANY;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -66,12 +66,12 @@ pub struct DeadLetterQuery {
 )]
 pub async fn list_dead_letters(
     app: App,
-    Params(query): Params<DeadLetterQuery>,
+    Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<Listed<DeadLetter>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
     let filter = DeadLetterFilter {
-        reason: query.reason,
-        status: query.status,
+        reason: query.reason.map(DeadLetterReason::from),
+        status: query.status.map(DeadLetterStatus::from),
         task_id: query.task_id,
         id_prefix: query.id_prefix,
     };
@@ -101,7 +101,10 @@ pub struct EntryAt {
 /// Shows a dead letter with its snapshot or message
 #[utoipa::path(get, path = "/v1/dead-letters/{entry_id}", tag = "dead letters", params(EntryAt),
     responses((status = 200, body = DeadLetterDetails)), security(("key" = ["dead_letters:read"])))]
-pub async fn show_dead_letter(app: App, At(at): At<EntryAt>) -> Result<Json<DeadLetterDetails>> {
+pub async fn show_dead_letter(
+    app: App,
+    Path(at): Path<EntryAt>,
+) -> Result<Json<DeadLetterDetails>> {
     show(&app, at.entry_id).await
 }
 
@@ -120,7 +123,7 @@ pub struct NewDeadLetter {
     #[schema(max_length = 10_000)]
     notes: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -146,7 +149,7 @@ pub struct Entry {
 )]
 pub async fn add_dead_letter(
     app: App,
-    JsonBody(new): JsonBody<NewDeadLetter>,
+    Json(new): Json<NewDeadLetter>,
 ) -> Result<impl IntoResponse> {
     let by = By { who: new.by.as_deref(), reason: None };
     let entry_id = app
@@ -164,41 +167,16 @@ pub async fn add_dead_letter(
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterChange {
     /// None: unchanged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known")]
     status: Option<DeadLetterStatus>,
     /// A line to add to the notes.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000)]
     notes: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
-}
-
-/// The status of a dead letter.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeadLetterStatus {
-    /// Someone must look at it.
-    Pending,
-    /// Someone has dealt with it.
-    ManuallyResolved,
-    /// Nothing can be done.
-    PermanentFailure,
-    /// No longer wanted.
-    Cancelled,
-}
-
-impl DeadLetterStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::ManuallyResolved => "manually_resolved",
-            Self::PermanentFailure => "permanent_failure",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// Sets the status and adds to the notes
@@ -207,11 +185,11 @@ impl DeadLetterStatus {
     security(("key" = ["dead_letters:write"])))]
 pub async fn update_dead_letter(
     app: App,
-    At(at): At<EntryAt>,
-    JsonBody(change): JsonBody<DeadLetterChange>,
+    Path(at): Path<EntryAt>,
+    Json(change): Json<DeadLetterChange>,
 ) -> Result<Json<DeadLetterDetails>> {
     let by = By { who: change.by.as_deref(), reason: None };
-    let status = change.status.map(DeadLetterStatus::as_str);
+    let status = change.status.as_ref();
     app.change(
         at.entry_id.to_string(),
         app.client().update_dead_letter(at.entry_id, status, change.notes.as_deref(), by),
@@ -232,9 +210,10 @@ pub async fn update_dead_letter(
 )]
 pub async fn retry_dead_letter(
     app: App,
-    At(at): At<EntryAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<EntryAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<DeadLetterDetails>> {
+    let act = body.or_default();
     app.change(
         at.entry_id.to_string(),
         app.client().retry_dead_letter(at.entry_id, said(&act.by, &act.reason)),
@@ -250,14 +229,14 @@ pub struct BulkDeadLetters {
     /// The filter; without a status it matches the pending ones.
     filter: DeadLetterSelection,
     /// For an update; none: unchanged.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known")]
     status: Option<DeadLetterStatus>,
     /// For the audit, and a line in the notes.
     #[serde(default, deserialize_with = "words")]
     #[schema(max_length = 10_000, example = "the card network is back")]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200, example = "ana")]
     by: Option<String>,
     /// The most entries to change in this call.
@@ -271,7 +250,7 @@ pub struct BulkDeadLetters {
 
 impl BulkDeadLetters {
     fn max(&self) -> i32 {
-        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(100)
+        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(MANY.default as i32)
     }
 }
 
@@ -286,7 +265,7 @@ impl BulkDeadLetters {
 )]
 pub async fn retry_dead_letters(
     app: App,
-    JsonBody(bulk): JsonBody<BulkDeadLetters>,
+    Json(bulk): Json<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
     let by = said(&bulk.by, &bulk.reason);
     app.change(None, app.client().retry_dead_letters(&bulk.filter, by, bulk.max(), bulk.after))
@@ -305,10 +284,10 @@ pub async fn retry_dead_letters(
 )]
 pub async fn update_dead_letters(
     app: App,
-    JsonBody(bulk): JsonBody<BulkDeadLetters>,
+    Json(bulk): Json<BulkDeadLetters>,
 ) -> Result<Json<DeadLettersChanged>> {
     let by = said(&bulk.by, &bulk.reason);
-    let status = bulk.status.map(DeadLetterStatus::as_str);
+    let status = bulk.status.as_ref();
     app.change(
         None,
         app.client().update_dead_letters(&bulk.filter, status, by, bulk.max(), bulk.after),
@@ -343,7 +322,7 @@ pub struct Entries {
 )]
 pub async fn count_dead_letters(
     app: App,
-    JsonBody(which): JsonBody<WhichDeadLetters>,
+    Json(which): Json<WhichDeadLetters>,
 ) -> Result<Json<Entries>> {
     let entries = app.call(app.client().count_dead_letters(&which.filter)).await?;
     Ok(Json(Entries { entries }))

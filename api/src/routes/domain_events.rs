@@ -2,12 +2,12 @@
 
 use super::system::NamespaceAt;
 use crate::{
-    extract::{At, Params, message, page_size},
+    extract::{Json, Path, Query, message, page_size},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{Client, QueuedEvent};
+use pgtasker_core::bounds::PAGE;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -43,10 +43,14 @@ pub struct EventsQuery {
 )]
 pub async fn list_events(
     app: App,
-    At(at): At<NamespaceAt>,
-    Params(query): Params<EventsQuery>,
+    Path(at): Path<NamespaceAt>,
+    Query(query): Query<EventsQuery>,
 ) -> Result<Json<Vec<QueuedEvent>>> {
-    app.call(app.client().list_events(&at.namespace, query.after, query.limit.unwrap_or(100)))
-        .await
-        .map(Json)
+    app.call(app.client().list_events(
+        &at.namespace,
+        query.after,
+        query.limit.unwrap_or(PAGE.default),
+    ))
+    .await
+    .map(Json)
 }

@@ -1,12 +1,12 @@
 //! Server-sent events.
 
 use super::{
-    TaskAt,
+    parts::TaskAt,
     stream::{Cursor, Follower},
 };
 use crate::{
     access::Admission,
-    extract::At,
+    extract::Path,
     problem::{Problem, Result},
     state::App,
 };
@@ -63,7 +63,7 @@ type Events = VecDeque<Event>;
 pub async fn follow_task(
     app: App,
     Extension(admission): Extension<Admission>,
-    At(at): At<TaskAt>,
+    Path(at): Path<TaskAt>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse> {
     let last = match headers.get("last-event-id").filter(|id| !id.is_empty()) {

@@ -1,7 +1,7 @@
 //! Whether the process can do its work.
 
-use crate::{problem::Result, state::App};
-use axum::{Json, http::StatusCode};
+use crate::{extract::Json, problem::Result, state::App};
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use pgtasker_client::{Client, ServerHealth};
 use serde::Serialize;

@@ -1,11 +1,10 @@
 //! The settings of the engine.
 
 use crate::{
-    extract::{At, JsonBody},
+    extract::{Json, Path},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{By, Client, EngineSetting};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -40,7 +39,7 @@ pub struct NewValue {
     #[schema(max_length = 1_000, example = "90")]
     value: String,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200, example = "ana")]
     by: Option<String>,
 }
@@ -66,8 +65,8 @@ pub struct SettingSet {
 )]
 pub async fn set_setting(
     app: App,
-    At(SettingAt { name }): At<SettingAt>,
-    JsonBody(NewValue { value, by }): JsonBody<NewValue>,
+    Path(SettingAt { name }): Path<SettingAt>,
+    Json(NewValue { value, by }): Json<NewValue>,
 ) -> Result<Json<SettingSet>> {
     app.change(
         "settings".to_owned(),

@@ -1,13 +1,13 @@
 //! Steps of a task.
 
-use super::{Act, Changed, TaskAt, said, words};
+use super::parts::{Act, Changed, TaskAt, said, words};
 use crate::{
-    extract::{At, MaybeBody, Params, list, page_size},
+    extract::{Json, OrDefault, Path, Query, list, page_size},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{Client, Listed, Page, StepFilter, StepOverview, StepState, StepTransition};
+use pgtasker_core::bounds::PAGE;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -57,19 +57,19 @@ pub struct StepQuery {
     responses((status = 200, body = Listed<StepOverview>)), security(("key" = ["tasks:read"])))]
 pub async fn list_steps(
     app: App,
-    At(at): At<TaskAt>,
-    Params(query): Params<StepQuery>,
+    Path(at): Path<TaskAt>,
+    Query(query): Query<StepQuery>,
 ) -> Result<Json<Listed<StepOverview>>> {
     let filter =
         StepFilter { states: query.state.unwrap_or_default(), template_step: query.template_step };
-    let page = Page { after: query.after, limit: query.limit.unwrap_or(100) };
+    let page = Page { after: query.after, limit: query.limit.unwrap_or(PAGE.default) };
     app.call(app.client().list_steps(at.task_id, &filter, &page)).await.map(Json)
 }
 
 /// Shows a step with its result
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/steps/{step}", tag = "steps", params(StepAt),
     responses((status = 200, body = StepOverview)), security(("key" = ["tasks:read"])))]
-pub async fn show_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview>> {
+pub async fn show_step(app: App, Path(at): Path<StepAt>) -> Result<Json<StepOverview>> {
     app.call(app.client().show_step(at.task_id, &at.step)).await.map(Json)
 }
 
@@ -82,7 +82,10 @@ pub async fn show_step(app: App, At(at): At<StepAt>) -> Result<Json<StepOverview
     responses((status = 200, body = Vec<StepTransition>)),
     security(("key" = ["tasks:read"])),
 )]
-pub async fn step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<Vec<StepTransition>>> {
+pub async fn step_transitions(
+    app: App,
+    Path(at): Path<StepAt>,
+) -> Result<Json<Vec<StepTransition>>> {
     // A step that does not exist would have no rows.
     app.call(app.client().show_step(at.task_id, &at.step)).await?;
     app.call(app.client().step_transitions(at.task_id, &at.step)).await.map(Json)
@@ -100,9 +103,10 @@ pub async fn step_transitions(app: App, At(at): At<StepAt>) -> Result<Json<Vec<S
 )]
 pub async fn retry_step(
     app: App,
-    At(at): At<StepAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<StepAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<Changed>> {
+    let act = body.or_default();
     let by = said(&act.by, &act.reason);
     let changed = app
         .change(at.task_id.to_string(), app.client().retry_step(at.task_id, &at.step, by))
@@ -126,7 +130,7 @@ pub struct SettleStep {
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -143,9 +147,10 @@ pub struct SettleStep {
 )]
 pub async fn resolve_step(
     app: App,
-    At(at): At<StepAt>,
-    MaybeBody(settle): MaybeBody<SettleStep>,
+    Path(at): Path<StepAt>,
+    body: Option<Json<SettleStep>>,
 ) -> Result<Json<Changed>> {
+    let settle = body.or_default();
     let by = said(&settle.by, &settle.reason);
     let call = app.client().resolve_step(
         at.task_id,

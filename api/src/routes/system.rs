@@ -1,16 +1,16 @@
 //! Queues, namespaces, workers, retention, and what lately was slow or failed.
 
-use super::{Act, Changed, said};
+use super::parts::{Act, Changed, said};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, page_size},
+    extract::{Json, OrDefault, Path, Query, between, known, page_size},
     problem::Result,
     state::App,
 };
-use axum::Json;
 use pgtasker_client::{
-    Client, FailureRate, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
+    Client, FailureRate, HowStale, Pruned, QueueOverview, Sample, SlowStep, Staleness, Throughput,
     WorkerOverview,
 };
+use pgtasker_core::bounds::{PAGE, PRUNED};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -66,9 +66,10 @@ pub struct NamespaceAt {
 )]
 pub async fn pause_namespace(
     app: App,
-    At(at): At<NamespaceAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<NamespaceAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<Changed>> {
+    let act = body.or_default();
     let call = app.client().pause_namespace(&at.namespace, said(&act.by, &act.reason));
     Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
@@ -85,9 +86,10 @@ pub async fn pause_namespace(
 )]
 pub async fn resume_namespace(
     app: App,
-    At(at): At<NamespaceAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<NamespaceAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<Changed>> {
+    let act = body.or_default();
     let call = app.client().resume_namespace(&at.namespace, said(&act.by, &act.reason));
     Ok(Json(Changed { changed: app.change(at.namespace.clone(), call).await? }))
 }
@@ -101,11 +103,11 @@ pub struct Limit {
     #[serde(deserialize_with = "depth")]
     max_depth: Option<i32>,
     /// Why; written to the audit.
-    #[serde(default, deserialize_with = "super::words")]
+    #[serde(default, deserialize_with = "super::parts::words")]
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -138,8 +140,8 @@ pub struct Limited {
 )]
 pub async fn limit_namespace(
     app: App,
-    At(NamespaceAt { namespace }): At<NamespaceAt>,
-    JsonBody(Limit { max_depth, reason, by }): JsonBody<Limit>,
+    Path(NamespaceAt { namespace }): Path<NamespaceAt>,
+    Json(Limit { max_depth, reason, by }): Json<Limit>,
 ) -> Result<Json<Limited>> {
     let call = app.client().limit_namespace(&namespace, max_depth, said(&by, &reason));
     app.change(namespace.clone(), call).await?;
@@ -162,7 +164,7 @@ pub struct Prune {
     #[schema(value_type = u32, minimum = 1, maximum = 10_000, default = 1000)]
     max: Option<u32>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -170,21 +172,10 @@ pub struct Prune {
 /// Removes one batch of rows older than their retention; call again until both are 0
 #[utoipa::path(post, path = "/v1/prune", tag = "system", request_body = Option<Prune>,
     responses((status = 200, body = Pruned)), security(("key" = ["system:write"])))]
-pub async fn prune(app: App, MaybeBody(prune): MaybeBody<Prune>) -> Result<Json<Pruned>> {
-    let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(1000);
+pub async fn prune(app: App, body: Option<Json<Prune>>) -> Result<Json<Pruned>> {
+    let prune = body.or_default();
+    let max = prune.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(PRUNED.default as i32);
     app.change("prune".to_owned(), app.client().prune(max, said(&prune.by, &None))).await.map(Json)
-}
-
-/// Staleness against the threshold of the state.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HowStale {
-    /// In time.
-    Healthy,
-    /// From 80 % of a threshold.
-    Warning,
-    /// Over it.
-    Stale,
 }
 
 /// Which unfinished tasks.
@@ -193,6 +184,7 @@ pub enum HowStale {
 #[into_params(parameter_in = Query)]
 pub struct StalenessQuery {
     /// Only tasks with this staleness.
+    #[serde(default, deserialize_with = "known")]
     staleness: Option<HowStale>,
     /// The most items to return.
     #[serde(default, deserialize_with = "page_size")]
@@ -205,14 +197,13 @@ pub struct StalenessQuery {
     responses((status = 200, body = Vec<Staleness>)), security(("key" = ["system:read"])))]
 pub async fn list_staleness(
     app: App,
-    Params(query): Params<StalenessQuery>,
+    Query(query): Query<StalenessQuery>,
 ) -> Result<Json<Vec<Staleness>>> {
-    let staleness = query.staleness.map(|staleness| match staleness {
-        HowStale::Healthy => "healthy",
-        HowStale::Warning => "warning",
-        HowStale::Stale => "stale",
-    });
-    app.call(app.client().list_staleness(staleness, query.limit.unwrap_or(100))).await.map(Json)
+    app.call(
+        app.client().list_staleness(query.staleness.as_ref(), query.limit.unwrap_or(PAGE.default)),
+    )
+    .await
+    .map(Json)
 }
 
 /// Which tasks the analytics cover.
@@ -285,7 +276,7 @@ impl SampleQuery {
     responses((status = 200, body = Vec<SlowStep>)), security(("key" = ["system:read"])))]
 pub async fn slowest_steps(
     app: App,
-    Params(query): Params<SampleQuery>,
+    Query(query): Query<SampleQuery>,
 ) -> Result<Json<Vec<SlowStep>>> {
     let (sample, limit) = query.split();
     app.call(app.client().slowest_steps(&sample, limit)).await.map(Json)
@@ -296,7 +287,7 @@ pub async fn slowest_steps(
     responses((status = 200, body = Vec<Throughput>)), security(("key" = ["system:read"])))]
 pub async fn throughput(
     app: App,
-    Params(query): Params<BucketQuery>,
+    Query(query): Query<BucketQuery>,
 ) -> Result<Json<Vec<Throughput>>> {
     let bucket = Duration::from_secs(query.bucket_seconds.unwrap_or(60).into());
     let sample = sample(query.namespace, query.name, query.since_seconds, query.max_tasks);
@@ -308,7 +299,7 @@ pub async fn throughput(
     responses((status = 200, body = Vec<FailureRate>)), security(("key" = ["system:read"])))]
 pub async fn failure_rates(
     app: App,
-    Params(query): Params<SampleQuery>,
+    Query(query): Query<SampleQuery>,
 ) -> Result<Json<Vec<FailureRate>>> {
     let (sample, limit) = query.split();
     app.call(app.client().failure_rates(&sample, limit)).await.map(Json)

@@ -1,14 +1,14 @@
 //! Tasks.
 
-use super::{Act, TaskAt, said, words};
+use super::parts::{Act, TaskAt, said, words};
 use crate::{
-    extract::{At, JsonBody, MaybeBody, Params, between, list, message, object, page_size},
+    extract::{Json, OrDefault, Path, Query, between, list, message, object, page_size},
     layers::Correlation,
     problem::{Problem, Result},
     state::App,
 };
 use axum::{
-    Extension, Json,
+    Extension,
     http::{StatusCode, header},
     response::IntoResponse,
 };
@@ -17,6 +17,7 @@ use pgtasker_client::{
     BatchOverview, Client, Instances, Listed, NewTask, Page, TaskGraph, TaskOverview,
     TaskSelection, TaskState, TaskStatus, TransitionsPage,
 };
+use pgtasker_core::bounds::{MANY, PAGE};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -89,7 +90,7 @@ fn new_task(mut body: Map<String, Value>) -> Result<NewTask> {
 pub async fn enqueue_task(
     app: App,
     Extension(correlation): Extension<Correlation>,
-    JsonBody(body): JsonBody<Map<String, Value>>,
+    Json(body): Json<Map<String, Value>>,
 ) -> Result<impl IntoResponse> {
     let mut task = new_task(body)?;
     task.correlation_id.get_or_insert(correlation.id);
@@ -165,7 +166,7 @@ pub struct TaskQuery {
     responses((status = 200, body = Listed<TaskOverview>)), security(("key" = ["tasks:read"])))]
 pub async fn list_tasks(
     app: App,
-    Params(query): Params<TaskQuery>,
+    Query(query): Query<TaskQuery>,
 ) -> Result<Json<Listed<TaskOverview>>> {
     let page = Page { after: query.after, limit: query.limit.unwrap_or(50) };
     let which = TaskSelection {
@@ -187,21 +188,21 @@ pub async fn list_tasks(
 /// Shows a task
 #[utoipa::path(get, path = "/v1/tasks/{task_id}", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskOverview)), security(("key" = ["tasks:read"])))]
-pub async fn show_task(app: App, At(at): At<TaskAt>) -> Result<Json<TaskOverview>> {
+pub async fn show_task(app: App, Path(at): Path<TaskAt>) -> Result<Json<TaskOverview>> {
     app.call(app.client().show_task(at.task_id)).await.map(Json)
 }
 
 /// Shows the context of a task: its input
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/context", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Object)), security(("key" = ["tasks:read"])))]
-pub async fn task_context(app: App, At(at): At<TaskAt>) -> Result<Json<Value>> {
+pub async fn task_context(app: App, Path(at): Path<TaskAt>) -> Result<Json<Value>> {
     app.call(app.client().task_context(at.task_id)).await.map(Json)
 }
 
 /// Shows a task in short, its steps counted by state
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/status", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskStatus)), security(("key" = ["tasks:read"])))]
-pub async fn task_status(app: App, At(at): At<TaskAt>) -> Result<Json<TaskStatus>> {
+pub async fn task_status(app: App, Path(at): Path<TaskAt>) -> Result<Json<TaskStatus>> {
     app.call(app.client().task_status(at.task_id)).await.map(Json)
 }
 
@@ -217,7 +218,7 @@ pub struct TaskResult {
 /// Shows the result of a task
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/result", tag = "tasks", params(TaskAt),
     responses((status = 200, body = TaskResult)), security(("key" = ["tasks:read"])))]
-pub async fn task_result(app: App, At(at): At<TaskAt>) -> Result<Json<TaskResult>> {
+pub async fn task_result(app: App, Path(at): Path<TaskAt>) -> Result<Json<TaskResult>> {
     // The state first: complete, and the result is there.
     let state = app.call(app.client().task_status(at.task_id)).await?.state;
     let result = app.call(app.client().task_result(at.task_id)).await?;
@@ -258,8 +259,8 @@ fn instances<'de, D: Deserializer<'de>>(from: D) -> Result<Instances, D::Error> 
     responses((status = 200, body = TaskGraph)), security(("key" = ["tasks:read"])))]
 pub async fn task_graph(
     app: App,
-    At(at): At<TaskAt>,
-    Params(query): Params<GraphQuery>,
+    Path(at): Path<TaskAt>,
+    Query(query): Query<GraphQuery>,
 ) -> Result<Json<TaskGraph>> {
     // The graph of a missing task would be empty.
     let status = app.call(app.client().task_status(at.task_id)).await?;
@@ -298,18 +299,21 @@ pub struct TransitionsQuery {
 )]
 pub async fn task_transitions(
     app: App,
-    At(at): At<TaskAt>,
-    Params(query): Params<TransitionsQuery>,
+    Path(at): Path<TaskAt>,
+    Query(query): Query<TransitionsQuery>,
 ) -> Result<Json<TransitionsPage>> {
-    let page =
-        app.client().task_transitions_page(at.task_id, query.after, query.limit.unwrap_or(1000));
+    let page = app.client().task_transitions_page(
+        at.task_id,
+        query.after,
+        query.limit.unwrap_or(PAGE.most),
+    );
     app.call(page).await.map(Json)
 }
 
 /// Shows the batches of a task with their progress
 #[utoipa::path(get, path = "/v1/tasks/{task_id}/batches", tag = "tasks", params(TaskAt),
     responses((status = 200, body = Vec<BatchOverview>)), security(("key" = ["tasks:read"])))]
-pub async fn list_batches(app: App, At(at): At<TaskAt>) -> Result<Json<Vec<BatchOverview>>> {
+pub async fn list_batches(app: App, Path(at): Path<TaskAt>) -> Result<Json<Vec<BatchOverview>>> {
     app.call(app.client().task_status(at.task_id)).await?;
     app.call(app.client().list_batches(at.task_id)).await.map(Json)
 }
@@ -340,9 +344,10 @@ async fn changed(app: &App, task_id: Uuid, changed: bool) -> Result<Json<TaskCha
 )]
 pub async fn cancel_task(
     app: App,
-    At(at): At<TaskAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<TaskAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<TaskChanged>> {
+    let act = body.or_default();
     let done = app
         .change(
             at.task_id.to_string(),
@@ -364,7 +369,7 @@ pub struct Settle {
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
@@ -381,9 +386,10 @@ pub struct Settle {
 )]
 pub async fn resolve_task(
     app: App,
-    At(at): At<TaskAt>,
-    MaybeBody(settle): MaybeBody<Settle>,
+    Path(at): Path<TaskAt>,
+    body: Option<Json<Settle>>,
 ) -> Result<Json<TaskChanged>> {
+    let settle = body.or_default();
     let by = said(&settle.by, &settle.reason);
     let done = app
         .change(
@@ -406,9 +412,10 @@ pub async fn resolve_task(
 )]
 pub async fn reset_task(
     app: App,
-    At(at): At<TaskAt>,
-    MaybeBody(act): MaybeBody<Act>,
+    Path(at): Path<TaskAt>,
+    body: Option<Json<Act>>,
 ) -> Result<Json<TaskChanged>> {
+    let act = body.or_default();
     let done = app
         .change(
             at.task_id.to_string(),
@@ -434,14 +441,14 @@ pub struct Bulk {
     #[schema(max_length = 10_000)]
     reason: Option<String>,
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[schema(max_length = 200)]
     by: Option<String>,
 }
 
 impl Bulk {
     fn max(&self) -> i32 {
-        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(100)
+        self.max.and_then(|max| i32::try_from(max).ok()).unwrap_or(MANY.default as i32)
     }
 }
 
@@ -463,7 +470,7 @@ pub struct Tasks {
 /// Resumes many failed tasks: their failed steps run again; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/retry", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:write"])))]
-pub async fn retry_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
+pub async fn retry_tasks(app: App, Json(bulk): Json<Bulk>) -> Result<Json<Tasks>> {
     let by = said(&bulk.by, &bulk.reason);
     let tasks = app.change(None, app.client().retry_tasks(&bulk.filter, by, bulk.max())).await?;
     Ok(Json(Tasks { tasks: tasks.into() }))
@@ -472,7 +479,7 @@ pub async fn retry_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Jso
 /// Cancels many unfinished tasks; call again until 0
 #[utoipa::path(post, path = "/v1/tasks/cancel", tag = "tasks", request_body = Bulk,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:cancel"])))]
-pub async fn cancel_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Json<Tasks>> {
+pub async fn cancel_tasks(app: App, Json(bulk): Json<Bulk>) -> Result<Json<Tasks>> {
     let by = said(&bulk.by, &bulk.reason);
     let tasks = app.change(None, app.client().cancel_tasks(&bulk.filter, by, bulk.max())).await?;
     Ok(Json(Tasks { tasks: tasks.into() }))
@@ -481,7 +488,7 @@ pub async fn cancel_tasks(app: App, JsonBody(bulk): JsonBody<Bulk>) -> Result<Js
 /// Counts tasks
 #[utoipa::path(post, path = "/v1/tasks/count", tag = "tasks", request_body = Which,
     responses((status = 200, body = Tasks)), security(("key" = ["tasks:read"])))]
-pub async fn count_tasks(app: App, JsonBody(which): JsonBody<Which>) -> Result<Json<Tasks>> {
+pub async fn count_tasks(app: App, Json(which): Json<Which>) -> Result<Json<Tasks>> {
     let tasks = app.call(app.client().count_tasks(&which.filter)).await?;
     Ok(Json(Tasks { tasks }))
 }

@@ -1,12 +1,12 @@
 //! Templates.
 
-use super::said;
+use super::parts::said;
 use crate::{
-    extract::{At, JsonBody, Params},
+    extract::{Json, Path, Query},
     problem::{Problem, Result},
     state::App,
 };
-use axum::{Json, http::StatusCode, response::IntoResponse};
+use axum::{http::StatusCode, response::IntoResponse};
 use pgtasker_client::{Applied, Client, Report, Template, TemplateOverview};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -42,7 +42,7 @@ pub struct TemplatesQuery {
 )]
 pub async fn list_templates(
     app: App,
-    Params(query): Params<TemplatesQuery>,
+    Query(query): Query<TemplatesQuery>,
 ) -> Result<Json<Vec<TemplateOverview>>> {
     app.call(app.client().list_templates(query.namespace.as_deref())).await.map(Json)
 }
@@ -61,7 +61,7 @@ pub struct Definition(Map<String, Value>);
 #[into_params(parameter_in = Query)]
 pub struct ApplyQuery {
     /// A person; the key's name is added.
-    #[serde(default, deserialize_with = "super::name")]
+    #[serde(default, deserialize_with = "super::parts::name")]
     #[param(max_length = 200, example = "ana")]
     by: Option<String>,
 }
@@ -78,8 +78,8 @@ pub struct ApplyQuery {
 )]
 pub async fn apply_template(
     app: App,
-    Params(ApplyQuery { by }): Params<ApplyQuery>,
-    JsonBody(Definition(definition)): JsonBody<Definition>,
+    Query(ApplyQuery { by }): Query<ApplyQuery>,
+    Json(Definition(definition)): Json<Definition>,
 ) -> Result<impl IntoResponse> {
     let applied = app
         .check(app.client().apply_template(&Value::Object(definition), said(&by, &None)))
@@ -93,7 +93,7 @@ pub async fn apply_template(
     responses((status = 200, body = Report)), security(("key" = ["templates:read"])))]
 pub async fn validate_template(
     app: App,
-    JsonBody(Definition(definition)): JsonBody<Definition>,
+    Json(Definition(definition)): Json<Definition>,
 ) -> Result<Json<Report>> {
     app.check(app.client().validate_template(&Value::Object(definition))).await.map(Json)
 }
@@ -115,6 +115,14 @@ pub struct UseVersion {
     /// One that has been applied.
     #[schema(example = "1.0.0")]
     version: String,
+    /// For the audit.
+    #[serde(default, deserialize_with = "super::parts::words")]
+    #[schema(max_length = 10_000)]
+    reason: Option<String>,
+    /// A person; the key's name is added.
+    #[serde(default, deserialize_with = "super::parts::name")]
+    #[schema(max_length = 200, example = "ana")]
+    by: Option<String>,
 }
 
 /// Chooses the version that runs when an enqueue names none
@@ -129,12 +137,12 @@ pub struct UseVersion {
 )]
 pub async fn use_template(
     app: App,
-    At(at): At<TemplateAt>,
-    JsonBody(UseVersion { version }): JsonBody<UseVersion>,
+    Path(at): Path<TemplateAt>,
+    Json(body): Json<UseVersion>,
 ) -> Result<Json<Applied>> {
-    app.change(at.namespace.clone(), app.client().use_template(&at.namespace, &at.name, &version))
-        .await
-        .map(Json)
+    let by = said(&body.by, &body.reason);
+    let used = app.client().use_template(&at.namespace, &at.name, &body.version, by);
+    app.change(at.namespace.clone(), used).await.map(Json)
 }
 
 /// Which version.
@@ -157,8 +165,8 @@ pub struct VersionQuery {
 )]
 pub async fn show_template(
     app: App,
-    At(at): At<TemplateAt>,
-    Params(query): Params<VersionQuery>,
+    Path(at): Path<TemplateAt>,
+    Query(query): Query<VersionQuery>,
 ) -> Result<Json<Template>> {
     let found = app
         .call(app.client().show_template(&at.namespace, &at.name, query.version.as_deref()))

@@ -1,6 +1,7 @@
 //! What is written about the API: docs/http-api.md and the document's own examples.
 
 use crate::server::serve;
+use pgtasker_core::bounds;
 use pgtasker_tests::engine::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -33,6 +34,36 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
             })
         })
         .collect()
+}
+
+#[tokio::test]
+async fn the_document_names_the_defaults_and_ranges() {
+    let document = document(&Engine::new().await).await;
+    let mut found = BTreeSet::new();
+    for (route, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let bounds = match parameter["name"].as_str().unwrap() {
+                "limit" => bounds::PAGE,
+                "max_tasks" => bounds::SAMPLED,
+                _ => continue,
+            };
+            let schema = &parameter["schema"];
+            assert_eq!(schema["minimum"], bounds.least, "{route}");
+            assert_eq!(schema["maximum"], bounds.most, "{route}");
+            // Some lists have pages of their own.
+            if !["GET /v1/tasks", "GET /v1/dead-letters"].contains(&&*route)
+                && !route.contains("slowest-steps")
+                && !route.ends_with("/transitions")
+                || parameter["name"] == "max_tasks"
+            {
+                assert_eq!(schema["default"], bounds.default, "{route}");
+            }
+            found.insert(parameter["name"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(found.len(), 2);
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["Prune"]["properties"]["max"]["default"], bounds::PRUNED.default);
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! The HTTP API of `tasker orchestrator` and `tasker up`.
 
-use crate::{
-    error::{Error, Result},
-    units,
-};
+use crate::error::{Error, Result};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pgtasker_api::{ApiSettings, Server, TlsFiles};
-use pgtasker_core::breaker::Breaker;
+use pgtasker_core::{
+    bounds::{BODY_BYTES, REQUEST_TIMEOUT},
+    breaker::Breaker,
+};
 use sqlx::PgPool;
 use std::{
     net::SocketAddr,
@@ -76,16 +76,16 @@ pub struct ApiArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = 2 << 20,
-        value_parser = clap::value_parser!(u32).range(1024..=1 << 30),
+        default_value_t = BODY_BYTES.default,
+        value_parser = clap::value_parser!(u32).range(BODY_BYTES.range()),
     )]
     pub http_max_body_bytes: u32,
     /// How long a request may take, including its time in the database.
     #[arg(
         long,
         value_name = "DURATION",
-        default_value = "10s",
-        value_parser = units::parse_duration,
+        default_value = REQUEST_TIMEOUT.default_text(),
+        value_parser = |text: &str| REQUEST_TIMEOUT.parse(text),
     )]
     pub http_request_timeout: Duration,
 }
@@ -102,7 +102,7 @@ impl ApiArgs {
     }
 
     /// The settings, and whether the address was asked for; none: off.
-    fn settings(&self, pooled: bool) -> Result<Option<(ApiSettings, bool)>> {
+    fn settings(&self, poll_only: bool) -> Result<Option<(ApiSettings, bool)>> {
         let listen = match self.http {
             Some(Listen::Off) => return Ok(None),
             Some(Listen::At(address)) => address,
@@ -121,9 +121,9 @@ impl ApiArgs {
         settings.jwks.clone_from(&self.http_jwks);
         settings.jwt_issuer.clone_from(&self.http_jwt_issuer);
         settings.jwt_audience.clone_from(&self.http_jwt_audience);
-        settings.max_body_bytes = usize::try_from(self.http_max_body_bytes)?;
+        settings.max_body_bytes = self.http_max_body_bytes;
         settings.request_timeout = self.http_request_timeout;
-        settings.pooled = pooled;
+        settings.poll_only = poll_only;
         Ok(Some((settings, self.http.is_some())))
     }
 
@@ -138,11 +138,11 @@ impl ApiArgs {
         pool: &PgPool,
         breaker: &Breaker,
         metrics: Option<PrometheusHandle>,
-        pooled: bool,
+        poll_only: bool,
         stop: &CancellationToken,
         own_keys: Option<&Path>,
     ) -> Result<Option<Server>> {
-        let Some((mut settings, asked)) = self.settings(pooled)? else { return Ok(None) };
+        let Some((mut settings, asked)) = self.settings(poll_only)? else { return Ok(None) };
         if !settings.is_closed() && !self.http_open {
             settings.keys = own_keys.map(Path::to_owned);
         }

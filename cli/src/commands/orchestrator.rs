@@ -12,7 +12,11 @@ use crate::{
 };
 use clap::Args;
 use pgtasker_api::Server;
-use pgtasker_core::{breaker::Breaker, db::DbOptions};
+use pgtasker_core::{
+    bounds::{BATCH_SIZE, OutOfBounds},
+    breaker::Breaker,
+    db::DbOptions,
+};
 use pgtasker_orchestrator::{CONNECTIONS, Orchestrator};
 use serde_json::json;
 use sqlx::PgPool;
@@ -29,8 +33,8 @@ pub struct OrchestratorArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 500,
-        value_parser = clap::value_parser!(u32).range(1..=10_000),
+        default_value_t = BATCH_SIZE.default,
+        value_parser = clap::value_parser!(u32).range(BATCH_SIZE.range()),
     )]
     batch_size: u32,
 }
@@ -57,7 +61,7 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
     if api.is_some() {
         crate::database::warn_of_missing_rights(&pool).await;
     }
-    let orchestrator = build(&pool, breaker, &args.service, args.batch_size);
+    let orchestrator = build(&pool, breaker, &args.service, args.batch_size)?;
     if globals.json {
         let url = api.as_ref().map(Server::url);
         output::print_json(&json!({"orchestrator_id": orchestrator.id(), "api": url}))?;
@@ -73,10 +77,10 @@ pub async fn run(args: OrchestratorArgs, globals: &Globals) -> Result<ExitCode> 
 }
 
 /// The pool of an orchestrator.
-pub async fn connect(database: &Database, pooled: bool) -> Result<PgPool> {
+pub async fn connect(database: &Database, poll_only: bool) -> Result<PgPool> {
     let options = DbOptions::new(&database.url, "tasker-orchestrator")
         .max_connections(CONNECTIONS)
-        .pooled(pooled);
+        .pooled(poll_only);
     database.connect_with(options, PATIENCE).await
 }
 
@@ -86,7 +90,7 @@ pub fn build(
     breaker: Breaker,
     service: &ServiceArgs,
     batch_size: u32,
-) -> Orchestrator {
+) -> Result<Orchestrator, OutOfBounds> {
     Orchestrator::builder(pool.clone())
         .breaker(breaker)
         .poll_only(service.poll_only)

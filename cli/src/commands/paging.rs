@@ -6,10 +6,8 @@ use crate::{
 };
 use clap::Args;
 use pgtasker_client::{Listed, Page};
+use pgtasker_core::bounds::PAGE;
 use std::str::FromStr;
-
-/// Items of one request where all are wanted.
-const PAGE: u32 = 1000;
 
 /// Options of every command that lists.
 #[derive(Debug, Clone, Copy, Args)]
@@ -50,8 +48,10 @@ impl PageArgs {
         let mut after = None;
         loop {
             let limit = match self.limit {
-                Limit::All => PAGE,
-                Limit::AtMost(limit) => PAGE.min(limit.saturating_sub(u32::try_from(all.len())?)),
+                Limit::All => PAGE.most,
+                Limit::AtMost(limit) => {
+                    PAGE.most.min(limit.saturating_sub(u32::try_from(all.len())?))
+                }
             };
             let page = list(Page { after, limit }).await.map_err(Error::from)?;
             all.extend(page.items);

@@ -3,6 +3,7 @@
 use crate::{error::Result, globals::Globals, output, who::who};
 use clap::Args;
 use pgtasker_client::By;
+use pgtasker_core::bounds::PRUNED;
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
@@ -16,10 +17,10 @@ pub struct PruneArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 1000,
-        value_parser = clap::value_parser!(i32).range(1..=100_000),
+        default_value_t = PRUNED.default,
+        value_parser = clap::value_parser!(u32).range(PRUNED.range()),
     )]
-    max: i32,
+    max: u32,
     /// Who prunes [default: the user of this machine].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -32,7 +33,7 @@ pub async fn run(args: PruneArgs, globals: &Globals) -> Result<ExitCode> {
     let by = By { who: by.as_deref(), reason: None };
     let (mut tasks, mut dead_letters) = (0_u64, 0_u64);
     loop {
-        let pruned = client.prune(args.max, by).await?;
+        let pruned = client.prune(i32::try_from(args.max)?, by).await?;
         tasks += u64::try_from(pruned.tasks).unwrap_or(0);
         dead_letters += u64::try_from(pruned.dead_letters).unwrap_or(0);
         if !pruned.busy && pruned.tasks == 0 && pruned.dead_letters == 0 {

@@ -3,11 +3,14 @@
 use crate::{
     error::Result,
     logging::{self, LogFormat},
-    units,
 };
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusHandle;
-use pgtasker_core::{health::Health, signals};
+use pgtasker_core::{
+    bounds::{POLL_INTERVAL, STALLED_AFTER},
+    health::Health,
+    signals,
+};
 use pgtasker_orchestrator::TASK_SECONDS;
 use pgtasker_telemetry::endpoint;
 use std::{net::SocketAddr, time::Duration};
@@ -26,16 +29,16 @@ pub struct ServiceArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        default_value = "1s",
-        value_parser = units::parse_duration,
+        default_value = POLL_INTERVAL.default_text(),
+        value_parser = |text: &str| POLL_INTERVAL.parse(text),
     )]
     pub poll_interval: Duration,
     /// How long an actor with work may go without success before /health reports it as stalled.
     #[arg(
         long,
         value_name = "DURATION",
-        default_value = "30s",
-        value_parser = units::parse_duration,
+        default_value = STALLED_AFTER.default_text(),
+        value_parser = |text: &str| STALLED_AFTER.parse(text),
     )]
     pub stalled_after: Duration,
     /// Serve /metrics for Prometheus and /health at this address, such as 127.0.0.1:9187 [default:

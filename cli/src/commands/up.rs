@@ -16,7 +16,7 @@ use crate::{
 use clap::Args;
 use pgtasker_api::Server;
 use pgtasker_client::calls;
-use pgtasker_core::{breaker::Breaker, pooler::InTransaction};
+use pgtasker_core::{bounds::BATCH_SIZE, breaker::Breaker, pooler::InTransaction};
 use pgtasker_embedded::Embedded;
 use pgtasker_queues::MigrationReport;
 use serde_json::json;
@@ -99,8 +99,8 @@ async fn serve(
     let stop = shutdown.child_token();
     let breaker = Breaker::new(&pool, health);
     let keys = if args.api.wants_own_key() { Some(own_key::keys_file()?) } else { None };
-    let pooled = args.service.poll_only;
-    let api = args.api.bind(&pool, &breaker, metrics, pooled, &stop, keys.as_deref()).await?;
+    let poll_only = args.service.poll_only;
+    let api = args.api.bind(&pool, &breaker, metrics, poll_only, &stop, keys.as_deref()).await?;
     let url = api.as_ref().map(Server::url);
     if let (Some(url), true) = (&url, keys.is_some()) {
         own_key::is_at(url)?;
@@ -118,7 +118,8 @@ async fn serve(
     if api.is_some() {
         parts.spawn(api_args::serve(api));
     }
-    let orchestrator = orchestrator::build(&pool, breaker.clone(), &args.service, 500);
+    let orchestrator =
+        orchestrator::build(&pool, breaker.clone(), &args.service, BATCH_SIZE.default)?;
     let token = stop.clone();
     parts.spawn(async move { orchestrator.run(token).await.map_err(Error::from) });
     if !args.no_worker {

@@ -15,7 +15,12 @@ use crate::{
 use chrono::Utc;
 use clap::{Args, Subcommand};
 use pgtasker_client::WorkerOverview;
-use pgtasker_core::{breaker::Breaker, db::DbOptions, session::Session};
+use pgtasker_core::{
+    bounds::{CONCURRENCY, CONNECTIONS, GRACE, LEASE},
+    breaker::Breaker,
+    db::DbOptions,
+    session::Session,
+};
 use pgtasker_worker::{BuildError, Worker};
 use serde_json::json;
 use sqlx::PgPool;
@@ -50,28 +55,33 @@ pub struct LimitArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 64,
-        value_parser = clap::value_parser!(u16).range(1..=10_000),
+        default_value_t = CONCURRENCY.default,
+        value_parser = clap::value_parser!(u32).range(CONCURRENCY.range()),
     )]
-    pub concurrency: u16,
+    pub concurrency: u32,
     /// Database connections; all but three of them are for `sql` handlers.
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(2..=1_000),
+        default_value_t = CONNECTIONS.default,
+        value_parser = clap::value_parser!(u32).range(CONNECTIONS.range()),
     )]
     pub connections: u32,
     /// How long a claimed step is held before another worker may take it, from 1s to 1d; extended
     /// while it runs. A number without a unit is seconds.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::parse_lease)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = LEASE.default_text(),
+        value_parser = |text: &str| LEASE.parse(text),
+    )]
     pub lease: Duration,
     /// How long running steps may take to finish when the worker is stopped.
     #[arg(
         long,
         value_name = "DURATION",
-        default_value = "10s",
-        value_parser = units::parse_duration,
+        default_value = GRACE.default_text(),
+        value_parser = |text: &str| GRACE.parse(text),
     )]
     pub grace: Duration,
 }
@@ -147,11 +157,11 @@ pub fn table(workers: &[WorkerOverview], look: Look) -> Table {
 }
 
 /// The pool of a worker.
-pub async fn connect(database: &Database, limits: &LimitArgs, pooled: bool) -> Result<PgPool> {
+pub async fn connect(database: &Database, limits: &LimitArgs, poll_only: bool) -> Result<PgPool> {
     let options = DbOptions::new(&database.url, "tasker-worker")
         .max_connections(limits.connections)
         .session(Session::default().lease(limits.lease))
-        .pooled(pooled);
+        .pooled(poll_only);
     database.connect_with(options, PATIENCE).await
 }
 
@@ -166,7 +176,7 @@ pub fn build(
     Worker::builder(pool.clone())
         .breaker(breaker)
         .namespaces(namespaces)
-        .concurrency(limits.concurrency.into())
+        .concurrency(usize::try_from(limits.concurrency).unwrap_or(usize::MAX))
         .lease(limits.lease)
         .grace(limits.grace)
         .poll_only(service.poll_only)

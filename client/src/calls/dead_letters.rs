@@ -5,7 +5,7 @@ use crate::types::{
     By, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterSelection,
     DeadLettersChanged, Listed, Page,
 };
-use pgtasker_core::{Error, Result, json::Document};
+use pgtasker_core::{DeadLetterReason, DeadLetterStatus, Error, Result, json::Document};
 use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
@@ -31,8 +31,8 @@ pub async fn list_dead_letters(
     page: &Page,
 ) -> Result<Listed<DeadLetter>> {
     let rows = sqlx::query_scalar(LIST_DEAD_LETTERS)
-        .bind(&filter.reason)
-        .bind(&filter.status)
+        .bind(filter.reason.as_ref().map(DeadLetterReason::as_str))
+        .bind(filter.status.as_ref().map(DeadLetterStatus::as_str))
         .bind(filter.task_id)
         .bind(uuid_of(page.after.as_deref())?)
         .bind(page.asked())
@@ -75,12 +75,12 @@ pub async fn add_dead_letter(
     executor: impl PgExecutor<'_>,
     task_id: Uuid,
     notes: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<Uuid> {
     let entry = sqlx::query_scalar("select tasker.add_dead_letter($1, $2, $3)")
         .bind(task_id)
         .bind(notes)
-        .bind(by);
+        .bind(by.who);
     Ok(entry.fetch_one(executor).await?)
 }
 
@@ -91,15 +91,15 @@ pub async fn add_dead_letter(
 pub async fn update_dead_letter(
     executor: impl PgExecutor<'_>,
     entry_id: Uuid,
-    status: Option<&str>,
+    status: Option<&DeadLetterStatus>,
     notes: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<()> {
     sqlx::query("select tasker.update_dead_letter($1, $2, $3, $4)")
         .bind(entry_id)
-        .bind(status)
+        .bind(status.map(DeadLetterStatus::as_str))
         .bind(notes)
-        .bind(by)
+        .bind(by.who)
         .execute(executor)
         .await?;
     Ok(())
@@ -113,13 +113,12 @@ pub async fn update_dead_letter(
 pub async fn retry_dead_letter(
     executor: impl PgExecutor<'_>,
     entry_id: Uuid,
-    reason: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<()> {
     sqlx::query("select tasker.retry_dead_letter($1, $2, $3)")
         .bind(entry_id)
-        .bind(reason)
-        .bind(by)
+        .bind(by.reason)
+        .bind(by.who)
         .execute(executor)
         .await?;
     Ok(())
@@ -168,7 +167,7 @@ pub async fn retry_dead_letters(
 pub async fn update_dead_letters(
     executor: impl PgExecutor<'_>,
     which: &DeadLetterSelection,
-    status: Option<&str>,
+    status: Option<&DeadLetterStatus>,
     by: By<'_>,
     max: i32,
     after: Option<Uuid>,
@@ -177,7 +176,7 @@ pub async fn update_dead_letters(
         "select done, skipped, last_entry from tasker.update_dead_letters($1, $2, $3, $4, $5, $6)",
     )
     .bind(Json(which))
-    .bind(status)
+    .bind(status.map(DeadLetterStatus::as_str))
     .bind(by.reason)
     .bind(by.who)
     .bind(max)

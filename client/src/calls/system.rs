@@ -1,7 +1,7 @@
 //! Queues, namespaces, workers, the settings of the engine, and retention.
 
 use super::unwrapped;
-use crate::types::{EngineSetting, Pruned, QueueOverview, WorkerOverview};
+use crate::types::{By, EngineSetting, Pruned, QueueOverview, WorkerOverview};
 use pgtasker_core::Result;
 use sqlx::PgExecutor;
 
@@ -28,45 +28,41 @@ pub async fn list_namespaces(executor: impl PgExecutor<'_>) -> Result<Vec<String
 }
 
 /// Sends no more steps to a namespace until it is resumed; steps already in its queue are still
-/// run. `by` is recorded, none means the database role. False: it was paused already.
+/// run. False: it was paused already.
 ///
 /// # Errors
 /// TK001: no such namespace.
 pub async fn pause_namespace(
     executor: impl PgExecutor<'_>,
     namespace: &str,
-    reason: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<bool> {
     let paused = sqlx::query_scalar("select tasker.pause_namespace($1, $2, $3)")
         .bind(namespace)
-        .bind(reason)
-        .bind(by)
+        .bind(by.reason)
+        .bind(by.who)
         .fetch_one(executor)
         .await?;
     Ok(paused)
 }
 
-/// Ends a pause; what was held is sent by priority. `by` is recorded, none means the database role.
-/// False: it was not paused.
+/// Ends a pause; what was held is sent by priority. False: it was not paused.
 ///
 /// # Errors
 /// TK001: no such namespace.
 pub async fn resume_namespace(
     executor: impl PgExecutor<'_>,
     namespace: &str,
-    reason: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<bool> {
     let resumed = sqlx::query_scalar("select tasker.resume_namespace($1, $2, $3)")
         .bind(namespace)
-        .bind(reason)
-        .bind(by);
+        .bind(by.reason)
+        .bind(by.who);
     Ok(resumed.fetch_one(executor).await?)
 }
 
-/// Limits how many steps may wait in a namespace's queue; none removes the limit. `by` is
-/// recorded, none means the database role.
+/// Limits how many steps may wait in a namespace's queue; none removes the limit.
 ///
 /// # Errors
 /// TK001: no such namespace; TK008: a limit below 1.
@@ -74,14 +70,13 @@ pub async fn limit_namespace(
     executor: impl PgExecutor<'_>,
     namespace: &str,
     max_depth: Option<i32>,
-    reason: Option<&str>,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<()> {
     sqlx::query("select tasker.limit_namespace($1, $2, $3, $4)")
         .bind(namespace)
         .bind(max_depth)
-        .bind(reason)
-        .bind(by)
+        .bind(by.reason)
+        .bind(by.who)
         .execute(executor)
         .await?;
     Ok(())
@@ -114,22 +109,22 @@ pub async fn set_setting(
     executor: impl PgExecutor<'_>,
     name: &str,
     value: &str,
-    by: Option<&str>,
+    by: By<'_>,
 ) -> Result<()> {
-    let set = sqlx::query("select tasker.set_setting($1, $2, $3)").bind(name).bind(value).bind(by);
+    let set =
+        sqlx::query("select tasker.set_setting($1, $2, $3)").bind(name).bind(value).bind(by.who);
     set.execute(executor).await?;
     Ok(())
 }
 
-/// Removes one batch of what is older than its retention, at most `max` of each kind. `by` is
-/// recorded, none means the database role.
+/// Removes one batch of what is older than its retention, at most `max` of each kind.
 ///
 /// # Errors
 /// `TK008` when `max` is out of range.
-pub async fn prune(executor: impl PgExecutor<'_>, max: i32, by: Option<&str>) -> Result<Pruned> {
+pub async fn prune(executor: impl PgExecutor<'_>, max: i32, by: By<'_>) -> Result<Pruned> {
     let pruned = sqlx::query_as("select tasks, dead_letters, busy from tasker.prune($1, $2)")
         .bind(max)
-        .bind(by)
+        .bind(by.who)
         .fetch_one(executor);
     Ok(pruned.await?)
 }

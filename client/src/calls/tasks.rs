@@ -5,7 +5,7 @@ use crate::types::{
     By, Instances, Listed, NewTask, Page, Staleness, StepTransition, TaskDetails, TaskGraph,
     TaskOverview, TaskSelection, TaskStatus, TaskTransition,
 };
-use pgtasker_core::{Error, Result, json::Document, pooler::Limited};
+use pgtasker_core::{Error, HowStale, Result, json::Document, pooler::Limited};
 use serde_json::Value;
 use sqlx::{PgExecutor, types::Json};
 use std::time::{Duration, Instant};
@@ -315,10 +315,11 @@ pub async fn count_tasks(executor: impl PgExecutor<'_>, which: &TaskSelection) -
 /// Database errors only.
 pub async fn list_staleness(
     executor: impl PgExecutor<'_>,
-    staleness: Option<&str>,
+    staleness: Option<&HowStale>,
     limit: u32,
 ) -> Result<Vec<Staleness>> {
-    let rows = sqlx::query_scalar(STALENESS).bind(staleness).bind(i64::from(limit));
+    let rows =
+        sqlx::query_scalar(STALENESS).bind(staleness.map(HowStale::as_str)).bind(i64::from(limit));
     Ok(unwrapped(rows.fetch_all(executor).await?))
 }
 

@@ -1,10 +1,16 @@
 //! Templates: look at and apply them.
 
 use super::unwrapped;
-pub use pgtasker_core::template::{apply_template, validate_template};
+pub use pgtasker_core::template::validate_template;
 
-use crate::types::{Template, TemplateOverview};
-use pgtasker_core::{Result, json::Document, template::Applied};
+use crate::types::{By, Template, TemplateOverview};
+use pgtasker_core::{
+    Result,
+    json::Document,
+    pooler::Limited,
+    template::{self, Applied},
+};
+use serde_json::Value;
 use sqlx::PgExecutor;
 
 const TEMPLATES: &str = "select to_jsonb(v) - 'definition' from \
@@ -46,22 +52,37 @@ pub async fn show_template(
     Ok(row.map(|Document(template)| template))
 }
 
+/// Applies a definition.
+///
+/// # Errors
+/// Those of [`template::apply_template`].
+pub async fn apply_template(
+    db: impl Into<Limited<'_>>,
+    definition: &Value,
+    by: By<'_>,
+) -> Result<Applied> {
+    template::apply_template(db, definition, by.who).await
+}
+
 /// Makes a version that has been applied the one that runs.
 ///
 /// # Errors
-/// `TK001`, `TK002`, `TK003`: it does not exist.
+/// `TK001`, `TK002`, `TK003`: it does not exist; `TK052`: no reason or name as these.
 pub async fn use_template(
     executor: impl PgExecutor<'_>,
     namespace: &str,
     name: &str,
     version: &str,
+    by: By<'_>,
 ) -> Result<Applied> {
-    let (template_id, created, was) =
-        sqlx::query_as("select template_id, created, was from tasker.use_template($1, $2, $3)")
-            .bind(namespace)
-            .bind(name)
-            .bind(version)
-            .fetch_one(executor)
-            .await?;
+    let applied = sqlx::query_as(
+        "select template_id, created, was from tasker.use_template($1, $2, $3, $4, $5)",
+    )
+    .bind(namespace)
+    .bind(name)
+    .bind(version)
+    .bind(by.reason)
+    .bind(by.who);
+    let (template_id, created, was) = applied.fetch_one(executor).await?;
     Ok(Applied { template_id, created, was })
 }

@@ -2,7 +2,7 @@
 
 use crate::{Applied, Client, Report, Result, calls, types::*};
 use async_trait::async_trait;
-use pgtasker_core::{pooler::Limited, schema, session::Session};
+use pgtasker_core::{DeadLetterStatus, HowStale, pooler::Limited, schema, session::Session};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -87,15 +87,21 @@ impl Client for DatabaseClient {
     }
 
     async fn apply_template(&self, definition: &Value, by: By<'_>) -> Result<Applied> {
-        Ok(calls::apply_template(self.db(), definition, by.who).await?)
+        Ok(calls::apply_template(self.db(), definition, by).await?)
     }
 
-    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        Ok(calls::use_template(self.db(), namespace, name, version).await?)
+    async fn use_template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        by: By<'_>,
+    ) -> Result<Applied> {
+        Ok(calls::use_template(self.db(), namespace, name, version, by).await?)
     }
 
     async fn pause_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
-        Ok(calls::pause_namespace(self.db(), namespace, by.reason, by.who).await?)
+        Ok(calls::pause_namespace(self.db(), namespace, by).await?)
     }
 
     async fn add_dead_letter(
@@ -104,21 +110,21 @@ impl Client for DatabaseClient {
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<Uuid> {
-        Ok(calls::add_dead_letter(self.db(), task_id, notes, by.who).await?)
+        Ok(calls::add_dead_letter(self.db(), task_id, notes, by).await?)
     }
 
     async fn update_dead_letter(
         &self,
         entry_id: Uuid,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<()> {
-        Ok(calls::update_dead_letter(self.db(), entry_id, status, notes, by.who).await?)
+        Ok(calls::update_dead_letter(self.db(), entry_id, status, notes, by).await?)
     }
 
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()> {
-        Ok(calls::retry_dead_letter(self.db(), entry_id, by.reason, by.who).await?)
+        Ok(calls::retry_dead_letter(self.db(), entry_id, by).await?)
     }
 
     async fn enqueue_task(&self, task: &NewTask) -> Result<Uuid> {
@@ -162,7 +168,7 @@ impl Client for DatabaseClient {
     async fn update_dead_letters(
         &self,
         which: &DeadLetterSelection,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         by: By<'_>,
         max: i32,
         after: Option<Uuid>,
@@ -175,7 +181,7 @@ impl Client for DatabaseClient {
     }
 
     async fn set_setting(&self, name: &str, value: &str, by: By<'_>) -> Result<()> {
-        Ok(calls::set_setting(self.db(), name, value, by.who).await?)
+        Ok(calls::set_setting(self.db(), name, value, by).await?)
     }
 
     async fn task_graph(&self, task_id: Uuid, instances: Instances) -> Result<TaskGraph> {
@@ -281,7 +287,7 @@ impl Client for DatabaseClient {
     }
 
     async fn resume_namespace(&self, namespace: &str, by: By<'_>) -> Result<bool> {
-        Ok(calls::resume_namespace(self.db(), namespace, by.reason, by.who).await?)
+        Ok(calls::resume_namespace(self.db(), namespace, by).await?)
     }
 
     async fn limit_namespace(
@@ -290,7 +296,7 @@ impl Client for DatabaseClient {
         max_depth: Option<i32>,
         by: By<'_>,
     ) -> Result<()> {
-        Ok(calls::limit_namespace(self.db(), namespace, max_depth, by.reason, by.who).await?)
+        Ok(calls::limit_namespace(self.db(), namespace, max_depth, by).await?)
     }
 
     async fn list_events(
@@ -323,10 +329,14 @@ impl Client for DatabaseClient {
     }
 
     async fn prune(&self, max: i32, by: By<'_>) -> Result<Pruned> {
-        Ok(calls::prune(self.db(), max, by.who).await?)
+        Ok(calls::prune(self.db(), max, by).await?)
     }
 
-    async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {
+    async fn list_staleness(
+        &self,
+        staleness: Option<&HowStale>,
+        limit: u32,
+    ) -> Result<Vec<Staleness>> {
         Ok(calls::list_staleness(self.db(), staleness, limit).await?)
     }
 

@@ -3,6 +3,7 @@
 use super::HttpClient;
 use crate::{Applied, Client, Error, Report, Result, types::*};
 use async_trait::async_trait;
+use pgtasker_core::{DeadLetterStatus, HowStale, bounds::PAGE};
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::request::Request;
 
 /// The longest page that the API gives.
-const LONGEST_PAGE: u32 = 1000;
+const LONGEST_PAGE: u32 = PAGE.most;
 
 #[derive(Deserialize)]
 struct TaskId {
@@ -286,11 +287,15 @@ impl Client for HttpClient {
         self.post(&["templates"]).query("by", by.who).json(definition).send().await
     }
 
-    async fn use_template(&self, namespace: &str, name: &str, version: &str) -> Result<Applied> {
-        self.post(&["templates", namespace, name, "use"])
-            .json(&json!({"version": version}))
-            .send()
-            .await
+    async fn use_template(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &str,
+        by: By<'_>,
+    ) -> Result<Applied> {
+        let request = self.post(&["templates", namespace, name, "use"]);
+        request.by(by, &[("version", Some(json!(version)))]).send().await
     }
 
     async fn list_queues(&self) -> Result<Vec<QueueOverview>> {
@@ -346,8 +351,8 @@ impl Client for HttpClient {
     ) -> Result<Listed<DeadLetter>> {
         let request = || {
             self.get(&["dead-letters"])
-                .query("reason", filter.reason.as_deref())
-                .query("status", filter.status.as_deref())
+                .query("reason", filter.reason.as_ref())
+                .query("status", filter.status.as_ref())
                 .query("task_id", filter.task_id)
                 .query("id_prefix", filter.id_prefix.as_deref())
         };
@@ -377,14 +382,17 @@ impl Client for HttpClient {
     async fn update_dead_letter(
         &self,
         entry_id: Uuid,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         notes: Option<&str>,
         by: By<'_>,
     ) -> Result<()> {
         let text = |value: Option<&str>| value.map(|value| json!(value));
         let request = self.request(Method::PATCH, &["dead-letters", &entry_id.to_string()]);
         let by = By { reason: None, ..by };
-        request.by(by, &[("status", text(status)), ("notes", text(notes))]).done().await
+        request
+            .by(by, &[("status", status.map(|status| json!(status))), ("notes", text(notes))])
+            .done()
+            .await
     }
 
     async fn retry_dead_letter(&self, entry_id: Uuid, by: By<'_>) -> Result<()> {
@@ -414,7 +422,7 @@ impl Client for HttpClient {
     async fn update_dead_letters(
         &self,
         which: &DeadLetterSelection,
-        status: Option<&str>,
+        status: Option<&DeadLetterStatus>,
         by: By<'_>,
         max: i32,
         after: Option<Uuid>,
@@ -441,7 +449,11 @@ impl Client for HttpClient {
         self.post(&["prune"]).json(&json!({"max": max, "by": by.who})).send().await
     }
 
-    async fn list_staleness(&self, staleness: Option<&str>, limit: u32) -> Result<Vec<Staleness>> {
+    async fn list_staleness(
+        &self,
+        staleness: Option<&HowStale>,
+        limit: u32,
+    ) -> Result<Vec<Staleness>> {
         self.get(&["staleness"])
             .query("staleness", staleness)
             .query("limit", Some(limit))

@@ -1,6 +1,7 @@
 //! What lately was slow, how much was done, and what failed.
 
 use chrono::{DateTime, Utc};
+use pgtasker_core::bounds::{SAMPLED, SINCE};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ pub struct Sample {
 impl Default for Sample {
     /// All of the last hour, at most 10,000.
     fn default() -> Self {
-        Self { namespace: None, name: None, since: Duration::from_secs(3600), max_tasks: 10_000 }
+        let max_tasks = SAMPLED.default as i32;
+        Self { namespace: None, name: None, since: SINCE, max_tasks }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Dead letters: what people have to look at.
 
 use chrono::{DateTime, Utc};
-use pgtasker_core::TaskState;
+use pgtasker_core::{DeadLetterReason, DeadLetterStatus, TaskState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,12 +12,12 @@ use uuid::Uuid;
 pub struct DeadLetter {
     /// The entry.
     pub entry_id: Uuid,
-    /// `staleness_timeout`, `max_retries_exceeded`, `permanent_failure`, `worker_unavailable`,
-    /// `bad_message`, or `manual`.
-    pub reason: String,
-    /// `pending`, `manually_resolved`, `permanent_failure`, `cancelled`, or `ended_well`: its task
-    /// went on and ended well.
-    pub status: String,
+    /// Why it is one.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub reason: DeadLetterReason,
+    /// Where it stands.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub status: DeadLetterStatus,
     /// The reason's priority; 1 is looked at first.
     pub priority: i32,
     /// What it is about; none: a message that names no task.
@@ -62,9 +62,11 @@ pub struct DeadLetterDetails {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetterCount {
     /// As in [`DeadLetter`].
-    pub reason: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub reason: DeadLetterReason,
     /// As in [`DeadLetter`].
-    pub status: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub status: DeadLetterStatus,
     /// How many.
     pub entries: i64,
     /// The oldest of them.
@@ -75,9 +77,9 @@ pub struct DeadLetterCount {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
     /// Only for this reason.
-    pub reason: Option<String>,
+    pub reason: Option<DeadLetterReason>,
     /// Only with this status.
-    pub status: Option<String>,
+    pub status: Option<DeadLetterStatus>,
     /// Only of this task.
     pub task_id: Option<Uuid>,
     /// Only with an id that begins so.
@@ -93,10 +95,12 @@ pub struct DeadLetterFilter {
 pub struct DeadLetterSelection {
     /// For this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub reason: Option<DeadLetterReason>,
     /// With this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub status: Option<DeadLetterStatus>,
     /// Only those of tasks in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

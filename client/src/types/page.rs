@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 /// Who acts, and why: for the audit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct By<'a> {
-    /// None: the role that is logged in.
+    /// A person; none: the role that is logged in.
     pub who: Option<&'a str>,
-    /// In words.
+    /// For calls that record one: `prune`, `apply_template`, and `set_setting` record none, and the
+    /// notes of a dead letter are its own.
     pub reason: Option<&'a str>,
 }
 

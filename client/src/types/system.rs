@@ -1,6 +1,7 @@
 //! Queues, workers, the settings of the engine, retention, and whether Tasker can be used.
 
 use chrono::{DateTime, Utc};
+use pgtasker_core::QueueKind;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -13,8 +14,9 @@ pub struct QueueOverview {
     pub queue: String,
     /// For queues of workers and of events.
     pub namespace: Option<String>,
-    /// `worker`, `orchestration`, or `events`.
-    pub kind: String,
+    /// What it is for.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub kind: QueueKind,
     /// Messages in it.
     pub depth: i64,
     /// Messages nobody has claimed.

@@ -2,7 +2,7 @@
 
 use super::{BatchOverview, DagRow, StepOverview, StepTransition};
 use chrono::{DateTime, Utc};
-use pgtasker_core::TaskState;
+use pgtasker_core::{HowStale, TaskState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::FromRow;
@@ -301,5 +301,6 @@ pub struct Staleness {
     /// When that is too long.
     pub max_duration_minutes: f64,
     /// `healthy`, `warning` from 80 % of either, or `stale`.
-    pub staleness: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub staleness: HowStale,
 }

@@ -1,6 +1,6 @@
 //! The SQL a program carries: migrations in order, and objects in the order of their dependencies.
 
-use super::{head::Heads, order};
+use super::{head::Heads, object::Object, order};
 use crate::{Error, Result};
 use rust_embed::RustEmbed;
 
@@ -28,15 +28,6 @@ pub struct Migration {
     pub sql: String,
     /// Tells whether an applied migration's file was changed.
     pub checksum: String,
-}
-
-/// A file of `sql/`, dropped and created again when any of them changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    /// Relative to `sql/`, with `/`.
-    pub path: String,
-    /// The file.
-    pub sql: String,
 }
 
 /// Everything the installer installs.

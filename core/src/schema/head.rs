@@ -4,7 +4,7 @@
 //! - `-- for:` the roles that may call its function, without their prefix `tasker_`,
 //! - `-- planner:` the planner's settings while its function runs.
 
-use super::bundle::Object;
+use super::object::Object;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 

@@ -6,14 +6,16 @@ mod check;
 mod head;
 mod lock;
 mod migrate;
+mod object;
 mod order;
 mod roles;
 mod script;
 mod standing;
 
-pub use bundle::{Bundle, Migration, Object};
+pub use bundle::{Bundle, Migration};
 pub use lock::{lock, old_transactions};
 pub use migrate::Report;
+pub use object::Object;
 pub use roles::{grant_for, roles_that_may};
 
 use crate::Result;

@@ -1,6 +1,6 @@
 //! The order of creation: types first, then by path, and what an object requires before it.
 
-use super::{bundle::Object, head};
+use super::{head, object::Object};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,7 +3,9 @@
 create function tasker.use_template(
     p_namespace  text,
     p_name       text,
-    p_version    text
+    p_version    text,
+    p_reason     text default null,
+    p_by         text default null
 )
 returns table (template_id uuid, created boolean, was text)
 language plpgsql volatile security definer
@@ -26,13 +28,13 @@ begin
         set applied_no = nextval('tasker.template_applied_no')
         where t.template_id = v_id;
         perform tasker.log_operation(
-            'apply', p_namespace, null, null,
+            'apply', p_namespace, p_by, p_reason,
             jsonb_build_object('name', p_name, 'version', p_version, 'created', false));
     end if;
     return query select v_id, false, nullif(v_current, p_version);
 end
 $$;
-comment on function tasker.use_template(text, text, text) is
+comment on function tasker.use_template(text, text, text, text, text) is
     'Chooses the applied version that runs when an enqueue names no version. '
     'Tasks that have begun keep their own. was: the version that ran before; null if it was this '
-    'one. Errors: TK001, TK002, TK003.';
+    'one. Errors: TK001, TK002, TK003, TK052 reason or by.';

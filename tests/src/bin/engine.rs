@@ -83,6 +83,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let stop = CancellationToken::new();
     let worker = worker.build()?.run(stop.clone());
-    tokio::try_join!(orchestrator.build().run(stop), worker)?;
+    tokio::try_join!(orchestrator.build()?.run(stop), worker)?;
     Ok(())
 }

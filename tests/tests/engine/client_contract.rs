@@ -2,7 +2,7 @@
 //! API.
 
 use pgtasker_client::{
-    By, Client, DatabaseClient, Error, HttpClient, NewTask, Page, StepFilter, StepState,
+    By, Client, DatabaseClient, Error, HttpClient, NewTask, Page, QueueKind, StepFilter, StepState,
     TaskSelection, TaskState,
 };
 use pgtasker_tests::{
@@ -11,6 +11,7 @@ use pgtasker_tests::{
 };
 use rstest::rstest;
 use serde_json::json;
+use sqlx::query_as;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -313,7 +314,7 @@ async fn templates_are_checked_applied_listed_and_shown(#[case] way: Way) {
 #[case::http(Way::Http)]
 #[tokio::test]
 async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
-    let World { client, .. } = &World::new(way).await;
+    let World { client, engine: e, .. } = &World::new(way).await;
     let current = async || {
         client.show_template("test", "flow", None).await.unwrap().unwrap().overview.version
     };
@@ -324,11 +325,22 @@ async fn a_version_is_made_the_one_that_runs(#[case] way: Way) {
         versions.push(client.apply_template(&definition, By::default()).await.unwrap());
     }
     assert_eq!(versions[1].was.as_deref(), Some("1.0.0"));
-    let used = client.use_template("test", "flow", "1.0.0").await.unwrap();
+    let by = By { who: Some("ana"), reason: Some("1.1.0 fails") };
+    let used = client.use_template("test", "flow", "1.0.0", by).await.unwrap();
+    let (who, reason): (String, String) = query_as(
+        "select said_by, reason from tasker.operations order by operation_id desc limit 1",
+    )
+    .fetch_one(e.pool())
+    .await
+    .unwrap();
+    assert!(who.starts_with("ana") && reason == "1.1.0 fails", "{who}: {reason}");
     assert_eq!((used.template_id, used.created), (versions[0].template_id, false));
     assert_eq!(used.was.as_deref(), Some("1.1.0"));
     assert_eq!(current().await, "1.0.0");
-    assert_eq!(client.use_template("test", "flow", "1.0.0").await.unwrap().was, None);
+    assert_eq!(
+        client.use_template("test", "flow", "1.0.0", By::default()).await.unwrap().was,
+        None
+    );
     // Applying the other one again has the same effect.
     let mut definition = flow(&[("only", &[])]);
     definition["version"] = json!("1.1.0");
@@ -395,7 +407,7 @@ async fn the_events_of_a_namespace_are_listed_and_stay_for_their_consumer(#[case
     assert_eq!(client.list_events("test", Some(all[2].msg_id), 9).await.unwrap(), []);
     assert_eq!(engine.depth("test_domain_events").await, 3);
     let queues = client.list_queues().await.unwrap();
-    let queue = queues.iter().find(|queue| queue.kind == "events").unwrap();
+    let queue = queues.iter().find(|queue| queue.kind == QueueKind::Events).unwrap();
     assert_eq!((queue.queue.as_str(), queue.depth, queue.visible), ("test_domain_events", 3, 3));
     // Whatever else was sent there breaks nothing.
     sqlx::query("select pgmq.send('test_domain_events', '[7]')")

@@ -1,7 +1,9 @@
 //! The contract of the two clients about dead letters.
 
 use crate::client_contract::{ANA, Way, World, refusal};
-use pgtasker_client::{DeadLetterFilter, DeadLetterSelection, Page, StepState};
+use pgtasker_client::{
+    DeadLetterFilter, DeadLetterReason, DeadLetterSelection, DeadLetterStatus, Page, StepState,
+};
 use rstest::rstest;
 
 #[rstest]
@@ -26,8 +28,8 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     );
     // They failed for good, and so they had one each.
     let pending = |task_id, status: &str| DeadLetterFilter {
-        reason: Some("permanent_failure".to_owned()),
-        status: Some(status.to_owned()),
+        reason: Some(DeadLetterReason::PermanentFailure),
+        status: Some(status.into()),
         task_id,
         id_prefix: None,
     };
@@ -37,7 +39,10 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
     assert_eq!(client.dead_letter_counts().await.unwrap()[0].entries, 2);
 
     client.update_dead_letter(entry, None, Some("called the bank"), ANA).await.unwrap();
-    client.update_dead_letter(entry, Some("permanent_failure"), None, ANA).await.unwrap();
+    client
+        .update_dead_letter(entry, Some(&DeadLetterStatus::PermanentFailure), None, ANA)
+        .await
+        .unwrap();
     let shown = client.show_dead_letter(entry).await.unwrap();
     let notes = shown.overview.notes.unwrap();
     assert!(notes.contains("look at this") && notes.contains("called the bank"), "{notes}");
@@ -51,7 +56,7 @@ async fn a_dead_letter_is_added_listed_updated_and_retried(#[case] way: Way) {
         client.list_dead_letters(&pending(Some(other), "pending"), &Page::first(9)).await.unwrap();
     client.retry_dead_letter(second.items[0].entry_id, ANA).await.unwrap();
     let closed = client.show_dead_letter(second.items[0].entry_id).await.unwrap().overview;
-    assert_eq!(closed.status, "manually_resolved");
+    assert_eq!(closed.status, DeadLetterStatus::ManuallyResolved);
     assert_eq!(client.show_step(other, "first").await.unwrap().state, StepState::Pending);
     let beginning =
         DeadLetterFilter { id_prefix: Some(entry.to_string()), ..DeadLetterFilter::default() };

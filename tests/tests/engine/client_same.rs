@@ -2,8 +2,8 @@
 //! in the same words.
 
 use pgtasker_client::{
-    By, Client, DatabaseClient, DeadLetterFilter, Error, HttpClient, Instances, NewTask, Page,
-    Sample, StepFilter, TaskSelection, TaskState,
+    By, Client, DatabaseClient, DeadLetterFilter, Error, HowStale, HttpClient, Instances, NewTask,
+    Page, Sample, StepFilter, TaskSelection, TaskState,
 };
 use pgtasker_tests::{
     ApiServer,
@@ -141,7 +141,7 @@ async fn what_has_an_age_is_the_same(both: &Both) {
             .collect()
     };
     assert_eq!(names(by_database.unwrap()), names(by_http.unwrap()));
-    let (by_database, by_http) = both!(both, |c| c.list_staleness(Some("healthy"), 5));
+    let (by_database, by_http) = both!(both, |c| c.list_staleness(Some(&HowStale::Healthy), 5));
     let tasks = |rows: Vec<pgtasker_client::Staleness>| {
         rows.into_iter().map(|r| (r.task_id, r.state)).collect::<Vec<_>>()
     };
@@ -225,9 +225,9 @@ async fn whatever_is_refused_is_refused_in_the_same_words() {
     assert!(by_http.2.unwrap().contains("/v1/templates/validate"));
     let other = flow(&[("other", &[])]);
     refused!(both, "TK011", |c| c.apply_template(&other, By::default()));
-    refused!(both, "TK001", |c| c.use_template("nowhere", "flow", "1"));
-    refused!(both, "TK002", |c| c.use_template("test", "a b/c", "1"));
-    refused!(both, "TK003", |c| c.use_template("test", "flow", "9"));
+    refused!(both, "TK001", |c| c.use_template("nowhere", "flow", "1", By::default()));
+    refused!(both, "TK002", |c| c.use_template("test", "a b/c", "1", By::default()));
+    refused!(both, "TK003", |c| c.use_template("test", "flow", "9", By::default()));
     refused!(both, "TK001", |c| c.list_events("no where", None, 5));
     refused!(both, "TK001", |c| c.list_events("nowhere", Some(7), 5));
     refused!(both, "TK001", |c| c.pause_namespace("no where", ANA));

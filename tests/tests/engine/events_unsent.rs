@@ -2,7 +2,7 @@
 //! event is not lost.
 
 use crate::world::World;
-use pgtasker_client::calls;
+use pgtasker_client::{QueueKind, calls};
 use pgtasker_tests::engine::{Engine, publishing_flow};
 use pgtasker_worker::{StepContext, StepOutcome};
 use serde_json::{Value, json};
@@ -58,7 +58,10 @@ async fn a_queue_that_is_gone_hides_no_other_and_comes_back_with_the_template() 
     announce(&e, json!([{"name": "paid", "payload": 1}])).await;
     assert!(dead(&e).await[0].1.contains("apply a template of the namespace again"));
     let queues = calls::list_queues(e.pool()).await.unwrap();
-    assert!(queues.len() > 1 && queues.iter().all(|queue| queue.kind != "events"), "{queues:?}");
+    assert!(
+        queues.len() > 1 && queues.iter().all(|queue| queue.kind != QueueKind::Events),
+        "{queues:?}"
+    );
     e.apply(publishing_flow(&["paid"])).await;
     let entry: uuid::Uuid =
         query_scalar("select entry_id from tasker.dead_letters").fetch_one(e.pool()).await.unwrap();

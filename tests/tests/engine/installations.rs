@@ -102,7 +102,7 @@ async fn a_queue_that_is_gone_is_made_again_and_row_security_makes_the_process_u
         .await
         .unwrap();
 
-    let orchestrator = Orchestrator::builder(owned.clone()).poll_only(true).build();
+    let orchestrator = Orchestrator::builder(owned.clone()).poll_only(true).build().unwrap();
     let health = orchestrator.health();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(orchestrator.run(shutdown.clone()));
@@ -246,7 +246,7 @@ async fn every_encoding_works_and_what_it_lacks_fails_its_own_step() {
             .unwrap();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(worker.run(shutdown.clone()));
-        let orchestrator = Orchestrator::builder(there.clone()).poll_only(true).build();
+        let orchestrator = Orchestrator::builder(there.clone()).poll_only(true).build().unwrap();
         tokio::spawn(orchestrator.run(shutdown.clone()));
         let states = ended(&there, [fine, odd]).await;
         assert_eq!(states, ["complete", "blocked_by_failures"], "{encoding}");

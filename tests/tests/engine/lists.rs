@@ -1,7 +1,7 @@
 //! Lists in pages, and analytics: what operators look for among many tasks.
 
 use pgtasker_client::{
-    By, DeadLetterFilter, NewTask, Page, Sample, StepFilter, TaskSelection, calls,
+    By, DeadLetterFilter, DeadLetterStatus, NewTask, Page, Sample, StepFilter, TaskSelection, calls,
 };
 use pgtasker_core::{Error, StepState, TaskState};
 use pgtasker_tests::engine::Engine;
@@ -158,11 +158,17 @@ async fn pages_of_dead_letters_give_each_once_the_urgent_first() {
     let mut entries = Vec::new();
     for _ in 0..5 {
         let task_id = e.start().await;
-        entries.push(calls::add_dead_letter(e.pool(), task_id, None, None).await.unwrap());
+        entries.push(calls::add_dead_letter(e.pool(), task_id, None, By::default()).await.unwrap());
     }
-    calls::update_dead_letter(e.pool(), entries[0], Some("permanent_failure"), None, None)
-        .await
-        .unwrap();
+    calls::update_dead_letter(
+        e.pool(),
+        entries[0],
+        Some(&DeadLetterStatus::PermanentFailure),
+        None,
+        By::default(),
+    )
+    .await
+    .unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let listed =

@@ -23,6 +23,7 @@ mod dashboards;
 mod dead_letters;
 mod dead_letters_late;
 mod dead_letters_many;
+mod defaults;
 mod dumps;
 mod dynamic;
 mod dynamic_races;

@@ -58,7 +58,7 @@ impl Observed {
 
     async fn orchestrator(url: &str) -> Self {
         let pool = connect(&DbOptions::new(url, "orchestrator").max_connections(5)).await.unwrap();
-        let orchestrator = Orchestrator::builder(pool).build();
+        let orchestrator = Orchestrator::builder(pool).build().unwrap();
         let (health, shutdown) = (orchestrator.health(), CancellationToken::new());
         Self { health, ended: tokio::spawn(orchestrator.run(shutdown.clone())), shutdown }
     }

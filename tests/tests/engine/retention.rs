@@ -229,8 +229,9 @@ async fn an_orchestrator_prunes_by_itself() {
     let id = finished(&e).await;
     e.clock(31 * DAY).await;
     let shutdown = CancellationToken::new();
-    let running =
-        tokio::spawn(Orchestrator::builder(e.pool().clone()).build().run(shutdown.clone()));
+    let running = tokio::spawn(
+        Orchestrator::builder(e.pool().clone()).build().unwrap().run(shutdown.clone()),
+    );
     eventually("the old task to be gone", Duration::from_secs(20), async || {
         let rows = rows_of(e.pool(), id).await;
         if rows == 0 { Ok(()) } else { Err(rows) }

@@ -338,7 +338,8 @@ async fn one_connection_is_enough_for_all_actors_of_an_orchestrator() {
     let (name, url) = world.db.login(&["tasker_orchestrator"]).await;
     run(&world, format!("alter role {name} connection limit 1")).await;
     let pool = connect(&DbOptions::new(&url, "orchestrator").max_connections(5)).await.unwrap();
-    let orchestrator = pgtasker_orchestrator::Orchestrator::builder(pool).poll_only(true).build();
+    let orchestrator =
+        pgtasker_orchestrator::Orchestrator::builder(pool).poll_only(true).build().unwrap();
     tokio::spawn(orchestrator.run(CancellationToken::new()));
     world.worker(|worker| worker).await;
     let began = std::time::Instant::now();

@@ -95,7 +95,7 @@ async fn half_open_connections_stall_nobody_for_much_longer_than_the_lease() {
     let proxy = Proxy::to(&world.db.url).await;
     let url = proxy.url(&world.db.url);
     let pool = connect(&DbOptions::new(&url, "orchestrator").max_connections(5)).await.unwrap();
-    let orchestrator = pgtasker_orchestrator::Orchestrator::builder(pool).build();
+    let orchestrator = pgtasker_orchestrator::Orchestrator::builder(pool).build().unwrap();
     tokio::spawn(orchestrator.run(CancellationToken::new()));
     let (_ended, _shutdown) = worker(&url, 6).await;
     let first = world.enqueue(json!({})).await;

@@ -25,7 +25,7 @@ async fn an_actor_whose_calls_fail_or_hang_is_told_by_name_until_it_gets_on() {
         ),
     ] {
         break_function(e.pool(), function, from, to).await;
-        let orchestrator = Orchestrator::builder(e.pool().clone()).build();
+        let orchestrator = Orchestrator::builder(e.pool().clone()).build().unwrap();
         let (health, stop) = (orchestrator.health(), CancellationToken::new());
         health.set_stalled_after(Duration::from_millis(400));
         let running = tokio::spawn(orchestrator.run(stop.clone()));

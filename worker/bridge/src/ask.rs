@@ -2,6 +2,7 @@
 
 use crate::{call::Call, item::text, reply::Reply};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use pgtasker_core::ClaimStatus;
 use pgtasker_worker::{Api, ApiRequest, Batchable, Failure, Instance, Prepared, StepError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
@@ -60,7 +61,7 @@ struct Prepare {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refused {
-    status: String,
+    status: ClaimStatus,
 }
 
 #[derive(Deserialize)]

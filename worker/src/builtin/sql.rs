@@ -15,7 +15,7 @@ use crate::{
     },
     shared::Shared,
 };
-use pgtasker_core::{StepOutcome, failpoint, limited};
+use pgtasker_core::{ClaimStatus, StepOutcome, failpoint, limited};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
@@ -55,7 +55,7 @@ const RUN_ONLY: &str = "select tasker.run_sql_handler($1, $2, $3)::text";
 const SUBMIT: &str = submit!("$6::text::jsonb");
 
 /// Status, and of an outcome that was rejected its text and what is wrong with it.
-type Submitted = (String, Option<String>, Option<String>);
+type Submitted = (ClaimStatus, Option<String>, Option<String>);
 
 /// Other keys are for the function, which gets the whole configuration.
 #[derive(Deserialize)]
@@ -80,13 +80,13 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
     let failed = |error: &sqlx::Error| Ran::Outcome(StepOutcome::Failure(failure(error).into()));
     match transaction(shared, ctx, ticket, &config.function, slot).await {
         Ok(Answer::Rejected(outcome, problem)) => {
-            shared.meters.result("rejected");
+            shared.meters.result(&ClaimStatus::Rejected);
             Ran::Outcome(rejected(&config.function, outcome.as_deref(), problem))
         }
-        Ok(Answer::Status(status)) if status == "busy" => Ran::Lost(BUSY.to_owned()),
+        Ok(Answer::Status(status)) if status == ClaimStatus::Busy => Ran::Lost(BUSY.to_owned()),
         Ok(Answer::Status(status)) => {
             shared.meters.result(&status);
-            if status != "accepted" {
+            if status != ClaimStatus::Accepted {
                 tracing::info!(%status, "the step is no longer this worker's: its writes were \
                     rolled back");
             }
@@ -123,7 +123,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
 
 enum Answer {
     /// What `submit_results` said; committed only if `accepted`.
-    Status(String),
+    Status(ClaimStatus),
     /// The function ended its own step or task. Rolled back.
     OwnStep,
     /// The function's outcome has not the form of one, and what is wrong with it; or it is too
@@ -158,18 +158,18 @@ async fn transaction(
         Ok(answer) => answer?,
         Err(_) => return Ok(Answer::Silence),
     };
-    if status == "accepted" {
+    if status == ClaimStatus::Accepted {
         failpoint::reach("worker.before_sql_commit");
         transaction.commit().await?;
         failpoint::reach("worker.after_sql_commit");
         shared.announce(&events);
     } else {
         transaction.rollback().await;
-        if status != "rejected" && is_ours(shared, &ticket.key, ticket.claim_no).await {
+        if status != ClaimStatus::Rejected && is_ours(shared, &ticket.key, ticket.claim_no).await {
             return Ok(Answer::OwnStep);
         }
     }
-    Ok(if status == "rejected" {
+    Ok(if status == ClaimStatus::Rejected {
         Answer::Rejected(outcome, problem)
     } else {
         Answer::Status(status)

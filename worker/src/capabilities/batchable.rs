@@ -3,7 +3,8 @@
 
 use crate::{StepContext, StepError, fields::typed};
 use pgtasker_core::{
-    StepOutcome, connection::OwnConnection, db::Retry, pooler::DbConnection, state::StepState,
+    StepOutcome, bounds::RESULTS, connection::OwnConnection, db::Retry, pooler::DbConnection,
+    state::StepState,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, to_value, value::RawValue};
@@ -14,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// What is read at once, unless the handler says otherwise.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = RESULTS.default;
 /// The most that `tasker.batch_results` gives at once.
-const MAX_PAGE: u32 = 100_000;
+const MAX_PAGE: u32 = RESULTS.most;
 /// The most that `max_instances` in `tasker.settings` can be; what it is, the database knows.
 const MAX_CURSORS: usize = 1_000_000;
 

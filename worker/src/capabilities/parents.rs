@@ -1,7 +1,7 @@
 //! The results of a step's parents by pages, for more of them than a claim hands out.
 
 use crate::{StepContext, StepError, fields::typed};
-use pgtasker_core::{connection::OwnConnection, db::Retry, pooler::DbConnection};
+use pgtasker_core::{bounds::RESULTS, connection::OwnConnection, db::Retry, pooler::DbConnection};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use sqlx::{Row, postgres::PgRow, types::Json};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// What is read at once; pages of large results are shorter.
-const PAGE: i32 = 1_000;
+const PAGE: i32 = RESULTS.default as i32;
 
 /// Made by [`StepContext::parent_pages`].
 pub struct ParentPages {

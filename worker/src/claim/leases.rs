@@ -4,6 +4,7 @@
 use super::{LONGEST_ROUND, StepKey, claims_json};
 use crate::shared::Shared;
 use pgtasker_core::{
+    ClaimStatus,
     connection::OwnConnection,
     db::Retry,
     failpoint,
@@ -200,12 +201,12 @@ async fn look(
 }
 
 /// Task, step, claim number, and what became of the claim.
-type Answer = (Uuid, String, i32, String);
+type Answer = (Uuid, String, i32, ClaimStatus);
 
 /// Tells the handlers of claims that are lost.
 fn tell(shared: &Shared, rows: Vec<Answer>) {
     for (task_id, step, claim_no, status) in
-        rows.into_iter().filter(|(.., status)| status != "extended")
+        rows.into_iter().filter(|(.., status)| *status != ClaimStatus::Extended)
     {
         let key = StepKey { task_id, step: step.into() };
         if let Some(correlation_id) = shared.claims.lose(&key, claim_no) {

@@ -1,5 +1,6 @@
 //! A claimed step as the database hands it out, and the statements that claim.
 
+use pgtasker_core::bounds::STEP_TIMEOUT;
 use serde_json::value::RawValue;
 use sqlx::{
     Row, ValueRef,
@@ -15,9 +16,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 use uuid::Uuid;
-
-/// The template's default, for a step that has none.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A `tasker.claim`.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ impl Claim {
             paged: value(9)?.is_null(),
             bytes: (7..=10).map(size).sum::<sqlx::Result<usize>>()?,
             checkpoint: document(row, 10)?,
-            timeout: timeout.map_or(DEFAULT_TIMEOUT, duration),
+            timeout: timeout.map_or(STEP_TIMEOUT, duration),
             correlation_id: row.try_get(12)?,
             traceparent: row.try_get(13)?,
             lease: row.try_get::<Option<PgInterval>, _>(14)?.map(duration),

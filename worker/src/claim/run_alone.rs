@@ -7,7 +7,7 @@ use super::{
     dispatch::{self, Dispatched},
 };
 use crate::shared::Shared;
-use pgtasker_core::{connection::OwnConnection, failpoint, pooler::DbConnection};
+use pgtasker_core::{ClaimStatus, connection::OwnConnection, failpoint, pooler::DbConnection};
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
@@ -91,15 +91,15 @@ async fn tell(shared: &Shared, connection: &mut OwnConnection, ticket: &Ticket) 
         let key: &StepKey = &ticket.key;
         let claim = claims_json(std::iter::once((key, ticket.claim_no)));
         let call = async |connection: &mut DbConnection<'_>| {
-            sqlx::query_scalar::<_, String>("select tasker.run_alone($1, $2)")
+            sqlx::query_scalar::<_, ClaimStatus>("select tasker.run_alone($1, $2)")
                 .bind(shared.worker_id)
                 .bind(&claim[0])
                 .fetch_one(connection)
                 .await
         };
-        match connection.call(call).await.as_deref() {
-            Ok("alone") => return true,
-            Ok("busy") => {}
+        match connection.call(call).await {
+            Ok(ClaimStatus::Alone) => return true,
+            Ok(ClaimStatus::Busy) => {}
             Ok(_) => return false,
             Err(error) => {
                 tracing::warn!(%error, "cannot begin a step that runs alone; will try again")

@@ -2,6 +2,7 @@
 
 use crate::{BuildError, Worker, WorkerBuilder};
 use pgtasker_core::{
+    bounds::{CONCURRENCY, CONNECTIONS},
     breaker::Breaker,
     db::{self, DbOptions},
     duration,
@@ -147,7 +148,8 @@ impl Served {
         };
         let mut options = DbOptions::new(url, "tasker-worker");
         options.max_connections =
-            ranged("TASKER_WORKER_CONNECTIONS", 2..=1_000)?.unwrap_or(options.max_connections);
+            ranged("TASKER_WORKER_CONNECTIONS", CONNECTIONS.least..=CONNECTIONS.most)?
+                .unwrap_or(options.max_connections);
         options.connect_timeout = PATIENCE;
         tracing::info!("connecting to the database");
         let Some(pool) = shutdown.run_until_cancelled(db::connect(&options)).await else {
@@ -195,8 +197,10 @@ fn configured(mut builder: WorkerBuilder) -> Result<WorkerBuilder, ServeError> {
         builder = builder
             .only_namespaces(names.split(',').map(str::trim).filter(|name| !name.is_empty()));
     }
-    if let Some(concurrency) = ranged("TASKER_WORKER_CONCURRENCY", 1..=10_000)? {
-        builder = builder.concurrency(concurrency);
+    if let Some(concurrency) =
+        ranged("TASKER_WORKER_CONCURRENCY", CONCURRENCY.least..=CONCURRENCY.most)?
+    {
+        builder = builder.concurrency(concurrency as usize);
     }
     if let Some(Length(lease)) = variable("TASKER_WORKER_LEASE")? {
         builder = builder.lease(lease);

@@ -9,11 +9,9 @@ use crate::{
     shared::Shared,
     submit::{StepResult, SubmitElement},
 };
-use pgtasker_core::StepOutcome;
+use pgtasker_core::{ClaimStatus, StepOutcome};
 use std::{sync::Arc, time::Duration};
 
-/// What the database says of a result that it takes.
-pub(crate) const ACCEPTED: &str = "accepted";
 /// How long the end of a handler's own transaction waits for its step where somebody else holds
 /// that.
 pub(crate) const OWN_WAIT: Duration = Duration::from_secs(2);
@@ -95,16 +93,16 @@ impl Prepared {
     /// The commit took place: the worker submits nothing more. Returns the outcome.
     pub fn committed(self) -> StepOutcome {
         self.ctx.own.set_submitted();
-        self.worker.meters.result(ACCEPTED);
+        self.worker.meters.result(&ClaimStatus::Accepted);
         self.worker.announce(&self.result.events);
         self.result.outcome
     }
 
     /// What the handler returns where the status is not `accepted`, once it has rolled back.
-    pub async fn refused(self, status: &str) -> StepError {
+    pub async fn refused(self, status: &ClaimStatus) -> StepError {
         match status {
             // Only the database knows why. Counted by the runner's submit, see [`Own::refused`].
-            "rejected" => {
+            ClaimStatus::Rejected => {
                 let text =
                     "the database does not take this outcome; the step's writes were rolled back";
                 let error = StepError::permanent(text).code("rejected");
@@ -112,7 +110,7 @@ impl Prepared {
                 error
             }
             // Somebody else holds the step: it is run again, later.
-            "busy" => StepError::retryable(BUSY).code("busy").outage(true),
+            ClaimStatus::Busy => StepError::retryable(BUSY).code("busy").outage(true),
             _ if is_ours(&self.worker, &self.key, self.ctx.claim_no()).await => {
                 StepError::permanent(format!("the handler {OWN_STEP}")).code("own_step")
             }
@@ -129,7 +127,7 @@ impl Prepared {
                     step = %self.ctx.step(),
                     "{text}"
                 );
-                StepError::retryable(text).code(status)
+                StepError::retryable(text).code(status.as_str())
             }
         }
     }

@@ -4,10 +4,10 @@
 use super::{
     OwnTransaction,
     own::Open,
-    prepared::{ACCEPTED, Prepared},
+    prepared::Prepared,
 };
 use crate::{StepContext, StepError, outage::is_outage};
-use pgtasker_core::{StepOutcome, failpoint, limited};
+use pgtasker_core::{ClaimStatus, StepOutcome, failpoint, limited};
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::{
@@ -108,7 +108,7 @@ impl StepTransaction {
         };
         failpoint::reach("worker.before_own_submit");
         let status = self.submit(&prepared).await?;
-        if status != ACCEPTED {
+        if status != ClaimStatus::Accepted {
             self.inner.rollback().await;
             return Err(prepared.refused(&status).await);
         }
@@ -125,7 +125,7 @@ impl StepTransaction {
         self.inner.rollback().await;
     }
 
-    async fn submit(&mut self, prepared: &Prepared) -> Result<String, StepError> {
+    async fn submit(&mut self, prepared: &Prepared) -> Result<ClaimStatus, StepError> {
         let [worker_id, results, lease, wait] = prepared.parameters();
         let silence = self.inner.silence();
         let submit = sqlx::query_as(Prepared::STATEMENT)
@@ -134,7 +134,7 @@ impl StepTransaction {
             .bind(lease)
             .bind(wait)
             .fetch_one(self.inner.connection());
-        let submitted: sqlx::Result<(String, String)> = tokio::select! {
+        let submitted: sqlx::Result<(ClaimStatus, String)> = tokio::select! {
             biased;
             submitted = submit => submitted,
             () = silence => Err(limited::silent()),

@@ -6,7 +6,7 @@ use crate::{
     events::StepEvent,
     shared::Shared,
 };
-use pgtasker_core::{Result, connection::OwnConnection, pooler::DbConnection};
+use pgtasker_core::{ClaimStatus, Result, connection::OwnConnection, pooler::DbConnection};
 use sqlx::{Row, types::Json};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
@@ -19,8 +19,7 @@ pub(crate) struct Answer {
     pub(crate) task_id: Uuid,
     pub(crate) step: String,
     pub(crate) claim_no: i32,
-    /// `accepted`, `duplicate`, `stale`, `busy`, or `rejected`.
-    pub(crate) status: String,
+    pub(crate) status: ClaimStatus,
 }
 
 /// What one submit brought.
@@ -48,7 +47,7 @@ pub(crate) trait Submitter: Send + 'static {
         delay: Duration,
         reason: &str,
         lost: bool,
-    ) -> impl Future<Output = Result<Vec<String>>> + Send;
+    ) -> impl Future<Output = Result<Vec<ClaimStatus>>> + Send;
 
     /// The result that had these events was accepted. Never waits.
     fn announce(&self, events: &[StepEvent]);
@@ -90,12 +89,12 @@ impl Submitter for PgSubmitter {
         for row in &self.connection.lock().await.call(submit).await? {
             let [task_id, step, claim_no, status] = Claim::ANSWER;
             match row.try_get(status)? {
-                "claimed" => submitted.claims.push(Claim::from_row(row)?),
+                ClaimStatus::Claimed => submitted.claims.push(Claim::from_row(row)?),
                 status => submitted.answers.push(Answer {
                     task_id: row.try_get::<Option<Uuid>, _>(task_id)?.unwrap_or_default(),
                     step: row.try_get::<Option<String>, _>(step)?.unwrap_or_default(),
                     claim_no: row.try_get::<Option<i32>, _>(claim_no)?.unwrap_or_default(),
-                    status: status.to_owned(),
+                    status,
                 }),
             }
         }
@@ -108,7 +107,7 @@ impl Submitter for PgSubmitter {
         delay: Duration,
         reason: &str,
         lost: bool,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<ClaimStatus>> {
         let release = async |connection: &mut DbConnection<'_>| {
             sqlx::query_scalar("select status from tasker.release_steps($1, $2, $3, $4, $5)")
                 .bind(self.shared.worker_id)

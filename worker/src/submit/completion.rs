@@ -9,7 +9,7 @@ use crate::{
     meters::Meters,
     run::storable::json_bytes,
 };
-use pgtasker_core::{Error, StepOutcome, db::Retry, failpoint};
+use pgtasker_core::{ClaimStatus, Error, StepOutcome, db::Retry, failpoint};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -239,17 +239,19 @@ impl<S: Submitter> CompletionActor<S> {
             self.meters.result(&answer.status);
             let (task_id, step, status) = (answer.task_id, answer.step, answer.status);
             let of = |key: &StepKey| key.task_id == task_id && *key.step == *step;
-            if status == "busy" {
+            if status == ClaimStatus::Busy {
                 busy.insert((StepKey { task_id, step: step.into() }, answer.claim_no));
                 continue;
             }
-            if status != "accepted" {
+            if status != ClaimStatus::Accepted {
                 let ticket =
                     results.iter().map(|finished| &finished.ticket).find(|ticket| of(&ticket.key));
                 let correlation_id = ticket.and_then(Ticket::correlation);
                 tracing::info!(%task_id, correlation_id, %step, %status, "a result did not count");
             }
-            if announces && (status == "accepted" || again && status == "duplicate") {
+            let is_stored =
+                status == ClaimStatus::Accepted || again && status == ClaimStatus::Duplicate;
+            if announces && is_stored {
                 // Where a lease ran out, two claims of the step may be among them: only the later
                 // can count.
                 let claims = results.iter().filter(|finished| of(&finished.ticket.key));
@@ -274,8 +276,8 @@ impl<S: Submitter> CompletionActor<S> {
                     failpoint::reach("worker.after_release");
                     self.retry.over();
                     for (ticket, status) in tickets.into_iter().zip(statuses) {
-                        match status.as_str() {
-                            "busy" => self.put_off(
+                        match status {
+                            ClaimStatus::Busy => self.put_off(
                                 ticket,
                                 Report::Release { delay, reason: reason.to_owned(), lost },
                             ),

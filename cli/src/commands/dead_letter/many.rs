@@ -1,6 +1,6 @@
 //! Many dead letters at once: all that match.
 
-use super::{Reason, Status, name};
+use super::words;
 use crate::{
     error::{Error, Result},
     globals::Globals,
@@ -8,22 +8,23 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use clap::Args;
-use pgtasker_client::{By, Client, DeadLetterSelection};
+use pgtasker_client::{By, Client, DeadLetterReason, DeadLetterSelection, DeadLetterStatus};
+use pgtasker_core::bounds::MANY;
 use serde_json::json;
 use std::process::ExitCode;
 
 /// Entries of one call, which is one transaction.
-const BATCH: i32 = 100;
+const BATCH: i32 = MANY.default as i32;
 
 /// A filter of dead letters, which must match all options given.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EntryFilterArgs {
     /// With this reason.
-    #[arg(long, value_enum, value_name = "REASON")]
-    entry_reason: Option<Reason>,
+    #[arg(long, value_parser = words::<DeadLetterReason>(DeadLetterReason::NAMES), value_name = "REASON")]
+    entry_reason: Option<DeadLetterReason>,
     /// With this status [default: pending].
-    #[arg(long, value_enum, value_name = "STATUS")]
-    entry_status: Option<Status>,
+    #[arg(long, value_parser = words::<DeadLetterStatus>(DeadLetterStatus::NAMES), value_name = "STATUS")]
+    entry_status: Option<DeadLetterStatus>,
     /// In this namespace.
     #[arg(long)]
     namespace: Option<String>,
@@ -59,14 +60,14 @@ pub struct ManyEntriesArgs {
 #[derive(Debug, Clone, Copy)]
 pub enum Action<'a> {
     Retry,
-    Update { status: Option<&'a str> },
+    Update { status: Option<&'a DeadLetterStatus> },
 }
 
 impl EntryFilterArgs {
     fn selection(&self) -> DeadLetterSelection {
         DeadLetterSelection {
-            reason: self.entry_reason.and_then(name),
-            status: self.entry_status.and_then(name),
+            reason: self.entry_reason.clone(),
+            status: self.entry_status.clone(),
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             step: self.step.clone(),
@@ -98,7 +99,7 @@ pub async fn run(
                  --created-after, …",
                 ));
         }
-        which.status = Some("pending".to_owned());
+        which.status = Some(DeadLetterStatus::Pending);
     }
     let matching = client.count_dead_letters(&which).await?;
     if !args.all && !args.dry_run && matching > 0 {

@@ -14,10 +14,14 @@ use crate::{
     who::who,
 };
 use chrono::Utc;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use many::{Action, ManyEntriesArgs};
 use pgtasker_client::{
-    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter,
+    By, Client, DeadLetter, DeadLetterCount, DeadLetterDetails, DeadLetterFilter, DeadLetterReason,
+    DeadLetterStatus,
 };
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -46,11 +50,11 @@ pub enum DeadLetterCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only for this reason.
-    #[arg(long, value_enum)]
-    reason: Option<Reason>,
+    #[arg(long, value_parser = words::<DeadLetterReason>(DeadLetterReason::NAMES))]
+    reason: Option<DeadLetterReason>,
     /// Only with this status [default: pending].
-    #[arg(long, value_enum, conflicts_with = "all")]
-    status: Option<Status>,
+    #[arg(long, value_parser = words::<DeadLetterStatus>(DeadLetterStatus::NAMES), conflicts_with = "all")]
+    status: Option<DeadLetterStatus>,
     /// With any status.
     #[arg(long)]
     all: bool,
@@ -90,8 +94,8 @@ pub struct UpdateArgs {
     #[arg(value_name = "ENTRY", conflicts_with_all = ["EntryFilterArgs", "all", "dry_run"])]
     entry_id: Option<EntryArg>,
     /// The new status.
-    #[arg(long, value_enum)]
-    status: Option<Status>,
+    #[arg(long, value_parser = words::<DeadLetterStatus>(DeadLetterStatus::NAMES))]
+    status: Option<DeadLetterStatus>,
     /// A line for the notes.
     #[arg(long, value_name = "TEXT", required_unless_present = "status")]
     notes: Option<String>,
@@ -118,32 +122,11 @@ pub struct RetryArgs {
     many: ManyEntriesArgs,
 }
 
-/// Why there is an entry.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Reason {
-    StalenessTimeout,
-    MaxRetriesExceeded,
-    PermanentFailure,
-    WorkerUnavailable,
-    BadMessage,
-    Manual,
-}
-
-/// Where an entry stands.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Status {
-    Pending,
-    ManuallyResolved,
-    PermanentFailure,
-    Cancelled,
-    EndedWell,
-}
-
-/// The name that the database knows it by.
-fn name(value: impl ValueEnum) -> Option<String> {
-    value.to_possible_value().map(|value| value.get_name().to_owned())
+/// A word as an option takes it: one that this program knows.
+fn words<T: From<String> + Clone + Send + Sync + 'static>(
+    names: &'static [&'static str],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(names).map(T::from)
 }
 
 pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCode> {
@@ -172,15 +155,15 @@ pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCo
             }
         }
         DeadLetterCommand::Update(UpdateArgs { entry_id, status, notes, by, many }) => {
-            let (status, by) = (status.and_then(name), who(by));
+            let by = who(by);
             let Some(entry) = entry_id else {
                 let by = By { who: by.as_deref(), reason: notes.as_deref() };
-                let update = Action::Update { status: status.as_deref() };
+                let update = Action::Update { status: status.as_ref() };
                 return many::run(&*client, &many, update, by, globals).await;
             };
             let entry_id = entry.find(&*client).await?;
             let by = By { who: by.as_deref(), reason: None };
-            client.update_dead_letter(entry_id, status.as_deref(), notes.as_deref(), by).await?;
+            client.update_dead_letter(entry_id, status.as_ref(), notes.as_deref(), by).await?;
             tell(&*client, "updated", entry_id, globals).await?;
         }
         DeadLetterCommand::Retry(RetryArgs { entry_id, reason, by, many }) => {
@@ -198,29 +181,24 @@ pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCo
 }
 
 async fn list(client: &dyn Client, args: ListArgs, globals: &Globals) -> Result<()> {
-    let status = if args.all { None } else { name(args.status.unwrap_or(Status::Pending)) };
+    let asked = args.status.is_some();
+    let pending = || DeadLetterStatus::Pending;
+    let status = (!args.all).then(|| args.status.unwrap_or_else(pending));
     let task_id = match args.task {
         Some(task) => Some(task.find(client).await?),
         None => None,
     };
-    let filter =
-        DeadLetterFilter { reason: args.reason.and_then(name), status, task_id, id_prefix: None };
+    let filter = DeadLetterFilter { reason: args.reason, status, task_id, id_prefix: None };
     let filter = &filter;
     let pages = |page| async move { client.list_dead_letters(filter, &page).await };
     let entries = args.page.collect(pages).await?;
     match globals.json {
         true => output::print_json(&entries),
         false if entries.is_empty() => {
-            output::note(
-                match args.all
-                    || args.status.is_some()
-                    || filter.reason.is_some()
-                    || task_id.is_some()
-                {
-                    true => "no such dead letters",
-                    false => "no pending dead letters",
-                },
-            );
+            output::note(match args.all || asked || filter.reason.is_some() || task_id.is_some() {
+                true => "no such dead letters",
+                false => "no pending dead letters",
+            });
             Ok(())
         }
         false => output::print(&table(&entries, Look::stdout())),
@@ -256,8 +234,8 @@ fn table(entries: &[DeadLetter], look: Look) -> String {
     for entry in entries {
         table.row([
             entry.entry_id.to_string(),
-            entry.reason.clone(),
-            entry.status.clone(),
+            entry.reason.to_string(),
+            entry.status.to_string(),
             relative(entry.created_at, now),
             entry.task_id.map(|id| id.to_string()).unwrap_or_default(),
             entry.task_state.map(|state| labels::task(state, look)).unwrap_or_default(),
@@ -271,8 +249,8 @@ fn counts_table(counts: &[DeadLetterCount], look: Look) -> String {
     let mut table = Table::new(look, &["REASON", "STATUS", "ENTRIES", "OLDEST"]);
     for count in counts {
         table.row([
-            count.reason.clone(),
-            count.status.clone(),
+            count.reason.to_string(),
+            count.status.to_string(),
             count.entries.to_string(),
             relative(count.oldest, Utc::now()),
         ]);
@@ -285,8 +263,8 @@ fn text(details: &DeadLetterDetails, look: Look) -> String {
     let mut table = Table::pairs(look);
     let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
     row("entry", entry.entry_id.to_string());
-    row("reason", entry.reason.clone());
-    row("status", entry.status.clone());
+    row("reason", entry.reason.to_string());
+    row("status", entry.status.to_string());
     row(
         "found",
         format!("{} ({})", local(entry.created_at), relative(entry.created_at, Utc::now())),

@@ -11,7 +11,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use line::Lines;
-use pgtasker_client::{Client, EventPattern, QueuedEvent};
+use pgtasker_client::{Client, EventPattern, QueueKind, QueuedEvent};
 use seen::Seen;
 use std::{
     fmt,
@@ -157,7 +157,9 @@ impl<'a> Tail<'a> {
     async fn publishes(&self) -> bool {
         let Ok(queues) = self.client.list_queues().await else { return true };
         let namespace = Some(self.args.namespace.as_str());
-        queues.iter().any(|queue| queue.kind == "events" && queue.namespace.as_deref() == namespace)
+        queues
+            .iter()
+            .any(|queue| queue.kind == QueueKind::Events && queue.namespace.as_deref() == namespace)
     }
 
     fn is_wanted(&self, event: &QueuedEvent) -> bool {

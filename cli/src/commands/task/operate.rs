@@ -9,12 +9,13 @@ use crate::{
 use chrono::{DateTime, Utc};
 use clap::Args;
 use pgtasker_client::{By, Client, TaskSelection, TaskState};
+use pgtasker_core::bounds::MANY;
 use serde_json::json;
 use std::process::ExitCode;
 use uuid::Uuid;
 
 /// Tasks of one call, which is one transaction.
-const BATCH: i64 = 100;
+const BATCH: i64 = MANY.default as i64;
 
 /// Who acts, and why.
 #[derive(Debug, Args)]

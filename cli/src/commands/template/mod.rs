@@ -79,6 +79,12 @@ pub struct UseArgs {
     /// The template (NAMESPACE.NAME or NAMESPACE NAME), and one of its versions.
     #[arg(required = true, num_args = 2..=3, value_names = ["NAMESPACE.NAME", "VERSION"])]
     words: Vec<String>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Who chooses it [default: the user of this machine].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
 }
 
 pub async fn run(command: TemplateCommand, globals: &Globals) -> Result<ExitCode> {
@@ -242,7 +248,9 @@ async fn use_version(args: UseArgs, globals: &Globals) -> Result<ExitCode> {
     let (version, name) = args.words.split_last().ok_or_else(|| Error::new("which template?"))?;
     let template: TemplateName = name.join(".").parse().map_err(Error::new)?;
     let TemplateName { namespace, name } = &template;
-    let applied = globals.client().await?.use_template(namespace, name, version).await?;
+    let who = who(args.by);
+    let by = By { who: who.as_deref(), reason: args.reason.as_deref() };
+    let applied = globals.client().await?.use_template(namespace, name, version, by).await?;
     if globals.json {
         output::print_json(&applied)?;
     } else if applied.was.is_none() {

@@ -9,7 +9,7 @@ use crate::{
 };
 use chrono::Utc;
 use console::style;
-use pgtasker_client::QueueOverview;
+use pgtasker_client::{DeadLetterStatus, QueueKind, QueueOverview};
 use std::time::Duration;
 
 /// On a terminal, of any width: what is too long is cut, not wrapped.
@@ -73,7 +73,7 @@ fn summary(latest: &Snapshot, rates: Option<&Rates>) -> Vec<String> {
         None => "with the next look".to_owned(),
     };
     let (events, work): (Vec<_>, Vec<_>) =
-        latest.queues.iter().partition(|queue| queue.kind == "events");
+        latest.queues.iter().partition(|queue| queue.kind == QueueKind::Events);
     let depth = |queues: &[&QueueOverview]| grouped(queues.iter().map(|queue| queue.depth).sum());
     let held: i64 = latest.queues.iter().map(|queue| queue.held).sum();
     let alive = latest.workers.iter().filter(|worker| worker.alive);
@@ -127,7 +127,8 @@ fn tasks(tasks: &Tasks) -> String {
 }
 
 fn dead_letters(latest: &Snapshot) -> String {
-    let pending = latest.dead_letters.iter().filter(|count| count.status == "pending");
+    let pending =
+        latest.dead_letters.iter().filter(|count| count.status == DeadLetterStatus::Pending);
     let reasons: Vec<_> = pending
         .clone()
         .map(|count| format!("{} {}", grouped(count.entries), count.reason))

@@ -2,7 +2,9 @@
 
 use super::*;
 use chrono::TimeDelta;
-use pgtasker_client::{DeadLetterCount, WorkerOverview};
+use pgtasker_client::{
+    DeadLetterCount, DeadLetterReason, DeadLetterStatus, QueueKind, WorkerOverview,
+};
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ fn queue(name: &str, namespace: Option<&str>, depth: i64) -> QueueOverview {
     QueueOverview {
         queue: name.to_owned(),
         namespace: namespace.map(str::to_owned),
-        kind: if namespace.is_some() { "worker" } else { "orchestration" }.to_owned(),
+        kind: if namespace.is_some() { QueueKind::Worker } else { QueueKind::Orchestration },
         depth,
         visible: depth,
         oldest_age_seconds: (depth > 0).then_some(2.5),
@@ -48,8 +50,8 @@ pub(in super::super) fn snapshot() -> Snapshot {
     (paused.paused_at, paused.pause_reason) =
         (Some(Utc::now() - TimeDelta::minutes(3)), Some("ana: the bank is down".to_owned()));
     let dead = DeadLetterCount {
-        reason: "bad_message".to_owned(),
-        status: "pending".to_owned(),
+        reason: DeadLetterReason::BadMessage,
+        status: DeadLetterStatus::Pending,
         entries: 3,
         oldest: Utc::now() - TimeDelta::hours(2),
     };
@@ -174,7 +176,7 @@ fn rates_have_a_digit_behind_the_point_where_they_are_small() {
 fn domain_events_that_wait_for_others_are_no_work_that_waits() {
     let mut snapshot = snapshot();
     let mut events = queue("shop_domain_events", Some("shop"), 4_321);
-    events.kind = "events".to_owned();
+    events.kind = QueueKind::Events;
     snapshot.queues.push(events);
     let text = page(&view(snapshot), Look::PLAIN);
     assert!(text.contains("queues        1,234 waiting, 56 held; 4,321 domain events"), "{text}");

@@ -1,7 +1,9 @@
 //! What one look sees, and the rates between two.
 
 use chrono::{DateTime, Utc};
-use pgtasker_client::{Client, DeadLetterCount, QueueOverview, Result, Sample, WorkerOverview};
+use pgtasker_client::{
+    Client, DeadLetterCount, QueueKind, QueueOverview, Result, Sample, WorkerOverview,
+};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -104,8 +106,8 @@ impl Rates {
             };
             // A recreated queue counts from 0.
             let rate = (queue.total - old.total).max(0) as f64 / seconds;
-            match (queue.kind.as_str(), queue.queue.as_str()) {
-                ("worker", _) => rates.steps += rate,
+            match (&queue.kind, queue.queue.as_str()) {
+                (QueueKind::Worker, _) => rates.steps += rate,
                 (_, "orchestration_task_requests") => rates.tasks += rate,
                 _ => {}
             }

@@ -58,7 +58,7 @@ impl World {
         let pool = connect(&DbOptions::new(&self.db.url, "orchestrator").max_connections(5))
             .await
             .unwrap();
-        let orchestrator = Orchestrator::builder(pool).poll_only(self.poll_only).build();
+        let orchestrator = Orchestrator::builder(pool).poll_only(self.poll_only).build().unwrap();
         tokio::spawn(orchestrator.run(CancellationToken::new()));
     }
 

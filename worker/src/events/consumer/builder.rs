@@ -4,19 +4,18 @@ use super::{
     EventConsumer,
     shared::{EventHandler, Settings},
 };
-use crate::{
-    StepError,
-    handler::is_name,
-    shared::{MAX_CONCURRENCY, MAX_NAMESPACE},
-};
+use crate::{StepError, handler::is_name, shared::MAX_NAMESPACE};
 use futures_util::FutureExt;
-use pgtasker_core::{DomainEvent, breaker::Breaker};
+use pgtasker_core::{
+    DomainEvent,
+    bounds::{CONCURRENCY, GRACE, OutOfBounds, POLL_INTERVAL, VISIBLE},
+    breaker::Breaker,
+};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 
-/// How long an event may be kept from others.
-const VISIBLE: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// Events that one call of the database gives.
+const MAX_BATCH: usize = 10_000;
 
 /// Why an event consumer cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -31,15 +30,12 @@ pub enum ConsumerBuildError {
     /// No handler was given.
     #[error("a consumer needs to know what to do with an event: call .handler(…)")]
     NoHandler,
-    /// Concurrency outside of 1 to 10,000.
-    #[error("concurrency is {0}: it must be from 1 to {MAX_CONCURRENCY}")]
-    Concurrency(usize),
+    /// A limit or a time that cannot be set.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
     /// A batch of nothing, or a larger one than the database gives.
-    #[error("the batch is {0}: it must be from 1 to {MAX_CONCURRENCY}")]
+    #[error("the batch is {0}: it must be from 1 to {MAX_BATCH}")]
     Batch(usize),
-    /// A visibility that the database does not grant.
-    #[error("visible is {0:?}: it must be from one second to one day")]
-    Visible(Duration),
     /// No attempt at all.
     #[error("max_attempts is 0: the first attempt counts")]
     MaxAttempts,
@@ -150,22 +146,27 @@ impl EventConsumerBuilder {
     /// The first problem found, see [`ConsumerBuildError`].
     pub fn build(self) -> Result<EventConsumer, ConsumerBuildError> {
         let Settings {
-            batch, concurrency, visible, max_attempts, backoff: (first, longest), ..
+            batch,
+            concurrency,
+            visible,
+            max_attempts,
+            backoff: (first, longest),
+            poll_interval,
+            grace,
+            ..
         } = self.settings;
         let namespace = self.namespace.ok_or(ConsumerBuildError::NoNamespace)?;
         if !is_name(&namespace) || namespace.len() > MAX_NAMESPACE {
             return Err(ConsumerBuildError::InvalidNamespace(namespace));
         }
         let handler = self.handler.ok_or(ConsumerBuildError::NoHandler)?;
-        if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
-            return Err(ConsumerBuildError::Concurrency(concurrency));
-        }
-        if !(1..=MAX_CONCURRENCY).contains(&batch) {
+        CONCURRENCY.check_count(concurrency)?;
+        POLL_INTERVAL.check(poll_interval)?;
+        GRACE.check(grace)?;
+        if !(1..=MAX_BATCH).contains(&batch) {
             return Err(ConsumerBuildError::Batch(batch));
         }
-        if !VISIBLE.contains(&visible) {
-            return Err(ConsumerBuildError::Visible(visible));
-        }
+        VISIBLE.check(visible)?;
         if max_attempts == 0 {
             return Err(ConsumerBuildError::MaxAttempts);
         }
@@ -199,7 +200,7 @@ mod tests {
         assert!(error(named()).contains(".handler"));
         assert!(error(one().concurrency(0)).contains("concurrency is 0"));
         assert!(error(one().batch(100_000)).contains("the batch is 100000"));
-        assert!(error(one().visible(Duration::from_millis(999))).contains("one second"));
+        assert!(error(one().visible(Duration::from_millis(999))).contains("from 1s to 1d"));
         assert!(error(one().max_attempts(0)).contains("the first attempt counts"));
         let second = Duration::from_secs(1);
         assert!(error(one().backoff(second * 2, second)).contains("begins with 2s"));

@@ -3,7 +3,12 @@
 use super::meters::ConsumerMeters;
 use crate::{StepError, process::join};
 use futures_util::future::BoxFuture;
-use pgtasker_core::{DomainEvent, breaker::Breaker, connection::OwnConnection};
+use pgtasker_core::{
+    DomainEvent,
+    bounds::{GRACE, POLL_INTERVAL, VISIBLE},
+    breaker::Breaker,
+    connection::OwnConnection,
+};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -43,12 +48,12 @@ impl Default for Settings {
         Self {
             batch: 100,
             concurrency: 16,
-            visible: Duration::from_secs(60),
+            visible: VISIBLE.default,
             max_attempts: 10,
             backoff: (Duration::from_secs(1), Duration::from_secs(300)),
-            poll_interval: Duration::from_secs(1),
+            poll_interval: POLL_INTERVAL.default,
             poll_only: false,
-            grace: Duration::from_secs(10),
+            grace: GRACE.default,
         }
     }
 }

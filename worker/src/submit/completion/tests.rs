@@ -130,7 +130,7 @@ impl Submitter for Fake {
                 () if newest(r) => counts,
                 () => "stale",
             }
-            .to_owned(),
+            .into(),
         };
         Ok(Submitted { answers: results.iter().map(answer).collect(), claims: Vec::new() })
     }
@@ -141,10 +141,10 @@ impl Submitter for Fake {
         delay: Duration,
         reason: &str,
         _lost: bool,
-    ) -> pgtasker_core::Result<Vec<String>> {
+    ) -> pgtasker_core::Result<Vec<ClaimStatus>> {
         let row = |(key, _): &(&StepKey, i32)| (key.step.to_string(), delay, reason.to_owned());
         self.0.released.lock().unwrap().extend(claims.iter().map(row));
-        Ok(vec!["released".to_owned(); claims.len()])
+        Ok(vec![ClaimStatus::Released; claims.len()])
     }
 
     fn announce(&self, events: &[StepEvent]) {
