@@ -20,6 +20,7 @@ pub use roles::{grant_for, roles_that_may};
 
 use crate::Result;
 use sqlx::PgPool;
+use std::sync::OnceLock;
 
 /// Names resolve the same way for everybody, and a limit meant for queries does not stop a
 /// migration.
@@ -56,8 +57,15 @@ pub fn script() -> Result<String> {
     Ok(Bundle::embedded()?.script())
 }
 
+/// Known once the bundle has been read: reading it costs a debug build more than all else at the
+/// start of a process.
+static VERSION: OnceLock<String> = OnceLock::new();
+
 /// The schema this program works with, such as `1 (sql 3f2a9c1d)`.
 pub fn version() -> String {
+    if let Some(version) = VERSION.get() {
+        return version.clone();
+    }
     Bundle::embedded().map_or_else(|error| format!("broken: {error}"), |bundle| bundle.version())
 }
 
