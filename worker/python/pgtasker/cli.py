@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not by way of sys.stdin, whose lock would be missing at the interpreter's end.
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -113,7 +115,8 @@ class Processes:
                 self._look(one)
             time.sleep(_LOOK)
         codes = [one.process.wait() for one in self._all if one.process is not None]
-        return 1 if any(codes) else 0
+        # Some may have had no time for a handler of the signal.
+        return 1 if any(code not in (0, -signal.SIGTERM) for code in codes) else 0
 
     def _signalled(self, number: int, frame: Any) -> None:
         self._signals += 1

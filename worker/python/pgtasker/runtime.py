@@ -224,6 +224,7 @@ class Runtime:
             if inspect.iscoroutine(result):
                 # What a decorator has made of an `async def`.
                 call.code, call.arguments = Code(_return, True), (result,)
+                call.has_begun = False
                 return self._in_loop(self._begin, [call])
             answer = call.answer(result)
         except BaseException as error:
@@ -232,6 +233,9 @@ class Runtime:
 
     def _begin(self, calls: list[Call]) -> None:
         for call in calls:
+            if call.step is not None and call.step._why:
+                self._abandon(call)
+                continue
             task = self._base.copy().run(self.loop.create_task, self._await(call))
             # The call keeps the task alive.
             call.task = task
@@ -249,8 +253,14 @@ class Runtime:
             return
         call.task.cancel()
         if not call.has_begun:
-            # It never will.
-            self._finish(call, _failed(call, asyncio.CancelledError()))
+            self._abandon(call)
+
+    def _abandon(self, call: Call) -> None:
+        """Answers a call that was cancelled before it has begun, and never will."""
+        for argument in call.arguments:
+            if inspect.iscoroutine(argument):
+                argument.close()
+        self._finish(call, _failed(call, asyncio.CancelledError()))
 
     # The loop.
 
