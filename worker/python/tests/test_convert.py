@@ -151,7 +151,7 @@ def test_unions_as_they_are_written_now() -> None:
 
 def test_a_model_of_pydantic_names_its_field() -> None:
     pydantic = pytest.importorskip("pydantic")
-    line = pydantic.create_model("Line", quantity=(int, ...))
+    line: Any = pydantic.create_model("Line", quantity=(int, ...))
     order = pydantic.create_model("Order", lines=(List[line], ...), wait=(timedelta, timedelta(1)))
     assert convert({"lines": [{"quantity": 2}]}, order, "context").lines[0].quantity == 2
     with pytest.raises(Permanent) as refused:

@@ -23,7 +23,7 @@ def test_the_native_module_is_not_needed() -> None:
     assert "pgtasker._native" not in sys.modules or sys.modules["pgtasker._native"] is not None
     import pgtasker.client
 
-    assert pgtasker.client.enqueue_task
+    assert callable(pgtasker.client.enqueue_task)
 
 
 def test_a_result_its_events_and_what_it_was_given() -> None:
@@ -119,7 +119,8 @@ def test_batches_from_cut_to_total() -> None:
     async def total_async(ctx: StepContext) -> int:
         with pytest.raises(RuntimeError, match="async for"):
             next(iter(ctx.batch("add").pages()))
-        return sum([one.result async for page in ctx.batch("add").pages() for one in page])
+        results = [one.result async for page in ctx.batch("add").pages(int) for one in page]
+        return sum(result or 0 for result in results)
 
     cursors = [{"start": 10, "end": 14}, {"start": 14, "end": 17}, {"start": 17, "end": 20}]
     assert testing.run(Cut).outcome == {

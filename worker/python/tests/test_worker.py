@@ -22,7 +22,7 @@ def test_each_name_is_registered_once() -> None:
     with pytest.raises(ValueError):
         worker.publisher("p.*", lambda event, ctx: event)
     with pytest.raises(TypeError):
-        worker.handler("b", 7)  # type: ignore[type-var]
+        worker.handler("b", 7)  # type: ignore[call-overload]
     consumer = EventConsumer("orders")
     consumer.handler(print)
     with pytest.raises(ValueError):
