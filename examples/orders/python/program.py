@@ -131,7 +131,8 @@ def main() -> None:
     orders = [order(number) for number in range(1, 13)]
     complete, figures, paid, mails = process(orders)
     print(f"{complete} of {len(orders)} orders are complete")
-    print(f"reserved {dict(figures.reserved)}; paid {dict(figures.paid)}; {figures.refused} refused")
+    print(f"reserved {dict(figures.reserved)}, paid {dict(figures.paid)}")
+    print(f"{figures.refused} cards refused")
     print(f"booked {dict(paid)}")
     for number, subject in mails:
         print(f"mail about order {number:>2}: {subject}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .convert import convert
@@ -24,12 +24,20 @@ _MAX_CURSORS = 1_000_000
 """The most that ``max_instances`` in ``tasker.settings`` can be."""
 
 
-@dataclass(frozen=True)
 class StepOutcome:
     """What a handler returns that says more than a result."""
 
-    kind: str
-    fields: Mapping[str, Any] = field(repr=False)
+    # No dataclass: within a result it must not be written as one.
+    __slots__ = ("_fields", "kind")
+
+    def __init__(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self.kind = kind
+        """``success``, ``decision``, ``batches``, or ``checkpoint``."""
+        self._fields = fields
+
+    def __repr__(self) -> str:
+        # Never its data.
+        return f"<StepOutcome {self.kind}>"
 
     @staticmethod
     def success(result: Any = None) -> StepOutcome:
@@ -40,13 +48,13 @@ class StepOutcome:
         """The same with this result, which the step's children see; a checkpoint has none."""
         if self.kind == "checkpoint":
             return self
-        return StepOutcome(self.kind, {**self.fields, "result": result})
+        return StepOutcome(self.kind, {**self._fields, "result": result})
 
     def for_worker(self, step: str) -> StepOutcome:
         """Names the batch worker that the cursors are for, where the step has several."""
         if self.kind != "batches":
             return self
-        return StepOutcome(self.kind, {**self.fields, "worker_step": step})
+        return StepOutcome(self.kind, {**self._fields, "worker_step": step})
 
     def text(self) -> str:
         """As JSON.
@@ -54,7 +62,7 @@ class StepOutcome:
         :raises InvalidValue: a part has no form in JSON
         """
         parts = []
-        for name, value in self.fields.items():
+        for name, value in self._fields.items():
             if name == "cursors":
                 texts = (write(one, f"cursors/{n}") for n, one in enumerate(value))
                 parts.append(f'"{name}":[{",".join(texts)}]')
@@ -124,7 +132,7 @@ class Response:
     def json(self, type: Any = None) -> Any:
         """The body as JSON.
 
-        :raises Permanent: ``invalid_response``: it is none, or does not fit the type
+        :raises Permanent: ``invalid_response``: the body is no JSON, or does not fit the type
         """
         try:
             value = read(self.content.decode("utf-8-sig"))

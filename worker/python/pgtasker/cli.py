@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("target", help="module and name, such as app:worker")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="default 1")
     parser.add_argument("--app-dir", default=".", metavar="DIR", help="where the module is")
-    # Of one of several processes: its standard input ends with the process that started it.
+    # Marks one of several processes: its standard input ends with the process that started it.
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--log-level", default="INFO", metavar="LEVEL", help="default INFO")
     return parser
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     given = _parser().parse_args(arguments)
     level = given.log_level.upper()
-    configure(level)
     if given.processes > 1:
+        configure(level)
         command = [sys.executable, "-m", "pgtasker.cli", given.target]
         command += ["--child", "--app-dir", given.app_dir, "--log-level", level]
         return Processes(command, given.processes).run()
@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         print(f"pgtasker-worker: {given.target}: {error}", file=sys.stderr)
         return 2
+    # The program may have set it up by itself.
+    configure(level)
     try:
         program.run()
     except (WorkerError, ValueError, ImportError) as error:
@@ -97,8 +99,8 @@ class _Process:
 
 
 class Processes:
-    """Several processes that each run the command anew (never a fork, in which the native module's
-    threads would be missing). One that dies is started again."""
+    """Several processes that each run the whole command. Nothing is forked: the native module's
+    threads would be missing. One that dies is started again."""
 
     def __init__(self, command: list[str], count: int) -> None:
         self._command = command

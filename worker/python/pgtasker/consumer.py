@@ -21,7 +21,7 @@ class EventConsumer(Program):
     ``max_attempts``, or :class:`~pgtasker.Permanent`, it becomes a dead letter.
 
     :param namespace: whose events it reads
-    :param database_url: goes before ``TASKER_DATABASE_URL`` and ``DATABASE_URL``
+    :param database_url: takes precedence over ``TASKER_DATABASE_URL`` and ``DATABASE_URL``
     :param concurrency: events at once
     :param visible: seconds for which an event is kept from other consumers; its handler may take
         three quarters of it

@@ -114,9 +114,17 @@ def _from_text(parse: Callable[[str], Any], name: str) -> _Converter:
     return convert_to
 
 
-def _timestamp(text: str) -> datetime:
-    # Python 3.10 does not know the letter.
-    return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+def timestamp(text: str) -> datetime:
+    """ISO 8601 with any number of digits; Python 3.10 knows three or six, and no Z.
+
+    :raises ValueError: the text has another form
+    """
+    text = text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
+    head, dot, rest = text.partition(".")
+    if dot:
+        digits = rest[: next((n for n, c in enumerate(rest) if not c.isdigit()), len(rest))]
+        text = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
+    return datetime.fromisoformat(text)
 
 
 _SCALARS: dict[Any, _Converter] = {
@@ -129,7 +137,7 @@ _SCALARS: dict[Any, _Converter] = {
     str: _exactly(str, "a string"),
     float: _float,
     Decimal: _decimal,
-    datetime: _from_text(_timestamp, "a date and time (ISO 8601)"),
+    datetime: _from_text(timestamp, "a date and time (ISO 8601)"),
     date: _from_text(date.fromisoformat, "a date (ISO 8601)"),
     time: _from_text(time.fromisoformat, "a time (ISO 8601)"),
     UUID: _from_text(UUID, "a UUID"),
@@ -298,7 +306,7 @@ def _dataclass(to: Any) -> _Converter:
         try:
             return to(**members)
         except ValueError as error:
-            # Of its __post_init__.
+            # Its __post_init__ has raised it.
             raise Misfit(path, str(error)) from error
 
     return convert_to

@@ -94,7 +94,7 @@ async def afetch(connection: Any, statement: str, parameters: Sequence[Any]) -> 
     """The same on a connection whose calls are awaited: psycopg's AsyncConnection, SQLAlchemy's
     AsyncConnection and AsyncSession.
 
-    :raises TypeError: it is none
+    :raises TypeError: it is another kind of connection
     """
     if is_async_sqlalchemy(connection):
         result = await connection.execute(_for_sqlalchemy(statement), _named(parameters))

@@ -156,7 +156,7 @@ def _is_library(filename: str) -> bool:
 
 
 def _sqlstate(error: BaseException) -> str | None:
-    """Of an error of the database, whatever its driver."""
+    """The code of an error of the database, whatever its driver."""
     for one in (error, getattr(error, "orig", None)):
         for name in ("sqlstate", "pgcode"):
             code = getattr(one, name, None)

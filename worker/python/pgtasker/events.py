@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from .convert import timestamp
+
 _MAX_WAITING = 1_024
 """Events that wait for a subscriber, which then loses the oldest."""
 
@@ -61,20 +63,10 @@ class DomainEvent:
             claim_no=event["claim_no"],
             correlation_id=None if correlation is None else UUID(correlation),
             traceparent=event.get("traceparent"),
-            time=_time(event["time"]),
+            time=timestamp(event["time"]),
             payload=event.get("payload"),
             metadata=event.get("metadata"),
         )
-
-
-def _time(text: str) -> datetime:
-    """RFC 3339 with any number of digits; Python 3.10 knows three or six, and no Z."""
-    text = text[:-1] + "+00:00" if text.endswith("Z") else text
-    head, dot, rest = text.partition(".")
-    if dot:
-        digits = rest[: next((n for n, c in enumerate(rest) if not c.isdigit()), len(rest))]
-        text = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
-    return datetime.fromisoformat(text)
 
 
 @dataclass

@@ -57,7 +57,7 @@ _plain = json.JSONDecoder(parse_constant=_refuse).decode
 def read(text: str) -> Any:
     """Reads any JSON.
 
-    :raises ValueError: it is none, or an integer has more digits than Python reads (4,300, see
+    :raises ValueError: the text is no JSON, or an integer has more digits than Python reads (4,300, see
         ``sys.set_int_max_str_digits``)
     """
     return _exact(text)

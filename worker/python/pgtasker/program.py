@@ -124,7 +124,7 @@ class Program:
             self._runtime.native.shutdown()
 
     def stop(self, timeout: float | None = None) -> bool:
-        """Asks it to stop, and waits for its end; False: not within so many seconds.
+        """Asks it to stop, and waits for its end; False: not within ``timeout`` seconds.
 
         :raises WorkerError: it has ended before, without being asked to
         """

@@ -25,7 +25,7 @@ def attacher() -> _Attach | None:
 
 
 def current_traceparent() -> str | None:
-    """Of the span that is current in the caller; None: there is none, or no OpenTelemetry."""
+    """The traceparent of the caller's current span; None: without a span, or OpenTelemetry."""
     if "opentelemetry.trace" not in sys.modules:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -31,7 +31,8 @@ class StepTransaction:
 
     def complete(self, result: Any = None) -> None:
         """Completes the step with this result at the end of the block."""
-        self.complete_with(StepOutcome.success(result))
+        is_outcome = isinstance(result, StepOutcome)
+        self.complete_with(result if is_outcome else StepOutcome.success(result))
 
     def complete_with(self, outcome: StepOutcome) -> None:
         """Ends the step with this outcome at the end of the block, such as a checkpoint.

@@ -24,7 +24,7 @@ class Worker(Program):
     """Runs the steps of its namespaces whose handlers it has.
 
     :param namespaces: those that it serves
-    :param database_url: goes before ``DATABASE_URL``
+    :param database_url: takes precedence over ``DATABASE_URL``
     :param concurrency: steps at once; 64
     :param lease: seconds after which the steps of a worker that is gone pass to others
     :param grace: seconds that running steps have after a shutdown
@@ -34,8 +34,8 @@ class Worker(Program):
         form of ``RUST_LOG``
     :param state: what handlers find as ``ctx.state``
 
-    The variables of ``tasker worker``, such as ``TASKER_WORKER_CONCURRENCY``, go before all but
-    the first two.
+    The variables of ``tasker worker``, such as ``TASKER_WORKER_CONCURRENCY``, take precedence over
+    all of these but ``database_url``.
     """
 
     def __init__(

@@ -163,3 +163,9 @@ def test_a_model_of_pydantic_names_its_field() -> None:
 def test_what_json_never_is_says_so() -> None:
     with pytest.raises(TypeError, match="JSON cannot be read as complex"):
         convert(1, complex, "context")
+
+
+@pytest.mark.parametrize("digits", ["", ".4", ".405710437"])
+def test_times_have_any_number_of_digits(digits: str) -> None:
+    at = convert(f"2026-12-01T00:45:36{digits}Z", datetime, "context")
+    assert (at.second, at.utcoffset()) == (36, timedelta(0))

@@ -38,7 +38,8 @@ def test_any_other_is_retryable_with_causes_and_place() -> None:
     failure = failure_of(raised.value)
     assert failure["retryable"] and "code" not in failure
     message = failure["message"]
-    assert message.startswith("ValueError: no such item; caused by KeyError: 'sku' (test_errors.py:")
+    said = "ValueError: no such item; caused by KeyError: 'sku' (test_errors.py:"
+    assert message.startswith(said)
     assert message.endswith(" in test_any_other_is_retryable_with_causes_and_place)")
 
 

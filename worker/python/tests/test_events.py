@@ -63,7 +63,8 @@ def test_publishers_have_the_last_word_and_subscribers_hear(place: Place) -> Non
         async for event in payments:
             heard.append(event)
 
-    ears = [threading.Thread(target=hear), threading.Thread(target=asyncio.run, args=[hear_async()])]
+    ears = [threading.Thread(target=hear)]
+    ears += [threading.Thread(target=asyncio.run, args=[hear_async()])]
     for ear in ears:
         ear.start()
     with running(worker):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from pgtasker import StepOutcome
 from pgtasker.errors import Permanent
 from pgtasker.json_text import read, read_item, write
 
@@ -38,7 +39,8 @@ def test_every_digit_passes_both_ways() -> None:
 
 
 def test_a_float_is_one_where_it_is_the_same_number() -> None:
-    values = read("[0.1, 1.10, 1e2, 1e400, 5e-324, 0.30000000000000004, 1e-400, 123456789.123456789]")
+    floats = "0.1, 1.10, 1e2, 1e400, 5e-324, 0.30000000000000004, 1e-400"
+    values = read(f"[{floats}, 123456789.123456789]")
     kinds = [type(value) for value in values]
     assert kinds == [float, float, float, Decimal, float, float, Decimal, Decimal]
     assert values[3] == Decimal("1e400")
@@ -122,6 +124,7 @@ def cycle() -> typing.Any:
         ({"a": {1, 2}}, "a set is no JSON, at /a"),
         ({"a": b"x"}, "a bytes is no JSON, at /a"),
         ([object()], "an object is no JSON, at /0"),
+        ([StepOutcome.success()], "a StepOutcome is no JSON, at /0"),
         ([Point], "a type is no JSON, at /0"),
         ([len], "a builtin_function_or_method is no JSON, at /0"),
         (cycle(), "a value contains itself, at /again/0"),

@@ -1,4 +1,4 @@
-"""What runs around handlers, on a native module that is none."""
+"""What runs around handlers, on a fake native module."""
 
 from __future__ import annotations
 

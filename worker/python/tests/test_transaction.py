@@ -179,7 +179,7 @@ def test_exceptions_and_forgotten_ends_roll_back(place: Place, effects: Any) -> 
     def rejected(ctx: StepContext) -> None:
         with psycopg.connect(place.url) as connection, ctx.transaction(connection) as tx:
             connection.execute(INSERT.format(ctx.task_id))
-            tx.complete("x" * (20 << 20))
+            tx.complete("x" * (2 << 20))
 
     said = {
         "raises": "no",
