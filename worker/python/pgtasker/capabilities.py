@@ -10,13 +10,15 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, overload
 
 from .convert import convert
 from .errors import Permanent
 from .json_text import read, write
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .context import StepContext
 
 T = TypeVar("T")
@@ -146,6 +148,18 @@ class Response:
         return f"<Response to {self._name}>"
 
 
+class RequestOptions(TypedDict, total=False):
+    """See :meth:`Api.request`."""
+
+    json: Any
+    body: bytes | None
+    headers: Mapping[str, str] | None
+    timeout: float | None
+    idempotency_suffix: str | None
+    allow_status: Iterable[int]
+    max_bytes: int | None
+
+
 class Api(_OfStep):
     """Calls over HTTP that know of their step.
 
@@ -188,7 +202,7 @@ class Api(_OfStep):
             asked["max_bytes"] = max_bytes
         arguments = write(asked, "request")
         if json is not None:
-            arguments = f'{arguments[:-1]}, "json": {write(json, "request")}}}'
+            arguments = f'{arguments[:-1]},"json":{write(json, "request")}}}'
         step = self._step()
         # Messages go without the query, which may hold a secret.
         response = Response(step, arguments, f"{method} {url.partition('?')[0]}")
@@ -196,19 +210,19 @@ class Api(_OfStep):
             response._value = step._ask("http", arguments)
         return response
 
-    def get(self, url: str, **options: Any) -> Response:
+    def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """A GET, with the options of :meth:`request`."""
         return self.request("GET", url, **options)
 
-    def post(self, url: str, **options: Any) -> Response:
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """A POST, with the options of :meth:`request`."""
         return self.request("POST", url, **options)
 
-    def put(self, url: str, **options: Any) -> Response:
+    def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """A PUT, with the options of :meth:`request`."""
         return self.request("PUT", url, **options)
 
-    def delete(self, url: str, **options: Any) -> Response:
+    def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """A DELETE, with the options of :meth:`request`."""
         return self.request("DELETE", url, **options)
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 from .drivers import Rows, afetch, fetch
 from .json_text import read, write
 from .tracing import current_traceparent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _Statement = tuple[str, list[Any]]
 _ENQUEUE = """select tasker.enqueue_task(
@@ -28,6 +31,18 @@ _ENQUEUE_MANY = """select t::text from tasker.enqueue_tasks(
     $1::text, $2::text,
     array(select value from jsonb_array_elements($3::text::jsonb) with ordinality
           order by ordinality)) t"""
+
+
+class EnqueueOptions(TypedDict, total=False):
+    """What a task may be given; see ``enqueue_task`` in the SQL API."""
+
+    version: str | None
+    priority: int
+    run_at: datetime | None
+    idempotency_key: str | None
+    correlation_id: UUID | str | None
+    traceparent: str | None
+    notify: bool | None
 
 
 def _enqueue(
@@ -61,7 +76,7 @@ def _enqueue(
 
 
 def enqueue_task(
-    connection: Any, namespace: str, name: str, context: Any = None, **options: Any
+    connection: Any, namespace: str, name: str, context: Any = None, **options: Unpack[EnqueueOptions]
 ) -> UUID:
     """Starts a task once the caller's transaction commits, and returns its id.
 
@@ -74,7 +89,7 @@ def enqueue_task(
 
 
 async def aenqueue_task(
-    connection: Any, namespace: str, name: str, context: Any = None, **options: Any
+    connection: Any, namespace: str, name: str, context: Any = None, **options: Unpack[EnqueueOptions]
 ) -> UUID:
     """:func:`enqueue_task`, awaited."""
     rows = await afetch(connection, *_enqueue(namespace, name, context, **options))

@@ -52,6 +52,10 @@ def _refuse(text: str) -> Any:
 
 _exact = json.JSONDecoder(parse_float=_number, parse_constant=_refuse).decode
 _plain = json.JSONDecoder(parse_constant=_refuse).decode
+# Made once: json.dumps makes one for each call.
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
 
 
 def read(text: str) -> Any:
@@ -78,7 +82,7 @@ def write(value: Any, what: str) -> str:
     """
     if _is_plain(value, 0):
         try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, check_circular=False)
+            text = _encode(value)
             if not text.isascii():
                 text.encode("utf-8")
             return text
@@ -186,16 +190,16 @@ def _write(
             text, problem = _scalar(key.value if isinstance(key, Enum) else key)
             if text is None:
                 raise InvalidValue(what, f"a key: {problem}", path)
-            add(f"{separator}{text}: ")
+            add(f"{separator}{text}:")
             _write(member, add, what, (*path, key), above)
-            separator = ", "
+            separator = ","
         add("}" if parts else "{}")
     else:
         separator = "["
         for index, item in enumerate(parts):
             add(separator)
             _write(item, add, what, (*path, index), above)
-            separator = ", "
+            separator = ","
         add("]" if parts else "[]")
     above.pop()
 

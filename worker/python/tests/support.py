@@ -111,9 +111,9 @@ class Place:
         ]
         self.apply(steps)
 
-    def enqueue(self, context: Any = None, name: str = "flow", **options: Any) -> uuid.UUID:
+    def enqueue(self, context: Any = None, name: str = "flow") -> uuid.UUID:
         """Starts a task."""
-        return client.enqueue_task(self.db, self.namespace, name, context, **options)
+        return client.enqueue_task(self.db, self.namespace, name, context)
 
     def settled(self, task: uuid.UUID, patience: float = PATIENCE) -> dict[str, Any]:
         """The status of a task that has ended, or that waits for an operator."""

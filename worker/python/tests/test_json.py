@@ -96,7 +96,7 @@ def test_a_model_is_written_by_its_fields() -> None:
     pydantic = pytest.importorskip("pydantic")
     model = pydantic.create_model("Model", amount=(Decimal, ...), at=(datetime, ...))
     text = write([model(amount="0.10", at=datetime(2024, 1, 1))], "result")
-    assert text == '[{"amount": 0.10, "at": "2024-01-01T00:00:00"}]'
+    assert text == '[{"amount":0.10,"at":"2024-01-01T00:00:00"}]'
 
 
 def nested(levels: int) -> typing.Any:
@@ -142,7 +142,7 @@ def test_what_json_cannot_hold_is_named_with_its_place(value: object, said: str)
 
 def test_the_same_value_twice_is_no_cycle() -> None:
     one = [Decimal(1)]
-    assert write([one, one], "result") == "[[1], [1]]"
+    assert write([one, one], "result") == "[[1],[1]]"
 
 
 def test_ninety_levels_pass() -> None:

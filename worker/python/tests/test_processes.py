@@ -179,3 +179,34 @@ def test_lines_of_the_log_have_task_and_step(app: App) -> None:
     assert process.wait(30) == 0
     assert f"INFO app [{task} s] inside" in app.log()
     assert " pgtasker [- -] " in app.log()
+
+
+FORGOTTEN = """
+import sys, threading
+from pgtasker import Worker
+
+worker, begun = Worker(sys.argv[1], grace=0.3), threading.Event()
+
+@worker.handler("for_ever")
+def for_ever(ctx):
+    begun.set()
+    while True:
+        try:
+            ctx.publish("nothing", 1)
+        except Exception:
+            pass
+
+worker.start()
+begun.wait(60)
+"""
+
+
+def test_a_program_ends_whatever_its_worker_does(app: App) -> None:
+    app.place.enqueue(name="for_ever")
+    ended = subprocess.run(
+        [sys.executable, "-c", FORGOTTEN, app.place.namespace],
+        env={**os.environ, "DATABASE_URL": app.place.url},
+        cwd=ROOT / "worker/python",
+        timeout=60,
+    )
+    assert ended.returncode == 0

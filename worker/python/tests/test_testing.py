@@ -155,7 +155,7 @@ def test_calls_over_http_in_a_thread_and_in_a_loop() -> None:
     class Call(Api):
         def call(self, ctx: StepContext) -> Any:
             response: Response = self.post("http://x/?key=secret", json={"n": 7}, timeout=1)
-            assert (response.status, response.text) == (200, '{"id": 7}')
+            assert (response.status, response.text) == (200, '{"id":7}')
             assert "secret" not in repr(response)
             return response.json()["id"]
 
