@@ -71,6 +71,10 @@ class Call:
         self.task: asyncio.Task[None] | None = None
 
 
+class NotHere(Exception):
+    """This worker has no such handler."""
+
+
 def step_call(id: int, handler: Code, step: StepContext) -> Call:
     """A step's handler."""
     return Call(
@@ -100,6 +104,8 @@ def failed(error: BaseException, step: StepContext | None) -> str:
     if step is not None and step._has_committed:
         logger.warning("the handler failed after its step had been completed", exc_info=error)
         return SUBMITTED
+    if isinstance(error, NotHere):
+        return RELEASE
     if isinstance(error, asyncio.CancelledError) and step is not None and step._why:
         error = Retryable(f"stopped: {step._why}", code="cancelled")
     elif not isinstance(error, StepError):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import capabilities
-from .call import RELEASE, Call, Code, not_published, publication, step_call
+from .call import Call, Code, NotHere, not_published, publication, step_call
 from .context import StepContext
 from .events import DomainEvent, EventSubscription, Publication
 from .program import Program, load, milliseconds, options
@@ -187,24 +187,20 @@ class Worker(Program):
                     subscription._put(event)
         return None
 
-    def _step(self, item: dict[str, Any]) -> Call | None:
-        name, id = item["handler"], item["id"]
-        code = self._handlers.get(name) or self._resolve(name)
-        if code is None:
-            if self._runtime is not None:
-                self._runtime.answer(id, RELEASE)
-            return None
-        return step_call(id, code, StepContext(item, self.state, self._runtime))
+    def _step(self, item: dict[str, Any]) -> Call:
+        name = item["handler"]
+        code = self._handlers.get(name) or self._resolved.get(name) or Code(self._resolve, False)
+        return step_call(item["id"], code, StepContext(item, self.state, self._runtime))
 
-    def _resolve(self, name: str) -> Code | None:
-        if name in self._resolved:
-            return self._resolved[name]
+    def _resolve(self, step: StepContext) -> Any:
+        """Stands for a handler that is not known: a resolver may take long to find it, which must
+        not keep the poller."""
         for resolver in self._resolvers:
-            found = resolver(name)
+            found = resolver(step.handler)
             if found is not None:
-                self._resolved[name] = Code.of(found)
-                return self._resolved[name]
-        return None
+                code = self._resolved[step.handler] = Code.of(found)
+                return code.function(step)
+        raise NotHere(step.handler)
 
     def _publication(self, item: dict[str, Any]) -> Call:
         event = Publication(item["name"], item["payload"], item["metadata"])

@@ -238,19 +238,31 @@ def test_publishers_change_keep_back_and_fail(native: FakeNative, worker: Worker
     assert native.answer(5) == {"payload": "a", "metadata": None}
 
 
-def test_resolvers_are_asked_once_for_each_name(native: FakeNative, worker: Worker) -> None:
+def test_what_a_resolver_has_found_is_kept(native: FakeNative, worker: Worker) -> None:
     asked = []
+
+    async def found(ctx: StepContext) -> str:
+        return f"{ctx.handler} in {threading.current_thread().name}"
 
     @worker.resolver
     def find(name: str) -> Any:
         asked.append(name)
-        return (lambda ctx: ctx.handler) if name.startswith("plug.") else None
+        if name == "broken":
+            raise ValueError("no plug-in")
+        return {"async": found, "def": lambda ctx: ctx.handler}.get(name)
 
     worker.start()
-    for id, name in enumerate(("plug.a", "plug.a", "other"), 1):
+    names = ["def", "def", "async", "async", "other", "other", "broken"]
+    answers = []
+    for id, name in enumerate(names, 1):
         native.step(id, name)
-    assert [native.answer(id).get("result") for id in (1, 2, 3)] == ["plug.a", "plug.a", None]
-    assert asked == ["plug.a", "other"]
+        answers.append(native.answer(id))
+    assert [one.get("result") for one in answers[:4]] == [
+        "def", "def", "async in pgtasker-loop", "async in pgtasker-loop",
+    ]  # fmt: skip
+    assert answers[4] == answers[5] == {"type": "release"}
+    assert answers[6]["message"].startswith("ValueError: no plug-in")
+    assert asked == ["def", "async", "other", "other", "broken"]
 
 
 def test_lines_of_the_worker_arrive_in_logging(

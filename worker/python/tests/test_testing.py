@@ -4,6 +4,8 @@ import asyncio
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Dict
 
 import pytest
@@ -204,3 +206,16 @@ def test_own_mistakes_are_told() -> None:
         "code": "invalid_input",
     }  # fmt: skip
     assert isinstance(testing.run(lambda ctx: ctx.parent("x")).error, Permanent)
+
+
+def test_the_readme_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
+    app = ModuleType("app")
+    # Where types are looked up by the names of modules.
+    monkeypatch.setitem(sys.modules, "app", app)
+    for block in (blocks[0], blocks[-1]):
+        exec(block, vars(app))
+    app.test_charge()
+    failure = testing.run(app.charge, context={"order_id": 7, "cents": 0}).failure
+    assert failure is not None and failure["code"] == "no_amount"
