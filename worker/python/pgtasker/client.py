@@ -76,7 +76,11 @@ def _enqueue(
 
 
 def enqueue_task(
-    connection: Any, namespace: str, name: str, context: Any = None, **options: Unpack[EnqueueOptions]
+    connection: Any,
+    namespace: str,
+    name: str,
+    context: Any = None,
+    **options: Unpack[EnqueueOptions],
 ) -> UUID:
     """Starts a task once the caller's transaction commits, and returns its id.
 
@@ -89,7 +93,11 @@ def enqueue_task(
 
 
 async def aenqueue_task(
-    connection: Any, namespace: str, name: str, context: Any = None, **options: Unpack[EnqueueOptions]
+    connection: Any,
+    namespace: str,
+    name: str,
+    context: Any = None,
+    **options: Unpack[EnqueueOptions],
 ) -> UUID:
     """:func:`enqueue_task`, awaited."""
     rows = await afetch(connection, *_enqueue(namespace, name, context, **options))

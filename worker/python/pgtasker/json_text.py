@@ -61,8 +61,8 @@ _encode = json.JSONEncoder(
 def read(text: str) -> Any:
     """Reads any JSON.
 
-    :raises ValueError: the text is no JSON, or an integer has more digits than Python reads (4,300, see
-        ``sys.set_int_max_str_digits``)
+    :raises ValueError: the text is no JSON, or an integer has more digits than Python reads
+        (4,300, see ``sys.set_int_max_str_digits``)
     """
     return _exact(text)
 
