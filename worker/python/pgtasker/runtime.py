@@ -1,0 +1,373 @@
+"""What runs while a worker or a consumer does: a thread that polls, one that answers, a pool for
+plain functions, and a loop for ``async def``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import queue
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .call import Call, Code
+from .context import _current
+from .errors import Permanent, failure_of, place_of
+from .json_text import read_item, write
+from .logging_bridge import forward, logger
+from .threads import Threads
+from .tracing import attacher
+
+if TYPE_CHECKING:
+    from ._native import Native
+
+_MAX_ITEMS = 500
+_MAX_WAIT = 0.5
+_MAX_ANSWERS = 1_000
+_PING_EVERY = 0.25
+_BLOCKED = 1.0
+"""Seconds for which a handler may block the loop without a warning."""
+_ITEM = re.compile(r'\{"type":"(\w+)","id":(\d+)')
+_REPLY = re.compile(r'\{"type":"reply","id":(\d+),"value":')
+
+
+class Runtime:
+    """Polls until the native side has ended.
+
+    :param receive: makes a call of an item; None: there is nothing to be called
+    :param loop: runs ``async def``; None: one of its own
+    """
+
+    def __init__(
+        self,
+        native: Native,
+        receive: Callable[[dict[str, Any]], Call | None],
+        at_end: Callable[[], None],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.native = native
+        self.ended = threading.Event()
+        self.error: str | None = None
+        """Why it has ended, if it was not asked to."""
+        self._receive, self._at_end = receive, at_end
+        self._base = contextvars.copy_context()
+        self._attach = attacher()
+        self._threads = Threads("pgtasker-handler")
+        self._running: dict[int, Call] = {}
+        self._answers: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
+        self._replies = Replies(native)
+        self._own_loop = loop is None
+        self.loop = loop or asyncio.new_event_loop()
+        self._watch = _Watch(self.loop)
+
+    def start(self) -> None:
+        """Starts the threads."""
+        targets = [("poller", self._poll), ("completer", self._complete)]
+        if self._own_loop:
+            targets.append(("loop", self._run_loop))
+        for name, target in targets:
+            threading.Thread(target=target, name=f"pgtasker-{name}", daemon=True).start()
+
+    def ask(self, id: int, what: str, arguments: str) -> str:
+        """Asks something for the step, and waits."""
+        return self.native.ask(id, what, arguments)
+
+    async def ask_later(self, id: int, what: str, arguments: str) -> str:
+        """The same within an event loop."""
+        return await self._replies.ask(id, what, arguments)
+
+    def answer(self, id: int, text: str) -> None:
+        """Answers what the language was asked."""
+        self._answers.put((id, text))
+
+    # The poller.
+
+    def _poll(self) -> None:
+        while True:
+            try:
+                texts = self.native.poll(_MAX_ITEMS, _MAX_WAIT)
+            except BaseException as error:
+                logger.error("the native module cannot be polled", exc_info=error)
+                self.error = str(error)
+                break
+            if not self._take(texts):
+                break
+            self._watch.look()
+        self._end()
+
+    def _take(self, texts: list[str]) -> bool:
+        """False: it was the last item."""
+        coroutines: list[Call] = []
+        goes_on = True
+        for text in texts:
+            try:
+                goes_on = self._item(text, coroutines) and goes_on
+            except BaseException as error:
+                # Whatever goes wrong with one item is about that item alone.
+                self._spoiled(text, error)
+        if coroutines:
+            self._in_loop(self._begin, coroutines)
+        return goes_on
+
+    def _item(self, text: str, coroutines: list[Call]) -> bool:
+        reply = _REPLY.match(text)
+        if reply:
+            self._replies.arrived(int(reply[1]), text[reply.end() : -1])
+            return True
+        item = read_item(text)
+        kind = item["type"]
+        if kind == "cancel":
+            self._cancel(item)
+        elif kind == "log":
+            forward(item)
+        elif kind == "stopped":
+            self.error = item.get("error")
+            return False
+        elif (call := self._receive(item)) is not None:
+            self._running[call.id] = call
+            if call.code.is_async:
+                coroutines.append(call)
+            else:
+                self._threads.submit(self._run, call)
+        return True
+
+    def _spoiled(self, text: str, error: BaseException) -> None:
+        """An item that cannot be read, or of which no call can be made."""
+        found = _ITEM.match(text)
+        if found is None:
+            logger.error("an item cannot be taken", exc_info=error)
+            return
+        kind, id = found[1], int(found[2])
+        if isinstance(error, (ValueError, RecursionError)):
+            error = Permanent(f"the {kind} cannot be read: {error}", code="invalid_input")
+        failure = failure_of(error)
+        answer = {"error": failure["message"]} if kind == "publication" else failure
+        self._running.pop(id, None)
+        self.answer(id, write(answer, "failure"))
+
+    def _cancel(self, item: dict[str, Any]) -> None:
+        call = self._running.get(item["id"])
+        if call is None or call.step is None:
+            return
+        call.step._cancel(item["why"])
+        if call.code.is_async:
+            self._in_loop(self._cancel_task, call)
+
+    def _in_loop(self, function: Callable[..., None], argument: Any) -> None:
+        try:
+            self.loop.call_soon_threadsafe(function, argument)
+        except RuntimeError:
+            # The loop is closed: the caller's own has ended before its worker.
+            logger.debug("the event loop has ended")
+
+    def _end(self) -> None:
+        self._at_end()
+        self._answers.put(None)
+        self._threads.end()
+        if self._own_loop:
+            self._in_loop(self._stop_loop, None)
+        self.ended.set()
+
+    # The completer.
+
+    def _complete(self) -> None:
+        is_last = False
+        while not is_last:
+            some = [self._answers.get()]
+            for _ in range(min(self._answers.qsize(), _MAX_ANSWERS)):
+                some.append(self._answers.get())
+            answers = [one for one in some if one is not None]
+            is_last = len(answers) < len(some)
+            try:
+                self.native.complete(answers)
+            except BaseException as error:
+                self._complete_each(answers, error)
+
+    def _complete_each(self, answers: list[tuple[int, str]], error: BaseException) -> None:
+        logger.error("answers cannot be given together", exc_info=error)
+        for id, text in answers:
+            try:
+                self.native.complete([(id, text)])
+            except BaseException as cause:
+                failure = write(failure_of(Permanent(str(cause), code="invalid_result")), "failure")
+                try:
+                    self.native.complete([(id, failure)])
+                except BaseException as last:
+                    logger.error("an answer cannot be given", exc_info=last)
+
+    # The handlers.
+
+    def _enter(self, call: Call) -> None:
+        call.has_begun = True
+        step = call.step
+        if step is not None:
+            _current.set(step)
+            if self._attach is not None and step.traceparent:
+                self._attach(step.traceparent)
+
+    def _finish(self, call: Call, answer: str) -> None:
+        if self._running.pop(call.id, None) is not None:
+            self.answer(call.id, answer)
+
+    def _run(self, call: Call) -> None:
+        self._base.copy().run(self._run_here, call)
+
+    def _run_here(self, call: Call) -> None:
+        try:
+            self._enter(call)
+            result = call.code.function(*call.arguments)
+            if inspect.iscoroutine(result):
+                # What a decorator has made of an `async def`.
+                call.code, call.arguments = Code(_return, True), (result,)
+                call.has_begun = False
+                return self._in_loop(self._begin, [call])
+            answer = call.answer(result)
+        except BaseException as error:
+            answer = _failed(call, error)
+        self._finish(call, answer)
+
+    def _begin(self, calls: list[Call]) -> None:
+        for call in calls:
+            if call.step is not None and call.step._why:
+                self._abandon(call)
+                continue
+            task = self._base.copy().run(self.loop.create_task, self._await(call))
+            # The call keeps the task alive.
+            call.task = task
+
+    async def _await(self, call: Call) -> None:
+        try:
+            self._enter(call)
+            answer = call.answer(await call.code.function(*call.arguments))
+        except BaseException as error:
+            answer = _failed(call, error)
+        self._finish(call, answer)
+
+    def _cancel_task(self, call: Call) -> None:
+        if call.task is None or call.task.done():
+            return
+        call.task.cancel()
+        if not call.has_begun:
+            self._abandon(call)
+
+    def _abandon(self, call: Call) -> None:
+        """Answers a call that was cancelled before it has begun, and never will."""
+        for argument in call.arguments:
+            if inspect.iscoroutine(argument):
+                argument.close()
+        self._finish(call, _failed(call, asyncio.CancelledError()))
+
+    # The loop.
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self._watch.thread = threading.get_ident()
+        try:
+            self.loop.run_forever()
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            self.loop.close()
+
+    def _stop_loop(self, _: Any) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        stop = self.loop.create_task(_after(tasks))
+        stop.add_done_callback(lambda _: self.loop.stop())
+
+
+async def _return(coroutine: Any) -> Any:
+    return await coroutine
+
+
+async def _after(tasks: set[asyncio.Task[Any]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _failed(call: Call, error: BaseException) -> str:
+    try:
+        return call.failed(error)
+    except BaseException as broken:
+        # An exception that cannot even be described.
+        text = f"{type(error).__name__}, which cannot be described: {type(broken).__name__}"
+        return write(failure_of(Permanent(text)), "failure")
+
+
+class Replies:
+    """Answers that event loops wait for."""
+
+    def __init__(self, native: Native) -> None:
+        self._native = native
+        self._lock = threading.Lock()
+        self._waiting: dict[int, asyncio.Future[str]] = {}
+        self._early: dict[int, str] = {}
+
+    async def ask(self, id: int, what: str, arguments: str) -> str:
+        """Asks something for the step."""
+        reply = self._native.ask_later(id, what, arguments)
+        with self._lock:
+            # The poller may have been faster.
+            early = self._early.pop(reply, None)
+            if early is not None:
+                return early
+            future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            self._waiting[reply] = future
+        return await future
+
+    def arrived(self, id: int, text: str) -> None:
+        """Takes an answer from the poller."""
+        with self._lock:
+            future = self._waiting.pop(id, None)
+            if future is None:
+                self._early[id] = text
+                return
+        try:
+            future.get_loop().call_soon_threadsafe(_resolve, future, text)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more.
+            pass
+
+
+def _resolve(future: asyncio.Future[str], text: str) -> None:
+    if not future.done():
+        future.set_result(text)
+
+
+class _Watch:
+    """Warns of a handler that blocks the event loop, and says where it stands."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.thread = threading.get_ident()
+        self._loop = loop
+        self._asked = 0.0
+        self._is_answered = True
+        self._is_told = False
+
+    def look(self) -> None:
+        """Called by the poller now and then."""
+        now = time.monotonic()
+        if self._is_answered and now - self._asked > _PING_EVERY:
+            self._asked, self._is_answered, self._is_told = now, False, False
+            try:
+                self._loop.call_soon_threadsafe(self._answer)
+            except RuntimeError:
+                self._is_answered = True
+        elif not self._is_answered and not self._is_told and now - self._asked > _BLOCKED:
+            self._is_told = True
+            logger.warning(
+                "a handler has blocked the event loop for over a second, at %s: make it `def`, or "
+                "await what it waits for",
+                self._place(),
+            )
+
+    def _answer(self) -> None:
+        self._is_answered = True
+
+    def _place(self) -> str:
+        frame = sys._current_frames().get(self.thread)
+        return place_of(traceback.extract_stack(frame)) if frame else "an unknown place"
