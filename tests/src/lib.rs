@@ -27,3 +27,8 @@ pub use pgbouncer::Pgbouncer;
 pub use proxy::{Network, Proxy};
 pub use test_db::{TestDb, start_server};
 pub use web_server::{WebRequest, WebServer};
+
+/// Whether LONG_TESTS is set, as `.ci/run` does: what is a sample without it is whole.
+pub fn is_long() -> bool {
+    std::env::var_os("LONG_TESTS").is_some()
+}

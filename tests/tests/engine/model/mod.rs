@@ -16,6 +16,7 @@ mod workers;
 use actions::{Action, Case, case};
 use database::Database;
 use machine::Machine;
+use pgtasker_tests::is_long;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
 use tokio::runtime::Builder;
@@ -97,10 +98,6 @@ fn a_broken_engine_is_found_out() {
 #[test]
 fn a_broken_engine_is_found_out_in_the_rest_too() {
     find(&SABOTAGE[SABOTAGE.len() / 2..]);
-}
-
-fn is_long() -> bool {
-    std::env::var_os("LONG_TESTS").is_some()
 }
 
 fn find(sabotage: &[(&str, &str, &str)]) {
