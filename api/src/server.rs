@@ -60,8 +60,8 @@ impl Server {
     /// server has connections of its own. `metrics`: what /metrics answers, where something counts.
     ///
     /// # Errors
-    /// A setting is out of its range; the address is taken, or others can reach it and no key is wanted; files that cannot be
-    /// used.
+    /// A setting is out of its range; the address is taken, or others can reach it and no key is
+    /// wanted; files that cannot be used.
     pub async fn bind(
         settings: &ApiSettings,
         pool: &PgPool,

@@ -64,8 +64,8 @@ impl OrchestratorBuilder {
         self
     }
 
-    /// How long an idle actor waits at most for a notification before it looks by itself, from 10 ms
-    /// to a day. Default: one second; while notifications do not arrive, at most
+    /// How long an idle actor waits at most for a notification before it looks by itself, from 10
+    /// ms to a day. Default: one second; while notifications do not arrive, at most
     /// [`pgtasker_queues::POLL_WITHOUT_PUSH`].
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;

@@ -160,8 +160,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// How many steps run at once, from 1 to 10,000; 64 by default. `sql` handlers are limited by the pool as well:
-    /// three of its connections stay free for claims, results, and leases (see
+    /// How many steps run at once, from 1 to 10,000; 64 by default. `sql` handlers are limited by
+    /// the pool as well: three of its connections stay free for claims, results, and leases (see
     /// [`Worker::builder`]).
     pub fn concurrency(mut self, steps: usize) -> Self {
         self.settings.concurrency = steps;
@@ -174,8 +174,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// How often an idle namespace is looked at when no notification comes, from 10 ms to a day; 1 s
-    /// by default.
+    /// How often an idle namespace is looked at when no notification comes, from 10 ms to a day; 1
+    /// s by default.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval;
         self

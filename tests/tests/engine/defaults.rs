@@ -59,7 +59,8 @@ async fn sql_has_the_same_defaults() {
         "select p.proname::text, a.name from pg_proc p, unnest(p.proargnames) with ordinality a \
          (name, n) where p.pronamespace = 'tasker'::regnamespace \
          and a.name in ('p_lease', 'p_visible', 'p_since', 'p_max', 'p_max_tasks') \
-         and pg_get_function_arg_default(p.oid, a.n::int) is not null",
+         and pg_get_function_arg_default(p.oid, a.n::int) is not null \
+         and exists (select from aclexplode(p.proacl) g where g.grantee <> p.proowner)",
     )
     .fetch_all(e.pool())
     .await

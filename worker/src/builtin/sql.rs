@@ -83,7 +83,7 @@ pub(crate) async fn run(shared: &Shared, ctx: &StepContext, ticket: &Ticket) -> 
             shared.meters.result(&ClaimStatus::Rejected);
             Ran::Outcome(rejected(&config.function, outcome.as_deref(), problem))
         }
-        Ok(Answer::Status(status)) if status == ClaimStatus::Busy => Ran::Lost(BUSY.to_owned()),
+        Ok(Answer::Status(ClaimStatus::Busy)) => Ran::Lost(BUSY.to_owned()),
         Ok(Answer::Status(status)) => {
             shared.meters.result(&status);
             if status != ClaimStatus::Accepted {

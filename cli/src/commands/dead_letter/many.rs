@@ -1,6 +1,6 @@
 //! Many dead letters at once: all that match.
 
-use super::words;
+use super::{reasons, statuses};
 use crate::{
     error::{Error, Result},
     globals::Globals,
@@ -20,10 +20,10 @@ const BATCH: i32 = MANY.default as i32;
 #[derive(Debug, Clone, Default, Args)]
 pub struct EntryFilterArgs {
     /// With this reason.
-    #[arg(long, value_parser = words::<DeadLetterReason>(DeadLetterReason::NAMES), value_name = "REASON")]
+    #[arg(long, value_parser = reasons(), value_name = "REASON")]
     entry_reason: Option<DeadLetterReason>,
     /// With this status [default: pending].
-    #[arg(long, value_parser = words::<DeadLetterStatus>(DeadLetterStatus::NAMES), value_name = "STATUS")]
+    #[arg(long, value_parser = statuses(), value_name = "STATUS")]
     entry_status: Option<DeadLetterStatus>,
     /// In this namespace.
     #[arg(long)]

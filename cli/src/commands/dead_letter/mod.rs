@@ -50,10 +50,10 @@ pub enum DeadLetterCommand {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only for this reason.
-    #[arg(long, value_parser = words::<DeadLetterReason>(DeadLetterReason::NAMES))]
+    #[arg(long, value_parser = reasons())]
     reason: Option<DeadLetterReason>,
     /// Only with this status [default: pending].
-    #[arg(long, value_parser = words::<DeadLetterStatus>(DeadLetterStatus::NAMES), conflicts_with = "all")]
+    #[arg(long, value_parser = statuses(), conflicts_with = "all")]
     status: Option<DeadLetterStatus>,
     /// With any status.
     #[arg(long)]
@@ -94,7 +94,7 @@ pub struct UpdateArgs {
     #[arg(value_name = "ENTRY", conflicts_with_all = ["EntryFilterArgs", "all", "dry_run"])]
     entry_id: Option<EntryArg>,
     /// The new status.
-    #[arg(long, value_parser = words::<DeadLetterStatus>(DeadLetterStatus::NAMES))]
+    #[arg(long, value_parser = statuses())]
     status: Option<DeadLetterStatus>,
     /// A line for the notes.
     #[arg(long, value_name = "TEXT", required_unless_present = "status")]
@@ -122,11 +122,12 @@ pub struct RetryArgs {
     many: ManyEntriesArgs,
 }
 
-/// A word as an option takes it: one that this program knows.
-fn words<T: From<String> + Clone + Send + Sync + 'static>(
-    names: &'static [&'static str],
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(names).map(T::from)
+fn reasons() -> impl TypedValueParser<Value = DeadLetterReason> {
+    PossibleValuesParser::new(DeadLetterReason::NAMES).map(DeadLetterReason::from)
+}
+
+fn statuses() -> impl TypedValueParser<Value = DeadLetterStatus> {
+    PossibleValuesParser::new(DeadLetterStatus::NAMES).map(DeadLetterStatus::from)
 }
 
 pub async fn run(command: DeadLetterCommand, globals: &Globals) -> Result<ExitCode> {
