@@ -1,0 +1,173 @@
+# frozen_string_literal: true
+
+module Tasker
+  # What a worker and a consumer run on: a thread that polls, threads for the user's code, and a
+  # thread that answers.
+  # @api private
+  class Runtime
+    MAX_ITEMS = 500
+    # Seconds of one wait: the end, and signals, are looked at as often.
+    WAIT = 0.5
+    # `type` and `id` come first; an item is read whole by the thread that it is for.
+    HEAD = /\A\{"type":"(\w+)"(?:,"id":(\d+))?/
+
+    # @param native [Native] as it was started
+    # @param logger [Logger]
+    # @param handlers [Hash{String => Proc}] by an item's type: called with its text and its id, in
+    #   a thread of its own; what it returns is the answer
+    # @param inline [Hash{String => Proc}] called with the item by the poller, and not answered
+    def initialize(native, logger, handlers:, inline: {})
+      @native = native
+      @logger = logger
+      @handlers = handlers
+      @inline = inline
+      @pid = Process.pid
+      @cancels = {}
+      @lock = Mutex.new
+      @answers = Queue.new
+      @threads = Threads.new("tasker handler")
+    end
+
+    # @return [Integer] threads of the pool
+    def threads = @threads.size
+
+    # Starts the threads and waits until the worker runs.
+    # @raise [StartError]
+    def start
+      @poller = named("tasker poll") { poll }
+      @completer = named("tasker complete") { complete }
+      nil until @native.started(WAIT)
+    rescue RuntimeError => error
+      finish(0)
+      raise StartError, error.message
+    end
+
+    # What a step asks of the worker.
+    def ask(id, what, arguments) = @native.ask(id, what, arguments)
+
+    # @return [StepContext::Cancel]
+    def cancel_of(id)
+      @lock.synchronize { @cancels[id] } || StepContext::Cancel.new
+    end
+
+    # @return [Boolean] whether this is the process that has started it
+    def here? = @pid == Process.pid
+
+    # @raise [StartError] this is a fork of that process
+    def check_fork!
+      return if here?
+
+      raise StartError, "this worker was started in process #{@pid}, and its threads are not in " \
+                        "its fork #{Process.pid}: start the worker after the fork"
+    end
+
+    def shutdown = @native.shutdown
+
+    # Waits for the end.
+    # @param seconds [Numeric, nil] nil: as long as it takes
+    # @return [Boolean] whether it has ended
+    # @raise [StartError] why it ended, if it was not asked to
+    def wait(seconds = nil)
+      deadline = seconds && (now + seconds)
+      until @native.wait([WAIT, deadline ? deadline - now : WAIT].min.clamp(0, WAIT))
+        return false if deadline && now >= deadline
+      end
+      finish(1)
+      true
+    rescue RuntimeError => error
+      finish(1)
+      raise StartError, error.message
+    end
+
+    private
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    def named(name, &block)
+      thread = Thread.new(&block)
+      thread.name = name
+      thread
+    end
+
+    # Handlers that go on beyond the grace period end with the process.
+    def finish(seconds)
+      @poller&.join
+      @threads.stop(seconds)
+      @answers.close
+      @completer&.join(WAIT)
+    end
+
+    def poll
+      loop do
+        stopped = false
+        @native.poll(MAX_ITEMS, WAIT).each { |text| stopped = true if take(text) == :stopped }
+        return if stopped
+      end
+    rescue StandardError => error
+      # Only in a fork, or by a bug of ours.
+      @logger.error("the poller ended: #{Failures.described(error)}") if here?
+    end
+
+    # A failure here must not end the poller: it is the item's own.
+    def take(text)
+      type, id = HEAD.match(text)&.captures
+      id = id&.to_i
+      case type
+      when "stopped" then return :stopped
+      when "cancel" then cancel(id, JSON.parse(text)["why"])
+      when "log" then StepLogger.forward(@logger, JSON.parse(text))
+      else hand_over(type, id, text)
+      end
+      nil
+    rescue StandardError => error
+      @logger.error("an item was lost: #{Failures.described(error)}")
+      answer(id, JSON.generate(Failures.outcome(error))) if id
+    end
+
+    def hand_over(type, id, text)
+      inline = @inline[type]
+      return inline.call(ExactJson.parse(text)) if inline
+
+      handler = @handlers.fetch(type) { raise Error, "nothing here knows an item #{type}" }
+      @lock.synchronize { @cancels[id] = StepContext::Cancel.new }
+      @threads.post { work(handler, id, text) }
+    end
+
+    def cancel(id, why)
+      @lock.synchronize { @cancels[id]&.why = why }
+    end
+
+    def work(handler, id, text)
+      answer = handler.call(text, id)
+    rescue Exception => error # rubocop:disable Lint/RescueException
+      answer = JSON.generate(Failures.outcome(error))
+    ensure
+      answer(id, answer || JSON.generate(Runner::VANISHED))
+    end
+
+    def answer(id, text)
+      @lock.synchronize { @cancels.delete(id) }
+      @answers << [id, text]
+    rescue ClosedQueueError
+      # The worker has ended: nobody waits for it.
+      nil
+    end
+
+    def complete
+      while (first = @answers.pop)
+        answers = [first]
+        answers << @answers.pop while answers.size < MAX_ITEMS && !@answers.empty?
+        send_all(answers)
+      end
+    end
+
+    # One answer that cannot be handed over must not keep back the others.
+    def send_all(answers)
+      @native.complete(answers)
+    rescue StandardError => error
+      return @logger.error("an answer was lost: #{error.message}") if answers.size == 1
+
+      answers.each { |one| send_all([one]) }
+    end
+  end
+end
