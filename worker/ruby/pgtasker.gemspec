@@ -12,7 +12,8 @@ Gem::Specification.new do |spec|
   spec.license = "MIT"
   spec.required_ruby_version = ">= 3.1"
   # The native module is inside: one gem for each platform.
-  spec.platform = Gem::Platform.local if Dir[File.join(__dir__, "lib/**/pgtasker_ruby.{so,bundle}")].any?
+  native = Dir[File.join(__dir__, "lib/**/pgtasker_ruby.{so,bundle}")]
+  spec.platform = Gem::Platform.local if native.any?
   spec.files = Dir.chdir(__dir__) { Dir["lib/**/*.{rb,so,bundle}", "sig/**/*.rbs", "exe/*"] }
   spec.bindir = "exe"
   spec.executables = ["pgtasker-worker"]
