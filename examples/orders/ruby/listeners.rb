@@ -43,6 +43,8 @@ module Orders
   # What is made of durable events: payments are booked and customers get mails.
   class Books
     SQL = File.expand_path("../../src/orders", __dir__)
+    # The type's number in PostgreSQL.
+    JSONB = 3802
 
     # @param connection [PG::Connection]
     def initialize(connection)
@@ -60,7 +62,8 @@ module Orders
     def keep(event)
       case event.name
       when "payment.processed"
-        execute("keep_payment", event.id, event.correlation_id, JSON.generate(event.payload))
+        payload = { value: JSON.generate(event.payload), type: JSONB }
+        execute("keep_payment", event.id, event.correlation_id, payload)
       when "order.shipped"
         mail(event, event.payload["order_id"], "On its way, parcels: #{event.payload['parcels']}")
       when "payment.failed"

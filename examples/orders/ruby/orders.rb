@@ -30,6 +30,7 @@ module Orders
 
   # Creates the tables and applies the template; does nothing where they are there.
   def install(connection)
+    connection.set_notice_processor { nil }
     connection.transaction { connection.exec(File.read("#{Books::SQL}/schema.sql")) }
     Tasker::Client.new(connection).apply_template(YAML.safe_load_file(TEMPLATE))
   end
@@ -51,9 +52,10 @@ module Orders
   end
 
   def wait(what, seconds)
-    give_up = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
+    now = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
+    give_up = now.call + seconds
     until yield
-      raise "waited #{seconds} s for #{what}" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > give_up
+      raise "waited #{seconds} s for #{what}" if now.call > give_up
 
       sleep 0.02
     end

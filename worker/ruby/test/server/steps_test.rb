@@ -10,7 +10,8 @@ class StepsTest < ServerTest
   # As PostgreSQL keeps it.
   def torture
     deep = (0...90).reduce(1) { |inner, n| n.even? ? [inner] : { "n" => inner } }
-    { "unicode" => "žluťoučký 日本 👩‍👩‍👧 \u2028 \u0001 \"\\/", "" => { "" => [] },
+    { "unicode" => "žluťoučký 日本 👩‍👩‍👧 \u2028 \u0001 \"\\/",
+      "" => { "" => [] },
       "big" => 123_456_789_012_345_678_901_234_567_890, "edge" => (2**53) + 1,
       "decimal" => BigDecimal("0.1234567890123456789012345"), "huge" => BigDecimal("1e400"),
       "zero" => -0.0, "float" => 0.1, "negative" => BigDecimal("-1234567890123456789.5"),
@@ -96,8 +97,6 @@ class StepsTest < ServerTest
       end
     end
     task = enqueue
-    eventually("the timeout") { log.string.include?("timed out") || step(task)["attempt"] > 1 ||
-                                step(task)["state"] == "waiting_for_retry" }
     eventually("the worker to say so") { worker.health.to_s.include?("places of worker") }
     assert_equal 1, starts.size, "its place is taken"
     gate << 1
@@ -189,9 +188,9 @@ class StepsTest < ServerTest
   end
 
   def test_64_handlers_sleep_at_once
-    apply_one("sleep")
+    apply_one("doze")
     gate = Queue.new
-    work { |worker| worker.handler("sleep") { gate.pop } }
+    work { |worker| worker.handler("doze") { gate.pop } }
     tasks = client.enqueue_tasks(namespace, "flow", [{}] * 64)
     eventually("64 handlers") { gate.num_waiting == 64 }
     64.times { gate << 1 }
@@ -203,11 +202,11 @@ class StepsTest < ServerTest
     bad = { "nan" => [Float::NAN], "object" => { a: Object.new }, "nil" => { nil => 1 },
             "bytes" => ["\xFF".b], "utf8" => "\xFF", "nul" => { a: "\0" } }
     bad["cycle"] = { a: [] }.tap { |cycle| cycle[:a] << cycle }
-    work { |worker| worker.handler("bad") { |ctx| bad.fetch(ctx.context) } }
+    work { |worker| worker.handler("bad") { |ctx| bad.fetch(ctx.context["kind"]) } }
     places = { "nan" => "at /0", "object" => "at /a", "nil" => "at /", "bytes" => "at /0",
                "utf8" => "at the whole", "nul" => "at /a", "cycle" => "at /a/0/a/0" }
     places.each do |kind, place|
-      error = failure_of(kind)
+      error = failure_of({ kind: kind })
       assert_equal "invalid_result", error["code"], kind
       assert_includes error["message"], place
     end
@@ -217,7 +216,7 @@ class StepsTest < ServerTest
     apply_one("odd")
     work do |worker|
       worker.handler("odd") do |ctx|
-        case ctx.context
+        case ctx.context["kind"]
         when "exit" then exit
         when "thread" then Thread.exit
         when "stack" then (recurse = -> { recurse.call + 1 }).call
@@ -226,8 +225,8 @@ class StepsTest < ServerTest
         end
       end
     end
-    %w[exit thread stack throw].each { |kind| assert failure_of(kind)["message"], kind }
-    assert_equal "fine", result_of("fine")
+    %w[exit thread stack throw].each { |kind| assert failure_of({ kind: kind })["message"], kind }
+    assert_equal "fine", result_of({ kind: "fine" })
   end
 
   def test_what_cannot_start_says_why
