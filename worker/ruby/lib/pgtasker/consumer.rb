@@ -92,7 +92,7 @@ module Tasker
 
     private
 
-    def consume(text, _id)
+    def consume(text, _id, _cancel)
       Runner.event(@block, DomainEvent.from(ExactJson.parse(text)["event"]))
     end
   end

@@ -8,37 +8,13 @@ module Tasker
     include Batchable
     include Api
 
-    # @return [String] the UUID of the task
-    attr_reader :task_id
-    # @return [String] the name of the step; an instance of a batch step carries its number
-    attr_reader :step
-    # @return [String] the name by which the template calls the handler
-    attr_reader :handler
-    # @return [Integer] executions that count against the template's max_attempts, from 1
-    attr_reader :attempt
-    # @return [Integer] the fence of this execution: each claim has a higher one
-    attr_reader :claim_no
-    # @return [String, nil] the caller's UUID for everything that belongs together
-    attr_reader :correlation_id
-    # @return [String, nil] the W3C trace context for what the handler calls
-    attr_reader :traceparent
-    # @return [String] see Tasker::Api#idempotency_key
-    attr_reader :idempotency_key
     # @return [Object] what was given to the worker as its state
     attr_reader :state
-    # @return [Hash, nil] the last checkpoint
-    # @api private
-    attr_reader :saved
-
     # @param item [Hash] a step as the worker has it
     # @param port [#ask] answers what the step asks
     # @api private
     def initialize(item, port:, id: nil, cancel: Cancel.new, state: nil, logger: Tasker.logger)
-      @task_id, @step, @handler, @attempt, @claim_no, @correlation_id, @traceparent,
-        @idempotency_key = item.values_at("task_id", "step", "handler", "attempt", "claim_no",
-                                          "correlation_id", "traceparent", "idempotency_key")
       @item = item
-      @saved = item["checkpoint"]
       @port = port
       @id = id
       @cancel = cancel
@@ -46,6 +22,30 @@ module Tasker
       @logger = logger
       @committed = false
     end
+
+    # @return [String] the UUID of the task
+    def task_id = @item["task_id"]
+
+    # @return [String] the name of the step; an instance of a batch step carries its number
+    def step = @item["step"]
+
+    # @return [String] the name by which the template calls the handler
+    def handler = @item["handler"]
+
+    # @return [Integer] executions that count against the template's max_attempts, from 1
+    def attempt = @item["attempt"]
+
+    # @return [Integer] the fence of this execution: each claim has a higher one
+    def claim_no = @item["claim_no"]
+
+    # @return [String, nil] the caller's UUID for everything that belongs together
+    def correlation_id = @item["correlation_id"]
+
+    # @return [String, nil] the W3C trace context for what the handler calls
+    def traceparent = @item["traceparent"]
+
+    # @return [String] see Tasker::Api#idempotency_key
+    def idempotency_key = @item["idempotency_key"]
 
     # @return [Numeric] seconds that the handler may take, by its template
     def timeout = @item["timeout_ms"] / 1000.0
@@ -142,6 +142,10 @@ module Tasker
 
     # @return [StepLogger] its lines carry task_id and step
     def logger = @step_logger ||= StepLogger.new(@logger, task_id, step)
+
+    # @return [Hash, nil] the last checkpoint
+    # @api private
+    def saved = @item["checkpoint"]
 
     # @api private
     def tasker_context = self

@@ -67,9 +67,14 @@ module Tasker
     # @raise [InvalidResult] which names the place as a JSON Pointer
     def generate(value, what)
       value = plain(value, 0) unless ready?(value, 0)
-      JSON.generate(value, max_nesting: 0)
+      state.generate(value)
     rescue Problem => problem
       raise InvalidResult, message(problem, what)
+    end
+
+    # One for each thread, as making it takes longer than writing a small value.
+    def state
+      Thread.current[:tasker_json] ||= JSON::State.new(max_nesting: 0)
     end
 
     def message(problem, what)

@@ -39,9 +39,12 @@ module Tasker
       "{#{[%("type":"#{type}"), *members].join(',')}}"
     end
 
+    # What a handler has returned, as the worker takes it.
     # @api private
-    def self.of(value)
-      value.is_a?(Outcome) ? value : success(value)
+    def self.text(value)
+      return value.text if value.is_a?(Outcome)
+
+      %({"type":"success","result":#{ExactJson.generate(value, "the step's result")}})
     end
   end
 end

@@ -18,8 +18,7 @@ module Tasker
     # @return [String] the answer to the step
     def step(entry, ctx)
       judged(ctx) do
-        value = around { within(ctx) { traced(ctx) { call(entry, ctx) } } }
-        Outcome.of(value).text
+        Outcome.text(around { within(ctx) { traced(ctx) { call(entry, ctx) } } })
       end
     end
 

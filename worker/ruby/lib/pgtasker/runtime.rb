@@ -11,10 +11,15 @@ module Tasker
     # `type` and `id` come first; an item is read whole by the thread that it is for.
     HEAD = /\A\{"type":"(\w+)"(?:,"id":(\d+))?/
 
+    STOPPED = '{"type":"stopped"'
+
+    # An item that a thread is for.
+    Job = ::Struct.new(:handler, :text, :id, :cancel)
+
     # @param native [Native] as it was started
     # @param logger [Logger]
-    # @param handlers [Hash{String => Proc}] by an item's type: called with its text and its id, in
-    #   a thread of its own; what it returns is the answer
+    # @param handlers [Hash{String => Proc}] by an item's type: called with its text, its id, and
+    #   its cancel, in a thread of its own; what it returns is the answer
     # @param inline [Hash{String => Proc}] called with the item by the poller, and not answered
     def initialize(native, logger, handlers:, inline: {})
       @native = native
@@ -25,7 +30,7 @@ module Tasker
       @cancels = {}
       @lock = Mutex.new
       @answers = Queue.new
-      @threads = Threads.new("tasker handler")
+      @threads = Threads.new("tasker handler") { |job| work(job) }
     end
 
     # @return [Integer] threads of the pool
@@ -44,11 +49,6 @@ module Tasker
 
     # What a step asks of the worker.
     def ask(id, what, arguments) = @native.ask(id, what, arguments)
-
-    # @return [StepContext::Cancel]
-    def cancel_of(id)
-      @lock.synchronize { @cancels[id] } || StepContext::Cancel.new
-    end
 
     # @return [Boolean] whether this is the process that has started it
     def here? = @pid == Process.pid
@@ -99,54 +99,61 @@ module Tasker
 
     def poll
       loop do
-        stopped = false
-        @native.poll(MAX_ITEMS, WAIT).each { |text| stopped = true if take(text) == :stopped }
-        return if stopped
+        items = @native.poll(MAX_ITEMS, WAIT)
+        jobs, others = items.map { |text| take(text) }.partition { |one| one.is_a?(Job) }
+        # First, so that a cancel finds the step that came with it.
+        hand_over(jobs) unless jobs.empty?
+        others.each(&:call)
+        return if items.last&.start_with?(STOPPED)
       end
     rescue StandardError => error
       # Only in a fork, or by a bug of ours.
       @logger.error("the poller ended: #{Failures.described(error)}") if here?
     end
 
-    # A failure here must not end the poller: it is the item's own.
+    # @return [Job, Proc] what a thread is for, or what the poller does itself
     def take(text)
       type, id = HEAD.match(text)&.captures
-      id = id&.to_i
+      id &&= id.to_i
+      handler = @handlers[type]
+      return Job.new(handler, text, id, StepContext::Cancel.new) if handler
+
+      -> { tell(type, id, text) }
+    end
+
+    # A failure here must not end the poller: it is the item's own.
+    def tell(type, id, text)
       case type
-      when "stopped" then return :stopped
+      when "stopped" then nil
       when "cancel" then cancel(id, JSON.parse(text)["why"])
       when "log" then StepLogger.forward(@logger, JSON.parse(text))
-      else hand_over(type, id, text)
+      else
+        inline = @inline.fetch(type) { raise Error, "nothing here knows an item #{type}" }
+        inline.call(ExactJson.parse(text))
       end
-      nil
     rescue StandardError => error
       @logger.error("an item was lost: #{Failures.described(error)}")
       answer(id, JSON.generate(Failures.outcome(error))) if id
     end
 
-    def hand_over(type, id, text)
-      inline = @inline[type]
-      return inline.call(ExactJson.parse(text)) if inline
-
-      handler = @handlers.fetch(type) { raise Error, "nothing here knows an item #{type}" }
-      @lock.synchronize { @cancels[id] = StepContext::Cancel.new }
-      @threads.post { work(handler, id, text) }
+    def hand_over(jobs)
+      @lock.synchronize { jobs.each { |job| @cancels[job.id] = job.cancel } }
+      @threads.post(jobs)
     end
 
     def cancel(id, why)
       @lock.synchronize { @cancels[id]&.why = why }
     end
 
-    def work(handler, id, text)
-      answer = handler.call(text, id)
+    def work(job)
+      answer = job.handler.call(job.text, job.id, job.cancel)
     rescue Exception => error # rubocop:disable Lint/RescueException
       answer = JSON.generate(Failures.outcome(error))
     ensure
-      answer(id, answer || JSON.generate(Runner::VANISHED))
+      answer(job.id, answer || JSON.generate(Runner::VANISHED))
     end
 
     def answer(id, text)
-      @lock.synchronize { @cancels.delete(id) }
       @answers << [id, text]
     rescue ClosedQueueError
       # The worker has ended: nobody waits for it.
@@ -157,6 +164,7 @@ module Tasker
       while (first = @answers.pop)
         answers = [first]
         answers << @answers.pop while answers.size < MAX_ITEMS && !@answers.empty?
+        @lock.synchronize { answers.each { |id, _| @cancels.delete(id) } }
         send_all(answers)
       end
     end

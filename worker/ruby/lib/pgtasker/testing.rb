@@ -59,7 +59,7 @@ module Tasker
     def judge(entry, ctx, port)
       error = nil
       outcome = Runner.judged(ctx) do
-        Outcome.of(Runner.within(ctx) { Runner.call(entry, ctx) }).text
+        Outcome.text(Runner.within(ctx) { Runner.call(entry, ctx) })
       rescue Exception => raised # rubocop:disable Lint/RescueException
         error = raised
         raise

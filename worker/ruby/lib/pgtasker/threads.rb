@@ -2,57 +2,144 @@
 
 module Tasker
   # Threads that are made as needed: no more than there is work at once, which the worker's
-  # concurrency bounds. Never ended by force.
+  # concurrency bounds. They are never ended by force.
+  #
+  # Ruby runs one thread at a time, and each change of threads costs more than a short handler. So
+  # new work wakes few of them, which take one piece after the other; what they do not take within
+  # STALL, since they wait for something, wakes a thread for each piece.
   # @api private
   class Threads
-    def initialize(name)
-      @name = name
-      @work = Queue.new
-      @lock = Mutex.new
-      @idle = 0
-      @threads = []
+    # Threads that take new work at once.
+    EAGER = 2
+    # Seconds that work waits for them.
+    STALL = 0.002
+
+    # A thread: what it waits for, whether it was woken, and since when it does its piece of work.
+    class Place
+      attr_reader :ready
+      attr_accessor :is_woken, :since
+
+      def initialize
+        @ready = ConditionVariable.new
+      end
     end
 
-    # @yield the work; it must not raise
-    def post(&work)
+    # @yieldparam work a piece of work; the block must not raise
+    def initialize(name, &block)
+      @name = name
+      @block = block
+      @lock = Mutex.new
+      @work = []
+      @places = {}
+      @idle = []
+      @woken = 0
+      @stalled = ConditionVariable.new
+      @closed = false
+    end
+
+    # @param work [Array]
+    def post(work)
       @lock.synchronize do
-        # Counted here, so that work that comes at once finds as many threads.
-        @idle.positive? ? @idle -= 1 : @threads << start
+        @work.concat(work)
+        woken = [EAGER - eager, work.size].min
+        wake(woken)
+        next if woken >= work.size
+
+        @watch ||= start { watch }
+        @stalled.signal
       end
-      @work << work
     end
 
     # @return [Integer] how many there are
-    def size = @lock.synchronize { @threads.size }
+    def size = @lock.synchronize { @places.size }
 
     # Lets what waits end, for so long at most.
     # @param seconds [Numeric]
     def stop(seconds)
-      @work.close
-      deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
-      @lock.synchronize { @threads.dup }.each do |thread|
-        left = deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC)
-        thread.join([left, 0].max)
+      threads = @lock.synchronize do
+        @closed = true
+        @stalled.signal
+        wake([@work.size - @woken, 0].max)
+        @idle.each { |place| place.ready.signal }
+        [*@places.keys, @watch].compact
       end
+      deadline = now + seconds
+      threads.each { |thread| thread.join([deadline - now, 0].max) }
     end
 
     private
 
-    def start
-      thread = Thread.new { run }
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    # Those that have begun a moment ago, and so may soon take more.
+    def eager
+      moment = now - STALL
+      @places.each_value.count { |place| place.since && place.since > moment }
+    end
+
+    # Those that had work last know it best: their memory is in the processor's.
+    def wake(count)
+      count.times do
+        @woken += 1
+        idle = @idle.pop
+        place = idle || Place.new
+        place.is_woken = true
+        place.since = now
+        idle ? idle.ready.signal : @places[start { run(place) }] = place
+      end
+    end
+
+    def start(&block)
+      thread = Thread.new(&block)
       thread.name = @name
       thread.report_on_exception = false
       thread
     end
 
-    def run
-      while (work = @work.pop)
-        work.call
-        @lock.synchronize { @idle += 1 }
+    def run(place)
+      while (work = take(place))
+        @block.call(work)
       end
     ensure
-      # Ended by the user's code, as by Thread.exit.
-      @lock.synchronize { @threads.delete(Thread.current) }
+      # Also where the user's code has ended it, as by Thread.exit.
+      @lock.synchronize { @places.delete(Thread.current) }
+    end
+
+    def take(place)
+      @lock.synchronize do
+        awake(place)
+        while @work.empty?
+          return if @closed
+
+          place.since = nil
+          @idle << place
+          place.ready.wait(@lock) until place.is_woken || @closed
+          awake(place)
+        end
+        place.since = now
+        @work.shift
+      end
+    end
+
+    def awake(place)
+      @woken -= 1 if place.is_woken
+      place.is_woken = false
+    end
+
+    # Wakes a thread for each piece that waits for too long.
+    def watch
+      @lock.synchronize do
+        until @closed
+          @work.empty? ? @stalled.wait(@lock) : stalled
+        end
+      end
+    end
+
+    def stalled
+      before = @work.first
+      @lock.sleep(STALL)
+      # They still take one piece after the other: a change of threads would only slow them down.
+      wake([@work.size - @woken, 0].max) if !before.nil? && @work.first.equal?(before)
     end
   end
 end

@@ -36,7 +36,7 @@ module Tasker
     def complete(value = nil)
       raise PermanentError, "the transaction has ended its step already" if @completed
 
-      outcome = ExactJson::Raw.new(Outcome.of(value).text)
+      outcome = ExactJson::Raw.new(Outcome.text(value))
       prepared = @ctx.ask("prepare", { outcome: outcome })
       status = @adapter.status(@connection, *prepared.values_at("statement", "parameters"))
       raise Refused, status unless status == "accepted"

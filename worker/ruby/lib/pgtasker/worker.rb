@@ -201,11 +201,11 @@ module Tasker
       @listeners&.each_value { |one| one.stop(1) }
     end
 
-    def step(text, id)
+    def step(text, id, cancel)
       item = JSON.parse(text, max_nesting: false)
       item = ExactJson.parse(text, exact: true) if item.key?("inexact")
-      ctx = StepContext.new(item, port: @runtime, id: id, cancel: @runtime.cancel_of(id),
-                                  state: @state, logger: log)
+      ctx = StepContext.new(item, port: @runtime, id: id, cancel: cancel, state: @state,
+                                  logger: log)
       entry = entry(ctx.handler) or return Runner::RELEASE
       Runner.step(entry, ctx)
     end
@@ -218,7 +218,7 @@ module Tasker
       found && Handler::Entry.new(name, found, :call, false)
     end
 
-    def publication(text, _id)
+    def publication(text, _id, _cancel)
       item = ExactJson.parse(text)
       event = Publication.new(**item.slice("name", "payload", "metadata").transform_keys(&:to_sym))
       ctx = StepContext.new(item["step"], port: nil, state: @state, logger: log)

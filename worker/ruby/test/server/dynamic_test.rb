@@ -104,14 +104,16 @@ class DynamicTest < ServerTest
     apply(*parents.map { |name| { name: name, handler: { callable: "large" } } },
           { name: "join", dependencies: parents, handler: { callable: "join" } })
     work do |worker|
-      # A megabyte each is what a result may have, and no more than a claim carries.
-      worker.handler("large") { |ctx| ctx.step * 1000 }
+      worker.handler("large") { |ctx| ctx.step * 600_000 }
       worker.handler("join", paged: true) do |ctx|
         pages = ctx.each_parent_page(String).to_a
-        [ctx.paged?, ctx.parents.size, pages.reduce({}, :merge).transform_values(&:size)]
+        [ctx.paged?, ctx.parents, pages.reduce({}, :merge).transform_values(&:size)]
       end
     end
-    sizes = parents.to_h { |name| [name, 1000] }
-    assert_equal [false, 3, sizes], result(enqueue)["join"]
+    db.exec("update tasker.settings set max_claim_bytes = 1000000")
+    sizes = parents.to_h { |name| [name, 600_000] }
+    assert_equal [true, {}, sizes], result(enqueue)["join"]
+  ensure
+    db.exec("update tasker.settings set max_claim_bytes = default")
   end
 end
