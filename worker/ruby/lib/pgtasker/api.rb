@@ -38,7 +38,9 @@ module Tasker
                 idempotency_suffix: nil, allow_status: [], max_bytes: nil)
       asked = { method: method.to_s.upcase, url: url.to_s, allow_status: Array(allow_status),
                 headers: headers.to_h { |name, value| [name.to_s, value.to_s] } }
-      asked[:json] = ExactJson::Raw.new(ExactJson.generate(json, "the request's body")) if json
+      unless json.nil?
+        asked[:json] = ExactJson::Raw.new(ExactJson.generate(json, "the request's body"))
+      end
       asked[:body] = [body].pack("m0") if body
       asked[:timeout_ms] = (timeout * 1000).round if timeout
       asked[:idempotency_suffix] = idempotency_suffix.to_s if idempotency_suffix

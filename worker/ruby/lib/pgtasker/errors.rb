@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "json"
+
 module Tasker
   # What this library raises.
   class Error < StandardError; end
@@ -85,7 +87,7 @@ module Tasker
       require "rbconfig"
       paths = %w[rubylibdir rubyarchdir sitelibdir vendorlibdir].map { |n| RbConfig::CONFIG[n] }
       paths += Gem.path if defined?(Gem)
-      ["<internal:", LIBRARY, *paths.compact.uniq].freeze
+      ["<internal:", *[LIBRARY, *paths].compact.uniq.map { |path| "#{path}/" }].freeze
     end
 
     module_function
@@ -110,11 +112,12 @@ module Tasker
       texts.uniq.join(": ")
     end
 
-    # Ruby's own messages of these show the receiver, which may be the step's data.
+    # Ruby's own messages of these show a value, which may be the step's data.
     def message_of(error)
       case error
       when NoMethodError then "undefined method '#{error.name}' for #{receiver_of(error)}"
       when FrozenError then "can't modify a frozen #{receiver_of(error)}"
+      when JSON::ParserError then "the text is no JSON"
       else
         # Without the lines of source code that did_you_mean and error_highlight add.
         (error.respond_to?(:original_message) ? error.original_message : error.message).to_s

@@ -50,12 +50,16 @@ module Tasker
     class << self
       # @api private
       def add(name, owner, paged)
-        @entries[name] = Entry.new(name, reference(owner), :call, paged)
+        reference = reference(owner)
+        check(name, @entries[name]&.target, reference)
+        @entries[name] = Entry.new(name, reference, :call, paged)
       end
 
       # @api private
       def add_callable(name, owner)
-        @callables[name] = reference(owner)
+        reference = reference(owner)
+        check(name, @callables[name], reference)
+        @callables[name] = reference
       end
 
       # The handlers of all classes loaded, or of these classes.
@@ -85,6 +89,13 @@ module Tasker
       end
 
       private
+
+      # A class that Rails has loaded again takes the place of itself.
+      def check(name, before, now)
+        return if before.nil? || before == now
+
+        raise ArgumentError, "handler #{name} of #{now} is one of #{before} already"
+      end
 
       def reference(owner)
         named = owner.name && Object.const_defined?(owner.name)

@@ -50,7 +50,13 @@ module Tasker
     # @param name [String] as templates say it
     # @param paged [Boolean] see Tasker::Handler::ClassMethods#handler
     def handler(name, target = nil, paged: false, &block)
-      add(Handler::Entry.new(name.to_s, target || block, :call, paged))
+      target ||= block
+      is_class = target.is_a?(Class) && target.method_defined?(:call)
+      unless is_class || target.respond_to?(:call)
+        raise ArgumentError, "handler #{name} has neither a block nor an object with `call`"
+      end
+
+      add(Handler::Entry.new(name.to_s, target, :call, paged))
     end
 
     # Registers each public method of an object or a class as `<name>.<method>`, and `call` as

@@ -232,7 +232,8 @@ class StepsTest < ServerTest
   def test_what_cannot_start_says_why
     error = assert_raises(Tasker::StartError) { work { |worker| worker.handler("Bad Name") { 1 } } }
     assert_match(/Bad Name/, error.message)
-    worker = Tasker::Worker.new(namespaces: [namespace], database_url: "nonsense", handlers: [])
+    worker = Tasker::Worker.new(namespaces: [namespace], database_url: "nonsense", handlers: [],
+                                logger: Logger.new(log))
     assert_raises(Tasker::StartError) { worker.start }
     refute worker.running?
   end

@@ -184,6 +184,38 @@ class WorkerTest < UnitTest
     assert_equal [1, "http"], @native.asked.pop.first(2)
   end
 
+  # What the gem opentelemetry-api has.
+  module Telemetry
+    module Context
+      def self.with_current(parent)
+        Thread.current[:trace] = parent
+        yield
+      end
+    end
+
+    def self.propagation = self
+    def self.extract(carrier) = carrier
+  end
+
+  def test_the_callers_trace_goes_on
+    Object.const_set(:OpenTelemetry, Telemetry)
+    start { |worker| worker.handler("trace") { Thread.current[:trace] } }
+    @native.step(1, "trace", traceparent: "00-a-b-01")
+    assert_equal({ "traceparent" => "00-a-b-01" }, @native.answer(1)["result"])
+  ensure
+    Object.send(:remove_const, :OpenTelemetry)
+  end
+
+  def test_a_name_has_one_handler
+    worker = Tasker::Worker.new(handlers: [])
+    worker.handler("a") { 1 }
+    [-> { worker.handler("a") { 2 } }, -> { worker.handler("b") },
+     -> { worker.handler("c", Object.new) },
+     -> { Paged.callable("unit_payments") }].each do |wrong|
+      assert_raises(ArgumentError) { wrong.call }
+    end
+  end
+
   def test_what_cannot_start_says_why
     @native.fails_with = "options: unknown"
     error = assert_raises(Tasker::StartError) { start }
