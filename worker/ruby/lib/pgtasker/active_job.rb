@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "active_job"
+require "zlib"
 require "pgtasker"
 
 module Tasker
@@ -18,14 +19,12 @@ module Tasker
     @lock = Mutex.new
 
     class << self
-      # @return [Integer] how often a job is run whose error no `retry_on` takes; 3. Another number
-      #   needs another #version.
+      # How often a job is run whose error no `retry_on` takes; 3.
+      # @param count [Integer]
       attr_writer :max_attempts
-      # @return [String] of the templates
-      attr_writer :version
 
+      # @return [Integer]
       def max_attempts = @max_attempts || 3
-      def version = @version || "1.0.0"
 
       # @param queue [String]
       # @return [String] the name of its template
@@ -34,7 +33,7 @@ module Tasker
         return plain if plain == queue && plain.match?(/\A[a-z]/)
 
         # Two queues must not become one template.
-        "q_#{plain}_#{queue.unpack1('H*').to_i(16).to_s(36)[-6..]}"
+        "q_#{plain}_#{Zlib.crc32(queue).to_s(36)}"
       end
 
       # Applies the queue's template, once in a process.
@@ -49,7 +48,8 @@ module Tasker
       def definition(queue, name)
         step = { name: "perform", handler: { callable: "active_job" },
                  retry: { max_attempts: max_attempts } }
-        { namespace: NAMESPACE, name: name, version: version,
+        # A version never changes once it was applied, and there is no other setting.
+        { namespace: NAMESPACE, name: name, version: "1.0.#{max_attempts}",
           description: "Jobs of the queue #{queue}", steps: [step] }
       end
 

@@ -140,7 +140,7 @@ module Tasker
       frames = error.backtrace_locations or return
       frame = frames.find { |one| own?(one.path.to_s) } ||
               frames.find { |one| !one.path.to_s.start_with?(LIBRARY, "<internal:") }
-      frame && "#{frame.path}:#{frame.lineno} in #{frame.label}"
+      frame && "#{File.basename(frame.path)}:#{frame.lineno} in #{frame.label}"
     end
 
     def own?(path)

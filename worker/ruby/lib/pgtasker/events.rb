@@ -60,12 +60,19 @@ module Tasker
 
     private
 
+    # The logger is the application's, and may fail.
+    def complain(text)
+      @logger.error(text)
+    rescue StandardError
+      warn(text)
+    end
+
     def run
       while (event = @waiting.pop)
         begin
           Runner.around { @block.call(event) }
         rescue Exception => error # rubocop:disable Lint/RescueException
-          @logger.error("the subscriber of #{@pattern}: #{Failures.outcome(error)['message']}")
+          complain("the subscriber of #{@pattern}: #{Failures.outcome(error)['message']}")
         end
       end
     end

@@ -83,6 +83,13 @@ module Tasker
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
+    # The logger is the application's, and may fail.
+    def complain(text)
+      @logger.error(text)
+    rescue StandardError
+      warn(text)
+    end
+
     def named(name, &block)
       thread = Thread.new(&block)
       thread.name = name
@@ -108,7 +115,7 @@ module Tasker
       end
     rescue StandardError => error
       # Only in a fork, or by a bug of ours.
-      @logger.error("the poller ended: #{Failures.described(error)}") if here?
+      complain("the poller ended: #{Failures.described(error)}") if here?
     end
 
     # @return [Job, Proc] what a thread is for, or what the poller does itself
@@ -132,7 +139,7 @@ module Tasker
         inline.call(ExactJson.parse(text))
       end
     rescue StandardError => error
-      @logger.error("an item was lost: #{Failures.described(error)}")
+      complain("an item was lost: #{Failures.described(error)}")
       answer(id, JSON.generate(Failures.outcome(error))) if id
     end
 
@@ -173,7 +180,7 @@ module Tasker
     def send_all(answers)
       @native.complete(answers)
     rescue StandardError => error
-      return @logger.error("an answer was lost: #{error.message}") if answers.size == 1
+      return complain("an answer was lost: #{error.message}") if answers.size == 1
 
       answers.each { |one| send_all([one]) }
     end

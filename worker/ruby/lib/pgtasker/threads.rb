@@ -35,18 +35,15 @@ module Tasker
       @woken = 0
       @stalled = ConditionVariable.new
       @closed = false
+      @watch = start { watch }
     end
 
     # @param work [Array]
     def post(work)
       @lock.synchronize do
         @work.concat(work)
-        woken = [EAGER - eager, work.size].min
-        wake(woken)
-        next if woken >= work.size
-
-        @watch ||= start { watch }
-        @stalled.signal
+        woken = wake([EAGER - eager, work.size].min)
+        @stalled.signal if woken < work.size
       end
     end
 
@@ -59,9 +56,9 @@ module Tasker
       threads = @lock.synchronize do
         @closed = true
         @stalled.signal
-        wake([@work.size - @woken, 0].max)
+        wake(@work.size - @woken)
         @idle.each { |place| place.ready.signal }
-        [*@places.keys, @watch].compact
+        [*@places.keys, @watch]
       end
       deadline = now + seconds
       threads.each { |thread| thread.join([deadline - now, 0].max) }
@@ -78,14 +75,19 @@ module Tasker
     end
 
     # Those that had work last know it best: their memory is in the processor's.
+    # @return [Integer] how many were woken
     def wake(count)
-      count.times do
-        @woken += 1
+      count = [count, 0].max
+      count.times do |n|
         idle = @idle.pop
         place = idle || Place.new
-        place.is_woken = true
         place.since = now
+        place.is_woken = true
         idle ? idle.ready.signal : @places[start { run(place) }] = place
+        @woken += 1
+      rescue ThreadError
+        # The system gives no more threads: those that there are take the work, or a later try.
+        return n
       end
     end
 
@@ -139,7 +141,7 @@ module Tasker
       before = @work.first
       @lock.sleep(STALL)
       # They still take one piece after the other: a change of threads would only slow them down.
-      wake([@work.size - @woken, 0].max) if !before.nil? && @work.first.equal?(before)
+      wake(@work.size - @woken) if !before.nil? && @work.first.equal?(before)
     end
   end
 end

@@ -15,8 +15,8 @@ class WorkerTest < UnitTest
   end
 
   def start(**options)
-    settings = { namespaces: ["test"], handlers: [], logger: Logger.new(@log) }
-    @worker = Tasker::Worker.new(**settings, **options)
+    settings = { namespaces: ["test"], handlers: [], logger: Logger.new(@log), **options }
+    @worker = Tasker::Worker.new(**settings)
     yield @worker if block_given?
     Tasker::NativeLoader.stub(:native, @native) { @worker.start }
     @worker
@@ -172,6 +172,22 @@ class WorkerTest < UnitTest
     eventually("the line") { @log.string.include?("slow") }
     assert_match(/WARN -- pgtasker: slow step=s/, @log.string)
     assert_match(/INFO -- : charging task_id=t step=s/, @log.string)
+  end
+
+  def test_a_logger_that_fails_ends_nothing
+    logger = Object.new
+    def logger.level = 0
+    def logger.add(*) = raise("no log")
+    def logger.error(*) = raise("no log")
+    _, said = capture_io do
+      start(logger: logger) { |worker| worker.handler("fine") { "fine" } }
+      @native.put({ type: "log", level: "WARN", target: "t", message: "m" })
+      @native.put({ type: "unheard of" })
+      eventually("the lines") { $stderr.string.lines.size == 2 }
+      @native.step(1, "fine")
+      assert_equal "fine", @native.answer(1)["result"]
+    end
+    assert_match(/an item was lost: RuntimeError: no log/, said)
   end
 
   def test_what_a_step_asks_may_fail_it
