@@ -25,6 +25,7 @@ module Tasker
       worker = Tasker.worker
       worker.namespaces |= @namespaces
       worker.concurrency = @concurrency if @concurrency
+      Processes.end_with_parent(@parent, worker) if @parent
       worker.run
       0
     end
@@ -49,6 +50,7 @@ module Tasker
         o.on("-n", "--namespace NAME", "serve it; again for more") { |name| @namespaces << name }
         o.on("-c", "--concurrency N", Integer, "steps at once") { |n| @concurrency = n }
         o.on("-p", "--processes N", Integer, "workers, each a process") { |n| @processes = n }
+        o.on("--parent FD", Integer, "a pipe whose end is its own") { |fd| @parent = fd }
         o.on("-v", "--version", "its version") do
           puts VERSION
           exit
@@ -75,9 +77,11 @@ module Tasker
 
       # @return [Integer] the first exit status that is not 0
       def run(arguments, count)
+        # Ends with this process, also where that is killed: the workers then end, too.
+        read, @write = IO.pipe
         command = [RbConfig.ruby, *$LOAD_PATH.map { |path| "-I#{path}" }, $PROGRAM_NAME,
-                   *arguments, "--processes", "1"]
-        pids = Array.new(count) { Process.spawn(*command) }
+                   *arguments, "--processes", "1", "--parent", read.fileno.to_s]
+        pids = Array.new(count) { Process.spawn(*command, read => read) }
         %w[TERM INT].each { |name| Signal.trap(name) { forward(name, pids) } }
         ends = pids.map { |_| Process.wait2 }.map do |_, status|
           # One that ends by itself ends the others: a supervisor starts them together.
@@ -85,6 +89,17 @@ module Tasker
           status.exitstatus || (128 + status.termsig)
         end
         ends.find(&:positive?) || 0
+      end
+
+      # @param parent [Integer] the file descriptor of the pipe
+      def end_with_parent(parent, worker)
+        pipe = IO.for_fd(parent)
+        pipe.close_on_exec = true
+        Thread.new do
+          pipe.read
+          # It may be about to start.
+          sleep Signals::PAUSE until worker.shutdown
+        end
       end
 
       def forward(name, pids)

@@ -146,6 +146,19 @@ class ProcessTest < ServerTest
     assert_equal 0, status_of(pid).exitstatus, logged
   end
 
+  def test_processes_end_with_the_one_that_started_them
+    apply({ name: "only", handler: { callable: "work", config: { seconds: 0 } } })
+    pid, = spawn_worker("--processes", "2")
+    worker = result_of
+    refute_equal pid, worker
+    Process.kill("KILL", pid)
+    eventually("the worker to end") do
+      Process.kill(0, worker) && nil
+    rescue Errno::ESRCH
+      true
+    end
+  end
+
   def test_what_cannot_be_run_says_why
     pid, = spawn_worker(DATABASE_URL: "")
     assert_equal 1, status_of(pid).exitstatus
