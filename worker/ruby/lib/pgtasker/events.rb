@@ -1,0 +1,80 @@
+# frozen_string_literal: true
+
+module Tasker
+  # An event that is about to be published; a publisher changes its payload and its metadata.
+  Publication = ::Struct.new(:name, :payload, :metadata, keyword_init: true)
+
+  # A domain event, as subscribers and consumers get it. `id` is its idempotency key.
+  DomainEvent = ::Struct.new(:id, :name, :version, :namespace, :template, :task_id, :step,
+                             :claim_no, :correlation_id, :traceparent, :time, :payload, :metadata,
+                             keyword_init: true) do
+    # @api private
+    def self.from(item)
+      new(**members.to_h { |member| [member, item[member.name]] })
+    end
+
+    # Never shows the payload.
+    def inspect = "#<#{self.class} #{name} #{id}>"
+    alias_method :to_s, :inspect
+  end
+
+  # The events of one pattern, handed to a block one after the other by a thread of its own.
+  # @api private
+  class Subscription
+    # Events that wait; then the oldest is lost. No step waits for a subscriber.
+    MAX_WAITING = 1_024
+
+    # @return [Integer] events that came faster than they were taken
+    attr_reader :lost
+
+    def initialize(pattern, logger, &block)
+      @pattern = pattern
+      @logger = logger
+      @block = block
+      @waiting = Queue.new
+      @lost = 0
+    end
+
+    def start
+      @thread = Thread.new { run }
+      @thread.name = "tasker events"
+    end
+
+    def push(event)
+      @waiting << event
+      return if @waiting.size <= MAX_WAITING
+
+      @waiting.pop(true)
+      @lost += 1
+      @logger.warn("events of #{@pattern} are lost: its subscriber is too slow") if @lost == 1
+    rescue ThreadError
+      # It was taken meanwhile.
+      nil
+    end
+
+    # Lets the block take what waits.
+    def stop(seconds)
+      @waiting.close
+      @thread&.join(seconds)
+    end
+
+    private
+
+    # The logger is the application's, and may fail.
+    def complain(text)
+      @logger.error(text)
+    rescue StandardError
+      warn(text)
+    end
+
+    def run
+      while (event = @waiting.pop)
+        begin
+          Runner.around { @block.call(event) }
+        rescue Exception => error # rubocop:disable Lint/RescueException
+          complain("the subscriber of #{@pattern}: #{Failures.outcome(error)['message']}")
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,115 @@
+# frozen_string_literal: true
+
+module Tasker
+  # A class whose instances run steps. Each step has an instance of its own.
+  #
+  #   class ChargeCard
+  #     include Tasker::Handler, Tasker::Api
+  #     handler "charge_card"
+  #     def call(ctx)
+  #       { receipt: post(URL, json: ctx.context).json["id"] }
+  #     end
+  #   end
+  #
+  # What `call` returns is the step's result. Raise Tasker::RetryableError or
+  # Tasker::PermanentError to say how a failure is judged; any other error is retryable.
+  module Handler
+    include InStep
+
+    # A handler of one name.
+    # @api private
+    Entry = ::Struct.new(:name, :target, :method, :paged)
+
+    @entries = {}
+    @callables = {}
+
+    # @api private
+    def self.included(owner)
+      super
+      owner.extend(ClassMethods)
+    end
+
+    # What classes that include the module say.
+    module ClassMethods
+      # Names the handler that the method `call` is.
+      # @param name [String] as templates say it
+      # @param paged [Boolean] whether it can do without the parents' results in its context, where
+      #   they are too large for a claim: see Tasker::StepContext#each_parent_page
+      def handler(name, paged: false)
+        Handler.add(name.to_s, self, paged)
+      end
+
+      # Makes each public method of the class the handler `<name>.<method>`, and `call` the handler
+      # `<name>`.
+      # @param name [String]
+      def callable(name)
+        Handler.add_callable(name.to_s, self)
+      end
+    end
+
+    class << self
+      # @api private
+      def add(name, owner, paged)
+        reference = reference(owner)
+        check(name, @entries[name]&.target, reference)
+        @entries[name] = Entry.new(name, reference, :call, paged)
+      end
+
+      # @api private
+      def add_callable(name, owner)
+        reference = reference(owner)
+        check(name, @callables[name], reference)
+        @callables[name] = reference
+      end
+
+      # The handlers of all classes loaded, or of these classes.
+      # @api private
+      # @return [Hash{String => Entry}]
+      def entries(classes = nil)
+        chosen = ->(target) { classes.nil? || classes.include?(resolve(target)) }
+        entries = @entries.select { |_, entry| chosen.call(entry.target) }
+        @callables.select { |_, target| chosen.call(target) }.each do |name, target|
+          methods(name, target).each { |entry| entries[entry.name] = entry }
+        end
+        entries
+      end
+
+      # @api private
+      def methods(name, target)
+        names = public_methods_of(resolve(target))
+        names.map do |method|
+          Entry.new(method == :call ? name : "#{name}.#{method}", target, method, false)
+        end
+      end
+
+      # Rails replaces a class when its file changes: a name finds the newest.
+      # @api private
+      def resolve(target)
+        target.is_a?(String) ? Object.const_get(target) : target
+      end
+
+      private
+
+      # A class that Rails has loaded again takes the place of itself.
+      def check(name, before, now)
+        return if before.nil? || before == now
+
+        raise ArgumentError, "handler #{name} of #{now} is one of #{before} already"
+      end
+
+      def reference(owner)
+        named = owner.name && Object.const_defined?(owner.name)
+        # While its body runs, a class is found by its name already.
+        named ? owner.name : owner
+      end
+
+      # Those of the class and of its own ancestors, not those of Ruby and of this library.
+      def public_methods_of(target)
+        ancestors = target.is_a?(Class) ? target.ancestors : target.singleton_class.ancestors
+        owners = ancestors.take_while { |one| one != Object }
+        owners.reject! { |one| one.name.to_s.start_with?("Tasker::") }
+        owners.flat_map { |one| one.public_instance_methods(false) }.uniq
+      end
+    end
+  end
+end

@@ -1,0 +1,159 @@
+# frozen_string_literal: true
+
+require_relative "../server_helper"
+require "active_record"
+
+# Steps that end in a transaction of their own, by pg and by ActiveRecord.
+class TransactionTest < ServerTest
+  def setup
+    super
+    @table = "books_#{namespace}"
+    db.exec("create table #{@table} (n int)")
+    apply({ name: "only", handler: { callable: "book" }, retry: { max_attempts: 2,
+                                                                   backoff_base_ms: 10 },
+            publishes_events: [{ name: "booked" }] })
+  end
+
+  def teardown
+    super
+    ActiveRecord::Base.remove_connection if ActiveRecord::Base.connected?
+  end
+
+  def written = db.exec("select n from #{@table} order by n").column_values(0).map(&:to_i)
+
+  # A handler on a connection of its own.
+  def book(&block)
+    work do |worker|
+      worker.handler("book") do |ctx|
+        conn = PG.connect(Server.url)
+        begin
+          block.call(ctx, conn)
+        ensure
+          conn.close
+        end
+      end
+    end
+  end
+
+  def test_writes_and_end_commit_together
+    book do |ctx, conn|
+      ctx.publish("booked", { n: 1 })
+      ctx.transaction(conn) do |tx|
+        conn.exec("insert into #{@table} values (1)")
+        tx.complete({ deposited: 10**30 })
+      end
+    end
+    task = enqueue
+    assert_equal({ "deposited" => 10**30 }, result(task)["only"])
+    assert_equal [1], written
+    assert_equal 1, step(task)["attempt"]
+    queue = "pgmq.q_#{namespace}_domain_events"
+    assert_equal "{\"n\": 1}", db.exec("select message -> 'payload' from #{queue}").getvalue(0, 0)
+  end
+
+  def test_a_step_that_was_cancelled_meanwhile_rolls_back
+    entered = Queue.new
+    gate = Queue.new
+    errors = Queue.new
+    book do |ctx, conn|
+      ctx.transaction(conn) do |tx|
+        conn.exec("insert into #{@table} values (1)")
+        entered << 1
+        gate.pop
+        tx.complete(1)
+      end
+    rescue Tasker::StepError => error
+      errors << error
+      raise
+    end
+    task = enqueue
+    entered.pop
+    client.cancel_task(task, "enough")
+    gate << 1
+    assert_equal "cancelled", ended(task)
+    assert_match(/rolled back/, errors.pop.message)
+    assert_equal [], written
+  end
+
+  def test_an_error_of_the_users_rolls_back
+    book do |ctx, conn|
+      ctx.transaction(conn) do |tx|
+        conn.exec("insert into #{@table} values (#{ctx.attempt})")
+        raise "no" if ctx.attempt == 1
+
+        tx.complete(ctx.attempt)
+      end
+    end
+    assert_equal 2, result_of
+    assert_equal [2], written
+  end
+
+  def test_a_transaction_without_an_end_fails_its_step
+    book do |ctx, conn|
+      ctx.transaction(conn) { conn.exec("insert into #{@table} values (1)") }
+    end
+    assert_match(/no tx\.complete/, failure_of["message"])
+    assert_equal [], written
+  end
+
+  def test_a_result_that_cannot_be_stored_rolls_back
+    book do |ctx, conn|
+      ctx.transaction(conn) do |tx|
+        conn.exec("insert into #{@table} values (1)")
+        tx.complete(Float::INFINITY)
+      end
+    end
+    assert_equal "invalid_result", failure_of["code"]
+    assert_equal [], written
+  end
+
+  def test_a_commit_that_fails_is_judged_by_the_database
+    db.exec("alter table #{@table} add unique (n) deferrable initially deferred")
+    book do |ctx, conn|
+      ctx.transaction(conn) do |tx|
+        conn.exec("insert into #{@table} values (1), (#{ctx.attempt})")
+        tx.complete(ctx.attempt)
+      end
+    end
+    assert_equal 2, result_of
+    assert_equal [1, 2], written
+  end
+
+  def test_active_record
+    ActiveRecord::Base.establish_connection("#{Server.url}?pool=70")
+    model = Class.new(ActiveRecord::Base)
+    model.table_name = @table
+    work do |worker|
+      worker.handler("book") do |ctx|
+        ctx.transaction do |tx|
+          model.create!(n: ctx.attempt)
+          raise "no" if ctx.attempt == 1
+
+          tx.complete({ by: "ActiveRecord" })
+        end
+      end
+    end
+    assert_equal({ "by" => "ActiveRecord" }, result_of)
+    assert_equal [2], written
+    eventually("connections to be given back") do
+      ActiveRecord::Base.connection_pool.stat.fetch(:busy) <= 1
+    end
+  end
+
+  def test_active_record_rolls_back_when_the_step_is_gone
+    ActiveRecord::Base.establish_connection(Server.url)
+    other = PG.connect(Server.url)
+    @stops << -> { other.close }
+    work do |worker|
+      worker.handler("book") do |ctx|
+        ctx.transaction do |tx|
+          tx.connection.execute("insert into #{@table} values (1)")
+          Tasker::Client.new(other).cancel_task(ctx.task_id, "enough")
+          tx.complete(1)
+        end
+      end
+    end
+    assert_equal "cancelled", ended(enqueue)
+    assert_equal [], written
+  end
+end

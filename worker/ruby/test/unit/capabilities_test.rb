@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+require_relative "../unit_helper"
+require "bigdecimal/util"
+require "minitest/mock"
+
+# Decisions, batches, HTTP, events, and transactions, by the module for tests.
+class CapabilitiesTest < UnitTest
+  class Route
+    include Tasker::Handler
+    include Tasker::Decision
+    handler "unit_route"
+
+    def call(ctx)
+      return choose_none if ctx.context["amount"].zero?
+
+      choose(:manager, "finance", result: ctx.context["amount"])
+    end
+  end
+
+  class Charge
+    include Tasker::Handler
+    include Tasker::Api
+    handler "unit_charge"
+
+    def call(ctx)
+      answer = post("https://pay.example/charges", json: ctx.context, timeout: 10,
+                                                   headers: { "X-A" => 1 })
+      { receipt: answer.json["id"], key: idempotency_key, status: answer.status,
+        type: answer.header("Content-Type") }
+    end
+  end
+
+  def test_decisions
+    assert_equal({ "type" => "decision", "create_steps" => %w[manager finance], "result" => 7 },
+                 run_step(Route, context: { amount: 7 }).outcome)
+    assert_equal [], run_step(Route, context: { amount: 0 }).outcome["create_steps"]
+    run = run_step { |ctx| ctx.choose("a").with_result(1) }
+    assert_equal [["a"], 1], run.outcome.values_at("create_steps", "result")
+  end
+
+  def test_parts_differ_by_one_at_most
+    ends = ->(parts) { parts.map { |part| part["end"] - part["start"] } }
+    run_step do |ctx|
+      assert_equal [4, 3, 3], ends.call(ctx.split(0...10, 3))
+      assert_equal [{ "start" => 5, "end" => 6 }, { "start" => 6, "end" => 7 }], ctx.split(5..6, 9)
+      assert_equal [], ctx.split(3...3, 4)
+      assert_equal [4, 4, 2], ends.call(ctx.split_by(1..10, 4))
+      nil
+    end
+  end
+
+  def test_batches_of_any_cursors
+    run = run_step { |ctx| ctx.batches([0...5, "b"], worker_step: "add", result: 2) }
+    assert_equal({ "type" => "batches", "worker_step" => "add", "result" => 2,
+                   "cursors" => [{ "start" => 0, "end" => 5 }, "b"] }, run.outcome)
+    failed = failure { |ctx| ctx.batches((0..).lazy) }
+    assert_equal "invalid_outcome", failed["code"]
+  end
+
+  def test_an_instance_has_a_cursor_and_its_last_checkpoint
+    work = lambda do |ctx|
+      last = ctx.last_checkpoint(Integer)
+      from = last ? last.cursor : ctx.cursor(Range).begin
+      ctx.checkpoint(from + 1, from, { sum: 1 })
+    end
+    run = run_step(work, inputs: { start: 3, end: 9 })
+    assert_equal({ "type" => "checkpoint", "cursor" => 4, "items_processed" => 3,
+                   "accumulated" => { "sum" => 1 } }, run.outcome)
+    saved = { cursor: 7, items_processed: 4, accumulated: nil }
+    assert_equal 8, run_step(work, inputs: {}, checkpoint: saved).outcome["cursor"]
+    assert_match(/step step is no instance of a batch/, failure(&:cursor)["message"])
+    assert_match(/missing field `end`/, failure(inputs: { start: 1 }) { |ctx|
+      ctx.cursor(Range)
+    }["message"])
+  end
+
+  def test_pages_of_a_batch
+    summary = { instances: 3, complete: 2, failed: 1, results: nil }
+    pages = { add: [{ result: 1 }, { state: "error", error: {} }, { result: 5 }] }
+    total = lambda do |ctx|
+      batch = ctx.batch("add")
+      [batch.instances, batch.failed, batch.results,
+       batch.each_page(size: 2).sum { |page| page.filter_map(&:result).sum },
+       batch.each(Integer).map(&:step)]
+    end
+    assert_equal [3, 1, nil, 6, %w[add_001 add_002 add_003]],
+                 run_step(total, parents: { add: summary }, pages: pages).result
+  end
+
+  def test_requests_know_their_step
+    http = ->(request) { [201, { "content-type" => "x" }, %({"id":"#{request.json['id']}"})] }
+    run = run_step(Charge, context: { id: "r1" }, http: http)
+    key = "#{Tasker::Testing::TASK_ID}:step"
+    assert_equal({ "receipt" => "r1", "key" => key, "status" => 201, "type" => "x" }, run.result)
+    assert_equal [["POST", "https://pay.example/charges", { "X-A" => "1" }]],
+                 run.requests.map { |one| [one.method, one.url, one.headers] }
+    assert_equal [true, "http_503"],
+                 failure(Charge, http: ->(_) { [503] }).values_at("retryable", "code")
+    assert_equal [false, "http_404"],
+                 failure(Charge, http: ->(_) { [404] }).values_at("retryable", "code")
+    assert_equal [false, "invalid_response"],
+                 failure(Charge, http: ->(_) { [200, {}, "<"] }).values_at("retryable", "code")
+  end
+
+  def test_events_are_published_with_the_step
+    run = run_step { |ctx| ctx.publish("payment.processed", { amount: 1.5r.to_d(2) }) }
+    assert_equal [["payment.processed", { "amount" => 1.5 }]],
+                 run.events.map { |event| [event.name, event.payload] }
+    assert_equal "invalid_result", failure { |ctx| ctx.publish("a.b", Object.new) }["code"]
+  end
+
+  def test_a_missing_parent_is_named_with_those_there_are
+    failed = failure(parents: { reserve: 1 }) { |ctx| ctx.parent("charge") }
+    assert_equal "parents.charge: not a parent of step step (its parents: reserve)",
+                 failed["message"]
+    failed = failure(is_paged: true) { |ctx| ctx.parent("charge") }
+    assert_equal "input_too_large", failed["code"]
+  end
+
+  def test_a_step_that_is_to_stop
+    run = run_step(cancelled: "timeout") do |ctx|
+      assert ctx.cancelled?
+      ctx.check_cancelled!
+    end
+    assert_equal [true, "cancelled"], [run.retryable?, run.code]
+    assert_equal [false, nil], run_step { |ctx| [ctx.cancelled?, ctx.check_cancelled!] }.result
+  end
+
+  # A connection that records its statements.
+  class Connection
+    attr_reader :statements
+
+    def initialize
+      @statements = []
+    end
+
+    def transaction_status = 0
+    def exec(sql) = @statements << sql
+
+    def exec_params(_sql, parameters)
+      @statements << "submit"
+      Struct.new(:status) { def getvalue(_row, _column) = status }.new(parameters.first)
+    end
+  end
+
+  def transact(status: "accepted", &block)
+    connection = Connection.new
+    run = Tasker::Transaction.stub(:adapter, Tasker::Transaction::OnPg) do
+      run_step(status: status) { |ctx| ctx.transaction(connection) { |tx| block.call(tx, ctx) } }
+    end
+    [run, connection.statements]
+  end
+
+  def test_a_transaction_of_its_own_ends_the_step
+    run, statements = transact { |tx| tx.complete({ deposited: 5 }) }
+    assert_equal({ "deposited" => 5 }, run.result)
+    assert_equal ["begin isolation level read committed", "submit", "commit"], statements
+    run, = transact { |tx, ctx| tx.complete(ctx.checkpoint(1, 1)) }
+    assert_equal "checkpoint", run.outcome["type"]
+  end
+
+  def test_a_transaction_rolls_back
+    run, statements = transact(status: "stale") { |tx| tx.complete(1) }
+    assert_equal [true, "stale", "rollback"], [run.retryable?, run.code, statements.last]
+    run, statements = transact { |_| raise "no" }
+    assert_match(/\ARuntimeError: no/, run.outcome["message"])
+    assert_equal "rollback", statements.last
+    run, statements = transact { |_| 1 }
+    assert_match(/no tx.complete/, run.outcome["message"])
+    assert_equal [false, "rollback"], [run.retryable?, statements.last]
+    run, statements = transact { |tx| tx.complete(Float::NAN) }
+    assert_equal ["invalid_result", "rollback"], [run.code, statements.last]
+  end
+
+  def test_what_comes_after_the_commit_changes_nothing
+    connection = Connection.new
+    run = Tasker::Transaction.stub(:adapter, Tasker::Transaction::OnPg) do
+      run_step do |ctx|
+        ctx.transaction(connection) { |tx| tx.complete(1) }
+        raise "late"
+      end
+    end
+    assert_equal [1, "success"], [run.result, run.outcome["type"]]
+  end
+end
