@@ -219,9 +219,9 @@ impl Handlers {
     fn not_found(&self) -> Vec<String> {
         let names = |due: bool| {
             let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-            let wanted = missing.iter().filter(|(_, missing)| {
-                !missing.tried && (!due || missing.at <= Instant::now())
-            });
+            let wanted = missing
+                .iter()
+                .filter(|(_, missing)| !missing.tried && (!due || missing.at <= Instant::now()));
             wanted.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
         for name in names(true) {

@@ -19,7 +19,10 @@ use sqlx::PgPool;
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
-    sync::{Arc, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::Semaphore;

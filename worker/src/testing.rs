@@ -203,7 +203,12 @@ mod tests {
                 let cursor: Cursor = ctx.cursor()?;
                 let state = *ctx.state::<u8>()?;
                 Ok(StepOutcome::success(json!([
-                    context["a"], config["b"], cursor.start, cursor.end, ctx.attempt(), state
+                    context["a"],
+                    config["b"],
+                    cursor.start,
+                    cursor.end,
+                    ctx.attempt(),
+                    state
                 ])))
             })
             .await;

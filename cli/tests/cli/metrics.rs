@@ -253,7 +253,10 @@ async fn what_is_exported_is_what_is_documented_and_it_counts_what_happens() {
     let mut exported = by_orchestrator;
     exported.extend(by_worker);
     assert_eq!(
-        json!(differences(&exported, &documented_in(|section| ![OF_CONSUMERS, OF_LANGUAGES].contains(&section)))),
+        json!(differences(
+            &exported,
+            &documented_in(|section| ![OF_CONSUMERS, OF_LANGUAGES].contains(&section))
+        )),
         json!([])
     );
     for process in [orchestrator, worker] {

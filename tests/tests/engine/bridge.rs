@@ -103,14 +103,14 @@ async fn a_step_goes_through_with_every_digit() {
     let world = World::with(flow("echo", &json!({}))).await;
     let language = Language::start(&world, json!({"handlers": ["echo"]}), |_, item| {
         // As a language with big numbers would: the text of the document as it came.
-        (item["type"] == "step").then(|| {
-            format!(r#"{{"type":"success","result":{}}}"#, item["context"])
-        })
+        (item["type"] == "step")
+            .then(|| format!(r#"{{"type":"success","result":{}}}"#, item["context"]))
     });
-    let text = r#"{"n": 123456789012345678901234567890, "d": 0.1234567890123456789012345, "s": "ä"}"#;
+    let text =
+        r#"{"n": 123456789012345678901234567890, "d": 0.1234567890123456789012345, "s": "ä"}"#;
     let context: Value = serde_json::from_str(text).unwrap();
     let id = world.enqueue(context.clone()).await;
-    assert_eq!(world.result(id).await, context);
+    assert_eq!(world.result(id).await["only"], context);
     let step = &language.seen("step")[0];
     assert_eq!(step["inexact"], json!(["/context/d", "/context/n"]));
     assert_eq!(step["idempotency_key"], format!("{id}:only"));
@@ -125,7 +125,7 @@ async fn failures_and_answers_that_are_none_fail_their_own_step() {
         if item["type"] != "step" {
             return None;
         }
-        Some(match item["context"].as_str().unwrap() {
+        Some(match item["context"]["do"].as_str().unwrap() {
             "fails" => json!({"type": "failure", "message": "no", "code": "c", "retryable": false})
                 .to_string(),
             "nonsense" => "NaN".to_owned(),
@@ -134,7 +134,7 @@ async fn failures_and_answers_that_are_none_fail_their_own_step() {
         })
     });
     let code = async |context: &str| {
-        let id = world.enqueue(json!(context)).await;
+        let id = world.enqueue(json!({"do": context})).await;
         assert_eq!(world.ended(id).await, "error", "{context}");
         let (_, attempt, _, error) = world.step(id, "only").await;
         (attempt, error.unwrap()["code"].as_str().unwrap().to_owned())
@@ -142,7 +142,7 @@ async fn failures_and_answers_that_are_none_fail_their_own_step() {
     assert_eq!(code("fails").await, (1, "c".to_owned()));
     assert_eq!(code("nonsense").await, (1, "invalid_result".to_owned()));
     assert_eq!(code("submitted").await, (1, "invalid_result".to_owned()));
-    let id = world.enqueue(json!("fine")).await;
+    let id = world.enqueue(json!({"do": "fine"})).await;
     assert_eq!(world.ended(id).await, "complete");
 }
 
@@ -152,11 +152,11 @@ async fn what_a_resolver_lacks_goes_to_another_worker_and_is_no_attempt() {
     let language = Language::start(&world, json!({"resolver": true}), |_, item| {
         (item["type"] == "step").then(|| json!({"type": "release"}).to_string())
     });
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     world.said(id, "only", "no handler elsewhere in this worker").await;
     let work = async |_| Ok(StepOutcome::success("there"));
     let other = world.worker(|w| w.handler("elsewhere", work)).await;
-    assert_eq!(world.result(id).await, json!({"only": "there"})["only"]);
+    assert_eq!(world.result(id).await["only"], "there");
     assert_eq!(world.step(id, "only").await.1, 1);
     assert!(!language.seen("step").is_empty());
     other.stop().await;
@@ -184,7 +184,7 @@ async fn a_handler_that_does_not_end_keeps_its_place_until_it_returns() {
             _ => None,
         }
     });
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     eventually("the language to be told", SOON, async || {
         language.seen("cancel").iter().any(|item| item["why"] == "timeout")
     })
@@ -209,7 +209,7 @@ async fn a_step_that_nobody_polls_goes_back() {
         "database_url": world.db.url, "namespaces": ["test"], "handlers": ["work"],
     });
     let bridge = Bridge::start(&options.to_string()).unwrap();
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     world.said(id, "only", "no poll took the step within 1s").await;
     let items = bridge.poll_async(10, Duration::ZERO).await.unwrap();
     assert!(items.iter().all(|item| !item.contains(r#""type":"step""#)), "{items:?}");
@@ -234,7 +234,7 @@ async fn a_cancelled_task_is_told_to_the_language() {
             None
         }
     });
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     eventually("the step to run", SOON, async || !language.seen("step").is_empty()).await;
     sqlx::query("select tasker.cancel_task($1, 'enough', 'test')")
         .bind(id)
@@ -297,7 +297,7 @@ async fn a_step_ends_in_a_transaction_of_the_languages_own_driver() {
     let effects = "create table effects (n int)";
     sqlx::raw_sql(effects).execute(&world.db.pool).await.unwrap();
     let language = Language::start(&world, json!({"handlers": ["own"]}), |_, _| None);
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     let held = step(&language, 1).await;
     let outcome = json!({"outcome": {"type": "success", "result": "own"}});
     let prepared = value(&ask(&language, held, "prepare", outcome.clone()).await).unwrap();
@@ -308,7 +308,7 @@ async fn a_step_ends_in_a_transaction_of_the_languages_own_driver() {
     assert_eq!(world.ended(id).await, "complete");
 
     // A transaction that was to end the step and did not: only a failure may be told.
-    let id = world.enqueue(json!(2)).await;
+    let id = world.enqueue(json!({"n": 2})).await;
     let held = step(&language, 2).await;
     let prepared = value(&ask(&language, held, "prepare", outcome.clone()).await).unwrap();
     value(&ask(&language, held, "commits", json!({})).await).unwrap();
@@ -372,15 +372,14 @@ async fn questions_of_a_step_are_answered() {
         }
         _ => None,
     });
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     assert_eq!(world.ended(id).await, "complete");
-    let result: Value = sqlx::query_scalar(
-        "select result from tasker.steps where task_id = $1 and name = 'sum'",
-    )
-    .bind(id)
-    .fetch_one(&world.db.pool)
-    .await
-    .unwrap();
+    let result: Value =
+        sqlx::query_scalar("select result from tasker.steps where task_id = $1 and name = 'sum'")
+            .bind(id)
+            .fetch_one(&world.db.pool)
+            .await
+            .unwrap();
     assert_eq!(result, json!([2, 4, "complete"]));
     let events: Vec<Value> = sqlx::query_scalar(
         "select message -> 'payload' from pgmq.q_test_domain_events order by msg_id",
@@ -401,7 +400,7 @@ async fn a_shutdown_gives_back_what_does_not_end_and_says_when_it_is_over() {
     let world = World::with(flow("hang", &json!({}))).await;
     let options = json!({"handlers": ["hang"], "grace_ms": 100});
     let language = Language::start(&world, options, |_, _| None);
-    let id = world.enqueue(json!(1)).await;
+    let id = world.enqueue(json!({"n": 1})).await;
     step(&language, 1).await;
     let seen = Arc::clone(&language.seen);
     language.stop().await;

@@ -145,8 +145,7 @@ async fn an_event_that_cannot_be_published_is_a_dead_letter_and_its_step_is_done
     .await;
     world
         .worker(|w| {
-            w.publisher("c.*", panics)
-            .handler("work", async |ctx: StepContext| {
+            w.publisher("c.*", panics).handler("work", async |ctx: StepContext| {
                 ctx.publish("a.unfit", json!({}));
                 ctx.publish("b.nul", json!("a\0b"));
                 ctx.publish("d.fit", json!({"amount": 1}));

@@ -15,8 +15,8 @@ use metrics::counter;
 use pgtasker_core::{breaker::Breaker, health::Health, limited, schema};
 use pgtasker_telemetry::endpoint::{self, PrometheusHandle};
 use pgtasker_worker::{
-    CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSubscription, Failure, Handler, Served,
-    StepError, StepOutcome, WorkerBuilder, connect,
+    CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSubscription, Failure, Handler,
+    Served, StepError, StepOutcome, WorkerBuilder, connect,
 };
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -235,8 +235,7 @@ impl Bridge {
     pub fn ask_later(&self, id: u64, what: &str, arguments: &str) -> Result<u64, BridgeError> {
         self.here()?;
         let (inner, reply) = (Arc::clone(&self.inner), self.inner.calls.id());
-        let (call, what, arguments) =
-            (inner.calls.get(id), what.to_owned(), arguments.to_owned());
+        let (call, what, arguments) = (inner.calls.get(id), what.to_owned(), arguments.to_owned());
         self.runtime.spawn(async move {
             let _place = inner.questions.acquire().await;
             let answer = ask::answer(call, &what, &arguments).await;
@@ -260,9 +259,8 @@ impl Bridge {
     pub fn wait(&self, wait: Duration) -> Result<bool, BridgeError> {
         self.here()?;
         let mut stage = self.inner.stage.subscribe();
-        let ended = async {
-            stage.wait_for(|stage| matches!(stage, Stage::Ended(_))).await.is_ok()
-        };
+        let ended =
+            async { stage.wait_for(|stage| matches!(stage, Stage::Ended(_))).await.is_ok() };
         self.runtime.block_on(async { timeout(wait, ended).await.ok() });
         match &*self.inner.stage.borrow() {
             Stage::Ended(Some(error)) => Err(BridgeError::Start(error.clone())),
@@ -356,8 +354,8 @@ impl Inner {
         for pattern in &options.publishers {
             let (pattern, calls, queue) =
                 (pattern.clone(), Arc::clone(&self.calls), Arc::clone(&self.queue));
-            builder = builder
-                .publisher(pattern.clone(), ForeignPublisher { pattern, calls, queue });
+            builder =
+                builder.publisher(pattern.clone(), ForeignPublisher { pattern, calls, queue });
         }
         if options.resolver {
             // The language is asked with the step, and may say no.
@@ -403,8 +401,11 @@ async fn handle(event: DomainEvent, calls: Arc<Calls>, queue: Arc<Queue>) -> Res
         Reply::Outcome(StepOutcome::Success { .. }) => Ok(()),
         Reply::Outcome(StepOutcome::Failure(failure)) => {
             let Failure { message, retryable, code, retry_after_ms } = failure;
-            let error =
-                if retryable { StepError::retryable(message) } else { StepError::permanent(message) };
+            let error = if retryable {
+                StepError::retryable(message)
+            } else {
+                StepError::permanent(message)
+            };
             let error = match code {
                 Some(code) => error.code(code),
                 None => error,

@@ -23,10 +23,7 @@ struct Native {
 }
 
 /// Calls the bridge without the GIL.
-fn call<T: Send>(
-    py: Python<'_>,
-    f: impl FnOnce() -> Result<T, BridgeError> + Send,
-) -> PyResult<T> {
+fn call<T: Send>(py: Python<'_>, f: impl FnOnce() -> Result<T, BridgeError> + Send) -> PyResult<T> {
     match py.detach(|| catch_unwind(AssertUnwindSafe(f))) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error @ BridgeError::Options(_))) => Err(PyValueError::new_err(error.to_string())),

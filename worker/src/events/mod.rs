@@ -15,6 +15,6 @@ pub use consumer::{ConsumerBuildError, EventConsumer, EventConsumerBuilder};
 pub(crate) use declared::{Declared, Delivery, EventRow};
 pub(crate) use outgoing::outgoing;
 pub use publication::Publication;
-pub use publisher::{EventPublisher, PublisherFuture};
 pub(crate) use publisher::Publishers;
+pub use publisher::{EventPublisher, PublisherFuture};
 pub(crate) use step_event::StepEvent;

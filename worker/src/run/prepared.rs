@@ -26,7 +26,6 @@ pub(crate) const OWN_STEP: &str = "ended its own step or task (it cancelled, res
      and all it wrote were rolled back: return the outcome instead, or let another step or a \
      client do it";
 
-
 /// How a step ends in a transaction that is not the worker's; made by [`StepContext::prepare`].
 ///
 /// Execute [`Prepared::STATEMENT`] with [`Prepared::parameters`] as the transaction's last

@@ -1,11 +1,7 @@
 //! Completion within the handler's own transaction: what the handler writes in this database and
 //! the end of its step commit together or not at all.
 
-use super::{
-    OwnTransaction,
-    own::Open,
-    prepared::Prepared,
-};
+use super::{OwnTransaction, own::Open, prepared::Prepared};
 use crate::{StepContext, StepError, outage::is_outage};
 use pgtasker_core::{ClaimStatus, StepOutcome, failpoint, limited};
 use serde_json::Value;
