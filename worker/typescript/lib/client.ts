@@ -60,13 +60,14 @@ export interface TaskStatus {
 
 const ENQUEUE =
   "select tasker.enqueue_task($1::text, $2::text, $3::text::jsonb, $4::text, $5::text::int, " +
-  "$6::text::timestamptz, $7::text, $8::text::uuid, $9::text, $10::text::boolean)::text as value";
+  "$6::text::timestamptz, $7::text, $8::text::uuid, $9::text, $10::text::boolean)::text " +
+  "as value";
 
 /**
  * Enqueues a task, in the connection's transaction where it is in one.
  *
  * @returns the task's id.
- * @throws the driver's error with SQLSTATE TK001 (no such namespace), TK002 (no such template), …;
+ * @throws the driver's error with an SQLSTATE such as TK001 (no such namespace), TK002 (template);
  *   PermanentError `invalid_result` where the context is no JSON.
  */
 export async function enqueueTask(db: Queryable, task: NewTask): Promise<string> {

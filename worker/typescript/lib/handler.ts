@@ -28,7 +28,7 @@ export interface HandlerOptions<
   readonly parents?: P;
   /** Its capabilities; without it those of this package. */
   readonly with?: W;
-  /** Whether it reads the results of its parents by `ctx.parentPages`, so that they may be large. */
+  /** Whether it reads the results of its parents by `ctx.parentPages`: they may be large. */
   readonly paged?: boolean;
 }
 

@@ -7,9 +7,9 @@ import { type Handler, type HandlerFunction, handlerOf } from "./handler.js";
 const MAX_KEPT = 1_000;
 
 /** Finds the handler of a name; nothing: it is not this resolver's. */
-export type Resolver = (
-  name: string,
-) => Handler | HandlerFunction | null | undefined | Promise<Handler | HandlerFunction | null | undefined>;
+export type Resolver = (name: string) => Found | Promise<Found>;
+
+type Found = Handler | HandlerFunction | null | undefined;
 
 /** The first one that a resolver finds, in their order; kept for the next step. */
 export async function resolvedBy(
