@@ -132,7 +132,9 @@ function chain(error: unknown): unknown[] {
 
 function describe(error: unknown): string {
   if (error instanceof Error) {
-    const name = error.name && error.name !== "Error" ? error.name : error.constructor.name;
+    // Errors of pg have the name `error`.
+    const isNamed = error.name && error.name.toLowerCase() !== "error";
+    const name = isNamed ? error.name : error.constructor.name;
     return error.message ? `${name}: ${error.message}` : name;
   }
   if (typeof error === "string") return error;
