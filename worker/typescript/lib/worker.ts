@@ -174,12 +174,17 @@ export class Worker<State = any> {
    */
   async start(): Promise<void> {
     this.#notStarted();
-    const native = load().Native.start(this.#nativeOptions());
-    const { bigint = false } = this.#options;
-    this.#session = new Session(native, this.#logger, bigint, (text, item) =>
-      this.#take(text, item),
-    );
     const end = (): void => this.#subscriptions.forEach(subscription => subscription.end());
+    const { bigint = false } = this.#options;
+    try {
+      const native = load().Native.start(this.#nativeOptions());
+      this.#session = new Session(native, this.#logger, bigint, (text, item) =>
+        this.#take(text, item),
+      );
+    } catch (error) {
+      end();
+      throw error;
+    }
     this.#session.ended.then(end, end);
     await findTracing();
     await this.#session.started();
