@@ -173,14 +173,26 @@ export class StepContext<State = any> {
   }
 
   /**
-   * The result of the parent step `name`.
+   * The result of the parent step `name`; undefined of one that does not exist in this task, where
+   * the schema accepts that.
    *
    * @throws PermanentError where there is no such parent, or as {@link config}.
    */
   parent<T extends StandardSchema>(name: string, schema: T): Output<T>;
   parent<T = any>(name: string): T;
   parent(name: string, schema?: StandardSchema): unknown {
+    if (schema !== undefined && this.#isAbsent(name)) {
+      try {
+        return typed(schema, undefined, name);
+      } catch {
+        // It is needed.
+      }
+    }
     return typed(schema, this.#parent(name), `parents.${name}`);
+  }
+
+  #isAbsent(name: string): boolean {
+    return !this.isPaged && !Object.hasOwn(this.#item.parents, name);
   }
 
   /** @internal See `Context`. */
@@ -276,7 +288,12 @@ export class StepContext<State = any> {
     if (parents !== undefined) {
       const read: Record<string, unknown> = { ...this.#item.parents };
       for (const [name, schema] of Object.entries(parents)) {
-        read[name] = await typedLater(schema, this.#parent(name), `parents.${name}`);
+        const absent = this.#isAbsent(name)
+          ? await typedLater(schema, undefined, name).then(value => ({ value }), () => null)
+          : null;
+        read[name] = absent
+          ? absent.value
+          : await typedLater(schema, this.#parent(name), `parents.${name}`);
       }
       Object.defineProperty(this, "parents", { value: read, enumerable: true });
     }

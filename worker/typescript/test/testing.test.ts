@@ -100,6 +100,18 @@ test("without a schema, documents are read when they are asked for", async () =>
   assert.deepEqual(result, [7, "EUR", 1, 1, 3, null]);
 });
 
+test("a parent that may be absent has a schema that says so", async () => {
+  const Maybe = z.number().optional();
+  const end = handler({ parents: { manager: Maybe } }, ctx => {
+    const manager: number | undefined = ctx.parents.manager;
+    return [manager ?? "none", ctx.parent("finance", Maybe) ?? "none"];
+  });
+  assert.deepEqual((await run(end, { parents: { manager: 1 } })).result, [1, "none"]);
+  assert.deepEqual((await run(end, { parents: { finance: 2 } })).result, ["none", 2]);
+  const misfit = await run(end, { parents: { manager: "x" } });
+  assert.match(misfit.error?.message ?? "", /^parents\.manager: /);
+});
+
 test("asynchronous schemas are for the options", async () => {
   const later = z.object({ id: z.number().refine(async id => id > 0) });
   const inside = await run(ctx => ctx.context(later), { context: { id: 1 } });
