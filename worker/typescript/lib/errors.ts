@@ -86,6 +86,15 @@ export function errorOf(failure: Failure): StepError {
  * class and message, those of its causes, and where in the user's code it comes from.
  */
 export function failureOf(error: unknown): Failure {
+  try {
+    return judged(error);
+  } catch {
+    // Its message cannot even be read.
+    return { message: "something was thrown that cannot be shown", retryable: true };
+  }
+}
+
+function judged(error: unknown): Failure {
   if (isStepError(error)) {
     const { message, retryable, code, retryAfter } = error;
     return {

@@ -20,13 +20,30 @@ const MAX_DEPTH = 100;
 const MAX_PLACE = 10;
 /** As many digits as a double holds in any case. */
 const SAFE_DIGITS = 15;
-const STRING = /"(?:[^"\\]|\\.)*"/g;
+/** A row of characters that only an unsafe number has, outside of strings. */
+const UNSAFE = /\d[\d.]{15}|\d[eE]/;
 
 /** Whether a JSON text has a number that a double may not hold. */
 export function isSuspicious(text: string): boolean {
   // Most texts have no such row of characters even in their strings.
-  const unsafe = /\d[\d.]{15}|\d[eE]/;
-  return unsafe.test(text) && unsafe.test(text.replace(STRING, '""'));
+  if (!UNSAFE.test(text)) return false;
+  for (let at = 0; ; ) {
+    const begin = text.indexOf('"', at);
+    if (begin < 0) return UNSAFE.test(text.slice(at));
+    if (UNSAFE.test(text.slice(at, begin))) return true;
+    at = stringEnd(text, begin);
+  }
+}
+
+/** Behind the string that begins at `begin`. No regular expression: they overflow on long ones. */
+function stringEnd(text: string, begin: number): number {
+  for (let at = begin + 1; ; at += 1) {
+    at = text.indexOf('"', at);
+    if (at < 0) return text.length;
+    let first = at;
+    while (text[first - 1] === "\\") first -= 1;
+    if ((at - first) % 2 === 0) return at + 1;
+  }
 }
 
 /**
@@ -78,7 +95,6 @@ export function unsafeNumber(place: string, bigint: boolean): PermanentError {
 class Parser {
   #at = 0;
   readonly #keys: (string | number)[] = [];
-  readonly #string = /"(?:[^"\\]|\\.)*"/y;
   readonly #number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
   readonly #space = /[ \n\r\t]*/y;
 
@@ -136,7 +152,9 @@ class Parser {
   }
 
   #text(): string {
-    return JSON.parse(this.#match(this.#string) ?? this.#fail()) as string;
+    const begin = this.#at;
+    this.#at = stringEnd(this.text, begin);
+    return JSON.parse(this.text.slice(begin, this.#at)) as string;
   }
 
   #digits(): number | bigint {

@@ -12,6 +12,8 @@ import { setImmediate } from "node:timers";
 const MAX_ITEMS = 500;
 /** Milliseconds that a poll waits. */
 const WAIT = 500;
+/** Milliseconds in which a second signal is the first: npx passes on what the terminal sent. */
+const ECHO = 300;
 /** Milliseconds between looks at whether it runs. */
 const LOOK = 10;
 
@@ -165,11 +167,14 @@ function gone(): RetryableError {
 
 /** Runs until SIGTERM or SIGINT; a second one ends the process at once. */
 export async function untilSignal(stop: () => void, ended: Promise<void>): Promise<void> {
-  let asked = false;
+  let asked: number | undefined;
   const signal = (name: NodeJS.Signals): void => {
-    if (asked) process.exit(name === "SIGINT" ? 130 : 143);
-    asked = true;
-    stop();
+    if (asked === undefined) {
+      asked = Date.now();
+      stop();
+    } else if (Date.now() - asked > ECHO) {
+      process.exit(name === "SIGINT" ? 130 : 143);
+    }
   };
   process.on("SIGTERM", signal);
   process.on("SIGINT", signal);

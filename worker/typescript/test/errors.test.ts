@@ -48,6 +48,11 @@ test("whatever is thrown is a failure", () => {
   assert.match(failureOf({ card: "4242" }).message, /no Error: object$/);
   assert.equal(failureOf(new Error("half \ud800")).message.isWellFormed(), true);
   assert.equal(failureOf(new PermanentError("x".repeat(20_000))).message.length, 10_000);
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  assert.match(failureOf(proxy).message, /cannot be shown/);
+  const symbol = Object.assign(new Error("x"), { message: Symbol("y") });
+  assert.equal(failureOf(symbol).retryable, true);
   const loop = new Error("a");
   loop.cause = loop;
   assert.match(failureOf(loop).message, /^Error: a \(/);

@@ -38,6 +38,15 @@ test("texts without such numbers are read by JSON.parse", () => {
   assert.ok(isSuspicious("1e400"));
 });
 
+test("strings may be long and full of escapes", () => {
+  const long = "\\\"\n".repeat(3_000_000);
+  const text = JSON.stringify([long, "\\", "9007199254740993", 1]);
+  assert.ok(!isSuspicious(text));
+  const exact = parseJson(`[${text},1e5]`, false) as [[string], number];
+  assert.equal(exact[0][0], long);
+  assert.throws(() => parseJson('["a\\",1e9]', false), SyntaxError);
+});
+
 test("integers beyond a double are bigint, where that is allowed", () => {
   const text = ` { "a/b": [ 1, ${BIG} , -2.5e3, true, null ], "": "\\u00e9\\"", "__proto__": {} } `;
   const value = parseJson(text, true) as Record<string, unknown>;

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { taskResult, waitForTask } from "pgtasker";
 import { type Flow, databaseUrl, flow, pool, stateOf, until } from "./server.js";
@@ -69,9 +70,13 @@ test("beyond it the step goes back, and its attempt is not counted", async () =>
   assert.notEqual((await stateOf(id)).state, "complete");
   const second = new Process(slow, app);
   await second.says("began 1");
-  second.child.kill("SIGTERM");
-  second.child.kill("SIGTERM");
-  await until("the second signal ends it", () => second.child.signalCode ?? second.code);
+  second.child.kill("SIGINT");
+  await sleep(100);
+  second.child.kill("SIGINT");
+  await sleep(400);
+  assert.equal(second.code, undefined, "npx passes on what the terminal has sent already");
+  second.child.kill("SIGINT");
+  assert.equal(await second.ended(), 130);
 });
 
 test("a handler that never returns does not keep the process", async () => {
