@@ -33,6 +33,17 @@ test("a task is enqueued in the transaction, or not at all", async () => {
   assert.equal(await taskResult(pool, kept), null);
 });
 
+test("Prisma's raw queries serve too", async () => {
+  const { namespace } = await flow({ name: "only", handler: "noop" });
+  const prisma = {
+    async $queryRawUnsafe(text: string, ...values: unknown[]): Promise<unknown> {
+      return (await pool.query(text, values)).rows;
+    },
+  };
+  const id = await enqueueTask(prisma, { namespace, name: "flow", context: { n: 1 } });
+  assert.deepEqual(await taskContext(prisma, id), { n: 1 });
+});
+
 test("every argument arrives", async () => {
   const { namespace } = await flow({ name: "only", handler: "noop" });
   const task = {

@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { PermanentError, RetryableError, cancelTask, waitForTask } from "pgtasker";
+import {
+  PermanentError,
+  RetryableError,
+  cancelTask,
+  taskResult,
+  waitForTask,
+} from "pgtasker";
 import { Lines, SOON, flow, pool, stateOf, until, working } from "./server.js";
 
 after(() => pool.end());
@@ -136,6 +142,31 @@ test("a handler that outlives its timeout keeps its place until it returns", asy
       assert.deepEqual([most, why], [1, "timeout"]);
     },
     { concurrency: 1 },
+  );
+});
+
+test("a handler that blocks the thread loses no lease, and is warned of", async () => {
+  const blocks = await flow({ name: "only", handler: "blocks" });
+  const lines = new Lines();
+  await working(
+    blocks,
+    worker =>
+      worker.handler("blocks", ctx => {
+        const until = Date.now() + 2_500;
+        while (Date.now() < until);
+        return [ctx.attempt, ctx.claimNo];
+      }),
+    async () => {
+      // The second is sent while the first one blocks.
+      const later = { runAt: new Date(Date.now() + 1_500) };
+      const ids = await Promise.all([blocks.enqueue(), blocks.enqueue({}, later)]);
+      for (const id of ids) {
+        assert.equal((await waitForTask(pool, id)).state, "complete");
+        assert.deepEqual(await taskResult(pool, id), { only: [1, 1] });
+      }
+      await until("the warning", () => lines.all.some(({ message }) => /blocking/.test(message)));
+    },
+    { leaseMs: 1_000, logger: lines },
   );
 });
 
