@@ -1,0 +1,59 @@
+// What becomes of what handlers throw.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { errorOf, failureOf } from "../dist/esm/errors.js";
+import { PermanentError, RetryableError, isStepError } from "pgtasker";
+
+function innermost(): never {
+  throw new TypeError("no such account", { cause: new RangeError("7 is too large") });
+}
+
+test("an error that a handler means keeps its words, code, and delay", () => {
+  const busy = new RetryableError("busy", { code: "busy", retryAfter: 2_000.4 });
+  assert.deepEqual(failureOf(busy), {
+    message: "busy",
+    retryable: true,
+    code: "busy",
+    retry_after_ms: 2_000,
+  });
+  const no = failureOf(new PermanentError("no", { code: "no_amount", cause: new Error("x") }));
+  assert.deepEqual(no, { message: "no", retryable: false, code: "no_amount" });
+  for (const failure of [failureOf(busy), no]) {
+    assert.deepEqual(failureOf(errorOf(failure)), failure);
+  }
+  assert.ok(busy instanceof Error && isStepError(busy) && !isStepError(new Error("x")));
+});
+
+test("any other error is retryable and names its class, its causes, and the user's line", () => {
+  try {
+    innermost();
+  } catch (error) {
+    const { message, retryable, code } = failureOf(error);
+    assert.ok(retryable && code === undefined);
+    assert.match(message, /^TypeError: no such account: RangeError: 7 is too large \(/);
+    assert.match(message, /errors\.test\.js:\d+ in innermost\)$/);
+  }
+});
+
+test("an error of the database has its SQLSTATE", () => {
+  const error = Object.assign(new Error("duplicate key"), { code: "23505", severity: "ERROR" });
+  assert.equal(failureOf(error).code, "23505");
+  const system = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+  assert.equal(failureOf(system).code, undefined);
+});
+
+test("whatever is thrown is a failure", () => {
+  assert.equal(failureOf("plain text").message, "plain text");
+  assert.match(failureOf(undefined).message, /no Error: undefined/);
+  assert.match(failureOf({ card: "4242" }).message, /no Error: object$/);
+  assert.equal(failureOf(new Error("half \ud800")).message.isWellFormed(), true);
+  assert.equal(failureOf(new PermanentError("x".repeat(20_000))).message.length, 10_000);
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  assert.match(failureOf(proxy).message, /cannot be shown/);
+  const symbol = Object.assign(new Error("x"), { message: Symbol("y") });
+  assert.equal(failureOf(symbol).retryable, true);
+  const loop = new Error("a");
+  loop.cause = loop;
+  assert.match(failureOf(loop).message, /^Error: a \(/);
+});
