@@ -123,7 +123,7 @@ impl Running {
         }
     }
 
-    /// When the language took it. Its time begins then, but does not wait for ever.
+    /// When the language took it. Its time begins then, and a step that nobody takes goes back.
     async fn polled(&self, limit: Duration) -> Result<Instant, StepError> {
         let (began, cancelled) = (Instant::now(), self.call.ctx.cancelled());
         let since = tokio::select! {

@@ -62,8 +62,8 @@ pub(crate) fn next() -> Option<String> {
     lines.waiting.pop_front()
 }
 
-/// Hands the log of this process to whoever polls, from the first call on; `filter` in the form of
-/// RUST_LOG, which goes before it. A process that has a log already keeps it. Returns what is
+/// Hands the log of this process to the next poll, from the first call on; `filter` in the form of
+/// RUST_LOG, which has precedence. A process that has a log already keeps it. Returns what is
 /// wrong with the filter.
 pub(crate) fn start(filter: Option<&str>) -> Result<(), String> {
     static STARTED: Once = Once::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// Goes before DATABASE_URL.
+    /// Has precedence over DATABASE_URL.
     pub database_url: Option<String>,
     /// Those that it serves.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct Options {
     pub poll_only: Option<bool>,
     /// Milliseconds.
     pub poll_interval_ms: Option<u64>,
-    /// What is logged, in the form of RUST_LOG, which goes before it.
+    /// What is logged, in the form of RUST_LOG, which has precedence.
     pub log: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl Options {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerOptions {
-    /// Goes before DATABASE_URL.
+    /// Has precedence over DATABASE_URL.
     pub database_url: Option<String>,
     /// Whose events it reads.
     pub namespace: String,
@@ -84,7 +84,7 @@ pub struct ConsumerOptions {
     pub grace_ms: Option<u64>,
     /// Never LISTEN.
     pub poll_only: Option<bool>,
-    /// What is logged, in the form of RUST_LOG, which goes before it.
+    /// What is logged, in the form of RUST_LOG, which has precedence.
     pub log: Option<String>,
 }
 
