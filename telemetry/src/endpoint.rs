@@ -24,7 +24,7 @@ const SECONDS: &[f64] = &[
 /// Bounds of histograms of counts.
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0];
 /// How often what histograms have gathered is summed up, whether anybody asks or not.
-const UPKEEP: Duration = Duration::from_secs(5);
+pub const UPKEEP: Duration = Duration::from_secs(5);
 /// Connections at once: some watchers, and no more.
 const CONNECTIONS: usize = 32;
 /// How long one may last.
@@ -37,6 +37,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// There is a recorder already.
 pub fn count(own: &[(&str, &[f64])]) -> Result<PrometheusHandle, BuildError> {
+    let handle = install(own)?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(handle)
+}
+
+/// The same without the upkeep: the caller runs that each [`UPKEEP`], for as long as the process
+/// lives. Needs no runtime.
+///
+/// # Errors
+/// There is a recorder already.
+pub fn install(own: &[(&str, &[f64])]) -> Result<PrometheusHandle, BuildError> {
     let builder = own.iter().try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
         builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)
     })?;
@@ -45,13 +62,6 @@ pub fn count(own: &[(&str, &[f64])]) -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
         .install_recorder()?;
     crate::describe_metrics();
-    let upkeep = handle.clone();
-    tokio::spawn(async move {
-        loop {
-            sleep(UPKEEP).await;
-            upkeep.run_upkeep();
-        }
-    });
     Ok(handle)
 }
 

@@ -19,8 +19,8 @@ pub struct StepError {
     retry_after: Option<Duration>,
     /// The connection to the database or the server itself was lost.
     pub(crate) is_outage: bool,
-    /// No failure at all: the step goes back to its queue.
-    pub(crate) gives_back: bool,
+    /// No failure at all: the step goes back to its queue. True: its handler is not here.
+    pub(crate) gives_back: Option<bool>,
 }
 
 impl StepError {
@@ -33,16 +33,20 @@ impl StepError {
             code: None,
             retry_after: None,
             is_outage: false,
-            gives_back: false,
+            gives_back: None,
         }
     }
 
-    /// No failure: this worker cannot run the step after all, as when a resolver's plug-in lacks
-    /// the name. It goes back to its queue for other workers and is no attempt. Each time in a row
-    /// it waits longer, from a second up to a minute; and meanwhile a worker with a resolver takes
-    /// no steps of this handler.
+    /// No failure: this worker cannot run the step now. It goes back to its queue for other workers
+    /// and is no attempt. Each time in a row it waits longer, from a second up to a minute.
     pub fn give_back(reason: impl Into<String>) -> Self {
-        Self { gives_back: true, ..Self::retryable(reason) }
+        Self { gives_back: Some(false), ..Self::retryable(reason) }
+    }
+
+    /// The same of a step whose handler this worker lacks after all, as when a resolver's plug-in
+    /// has no such name: a worker with a resolver takes no steps of it for as long.
+    pub fn no_handler(reason: impl Into<String>) -> Self {
+        Self { gives_back: Some(true), ..Self::retryable(reason) }
     }
 
     /// The failure of a step that took longer than its template allows: what a handler returns

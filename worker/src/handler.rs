@@ -137,7 +137,7 @@ pub(crate) struct Handlers {
 struct Missing {
     at: Instant,
     pause: Duration,
-    /// A handler was found, and said that it is none.
+    /// A handler was found, and said that it has no such name.
     disowned: bool,
     /// That is tried once more.
     tried: bool,
@@ -187,21 +187,35 @@ impl Handlers {
 
     fn remember(&self, name: &str, found: bool, disowned: bool) {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         if found {
-            // What was disowned keeps its pause: it may be disowned again.
+            // What was disowned keeps its pause, since it may be disowned again.
             missing.retain(|known, missing| known != name || missing.disowned);
-            missing.entry(name.to_owned()).and_modify(|missing| missing.tried = true);
+            if let Some(disowned) = missing.get_mut(name) {
+                disowned.tried = disowned.at <= now;
+            }
+            return;
+        }
+        // Those of one claim count once.
+        if disowned && missing.get(name).is_some_and(|last| !last.tried && last.at > now) {
             return;
         }
         let pause =
             missing.get(name).map_or(ASK_AGAIN[0], |last| (last.pause * 2).min(ASK_AGAIN[1]));
         if missing.len() < MAX_MISSING || missing.contains_key(name) {
-            let at = Instant::now() + pause;
+            let at = now + pause;
             missing.insert(name.to_owned(), Missing { at, pause, disowned, tried: false });
         }
     }
 
-    /// A handler that a resolver found says that it is none: as if it had not been found.
+    /// A handler of this name ran, so it is here.
+    pub(crate) fn has(&self, name: &str) {
+        if !self.resolvers.is_empty() {
+            self.missing.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        }
+    }
+
+    /// A handler that a resolver found has no such name: as if it had not been found.
     pub(crate) fn disown(&self, name: &str) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.resolved.remove(name) {

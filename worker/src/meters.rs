@@ -249,7 +249,7 @@ impl HandlerMeters {
 fn outcome(ran: &Ran) -> &'static str {
     match ran {
         Ran::Submitted => "own_transaction",
-        Ran::GiveBack(_) => "given_back",
+        Ran::GiveBack { .. } => "given_back",
         Ran::Lost(_) => "lost",
         Ran::Outcome(StepOutcome::Failure(failure)) => match failure.code.as_deref() {
             Some("timeout") => "timeout",

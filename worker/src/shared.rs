@@ -88,10 +88,14 @@ impl Shared {
     pub(crate) fn sample(&self) {
         self.meters.permits_in_use.set(self.running());
         self.meters.held.set(self.claims.len());
+    }
+
+    /// Says whether handlers that do not end have taken all places, or `is_over`.
+    pub(crate) fn look_at_slots(&self, is_over: bool) {
         let overdue = self.overdue.load(Ordering::Relaxed);
         self.meters.overdue.set(overdue);
         let (health, problem) = (self.breaker.health(), Problem::Slots(self.worker_id));
-        if overdue < self.settings.concurrency {
+        if overdue < self.settings.concurrency || is_over {
             health.clear(problem);
         } else {
             let reason = format!(

@@ -272,7 +272,9 @@ async fn sample(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         pool.sample();
         shared.sample();
+        shared.look_at_slots(false);
         if stop.run_until_cancelled(tokio::time::sleep(SAMPLE)).await.is_none() {
+            shared.look_at_slots(true);
             return;
         }
     }

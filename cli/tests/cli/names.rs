@@ -146,8 +146,9 @@ fn calls() -> Names {
     for (_, text) in files("client/src/calls") {
         names.extend(named(&text, "pub async fn "));
         // Those of templates, which core has.
-        for list in text.split("pub use pgtasker_core::template::{").skip(1) {
-            names.extend(list.split('}').next().unwrap().split(", ").map(str::to_owned));
+        for list in text.split("pub use pgtasker_core::template::").skip(1) {
+            let list = list.split(';').next().unwrap().trim_matches(['{', '}']);
+            names.extend(list.split(", ").map(str::to_owned));
         }
     }
     names

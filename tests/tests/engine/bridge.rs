@@ -69,7 +69,7 @@ impl Language {
     }
 
     async fn stop(mut self) {
-        self.bridge.shutdown();
+        self.bridge.shutdown().unwrap();
         let thread = self.thread.take().unwrap();
         tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
     }
@@ -77,7 +77,7 @@ impl Language {
 
 impl Drop for Language {
     fn drop(&mut self) {
-        self.bridge.shutdown();
+        self.bridge.shutdown().ok();
     }
 }
 
@@ -193,7 +193,7 @@ async fn a_handler_that_does_not_end_keeps_its_place_until_it_returns() {
     })
     .await;
     eventually("the worker to say so", SOON, async || {
-        language.bridge.health().contains("places of worker")
+        language.bridge.health().unwrap().contains("places of worker")
     })
     .await;
     assert_eq!(language.seen("step").len(), 1, "its place is taken");

@@ -165,7 +165,7 @@ impl Running {
             Reply::Outcome(outcome) => Ok(outcome),
             Reply::Release => {
                 let name = self.call.ctx.handler();
-                Err(StepError::give_back(format!("no handler {name} in this worker")))
+                Err(StepError::no_handler(format!("no handler {name} in this worker")))
             }
             Reply::Submitted if self.call.has_committed() => Ok(StepOutcome::success(())),
             Reply::Submitted => Err(Reply::invalid("no transaction of its own has committed")),

@@ -4,7 +4,7 @@ use crate::{call::Call, item::text, reply::Reply};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use pgtasker_core::ClaimStatus;
 use pgtasker_worker::{Api, ApiRequest, Batchable, Failure, Instance, Prepared, StepError};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -41,6 +41,8 @@ struct Http {
     url: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// Null is a body, too.
+    #[serde(default, deserialize_with = "some")]
     json: Option<Box<RawValue>>,
     body: Option<String>,
     timeout_ms: Option<u64>,
@@ -48,6 +50,10 @@ struct Http {
     #[serde(default)]
     allow_status: Vec<u16>,
     max_bytes: Option<usize>,
+}
+
+fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::deserialize(from).map(Some)
 }
 
 /// The end of the step in a transaction of the language's own.
@@ -109,8 +115,7 @@ async fn asked(call: &Arc<Call>, what: &str, arguments: &str) -> Result<Box<RawV
         }
         "commits" => {
             let Nothing {} = ask.read()?;
-            call.commits();
-            raw(&())
+            if call.commits() { raw(&()) } else { Err(not_prepared()) }
         }
         "committed" => {
             let Nothing {} = ask.read()?;

@@ -3,7 +3,7 @@
 use crate::{
     actor::{FfiCompletionActor, LATE},
     ask,
-    call::Calls,
+    call::{Calls, Question},
     item::Item,
     log,
     options::{ConsumerOptions, Options},
@@ -11,15 +11,20 @@ use crate::{
     queue::Queue,
     reply::Reply,
 };
+use futures_util::FutureExt;
 use metrics::counter;
-use pgtasker_core::{breaker::Breaker, health::Health, limited, schema};
+use pgtasker_core::{bounds::CONCURRENCY, breaker::Breaker, health::Health, limited, schema};
 use pgtasker_telemetry::endpoint::{self, PrometheusHandle};
 use pgtasker_worker::{
     CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSubscription, Failure, Handler,
     Served, StepError, StepOutcome, WorkerBuilder, connect,
 };
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -48,6 +53,9 @@ pub enum BridgeError {
     /// The worker could not start.
     #[error("{0}")]
     Start(String),
+    /// Too many questions at once, or none is answered any more.
+    #[error("the worker answers at most {0} questions at once, and none after its end")]
+    Questions(usize),
     /// It was started by another process, of which this is a fork.
     #[error(
         "this worker was started in process {started}, and its threads are not in its fork \
@@ -98,10 +106,7 @@ impl Bridge {
         let options: Options = read(options)?;
         let bridge = Self::with(options.log.as_deref())?;
         let inner = Arc::clone(&bridge.inner);
-        bridge.runtime.spawn(async move {
-            let ended = inner.work(options).await.err();
-            inner.ended(ended);
-        });
+        bridge.runtime.spawn(async move { inner.run(inner.work(options)).await });
         Ok(bridge)
     }
 
@@ -114,10 +119,7 @@ impl Bridge {
         let options: ConsumerOptions = read(options)?;
         let bridge = Self::with(options.log.as_deref())?;
         let inner = Arc::clone(&bridge.inner);
-        bridge.runtime.spawn(async move {
-            let ended = inner.consume(options).await.err();
-            inner.ended(ended);
-        });
+        bridge.runtime.spawn(async move { inner.run(inner.consume(options)).await });
         Ok(bridge)
     }
 
@@ -129,7 +131,7 @@ impl Bridge {
             .build()
             .map_err(|error| BridgeError::Start(format!("no threads: {error}")))?;
         {
-            // Traces are exported, and metrics summed up, from within a runtime.
+            // Traces are exported from within a runtime.
             let _within = runtime.enter();
             log::start(filter).map_err(BridgeError::Options)?;
             recorder();
@@ -231,13 +233,15 @@ impl Bridge {
     /// The same without waiting: the answer comes as an item `reply` with the id that this returns.
     ///
     /// # Errors
-    /// In a fork.
+    /// In a fork, after the end, and where 10,000 are under way.
     pub fn ask_later(&self, id: u64, what: &str, arguments: &str) -> Result<u64, BridgeError> {
         self.here()?;
         let (inner, reply) = (Arc::clone(&self.inner), self.inner.calls.id());
+        let place = Arc::clone(&inner.questions).try_acquire_owned();
+        let place = place.map_err(|_| BridgeError::Questions(QUESTIONS))?;
         let (call, what, arguments) = (inner.calls.get(id), what.to_owned(), arguments.to_owned());
         self.runtime.spawn(async move {
-            let _place = inner.questions.acquire().await;
+            let _place = place;
             let answer = ask::answer(call, &what, &arguments).await;
             if let Ok(value) = serde_json::value::RawValue::from_string(answer) {
                 inner.queue.urgent(Item::Reply { id: reply, value: &value }.text());
@@ -248,8 +252,13 @@ impl Bridge {
 
     /// Asks it to stop, as SIGTERM does: no more claims, and what runs may end within the grace
     /// period. Polling goes on until `stopped`.
-    pub fn shutdown(&self) {
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn shutdown(&self) -> Result<(), BridgeError> {
+        self.here()?;
         self.inner.shutdown.cancel();
+        Ok(())
     }
 
     /// Waits for its end; false: not yet.
@@ -270,20 +279,32 @@ impl Bridge {
     }
 
     /// Whether it can do its work, as /health tells it.
-    pub fn health(&self) -> String {
-        crate::item::text(&self.inner.health.status())
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn health(&self) -> Result<String, BridgeError> {
+        self.here()?;
+        Ok(crate::item::text(&self.inner.health.status()))
     }
 
     /// The metrics of this process, as Prometheus reads them; empty where the process counts them
     /// elsewhere.
-    pub fn metrics(&self) -> String {
-        recorder().map(PrometheusHandle::render).unwrap_or_default()
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn metrics(&self) -> Result<String, BridgeError> {
+        self.here()?;
+        Ok(recorder().map(PrometheusHandle::render).unwrap_or_default())
     }
 
     /// The id under which the worker stands in the database; none before it has started, and of a
     /// consumer.
-    pub fn id(&self) -> Option<Uuid> {
-        *self.inner.id.lock().unwrap_or_else(PoisonError::into_inner)
+    ///
+    /// # Errors
+    /// In a fork.
+    pub fn id(&self) -> Result<Option<Uuid>, BridgeError> {
+        self.here()?;
+        Ok(*self.inner.id.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -293,6 +314,8 @@ impl Drop for Bridge {
         if self.here().is_ok() {
             self.inner.shutdown.cancel();
             threads.into_iter().for_each(Runtime::shutdown_background);
+            // Their contexts hold the worker, which holds them.
+            self.inner.calls.forget();
         } else {
             // They do not exist in a fork, where they would be waited for.
             std::mem::forget(threads);
@@ -307,15 +330,66 @@ fn read<'a, T: serde::Deserialize<'a>>(options: &'a str) -> Result<T, BridgeErro
 /// The process's one recorder; None where it has another.
 fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    RECORDER.get_or_init(|| endpoint::count(&[]).ok()).as_ref()
+    let start = || {
+        let recorder = endpoint::install(&[]).ok()?;
+        let handle = recorder.clone();
+        // A thread, which outlives every worker of the process.
+        let upkeep = move || {
+            loop {
+                std::thread::sleep(endpoint::UPKEEP);
+                handle.run_upkeep();
+            }
+        };
+        std::thread::Builder::new().name("tasker-metrics".to_owned()).spawn(upkeep).ok()?;
+        Some(recorder)
+    };
+    RECORDER.get_or_init(start).as_ref()
+}
+
+/// Serves /metrics and /health where TASKER_WORKER_METRICS says so: once in a process, whose
+/// metrics they are; the health is that of its first worker.
+fn watch(health: &Health) -> Result<(), String> {
+    static SERVED: AtomicBool = AtomicBool::new(false);
+    let Some(recorder) = recorder() else {
+        tracing::warn!("the process counts metrics elsewhere: TASKER_WORKER_METRICS is not served");
+        return Ok(());
+    };
+    if SERVED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let served = Served::watch(recorder, health.clone());
+    SERVED.store(served.is_ok(), Ordering::Relaxed);
+    served.map_err(|error| error.to_string())
 }
 
 impl Inner {
-    fn runs(&self) {
-        self.stage.send_replace(Stage::Running);
-    }
-
-    fn ended(&self, error: Option<String>) {
+    /// Runs to the end, however that comes about, and tells the language.
+    async fn run(&self, work: impl Future<Output = Result<(), String>>) {
+        let started = async {
+            let mut health = self.health.subscribe();
+            let is_starting = |reason: &Option<String>| reason.as_deref() == Some("starting");
+            if health.wait_for(|now| now.healthy || !is_starting(&now.reason)).await.is_ok() {
+                self.stage.send_if_modified(|stage| {
+                    let starts = *stage == Stage::Starting;
+                    if starts {
+                        *stage = Stage::Running;
+                    }
+                    starts
+                });
+            }
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = AssertUnwindSafe(work).catch_unwind() => ended,
+            () = started => return,
+        };
+        let error = match ended {
+            Ok(ended) => ended.err(),
+            Err(_) => Some("a bug in pgtasker: the worker panicked".to_owned()),
+        };
+        // Replies to questions come before the end, where they come at all.
+        timeout(FAREWELL, self.questions.acquire_many(QUESTIONS as u32)).await.ok();
+        self.questions.close();
         self.queue.stopped(Item::Stopped { error: error.as_deref() }.text());
         self.stage.send_replace(Stage::Ended(error));
     }
@@ -324,17 +398,14 @@ impl Inner {
         let say = |error: &dyn std::fmt::Display| error.to_string();
         let configure = |builder| self.configure(&options, builder);
         let (url, health) = (options.database_url.clone(), self.health.clone());
-        let served = Served::connect(url, health.clone(), &self.shutdown, configure).await;
+        watch(&health)?;
+        let served = Served::connect(url, health, &self.shutdown, configure).await;
         let Some(served) = served.map_err(|error| say(&error))? else { return Ok(()) };
-        if let Some(recorder) = recorder() {
-            Served::watch(recorder, health).map_err(|error| say(&error))?;
-        }
         for pattern in &options.subscriptions {
             let subscription = served.worker.subscribe(pattern).map_err(|error| say(&error))?;
             tokio::spawn(deliver(pattern.clone(), subscription, Arc::clone(&self.queue)));
         }
         *self.id.lock().unwrap_or_else(PoisonError::into_inner) = Some(served.worker.id());
-        self.runs();
         served.run(self.shutdown.clone()).await.map_err(|error| say(&error))
     }
 
@@ -373,6 +444,7 @@ impl Inner {
                 .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()))
                 .ok_or("DATABASE_URL is not set: give the database of Tasker")?,
         };
+        watch(&self.health)?;
         let mut to = DbOptions::new(url, "tasker-consumer");
         to.connect_timeout = PATIENCE;
         let Some(pool) = self.shutdown.run_until_cancelled(connect(&to)).await else {
@@ -381,11 +453,19 @@ impl Inner {
         let pool = pool.map_err(|error| say(&error))?;
         schema::check(&pool).await.map_err(|error| say(&error))?;
         let (calls, queue) = (Arc::clone(&self.calls), Arc::clone(&self.queue));
+        let bounds = 1..=CONCURRENCY.most as usize;
+        let places = options.concurrency.unwrap_or(CONCURRENCY.default as usize);
+        let places = places.clamp(*bounds.start(), *bounds.end());
+        let places = Arc::new(Semaphore::new(places));
+        let handle = move |event| {
+            let (calls, queue, places) =
+                (Arc::clone(&calls), Arc::clone(&queue), Arc::clone(&places));
+            handle(event, calls, queue, places)
+        };
         let builder = EventConsumer::builder(pool.clone())
             .breaker(Breaker::new(&pool, self.health.clone()))
-            .handler(move |event| handle(event, Arc::clone(&calls), Arc::clone(&queue)));
+            .handler(handle);
         let consumer = options.configure(builder).build().map_err(|error| say(&error))?;
-        self.runs();
         let ran = consumer.run(self.shutdown.clone()).await;
         limited::close_pool(&pool, FAREWELL).await;
         ran.map_err(|error| say(&error))
@@ -393,10 +473,18 @@ impl Inner {
 }
 
 /// Hands an event to the language; the answer is an outcome, of which success and failure count.
-async fn handle(event: DomainEvent, calls: Arc<Calls>, queue: Arc<Queue>) -> Result<(), StepError> {
-    let (id, answer) = calls.other();
-    queue.urgent(Item::DomainEvent { id, event: &event }.text());
-    let text = answer.await.map_err(|_| StepError::retryable("the consumer stops"))?;
+/// Its place is free when the language has returned.
+async fn handle(
+    event: DomainEvent,
+    calls: Arc<Calls>,
+    queue: Arc<Queue>,
+    places: Arc<Semaphore>,
+) -> Result<(), StepError> {
+    let place = places.acquire_owned().await.ok();
+    let item = |id| Item::DomainEvent { id, event: &event }.text();
+    let question = Question::ask(&calls, &queue, place, item);
+    let answer = question.answer().await;
+    let text = answer.ok_or_else(|| StepError::retryable("the consumer stops"))?;
     match Reply::read(&text) {
         Reply::Outcome(StepOutcome::Success { .. }) => Ok(()),
         Reply::Outcome(StepOutcome::Failure(failure)) => {

@@ -3,6 +3,7 @@
 
 use crate::{
     item::{Item, Step},
+    queue::Queue,
     reply::Reply,
 };
 use pgtasker_worker::{Prepared, StepContext, StepError, StepSlot};
@@ -14,7 +15,7 @@ use std::{
     },
     time::Instant,
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 /// See the module.
 pub(crate) struct Call {
@@ -22,8 +23,6 @@ pub(crate) struct Call {
     pub(crate) ctx: StepContext,
     state: Mutex<State>,
     polled: Notify,
-    /// Freed when the language has returned.
-    _slot: StepSlot,
 }
 
 #[derive(Default)]
@@ -31,6 +30,8 @@ struct State {
     /// None: the language has returned, or nobody waits for it any more.
     reply: Option<oneshot::Sender<Reply>>,
     polled: Option<Instant>,
+    /// Freed when the language has returned.
+    slot: Option<StepSlot>,
     /// The end of the step in a transaction of the language's own.
     prepared: Option<Prepared>,
     has_committed: bool,
@@ -43,12 +44,24 @@ impl Call {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The item of this step, which now runs.
-    pub(crate) fn take(&self) -> String {
+    /// The language takes it now.
+    pub(crate) fn take(&self) {
         let now = Instant::now();
         self.lock().polled = Some(now);
         self.polled.notify_one();
+    }
+
+    /// The item of this step.
+    pub(crate) fn item(&self) -> String {
         Step::new(&self.ctx).item(self.id)
+    }
+
+    /// Bytes of its documents, but for those of its parents one by one.
+    pub(crate) fn bytes(&self) -> usize {
+        let ctx = &self.ctx;
+        let parents = ctx.parents().values().map(|result| result.get().len()).sum::<usize>();
+        let own = [ctx.context_json(), ctx.config_json(), ctx.inputs_json(), ctx.checkpoint_json()];
+        parents + own.iter().map(|text| text.get().len()).sum::<usize>()
     }
 
     /// Waits until it has been polled, and says when.
@@ -69,7 +82,10 @@ impl Call {
 
     /// False: nobody waits for it any more.
     pub(crate) fn answer(&self, reply: Reply) -> bool {
-        let sender = self.lock().reply.take();
+        let mut state = self.lock();
+        let (sender, slot) = (state.reply.take(), state.slot.take());
+        drop(state);
+        drop(slot);
         sender.is_some_and(|sender| sender.send(reply).is_ok())
     }
 
@@ -77,11 +93,10 @@ impl Call {
         self.lock().prepared = Some(prepared);
     }
 
-    /// The transaction is about to commit.
-    pub(crate) fn commits(&self) {
-        if let Some(prepared) = &self.lock().prepared {
-            prepared.commits();
-        }
+    /// The transaction is about to commit. False: none has been prepared.
+    pub(crate) fn commits(&self) -> bool {
+        let state = self.lock();
+        state.prepared.as_ref().inspect(|prepared| prepared.commits()).is_some()
     }
 
     /// It has committed. False: none was about to.
@@ -117,8 +132,15 @@ impl Call {
 pub(crate) struct Calls {
     next: AtomicU64,
     steps: Mutex<HashMap<u64, Arc<Call>>>,
-    /// Publications and domain events: no more than their senders.
-    others: Mutex<HashMap<u64, oneshot::Sender<String>>>,
+    /// Publications and domain events.
+    others: Mutex<HashMap<u64, Other>>,
+}
+
+/// Something else than a step that the language is asked.
+struct Other {
+    answer: oneshot::Sender<String>,
+    /// Freed when the language has returned.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Calls {
@@ -129,9 +151,9 @@ impl Calls {
 
     pub(crate) fn step(&self, ctx: StepContext) -> (Arc<Call>, oneshot::Receiver<Reply>) {
         let (sender, receiver) = oneshot::channel();
-        let state = Mutex::new(State { reply: Some(sender), ..State::default() });
-        let slot = ctx.hold_slot();
-        let call = Call { id: self.id(), ctx, state, polled: Notify::new(), _slot: slot };
+        let slot = Some(ctx.hold_slot());
+        let state = Mutex::new(State { reply: Some(sender), slot, ..State::default() });
+        let call = Call { id: self.id(), ctx, state, polled: Notify::new() };
         let call = Arc::new(call);
         self.lock().insert(call.id, Arc::clone(&call));
         (call, receiver)
@@ -150,20 +172,68 @@ impl Calls {
         self.lock().remove(&id)
     }
 
-    /// Something else that the language is asked; the answer is dropped with the id.
-    pub(crate) fn other(&self) -> (u64, oneshot::Receiver<String>) {
-        let (id, (sender, receiver)) = (self.id(), oneshot::channel());
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody waits for these any more.
-        others.retain(|_, sender| !sender.is_closed());
-        others.insert(id, sender);
-        (id, receiver)
+    fn others(&self) -> MutexGuard<'_, HashMap<u64, Other>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// False: nobody waits for it.
     pub(crate) fn answer_other(&self, id: u64, text: String) -> bool {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.remove(&id).is_some_and(|sender| sender.send(text).is_ok())
+        let other = self.others().remove(&id);
+        other.is_some_and(|other| other.answer.send(text).is_ok())
+    }
+
+    /// The bridge is gone, and nobody answers any more.
+    pub(crate) fn forget(&self) {
+        // Dropped outside of the locks: a context may be the last to hold its worker.
+        let steps = std::mem::take(&mut *self.lock());
+        let others = std::mem::take(&mut *self.others());
+        drop((steps, others));
+    }
+}
+
+/// A question to the language. Dropped before its answer has come, it is taken back where nobody
+/// has polled it; else the language is asked to stop, and keeps the place until it has returned.
+pub(crate) struct Question {
+    pub(crate) id: u64,
+    answer: oneshot::Receiver<String>,
+    calls: Arc<Calls>,
+    queue: Arc<Queue>,
+    is_answered: bool,
+}
+
+impl Question {
+    /// Asks by this item.
+    pub(crate) fn ask(
+        calls: &Arc<Calls>,
+        queue: &Arc<Queue>,
+        place: Option<OwnedSemaphorePermit>,
+        item: impl FnOnce(u64) -> String,
+    ) -> Self {
+        let (id, (sender, answer)) = (calls.id(), oneshot::channel());
+        calls.others().insert(id, Other { answer: sender, _place: place });
+        queue.question(id, item(id));
+        let (calls, queue) = (Arc::clone(calls), Arc::clone(queue));
+        Self { id, answer, calls, queue, is_answered: false }
+    }
+
+    /// None: the bridge is gone.
+    pub(crate) async fn answer(mut self) -> Option<String> {
+        let answer = (&mut self.answer).await.ok();
+        self.is_answered = true;
+        answer
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        if self.queue.withdraw(self.id) {
+            drop(self.calls.others().remove(&self.id));
+        } else {
+            self.queue.urgent(cancel(self.id, "timeout"));
+        }
     }
 }
 

@@ -14,9 +14,10 @@ pub(crate) fn find(place: &str, text: &str, found: &mut Vec<String>) {
     if !is_suspicious(text.as_bytes()) {
         return;
     }
-    // Nested too deep to be read here, it is not read by the language either.
-    if let Ok(value) = serde_json::from_str(text) {
-        walk(place.to_owned(), &value, found);
+    match serde_json::from_str(text) {
+        Ok(value) => walk(place.to_owned(), &value, found),
+        // Nested too deep to be read here: the language may read it, and looks itself.
+        Err(_) => found.push(place.to_owned()),
     }
 }
 

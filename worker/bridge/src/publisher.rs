@@ -1,7 +1,7 @@
 //! Publishers in another language: asked by an item, answered by its id.
 
 use crate::{
-    call::Calls,
+    call::{Calls, Question},
     item::{Item, Step},
     queue::Queue,
 };
@@ -26,18 +26,21 @@ enum Answer {
 
 impl EventPublisher for ForeignPublisher {
     fn publish(&self, mut publication: Publication, ctx: StepContext) -> PublisherFuture {
-        let (id, answer) = self.calls.other();
-        let item = Item::Publication {
-            id,
-            pattern: &self.pattern,
-            name: publication.name(),
-            payload: &publication.payload,
-            metadata: &publication.metadata,
-            step: Box::new(Step::new(&ctx)),
+        let item = |id| {
+            let item = Item::Publication {
+                id,
+                pattern: &self.pattern,
+                name: publication.name(),
+                payload: &publication.payload,
+                metadata: &publication.metadata,
+                step: Box::new(Step::new(&ctx)),
+            };
+            item.text()
         };
-        self.queue.urgent(item.text());
+        let question = Question::ask(&self.calls, &self.queue, None, item);
         Box::pin(async move {
-            let text = answer.await.map_err(|_| StepError::retryable("the worker stops"))?;
+            let answer = question.answer().await;
+            let text = answer.ok_or_else(|| StepError::retryable("the worker stops"))?;
             let invalid = |error: serde_json::Error| {
                 StepError::permanent(format!("its answer cannot be read: {error}"))
             };

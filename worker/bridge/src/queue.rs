@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-/// Bytes of one poll's items together; one that is larger comes alone.
+/// Bytes after which a poll's items are enough.
 const MAX_BYTES: usize = 16 << 20;
 /// Events of subscriptions that wait; then those who deliver them wait, and lose the oldest.
 const MAX_EVENTS: usize = 1_024;
@@ -25,8 +25,9 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    /// Cancels, replies, and publications: at most a few for each step that runs.
-    urgent: VecDeque<String>,
+    /// Cancels, replies, publications, and domain events: a few for each that runs. Those that
+    /// may be taken back have an id.
+    urgent: VecDeque<(Option<u64>, String)>,
     /// As many as the worker's concurrency, since each has a permit.
     steps: VecDeque<Arc<Call>>,
     events: VecDeque<String>,
@@ -36,26 +37,48 @@ struct Waiting {
 
 impl Waiting {
     /// None: nothing waits.
-    fn take(&mut self, max: usize) -> Option<Vec<String>> {
+    fn take(&mut self, max: usize) -> Option<Vec<Taken>> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         while items.len() < max.max(1) && bytes < MAX_BYTES {
-            let item = match self.urgent.pop_front() {
-                Some(item) => item,
-                None => match self.steps.pop_front() {
-                    Some(call) => call.take(),
-                    None => match self.events.pop_front().or_else(log::next) {
-                        Some(item) => item,
-                        None => break,
-                    },
-                },
+            let item = if let Some((_, item)) = self.urgent.pop_front() {
+                Taken::Text(item)
+            } else if let Some(call) = self.steps.pop_front() {
+                call.take();
+                Taken::Step(call)
+            } else if let Some(item) = self.events.pop_front().or_else(log::next) {
+                Taken::Text(item)
+            } else {
+                break;
             };
-            bytes += item.len();
+            bytes += item.bytes();
             items.push(item);
         }
         if items.is_empty() {
-            items.extend(self.stopped.clone());
+            items.extend(self.stopped.clone().map(Taken::Text));
         }
         (!items.is_empty()).then_some(items)
+    }
+}
+
+/// What a poll has taken. Steps become texts when nobody waits for the lock any more.
+enum Taken {
+    Text(String),
+    Step(Arc<Call>),
+}
+
+impl Taken {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Step(call) => call.bytes(),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Step(call) => call.item(),
+        }
     }
 }
 
@@ -65,7 +88,13 @@ impl Queue {
     }
 
     pub(crate) fn urgent(&self, item: String) {
-        self.lock().urgent.push_back(item);
+        self.lock().urgent.push_back((None, item));
+        self.ready.notify_one();
+    }
+
+    /// An item that may be taken back.
+    pub(crate) fn question(&self, id: u64, item: String) {
+        self.lock().urgent.push_back((Some(id), item));
         self.ready.notify_one();
     }
 
@@ -74,12 +103,13 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// Takes a step back that nobody has polled. False: somebody has.
+    /// Takes a step or a question back that nobody has polled. False: somebody has.
     pub(crate) fn withdraw(&self, id: u64) -> bool {
-        let steps = &mut self.lock().steps;
-        let before = steps.len();
-        steps.retain(|call| call.id != id);
-        steps.len() < before
+        let mut waiting = self.lock();
+        let before = waiting.steps.len() + waiting.urgent.len();
+        waiting.steps.retain(|call| call.id != id);
+        waiting.urgent.retain(|(question, _)| *question != Some(id));
+        waiting.steps.len() + waiting.urgent.len() < before
     }
 
     /// Waits for room.
@@ -116,6 +146,7 @@ impl Queue {
             }
         };
         let items = timeout(wait, first).await.unwrap_or_default();
+        let items: Vec<_> = items.into_iter().map(Taken::text).collect();
         self.room.notify_waiters();
         // Another poller may have been woken for what this one left.
         if !items.is_empty() {

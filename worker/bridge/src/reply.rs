@@ -10,7 +10,7 @@ pub(crate) enum Reply {
     Release,
     /// A transaction of its own has ended the step.
     Submitted,
-    /// This is none of them.
+    /// This is not one of them.
     Invalid(String),
 }
 

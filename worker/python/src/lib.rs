@@ -70,24 +70,24 @@ impl Native {
         call(py, || self.bridge.ask_later(id, what, arguments))
     }
 
-    fn shutdown(&self) {
-        self.bridge.shutdown();
+    fn shutdown(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.bridge.shutdown())
     }
 
     fn wait(&self, py: Python<'_>, wait: f64) -> PyResult<bool> {
         call(py, || self.bridge.wait(seconds(wait)))
     }
 
-    fn health(&self) -> String {
-        self.bridge.health()
+    fn health(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.bridge.health())
     }
 
-    fn metrics(&self) -> String {
-        self.bridge.metrics()
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        call(py, || self.bridge.metrics())
     }
 
-    fn id(&self) -> Option<String> {
-        self.bridge.id().map(|id| id.to_string())
+    fn id(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(call(py, || self.bridge.id())?.map(|id| id.to_string()))
     }
 }
 

@@ -60,7 +60,7 @@ impl Native {
         let deadline = Instant::now() + wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let value = told(ruby, without_gvl(|| f(left.min(SLICE))))?;
+            let value = told(ruby, without_gvl(ruby, || f(left.min(SLICE)))?)?;
             if wanted(&value) || left <= SLICE {
                 return Ok(value);
             }
@@ -88,27 +88,27 @@ impl Native {
         what: String,
         arguments: String,
     ) -> Result<String, Error> {
-        told(ruby, without_gvl(|| this.bridge.ask(id, &what, &arguments)))
+        told(ruby, without_gvl(ruby, || this.bridge.ask(id, &what, &arguments))?)
     }
 
-    fn shutdown(&self) {
-        self.bridge.shutdown();
+    fn shutdown(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        told(ruby, caught(|| this.bridge.shutdown()))
     }
 
     fn wait(ruby: &Ruby, this: &Self, wait: f64) -> Result<bool, Error> {
         Self::waited(ruby, wait, |ended| *ended, |slice| this.bridge.wait(slice))
     }
 
-    fn health(&self) -> String {
-        self.bridge.health()
+    fn health(ruby: &Ruby, this: &Self) -> Result<String, Error> {
+        told(ruby, caught(|| this.bridge.health()))
     }
 
-    fn metrics(&self) -> String {
-        self.bridge.metrics()
+    fn metrics(ruby: &Ruby, this: &Self) -> Result<String, Error> {
+        told(ruby, caught(|| this.bridge.metrics()))
     }
 
-    fn id(&self) -> Option<String> {
-        self.bridge.id().map(|id| id.to_string())
+    fn id(ruby: &Ruby, this: &Self) -> Result<Option<String>, Error> {
+        Ok(told(ruby, caught(|| this.bridge.id()))?.map(|id| id.to_string()))
     }
 }
 

@@ -205,12 +205,12 @@ async fn submit(
     let events = match serde_json::from_str::<Value>(&outcome) {
         // An invalid outcome is rejected, and no event tells of it.
         Ok(value) => match StepOutcome::from_json(&value) {
-            Ok(outcome) => outgoing(ctx, &shared.publishers, &outcome).await,
+            Ok(outcome) => outgoing(ctx, &shared.publishers, &outcome, &ctx.cancelled).await,
             Err(_) => Vec::new(),
         },
         Err(error) => {
-            let mut events =
-                outgoing(ctx, &shared.publishers, &StepOutcome::success(Value::Null)).await;
+            let nothing = StepOutcome::success(Value::Null);
+            let mut events = outgoing(ctx, &shared.publishers, &nothing, &ctx.cancelled).await;
             let why = format!("the step's result is no payload that can be read: {error}");
             events.iter_mut().for_each(|event| event.withhold(&why));
             events

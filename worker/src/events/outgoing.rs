@@ -18,6 +18,7 @@ use pgtasker_core::{DomainEvent, StepOutcome};
 use serde_json::{Value, json};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// For the events of one result together, as JSON: what goes with a result must fit into a call,
@@ -33,6 +34,7 @@ pub(crate) async fn outgoing(
     ctx: &StepContext,
     publishers: &Publishers,
     outcome: &StepOutcome,
+    stop: &CancellationToken,
 ) -> Vec<StepEvent> {
     let published = ctx.own.published();
     let step = ctx.template.step(&ctx.claim.template_step);
@@ -58,7 +60,7 @@ pub(crate) async fn outgoing(
         let condition = declared.map_or(Condition::Always, |event| event.condition);
         if fate.meets(condition)
             && let (Some(publication), problem) =
-                published_by(ctx, publishers, publication, deadline).await
+                published_by(ctx, publishers, publication, deadline, stop).await
         {
             events.push(finish(ctx, publication, problem, declared));
         }
@@ -84,6 +86,7 @@ async fn published_by(
     publishers: &Publishers,
     publication: Publication,
     deadline: Instant,
+    stop: &CancellationToken,
 ) -> (Option<Publication>, Option<String>) {
     let Some((_, publisher)) =
         publishers.iter().find(|(pattern, _)| pattern.matches(publication.name()))
@@ -91,13 +94,19 @@ async fn published_by(
         return (Some(publication), None);
     };
     let before = publication.clone();
-    let publish = AssertUnwindSafe(async { publisher.publish(publication, ctx.clone()).await });
-    let problem = match timeout_at(deadline, publish.catch_unwind()).await {
-        Ok(Ok(Ok(publication))) => return (publication, None),
-        Ok(Ok(Err(error))) => format!("the event's publisher failed: {error}"),
-        Ok(Err(panic)) => {
+    let publish = AssertUnwindSafe(async {
+        // What is too late is not even begun.
+        tokio::task::yield_now().await;
+        publisher.publish(publication, ctx.clone()).await
+    });
+    let publish = stop.run_until_cancelled(publish.catch_unwind());
+    let problem = match timeout_at(deadline, publish).await {
+        Ok(Some(Ok(Ok(publication)))) => return (publication, None),
+        Ok(Some(Ok(Err(error)))) => format!("the event's publisher failed: {error}"),
+        Ok(Some(Err(panic))) => {
             format!("the event's publisher panicked: {}", panic_text(panic.as_ref()))
         }
+        Ok(None) => "the worker stopped before the event's publisher had ended".to_owned(),
         Err(_) => format!("the publishers of the result took longer than {PUBLISHERS:?}"),
     };
     (Some(before), Some(problem.replace('\0', "\u{fffd}")))

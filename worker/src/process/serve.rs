@@ -128,7 +128,7 @@ pub struct Served {
 
 impl Served {
     /// Connects to the database, for up to 30 s, and builds the worker: as [`serve`] does, with
-    /// what `configure` says and the variables on top. `url` goes before DATABASE_URL. None:
+    /// what `configure` says and the variables on top. `url` has precedence over DATABASE_URL. None:
     /// `shutdown` came first.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ impl StepContext {
         };
         self.own.set_begun();
         let outcome = storable::checked(outcome)?;
-        let events = outgoing(self, &worker.publishers, &outcome).await;
+        let events = outgoing(self, &worker.publishers, &outcome, &self.cancelled).await;
         let key = StepKey { task_id: self.claim.task_id, step: Arc::clone(&self.claim.step) };
         let result = StepResult::new(outcome, events, took);
         Ok(Prepared { ctx: self.clone(), worker, key, result })
@@ -76,7 +76,7 @@ impl Prepared {
     pub fn parameters(&self) -> [String; 4] {
         let Self { ctx, key, result, .. } = self;
         let element = SubmitElement { key, claim_no: ctx.claim.claim_no, result };
-        // Maps with keys that are no text are all that has no form in JSON; here are none.
+        // Everything here has a form in JSON.
         let results = serde_json::to_string(&[element]).unwrap_or_default();
         let lease = ctx.claim.timeout.min(self.worker.settings.lease).as_millis().max(1);
         let wait = format!("{} ms", OWN_WAIT.as_millis());

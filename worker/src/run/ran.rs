@@ -8,8 +8,8 @@ pub(crate) enum Ran {
     Outcome(StepOutcome),
     /// The handler's own transaction has submitted it, or found that it no longer counts.
     Submitted,
-    /// It cannot be run here, for this reason: no attempt.
-    GiveBack(String),
+    /// It cannot be run here, for this reason, as when its handler is missing: no attempt.
+    GiveBack { reason: String, lacks_handler: bool },
     /// The connection or the server was lost, and with it what the handler did: no attempt.
     Lost(String),
 }

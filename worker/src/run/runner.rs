@@ -120,18 +120,21 @@ impl Runner {
             .instrument(trace.span.clone())
             .await;
         trace.end(report.as_ref());
-        let Some(report) = report else { return };
+        let Some(report) = report else { return Slot::end(slot) };
         match self.completions.reserve().await {
             Ok(place) => {
                 Slot::end(slot);
                 place.send(Completed { ticket, report });
             }
-            Err(_) => tracing::warn!(
-                task_id = %ticket.key.task_id,
-                correlation_id = ticket.correlation(),
-                step = %ticket.key.step,
-                "ended after the worker had stopped: the step runs again elsewhere"
-            ),
+            Err(_) => {
+                Slot::end(slot);
+                tracing::warn!(
+                    task_id = %ticket.key.task_id,
+                    correlation_id = ticket.correlation(),
+                    step = %ticket.key.step,
+                    "ended after the worker had stopped: the step runs again elsewhere"
+                );
+            }
         }
     }
 
@@ -192,7 +195,8 @@ impl Runner {
         // Whatever the handler did or met after it had completed its step by itself.
         let ran = if own.is_submitted() { Some(Ran::Submitted) } else { ran };
         handler.meters.ran(took, ran.as_ref());
-        if !matches!(ran, Some(Ran::GiveBack(_))) {
+        if !matches!(ran, Some(Ran::GiveBack { .. })) {
+            self.shared.handlers.has(after.handler());
             *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Back::NONE;
         }
         let Some(ran) = ran else {
@@ -213,9 +217,11 @@ impl Runner {
     ) -> Option<Report> {
         match ran {
             Ran::Submitted => None,
-            Ran::GiveBack(reason) => {
-                self.shared.handlers.disown(ctx.handler());
-                self.warn_missing(&ctx.claim);
+            Ran::GiveBack { reason, lacks_handler } => {
+                if lacks_handler {
+                    self.shared.handlers.disown(ctx.handler());
+                    self.warn_missing(&ctx.claim);
+                }
                 Some(self.give_back(reason))
             }
             Ran::Lost(reason) => {
@@ -230,7 +236,7 @@ impl Runner {
                 if let StepOutcome::Failure(failure) = &outcome {
                     log_failure(failure);
                 }
-                let events = outgoing(ctx, &self.shared.publishers, &outcome).await;
+                let events = outgoing(ctx, &self.shared.publishers, &outcome, &self.abandon).await;
                 Some(Report::Result(StepResult::new(outcome, events, took)))
             }
         }
@@ -301,8 +307,9 @@ async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
     let call = AssertUnwindSafe(async move { handler.call(ctx).await }).catch_unwind();
     Ran::Outcome(match tokio::time::timeout(limit, call).await {
         Ok(Ok(Ok(outcome))) => trimmed(outcome),
-        Ok(Ok(Err(error))) if error.gives_back => {
-            return Ran::GiveBack(error.message().to_owned());
+        Ok(Ok(Err(error))) if error.gives_back.is_some() => {
+            let lacks_handler = error.gives_back == Some(true);
+            return Ran::GiveBack { reason: error.message().to_owned(), lacks_handler };
         }
         Ok(Ok(Err(error))) if error.is_outage && own.has_begun() => {
             return Ran::Lost(error.message().to_owned());
@@ -323,7 +330,7 @@ pub(crate) async fn judge(handler: &dyn Handler, ctx: StepContext) -> StepOutcom
     match call_function(handler, ctx).await {
         Ran::Outcome(outcome) => outcome,
         Ran::Submitted => StepOutcome::success(()),
-        Ran::GiveBack(reason) | Ran::Lost(reason) => StepOutcome::retryable(reason),
+        Ran::GiveBack { reason, .. } | Ran::Lost(reason) => StepOutcome::retryable(reason),
     }
 }
 

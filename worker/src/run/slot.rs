@@ -2,14 +2,15 @@
 //! handler's code runs, which may be longer than the step: a thread cannot be ended.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 /// See the module.
 pub(crate) struct Slot {
-    _permit: OwnedSemaphorePermit,
+    /// A step that runs alone has all of the worker's.
+    permit: Mutex<OwnedSemaphorePermit>,
     /// The step has ended, the handler has not.
     is_overdue: AtomicBool,
     overdue: Arc<AtomicUsize>,
@@ -18,12 +19,17 @@ pub(crate) struct Slot {
 impl Slot {
     /// `overdue` counts those of the worker whose steps have ended.
     pub(crate) fn new(permit: OwnedSemaphorePermit, overdue: &Arc<AtomicUsize>) -> Self {
-        Self { _permit: permit, is_overdue: AtomicBool::new(false), overdue: Arc::clone(overdue) }
+        let (permit, is_overdue) = (Mutex::new(permit), AtomicBool::new(false));
+        Self { permit, is_overdue, overdue: Arc::clone(overdue) }
     }
 
-    /// The step has ended. Free at once, unless somebody holds it.
+    /// The step has ended. Free at once, unless somebody holds it: then it is one place.
     pub(crate) fn end(this: Arc<Self>) {
         if Arc::strong_count(&this) > 1 {
+            let mut permit = this.permit.lock().unwrap_or_else(PoisonError::into_inner);
+            let others = permit.num_permits().saturating_sub(1);
+            drop(permit.split(others));
+            drop(permit);
             this.is_overdue.store(true, Ordering::Relaxed);
             this.overdue.fetch_add(1, Ordering::Relaxed);
         }
@@ -72,5 +78,17 @@ mod tests {
         assert_eq!((permits.available_permits(), overdue.load(Ordering::Relaxed)), (0, 1));
         drop(held);
         assert_eq!((permits.available_permits(), overdue.load(Ordering::Relaxed)), (1, 0));
+    }
+
+    #[test]
+    fn a_step_that_ran_alone_and_goes_on_keeps_one_place_only() {
+        let (permits, overdue) = (Arc::new(Semaphore::new(8)), Arc::default());
+        let permit = Arc::clone(&permits).try_acquire_many_owned(8).unwrap();
+        let slot = Arc::new(Slot::new(permit, &overdue));
+        let held = StepSlot { _slot: Some(Arc::clone(&slot)) };
+        Slot::end(slot);
+        assert_eq!((permits.available_permits(), overdue.load(Ordering::Relaxed)), (7, 1));
+        drop(held);
+        assert_eq!((permits.available_permits(), overdue.load(Ordering::Relaxed)), (8, 0));
     }
 }

@@ -61,22 +61,22 @@ impl Native {
     }
 
     #[napi(catch_unwind)]
-    pub fn shutdown(&self) {
-        self.bridge.shutdown();
+    pub fn shutdown(&self) -> Result<()> {
+        told(self.bridge.shutdown())
     }
 
     #[napi(catch_unwind)]
-    pub fn health(&self) -> String {
-        self.bridge.health()
+    pub fn health(&self) -> Result<String> {
+        told(self.bridge.health())
     }
 
     #[napi(catch_unwind)]
-    pub fn metrics(&self) -> String {
-        self.bridge.metrics()
+    pub fn metrics(&self) -> Result<String> {
+        told(self.bridge.metrics())
     }
 
     #[napi(catch_unwind)]
-    pub fn id(&self) -> Option<String> {
-        self.bridge.id().map(|id| id.to_string())
+    pub fn id(&self) -> Result<Option<String>> {
+        Ok(told(self.bridge.id())?.map(|id| id.to_string()))
     }
 }
