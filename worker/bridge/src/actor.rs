@@ -6,7 +6,7 @@ use crate::{
     queue::Queue,
     reply::Reply,
 };
-use metrics::{Unit, describe_counter, describe_histogram, histogram};
+use ::metrics::{Unit, describe_counter, describe_histogram, histogram};
 use pgtasker_worker::{Handler, HandlerFuture, StepContext, StepError, StepOutcome};
 use std::{
     sync::Arc,

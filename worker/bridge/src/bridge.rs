@@ -6,25 +6,23 @@ use crate::{
     call::{Calls, Question},
     item::Item,
     log,
+    metrics::{recorder, watch},
     options::{ConsumerOptions, Options},
     publisher::ForeignPublisher,
     queue::Queue,
     reply::Reply,
 };
+use ::metrics::counter;
 use futures_util::FutureExt;
-use metrics::counter;
 use pgtasker_core::{bounds::CONCURRENCY, breaker::Breaker, health::Health, limited, schema};
-use pgtasker_telemetry::endpoint::{self, PrometheusHandle};
+use pgtasker_telemetry::endpoint::PrometheusHandle;
 use pgtasker_worker::{
     CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSubscription, Failure, Handler,
     Served, StepError, StepOutcome, WorkerBuilder, connect,
 };
 use std::{
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -325,41 +323,6 @@ impl Drop for Bridge {
 
 fn read<'a, T: serde::Deserialize<'a>>(options: &'a str) -> Result<T, BridgeError> {
     serde_json::from_str(options).map_err(|error| BridgeError::Options(format!("options: {error}")))
-}
-
-/// The process's one recorder; None where it has another.
-fn recorder() -> Option<&'static PrometheusHandle> {
-    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    let start = || {
-        let recorder = endpoint::install(&[]).ok()?;
-        let handle = recorder.clone();
-        // A thread, which outlives every worker of the process.
-        let upkeep = move || {
-            loop {
-                std::thread::sleep(endpoint::UPKEEP);
-                handle.run_upkeep();
-            }
-        };
-        std::thread::Builder::new().name("tasker-metrics".to_owned()).spawn(upkeep).ok()?;
-        Some(recorder)
-    };
-    RECORDER.get_or_init(start).as_ref()
-}
-
-/// Serves /metrics and /health where TASKER_WORKER_METRICS says so: once in a process, whose
-/// metrics they are; the health is that of its first worker.
-fn watch(health: &Health) -> Result<(), String> {
-    static SERVED: AtomicBool = AtomicBool::new(false);
-    let Some(recorder) = recorder() else {
-        tracing::warn!("the process counts metrics elsewhere: TASKER_WORKER_METRICS is not served");
-        return Ok(());
-    };
-    if SERVED.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    let served = Served::watch(recorder, health.clone());
-    SERVED.store(served.is_ok(), Ordering::Relaxed);
-    served.map_err(|error| error.to_string())
 }
 
 impl Inner {

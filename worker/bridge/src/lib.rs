@@ -23,6 +23,7 @@ mod call;
 mod exact;
 mod item;
 mod log;
+mod metrics;
 mod options;
 mod publisher;
 mod queue;

@@ -128,8 +128,8 @@ pub struct Served {
 
 impl Served {
     /// Connects to the database, for up to 30 s, and builds the worker: as [`serve`] does, with
-    /// what `configure` says and the variables on top. `url` has precedence over DATABASE_URL. None:
-    /// `shutdown` came first.
+    /// what `configure` says and the variables on top. `url` has precedence over DATABASE_URL.
+    /// None: `shutdown` came first.
     ///
     /// # Errors
     /// As those of [`serve`].
