@@ -407,8 +407,10 @@ async fn a_shutdown_gives_back_what_does_not_end_and_says_when_it_is_over() {
     step(&language, 1).await;
     let seen = Arc::clone(&language.seen);
     language.stop().await;
-    let seen = seen.lock().unwrap();
-    let of = |kind: &str| seen.iter().find(|item| item["type"] == kind).cloned().unwrap();
+    let of = |kind: &str| {
+        let seen = seen.lock().unwrap();
+        seen.iter().find(|item| item["type"] == kind).cloned().unwrap()
+    };
     assert_eq!((&of("cancel")["why"], &of("stopped")["error"]), (&json!("stopping"), &Value::Null));
     world.said(id, "only", "the worker was shut down before the handler ended").await;
 }
