@@ -8,6 +8,7 @@ use crate::{
 };
 use pgtasker_worker::{Prepared, StepContext, StepError, StepSlot};
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,7 +16,7 @@ use std::{
     },
     time::Instant,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 /// See the module.
 pub(crate) struct Call {
@@ -34,6 +35,8 @@ struct State {
     slot: Option<StepSlot>,
     /// The end of the step in a transaction of the language's own.
     prepared: Option<Prepared>,
+    /// That was about to commit.
+    commits: bool,
     has_committed: bool,
     /// What the handler was told of its step, as it may come back as its failure.
     told: Option<StepError>,
@@ -90,18 +93,24 @@ impl Call {
     }
 
     pub(crate) fn set_prepared(&self, prepared: Prepared) {
-        self.lock().prepared = Some(prepared);
+        let mut state = self.lock();
+        state.prepared = Some(prepared);
+        state.commits = false;
     }
 
     /// The transaction is about to commit. False: none has been prepared.
     pub(crate) fn commits(&self) -> bool {
-        let state = self.lock();
-        state.prepared.as_ref().inspect(|prepared| prepared.commits()).is_some()
+        let mut state = self.lock();
+        state.commits = state.prepared.as_ref().inspect(|prepared| prepared.commits()).is_some();
+        state.commits
     }
 
     /// It has committed. False: none was about to.
     pub(crate) fn committed(&self) -> bool {
         let mut state = self.lock();
+        if !std::mem::take(&mut state.commits) {
+            return false;
+        }
         let Some(prepared) = state.prepared.take() else { return false };
         state.has_committed = true;
         drop(state);
@@ -139,8 +148,9 @@ pub(crate) struct Calls {
 /// Something else than a step that the language is asked.
 struct Other {
     answer: oneshot::Sender<String>,
-    /// Freed when the language has returned.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Dropped when the language has returned: a place of a consumer, or that of the step whose
+    /// publisher is asked.
+    _place: Box<dyn Any + Send>,
 }
 
 impl Calls {
@@ -206,11 +216,11 @@ impl Question {
     pub(crate) fn ask(
         calls: &Arc<Calls>,
         queue: &Arc<Queue>,
-        place: Option<OwnedSemaphorePermit>,
+        place: impl Send + 'static,
         item: impl FnOnce(u64) -> String,
     ) -> Self {
         let (id, (sender, answer)) = (calls.id(), oneshot::channel());
-        calls.others().insert(id, Other { answer: sender, _place: place });
+        calls.others().insert(id, Other { answer: sender, _place: Box::new(place) });
         queue.question(id, item(id));
         let (calls, queue) = (Arc::clone(calls), Arc::clone(queue));
         Self { id, answer, calls, queue, is_answered: false }

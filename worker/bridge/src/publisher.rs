@@ -6,7 +6,7 @@ use crate::{
     queue::Queue,
 };
 use pgtasker_worker::{EventPublisher, Publication, PublisherFuture, StepContext, StepError};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl EventPublisher for ForeignPublisher {
             };
             item.text()
         };
-        let question = Question::ask(&self.calls, &self.queue, None, item);
+        let question = Question::ask(&self.calls, &self.queue, ctx.hold_slot(), item);
         Box::pin(async move {
             let answer = question.answer().await;
             let text = answer.ok_or_else(|| StepError::retryable("the worker stops"))?;
@@ -58,16 +58,40 @@ impl EventPublisher for ForeignPublisher {
 
 fn answer_of(text: &str) -> serde_json::Result<Answer> {
     #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Fields {
         error: Option<String>,
-        #[serde(default)]
-        payload: Value,
+        #[serde(default, deserialize_with = "some")]
+        payload: Option<Value>,
         #[serde(default)]
         metadata: Value,
+    }
+    fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+        Value::deserialize(from).map(Some)
     }
     Ok(match serde_json::from_str::<Option<Fields>>(text)? {
         None => Answer::KeepBack,
         Some(Fields { error: Some(error), .. }) => Answer::Failed(error),
-        Some(Fields { payload, metadata, .. }) => Answer::Publish { payload, metadata },
+        Some(Fields { payload: Some(payload), metadata, .. }) => {
+            Answer::Publish { payload, metadata }
+        }
+        Some(_) => return Err(Error::missing_field("payload")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_event_is_published() {
+        let publishes = r#"{"payload": null, "metadata": {"a": 1}}"#;
+        assert!(matches!(answer_of(publishes), Ok(Answer::Publish { .. })));
+        assert!(matches!(answer_of("null"), Ok(Answer::KeepBack)));
+        assert!(matches!(answer_of(r#"{"error": "no"}"#), Ok(Answer::Failed(_))));
+        // A failure of a step would be an event without a payload.
+        for other in [r#"{"type":"failure","message":"no"}"#, "{}", "[]", "1"] {
+            assert!(answer_of(other).is_err(), "{other}");
+        }
+    }
 }
