@@ -2,6 +2,8 @@
 /**
  * `pgtasker-worker FILE[:EXPORT]`: runs the worker, or the consumer, that a module exports.
  */
+import { failureOf } from "./errors.js";
+import { standardError } from "./logger.js";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,7 +12,8 @@ const USAGE = `pgtasker-worker FILE[:EXPORT]
 
 Runs what the module FILE exports as EXPORT (by default "worker", "consumer", or the
 default export) until SIGTERM or ctrl-c: the first signal lets running steps end within
-the grace period, a second one ends the process at once.
+the grace period, a second one ends the process at once. A rejected promise that nobody
+awaits is logged.
 
 DATABASE_URL names the database; the other variables are those of "tasker worker":
 TASKER_WORKER_NAMESPACE, TASKER_WORKER_CONCURRENCY, TASKER_WORKER_GRACE,
@@ -40,6 +43,13 @@ async function found(argument: string): Promise<Runnable> {
   throw new Error(`${path} exports no worker as ${names.join(", ")}`);
 }
 
+/** One handler's forgotten promise must not end the steps of all others. */
+function logStrays(): void {
+  process.on("unhandledRejection", reason => {
+    standardError.error(`a rejected promise was not awaited: ${failureOf(reason).message}`);
+  });
+}
+
 async function main(): Promise<number> {
   const [argument, ...rest] = process.argv.slice(2);
   if (argument === "--help" || argument === "-h") {
@@ -51,7 +61,9 @@ async function main(): Promise<number> {
     return 2;
   }
   try {
-    await (await found(argument)).run();
+    const runnable = await found(argument);
+    logStrays();
+    await runnable.run();
     return 0;
   } catch (error) {
     const told = error instanceof Error && error.stack ? error.stack : String(error);

@@ -1,6 +1,7 @@
 /**
  * What a handler gets: its step's ids and documents, and what it may ask of the worker.
  */
+import { quietController } from "./abort.js";
 import { type StepError, PermanentError, RetryableError } from "./errors.js";
 import { type Json, writeJson } from "./exactJson.js";
 import { type Logger, withFields } from "./logger.js";
@@ -31,6 +32,8 @@ export interface Surroundings {
   readonly state: unknown;
   readonly logger: Logger;
   readonly bigint: boolean;
+  /** The step has ended, and a publisher is asked: nothing can go with its result any more. */
+  readonly hasEnded?: boolean;
   /** Asks the worker; throws what the handler is to throw. */
   ask(what: string, args: string): Promise<Json>;
 }
@@ -129,11 +132,12 @@ export class StepContext<State = any> {
 
   /**
    * Aborted when working on is pointless: the task was cancelled, the lease was lost, the timeout
-   * is over, or the worker's grace period is. Its reason is an error to throw.
+   * is over, or the worker's grace period is. Its reason is an error to throw. What its listeners
+   * throw is logged.
    */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
-      this.#abort = new AbortController();
+      this.#abort = quietController(this.logger);
       if (this.#why !== undefined) this.#abort.abort(this.#why);
     }
     return this.#abort.signal;
@@ -245,11 +249,13 @@ export class StepContext<State = any> {
 
   /** @internal Asks the worker; `args` is JSON, or what can be made it. */
   ask(what: string, args: object | string): Promise<Json> {
+    if (this.#around.hasEnded) return Promise.reject(ended());
     return this.#around.ask(what, typeof args === "string" ? args : writeJson(args, what));
   }
 
   /** @internal Adds an event to those that go with the result. */
   addEvent(name: string, payload: unknown): void {
+    if (this.#around.hasEnded) throw ended();
     const text = writeJson(payload ?? null, `event ${name}`);
     this.#events.push(`{"name":${writeJson(String(name), "event")},"payload":${text}}`);
   }
@@ -303,4 +309,8 @@ export class StepContext<State = any> {
   toJSON(): object {
     return { taskId: this.taskId, step: this.step, attempt: this.attempt };
   }
+}
+
+function ended(): PermanentError {
+  return new PermanentError("a publisher cannot ask anything of its step, which has ended");
 }

@@ -141,21 +141,51 @@ function chain(error: unknown): unknown[] {
 
 function describe(error: unknown): string {
   if (error instanceof Error) {
+    if (quotes(error)) return `${error.name}: a text could not be read (its message quotes it)`;
     // Errors of pg have the name `error`.
     const isNamed = error.name && error.name.toLowerCase() !== "error";
     const name = isNamed ? error.name : error.constructor.name;
-    return error.message ? `${name}: ${error.message}` : name;
+    const message = wordsOf(error);
+    return message ? `${name}: ${message}` : name;
   }
+  if (isDatabaseError(error)) return wordsOf(error);
   if (typeof error === "string") return error;
   return `something was thrown that is no Error: ${typeof error}`;
 }
 
-/** Of an error of PostgreSQL; both drivers tell it as `code`, beside `severity`. */
+/** Whether it is of `JSON.parse` or `BigInt`, whose messages quote what they were given. */
+function quotes(error: Error): boolean {
+  return error.name === "SyntaxError" && /JSON|BigInt/.test(error.message);
+}
+
+/** What pg and postgres.js throw for an error of the server. */
+interface DatabaseError {
+  readonly message: string;
+  readonly code?: unknown;
+  /** Quotes the row. */
+  readonly detail?: unknown;
+}
+
+function isDatabaseError(error: unknown): error is DatabaseError {
+  if (typeof error !== "object" || error === null) return false;
+  const { message, severity, routine } = error as Record<string, unknown>;
+  const isOne = typeof severity === "string" || typeof routine === "string";
+  return isOne && typeof message === "string";
+}
+
+/** The message; of an error of the database without its detail, should that be part of it. */
+function wordsOf(error: Error | DatabaseError): string {
+  if (!isDatabaseError(error)) return error.message;
+  const { message, detail } = error;
+  if (typeof detail !== "string" || !detail || !message.includes(detail)) return message;
+  return message.replaceAll(detail, "").replace(/[\s:(]+\)?$/, "");
+}
+
+/** Of an error of PostgreSQL; both drivers tell it as `code`. */
 function sqlState(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const { code, severity } = error as { code?: unknown; severity?: unknown };
-  const isState = typeof code === "string" && /^[0-9A-Z]{5}$/.test(code);
-  return isState && severity !== undefined ? code : undefined;
+  if (!isDatabaseError(error)) return undefined;
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
 /** `file:line in function` of the innermost frame that is neither a library's nor the runtime's. */

@@ -15,7 +15,8 @@ export interface Events {
    * in the template holds for it. It never fails the step: an event that the step does not declare,
    * or whose payload breaks its schema, becomes a dead letter.
    *
-   * @throws PermanentError `invalid_result` where the payload is no JSON.
+   * @throws PermanentError `invalid_result` where the payload is no JSON; and in a publisher, whose
+   *   step has ended.
    */
   publish(this: StepContext, name: string, payload?: unknown): void;
 }

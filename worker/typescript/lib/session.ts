@@ -87,8 +87,17 @@ export class Session {
     [this.#ids, this.#texts] = [[], []];
     try {
       this.native.complete(ids, texts);
+    } catch {
+      // One that cannot be taken must not keep back the others. Those taken already do no harm.
+      ids.forEach((id, n) => this.#alone(id, texts[n] as string));
+    }
+  }
+
+  #alone(id: number, text: string): void {
+    try {
+      this.native.complete([id], [text]);
     } catch (error) {
-      this.#logger.error(`answers were not taken: ${String(error)}`);
+      this.#logger.error(`an answer was not taken: ${String(error)}`, { item: id });
     }
   }
 

@@ -85,6 +85,8 @@ export class Worker<State = any> {
   readonly #subscriptions: Subscription[] = [];
   /** Steps whose handlers have not returned. */
   readonly #running = new Map<number, StepContext>();
+  /** Steps that wait for a resolver, and why they were to stop meanwhile. */
+  readonly #resolving = new Map<number, string | undefined>();
   #session: Session | undefined;
 
   /** @internal */
@@ -258,6 +260,7 @@ export class Worker<State = any> {
       case "cancel": {
         const { id, why } = item as unknown as { id: number; why: string };
         this.#running.get(id)?.cancel(why);
+        if (this.#resolving.has(id)) this.#resolving.set(id, this.#resolving.get(id) ?? why);
         return;
       }
       case "publication":
@@ -288,21 +291,25 @@ export class Worker<State = any> {
   async #step(text: string, item: Run): Promise<void> {
     const { id } = item;
     try {
-      const handler = this.#handlers.get(item.handler) ?? (await this.#resolve(item.handler));
+      const handler = this.#handlers.get(item.handler) ?? (await this.#resolve(item));
       if (handler === undefined) return this.#complete(id, '{"type":"release"}');
       const exact = exactly(text, item, item.inexact, this.#options.bigint ?? false);
       const ctx = handler.contextOf(exact, this.#around(id));
       this.#running.set(id, ctx);
+      const why = this.#resolving.get(id);
+      if (why !== undefined) ctx.cancel(why);
       this.#complete(id, await answerOf(handler, ctx));
     } catch (error) {
       this.#complete(id, failureText(error));
     } finally {
       this.#running.delete(id);
+      this.#resolving.delete(id);
     }
   }
 
-  async #resolve(name: string): Promise<Handler | undefined> {
-    return await resolvedBy(this.#resolvers, this.#resolved, name);
+  async #resolve({ id, handler }: Run): Promise<Handler | undefined> {
+    this.#resolving.set(id, undefined);
+    return await resolvedBy(this.#resolvers, this.#resolved, handler);
   }
 
   async #publication(text: string, item: PublicationItem): Promise<void> {
@@ -311,7 +318,8 @@ export class Worker<State = any> {
       if (publisher === undefined) throw new Error(`no publisher of ${item.pattern}`);
       const read = parseIf(text, item, this.#options.bigint ?? false);
       const { name, payload, metadata, step } = read;
-      const ctx = handlerOf(() => null).contextOf(step, this.#around(item.id));
+      const around = { ...this.#around(item.id), hasEnded: true };
+      const ctx = handlerOf(() => null).contextOf(step, around);
       const publication: Publication = { name, payload, metadata };
       const answer = await publisher(publication, ctx as Context<State>);
       this.#complete(item.id, publicationText(answer));

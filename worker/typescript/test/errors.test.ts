@@ -8,6 +8,15 @@ function innermost(): never {
   throw new TypeError("no such account", { cause: new RangeError("7 is too large") });
 }
 
+function caught(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  return assert.fail("nothing was thrown");
+}
+
 test("an error that a handler means keeps its words, code, and delay", () => {
   const busy = new RetryableError("busy", { code: "busy", retryAfter: 2_000.4 });
   assert.deepEqual(failureOf(busy), {
@@ -40,6 +49,32 @@ test("an error of the database has its SQLSTATE", () => {
   assert.equal(failureOf(error).code, "23505");
   const system = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
   assert.equal(failureOf(system).code, undefined);
+});
+
+test("no message quotes data", () => {
+  for (const text of ["4242-x", '{"card": 4242 4242}', "[4242", '"4242\n"']) {
+    const { message, retryable } = failureOf(caught(() => JSON.parse(text)));
+    assert.match(message, /^SyntaxError: a text could not be read \(.*errors\.test\.js:\d+/);
+    assert.ok(retryable && !message.includes("4242"), message);
+  }
+  const big = failureOf(caught(() => BigInt("4242 4242")));
+  assert.ok(!big.message.includes("4242"));
+  const cause = caught(() => JSON.parse("4242 4242"));
+  const wrapped = failureOf(new Error("no order", { cause }));
+  assert.match(wrapped.message, /^Error: no order: SyntaxError: a text could not be read/);
+  assert.ok(!wrapped.message.includes("4242"));
+});
+
+test("an error of the database tells its message, never its detail", () => {
+  const detail = "Key (card)=(4242) already exists.";
+  const fields = { code: "23505", severity: "ERROR", routine: "_bt_check_unique", detail };
+  for (const rest of ["", `: ${detail}`, ` (${detail})`]) {
+    const message = `duplicate key${rest}`;
+    const failure = failureOf(Object.assign(new Error(message), fields));
+    assert.match(failure.message, /^Error: duplicate key \(/);
+    const object = failureOf({ message, ...fields });
+    assert.deepEqual(object, { message: "duplicate key", retryable: true, code: "23505" });
+  }
 });
 
 test("whatever is thrown is a failure", () => {
