@@ -3,13 +3,25 @@
 module Tasker
   # What a step saved before it yielded: where to go on, the items done since the step's first
   # claim, and what has come of them.
-  Checkpoint = ::Struct.new(:cursor, :items_processed, :accumulated, keyword_init: true)
+  Checkpoint = ::Struct.new(:cursor, :items_processed, :accumulated, keyword_init: true) do
+    include Discreet
+
+    private
+
+    def shown = [items_processed]
+  end
 
   # One instance of a batch worker: its number from 1, its name as in "load_007", how it ended, its
   # cursor, its result, and why it failed.
   Instance = ::Struct.new(:number, :step, :state, :inputs, :result, :error, keyword_init: true) do
+    include Discreet
+
     # @return [Boolean]
     def complete? = state == "complete"
+
+    private
+
+    def shown = [step, state]
   end
 
   # For the handlers of batches: the batchable step, the batch worker, and the step after it.
@@ -115,6 +127,8 @@ module Tasker
 
   # What the instances of a batch worker brought; see Tasker::Batchable#batch.
   class Batch
+    include Discreet
+
     # @api private
     def initialize(ctx, step)
       @ctx = ctx
@@ -166,6 +180,8 @@ module Tasker
     end
 
     private
+
+    def shown = [@step, instances]
 
     def instance(one, type)
       made = Instance.new(**one.transform_keys(&:to_sym))

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 require "optparse"
-require "rbconfig"
 require "pgtasker"
+require_relative "processes"
 
 module Tasker
   # The command `pgtasker-worker`.
@@ -49,7 +49,10 @@ module Tasker
                                      "config/environment.rb, where it is there") { |f| @files << f }
         o.on("-n", "--namespace NAME", "serve it; again for more") { |name| @namespaces << name }
         o.on("-c", "--concurrency N", Integer, "steps at once") { |n| @concurrency = n }
-        o.on("-p", "--processes N", Integer, "workers, each a process") { |n| @processes = n }
+        o.on("-p", "--processes N", Integer, "workers, each a process; the port of " \
+                                             "#{Processes::METRICS} counts up") do |n|
+          @processes = n
+        end
         o.on("--parent FD", Integer, "a pipe whose end is its own") { |fd| @parent = fd }
         o.on("-v", "--version", "its version") do
           puts VERSION
@@ -68,47 +71,6 @@ module Tasker
 
       # Handlers register when their files are loaded.
       ::Rails.application.eager_load!
-    end
-
-    # Several workers, each in a process of its own: never forked, as threads do not survive that.
-    # @api private
-    module Processes
-      module_function
-
-      # @return [Integer] the first exit status that is not 0
-      def run(arguments, count)
-        # Ends with this process, also where that is killed: the workers then end, too.
-        read, @write = IO.pipe
-        command = [RbConfig.ruby, *$LOAD_PATH.map { |path| "-I#{path}" }, $PROGRAM_NAME,
-                   *arguments, "--processes", "1", "--parent", read.fileno.to_s]
-        pids = Array.new(count) { Process.spawn(*command, read => read) }
-        %w[TERM INT].each { |name| Signal.trap(name) { forward(name, pids) } }
-        ends = pids.map { |_| Process.wait2 }.map do |_, status|
-          # One that ends by itself ends the others: a supervisor starts them together.
-          forward("TERM", pids)
-          status.exitstatus || (128 + status.termsig)
-        end
-        ends.find(&:positive?) || 0
-      end
-
-      # @param parent [Integer] the file descriptor of the pipe
-      def end_with_parent(parent, worker)
-        pipe = IO.for_fd(parent)
-        pipe.close_on_exec = true
-        Thread.new do
-          pipe.read
-          # It may be about to start.
-          sleep Signals::PAUSE until worker.shutdown
-        end
-      end
-
-      def forward(name, pids)
-        pids.each do |pid|
-          Process.kill(name, pid)
-        rescue Errno::ESRCH
-          nil
-        end
-      end
     end
   end
 end

@@ -76,12 +76,12 @@ module Tasker
     def wait(seconds = nil)
       runtime = @runtime or return true
       runtime.check_fork!
-      begin
-        ended = runtime.wait(seconds)
-      ensure
-        @runtime = nil unless ended == false
-      end
-      ended
+      # Not where something else ends the wait, as Interrupt does: it runs on.
+      runtime.wait(seconds).tap { |ended| @runtime = nil if ended }
+    rescue StartError
+      # It says why it ended by itself.
+      @runtime = nil if runtime&.here?
+      raise
     end
 
     # Runs it until SIGTERM or ctrl-c: call it in the main thread.

@@ -106,14 +106,17 @@ module Tasker
     def described(error)
       texts = []
       while error && texts.size < 10
-        texts << "#{error.class}: #{message_of(error)}"
+        texts << [error.class, message_of(error)].compact.join(": ")
         error = error.cause
       end
       texts.uniq.join(": ")
     end
 
     # Ruby's own messages of these show a value, which may be the step's data.
+    # @return [String, nil] nil: its cause says it
     def message_of(error)
+      return database_message(error) if database?(error)
+
       case error
       when NoMethodError then "undefined method '#{error.name}' for #{receiver_of(error)}"
       when FrozenError then "can't modify a frozen #{receiver_of(error)}"
@@ -125,6 +128,29 @@ module Tasker
     rescue StandardError
       "(its message raises an error)"
     end
+
+    def database?(error)
+      (defined?(::PG::Error) && error.is_a?(::PG::Error)) ||
+        (defined?(::ActiveRecord::StatementInvalid) &&
+          error.is_a?(::ActiveRecord::StatementInvalid))
+    end
+
+    # Only the primary message: the details show rows. ActiveRecord's errors repeat the message of
+    # their cause, and may add the statement.
+    def database_message(error)
+      return primary(error) || first_line(error) if error.respond_to?(:result)
+
+      database?(error.cause) ? nil : first_line(error)
+    end
+
+    def primary(error)
+      error.result&.error_field(::PG::Result::PG_DIAG_MESSAGE_PRIMARY)
+    rescue ::PG::Error
+      # Its result was cleared.
+      nil
+    end
+
+    def first_line(error) = error.message.to_s[/\A.*/].sub(/\AERROR:\s+/, "")
 
     def receiver_of(error)
       receiver = error.receiver

@@ -2,20 +2,28 @@
 
 module Tasker
   # An event that is about to be published; a publisher changes its payload and its metadata.
-  Publication = ::Struct.new(:name, :payload, :metadata, keyword_init: true)
+  Publication = ::Struct.new(:name, :payload, :metadata, keyword_init: true) do
+    include Discreet
+
+    private
+
+    def shown = [name]
+  end
 
   # A domain event, as subscribers and consumers get it. `id` is its idempotency key.
   DomainEvent = ::Struct.new(:id, :name, :version, :namespace, :template, :task_id, :step,
                              :claim_no, :correlation_id, :traceparent, :time, :payload, :metadata,
                              keyword_init: true) do
+    include Discreet
+
     # @api private
     def self.from(item)
       new(**members.to_h { |member| [member, item[member.name]] })
     end
 
-    # Never shows the payload.
-    def inspect = "#<#{self.class} #{name} #{id}>"
-    alias_method :to_s, :inspect
+    private
+
+    def shown = [name, id]
   end
 
   # The events of one pattern, handed to a block one after the other by a thread of its own.

@@ -106,7 +106,8 @@ module Tasker
       # Those of the class and of its own ancestors, not those of Ruby and of this library.
       def public_methods_of(target)
         ancestors = target.is_a?(Class) ? target.ancestors : target.singleton_class.ancestors
-        owners = ancestors.take_while { |one| one != Object }
+        # Before Object are also modules that were prepended to it, as by ActiveSupport.
+        owners = ancestors.take_while { |one| one != Object } - Object.ancestors
         owners.reject! { |one| one.name.to_s.start_with?("Tasker::") }
         owners.flat_map { |one| one.public_instance_methods(false) }.uniq
       end

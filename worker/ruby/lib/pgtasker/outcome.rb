@@ -4,6 +4,8 @@ module Tasker
   # What a handler returns where a plain value is not enough; made by Tasker::Decision and
   # Tasker::Batchable.
   class Outcome
+    include Discreet
+
     # @return [String] "success", "decision", "batches", "checkpoint"
     attr_reader :type
     # @return [Hash] its other fields
@@ -46,5 +48,9 @@ module Tasker
 
       %({"type":"success","result":#{ExactJson.generate(value, "the step's result")}})
     end
+
+    private
+
+    def shown = [type]
   end
 end

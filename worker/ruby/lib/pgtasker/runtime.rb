@@ -14,7 +14,7 @@ module Tasker
     STOPPED = '{"type":"stopped"'
 
     # An item that a thread is for.
-    Job = ::Struct.new(:handler, :text, :id, :cancel)
+    Job = ::Struct.new(:type, :handler, :text, :id, :cancel)
 
     # @param native [Native] as it was started
     # @param logger [Logger]
@@ -43,6 +43,8 @@ module Tasker
       @completer = named("tasker complete") { complete }
       nil until @native.started(WAIT)
     rescue RuntimeError => error
+      raise unless own?(error)
+
       finish(0)
       raise StartError, error.message
     end
@@ -75,11 +77,23 @@ module Tasker
       finish(1)
       true
     rescue RuntimeError => error
+      raise unless own?(error)
+
       finish(1)
       raise StartError, error.message
     end
 
     private
+
+    # Whether the worker has ended with an error; others may be raised here by another thread, as
+    # Timeout does, and it runs on.
+    def own?(error)
+      return false unless error.instance_of?(RuntimeError)
+
+      @native.wait(0) && false
+    rescue RuntimeError
+      true
+    end
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
@@ -123,7 +137,7 @@ module Tasker
       type, id = HEAD.match(text)&.captures
       id &&= id.to_i
       handler = @handlers[type]
-      return Job.new(handler, text, id, StepContext::Cancel.new) if handler
+      return Job.new(type, handler, text, id, StepContext::Cancel.new) if handler
 
       -> { tell(type, id, text) }
     end
@@ -140,7 +154,7 @@ module Tasker
       end
     rescue StandardError => error
       complain("an item was lost: #{Failures.described(error)}")
-      answer(id, JSON.generate(Failures.outcome(error))) if id
+      answer(id, failed(type, Failures.outcome(error))) if id
     end
 
     def hand_over(jobs)
@@ -155,9 +169,14 @@ module Tasker
     def work(job)
       answer = job.handler.call(job.text, job.id, job.cancel)
     rescue Exception => error # rubocop:disable Lint/RescueException
-      answer = JSON.generate(Failures.outcome(error))
+      answer = failed(job.type, Failures.outcome(error))
     ensure
-      answer(job.id, answer || JSON.generate(Runner::VANISHED))
+      answer(job.id, answer || failed(job.type, Runner::VANISHED))
+    end
+
+    # The answer to a publication has no failure: it would be taken for an event.
+    def failed(type, failure)
+      JSON.generate(type == "publication" ? { error: failure["message"] } : failure)
     end
 
     def answer(id, text)

@@ -18,6 +18,11 @@ module Tasker
     # @api private
     SUBMITTED = Outcome.new("submitted")
 
+    # PG::PQTRANS_INTRANS: a transaction in which no statement has failed.
+    OPEN = 2
+    ENDED = "the transaction was rolled back: a statement in it had failed, or had ended it"
+    private_constant :OPEN, :ENDED
+
     # @return [PG::Connection, Object] the connection that the transaction is on
     attr_reader :connection
 
@@ -50,7 +55,7 @@ module Tasker
       adapter = adapter(connection)
       adapter.open(connection) do |opened|
         transaction = new(ctx, opened, adapter)
-        block.call(transaction)
+        whole { block.call(transaction) }
         transaction.commits
       end
       ctx.committed!
@@ -59,11 +64,29 @@ module Tasker
       ctx.ask("refused", { status: refused.status })
     end
 
+    # A block that is left by neither its end nor an error would commit, or leave the transaction
+    # open.
+    # @api private
+    def self.whole
+      is_over = false
+      yield
+      is_over = true
+    rescue Exception # rubocop:disable Lint/RescueException
+      is_over = true
+      raise
+    ensure
+      unless is_over
+        raise PermanentError, "return, break, or throw left the transaction: it was rolled back"
+      end
+    end
+
     # @api private
     def commits
       unless @completed
         raise PermanentError, "the transaction was rolled back: it has no tx.complete(…)"
       end
+      # A commit would roll back, and say so by no error.
+      raise RetryableError, ENDED unless @adapter.raw(@connection).transaction_status == OPEN
 
       @ctx.ask("commits", {})
     end
@@ -89,15 +112,18 @@ module Tasker
         end
 
         connection.exec("begin isolation level read committed")
+        is_whole = false
         begin
           yield connection
-        rescue Exception # rubocop:disable Lint/RescueException
+          is_whole = true
+        ensure
           # The user's error is what counts; a connection that is lost has rolled back.
-          rollback(connection)
-          raise
+          rollback(connection) unless is_whole
         end
-        connection.exec("commit")
+        raise RetryableError, ENDED unless connection.exec("commit").cmd_status == "COMMIT"
       end
+
+      def raw(connection) = connection
 
       def rollback(connection)
         connection.exec("rollback")
@@ -122,8 +148,18 @@ module Tasker
                                 "be one of its own"
         end
 
-        connection.transaction(isolation: :read_committed, joinable: false) { yield connection }
+        state = nil
+        connection.transaction(isolation: :read_committed, joinable: false) do
+          state = connection.current_transaction.state
+          yield connection
+        end
+        # ActiveRecord::Rollback ends here, and raises no error.
+        return if state.committed?
+
+        raise PermanentError, "the transaction was rolled back by ActiveRecord::Rollback"
       end
+
+      def raw(connection) = connection.raw_connection
 
       def connection_of(owner)
         owner ||= ::ActiveRecord::Base
@@ -133,7 +169,7 @@ module Tasker
       end
 
       def status(connection, statement, parameters)
-        connection.raw_connection.exec_params(statement, parameters).getvalue(0, 0)
+        raw(connection).exec_params(statement, parameters).getvalue(0, 0)
       end
     end
   end

@@ -156,4 +156,43 @@ class TransactionTest < ServerTest
     assert_equal "cancelled", ended(enqueue)
     assert_equal [], written
   end
+
+  def test_an_error_that_is_swallowed_before_the_commit_rolls_back
+    book do |ctx, conn|
+      ctx.transaction(conn) do |tx|
+        conn.exec("insert into #{@table} values (#{ctx.attempt})")
+        tx.complete(ctx.attempt)
+        conn.exec("select 1 / 0") if ctx.attempt == 1
+      rescue PG::Error
+        nil
+      end
+    end
+    assert_equal 2, result_of
+    assert_equal [2], written
+  end
+
+  # What leaves the block of ActiveRecord by other ways than its end or an error.
+  def test_active_record_that_rolls_back_has_not_ended_the_step
+    ActiveRecord::Base.establish_connection("#{Server.url}?pool=70")
+    { "rollback" => /by ActiveRecord::Rollback/, "break" => /left the transaction/,
+      "swallow" => /a statement in it had failed/ }.each do |how, told|
+      work do |worker|
+        worker.handler("book") do |ctx|
+          ctx.transaction do |tx|
+            tx.connection.execute("insert into #{@table} values (1)")
+            tx.complete(1)
+            raise ActiveRecord::Rollback if how == "rollback"
+            break 1 if how == "break"
+
+            tx.connection.execute("select 1 / 0") if how == "swallow"
+          rescue ActiveRecord::StatementInvalid
+            nil
+          end
+        end
+      end
+      assert_match told, failure_of["message"]
+      assert_equal [], written
+      @stops.pop.call
+    end
+  end
 end

@@ -5,7 +5,7 @@ require "json"
 # Stands in for Tasker::Native: a test puts items in, and reads answers and options.
 class FakeNative
   attr_reader :options, :answers, :asked
-  attr_accessor :fails_with, :replies
+  attr_accessor :fails_with, :ends_with, :replies
 
   def initialize
     @items = Queue.new
@@ -57,6 +57,8 @@ class FakeNative
   def shutdown = @stopped = true
 
   def wait(seconds)
+    raise @ends_with if @ends_with
+
     sleep [seconds, 0.01].min unless @stopped
     @stopped
   end

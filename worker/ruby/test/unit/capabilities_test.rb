@@ -2,9 +2,8 @@
 
 require_relative "../unit_helper"
 require "bigdecimal/util"
-require "minitest/mock"
 
-# Decisions, batches, HTTP, events, and transactions, by the module for tests.
+# Decisions, batches, HTTP, and events, by the module for tests.
 class CapabilitiesTest < UnitTest
   class Route
     include Tasker::Handler
@@ -125,62 +124,5 @@ class CapabilitiesTest < UnitTest
     end
     assert_equal [true, "cancelled"], [run.retryable?, run.code]
     assert_equal [false, nil], run_step { |ctx| [ctx.cancelled?, ctx.check_cancelled!] }.result
-  end
-
-  # A connection that records its statements.
-  class Connection
-    attr_reader :statements
-
-    def initialize
-      @statements = []
-    end
-
-    def transaction_status = 0
-    def exec(sql) = @statements << sql
-
-    def exec_params(_sql, parameters)
-      @statements << "submit"
-      Struct.new(:status) { def getvalue(_row, _column) = status }.new(parameters.first)
-    end
-  end
-
-  def transact(status: "accepted", &block)
-    connection = Connection.new
-    run = Tasker::Transaction.stub(:adapter, Tasker::Transaction::OnPg) do
-      run_step(status: status) { |ctx| ctx.transaction(connection) { |tx| block.call(tx, ctx) } }
-    end
-    [run, connection.statements]
-  end
-
-  def test_a_transaction_of_its_own_ends_the_step
-    run, statements = transact { |tx| tx.complete({ deposited: 5 }) }
-    assert_equal({ "deposited" => 5 }, run.result)
-    assert_equal ["begin isolation level read committed", "submit", "commit"], statements
-    run, = transact { |tx, ctx| tx.complete(ctx.checkpoint(1, 1)) }
-    assert_equal "checkpoint", run.outcome["type"]
-  end
-
-  def test_a_transaction_rolls_back
-    run, statements = transact(status: "stale") { |tx| tx.complete(1) }
-    assert_equal [true, "stale", "rollback"], [run.retryable?, run.code, statements.last]
-    run, statements = transact { |_| raise "no" }
-    assert_match(/\ARuntimeError: no/, run.outcome["message"])
-    assert_equal "rollback", statements.last
-    run, statements = transact { |_| 1 }
-    assert_match(/no tx.complete/, run.outcome["message"])
-    assert_equal [false, "rollback"], [run.retryable?, statements.last]
-    run, statements = transact { |tx| tx.complete(Float::NAN) }
-    assert_equal ["invalid_result", "rollback"], [run.code, statements.last]
-  end
-
-  def test_what_comes_after_the_commit_changes_nothing
-    connection = Connection.new
-    run = Tasker::Transaction.stub(:adapter, Tasker::Transaction::OnPg) do
-      run_step do |ctx|
-        ctx.transaction(connection) { |tx| tx.complete(1) }
-        raise "late"
-      end
-    end
-    assert_equal [1, "success"], [run.result, run.outcome["type"]]
   end
 end

@@ -1,6 +1,9 @@
 # frozen_string_literal: true
 
 require_relative "../unit_helper"
+require "active_record"
+require "pg"
+require "pp"
 
 # How errors of handlers are judged.
 class FailuresTest < UnitTest
@@ -48,6 +51,52 @@ class FailuresTest < UnitTest
     ctx = nil
     run_step(context: secret) { |it| ctx = it and nil }
     refute_includes "#{ctx.inspect}#{ctx}", "4242"
+  end
+
+  Result = Struct.new(:primary) do
+    def error_field(_) = primary
+  end
+
+  def test_errors_of_the_database_show_no_rows
+    long = "ERROR:  duplicate key value\nDETAIL:  Key (card)=(4242) already exists.\n"
+    bare = PG::UniqueViolation.new(long)
+    told = PG::UniqueViolation.new(long)
+    told.define_singleton_method(:result) { Result.new("it is there already") }
+    cleared = PG::UniqueViolation.new(long)
+    cleared.define_singleton_method(:result) { raise PG::Error, "cleared" }
+    { bare => "duplicate key value", told => "it is there already",
+      cleared => "duplicate key value" }.each do |error, text|
+      assert_equal "PG::UniqueViolation: #{text}", Tasker::Failures.described(error)
+      message = failure do
+        raise error
+      rescue PG::Error => cause
+        raise ActiveRecord::RecordNotUnique, "#{cause.class}: #{cause.message}"
+      end["message"]
+      assert_match(/\AActiveRecord::RecordNotUnique: PG::UniqueViolation: #{text} \(/, message)
+      refute_includes message, "4242"
+    end
+    other = ActiveRecord::StatementInvalid.new("no such table\ninsert 4242")
+    assert_equal "ActiveRecord::StatementInvalid: no such table",
+                 Tasker::Failures.described(other)
+  end
+
+  def test_what_a_handler_has_shows_no_data
+    summary = { instances: 1, complete: 1, failed: 0, results: ["4242"] }
+    all = nil
+    run_step(parents: { add: summary }, pages: { add: [{ result: "4242", inputs: "4242" }] },
+             checkpoint: { cursor: "4242", items_processed: 1, accumulated: "4242" }) do |ctx|
+      batch = ctx.batch("add")
+      event = Tasker::Publication.new(name: "a.b", payload: "4242", metadata: "4242")
+      all = [batch, batch.each.to_a, ctx.last_checkpoint, ctx.checkpoint("4242", 1), event,
+             Tasker::Outcome.success("4242"), Tasker::DomainEvent.new(name: "a.b", payload: "4242")]
+      nil
+    end
+    all.flatten.each do |one|
+      [one.inspect, one.to_s, PP.pp(one, +"")].each do |text|
+        assert_match(/\A#<Tasker::\w+ [\w. ]+>$/, text)
+        refute_includes text, "4242"
+      end
+    end
   end
 
   def test_what_is_no_standard_error_fails_its_step_too

@@ -1,7 +1,10 @@
 # frozen_string_literal: true
 
 require_relative "../unit_helper"
+# Its methods of all objects are no handlers.
+require "active_support/core_ext/object/json"
 require "minitest/mock"
+require "timeout"
 
 # A worker whose native part is the test's own.
 class WorkerTest < UnitTest
@@ -134,13 +137,14 @@ class WorkerTest < UnitTest
         next if event.payload.zero?
         raise "no" if event.payload == 13
 
+        Thread.exit if event.payload == 99
         event.payload = [event.payload, ctx.attempt]
         event.metadata = { name: event.name }
         event.payload.first == 7 ? 1 : event
       end
     end
     step = { task_id: "t", step: "s", handler: "h", attempt: 2, parents: {} }
-    [5, 0, 13, 7].each.with_index(1) do |payload, id|
+    [5, 0, 13, 7, 99].each.with_index(1) do |payload, id|
       @native.put({ type: "publication", id: id, pattern: "pay.*", name: "pay.ed",
                     payload: payload, metadata: {}, step: step })
     end
@@ -148,6 +152,10 @@ class WorkerTest < UnitTest
     assert_nil @native.answer(2)
     assert_match(/\ARuntimeError: no \(/, @native.answer(3)["error"])
     assert_match(/returns the event or nil, not Integer/, @native.answer(4)["error"])
+    assert_equal({ "error" => "the handler ended its thread" }, @native.answer(5))
+    # An event that cannot be read.
+    @native.put({ type: "publication", id: 6, pattern: "pay.*" })
+    assert_equal ["error"], @native.answer(6).keys
   end
 
   def test_subscribers_get_events_in_order_and_survive_their_errors
@@ -236,6 +244,40 @@ class WorkerTest < UnitTest
     @native.fails_with = "options: unknown"
     error = assert_raises(Tasker::StartError) { start }
     assert_equal "options: unknown", error.message
+    refute @worker.running?
+  end
+
+  # What ends a wait, but not the worker.
+  class Late < RuntimeError; end
+
+  def test_a_wait_that_is_interrupted_forgets_nothing
+    consumer = Tasker::Consumer.new(namespace: "test", logger: Logger.new(@log)) { 1 }
+    Tasker::NativeLoader.stub(:native, FakeNative.new) { consumer.start }
+    start { |worker| worker.handler("fine") { "fine" } }
+    [Interrupt, Late, RuntimeError].each do |error|
+      [@worker, consumer].each do |one|
+        waiting = Thread.new { one.wait }
+        waiting.report_on_exception = false
+        eventually("the wait") { waiting.stop? }
+        waiting.raise(error, "enough")
+        assert_equal error, assert_raises(error) { waiting.value }.class
+        assert_equal false, one.wait(0)
+      end
+    end
+    assert_raises(Timeout::Error) { Timeout.timeout(0.05) { @worker.wait } }
+    assert @worker.running?
+    assert consumer.shutdown
+    assert consumer.wait
+    @worker.stop
+    refute @worker.running?
+  end
+
+  def test_a_worker_that_ends_by_itself_says_why
+    start
+    @native.ends_with = "the database is gone"
+    @native.shutdown
+    error = assert_raises(Tasker::StartError) { @worker.wait }
+    assert_equal "the database is gone", error.message
     refute @worker.running?
   end
 
