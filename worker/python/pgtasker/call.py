@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from .context import StepContext
 from .errors import Permanent, Retryable, StepError, failure_of
 from .events import Publication
 from .json_text import write
-from .logging_bridge import logger
+from .logging_bridge import say
 
 SUBMITTED = '{"type":"submitted"}'
 RELEASE = '{"type":"release"}'
@@ -54,7 +55,10 @@ def _is_async(function: Any) -> bool:
 class Call:
     """What the user's code is called with, by the id under which it is answered."""
 
-    __slots__ = ("answer", "arguments", "code", "failed", "has_begun", "id", "step", "task")
+    __slots__ = (
+        "answer", "arguments", "code", "failed", "has_begun", "id", "is_publication", "step",
+        "task", "why",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,11 +68,15 @@ class Call:
         step: StepContext | None,
         answer: Callable[[Any], str],
         failed: Callable[[BaseException], str],
+        is_publication: bool = False,
     ) -> None:
         self.id, self.code, self.arguments, self.step = id, code, arguments, step
         self.answer, self.failed = answer, failed
+        self.is_publication = is_publication
         self.has_begun = False
         self.task: asyncio.Task[None] | None = None
+        self.why: str | None = None
+        """Why it should stop; None: it may go on."""
 
 
 class NotHere(Exception):
@@ -102,14 +110,14 @@ def outcome(result: Any, step: StepContext) -> str:
 def failed(error: BaseException, step: StepContext | None) -> str:
     """What a handler's exception means, as JSON."""
     if step is not None and step._has_committed:
-        logger.warning("the handler failed after its step had been completed", exc_info=error)
+        say(logging.WARNING, "the handler failed after its step had been completed", error=error)
         return SUBMITTED
     if isinstance(error, NotHere):
         return RELEASE
     if isinstance(error, asyncio.CancelledError) and step is not None and step._why:
         error = Retryable(f"stopped: {step._why}", code="cancelled")
     elif not isinstance(error, StepError):
-        logger.warning("a handler failed", exc_info=error)
+        say(logging.WARNING, "a handler failed", error=error)
     return write(failure_of(error), "failure")
 
 
@@ -126,4 +134,10 @@ def publication(event: Any) -> str:
 
 def not_published(error: BaseException) -> str:
     """What a publisher's exception means, as JSON."""
-    return write({"error": failure_of(error)["message"]}, "event")
+    return failure_text(error, True)
+
+
+def failure_text(error: BaseException, is_publication: bool) -> str:
+    """A failure as JSON: where an event is asked for, a step's would be read as an event."""
+    failure = failure_of(error)
+    return write({"error": failure["message"]} if is_publication else failure, "failure")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, overload
 
 from .convert import convert
@@ -204,8 +205,7 @@ class Api(_OfStep):
         if json is not None:
             arguments = f'{arguments[:-1]},"json":{write(json, "request")}}}'
         step = self._step()
-        # Messages go without the query, which may hold a secret.
-        response = Response(step, arguments, f"{method} {url.partition('?')[0]}")
+        response = Response(step, arguments, f"{method} {shown(url)}")
         if not within_loop():
             response._value = step._ask("http", arguments)
         return response
@@ -262,11 +262,11 @@ class Cursor:
 class Checkpoint:
     """What a step saved before it yielded."""
 
-    cursor: Any
+    cursor: Any = field(repr=False)
     """Where to go on."""
     items_processed: int
     """Items done since the step's first claim."""
-    accumulated: Any
+    accumulated: Any = field(repr=False)
     """What has come of them."""
 
 
@@ -280,11 +280,11 @@ class Instance(Generic[T]):
     """Its name, such as ``load_007``."""
     state: str
     """``complete``, or how else it ended."""
-    inputs: Any
+    inputs: Any = field(repr=False)
     """Its cursor."""
-    result: T | None
+    result: T | None = field(repr=False)
     """None: it is not complete."""
-    error: Any
+    error: Any = field(repr=False)
     """Why it failed."""
 
 
@@ -427,6 +427,12 @@ class Batchable(_OfStep):
         """
         step = self._step()
         return Batch(step, name, step.parent(name))
+
+
+def shown(url: str) -> str:
+    """A URL for messages, without what may hold a secret: user, query, and fragment."""
+    place = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"^(\w[\w+.-]*:)?//[^/]*@", r"\1//", place)
 
 
 def _start(items: range) -> int:

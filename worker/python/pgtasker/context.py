@@ -139,9 +139,13 @@ class StepContext(Api, Decision, Batchable):
     def parent(self, step: str, type: Any = None) -> Any:
         """The result of this parent, as JSON or as this type.
 
-        :raises Permanent: ``invalid_input``: there is no such parent, or it does not fit
+        :raises Permanent: ``invalid_input``: there is no such parent, or it does not fit;
+            ``input_too_large``: only :meth:`parent_pages` can read it
         """
         parents = self._item["parents"]
+        if step not in parents and self._item.get("is_paged"):
+            text = f"parents.{step}: too large for a claim: read it with ctx.parent_pages"
+            raise Permanent(text, code="input_too_large")
         if step not in parents:
             text = f"parents.{step}: there is no such parent"
             raise Permanent(text, code="invalid_input")

@@ -12,7 +12,6 @@ import collections.abc
 import dataclasses
 import functools
 import math
-import sys
 import types
 import typing
 from datetime import date, datetime, time
@@ -93,6 +92,10 @@ def _float(value: Any, path: str) -> float:
         number = math.inf
     if math.isinf(number):
         raise Misfit(path, "the number is beyond what a float holds: take it as a Decimal")
+    # The digits of a float are those that it is written with.
+    if number != value and Decimal(repr(number)) != Decimal(value):
+        text = "a float does not hold the number exactly: take it as a Decimal or int"
+        raise Misfit(path, text)
     return number
 
 
@@ -262,17 +265,21 @@ def _class(to: Any) -> _Converter:
 def _enum(to: type[Enum]) -> _Converter:
     def convert_to(value: Any, path: str) -> Any:
         try:
-            return to(value)
+            member = to(value)
+            # For Python True is 1.
+            if member.value != value or isinstance(member.value, bool) == isinstance(value, bool):
+                return member
         except ValueError:
-            names = ", ".join(repr(member.value) for member in to)
-            raise Misfit(path, f"expected one of {names}") from None
+            pass
+        names = ", ".join(repr(member.value) for member in to)
+        raise Misfit(path, f"expected one of {names}")
 
     return convert_to
 
 
 def _hints(to: Any) -> dict[str, Any]:
-    module = sys.modules.get(to.__module__)
-    return typing.get_type_hints(to, vars(module) if module else None, include_extras=True)
+    # Without namespaces of ours each base's names are those of its own module.
+    return typing.get_type_hints(to, include_extras=True)
 
 
 def _object(value: Any, path: str, fields: dict[str, _Converter], required: set[str]) -> Any:

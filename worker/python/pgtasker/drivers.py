@@ -51,6 +51,13 @@ def is_async_sqlalchemy(connection: Any) -> bool:
     return _known(connection, *(f"sqlalchemy.ext.asyncio.{kind}" for kind in kinds))
 
 
+def of_this_task(connection: Any) -> Any:
+    """The session that a scoped one stands for, which in another task would be another."""
+    if _known(connection, "sqlalchemy.ext.asyncio.async_scoped_session"):
+        return connection()
+    return connection
+
+
 def _named(parameters: Sequence[Any]) -> dict[str, Any]:
     return {f"p{number}": value for number, value in enumerate(parameters, 1)}
 

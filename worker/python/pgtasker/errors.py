@@ -19,12 +19,14 @@ class StepError(Exception):
     :class:`Permanent`."""
 
     retryable = True
+    # Of the class, as a subclass may not call this one's constructor.
+    code: str | None = None
+    retry_after_ms: int | None = None
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
-        self.retry_after_ms: int | None = None
 
 
 class Retryable(StepError):
@@ -101,8 +103,30 @@ def _text(error: BaseException) -> str:
         return f"(its message cannot be read: {type(broken).__name__})"
 
 
+def _of_database(error: BaseException) -> str | None:
+    """The primary message of an error of the database, or of one that wraps it: the whole text has
+    a detail, the statement, or parameters, which are data. None: it is another kind."""
+    own = getattr(error, "orig", None)
+    # SQLAlchemy's, which has the statement in its text.
+    if not isinstance(own, BaseException) or not (hasattr(error, "statement") or _sqlstate(own)):
+        own = error
+        # Django's has the text of its cause, and is no more than that.
+        cause = error.__cause__
+        if cause is not None and _sqlstate(cause) and _text(cause) == _text(error):
+            own = cause
+    primary = getattr(getattr(own, "diag", None), "message_primary", None)
+    if isinstance(primary, str):
+        return primary
+    if own is error and _sqlstate(error) is None:
+        return None
+    # Of other drivers, such as asyncpg, it is the first line.
+    return _text(own).partition("\n")[0]
+
+
 def _named(error: BaseException) -> str:
-    name, text = type(error).__name__, _text(error)
+    name, text = type(error).__name__, _of_database(error)
+    if text is None:
+        text = _text(error)
     return f"{name}: {text}" if text else name
 
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -43,9 +43,9 @@ class DomainEvent:
     """Its place in the caller's trace."""
     time: datetime
     """When the step had ended."""
-    payload: Any
+    payload: Any = field(repr=False)
     """What it says."""
-    metadata: Any
+    metadata: Any = field(repr=False)
     """What a publisher has added."""
 
     @staticmethod
@@ -75,9 +75,9 @@ class Publication:
 
     name: str
     """Such as ``payment.processed``; changing it changes nothing."""
-    payload: Any
+    payload: Any = field(repr=False)
     """What it says."""
-    metadata: Any = None
+    metadata: Any = field(default=None, repr=False)
     """For those who consume it."""
 
 

@@ -45,8 +45,26 @@ def configure(level: str = "INFO") -> None:
         handler.addFilter(StepFilter())
 
 
+def say(level: int, text: str, *arguments: Any, error: BaseException | None = None) -> None:
+    """Logs a line of the library's own. What the program's filters and handlers raise is about
+    this line alone: it must end no thread on which all others depend."""
+    try:
+        logger.log(level, text, *arguments, exc_info=error, stacklevel=2)
+    except BaseException:
+        # There is nowhere to say so.
+        pass
+
+
 def forward(item: dict[str, Any]) -> None:
-    """Hands a line of the worker to :data:`logger`."""
+    """Hands a line of the worker to :data:`logger`, as :func:`say` does."""
+    try:
+        _forward(item)
+    except BaseException:
+        # There is nowhere to say so.
+        pass
+
+
+def _forward(item: dict[str, Any]) -> None:
     level = _LEVELS.get(item.get("level", ""), logging.INFO)
     if not logger.isEnabledFor(level):
         return

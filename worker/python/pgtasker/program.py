@@ -72,6 +72,8 @@ class Program:
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
         self._must_stop = False
+        self._process: int | None = None
+        """Where it was started."""
 
     def _launch(self) -> Native:
         raise NotImplementedError
@@ -100,15 +102,32 @@ class Program:
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> Runtime:
         if self.is_running:
-            raise RuntimeError("it runs already")
-        native = self._launch()
-        runtime = Runtime(native, self._receive, self._at_end, loop)
-        self._runtime = runtime
-        _running.add(runtime)
-        if self._must_stop:
-            native.shutdown()
-        runtime.start()
+            raise RuntimeError(self._why_not())
+        native: Native | None = None
+        try:
+            native = self._launch()
+            runtime = Runtime(native, self._receive, self._at_end, loop)
+            self._runtime, self._process = runtime, os.getpid()
+            _running.add(runtime)
+            if self._must_stop:
+                native.shutdown()
+            runtime.start()
+        except BaseException:
+            self._runtime = None
+            if native is not None:
+                native.shutdown()
+            # Whoever waits for events waits for none of this start.
+            self._at_end()
+            raise
         return runtime
+
+    def _why_not(self) -> str:
+        if self._process == os.getpid():
+            return "it runs already"
+        return (
+            f"this was started in process {self._process}, and its threads are not in its fork "
+            f"{os.getpid()}: start it after the fork"
+        )
 
     def _has_started(self, runtime: Runtime, wait: float) -> bool:
         try:
@@ -149,12 +168,16 @@ class Program:
         :raises WorkerError: it cannot start, or has ended without being asked to
         """
         self._must_stop = False
-        with self._signals():
-            self.start()
-            runtime = self._runtime
-            assert runtime is not None
-            runtime.ended.wait()
-            self._close(runtime)
+        try:
+            with self._signals():
+                self.start()
+                runtime = self._runtime
+                assert runtime is not None
+                runtime.ended.wait()
+                self._close(runtime)
+        finally:
+            # A signal was about this run, not about the next start.
+            self._must_stop = False
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

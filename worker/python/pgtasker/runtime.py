@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 import queue
 import re
 import sys
@@ -15,11 +16,12 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .call import Call, Code
+from . import unbroken
+from .call import Call, Code, failure_text
 from .context import _current
-from .errors import Permanent, failure_of, place_of
-from .json_text import read_item, write
-from .logging_bridge import forward, logger
+from .errors import Permanent, Retryable, place_of
+from .json_text import read_item
+from .logging_bridge import forward, say
 from .threads import Threads
 from .tracing import attacher
 
@@ -33,6 +35,8 @@ _PING_EVERY = 0.25
 _BLOCKED = 1.0
 """Seconds for which a handler may block the loop without a warning."""
 _ITEM = re.compile(r'\{"type":"(\w+)","id":(\d+)')
+_Answer = tuple[int, str, bool]
+"""The last: it is a publication's."""
 _REPLY = re.compile(r'\{"type":"reply","id":(\d+),"value":')
 
 
@@ -59,7 +63,7 @@ class Runtime:
         self._attach = attacher()
         self._threads = Threads("pgtasker-handler")
         self._running: dict[int, Call] = {}
-        self._answers: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
         self._replies = Replies(native)
         self._own_loop = loop is None
         self.loop = loop or asyncio.new_event_loop()
@@ -81,24 +85,25 @@ class Runtime:
         """The same within an event loop."""
         return await self._replies.ask(id, what, arguments)
 
-    def answer(self, id: int, text: str) -> None:
+    def answer(self, id: int, text: str, is_publication: bool = False) -> None:
         """Answers what the language was asked."""
-        self._answers.put((id, text))
+        self._answers.put((id, text, is_publication))
 
     # The poller.
 
     def _poll(self) -> None:
-        while True:
-            try:
-                texts = self.native.poll(_MAX_ITEMS, _MAX_WAIT)
-            except BaseException as error:
-                logger.error("the native module cannot be polled", exc_info=error)
-                self.error = str(error)
-                break
-            if not self._take(texts):
-                break
-            self._watch.look()
-        self._end()
+        try:
+            goes_on = True
+            while goes_on:
+                goes_on = self._take(self.native.poll(_MAX_ITEMS, _MAX_WAIT))
+                _guarded(self._watch.look)
+        except BaseException as error:
+            self.error = f"the native module cannot be polled: {error}"
+            say(logging.ERROR, "the native module cannot be polled", error=error)
+            # It must claim nothing that nobody would run.
+            _guarded(self.native.shutdown)
+        finally:
+            self._end()
 
     def _take(self, texts: list[str]) -> bool:
         """False: it was the last item."""
@@ -109,7 +114,7 @@ class Runtime:
                 goes_on = self._item(text, coroutines) and goes_on
             except BaseException as error:
                 # Whatever goes wrong with one item is about that item alone.
-                self._spoiled(text, error)
+                _guarded(self._spoiled, text, error)
         if coroutines:
             self._in_loop(self._begin, coroutines)
         return goes_on
@@ -140,21 +145,22 @@ class Runtime:
         """An item that cannot be read, or of which no call can be made."""
         found = _ITEM.match(text)
         if found is None:
-            logger.error("an item cannot be taken", exc_info=error)
+            say(logging.ERROR, "an item cannot be taken", error=error)
             return
         kind, id = found[1], int(found[2])
         if isinstance(error, (ValueError, RecursionError)):
             error = Permanent(f"the {kind} cannot be read: {error}", code="invalid_input")
-        failure = failure_of(error)
-        answer = {"error": failure["message"]} if kind == "publication" else failure
         self._running.pop(id, None)
-        self.answer(id, write(answer, "failure"))
+        is_publication = kind == "publication"
+        self.answer(id, failure_text(error, is_publication), is_publication)
 
     def _cancel(self, item: dict[str, Any]) -> None:
         call = self._running.get(item["id"])
-        if call is None or call.step is None:
+        if call is None:
             return
-        call.step._cancel(item["why"])
+        call.why = item["why"]
+        if call.step is not None:
+            call.step._cancel(item["why"])
         if call.code.is_async:
             self._in_loop(self._cancel_task, call)
 
@@ -163,15 +169,17 @@ class Runtime:
             self.loop.call_soon_threadsafe(function, argument)
         except RuntimeError:
             # The loop is closed: the caller's own has ended before its worker.
-            logger.debug("the event loop has ended")
+            say(logging.DEBUG, "the event loop has ended")
 
     def _end(self) -> None:
-        self._at_end()
-        self._answers.put(None)
-        self._threads.end()
-        if self._own_loop:
-            self._in_loop(self._stop_loop, None)
-        self.ended.set()
+        try:
+            _guarded(self._at_end)
+            _guarded(self._answers.put, None)
+            _guarded(self._threads.end)
+            if self._own_loop:
+                _guarded(self._in_loop, self._stop_loop, None)
+        finally:
+            self.ended.set()
 
     # The completer.
 
@@ -184,21 +192,21 @@ class Runtime:
             answers = [one for one in some if one is not None]
             is_last = len(answers) < len(some)
             try:
-                self.native.complete(answers)
+                self.native.complete([(id, text) for id, text, _ in answers])
             except BaseException as error:
                 self._complete_each(answers, error)
 
-    def _complete_each(self, answers: list[tuple[int, str]], error: BaseException) -> None:
-        logger.error("answers cannot be given together", exc_info=error)
-        for id, text in answers:
+    def _complete_each(self, answers: list[_Answer], error: BaseException) -> None:
+        say(logging.ERROR, "answers cannot be given together", error=error)
+        for id, text, is_publication in answers:
             try:
                 self.native.complete([(id, text)])
             except BaseException as cause:
-                failure = write(failure_of(Permanent(str(cause), code="invalid_result")), "failure")
+                refused = Permanent(str(cause), code="invalid_result")
                 try:
-                    self.native.complete([(id, failure)])
+                    self.native.complete([(id, failure_text(refused, is_publication))])
                 except BaseException as last:
-                    logger.error("an answer cannot be given", exc_info=last)
+                    say(logging.ERROR, "an answer cannot be given", error=last)
 
     # The handlers.
 
@@ -212,7 +220,7 @@ class Runtime:
 
     def _finish(self, call: Call, answer: str) -> None:
         if self._running.pop(call.id, None) is not None:
-            self.answer(call.id, answer)
+            self.answer(call.id, answer, call.is_publication)
 
     def _run(self, call: Call) -> None:
         self._base.copy().run(self._run_here, call)
@@ -233,7 +241,7 @@ class Runtime:
 
     def _begin(self, calls: list[Call]) -> None:
         for call in calls:
-            if call.step is not None and call.step._why:
+            if call.why is not None:
                 self._abandon(call)
                 continue
             task = self._base.copy().run(self.loop.create_task, self._await(call))
@@ -276,7 +284,8 @@ class Runtime:
     def _stop_loop(self, _: Any) -> None:
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
-            task.cancel()
+            if task not in unbroken.tasks:
+                task.cancel()
         stop = self.loop.create_task(_after(tasks))
         stop.add_done_callback(lambda _: self.loop.stop())
 
@@ -289,13 +298,24 @@ async def _after(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _guarded(function: Callable[..., None], *arguments: Any) -> None:
+    """Calls what must not end the thread, whatever it raises."""
+    try:
+        function(*arguments)
+    except BaseException as error:
+        say(logging.ERROR, "a part of the library failed", error=error)
+
+
 def _failed(call: Call, error: BaseException) -> str:
+    if call.step is None and call.why and isinstance(error, asyncio.CancelledError):
+        error = Retryable(f"stopped: {call.why}", code="cancelled")
     try:
         return call.failed(error)
     except BaseException as broken:
         # An exception that cannot even be described.
         text = f"{type(error).__name__}, which cannot be described: {type(broken).__name__}"
-        return write(failure_of(Permanent(text)), "failure")
+        kind = Permanent if isinstance(error, Permanent) else Retryable
+        return failure_text(kind(text), call.is_publication)
 
 
 class Replies:
@@ -359,7 +379,8 @@ class _Watch:
                 self._is_answered = True
         elif not self._is_answered and not self._is_told and now - self._asked > _BLOCKED:
             self._is_told = True
-            logger.warning(
+            say(
+                logging.WARNING,
                 "a handler has blocked the event loop for over a second, at %s: make it `def`, or "
                 "await what it waits for",
                 self._place(),

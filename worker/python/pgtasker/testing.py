@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from .call import Code, failed, outcome
-from .capabilities import within_loop
+from .capabilities import shown, within_loop
 from .context import StepContext, _current
 from .errors import Permanent, Retryable, StepError, failure_of
 from .json_text import read, write
@@ -107,7 +107,7 @@ class _Answers:
         status, content = answer if isinstance(answer, tuple) else (answer, b"")
         if not 200 <= status < 300 and status not in asked["allow_status"]:
             kind = Retryable if status >= 500 or status in _MAY_PASS else Permanent
-            text = f"{request.method} {request.url} answered {status}"
+            text = f"{request.method} {shown(request.url)} answered {status}"
             raise kind(text, code=f"http_{status}")
         if not isinstance(content, bytes):
             content = write(content, "response").encode()

@@ -3,10 +3,11 @@ commit together, or not at all."""
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import drivers
+from . import drivers, unbroken
 from .capabilities import StepOutcome, within_loop
 from .json_text import write
 
@@ -70,9 +71,11 @@ class StepTransaction:
         trace: TracebackType | None,
     ) -> None:
         connection, step = self._connection, self._step
-        if error is not None or self._outcome is None:
+        if error is not None:
+            return _quietly(connection.rollback)
+        if self._outcome is None:
             connection.rollback()
-            return self._check(error)
+            return self._check()
         try:
             if hasattr(connection, "flush"):
                 connection.flush()
@@ -87,7 +90,7 @@ class StepTransaction:
             _quietly(connection.rollback)
             raise
         if status != _ACCEPTED:
-            connection.rollback()
+            _quietly(connection.rollback)
             step._ask("refused", _refused(status))
         step._ask("committed", "{}")
 
@@ -95,7 +98,7 @@ class StepTransaction:
         connection = self._connection
         if drivers.is_async_psycopg(connection):
             if connection.autocommit:
-                await connection.execute("begin")
+                await self._begin()
         else:
             _known(drivers.is_async_sqlalchemy(connection), connection)
         return self
@@ -107,9 +110,11 @@ class StepTransaction:
         trace: TracebackType | None,
     ) -> None:
         connection, step = self._connection, self._step
-        if error is not None or self._outcome is None:
-            await connection.rollback()
-            return self._check(error)
+        if error is not None:
+            return await _quietly_async(connection)
+        if self._outcome is None:
+            await _rollback(connection)
+            return self._check()
         try:
             if hasattr(connection, "flush"):
                 await connection.flush()
@@ -121,14 +126,10 @@ class StepTransaction:
                 await connection.commit()
                 step._has_committed = True
         except BaseException:
-            try:
-                await connection.rollback()
-            except Exception:
-                # The first error says more.
-                pass
+            await _quietly_async(connection)
             raise
         if status != _ACCEPTED:
-            await connection.rollback()
+            await _quietly_async(connection)
             await step._ask_later("refused", _refused(status))
         # Not awaited, so that nothing comes between the commit and its notice.
         step._ask("committed", "{}")
@@ -137,8 +138,16 @@ class StepTransaction:
         assert self._outcome is not None
         return f'{{"outcome":{self._outcome.text()}}}'
 
-    def _check(self, error: BaseException | None) -> None:
-        if error is None and not self._is_given_up:
+    async def _begin(self) -> None:
+        try:
+            await unbroken.through(self._connection.execute("begin"))
+        except asyncio.CancelledError:
+            # The block that would roll back is never entered.
+            await _quietly_async(self._connection)
+            raise
+
+    def _check(self) -> None:
+        if not self._is_given_up:
             text = "the transaction was rolled back: its block ended without tx.complete(…)"
             raise RuntimeError(text)
 
@@ -160,6 +169,19 @@ def _refused(status: str) -> str:
 def _quietly(call: Any) -> None:
     try:
         call()
+    except Exception:
+        # The first error says more.
+        pass
+
+
+async def _rollback(connection: Any) -> None:
+    session = drivers.of_this_task(connection)
+    await unbroken.through(session.rollback(), unbroken.PATIENCE)
+
+
+async def _quietly_async(connection: Any) -> None:
+    try:
+        await _rollback(connection)
     except Exception:
         # The first error says more.
         pass

@@ -206,7 +206,7 @@ class Worker(Program):
         event = Publication(item["name"], item["payload"], item["metadata"])
         step = StepContext(item["step"], self.state)
         code = self._publishers[item["pattern"]]
-        return Call(item["id"], code, (event, step), step, publication, not_published)
+        return Call(item["id"], code, (event, step), step, publication, not_published, True)
 
 
 def _methods(given: Any) -> list[str]:

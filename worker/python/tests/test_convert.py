@@ -2,6 +2,7 @@
 
 import enum
 import sys
+import types
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -17,6 +18,15 @@ from pgtasker.errors import Permanent
 class Colour(enum.Enum):
     RED = "red"
     BLUE = "blue"
+
+
+class Level(enum.Enum):
+    LOW = 1
+    HIGH = 2
+
+
+class Switch(enum.Enum):
+    ON = True
 
 
 Cents = NewType("Cents", int)
@@ -114,6 +124,11 @@ def test_a_misfit_names_its_field_and_quotes_no_value(value: Any, said: str) -> 
         (None, Optional[int], None),
         (0.1, Decimal, Decimal("0.1")),
         (3, float, 3.0),
+        (2**60, float, 2.0**60),
+        (10**23, float, 1e23),
+        (2**53 + 1, Union[float, int], 2**53 + 1),
+        (1, Level, Level.LOW),
+        (True, Switch, Switch.ON),
         ("2024-05-06", date, date(2024, 5, 6)),
         (str(UUID(int=1)), UUID, UUID(int=1)),
         ([1, 1], set, {1}),
@@ -137,6 +152,12 @@ def test_types_of_the_standard_library(value: Any, to: Any, expected: Any) -> No
         ({"a": [1, None]}, Dict[str, List[int]],
          "context.a[1]: expected an integer, found null"),
         (1, Optional[str], "context: expected a string, found an integer"),
+        (True, Level, "context: expected one of 1, 2"),
+        (1, Switch, "context: expected one of True"),
+        ({"a": [2**53 + 1]}, Dict[str, List[float]],
+         "context.a[0]: a float does not hold the number exactly: take it as a Decimal or int"),
+        (Decimal("0.12345678901234567890123"), float,
+         "context: a float does not hold the number exactly: take it as a Decimal or int"),
     ],
 )  # fmt: skip
 def test_misfits_of_other_types(value: Any, to: Any, said: str) -> None:
@@ -169,3 +190,20 @@ def test_what_json_never_is_says_so() -> None:
 def test_times_have_any_number_of_digits(digits: str) -> None:
     at = convert(f"2026-12-01T00:45:36{digits}Z", datetime, "context")
     assert (at.second, at.utcoffset()) == (36, timedelta(0))
+
+
+def test_each_base_resolves_names_in_its_own_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "base_of_test": "Money = int\n"
+        "@dataclasses.dataclass\nclass Base:\n    cents: Money\n",
+        "own_of_test": "from base_of_test import Base\nMoney = str\n"
+        "@dataclasses.dataclass\nclass Own(Base):\n    name: Money\n",
+    }
+    modules = {}
+    for name, text in texts.items():
+        modules[name] = module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        head = "from __future__ import annotations\nimport dataclasses\n"
+        exec(head + text, vars(module))
+    own = convert({"cents": 7, "name": "x"}, modules["own_of_test"].Own, "context")
+    assert (own.cents, own.name) == (7, "x")

@@ -70,3 +70,49 @@ def test_strange_exceptions_are_failures_too() -> None:
     assert failure_of(OSError("\udcff"))["message"].startswith("OSError: ?")
     assert failure_of(SystemExit(3))["message"] == "SystemExit: 3"
     assert len(failure_of(ValueError("x" * 20_000))["message"]) == 10_000
+
+
+class OfServer(Exception):
+    """As psycopg's."""
+
+    sqlstate = "23505"
+
+    class diag:
+        message_primary = "duplicate key"
+
+
+SECRET = "duplicate key\nDETAIL:  Key (card)=(4111) already exists."
+
+
+def test_errors_of_the_database_show_no_data() -> None:
+    class OfSqlAlchemy(Exception):
+        statement, params, orig = "insert", {"card": 4111}, OfServer(SECRET)
+
+    class OfAsyncpg(Exception):
+        sqlstate = "23505"
+
+    class OfDjango(Exception):
+        pass
+
+    of_django = OfDjango(SECRET)
+    of_django.__cause__ = OfServer(SECRET)
+    wrapped = OfSqlAlchemy(f"{SECRET} [SQL: insert] [parameters: 4111]")
+    wrapped.__cause__ = wrapped.orig
+    for error in (OfServer(SECRET), wrapped, OfAsyncpg(SECRET), of_django):
+        message = failure_of(error)["message"]
+        assert message.startswith(f"{type(error).__name__}: duplicate key"), message
+        assert "4111" not in message and "DETAIL" not in message
+    mine = ValueError("mine\nof two lines")
+    mine.__cause__ = OfServer(SECRET)
+    said = "ValueError: mine\nof two lines; caused by OfServer: duplicate key"
+    assert failure_of(mine)["message"] == said
+
+
+def test_errors_of_sqlalchemy_show_no_parameters() -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        with pytest.raises(sqlalchemy.exc.OperationalError) as raised:
+            connection.execute(sqlalchemy.text("select :card from no_table"), {"card": 4111})
+    message = failure_of(raised.value)["message"]
+    assert message.startswith("OperationalError: no such table: no_table")
+    assert "4111" not in message and "select" not in message

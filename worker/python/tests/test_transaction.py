@@ -237,3 +237,4 @@ def test_a_transaction_that_fails_to_commit_is_a_failure(place: Place, effects: 
     with running(worker):
         error = place.failure(place.enqueue(), "h")
     assert error["message"].startswith("UniqueViolation: ") and error["code"] == "23505"
+    assert "unique_at_the_end_n_key" in error["message"] and "(1)" not in error["message"]
