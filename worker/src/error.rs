@@ -44,7 +44,8 @@ impl StepError {
     }
 
     /// The same of a step whose handler this worker lacks after all, as when a resolver's plug-in
-    /// has no such name: a worker with a resolver takes no steps of it for as long.
+    /// has no such name: others may take it after a second, and a worker with a resolver takes
+    /// none of its steps for five seconds, then ever longer, up to five minutes.
     pub fn no_handler(reason: impl Into<String>) -> Self {
         Self { gives_back: Some(true), ..Self::retryable(reason) }
     }

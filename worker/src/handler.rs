@@ -25,6 +25,9 @@ const MAX_OFFERED: usize = 1_000;
 const MAX_MISSING: usize = 500;
 /// When resolvers are asked again for a name they did not find: soon, then ever more rarely.
 const ASK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// When steps of a handler are taken again that was found and had no such name. Longer than such a
+/// step is away from its queue, so that others come first.
+const TAKE_AGAIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(300)];
 
 /// What a handler's call becomes: a boxed future.
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<StepOutcome, StepError>> + Send>>;
@@ -200,8 +203,8 @@ impl Handlers {
         if disowned && missing.get(name).is_some_and(|last| !last.tried && last.at > now) {
             return;
         }
-        let pause =
-            missing.get(name).map_or(ASK_AGAIN[0], |last| (last.pause * 2).min(ASK_AGAIN[1]));
+        let [first, longest] = if disowned { TAKE_AGAIN } else { ASK_AGAIN };
+        let pause = missing.get(name).map_or(first, |last| (last.pause * 2).min(longest));
         if missing.len() < MAX_MISSING || missing.contains_key(name) {
             let at = now + pause;
             missing.insert(name.to_owned(), Missing { at, pause, disowned, tried: false });
@@ -215,8 +218,10 @@ impl Handlers {
         }
     }
 
-    /// A handler that a resolver found has no such name: as if it had not been found.
-    pub(crate) fn disown(&self, name: &str) {
+    /// A handler that a resolver found has no such name: as if it had not been found. Whether this
+    /// worker takes none of its steps for a while; a handler that was registered it goes on to
+    /// offer.
+    pub(crate) fn disown(&self, name: &str) -> bool {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.resolved.remove(name) {
             known.handlers.remove(name);
@@ -224,9 +229,11 @@ impl Handlers {
             known.names = sorted(&known.handlers);
         }
         drop(known);
-        if !self.resolvers.is_empty() && !self.names().iter().any(|known| known == name) {
+        let leaves = !self.resolvers.is_empty() && !self.names().iter().any(|n| n == name);
+        if leaves {
             self.remember(name, false, true);
         }
+        leaves
     }
 
     /// What no resolver finds, each asked for again where it is time.
@@ -350,6 +357,23 @@ mod tests {
         }
         assert_eq!(*handlers.names(), ["a.b", "b", "known"]);
         assert_eq!(handlers.offered(), ["*", "a.b", "b", "known"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_found_and_has_no_such_name_is_left_to_others() {
+        let handlers = handlers(vec![resolves("", "any")]);
+        assert!(handlers.find("a").ok().flatten().is_some());
+        assert!(handlers.disown("a"));
+        assert!(handlers.claimable().contains(&"!a".to_owned()));
+        // Another step of the same claim asks again, and that takes nothing back.
+        assert!(handlers.find("a").ok().flatten().is_some());
+        assert!(handlers.disown("a"));
+        assert!(handlers.claimable().contains(&"!a".to_owned()));
+        assert_eq!(handlers.missing.lock().unwrap()["a"].pause, TAKE_AGAIN[0]);
+        // One that was registered is offered as before.
+        assert!(!handlers.disown("known"));
+        handlers.has("a");
+        assert_eq!(*handlers.claimable(), ["*".to_owned()]);
     }
 
     #[tokio::test]

@@ -219,8 +219,10 @@ impl Runner {
             Ran::Submitted => None,
             Ran::GiveBack { reason, lacks_handler } => {
                 if lacks_handler {
-                    self.shared.handlers.disown(ctx.handler());
                     self.warn_missing(&ctx.claim);
+                    if self.shared.handlers.disown(ctx.handler()) {
+                        return Some(Report::give_back(RELEASE_DELAY[0], reason));
+                    }
                 }
                 Some(self.give_back(reason))
             }
