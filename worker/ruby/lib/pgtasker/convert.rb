@@ -162,8 +162,8 @@ module Tasker
     def iso8601(value)
       return value.iso8601 if value.is_a?(::Date) && !value.is_a?(::DateTime)
 
-      value = value.to_time if value.is_a?(::DateTime)
-      nanos = value.nsec
+      # Not by to_time, which ActiveSupport lets forget the offset.
+      nanos = value.is_a?(::DateTime) ? (value.sec_fraction * 1_000_000_000).to_i : value.nsec
       digits = nanos.zero? ? 0 : (nanos % 1000).zero? ? 6 : 9
       value.xmlschema(digits)
     end

@@ -45,6 +45,8 @@ class ExactJsonTest < UnitTest
     assert_equal '{"x":"2026-01-02","at":"2026-01-02T03:04:05.250000Z"}',
                  generate(point.new(Date.new(2026, 1, 2), time))
     assert_equal '"2026-01-02T03:04:05+02:00"', generate(DateTime.new(2026, 1, 2, 3, 4, 5, "+2"))
+    assert_equal '"2026-01-02T03:04:05.250000+02:00"',
+                 generate(DateTime.new(2026, 1, 2, 3, 4, 5.25r, "+2"))
     assert_equal '"2026-01-02T03:04:05Z"', generate(Time.utc(2026, 1, 2, 3, 4, 5))
   end
 
