@@ -171,10 +171,14 @@ async fn each_effect_once(direct: &PgPool) {
     }
 }
 
-/// No process had anything to complain about, nor had the server about a process.
+/// No process had anything to complain about, nor had the server about a process. On a slow machine
+/// pgbouncer may take longer to open a connection than a process waits for one.
 fn no_errors(of: &str, log: &str, words: &[&str]) {
-    let bad: Vec<&str> =
-        log.lines().filter(|line| words.iter().any(|word| line.contains(word))).collect();
+    let is_bad = |line: &&str| {
+        words.iter().any(|word| line.contains(word))
+            && !line.contains("there are fewer connections")
+    };
+    let bad: Vec<&str> = log.lines().filter(is_bad).collect();
     assert!(bad.is_empty(), "{of}:\n{}", bad.join("\n"));
 }
 
