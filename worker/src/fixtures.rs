@@ -1,19 +1,13 @@
 //! What the unit tests share.
 
-use crate::{StepContext, claim::Claim, http_client::HttpClient};
+use crate::{StepContext, claim::Claim, testing::TestStep};
 use serde_json::{Value, value::RawValue};
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     sync::oneshot,
 };
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// Changes the claim of a context that nobody shares yet.
 pub(crate) fn with_claim(mut ctx: StepContext, change: impl FnOnce(&mut Claim)) -> StepContext {
@@ -28,45 +22,15 @@ pub(crate) fn raw(value: &Value) -> Box<RawValue> {
 
 /// The context of a step `s`, in its first attempt.
 pub(crate) fn context(context: Value, config: Value, parents: Value) -> StepContext {
-    let claim = Claim {
-        task_id: Uuid::now_v7(),
-        step: "s".into(),
-        template_id: Uuid::nil(),
-        template_step: "s".to_owned(),
-        handler: "h".to_owned(),
-        attempt: 1,
-        claim_no: 1,
-        context: raw(&context),
-        inputs: RawValue::NULL.to_owned(),
-        parents: parents
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.clone(), raw(value)))
-            .collect(),
-        paged: false,
-        bytes: 0,
-        checkpoint: RawValue::NULL.to_owned(),
-        timeout: Duration::from_secs(5),
-        correlation_id: None,
-        traceparent: None,
-        lease: None,
-        waited: None,
-        lease_losses: 0,
-        run_alone: false,
-    };
-    StepContext {
-        claim: Arc::new(claim),
-        config: raw(&config).into(),
-        state: Arc::default(),
-        cancelled: CancellationToken::new(),
-        template: Arc::default(),
-        worker: None,
-        own: Arc::default(),
-        http: HttpClient::default(),
-        traceparent: None,
-        slot: Weak::new(),
+    let mut test = TestStep::new().context(context).config(config);
+    for (name, result) in parents.as_object().into_iter().flatten() {
+        test = test.parent(name, result);
     }
+    test.claim.step = "s".into();
+    test.claim.template_step = "s".to_owned();
+    test.claim.handler = "h".to_owned();
+    test.claim.timeout = Duration::from_secs(5);
+    test.into_context()
 }
 
 /// Answers one request with `response`; what was sent comes out of the channel.

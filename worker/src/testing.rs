@@ -41,7 +41,7 @@ use uuid::Uuid;
 /// A step for one handler. Without more it is the first attempt of a step `step`, whose context and
 /// configuration are `{}` and which has no parents.
 pub struct TestStep {
-    claim: Claim,
+    pub(crate) claim: Claim,
     config: Box<RawValue>,
     state: StateMap,
     cancelled: CancellationToken,
@@ -160,7 +160,14 @@ impl TestStep {
     /// Runs the handler. Its own transaction, and pages of results, need a worker: asked for, they
     /// are permanent errors.
     pub async fn run(self, handler: impl Handler) -> Tested {
-        let ctx = StepContext {
+        let ctx = self.into_context();
+        let own = Arc::clone(&ctx.own);
+        let outcome = storable(judge(&handler, ctx).await);
+        Tested { outcome, published: own.published() }
+    }
+
+    pub(crate) fn into_context(self) -> StepContext {
+        StepContext {
             claim: Arc::new(self.claim),
             config: self.config.into(),
             state: Arc::new(self.state),
@@ -171,10 +178,7 @@ impl TestStep {
             http: HttpClient::default(),
             traceparent: None,
             slot: Weak::new(),
-        };
-        let own = Arc::clone(&ctx.own);
-        let outcome = storable(judge(&handler, ctx).await);
-        Tested { outcome, published: own.published() }
+        }
     }
 }
 

@@ -74,8 +74,8 @@ struct Refused {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// The answer: `{"value": …}`, or `{"error": {…}}` with the fields of a failure, which the language
-/// raises.
+/// The answer: `{"value": …}`, or `{"error": {…}}` with the fields of a failure, which the
+/// language raises.
 pub(crate) async fn answer(call: Option<Arc<Call>>, what: &str, arguments: &str) -> String {
     #[derive(Serialize)]
     struct Answer<'a> {

@@ -14,7 +14,8 @@ pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
     let start = || {
         let recorder = endpoint::install(&[]).ok()?;
         let handle = recorder.clone();
-        // A thread, which outlives every worker of the process.
+        // A thread, which outlives every worker of the process. It has nothing but time to wait
+        // for.
         let upkeep = move || {
             loop {
                 std::thread::sleep(endpoint::UPKEEP);
