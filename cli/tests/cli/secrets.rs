@@ -122,6 +122,15 @@ async fn what_works_logs_no_secret_either() {
     kept("enqueue", &end);
     let task = end.ok();
     assert!(task.contains("complete"), "{task}");
+    // Three orchestrators and two workers, all of them past their start: who loses its connection
+    // there ends with an error.
+    eventually("all to listen", Duration::from_secs(60), async || {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() \
+            and usename like 'app%' and query like 'LISTEN%'";
+        let listen = sqlx::query_scalar::<_, i64>(sql).fetch_one(&db.pool).await.unwrap();
+        if listen == 5 { Ok(()) } else { Err(listen) }
+    })
+    .await;
     // A broken connection is logged too.
     eventually("a connection to be broken", Duration::from_secs(20), async || {
         let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = \
