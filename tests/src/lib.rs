@@ -17,6 +17,7 @@ pub mod invariants;
 pub mod metrics_docs;
 mod pgbouncer;
 mod proxy;
+mod scram;
 mod test_db;
 mod web_server;
 

@@ -1,5 +1,6 @@
 //! A database for each test, copied from template1, which is migrated once in this process.
 
+use crate::scram::verifier;
 use pgtasker_embedded::Embedded;
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
@@ -79,8 +80,9 @@ impl TestDb {
     /// new one each time, as roles belong to the server, which other tests use as well.
     pub async fn login(&self, roles: &[&str]) -> (String, String) {
         let name = format!("person_{}", Uuid::now_v7().simple());
-        let password = Uuid::new_v4().simple();
-        let mut create = format!("create role {name} login password '{password}';");
+        let password = Uuid::new_v4().simple().to_string();
+        let verifier = verifier(&password);
+        let mut create = format!("create role {name} login password '{verifier}';");
         create.extend(roles.iter().map(|role| format!("grant {role} to {name};")));
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&self.pool).await.unwrap();
         let (_, address) = self.url.split_once('@').expect("the URL has a user");
@@ -114,6 +116,11 @@ pub async fn start_server(settings: &[(&str, &str)]) -> Embedded {
 
 async fn migrated_server() -> Embedded {
     let server = start_server(&[]).await;
+    let url = server.admin_url();
+    let (password, _) = url.trim_start_matches("postgres://postgres:").split_once('@').unwrap();
+    let mut admin = connect(&url).await;
+    run(&mut admin, format!("alter role postgres password '{}'", verifier(password))).await;
+    close(admin).await;
     migrate(&server.url("template1")).await;
     server
 }

@@ -1,12 +1,14 @@
-//! Updates of steps stay free of index work (HOT), which is what keeps them cheap. In a file of its
-//! own, as a long transaction in any database of the server keeps old versions from being pruned.
+//! Updates of steps stay free of index work (HOT), which is what keeps them cheap. On a server of
+//! its own, as a long transaction in any database keeps old versions from being pruned.
 
-use pgtasker_tests::engine::Engine;
+use pgtasker_tests::{TestDb, engine::Engine, start_server};
 use serde_json::json;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn moves_of_a_step_are_hot_updates() {
-    let e = Engine::new().await;
+    let server = start_server(&[]).await;
+    let e = Engine { db: TestDb::on(&server).await, worker: Uuid::now_v7() };
     e.apply_flow(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"])]).await;
     let contexts = vec![json!({}); 500];
     sqlx::query("select tasker.enqueue_tasks('test', 'flow', $1)")
