@@ -1,5 +1,6 @@
 //! The options, and what a test runner asks a test program.
 
+use crate::languages::Language;
 use std::{
     fmt,
     time::{Duration, SystemTime},
@@ -16,6 +17,8 @@ pub struct Args {
     pub every: Duration,
     /// Worker processes.
     pub workers: usize,
+    /// What they are written in, in turn.
+    pub languages: Vec<Language>,
     /// Orchestrator processes.
     pub orchestrators: usize,
     /// How many tasks are open at any time.
@@ -30,7 +33,8 @@ pub struct Args {
 
 const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between \
     two deaths), \
---workers N (3), --orchestrators N (2), --open-tasks N (300), --sabotage \
+--workers N (3), \
+--languages rust,python,typescript,ruby (rust: those of the workers, in turn), --orchestrators N (2), --open-tasks N (300), --sabotage \
 fence|effects|sending|checkpoint|events|lost_events, \
 or several with commas: the run must then fail";
 
@@ -43,6 +47,7 @@ impl Args {
             chaos: Duration::from_secs(9),
             every: Duration::from_millis(600),
             workers: 3,
+            languages: vec![Language::Rust],
             orchestrators: 2,
             open_tasks: 300,
             patience: Duration::from_secs(120),
@@ -62,6 +67,11 @@ impl Args {
                 }
                 "--every-ms" => args.every = Duration::from_millis(number(&word, &value()?)?),
                 "--workers" => args.workers = number(&word, &value()?)?,
+                "--languages" => {
+                    args.languages =
+                        value()?.split(',').map(Language::parse).collect::<Result<_, _>>()?;
+                    args.workers = args.workers.max(args.languages.len());
+                }
                 "--orchestrators" => args.orchestrators = number(&word, &value()?)?,
                 "--open-tasks" => args.open_tasks = number(&word, &value()?)?,
                 "--sabotage" => args.sabotage = Some(value()?),
@@ -95,9 +105,11 @@ impl Args {
 impl fmt::Display for Args {
     /// The options of this run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, workers, orchestrators, open_tasks, .. } = self;
+        let Self { seed, workers, orchestrators, open_tasks, languages, .. } = self;
         let (minutes, every) = (self.chaos.as_secs_f64() / 60.0, self.every.as_millis());
         write!(f, "--seed {seed} --minutes {minutes:.2} --every-ms {every} --workers {workers} ")?;
+        let languages: Vec<&str> = languages.iter().map(|language| language.name()).collect();
+        write!(f, "--languages {} ", languages.join(","))?;
         write!(f, "--orchestrators {orchestrators} --open-tasks {open_tasks}")
     }
 }

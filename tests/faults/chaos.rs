@@ -131,7 +131,8 @@ async fn terminate(pool: &PgPool, n: i64) -> u64 {
         "select pg_terminate_backend(a.pid)
            from (select b.pid from pg_stat_activity b cross join lateral (select \
            split_part(b.application_name, ' ', 1) as program) p
-                  where p.program in ('faults', 'tasker')
+                  where p.program in ('faults', 'tasker', \
+                  'tasker-worker')
                   order by row_number() over (partition by case p.program when 'faults' then \
                   b.application_name end order by random()), random() limit $1) a",
     )

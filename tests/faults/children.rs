@@ -1,6 +1,8 @@
 //! The worker, orchestrator, and consumer processes: each has a place, and one that dies is
 //! followed by another.
 
+use crate::{args::Args, languages::Language};
+use pgtasker_tests::TestDb;
 use sqlx::PgPool;
 use std::{
     process::Stdio,
@@ -59,20 +61,28 @@ impl Ends {
 }
 
 impl Children {
-    /// Starts them, with the database behind `url`; `pool` is for looking.
-    pub fn start(url: &str, pool: &PgPool, orchestrators: usize, workers: usize) -> Self {
+    /// Starts them, with the database `db` behind `url`.
+    pub fn start(url: &str, db: &TestDb, args: &Args) -> Self {
         let (stop, ends) = (CancellationToken::new(), Arc::default());
         let mut keepers = JoinSet::new();
         let mut places = |role: &'static str, n: usize| -> Vec<Arc<Mutex<Place>>> {
             let places: Vec<Arc<Mutex<Place>>> = (0..n).map(|_| Arc::default()).collect();
-            for place in &places {
-                let watch = Watch { pool: pool.clone(), ends: Arc::clone(&ends) };
-                keepers.spawn(keep(role, url.to_owned(), Arc::clone(place), stop.clone(), watch));
+            let languages = args.languages.iter().cycle();
+            for (place, language) in places.iter().zip(languages) {
+                let watch = Watch { pool: db.pool.clone(), ends: Arc::clone(&ends) };
+                let (url, direct, language) = (url.to_owned(), db.url.clone(), *language);
+                let spawn = move || match (role, language) {
+                    ("worker", language) if language != Language::Rust => {
+                        language.worker(&url, &direct)
+                    }
+                    _ => own(role, &url),
+                };
+                keepers.spawn(keep(role, spawn, Arc::clone(place), stop.clone(), watch));
             }
             places
         };
         let (orchestrators, workers) =
-            (places("orchestrator", orchestrators), places("worker", workers));
+            (places("orchestrator", args.orchestrators), places("worker", args.workers));
         let consumer = places("consumer", 1).remove(0);
         Self { workers, orchestrators, consumer, keepers, stop, ends }
     }
@@ -108,13 +118,13 @@ impl Watch {
 
 async fn keep(
     role: &'static str,
-    url: String,
+    command: impl Fn() -> Command,
     place: Arc<Mutex<Place>>,
     stop: CancellationToken,
     watch: Watch,
 ) {
     while !stop.is_cancelled() {
-        let mut child = spawn(role, &url);
+        let mut child = spawn(command());
         *place.lock().unwrap() = Place { pid: child.id(), id: None };
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let listen = async {
@@ -141,12 +151,13 @@ async fn keep(
     }
 }
 
-fn spawn(role: &str, url: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--role", role, "--url", url])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+/// This program in a role.
+fn own(role: &str, url: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--role", role, "--url", url]);
+    command
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }

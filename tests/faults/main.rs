@@ -15,6 +15,7 @@ mod children;
 mod consumers;
 mod events;
 mod growing;
+mod languages;
 mod load;
 mod report;
 mod rng;
@@ -79,8 +80,7 @@ async fn run(args: Args) -> ExitCode {
     let stop = CancellationToken::new();
     let consumers = consumers::Consumers::start(&db.url, args.seed).await;
     let proxy = Arc::new(Proxy::to(&db.url).await);
-    let children =
-        children::Children::start(&proxy.url(&db.url), &db.pool, args.orchestrators, args.workers);
+    let children = children::Children::start(&proxy.url(&db.url), &db, &args);
     let load = tokio::spawn(load::run(db.pool.clone(), args.seed, args.open_tasks, stop.clone()));
     let bystander = tokio::spawn(bystander::run(db.pool.clone(), args.seed, stop.clone()));
 

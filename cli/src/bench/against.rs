@@ -1,6 +1,6 @@
-//! `--against BINARY`: this build and another one by turns on one server, each on a database of its
-//! own that it has migrated itself. The other may be older: it is used by `migrate`,
-//! `orchestrator`, and `worker` alone.
+//! `--against BINARY`, `--language L`: this build and another one, or a worker in a language and the
+//! Rust worker, by turns on one server, each on a database of its own that its build has migrated.
+//! Another build may be older: it is used by `migrate`, `orchestrator`, and `worker` alone.
 
 use super::{
     BenchArgs, BenchError,
@@ -8,36 +8,44 @@ use super::{
     common::{self, COMING_UP, apply, progress},
     comparison::{Better, Figure, Report},
     events,
+    language::Language,
     processes::{self, Processes},
     run::{self, Bench},
     workflow::Workflow,
 };
 use pgtasker_core::db::{self, DbOptions};
 use sqlx::{AssertSqlSafe, PgPool};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// A build and its database.
+/// A build, its worker's language where that is not Rust, and its database.
 struct Side {
     program: PathBuf,
+    language: Option<Language>,
     database: String,
     url: String,
 }
 
 /// Compares; see [`clean`].
-pub async fn builds(
+pub async fn sides(
     args: &BenchArgs,
-    other: &Path,
     admin: &PgPool,
     namespace: &str,
     url: &str,
 ) -> Result<Report, BenchError> {
-    let side = |program: PathBuf, name: &str| {
+    if let Some(language) = args.language {
+        language.check().await?;
+    }
+    let side = |program: PathBuf, language: Option<Language>, name: &str| {
         let database = format!("tasker_{namespace}_{name}");
         let url = with_database(url, &database);
-        Side { program, database, url }
+        Side { program, language, database, url }
     };
-    let sides =
-        [side(std::env::current_exe()?, "this"), side(std::path::absolute(other)?, "other")];
+    let this = std::env::current_exe()?;
+    let other = args.against.as_ref().unwrap_or(&this);
+    let sides = [
+        side(this.clone(), args.language, "this"),
+        side(std::path::absolute(other)?, None, "other"),
+    ];
     compare(args, &sides, admin, namespace).await
 }
 
@@ -82,7 +90,11 @@ async fn compare(
         pool.close().await;
     }
     let server = common::server_version(admin).await?;
-    Ok(Report::new(args, sides[1].program.display().to_string(), server, &pairs))
+    let against = match args.language {
+        Some(_) => "the Rust worker of this build".to_owned(),
+        None => sides[1].program.display().to_string(),
+    };
+    Ok(Report::new(args, against, server, &pairs))
 }
 
 impl Side {
@@ -114,16 +126,19 @@ impl Side {
         {
             tracing::debug!(%error, "statements are not counted");
         }
-        match args.workflow {
+        let definition = match args.workflow {
             Workflow::Batch => {
                 batch::prepare(&pool, namespace).await?;
-                apply(&pool, batch::definition(namespace)).await?;
+                batch::definition(namespace)
             }
-            workflow if args.events => {
-                apply(&pool, events::definition(workflow, namespace)).await?
-            }
-            workflow => apply(&pool, workflow.definition(namespace)).await?,
-        }
+            workflow if args.events => events::definition(workflow, namespace),
+            workflow => workflow.definition(namespace),
+        };
+        let definition = match self.language {
+            Some(_) => Language::calls(definition),
+            None => definition,
+        };
+        apply(&pool, definition).await?;
         Ok(pool)
     }
 
@@ -134,9 +149,8 @@ impl Side {
         pool: &PgPool,
         namespace: &str,
     ) -> Result<Vec<Figure>, BenchError> {
-        let (workers, concurrency) = (args.workers, args.concurrency);
         let mut processes =
-            Processes::start(&self.program, &self.url, namespace, workers, concurrency)?;
+            Processes::start(&self.program, &self.url, namespace, args, self.language)?;
         let measured = self.figures(args, pool, namespace, &mut processes).await;
         let stopped = processes.stop().await;
         let measured = measured.map_err(|error| format!("{}: {error}", self.program.display()))?;

@@ -1,6 +1,6 @@
 //! The options of `tasker bench`.
 
-use super::workflow::Workflow;
+use super::{language::Language, workflow::Workflow};
 use crate::error::Error;
 use clap::Args;
 use std::path::PathBuf;
@@ -33,8 +33,11 @@ pub struct BenchArgs {
     /// database.
     #[arg(long, value_name = "BINARY")]
     pub against: Option<PathBuf>,
+    /// A worker in another language, in turn with the Rust worker, each on its own database.
+    #[arg(long, value_enum, conflicts_with = "against")]
+    pub language: Option<Language>,
     /// Number of runs; each figure is their median [default: 5, with --workflow batch 3, with
-    /// --against 10].
+    /// --against or --language 10].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: Option<u16>,
     /// With --workflow batch: a task with each of these numbers of instances [default:
@@ -70,15 +73,24 @@ impl BenchArgs {
             return Err(Error::new("what events cost is measured with a fixed graph")
                 .or_hint("leave --events out, or choose another --workflow"));
         }
+        if is_batch && self.language.is_some() {
+            return Err(Error::new("a worker in another language is measured with a fixed graph")
+                .or_hint("leave --language out, or choose another --workflow"));
+        }
         Ok(())
+    }
+
+    /// Whether two sides are measured in turn.
+    pub fn compares(&self) -> bool {
+        self.against.is_some() || self.language.is_some()
     }
 
     /// How many runs there are.
     pub fn run_count(&self) -> u16 {
-        self.runs.unwrap_or(match (&self.against, self.workflow) {
-            (Some(_), _) => 10,
-            (None, Workflow::Batch) => 3,
-            (None, _) => 5,
+        self.runs.unwrap_or(match (self.compares(), self.workflow) {
+            (true, _) => 10,
+            (false, Workflow::Batch) => 3,
+            (false, _) => 5,
         })
     }
 

@@ -35,6 +35,9 @@ pub struct Report {
     workflow: &'static str,
     mode: &'static str,
     against: String,
+    /// What the columns are called.
+    #[serde(skip)]
+    sides: [&'static str; 2],
     postgresql: String,
     workers: u16,
     concurrency: u32,
@@ -107,6 +110,7 @@ impl Report {
                 (false, false) => "throughput",
             },
             against,
+            sides: args.language.map_or(["THIS", "OTHER"], |language| [language.title(), "RUST"]),
             postgresql,
             workers: args.workers,
             concurrency: args.concurrency,
@@ -118,7 +122,15 @@ impl Report {
     /// The report for people.
     pub fn render(&self, look: Look) -> String {
         let Self {
-            workflow, mode, against, postgresql, workers, concurrency, alternations, ..
+            workflow,
+            mode,
+            against,
+            sides: [this, other],
+            postgresql,
+            workers,
+            concurrency,
+            alternations,
+            figures,
         } = self;
         let mut head = Table::pairs(look);
         head.row(["against".to_owned(), against.clone()]);
@@ -128,15 +140,16 @@ impl Report {
                 "{workflow}, {mode}; PostgreSQL {postgresql}; {workers} worker(s) of {concurrency}"
             ),
         ]);
-        let ratio =
-            format!("this by the other: median (lowest..highest) of {alternations} pairs of runs");
+        let ratio = format!(
+            "the first by the second: median (lowest..highest) of {alternations} pairs of runs"
+        );
         head.row(["ratio".to_owned(), ratio]);
-        if !self.figures.iter().any(|line| line.name.starts_with("CPU")) {
+        if !figures.iter().any(|line| line.name.starts_with("CPU")) {
             let cpu = "not available: needs Linux's /proc, and the server on this host";
             head.row(["CPU", cpu]);
         }
-        let mut table = Table::new(look, &["", "THIS", "OTHER", "RATIO", "SPREAD", "BETTER"]);
-        for line in &self.figures {
+        let mut table = Table::new(look, &["", *this, *other, "RATIO", "SPREAD", "BETTER"]);
+        for line in figures {
             let (median, spread) = line.ratio.map_or((String::new(), String::new()), |ratio| {
                 (format!("{:.3}", ratio.median), format!("{:.3}..{:.3}", ratio.min, ratio.max))
             });

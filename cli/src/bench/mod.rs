@@ -15,6 +15,7 @@ mod comparison;
 mod cpu;
 mod events;
 mod floor;
+mod language;
 mod processes;
 mod report;
 mod run;
@@ -64,7 +65,7 @@ pub async fn run(
 ) -> Result<Report, BenchError> {
     let pool =
         pgtasker_core::db::connect(&pgtasker_core::db::DbOptions::new(url, "tasker bench")).await?;
-    if args.against.is_none() {
+    if !args.compares() {
         pgtasker_core::schema::check(&pool).await?;
     }
     // A namespace of its own each time, so that nothing left by an interrupted run is measured.
@@ -74,7 +75,7 @@ pub async fn run(
         shutdown.run_until_cancelled(prepare_and_measure(args, &pool, &namespace, url)).await;
     let measured = measured.unwrap_or_else(|| Err("interrupted".into()));
     let cleaned = match args.workflow {
-        _ if args.against.is_some() => against::clean(&pool, &namespace).await,
+        _ if args.compares() => against::clean(&pool, &namespace).await,
         workflow::Workflow::Batch => batch::clean(&pool, &namespace).await,
         _ if args.events => events::clean(&pool, &namespace).await,
         _ => Ok(()),
@@ -95,8 +96,8 @@ async fn prepare_and_measure(
     namespace: &str,
     url: &str,
 ) -> Result<Report, BenchError> {
-    if let Some(other) = &args.against {
-        return against::builds(args, other, pool, namespace, url).await.map(Report::Against);
+    if args.compares() {
+        return against::sides(args, pool, namespace, url).await.map(Report::Against);
     }
     if args.workflow == workflow::Workflow::Batch {
         batch::prepare(pool, namespace).await?;
@@ -117,13 +118,8 @@ async fn start_and_measure(
     namespace: &str,
     url: &str,
 ) -> Result<Report, BenchError> {
-    let mut processes = processes::Processes::start(
-        &std::env::current_exe()?,
-        url,
-        namespace,
-        args.workers,
-        args.concurrency,
-    )?;
+    let mut processes =
+        processes::Processes::start(&std::env::current_exe()?, url, namespace, args, None)?;
     let report = match args.workflow {
         workflow::Workflow::Batch => {
             batch::measure(args, pool, namespace, &mut processes).await.map(Report::Batch)

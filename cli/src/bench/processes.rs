@@ -1,8 +1,9 @@
 //! The orchestrator and the workers of a benchmark, as child processes.
 
 use super::{
-    BenchError,
+    BenchArgs, BenchError,
     cpu::{self, Cpu, Snapshot},
+    language::Language,
 };
 use serde::Serialize;
 use sqlx::PgPool;
@@ -30,21 +31,26 @@ pub struct PeakRss {
 }
 
 impl Processes {
-    /// Starts one orchestrator and `workers` workers of this program, by options that every version
-    /// has.
+    /// Starts one orchestrator and the workers of this program, or of a language, by options that
+    /// every version has.
     pub fn start(
         program: &Path,
         url: &str,
         namespace: &str,
-        workers: u16,
-        concurrency: u32,
+        args: &BenchArgs,
+        language: Option<Language>,
     ) -> Result<Self, BenchError> {
         let start = |args: &[&str]| Ok::<_, BenchError>(command(program, url, args).spawn()?);
         let mut children = vec![("orchestrator", start(&["orchestrator"])?)];
-        let concurrency = concurrency.to_string();
-        for _ in 0..workers {
-            let args = ["worker", "--namespace", namespace, "--concurrency", &concurrency];
-            children.push(("worker", start(&args)?));
+        let concurrency = args.concurrency.to_string();
+        for _ in 0..args.workers {
+            let child = match language {
+                Some(language) => language.worker(url, namespace, args.concurrency).spawn()?,
+                None => {
+                    start(&["worker", "--namespace", namespace, "--concurrency", &concurrency])?
+                }
+            };
+            children.push(("worker", child));
         }
         Ok(Self { children, server: None })
     }

@@ -35,8 +35,8 @@ async fn measure(
     globals: &Globals,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    // With --against, nothing is measured in this database, and nothing is made there.
-    if args.against.is_none() {
+    // With --against or --language, nothing is measured in this database, and nothing is made there.
+    if !args.compares() {
         let prepared = shutdown.run_until_cancelled(prepare(url)).await;
         prepared.unwrap_or_else(|| Err(Error::new("interrupted")))?;
     }

@@ -1,9 +1,9 @@
 //! `tasker bench`: what it measures, what it refuses, and what it leaves.
 
-use crate::support::{command, run, start, stop, tasker};
+use crate::support::{Folder, command, run, start, stop, tasker};
 use pgtasker_tests::{engine::Engine, eventually};
 use serde_json::json;
-use std::time::Duration;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, time::Duration};
 
 #[tokio::test]
 async fn with_events_both_are_measured_and_no_event_is_left() {
@@ -109,6 +109,32 @@ async fn two_builds_are_measured_by_turns_and_their_databases_are_dropped() {
     assert_eq!(made, (0, 0));
     let failed = tasker(&e.db.url, &["bench", "--against", "/nowhere/tasker"]).await.failed();
     assert!(failed.contains("/nowhere/tasker cannot be run"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_language_that_cannot_be_measured_says_what_is_missing() {
+    let e = Engine::new().await;
+    let bench = async |folder: &str| {
+        let mut bench = command(Some(&e.db.url), &std::env::temp_dir(), &["bench", "--language"]);
+        bench.arg("ruby").env("PATH", folder);
+        run(bench).await.failed()
+    };
+    let none = bench("/nowhere").await;
+    assert!(none.contains("error: ruby cannot be run"), "{none}");
+    let folder = Folder::new();
+    let ruby =
+        folder.write("ruby", "#!/bin/sh\necho cannot load such file -- pgtasker >&2; exit 1\n");
+    std::fs::set_permissions(&ruby, Permissions::from_mode(0o755)).unwrap();
+    let lacks = bench(folder.0.to_str().unwrap()).await;
+    let wanted =
+        "ruby does not find pgtasker: cannot load such file -- pgtasker; docs/languages.md";
+    assert!(lacks.contains(wanted), "{lacks}");
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from pg_database where datname like 'tasker_bench%'")
+            .fetch_one(e.pool())
+            .await
+            .unwrap();
+    assert_eq!(left, 0);
 }
 
 async fn bench_schemas(e: &Engine) -> i64 {

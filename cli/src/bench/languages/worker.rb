@@ -1,0 +1,5 @@
+require "pgtasker"
+
+Tasker.worker.handler("nothing") { nil }
+
+Tasker.worker.run
