@@ -34,6 +34,6 @@ pub use self::{
     json::JsonLines,
     task_trace::{Place, TaskSpan, TaskTrace},
     trace_parent::TraceParent,
-    tracing::{Tracing, active, current_traceparent, shutdown, start, try_start},
+    tracing::{Tracing, active, current_traceparent, flush, shutdown, start, try_start},
 };
 pub use opentelemetry::{KeyValue, trace::SpanKind};

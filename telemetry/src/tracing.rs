@@ -99,6 +99,15 @@ pub fn shutdown() {
     }
 }
 
+/// Exports what still waits, for a few seconds at most, where the process may go on. Blocks.
+pub fn flush() {
+    if let Some(Tracing(inner)) = active()
+        && let Err(error) = inner.provider.force_flush()
+    {
+        tracing::warn!(%error, "the last spans were not exported");
+    }
+}
+
 /// Logged where there is a log already, else printed: a process without traces should say why.
 fn tell(problems: &[String]) {
     for problem in problems {

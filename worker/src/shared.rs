@@ -70,7 +70,10 @@ pub(crate) struct Shared {
     pub(crate) claims: Arc<Claims>,
     /// One per step that runs or is about to.
     pub(crate) permits: Arc<Semaphore>,
-    /// How many of them are held by handlers whose steps have ended.
+    /// Taken while a step runs alone: a permit that an overdue handler gives back meanwhile is for
+    /// no claim.
+    pub(crate) alone: Arc<Semaphore>,
+    /// How many permits are held by handlers whose steps have ended.
     pub(crate) overdue: Arc<AtomicUsize>,
     /// One per `sql` handler, or handler with a transaction of its step, that may hold a
     /// connection.

@@ -249,6 +249,7 @@ impl Worker {
             ),
             claims: Arc::<Claims>::default(),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
+            alone: Arc::new(Semaphore::new(1)),
             overdue: Arc::default(),
             sql_slots: SqlSlots::new(self.pool.options().get_max_connections()),
             meters: Arc::new(Meters::new(

@@ -68,6 +68,7 @@ mod retries;
 mod roles;
 mod roles_rights;
 mod roles_sql_handler;
+mod running_alone;
 mod schema;
 mod security;
 mod sessions;

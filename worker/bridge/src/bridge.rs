@@ -350,6 +350,8 @@ impl Inner {
             Ok(ended) => ended.err(),
             Err(_) => Some("a bug in pgtasker: the worker panicked".to_owned()),
         };
+        // The language may end the process now, or start another worker in it.
+        timeout(FAREWELL, tokio::task::spawn_blocking(pgtasker_telemetry::flush)).await.ok();
         // Replies to questions come before the end, where they come at all.
         timeout(FAREWELL, self.questions.acquire_many(QUESTIONS as u32)).await.ok();
         self.questions.close();

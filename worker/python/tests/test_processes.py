@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,36 @@ def test_after_kill_9_another_worker_finishes(app: App) -> None:
     process.wait()
     app.start()
     assert app.place.result(task) == {"s": "done"}
+
+
+def test_the_last_spans_are_exported_before_the_end(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[str] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            exported.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        # Nothing is exported before.
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+        process = app.start()
+        app.place.result(app.place.enqueue(name="quick"))
+        assert exported == []
+        process.terminate()
+        assert process.wait(30) == 0, app.log()
+        server.shutdown()
+    assert exported == ["/v1/traces"]
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:

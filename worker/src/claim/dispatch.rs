@@ -11,6 +11,8 @@ pub(crate) struct Dispatched {
     pub(crate) claim: Claim,
     pub(crate) ticket: Ticket,
     pub(crate) permit: OwnedSemaphorePermit,
+    /// Of a step that runs alone.
+    pub(crate) alone: Option<OwnedSemaphorePermit>,
     /// When the answer to the claim had come.
     pub(crate) claimed: Instant,
 }
@@ -32,7 +34,7 @@ pub(crate) async fn start(
             Some((dispatch, permit)) => {
                 // The channel has room for as many as there are permits.
                 if let Err(closed) =
-                    dispatch.send(Dispatched { claim, ticket, permit, claimed }).await
+                    dispatch.send(Dispatched { claim, ticket, permit, alone: None, claimed }).await
                 {
                     left.push(closed.0.ticket);
                 }
@@ -72,7 +74,10 @@ impl FollowUp {
             return None;
         }
         let half = self.shared.permits.available_permits().div_ceil(2);
-        Arc::clone(&self.shared.permits).try_acquire_many_owned(half.try_into().ok()?).ok()
+        let permits = Arc::clone(&self.shared.permits);
+        let permits = permits.try_acquire_many_owned(half.try_into().ok()?).ok()?;
+        // Looked at when it has them: a step that is to run alone waits for them then.
+        (self.shared.alone.available_permits() > 0).then_some(permits)
     }
 
     /// See [`start`].

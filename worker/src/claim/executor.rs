@@ -95,6 +95,11 @@ impl StepExecutorActor {
             if shutdown.run_until_cancelled(self.shared.claims.room()).await.is_none() {
                 return;
             }
+            // The step that runs alone is this actor's own: none begins between the two waits.
+            let alone = async { drop(self.shared.alone.acquire().await) };
+            if shutdown.run_until_cancelled(alone).await.is_none() {
+                return;
+            }
             let Some(permits) = free_permits(&self.shared.permits, MAX_CLAIM, &shutdown).await
             else {
                 return;

@@ -38,13 +38,14 @@ pub(crate) async fn all(
     let mut waiting: VecDeque<(Ticket, Claim)> = suspects.into_iter().map(hold).collect();
     while let Some((ticket, claim)) = waiting.pop_front() {
         let started = async {
+            let alone = Arc::clone(&shared.alone).acquire_owned().await.ok()?;
             // All of them: everything else has ended, and nothing begins.
             let permit = all_permits(shared).await?;
             (!ticket.cancelled.is_cancelled() && tell(shared, connection, &ticket).await)
-                .then_some(permit)
+                .then_some((permit, alone))
         };
         match shutdown.run_until_cancelled(started).await {
-            Some(Some(permit)) => {
+            Some(Some((permit, alone))) => {
                 tracing::warn!(
                     task_id = %ticket.key.task_id,
                     correlation_id = ticket.correlation(),
@@ -54,7 +55,8 @@ pub(crate) async fn all(
                     "two workers died while they ran this step: it runs alone now"
                 );
                 failpoint::reach("worker.before_alone");
-                let step = Dispatched { claim, ticket, permit, claimed: Instant::now() };
+                let (alone, claimed) = (Some(alone), Instant::now());
+                let step = Dispatched { claim, ticket, permit, alone, claimed };
                 if let Err(closed) = dispatch.send(step).await {
                     waiting.push_back((closed.0.ticket, closed.0.claim));
                     break;

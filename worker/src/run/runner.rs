@@ -112,7 +112,7 @@ impl Runner {
     /// Runs a step and sends its report. The permit is given back once the report has a place in
     /// the completion channel: claiming goes on while it is submitted, but not without bound.
     pub(crate) async fn run(self: Arc<Self>, step: Dispatched) {
-        let Dispatched { claim, ticket, permit, claimed } = step;
+        let Dispatched { claim, ticket, permit, alone, claimed } = step;
         let trace = StepTrace::begin(&claim, self.shared.worker_id);
         let slot = Arc::new(Slot::new(permit, &self.shared.overdue));
         let report = self
@@ -120,6 +120,8 @@ impl Runner {
             .instrument(trace.span.clone())
             .await;
         trace.end(report.as_ref());
+        // A handler that goes on has one place, and others run beside it.
+        drop(alone);
         let Some(report) = report else { return Slot::end(slot) };
         match self.completions.reserve().await {
             Ok(place) => {
