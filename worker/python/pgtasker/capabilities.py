@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import warnings
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, overload
@@ -87,11 +88,14 @@ class _OfStep:
 class Response:
     """The answer of a service. Within an event loop it is asked for by ``await``."""
 
+    _is_sent = True
+
     def __init__(self, step: StepContext, arguments: str, name: str) -> None:
         self._step, self._arguments, self._name = step, arguments, name
         self._value: dict[str, Any] | None = None
 
     def __await__(self) -> Generator[Any, None, Response]:
+        self._is_sent = True
         if self._value is None:
             self._value = yield from self._step._ask_later("http", self._arguments).__await__()
         return self
@@ -144,6 +148,12 @@ class Response:
             place = "" if isinstance(error, Permanent) else "body: "
             text = f"{self._name}: {place}{error}"
             raise Permanent(text, code="invalid_response") from None
+
+    def __del__(self) -> None:
+        # As Python says it of a coroutine: the step would succeed without its call.
+        if not self._is_sent:
+            text = f"the request {self._name} was never sent: await it"
+            warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
         return f"<Response to {self._name}>"
@@ -206,7 +216,9 @@ class Api(_OfStep):
             arguments = f'{arguments[:-1]},"json":{write(json, "request")}}}'
         step = self._step()
         response = Response(step, arguments, f"{method} {shown(url)}")
-        if not within_loop():
+        if within_loop():
+            response._is_sent = False
+        else:
             response._value = step._ask("http", arguments)
         return response
 
@@ -232,6 +244,10 @@ class Decision(_OfStep):
 
     def choose(self, *steps: str) -> StepOutcome:
         """Ends the step: of its direct children these come into being, the others never exist."""
+        for one in steps:
+            if not isinstance(one, str):
+                text = 'the steps are named one by one, as in choose("a", "b")'
+                raise TypeError(f"{text}, not by {type(one).__name__}")
         return StepOutcome("decision", {"create_steps": list(steps), "result": None})
 
     def choose_none(self) -> StepOutcome:

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import WorkerError
+from .errors import WorkerError, is_of_user
 from .logging_bridge import configure, logger
 
 _FIRST_DELAY = 1.0
@@ -24,6 +25,9 @@ _LIVED = 60.0
 """Seconds after which a process counts as having worked."""
 _LOOK = 0.1
 _METRICS = "TASKER_WORKER_METRICS"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_UNUSABLE = 2
+"""The exit code for a command that says nothing that could run."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,18 +38,28 @@ def _parser() -> argparse.ArgumentParser:
         f"With several processes the port of {_METRICS} counts up.",
     )
     parser.add_argument("target", help="module and name, such as app:worker")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="default 1")
+    parser.add_argument("--processes", type=_count, default=1, metavar="N", help="default 1")
     parser.add_argument("--app-dir", default=".", metavar="DIR", help="where the module is")
     # Marks one of several processes: its standard input ends with the process that started it.
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--log-level", default="INFO", metavar="LEVEL", help="default INFO")
+    levels = ", ".join(_LEVELS)
+    parser.add_argument(
+        "--log-level", default="INFO", metavar="LEVEL", type=str.upper, choices=_LEVELS,
+        help=f"one of {levels}; default INFO",
+    )  # fmt: skip
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     given = _parser().parse_args(arguments)
-    level = given.log_level.upper()
+    level = given.log_level
     if given.processes > 1:
         configure(level)
         command = [sys.executable, "-m", "pgtasker.cli", given.target]
@@ -55,9 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         program = load(given.target, given.app_dir)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except Exception as error:
+        # What the module itself raises needs its place.
+        if isinstance(error, SyntaxError) or is_of_user(error):
+            traceback.print_exception(type(error), error, error.__traceback__)
         print(f"pgtasker-worker: {given.target}: {error}", file=sys.stderr)
-        return 2
+        return _UNUSABLE
     # The program may have set it up by itself.
     configure(level)
     try:
@@ -96,6 +113,7 @@ class _Process:
     started: float = 0.0
     starts_at: float = 0.0
     delay: float = _FIRST_DELAY
+    starts: int = 0
 
 
 class Processes:
@@ -107,6 +125,7 @@ class Processes:
         self._all = [_Process(number) for number in range(count)]
         self._stop = threading.Event()
         self._signals = 0
+        self._is_unusable = False
 
     def run(self) -> int:
         """Until SIGTERM or ctrl-c, which all processes get; the second one ends them at once."""
@@ -117,15 +136,20 @@ class Processes:
                 self._look(one)
             time.sleep(_LOOK)
         codes = [one.process.wait() for one in self._all if one.process is not None]
+        if self._is_unusable:
+            return _UNUSABLE
         # Some may have had no time for a handler of the signal.
         return 1 if any(code not in (0, -signal.SIGTERM) for code in codes) else 0
 
     def _signalled(self, number: int, frame: Any) -> None:
         self._signals += 1
+        self._end()
+
+    def _end(self) -> None:
         self._stop.set()
         for one in self._all:
             if one.process is not None and one.process.poll() is None:
-                one.process.send_signal(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
+                one.process.send_signal(signal.SIGTERM if self._signals < 2 else signal.SIGKILL)
 
     def _look(self, one: _Process) -> None:
         now = time.monotonic()
@@ -133,6 +157,11 @@ class Processes:
             code = one.process.poll()
             if code is None:
                 return
+            if code == _UNUSABLE and one.starts == 1:
+                # It has said why, and would say the same each time.
+                self._is_unusable = True
+                one.process = None
+                return self._end()
             if now - one.started > _LIVED:
                 one.delay = _FIRST_DELAY
             one.process, one.starts_at = None, now + one.delay
@@ -141,7 +170,7 @@ class Processes:
             )
             one.delay = min(2 * one.delay, _LONGEST_DELAY)
         elif now >= one.starts_at:
-            one.started = now
+            one.started, one.starts = now, one.starts + 1
             # In a group of its own: ctrl-c of a terminal would reach it twice.
             one.process = subprocess.Popen(
                 self._command,

@@ -147,7 +147,8 @@ class StepContext(Api, Decision, Batchable):
             text = f"parents.{step}: too large for a claim: read it with ctx.parent_pages"
             raise Permanent(text, code="input_too_large")
         if step not in parents:
-            text = f"parents.{step}: there is no such parent"
+            known = ", ".join(sorted(parents)) or "none"
+            text = f"parents.{step}: not a parent of step {self.step} (its parents: {known})"
             raise Permanent(text, code="invalid_input")
         return parents[step] if type is None else convert(parents[step], type, f"parents.{step}")
 
@@ -168,7 +169,8 @@ class StepContext(Api, Decision, Batchable):
     @property
     def cancelled(self) -> threading.Event:
         """Set once the handler should stop: its task was cancelled, its claim was lost, its time
-        is up, or the worker stops. An ``async def`` handler is cancelled as well."""
+        is up, or the worker stops and the grace period is over. An ``async def`` handler is
+        cancelled as well."""
         event: threading.Event | None = self.__dict__.get("_cancelled")
         if event is None:
             event = self.__dict__.setdefault("_cancelled", threading.Event())

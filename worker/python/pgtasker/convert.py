@@ -48,12 +48,18 @@ def convert(value: Any, to: type[T], what: str) -> T:
 
 def _converter(to: Any) -> _Converter:
     try:
-        return _cached(to)
+        # Unions are equal whatever the order of their members, which is that of the attempts.
+        return _cached(to, "" if type(to) is type else repr(to))
     except TypeError as error:
         # It cannot be a key, such as Literal of a list.
         if "unhashable" in str(error):
             return _build(to)
         raise
+
+
+@functools.lru_cache(maxsize=1_000)
+def _cached(to: Any, text: str) -> _Converter:
+    return _build(to)
 
 
 def _kind(value: Any) -> str:
@@ -164,9 +170,6 @@ def _build(to: Any) -> _Converter:
     if hasattr(to, "__value__"):
         return _converter(to.__value__)
     return _container(origin or to, arguments) or _class(to)
-
-
-_cached = functools.lru_cache(maxsize=1_000)(_build)
 
 
 def _one_of(values: tuple[Any, ...]) -> _Converter:

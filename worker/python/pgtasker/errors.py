@@ -75,6 +75,7 @@ def from_failure(failure: dict[str, Any]) -> StepError:
 
 def failure_of(error: BaseException) -> dict[str, Any]:
     """The failure that an exception means, as JSON. Its texts have what JSON can hold."""
+    error = _decisive(error)
     if isinstance(error, StepError):
         message, code, delay = _text(error), error.code, error.retry_after_ms
         retryable = error.retryable
@@ -90,6 +91,23 @@ def failure_of(error: BaseException) -> dict[str, Any]:
     if delay is not None and retryable:
         failure["retry_after_ms"] = delay
     return failure
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """What a group of exceptions holds, at whatever depth; any other is its own only one."""
+    inner = getattr(error, "exceptions", None)
+    # Python 3.10 has groups from a package only.
+    if not isinstance(inner, tuple) or not all(isinstance(one, BaseException) for one in inner):
+        return [error]
+    return [leaf for one in inner for leaf in _leaves(one)]
+
+
+def _decisive(error: BaseException) -> BaseException:
+    """The one of a group, such as a ``TaskGroup`` raises, that says what becomes of the step: a
+    permanent one, as the next attempt would meet it again, or the only one."""
+    leaves = _leaves(error)
+    permanent = (one for one in leaves if isinstance(one, StepError) and not one.retryable)
+    return next(permanent, leaves[0] if len(leaves) == 1 else error)
 
 
 def _clean(text: str) -> str:
@@ -138,6 +156,10 @@ def _described(error: BaseException) -> str:
             break
         described += f"; caused by {_named(next_one)}"
         next_one = _cause(next_one)
+    leaves = _leaves(error)
+    if leaves != [error]:
+        some = [_named(one) + _place(one) for one in leaves[:_MAX_CAUSES]]
+        described += f": {'; '.join(some)}"
     place = _place(error)
     # The place must not be what a long message is cut off.
     return described[: _LONGEST - len(place)] + place
@@ -157,10 +179,20 @@ def _place(error: BaseException) -> str:
 def place_of(stack: traceback.StackSummary) -> str:
     """The innermost frame of the user's code: neither ours nor a library's, where there is one."""
     frames = [frame for frame in stack if not frame.filename.startswith(_PACKAGE)]
-    own = [frame for frame in frames if not _is_library(frame.filename)] or frames
+    own = _of_user(frames) or frames
     if not own:
         return ""
     return f"{os.path.basename(own[-1].filename)}:{own[-1].lineno} in {own[-1].name}"
+
+
+def is_of_user(error: BaseException) -> bool:
+    """Whether it comes by way of the user's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(not frame.filename.startswith(_PACKAGE) for frame in _of_user(frames))
+
+
+def _of_user(frames: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    return [frame for frame in frames if not _is_library(frame.filename)]
 
 
 _LIBRARIES = tuple(
@@ -173,6 +205,8 @@ _LIBRARIES = tuple(
 def _is_library(filename: str) -> bool:
     return (
         filename.startswith("<frozen")
+        # What Cython has compiled names its source, without the folder.
+        or filename.endswith((".pyx", ".pxd", ".pxi"))
         or "site-packages" in filename
         or "dist-packages" in filename
         or filename.startswith(_LIBRARIES)

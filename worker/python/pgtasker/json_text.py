@@ -30,11 +30,7 @@ class InvalidValue(Permanent):
     """A value that JSON cannot hold; its code is ``invalid_result``."""
 
     def __init__(self, what: str, problem: str, path: tuple[str | int, ...]) -> None:
-        keys = [str(key).replace("~", "~0").replace("/", "~1") for key in path[:_MAX_SHOWN]]
-        place = "".join(f"/{key}" for key in keys) or "the whole"
-        if len(path) > _MAX_SHOWN:
-            place += "/…"
-        text = f"the step's {what} cannot be stored: {problem}, at {place}"
+        text = f"the step's {what} cannot be stored: {problem}, at {_pointer(path)}"
         super().__init__(text, code="invalid_result")
 
 
@@ -62,17 +58,63 @@ def read(text: str) -> Any:
     """Reads any JSON.
 
     :raises ValueError: the text is no JSON, or an integer has more digits than Python reads
-        (4,300, see ``sys.set_int_max_str_digits``)
+        (4,300, see ``sys.set_int_max_str_digits``), which the message places
     """
-    return _exact(text)
+    return _read(text, _exact)
 
 
 def read_item(text: str) -> Any:
     """Reads an item of a poll, which says itself whether it has numbers that no ``float`` holds
     (where not, it is read much faster)."""
     if text.startswith('{"type":"step"') and '"inexact":[' not in text:
-        return _plain(text)
-    return _exact(text)
+        return _read(text, _plain)
+    return _read(text, _exact)
+
+
+def _read(text: str, decode: Callable[[str], Any]) -> Any:
+    try:
+        return decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        path = _path_to(_LONG, _marking(text))
+        if path is None:
+            raise
+        raise ValueError(f"{error}, at {_pointer(path)}") from None
+
+
+_LONG = object()
+"""Stands for an integer that Python does not read."""
+
+
+def _integer(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        return _LONG
+
+
+_marking = json.JSONDecoder(parse_int=_integer).decode
+
+
+def _path_to(wanted: object, value: Any) -> tuple[str | int, ...] | None:
+    if value is wanted:
+        return ()
+    pairs: Any = ()
+    if isinstance(value, (dict, list)):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in pairs:
+        rest = _path_to(wanted, member)
+        if rest is not None:
+            return (key, *rest)
+    return None
+
+
+def _pointer(path: tuple[str | int, ...]) -> str:
+    """A place, as in /lines/0/price."""
+    keys = [str(key).replace("~", "~0").replace("/", "~1") for key in path[:_MAX_SHOWN]]
+    place = "".join(f"/{key}" for key in keys) or "the whole"
+    return f"{place}/…" if len(path) > _MAX_SHOWN else place
 
 
 def write(value: Any, what: str) -> str:
@@ -155,9 +197,17 @@ def _members(value: Any) -> Any:
         return None
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    # pydantic, which need not be there.
-    dump = getattr(value, "model_dump", None)
-    return dump() if callable(dump) else None
+    return None
+
+
+def _bare(value: Any) -> Any:
+    """What stands for a value: of an enum its member's value, of a pydantic model what it dumps,
+    which of a ``RootModel`` may be anything."""
+    if isinstance(value, Enum):
+        return value.value
+    # pydantic need not be there.
+    dump = None if isinstance(value, type) else getattr(value, "model_dump", None)
+    return dump() if callable(dump) else value
 
 
 def _write(
@@ -167,8 +217,7 @@ def _write(
     path: tuple[str | int, ...],
     above: list[int],
 ) -> None:
-    if isinstance(value, Enum):
-        value = value.value
+    value = _bare(value)
     text, problem = _scalar(value)
     if text is not None:
         return add(text)

@@ -134,6 +134,9 @@ class Program:
             return runtime.native.started(wait)
         except RuntimeError as error:
             runtime.native.shutdown()
+            # The next start finds nothing of this one, and a stop has nothing to say again.
+            if runtime.ended.wait(_FAREWELL):
+                self._runtime = None
             raise WorkerError(str(error)) from None
 
     def shutdown(self) -> None:

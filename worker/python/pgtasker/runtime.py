@@ -22,7 +22,7 @@ from .context import _current
 from .errors import Permanent, Retryable, place_of
 from .json_text import read_item
 from .logging_bridge import forward, say
-from .threads import Threads
+from .threads import LoopThreads, Threads
 from .tracing import attacher
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ class Runtime:
         self._answers: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
         self._replies = Replies(native)
         self._own_loop = loop is None
+        self._is_loop_done = False
         self.loop = loop or asyncio.new_event_loop()
+        if self._own_loop:
+            self.loop.set_default_executor(LoopThreads())
         self._watch = _Watch(self.loop)
 
     def start(self) -> None:
@@ -244,9 +247,14 @@ class Runtime:
             if call.why is not None:
                 self._abandon(call)
                 continue
-            task = self._base.copy().run(self.loop.create_task, self._await(call))
-            # The call keeps the task alive.
-            call.task = task
+            coroutine = self._await(call)
+            try:
+                # The call keeps the task alive.
+                call.task = self._base.copy().run(self.loop.create_task, coroutine)
+            except BaseException as error:
+                # A task factory of the caller's loop has failed.
+                coroutine.close()
+                self._finish(call, _failed(call, error))
 
     async def _await(self, call: Call) -> None:
         try:
@@ -276,10 +284,23 @@ class Runtime:
         asyncio.set_event_loop(self.loop)
         self._watch.thread = threading.get_ident()
         try:
-            self.loop.run_forever()
+            while not self._is_loop_done:
+                self._run_once()
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
             self.loop.close()
+
+    def _run_once(self) -> None:
+        # A task that a handler has made ends the loop by `sys.exit`, and any code by `loop.stop`:
+        # what is one handler's mistake must not end the steps of all others.
+        try:
+            self.loop.run_forever()
+            ended_by: BaseException | None = None
+        except BaseException as error:
+            ended_by = error
+        if not self._is_loop_done:
+            text = "a handler has stopped the event loop, which goes on"
+            say(logging.WARNING, text, error=ended_by)
 
     def _stop_loop(self, _: Any) -> None:
         tasks = asyncio.all_tasks(self.loop)
@@ -287,7 +308,11 @@ class Runtime:
             if task not in unbroken.tasks:
                 task.cancel()
         stop = self.loop.create_task(_after(tasks))
-        stop.add_done_callback(lambda _: self.loop.stop())
+        stop.add_done_callback(self._loop_is_done)
+
+    def _loop_is_done(self, _: Any) -> None:
+        self._is_loop_done = True
+        self.loop.stop()
 
 
 async def _return(coroutine: Any) -> Any:

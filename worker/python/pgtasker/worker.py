@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import capabilities
 from .call import Call, Code, NotHere, not_published, publication, step_call
 from .context import StepContext
+from .errors import WorkerError
 from .events import DomainEvent, EventSubscription, Publication
 from .program import Program, load, milliseconds, options
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _Resolver = Callable[[str], Any]
+_NAMESPACE = "TASKER_WORKER_NAMESPACE"
 
 
 class Worker(Program):
@@ -51,6 +54,10 @@ class Worker(Program):
         state: Any = None,
     ) -> None:
         super().__init__()
+        for one in namespaces:
+            if not isinstance(one, str):
+                text = 'namespaces are texts, one after the other: Worker("orders", "billing")'
+                raise TypeError(f"{text}, not {type(one).__name__}")
         self.state = state
         self._options: dict[str, Any] = {
             "database_url": database_url,
@@ -81,6 +88,8 @@ class Worker(Program):
         :raises ValueError: the name is taken
         """
 
+        _named(name, "handler", "greet")
+
         def register(function: F) -> F:
             self._add(name, Code.of(function))
             if paged:
@@ -99,6 +108,8 @@ class Worker(Program):
 
         :raises ValueError: a name is taken, or there are no methods
         """
+
+        _named(name, "callable", "payments")
 
         def register(given: Any) -> Any:
             methods = _methods(given)
@@ -128,6 +139,8 @@ class Worker(Program):
         :raises ValueError: the pattern is taken
         """
 
+        _named(pattern, "publisher", "payment.*")
+
         def register(function: F) -> F:
             self._closed()
             if pattern in self._publishers:
@@ -155,6 +168,9 @@ class Worker(Program):
             raise RuntimeError("the worker runs: register everything before it starts")
 
     def _launch(self) -> Native:
+        if not self._options["namespaces"] and not os.environ.get(_NAMESPACE):
+            text = "a worker serves at least one namespace"
+            raise WorkerError(f'{text}: give it, as in Worker("orders"), or set {_NAMESPACE}')
         for subscription in self._subscriptions:
             subscription._open()
         return load().start(
@@ -207,6 +223,13 @@ class Worker(Program):
         step = StepContext(item["step"], self.state)
         code = self._publishers[item["pattern"]]
         return Call(item["id"], code, (event, step), step, publication, not_published, True)
+
+
+def _named(name: Any, what: str, example: str) -> None:
+    # Without brackets the decorator gets the function as its name, and would register nothing.
+    if not isinstance(name, str):
+        text = f'a {what} is registered by its name: @worker.{what}("{example}")'
+        raise TypeError(f"{text}, not {type(name).__name__}")
 
 
 def _methods(given: Any) -> list[str]:

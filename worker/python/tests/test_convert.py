@@ -6,12 +6,15 @@ import types
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Dict, List, Literal, NewType, Optional, Sequence, Tuple, TypedDict, Union
+from typing import (
+    Any, Dict, List, Literal, NewType, Optional, Sequence, Tuple, TypedDict, Union, cast,
+)  # fmt: skip
 from uuid import UUID
 
 import pytest
 
 from pgtasker.convert import convert
+from pgtasker.convert import convert as read_as
 from pgtasker.errors import Permanent
 
 
@@ -179,6 +182,16 @@ def test_a_model_of_pydantic_names_its_field() -> None:
         convert({"lines": [{"quantity": "secret"}], "wait": []}, order, "context")
     assert str(refused.value).startswith("context.lines[0].quantity: Input should be a valid int")
     assert "secret" not in str(refused.value) and "(and 1 more)" in str(refused.value)
+
+
+def test_members_of_a_union_are_tried_in_its_own_order() -> None:
+    text, convert = "2026-12-01", cast(Any, read_as)
+    assert convert(text, str | date, "context") == text
+    assert convert(text, date | str, "context") == date(2026, 12, 1)
+    assert convert([text], list[str | date], "context") == [text]
+    assert convert([text], list[date | str], "context") == [date(2026, 12, 1)]
+    assert type(convert(5, Union[int, float], "context")) is int
+    assert type(convert(5, Union[float, int], "context")) is float
 
 
 def test_what_json_never_is_says_so() -> None:

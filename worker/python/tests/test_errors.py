@@ -116,3 +116,43 @@ def test_errors_of_sqlalchemy_show_no_parameters() -> None:
     message = failure_of(raised.value)["message"]
     assert message.startswith("OperationalError: no such table: no_table")
     assert "4111" not in message and "select" not in message
+
+
+class Group(Exception):
+    """As ExceptionGroup, which Python 3.10 does not have."""
+
+    def __init__(self, message: str, exceptions: list[Exception]) -> None:
+        super().__init__(f"{message} ({len(exceptions)} sub-exceptions)")
+        self.exceptions = tuple(exceptions)
+
+
+def test_a_permanent_one_in_a_group_decides() -> None:
+    broke = Permanent("no money", code="broke")
+    group = Group("unhandled", [ValueError("v"), Group("inner", [Retryable("busy"), broke])])
+    assert failure_of(group) == failure_of(broke)
+    busy = Retryable("busy", code="b", retry_after=1)
+    assert failure_of(Group("one", [Group("inner", [busy])])) == failure_of(busy)
+
+
+def test_a_group_names_what_it_holds_and_where() -> None:
+    def lookup() -> None:
+        raise KeyError("sku")
+
+    with pytest.raises(KeyError) as raised:
+        lookup()
+    message = failure_of(Group("unhandled", [raised.value, ValueError("v")]))["message"]
+    line = lookup.__code__.co_firstlineno + 1
+    assert message == (
+        f"Group: unhandled (2 sub-exceptions): KeyError: 'sku' (test_errors.py:{line} in lookup); "
+        "ValueError: v"
+    )
+
+
+def test_the_place_is_not_in_what_cython_has_compiled() -> None:
+    code = compile("def wait_c():\n    raise ValueError('x')", "psycopg_binary/waiting.pyx", "exec")
+    scope: dict[str, object] = {}
+    exec(code, scope)
+    with pytest.raises(ValueError) as raised:
+        scope["wait_c"]()  # type: ignore[operator]
+    place = "test_the_place_is_not_in_what_cython_has_compiled)"
+    assert failure_of(raised.value)["message"].endswith(place)

@@ -195,3 +195,61 @@ def test_an_async_handler_of_events_is_cancelled(native: FakeNative) -> None:
     failure = native.answer(1)
     assert (failure["message"], failure["code"]) == ("stopped: stopping", "cancelled")
     assert failure["retryable"] and consumer.stop(10)
+
+
+def test_a_handler_cannot_end_the_loop_of_all_others(
+    native: FakeNative, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker("x")
+
+    async def exits() -> None:
+        raise SystemExit(3)
+
+    @worker.handler("task")
+    async def of_task(ctx: StepContext) -> None:
+        await asyncio.create_task(exits())
+
+    @worker.handler("callback")
+    async def of_callback(ctx: StepContext) -> str:
+        asyncio.get_running_loop().call_soon(exits().send, None)
+        await asyncio.sleep(0)
+        return "goes on"
+
+    @worker.handler("stop")
+    async def stops(ctx: StepContext) -> str:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.05)
+        return "goes on"
+
+    worker.start()
+    native.step(1, "task")
+    assert native.answer(1)["message"].startswith("SystemExit: 3")
+    for id, name in ((2, "callback"), (3, "stop")):
+        native.step(id, name)
+        assert native.answer(id)["result"] == "goes on"
+    assert "a handler has stopped the event loop" in caplog.text
+    assert worker.stop(10)
+
+
+def test_a_task_factory_that_fails_is_about_its_step_alone(native: FakeNative) -> None:
+    worker = Worker("x")
+    failing = True
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **more: Any) -> Any:
+        if failing and coroutine.__name__ == "_await":
+            raise RuntimeError("no task")
+        return asyncio.Task(coroutine, loop=loop, **more)
+
+    @worker.handler("h")
+    async def handler(ctx: StepContext) -> str:
+        return "done"
+
+    worker.start()
+    assert worker._runtime is not None
+    worker._runtime.loop.set_task_factory(factory)
+    native.step(1)
+    assert native.answer(1)["message"].startswith("RuntimeError: no task")
+    failing = False
+    native.step(2)
+    assert native.answer(2)["result"] == "done"
+    assert worker.stop(10)

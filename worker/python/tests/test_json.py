@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import math
 import typing
+import unittest.mock
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from uuid import UUID
@@ -138,6 +139,30 @@ def test_what_json_cannot_hold_is_named_with_its_place(value: object, said: str)
         write(value, "result")
     assert str(refused.value) == f"the step's result cannot be stored: {said}"
     assert refused.value.code == "invalid_result"
+
+
+def test_a_root_model_is_written_as_what_it_holds() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    root = pydantic.RootModel
+    values = [root[int](5), root[str]("abc"), root[list[int]]([1]), root[datetime](datetime.min)]
+    assert write(values, "result") == '[5,"abc",[1],"0001-01-01T00:00:00"]'
+    with pytest.raises(Permanent, match="a set is no JSON, at /0$"):
+        write([root[set[int]]({1})], "result")
+    # It has every method, and dumps what has no form either.
+    with pytest.raises(Permanent, match="a MagicMock is no JSON, at /a$"):
+        write({"a": unittest.mock.MagicMock()}, "result")
+
+
+def test_an_integer_that_python_does_not_read_is_placed() -> None:
+    long = "1" * 5_000
+    texts = [f'{{"a":[0,{{"b/c":{long}}}]}}', f'{{"type":"step","context":[{long}]}}', long]
+    for text, place in zip(texts, ("/a/1/b~1c", "/context/0", "the whole")):
+        with pytest.raises(ValueError, match=rf"limit \(4300.*, at {place}$"):
+            read_item(text)
+        with pytest.raises(ValueError, match=rf", at {place}$"):
+            read(text)
+    with pytest.raises(ValueError, match="^Expecting"):
+        read(f'{{"a":{long},')
 
 
 def test_the_same_value_twice_is_no_cycle() -> None:

@@ -16,7 +16,7 @@ import pytest
 from support import ROOT, Place, until
 
 APP = """
-import logging, os, time
+import asyncio, logging, os, time
 from pathlib import Path
 from pgtasker import Worker
 
@@ -40,6 +40,10 @@ def for_ever(ctx):
     if ctx.claim_no == 1:
         time.sleep(3_600)
     return "done"
+
+@worker.handler("in_a_thread")
+async def in_a_thread(ctx):
+    await asyncio.to_thread(for_ever, ctx)
 """
 
 
@@ -80,7 +84,7 @@ class App:
 @pytest.fixture()
 def app(place: Place, tmp_path: Path) -> Iterator[App]:
     app = App(place, tmp_path)
-    for name in ("quick", "one_second", "for_ever"):
+    for name in ("quick", "one_second", "for_ever", "in_a_thread"):
         place.apply([{"name": "s", "handler": {"callable": name}}], name=name)
     yield app
     app.end()
@@ -104,6 +108,14 @@ def test_beyond_the_grace_it_goes_to_another_worker(app: App) -> None:
     app.start()
     assert app.place.result(task) == {"s": "done"}
     assert app.place.steps(task)["s"]["claim_no"] == 2
+
+
+def test_a_thread_of_the_loop_does_not_keep_the_process(app: App) -> None:
+    process = app.start()
+    app.place.enqueue(name="in_a_thread")
+    app.begun()
+    process.terminate()
+    assert process.wait(30) == 0
 
 
 def test_a_second_signal_ends_it_at_once(app: App) -> None:

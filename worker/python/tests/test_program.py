@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from fake import STEP, FakeNative
 
-from pgtasker import Checkpoint, Instance, Permanent, Publication, StepContext, Worker
+from pgtasker import Checkpoint, Instance, Permanent, Publication, StepContext, Worker, WorkerError
 from pgtasker.capabilities import Response, shown
 from pgtasker.convert import timestamp
 from pgtasker.events import DomainEvent
@@ -40,6 +40,22 @@ def test_a_start_that_fails_ends_the_subscriptions(monkeypatch: pytest.MonkeyPat
     listener.start()
     listener.join(10)
     assert not listener.is_alive() and not worker.is_running
+
+
+def test_a_start_that_fails_leaves_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fails(FakeNative):
+        def started(self, wait: float) -> bool:
+            raise RuntimeError("no database")
+
+    natives: list[FakeNative] = [Fails(), Fails(), FakeNative()]
+    monkeypatch.setattr(Worker, "_launch", lambda self: natives.pop(0))
+    worker = Worker("x")
+    for _ in range(2):
+        with pytest.raises(WorkerError, match="no database"):
+            worker.start()
+        assert not worker.is_running and worker.stop()
+    worker.start()
+    assert worker.stop(10)
 
 
 def test_a_thread_that_cannot_start_leaves_nothing_running(
@@ -139,6 +155,6 @@ def test_the_result_of_a_paged_parent_is_read_by_pages() -> None:
     with pytest.raises(Permanent, match="parents.load: too large .*parent_pages") as refused:
         step.parent("load")
     assert refused.value.code == "input_too_large"
-    with pytest.raises(Permanent, match="no such parent") as refused:
+    with pytest.raises(Permanent, match="not a parent") as refused:
         StepContext(STEP).parent("load")
     assert refused.value.code == "invalid_input"

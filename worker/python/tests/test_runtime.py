@@ -55,6 +55,32 @@ def test_functions_and_coroutines_are_answered(native: FakeNative, worker: Worke
     assert native.answer(2)["result"] == native.answer(3)["result"] == "pgtasker-loop"
 
 
+def test_what_hangs_in_a_thread_of_the_loop_keeps_nobody(
+    native: FakeNative, worker: Worker
+) -> None:
+    hanging = threading.Event()
+
+    @worker.handler("hangs")
+    async def hangs(ctx: StepContext) -> None:
+        await asyncio.to_thread(hanging.wait, 30)
+
+    @worker.handler("thread")
+    async def thread(ctx: StepContext) -> list[Any]:
+        with pytest.raises(KeyError):
+            await asyncio.to_thread({"y": 1}.__getitem__, "x")
+        one = await asyncio.to_thread(threading.current_thread)
+        return [one.daemon, one.name, await asyncio.to_thread(current) is ctx]
+
+    worker.start()
+    for id in range(50):
+        native.step(id, "hangs")
+    native.step(50, "thread")
+    is_daemon, name, is_current = native.answer(50)["result"]
+    assert is_daemon and is_current and name.startswith("pgtasker-loop-thread")
+    assert worker.stop(10)
+    hanging.set()
+
+
 def test_one_bad_item_is_about_itself_alone(native: FakeNative, worker: Worker) -> None:
     worker.handler("h", lambda ctx: ctx.context())
     worker.start()
@@ -69,7 +95,7 @@ def test_one_bad_item_is_about_itself_alone(native: FakeNative, worker: Worker) 
     assert native.answer(2)["result"] == {"a": 1}
     failure = native.answer(7)
     assert (failure["code"], failure["retryable"]) == ("invalid_input", False)
-    assert "4300 digits" in failure["message"]
+    assert "limit (4300" in failure["message"]
     assert native.answer(8)["code"] == "invalid_input"
     assert "error" in native.answer(9)
     assert native.answer(1)["type"] == "failure"

@@ -191,6 +191,20 @@ def test_the_event_of_a_cancel_is_made_when_it_is_looked_at() -> None:
     assert testing.run(handler).result == "cancelled"
 
 
+def test_a_request_that_is_not_awaited_is_told() -> None:
+    async def forgets(ctx: StepContext) -> None:
+        ctx.post("http://x/y?key=secret", json=1)
+
+    with pytest.warns(RuntimeWarning, match="POST http://x/y was never sent: await it"):
+        assert testing.run(forgets, http=lambda request: 200).requests == []
+
+
+def test_steps_are_chosen_by_their_names() -> None:
+    chosen: Any = ["a", "b"]
+    error = testing.run(lambda ctx: ctx.choose(chosen)).error
+    assert 'choose("a", "b"), not by list' in str(error)
+
+
 def test_own_mistakes_are_told() -> None:
     def handler(ctx: StepContext) -> None:
         with ctx.transaction("no connection"):
@@ -202,8 +216,8 @@ def test_own_mistakes_are_told() -> None:
         Api().get("http://x")
     missing = testing.run(lambda ctx: ctx.parent("x")).failure
     assert missing == {
-        "type": "failure", "message": "parents.x: there is no such parent", "retryable": False,
-        "code": "invalid_input",
+        "type": "failure", "retryable": False, "code": "invalid_input",
+        "message": "parents.x: not a parent of step step (its parents: none)",
     }  # fmt: skip
     assert isinstance(testing.run(lambda ctx: ctx.parent("x")).error, Permanent)
 

@@ -1,13 +1,16 @@
 """Registration, names, and the command line, without a worker that runs."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pgtasker
-from pgtasker import Api, EventConsumer, StepContext, StepFilter, Worker, cli, testing
+from pgtasker import Api, EventConsumer, StepContext, StepFilter, Worker, WorkerError, cli, testing
 
 
 def test_each_name_is_registered_once() -> None:
@@ -27,6 +30,18 @@ def test_each_name_is_registered_once() -> None:
     consumer.handler(print)
     with pytest.raises(ValueError):
         consumer.handler(print)
+
+
+def test_a_name_that_is_forgotten_is_told_at_once() -> None:
+    worker: Any = Worker("orders")
+    for register in (worker.handler, worker.callable, worker.publisher):
+        with pytest.raises(TypeError, match=rf'its name: @worker\.{register.__name__}\("'):
+            register(lambda ctx: None)
+    namespaces: Any = ["orders"]
+    with pytest.raises(TypeError, match=r'Worker\("orders", "billing"\), not list'):
+        Worker(namespaces)
+    with pytest.raises(WorkerError, match="TASKER_WORKER_NAMESPACE"):
+        Worker().start()
 
 
 def test_a_callable_gives_its_public_methods_but_not_its_capabilities() -> None:
@@ -103,7 +118,47 @@ def test_the_command_says_what_it_cannot_load(
         ("no_such_app:worker", "No module named 'no_such_app'"),
     ]:
         assert cli.main([target, "--app-dir", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert said in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f():\n    int('x')\nf()\n", "broken_app.py\", line 2, in f"),
+        ("import no_such_module\n", "broken_app.py\", line 1, in <module>"),
+        ("x = = 1\n", "broken_app.py\", line 1\n"),
+        ("1 / 0\n", "ZeroDivisionError"),
+    ],
+)
+def test_what_a_module_itself_raises_is_placed(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken_app.py").write_text(text)
+    assert cli.main(["broken_app:worker", "--app-dir", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_refuses_numbers_and_levels_that_are_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for option, value, said in [
+        ("--processes", "0", "'0' is not a whole number from 1"),
+        ("--processes", "two", "'two' is not a whole number from 1"),
+        ("--log-level", "loud", "'LOUD'"),
+    ]:
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(["some_app:worker", option, value])
         assert said in capsys.readouterr().err
+
+
+def test_several_processes_end_with_what_none_of_them_can_load(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pgtasker.cli", "no_such_app:worker", "--processes", "2"]
+    folder = str(Path(cli.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": folder}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, capture_output=True)
+    assert ended.returncode == 2
+    assert b"No module named 'no_such_app'" in ended.stderr
 
 
 def test_processes_serve_their_metrics_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
