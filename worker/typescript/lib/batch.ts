@@ -161,11 +161,19 @@ export class Batch {
 }
 
 function bounds(range: Range): Cursor {
-  const [start, end] = "start" in range ? [range.start, range.end] : range;
-  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0) {
+  const [start, end] = isCursor(range) ? [range.start, range.end] : [range?.[0], range?.[1]];
+  if (!isWhole(start) || !isWhole(end) || start < 0) {
     throw new PermanentError(`a range goes from one whole number to another: [0, rows]`);
   }
   return { start, end: Math.max(start, end) };
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
+function isCursor(range: Range): range is Cursor {
+  return typeof range === "object" && range !== null && "start" in range;
 }
 
 /** The methods of the capability. */

@@ -3,6 +3,7 @@
  * Needs no native module.
  */
 import { type Json, parseJson, writeJson } from "./exactJson.js";
+import { type Kind, checkOptions, isFunction } from "./options.js";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** pg: a `Client`, a `Pool`, or a client of one. */
@@ -46,6 +47,19 @@ export interface NewTask {
   readonly notify?: boolean;
 }
 
+const TASK: Readonly<Record<keyof NewTask, Kind>> = {
+  namespace: "any",
+  name: "any",
+  context: "any",
+  version: "any",
+  priority: "any",
+  runAt: "any",
+  idempotencyKey: "any",
+  correlationId: "any",
+  traceparent: "any",
+  notify: "any",
+};
+
 /** How numbers are read that JavaScript's do not hold. */
 export interface ReadOptions {
   /** Integers as bigint; without it they are errors, as decimals are. */
@@ -71,6 +85,7 @@ const ENQUEUE =
  *   PermanentError `invalid_result` where the context is no JSON.
  */
 export async function enqueueTask(db: Queryable, task: NewTask): Promise<string> {
+  checkOptions("enqueueTask", task, TASK);
   const [row] = await query(db, ENQUEUE, [
     task.namespace,
     task.name,
@@ -197,8 +212,18 @@ async function read(
 
 type Value = string | null;
 
+function isPostgres(db: Queryable): db is PostgresQueryable {
+  return isFunction(db, "unsafe");
+}
+
+function isPrisma(db: Queryable): db is PrismaQueryable {
+  return isFunction(db, "$queryRawUnsafe");
+}
+
 async function query(db: Queryable, text: string, values: Value[]): Promise<any[]> {
-  if ("unsafe" in db) return await db.unsafe(text, values);
-  if ("$queryRawUnsafe" in db) return (await db.$queryRawUnsafe(text, ...values)) as any[];
-  return (await db.query(text, values)).rows;
+  if (isPostgres(db)) return await db.unsafe(text, values);
+  if (isPrisma(db)) return (await db.$queryRawUnsafe(text, ...values)) as any[];
+  if (isFunction(db, "query")) return (await db.query(text, values)).rows;
+  // Without what it was given: that may be a URL with a password.
+  throw new TypeError("give a Client or a Pool of pg, the sql of postgres.js, or Prisma's client");
 }

@@ -1,13 +1,15 @@
 /**
  * A consumer of a namespace's durable events: at least once each, with retries and dead letters.
  */
-import { failureText } from "./outcome.js";
 import { isSuspicious, parseJson } from "./exactJson.js";
 import type { DomainEvent } from "./events.js";
-import { type Logger, standardError, withFields } from "./logger.js";
-import { load } from "./native.js";
-import { Session, untilSignal } from "./session.js";
-import { findTracing, withTrace } from "./trace.js";
+import type { Logger } from "./logger.js";
+import { type Native, load } from "./native.js";
+import { type Kind, checkOptions } from "./options.js";
+import { failureText } from "./outcome.js";
+import { Program } from "./program.js";
+import type { Session } from "./session.js";
+import { withTrace } from "./trace.js";
 
 /** How a consumer works. */
 export interface ConsumerOptions {
@@ -39,33 +41,42 @@ export interface ConsumerOptions {
  */
 export type EventHandler = (event: DomainEvent) => unknown;
 
+const OPTIONS: Readonly<Record<keyof ConsumerOptions, Kind>> = {
+  databaseUrl: "text",
+  namespace: "text",
+  concurrency: "whole",
+  visibleMs: "whole",
+  maxAttempts: "whole",
+  graceMs: "whole",
+  pollOnly: "flag",
+  log: "text",
+  logger: "logger",
+  bigint: "flag",
+};
+
 /** A consumer, made by {@link createConsumer}. */
-export class Consumer {
+export class Consumer extends Program {
   readonly #options: ConsumerOptions;
-  readonly #logger: Logger;
   #handler: EventHandler | undefined;
-  #session: Session | undefined;
 
   /** @internal */
   constructor(options: ConsumerOptions) {
+    checkOptions("createConsumer", options, OPTIONS);
+    if (options.namespace === undefined) throw new TypeError("createConsumer needs a namespace");
+    super("consumer", options);
     this.#options = options;
-    this.#logger = withFields(options.logger ?? standardError, {});
   }
 
   /** Gives the function that handles every event of the namespace. */
   handler(handler: EventHandler): EventHandler {
+    if (typeof handler !== "function") throw new TypeError("the consumer's handler is a function");
     if (this.#handler !== undefined) throw new Error("the consumer has a handler already");
     this.#handler = handler;
     return handler;
   }
 
-  /**
-   * Starts it, and returns once it runs. Installs no handlers of signals.
-   *
-   * @throws Error what is wrong with the configuration or the database.
-   */
-  async start(): Promise<void> {
-    if (this.#session !== undefined) throw new Error("the consumer has started already");
+  /** @internal */
+  protected override open(): Native {
     if (this.#handler === undefined) throw new Error("the consumer has no handler");
     const { namespace, concurrency, visibleMs, maxAttempts, graceMs, pollOnly } = this.#options;
     const options = {
@@ -78,34 +89,15 @@ export class Consumer {
       poll_only: pollOnly,
       log: this.#options.log,
     };
-    const native = load().Native.startConsumer(JSON.stringify(options));
-    const { bigint = false } = this.#options;
-    this.#session = new Session(native, this.#logger, bigint, (text, item) => {
-      if (item.type === "domain_event") void this.#handle(text, item as unknown as Item);
-    });
-    await findTracing();
-    await this.#session.started();
+    return load().Native.startConsumer(JSON.stringify(options));
   }
 
-  /** Asks it to end, and waits for that; events not handled within the grace period go back. */
-  async stop(): Promise<void> {
-    this.#session?.native.shutdown();
-    await this.#session?.ended;
+  /** @internal */
+  protected override take(session: Session, text: string, item: { readonly type: string }): void {
+    if (item.type === "domain_event") void this.#handle(session, text, item as unknown as Item);
   }
 
-  /** Settled at its end; rejected with why, where it was not asked to end. */
-  async ended(): Promise<void> {
-    await this.#session?.ended;
-  }
-
-  /** Runs it until SIGTERM or SIGINT; a second one ends the process at once. */
-  async run(): Promise<void> {
-    const started = this.start();
-    const ended = started.then(() => this.ended());
-    await untilSignal(() => this.#session?.native.shutdown(), ended);
-  }
-
-  async #handle(text: string, item: Item): Promise<void> {
+  async #handle(session: Session, text: string, item: Item): Promise<void> {
     let answer = '{"type":"success"}';
     try {
       const { bigint = false } = this.#options;
@@ -116,7 +108,7 @@ export class Consumer {
     } catch (error) {
       answer = failureText(error);
     }
-    this.#session?.complete(item.id, answer);
+    session.complete(item.id, answer);
   }
 }
 

@@ -2,8 +2,9 @@
  * What handlers throw, and what becomes of everything else that is thrown.
  */
 import { here } from "./here.cjs";
-import { dirname, relative, sep } from "node:path";
+import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { types } from "node:util";
 
 /** Known across the two builds of this package, of which a program may load both. */
 const BRAND = Symbol.for("pgtasker.step_error");
@@ -106,7 +107,7 @@ function judged(error: unknown): Failure {
   }
   const causes = chain(error);
   const told = causes.map(describe).join(": ");
-  const frame = causes.map(userFrame).find(found => found !== undefined);
+  const frame = causes.map(placeOf).find(found => found !== undefined);
   const code = sqlState(error);
   return {
     message: tidy(frame === undefined ? told : `${told} (${frame})`),
@@ -122,16 +123,21 @@ function delay(value: number | undefined): value is number {
 /** A failure must not be lost for its message. */
 function tidy(text: unknown): string {
   const words = String(text).toWellFormed();
-  return words.length > LONGEST ? words.slice(0, LONGEST).toWellFormed() : words;
+  // Characters, as the database counts them: some are two units of a string here.
+  return words.length > LONGEST ? Array.from(words).slice(0, LONGEST).join("") : words;
+}
+
+/** Also those of another realm, of which there are several in `node:vm` and under jest. */
+function isError(error: unknown): error is Error & { readonly errors?: unknown } {
+  return error instanceof Error || types.isNativeError(error);
 }
 
 /** The error and its causes, outermost first. */
 function chain(error: unknown): unknown[] {
   const causes: unknown[] = [error];
   let next = error;
-  while (next instanceof Error && causes.length < MAX_CAUSES) {
-    const inner: unknown =
-      next.cause ?? (next instanceof AggregateError ? next.errors[0] : undefined);
+  while (isError(next) && causes.length < MAX_CAUSES) {
+    const inner: unknown = next.cause ?? (Array.isArray(next.errors) ? next.errors[0] : undefined);
     if (inner === undefined || inner === null || causes.includes(inner)) break;
     causes.push(inner);
     next = inner;
@@ -140,7 +146,7 @@ function chain(error: unknown): unknown[] {
 }
 
 function describe(error: unknown): string {
-  if (error instanceof Error) {
+  if (isError(error)) {
     if (quotes(error)) return `${error.name}: a text could not be read (its message quotes it)`;
     // Errors of pg have the name `error`.
     const isNamed = error.name && error.name.toLowerCase() !== "error";
@@ -189,8 +195,8 @@ function sqlState(error: unknown): string | undefined {
 }
 
 /** `file:line in function` of the innermost frame that is neither a library's nor the runtime's. */
-function userFrame(error: unknown): string | undefined {
-  const stack = error instanceof Error ? error.stack : undefined;
+export function placeOf(error: unknown): string | undefined {
+  const stack = isError(error) ? error.stack : undefined;
   if (typeof stack !== "string") return undefined;
   for (const line of stack.split("\n")) {
     const frame = /^\s*at (?:async )?(?:(.+?) \()?([^()]+):(\d+):\d+\)?$/.exec(line);
@@ -218,6 +224,10 @@ function pathOf(place: string): string | undefined {
     : place;
 }
 
+/** Its own folders: source maps show `lib` instead of `dist`. */
+const OWN = [dirname(here), join(dirname(dirname(here)), "lib")];
+
 function isLibrary(path: string): boolean {
-  return path.startsWith(dirname(here) + sep) || path.includes(`${sep}node_modules${sep}`);
+  const isOwn = OWN.some(folder => path.startsWith(folder + sep));
+  return isOwn || path.includes(`${sep}node_modules${sep}`);
 }

@@ -14,6 +14,8 @@ export type Json =
   | Json[]
   | { [key: string]: Json };
 
+/** What marks outcomes, which are no part of a result; known across the builds of this package. */
+export const OUTCOME = Symbol.for("pgtasker.outcome");
 /** As deep as a result may be nested. */
 const MAX_DEPTH = 100;
 /** Keys of a place that a message names. */
@@ -301,8 +303,10 @@ class Writer {
 
   /** Refuses objects whose members do not tell what they hold. */
   #check(value: object, members: number): void {
-    const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== null) {
+    if (OUTCOME in value) this.#refuse("it is an outcome, which a handler returns by itself");
+    const prototype: object | null = Object.getPrototypeOf(value);
+    // The last of a chain is that of plain objects, also where they come from another realm.
+    if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
       const isPlain = Object.prototype.toString.call(value) === "[object Object]";
       if (!isPlain || value instanceof Error || members === 0) {
         this.#refuse(`it is a ${nameOf(value)}, which JSON does not know`);

@@ -9,8 +9,10 @@ import {
   standard,
 } from "./capabilities.js";
 import type { Reader, StepContext, StepItem, Surroundings } from "./context.js";
+import { failureOf } from "./errors.js";
 import { failureText, outcomeText } from "./outcome.js";
-import type { Output, StandardSchema } from "./schema.js";
+import { type Kind, checkOptions } from "./options.js";
+import { type Output, type StandardSchema, standardOf } from "./schema.js";
 import { withTrace } from "./trace.js";
 
 /** Schemas by the names of parents. */
@@ -31,6 +33,13 @@ export interface HandlerOptions<
   /** Whether it reads the results of its parents by `ctx.parentPages`: they may be large. */
   readonly paged?: boolean;
 }
+
+const OPTIONS: Readonly<Record<keyof HandlerOptions, Kind>> = {
+  context: "any",
+  parents: "any",
+  with: "capabilities",
+  paged: "flag",
+};
 
 type Field<C> = C extends StandardSchema ? Output<C> : Reader;
 type Parents<P extends ParentSchemas> = { readonly [N in keyof P]: Output<P[N]> } & Readonly<
@@ -72,6 +81,10 @@ export class Handler {
     options: HandlerOptions<StandardSchema | undefined, ParentSchemas, readonly Capability[]> = {},
   ) {
     if (typeof run !== "function") throw new TypeError("a handler is a function");
+    checkOptions("a handler", options, OPTIONS);
+    for (const schema of [options.context, ...Object.values(options.parents ?? {})]) {
+      if (schema !== undefined) standardOf(schema, "a handler's schema");
+    }
     this.paged = options.paged ?? false;
     this.#run = run;
     this.#context = options.context;
@@ -134,7 +147,8 @@ export async function answerOf(handler: Handler, ctx: StepContext): Promise<stri
     }
   } catch (error) {
     if (!ctx.isSubmitted()) return await failed(ctx, error);
-    ctx.logger.error(`thrown after the step's own transaction had ended it: ${String(error)}`);
+    const { message } = failureOf(error);
+    ctx.logger.error(`thrown after the step's own transaction had ended it: ${message}`);
   }
   return '{"type":"submitted"}';
 }
@@ -143,7 +157,7 @@ async function failed(ctx: StepContext, error: unknown): Promise<string> {
   try {
     if (ctx.hasEvents()) await ctx.sendEvents();
   } catch (lost) {
-    ctx.logger.warn(`an event of a failed step was not taken: ${String(lost)}`);
+    ctx.logger.warn(`an event of a failed step was not taken: ${failureOf(lost).message}`);
   }
   return failureText(error);
 }

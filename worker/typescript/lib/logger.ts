@@ -55,7 +55,8 @@ export function withFields(logger: Logger, more: LogFields): Logger {
     (level: Level) =>
     (message: string, fields?: LogFields): void => {
       try {
-        logger[level](message, { ...more, ...fields });
+        const written: unknown = logger[level](message, { ...more, ...fields });
+        if (written instanceof Promise) written.catch(() => undefined);
       } catch {
         // Nobody is left to tell.
       }

@@ -3,12 +3,15 @@
  * ten functions.
  */
 import { here } from "./here.cjs";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
+/** Where the packages of the platforms are: `@pgtasker/linux-x64-gnu`, and so on. */
+const SCOPE = "@pgtasker";
+
 /** Platforms for which packages are built. */
-const PLATFORMS = [
+export const PLATFORMS = [
   "darwin-arm64",
   "darwin-x64",
   "linux-arm64-gnu",
@@ -51,21 +54,43 @@ export function platformName(): string {
   return process.platform === "linux" ? `${name}-${isMusl() ? "musl" : "gnu"}` : name;
 }
 
+/** What this process runs on: a machine with glibc may have musl installed as well. */
 function isMusl(): boolean {
   try {
-    return readdirSync("/lib").some(file => file.startsWith("ld-musl-"));
+    return readFileSync("/proc/self/maps", "utf8").includes("/ld-musl-");
   } catch {
-    return false;
+    // Deno asks for a permission of its own for this file.
+    return namesIn("/lib").some(file => file.startsWith("ld-musl-"));
   }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Names the package that holds the native module for a platform. */
+export function packageOf(platform: string): string {
+  return `${SCOPE}/${platform}`;
+}
+
+/** The platforms whose packages stand beside this one; another machine may have installed them. */
+function installed(): string {
+  const names = namesIn(join(dirname(dirname(dirname(here))), SCOPE));
+  return names.length > 0 ? names.map(packageOf).join(", ") : "none";
 }
 
 let loaded: NativeModule | undefined;
 
 /**
  * Loads the native module: the file that `PGTASKER_NATIVE` names, else the one in this package's
- * folder `native`, else that of the package `pgtasker-<platform>`.
+ * folder `native`, else that of the package `@pgtasker/<platform>`.
  *
- * @throws Error that names this platform, what was tried, and which platforms there are.
+ * @throws Error that names this platform, what was tried, which of the packages are installed, and
+ * which platforms there are.
  */
 export function load(): NativeModule {
   loaded ??= find();
@@ -77,7 +102,7 @@ function find(): NativeModule {
   const require = createRequire(join(here, "native.js"));
   const own = process.env["PGTASKER_NATIVE"];
   const beside = join(dirname(dirname(here)), "native", `${platform}.node`);
-  const places = own ? [own] : [beside, `pgtasker-${platform}`];
+  const places = own ? [own] : [beside, packageOf(platform)];
   const tried: string[] = [];
   for (const place of places) {
     if (place === beside && !existsSync(place)) {
@@ -93,7 +118,8 @@ function find(): NativeModule {
   }
   throw new Error(
     `pgtasker has no native module for ${platform}, which workers need (enqueueing does not). ` +
-      `Tried: ${tried.join("; ")}. There are packages for ${PLATFORMS.join(", ")}: ` +
-      `install pgtasker with its optional dependencies, or build it and set PGTASKER_NATIVE`,
+      `Tried: ${tried.join("; ")}. Installed packages of platforms: ${installed()}. There are ` +
+      `packages for ${PLATFORMS.join(", ")}: install pgtasker on this machine, with its ` +
+      `optional dependencies, or build the module and set PGTASKER_NATIVE`,
   );
 }

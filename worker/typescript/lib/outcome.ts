@@ -1,12 +1,16 @@
 /**
  * What a handler returns besides a plain result.
  */
-import { type Failure, failureOf } from "./errors.js";
-import { writeJson } from "./exactJson.js";
+import { type Failure, PermanentError, failureOf } from "./errors.js";
+import { OUTCOME as BRAND, writeJson } from "./exactJson.js";
 
-const BRAND = Symbol.for("pgtasker.outcome");
 /** No setting allows a batch more instances. */
 export const MAX_CURSORS = 1_000_000;
+
+/** Nor a longer outcome; batches may have the longest. */
+const MAX_BYTES = 200_000_000;
+/** Bytes of UTF-8 for a unit of a string. */
+const MAX_UNIT = 3;
 
 /** A step's outcome in the JSON form that all languages share. */
 export type StepOutcome =
@@ -69,6 +73,11 @@ function object(members: Members): string {
 
 /** Ends a decision: these children come into being. */
 export function decisionOf(steps: readonly string[]): Outcome {
+  const other = steps.find(step => typeof step !== "string");
+  if (other !== undefined) {
+    const text = `ctx.choose takes names of steps, as in ctx.choose("a", "b"), not ${typeof other}`;
+    throw new PermanentError(text, { code: "invalid_outcome" });
+  }
   return new Outcome("decision", { create_steps: writeJson([...steps], "create_steps") });
 }
 
@@ -80,6 +89,11 @@ export function batchesOf(cursors: readonly unknown[]): Outcome {
 
 /** Saves where a step goes on. */
 export function checkpointOf(cursor: unknown, itemsProcessed: number, sum: unknown): Outcome {
+  if (!Number.isSafeInteger(itemsProcessed) || itemsProcessed < 0) {
+    const given = typeof itemsProcessed === "number" ? itemsProcessed : typeof itemsProcessed;
+    const text = `ctx.checkpoint: the items processed are a whole number, 0 or more, not ${given}`;
+    throw new PermanentError(text, { code: "invalid_outcome" });
+  }
   return new Outcome("checkpoint", {
     cursor: writeJson(cursor ?? null, "cursor"),
     items_processed: writeJson(itemsProcessed, "items_processed"),
@@ -90,9 +104,18 @@ export function checkpointOf(cursor: unknown, itemsProcessed: number, sum: unkno
 /** What a handler returned, as the JSON of an outcome; undefined is null. */
 export function outcomeText(returned: unknown): string {
   if (typeof returned === "object" && returned !== null && BRAND in returned) {
-    return (returned as unknown as Outcome).text();
+    return fitting((returned as unknown as Outcome).text());
   }
-  return `{"type":"success","result":${writeJson(returned ?? null)}}`;
+  return fitting(`{"type":"success","result":${writeJson(returned ?? null)}}`);
+}
+
+/** PostgreSQL could not read it, and results of others would wait until the worker gives it up. */
+function fitting(text: string): string {
+  if (text.length <= MAX_BYTES / MAX_UNIT) return text;
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= MAX_BYTES) return text;
+  const told = `the result has ${bytes} bytes; no setting allows more than ${MAX_BYTES}`;
+  throw new PermanentError(told, { code: "result_too_large" });
 }
 
 /** What a handler threw, as the JSON of an outcome. */

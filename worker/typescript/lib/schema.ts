@@ -38,7 +38,7 @@ const MAX_ISSUES = 3;
  */
 export function typed<T>(schema: StandardSchema | undefined, value: unknown, what: string): T {
   if (schema === undefined) return value as T;
-  const validated = standard(schema, what).validate(value);
+  const validated = standardOf(schema, what).validate(value);
   if (validated instanceof Promise) {
     validated.catch(() => undefined);
     const text = `${what}: its schema is asynchronous: name it in the handler's options instead`;
@@ -53,10 +53,11 @@ export async function typedLater<T>(
   value: unknown,
   what: string,
 ): Promise<T> {
-  return judged(await standard(schema, what).validate(value), what) as T;
+  return judged(await standardOf(schema, what).validate(value), what) as T;
 }
 
-function standard(schema: StandardSchema, what: string): StandardSchema["~standard"] {
+/** @throws PermanentError where it is none. */
+export function standardOf(schema: StandardSchema, what: string): StandardSchema["~standard"] {
   const known: StandardSchema["~standard"] | undefined = schema?.["~standard"];
   if (typeof known?.validate !== "function") {
     throw new PermanentError(`${what}: what it is to fit is no Standard Schema`);

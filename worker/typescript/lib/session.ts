@@ -2,7 +2,7 @@
  * A running worker or consumer of the native module: one loop that polls, answers that are gathered
  * and sent together, and questions whose answers come by the same loop.
  */
-import { type Failure, PermanentError, RetryableError, errorOf } from "./errors.js";
+import { type Failure, PermanentError, RetryableError, errorOf, failureOf } from "./errors.js";
 import { type Json, isSuspicious, parseJson } from "./exactJson.js";
 import { type LogFields, type Logger, levelOf, withFields } from "./logger.js";
 import type { Native } from "./native.js";
@@ -12,8 +12,6 @@ import { setImmediate } from "node:timers";
 const MAX_ITEMS = 500;
 /** Milliseconds that a poll waits. */
 const WAIT = 500;
-/** Milliseconds in which a second signal is the first: npx passes on what the terminal sent. */
-const ECHO = 300;
 /** Milliseconds between looks at whether it runs. */
 const LOOK = 10;
 
@@ -97,7 +95,7 @@ export class Session {
     try {
       this.native.complete([id], [text]);
     } catch (error) {
-      this.#logger.error(`an answer was not taken: ${String(error)}`, { item: id });
+      this.#logger.error(`an answer was not taken: ${failureOf(error).message}`, { item: id });
     }
   }
 
@@ -116,7 +114,7 @@ export class Session {
           try {
             this.#one(text);
           } catch (error) {
-            this.#logger.error(`an item was not understood: ${String(error)}`);
+            this.#logger.error(`an item was not understood: ${failureOf(error).message}`);
           }
         }
       }
@@ -172,25 +170,4 @@ export class Session {
 
 function gone(): RetryableError {
   return new RetryableError("the worker has stopped", { code: "stopping" });
-}
-
-/** Runs until SIGTERM or SIGINT; a second one ends the process at once. */
-export async function untilSignal(stop: () => void, ended: Promise<void>): Promise<void> {
-  let asked: number | undefined;
-  const signal = (name: NodeJS.Signals): void => {
-    if (asked === undefined) {
-      asked = Date.now();
-      stop();
-    } else if (Date.now() - asked > ECHO) {
-      process.exit(name === "SIGINT" ? 130 : 143);
-    }
-  };
-  process.on("SIGTERM", signal);
-  process.on("SIGINT", signal);
-  try {
-    await ended;
-  } finally {
-    process.off("SIGTERM", signal);
-    process.off("SIGINT", signal);
-  }
 }

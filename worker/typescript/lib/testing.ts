@@ -6,6 +6,7 @@ import { type StepError, PermanentError, errorOf } from "./errors.js";
 import { type Json, parseJson, writeJson } from "./exactJson.js";
 import { type Handler, type HandlerFunction, answerOf, handlerOf } from "./handler.js";
 import { type Logger, withFields } from "./logger.js";
+import { type Kind, checkOptions } from "./options.js";
 import { type StepOutcome, failureText } from "./outcome.js";
 import { randomUUID } from "node:crypto";
 
@@ -56,7 +57,10 @@ export interface TestStep {
   readonly logger?: Logger;
   /** Aborts `ctx.signal`, as a cancelled task does. */
   readonly signal?: AbortSignal;
-  /** Instances by the names of batch workers, for `ctx.batch(name).pages()`. */
+  /**
+   * Instances by the names of batch workers, for `ctx.batch(name)` and its pages; their summaries
+   * are among the parents, unless those say otherwise.
+   */
   readonly instances?: Readonly<Record<string, readonly TestInstance[]>>;
   /** Answers requests of the capability `api`; may throw. */
   readonly http?: (request: TestRequest) => TestResponse | Promise<TestResponse>;
@@ -87,6 +91,25 @@ export interface Ran {
   readonly requests: readonly TestRequest[];
 }
 
+const STEP: Readonly<Record<keyof TestStep, Kind>> = {
+  context: "any",
+  config: "any",
+  inputs: "any",
+  parents: "any",
+  checkpoint: "any",
+  attempt: "whole",
+  taskId: "text",
+  step: "text",
+  correlationId: "text",
+  traceparent: "text",
+  state: "any",
+  bigint: "flag",
+  logger: "logger",
+  signal: "any",
+  instances: "any",
+  http: "any",
+  status: "text",
+};
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 /** Milliseconds; the template's default. */
 const TIMEOUT = 300_000;
@@ -105,6 +128,7 @@ export async function run(
   handler: Handler | HandlerFunction<any>,
   step: TestStep = {},
 ): Promise<Ran> {
+  checkOptions("run", step, STEP);
   const world = new World(step);
   const runnable = handlerOf(handler);
   let text: string;
@@ -119,6 +143,24 @@ export async function run(
     text = failureText(error);
   }
   return world.ran(text);
+}
+
+/** What a claim carries of batches whose results are few and small. */
+function summaries(batches: TestStep["instances"] = {}): Record<string, unknown> {
+  const summary = (all: readonly TestInstance[]): unknown => {
+    const complete = all.filter(one => stateOf(one) === "complete");
+    return {
+      instances: all.length,
+      complete: complete.length,
+      failed: all.filter(one => stateOf(one) === "error").length,
+      results: complete.map(({ result = null }) => result),
+    };
+  };
+  return Object.fromEntries(Object.entries(batches).map(([name, all]) => [name, summary(all)]));
+}
+
+function stateOf({ state, error }: TestInstance): string {
+  return state ?? (error === undefined ? "complete" : "error");
 }
 
 class World {
@@ -149,7 +191,7 @@ class World {
       context: step.context ?? {},
       config: step.config ?? {},
       inputs: step.inputs ?? null,
-      parents: step.parents ?? {},
+      parents: { ...summaries(step.instances), ...step.parents },
       checkpoint: saved
         ? {
             cursor: saved.cursor,
@@ -237,7 +279,7 @@ class World {
     const page = all.slice(after, after + size).map((one, n) => ({
       number: after + n + 1,
       step: `${step}_${String(after + n + 1).padStart(3, "0")}`,
-      state: one.state ?? (one.error === undefined ? "complete" : "error"),
+      state: stateOf(one),
       inputs: one.inputs ?? null,
       result: one.result ?? null,
       error: one.error ?? null,

@@ -4,7 +4,9 @@
  */
 import type { StepContext } from "./context.js";
 import { PermanentError, RetryableError } from "./errors.js";
+import { isFunction } from "./options.js";
 import { type Outcome, outcomeText } from "./outcome.js";
+import type { EventEmitter } from "node:events";
 
 const BEGIN = "begin isolation level read committed";
 
@@ -96,9 +98,7 @@ export const transactionMethods: Transactional = {
       throw new PermanentError("a transaction of its own has ended this step already");
     }
     try {
-      if ("begin" in connection) await onPostgres(this, connection, work);
-      else if ("idleCount" in connection) await onPool(this, connection, work);
-      else await onPg(this, connection, work);
+      await on(this, connection, work);
     } catch (error) {
       if (error instanceof Refused) return await refused(this, error.status);
       throw error;
@@ -107,6 +107,19 @@ export const transactionMethods: Transactional = {
     this.setSubmitted();
   },
 };
+
+/** Never shows what it was given instead: that may be a URL with a password. */
+function on(ctx: StepContext, connection: Connection, work: Work): Promise<void> {
+  if (typeof work !== "function") {
+    throw new PermanentError("ctx.transaction takes a connection, and what to do in it");
+  }
+  if (isFunction(connection, "begin")) return onPostgres(ctx, connection as Postgres, work);
+  if (isFunction(connection, "connect") && "idleCount" in connection) {
+    return onPool(ctx, connection, work);
+  }
+  if (isFunction(connection, "query")) return onClient(ctx, connection as PgClient, work);
+  throw new PermanentError("ctx.transaction takes a Client or a Pool of pg, or postgres.js");
+}
 
 async function onPostgres(ctx: StepContext, sql: Postgres, work: Work): Promise<void> {
   await sql.begin("isolation level read committed", async (client: PostgresTransaction) => {
@@ -118,13 +131,29 @@ async function onPostgres(ctx: StepContext, sql: Postgres, work: Work): Promise<
 
 async function onPool(ctx: StepContext, pool: PgPool, work: Work): Promise<void> {
   const client = await pool.connect();
-  let broken: Error | undefined;
+  await onClient(ctx, client, work, broken => client.release(broken));
+}
+
+/**
+ * pg tells of a connection that is lost between two statements by an event, which ends the process
+ * where nobody listens. The next statement fails then.
+ */
+async function onClient(
+  ctx: StepContext,
+  client: PgClient,
+  work: Work,
+  end: (broken: Error | undefined) => void = () => undefined,
+): Promise<void> {
+  const errors: Error[] = [];
+  const breaks = (error: Error): unknown => errors.push(error);
+  const events = client as Partial<Pick<EventEmitter, "on" | "off">>;
+  events.on?.("error", breaks);
   try {
-    await onPg(ctx, client, work, error => {
-      broken = error;
-    });
+    await onPg(ctx, client, work, breaks);
   } finally {
-    client.release(broken);
+    // One that is broken may say so again later.
+    if (errors.length === 0) events.off?.("error", breaks);
+    end(errors[0]);
   }
 }
 
@@ -132,7 +161,7 @@ async function onPg(
   ctx: StepContext,
   client: PgClient,
   work: Work,
-  breaks: (error: Error) => void = () => undefined,
+  breaks: (error: Error) => unknown,
 ): Promise<void> {
   await client.query(BEGIN);
   try {

@@ -4,7 +4,7 @@
 import type { Capability, Standard } from "./capabilities.js";
 import type { StepContext, StepItem, Surroundings } from "./context.js";
 import { failureOf } from "./errors.js";
-import { type Json, isSuspicious, parseJson, unsafeNumber, writeJson } from "./exactJson.js";
+import { isSuspicious, parseJson, unsafeNumber, writeJson } from "./exactJson.js";
 import { type DomainEvent, type Publication, type Publisher, Subscription } from "./events.js";
 import {
   type Context,
@@ -15,13 +15,14 @@ import {
   answerOf,
   handlerOf,
 } from "./handler.js";
-import { type Logger, standardError, withFields } from "./logger.js";
-import { load } from "./native.js";
+import type { Logger } from "./logger.js";
+import { type Native, load } from "./native.js";
+import { type Kind, checkOptions } from "./options.js";
 import { failureText } from "./outcome.js";
+import { Program } from "./program.js";
 import { resolvedBy, type Resolver } from "./resolver.js";
 import type { StandardSchema } from "./schema.js";
-import { Session, untilSignal } from "./session.js";
-import { findTracing } from "./trace.js";
+import type { Session } from "./session.js";
 
 /** How a worker works; the variables of `tasker worker` go before all but `databaseUrl`. */
 export interface WorkerOptions<State = any> {
@@ -49,19 +50,19 @@ export interface WorkerOptions<State = any> {
   readonly bigint?: boolean;
 }
 
-const OPTIONS = new Set<string>([
-  "databaseUrl",
-  "namespace",
-  "concurrency",
-  "leaseMs",
-  "graceMs",
-  "pollOnly",
-  "pollIntervalMs",
-  "log",
-  "logger",
-  "state",
-  "bigint",
-] satisfies (keyof WorkerOptions)[]);
+const OPTIONS: Readonly<Record<keyof WorkerOptions, Kind>> = {
+  databaseUrl: "text",
+  namespace: "texts",
+  concurrency: "whole",
+  leaseMs: "whole",
+  graceMs: "whole",
+  pollOnly: "flag",
+  pollIntervalMs: "whole",
+  log: "text",
+  logger: "logger",
+  state: "any",
+  bigint: "flag",
+};
 
 interface Run extends StepItem {
   readonly id: number;
@@ -75,26 +76,23 @@ interface PublicationItem extends Publication {
 }
 
 /** A worker, made by {@link createWorker}. */
-export class Worker<State = any> {
+export class Worker<State = any> extends Program {
   readonly #options: WorkerOptions<State>;
-  readonly #logger: Logger;
   readonly #handlers = new Map<string, Handler>();
   readonly #resolvers: Resolver[] = [];
   readonly #resolved = new Map<string, Handler>();
   readonly #publishers = new Map<string, Publisher>();
   readonly #subscriptions: Subscription[] = [];
   /** Steps whose handlers have not returned. */
-  readonly #running = new Map<number, StepContext>();
+  #running = new Map<number, StepContext>();
   /** Steps that wait for a resolver, and why they were to stop meanwhile. */
-  readonly #resolving = new Map<number, string | undefined>();
-  #session: Session | undefined;
+  #resolving = new Map<number, string | undefined>();
 
   /** @internal */
   constructor(options: WorkerOptions<State>) {
-    const unknown = Object.keys(options).find(name => !OPTIONS.has(name));
-    if (unknown !== undefined) throw new TypeError(`createWorker has no option ${unknown}`);
+    checkOptions("createWorker", options, OPTIONS);
+    super("worker", options);
     this.#options = options;
-    this.#logger = withFields(options.logger ?? standardError, {});
   }
 
   /**
@@ -114,7 +112,7 @@ export class Worker<State = any> {
     run: HandlerFunction<Context<State, C, P, W>>,
   ): Handler;
   handler(name: string, first: unknown, run?: HandlerFunction<any>): Handler {
-    this.#notStarted();
+    this.notRunning();
     if (typeof name !== "string" || name === "") throw new TypeError("a handler has a name");
     if (this.#handlers.has(name)) throw new Error(`there is a handler ${name} already`);
     const handler = handlerOf(first, run);
@@ -124,10 +122,12 @@ export class Worker<State = any> {
 
   /**
    * Registers every method of an object: `refund` of the callable `payments` is the handler
-   * `payments.refund`. Names that begin with `_` are left out.
+   * `payments.refund`. Of a class, its static methods. Names that begin with `_` are left out.
    */
   callable(name: string, object: object): void {
-    for (const method of methodsOf(object)) {
+    const methods = methodsOf(object);
+    if (methods.length === 0) throw new TypeError(`the callable ${name} has no methods`);
+    for (const method of methods) {
       const run = (object as Record<string, HandlerFunction>)[method] as HandlerFunction;
       this.handler(`${name}.${method}`, ctx => run.call(object, ctx));
     }
@@ -138,13 +138,16 @@ export class Worker<State = any> {
    * steps of any handler, and gives back those that no resolver finds.
    */
   resolver(resolver: Resolver): void {
-    this.#notStarted();
+    this.notRunning();
+    if (typeof resolver !== "function") throw new TypeError("a resolver is a function");
     this.#resolvers.push(resolver);
   }
 
   /** Gives a function the last word on events of a pattern, such as `payment.*`. */
   publisher(pattern: string, publisher: Publisher<State>): void {
-    this.#notStarted();
+    this.notRunning();
+    if (typeof publisher !== "function") throw new TypeError("a publisher is a function");
+    checkPattern(pattern);
     if (this.#publishers.has(pattern)) throw new Error(`${pattern} has a publisher already`);
     this.#publishers.set(pattern, publisher);
   }
@@ -158,76 +161,29 @@ export class Worker<State = any> {
    * ```
    */
   subscribe(pattern: string): Subscription {
-    this.#notStarted();
+    this.notRunning();
+    checkPattern(pattern);
     const subscription = new Subscription(pattern);
     this.#subscriptions.push(subscription);
     return subscription;
   }
 
-  #notStarted(): void {
-    if (this.#session !== undefined) throw new Error("the worker has started already");
-  }
-
-  /**
-   * Starts it, and returns once it runs. Installs no handlers of signals.
-   *
-   * @throws Error where the native module is missing, or what is wrong with the configuration, a
-   *   name, or the database.
-   */
-  async start(): Promise<void> {
-    this.#notStarted();
-    const end = (): void => this.#subscriptions.forEach(subscription => subscription.end());
-    const { bigint = false } = this.#options;
-    try {
-      const native = load().Native.start(this.#nativeOptions());
-      this.#session = new Session(native, this.#logger, bigint, (text, item) =>
-        this.#take(text, item),
-      );
-    } catch (error) {
-      end();
-      throw error;
-    }
-    this.#session.ended.then(end, end);
-    await findTracing();
-    await this.#session.started();
-  }
-
-  /** Asks it to end: no more claims, and running steps have the grace period. Waits for the end. */
-  async stop(): Promise<void> {
-    this.#session?.native.shutdown();
-    await this.#session?.ended;
-  }
-
-  /** Settled at its end; rejected with why, where it was not asked to end. */
-  async ended(): Promise<void> {
-    await this.#session?.ended;
-  }
-
-  /**
-   * Runs it until SIGTERM or SIGINT; the first lets running steps end within the grace period, a
-   * second ends the process at once.
-   *
-   * @throws as {@link start}, and why it ended otherwise.
-   */
-  async run(): Promise<void> {
-    const started = this.start();
-    const ended = started.then(() => this.ended());
-    await untilSignal(() => this.#session?.native.shutdown(), ended);
-  }
-
-  /** Whether it can do its work, as /health tells it. */
-  health(): Json {
-    return JSON.parse(this.#session?.native.health() ?? "null") as Json;
-  }
-
-  /** The metrics of this process, as Prometheus reads them. */
-  metrics(): string {
-    return this.#session?.native.metrics() ?? "";
-  }
-
   /** The id under which it stands in the database; null before it has started. */
   get id(): string | null {
-    return this.#session?.native.id() ?? null;
+    return this.session?.native.id() ?? null;
+  }
+
+  /** @internal */
+  protected override open(): Native {
+    return load().Native.start(this.#nativeOptions());
+  }
+
+  /** @internal */
+  protected override over(): void {
+    this.#subscriptions.splice(0).forEach(subscription => subscription.end());
+    // Those that still run keep the old ones: the ids begin again with the next start.
+    this.#running = new Map();
+    this.#resolving = new Map();
   }
 
   #nativeOptions(): string {
@@ -252,10 +208,11 @@ export class Worker<State = any> {
     });
   }
 
-  #take(text: string, item: { readonly type: string }): void {
+  /** @internal */
+  protected override take(session: Session, text: string, item: { readonly type: string }): void {
     switch (item.type) {
       case "step":
-        void this.#step(text, item as unknown as Run);
+        void this.#step(session, text, item as unknown as Run);
         return;
       case "cancel": {
         const { id, why } = item as unknown as { id: number; why: string };
@@ -264,46 +221,42 @@ export class Worker<State = any> {
         return;
       }
       case "publication":
-        void this.#publication(text, item as unknown as PublicationItem);
+        void this.#publication(session, text, item as unknown as PublicationItem);
         return;
       case "event":
         return this.#event(text, item as unknown as { pattern: string; event: DomainEvent });
       default:
-        this.#logger.warn(`an item of the unknown type ${item.type} was left out`);
+        this.logger.warn(`an item of the unknown type ${item.type} was left out`);
     }
   }
 
-  #complete(id: number, text: string): void {
-    this.#session?.complete(id, text);
-  }
-
-  #around(id: number): Surroundings {
+  #around(id: number, session: Session): Surroundings {
     return {
       state: this.#options.state,
-      logger: this.#logger,
+      logger: this.logger,
       bigint: this.#options.bigint ?? false,
-      ask: (what, args) =>
-        this.#session?.ask(id, what, args) ?? Promise.reject(new Error("not started")),
+      ask: (what, args) => session.ask(id, what, args),
     };
   }
 
   /** Whatever goes wrong is this step's failure. */
-  async #step(text: string, item: Run): Promise<void> {
+  async #step(session: Session, text: string, item: Run): Promise<void> {
     const { id } = item;
+    const [running, resolving] = [this.#running, this.#resolving];
     try {
       const handler = this.#handlers.get(item.handler) ?? (await this.#resolve(item));
-      if (handler === undefined) return this.#complete(id, '{"type":"release"}');
+      if (handler === undefined) return session.complete(id, '{"type":"release"}');
       const exact = exactly(text, item, item.inexact, this.#options.bigint ?? false);
-      const ctx = handler.contextOf(exact, this.#around(id));
-      this.#running.set(id, ctx);
-      const why = this.#resolving.get(id);
+      const ctx = handler.contextOf(exact, this.#around(id, session));
+      running.set(id, ctx);
+      const why = resolving.get(id);
       if (why !== undefined) ctx.cancel(why);
-      this.#complete(id, await answerOf(handler, ctx));
+      session.complete(id, await answerOf(handler, ctx));
     } catch (error) {
-      this.#complete(id, failureText(error));
+      session.complete(id, failureText(error));
     } finally {
-      this.#running.delete(id);
-      this.#resolving.delete(id);
+      running.delete(id);
+      resolving.delete(id);
     }
   }
 
@@ -312,19 +265,19 @@ export class Worker<State = any> {
     return await resolvedBy(this.#resolvers, this.#resolved, handler);
   }
 
-  async #publication(text: string, item: PublicationItem): Promise<void> {
+  async #publication(session: Session, text: string, item: PublicationItem): Promise<void> {
     try {
       const publisher = this.#publishers.get(item.pattern);
       if (publisher === undefined) throw new Error(`no publisher of ${item.pattern}`);
       const read = parseIf(text, item, this.#options.bigint ?? false);
       const { name, payload, metadata, step } = read;
-      const around = { ...this.#around(item.id), hasEnded: true };
+      const around = { ...this.#around(item.id, session), hasEnded: true };
       const ctx = handlerOf(() => null).contextOf(step, around);
       const publication: Publication = { name, payload, metadata };
       const answer = await publisher(publication, ctx as Context<State>);
-      this.#complete(item.id, publicationText(answer));
+      session.complete(item.id, publicationText(answer));
     } catch (error) {
-      this.#complete(item.id, JSON.stringify({ error: failureOf(error).message }));
+      session.complete(item.id, JSON.stringify({ error: failureOf(error).message }));
     }
   }
 
@@ -335,7 +288,8 @@ export class Worker<State = any> {
       subscribers.forEach(subscription => subscription.deliver(event));
     } catch (error) {
       subscribers.forEach(subscription => subscription.lose());
-      this.#logger.warn(`an event was lost: ${String(error)}`, { event_id: item.event.id });
+      const { message } = failureOf(error);
+      this.logger.warn(`an event was lost: ${message}`, { event_id: item.event.id });
     }
   }
 }
@@ -368,9 +322,14 @@ function parseIf<T>(text: string, item: T, bigint: boolean): T {
   return isSuspicious(text) ? (parseJson(text, bigint) as T) : item;
 }
 
+function checkPattern(pattern: unknown): void {
+  if (typeof pattern === "string" && pattern !== "") return;
+  throw new TypeError("a pattern of events is a text, such as payment.*");
+}
+
 function publicationText(answer: Publication | null): string {
   if (answer === null) return "null";
-  if (typeof answer !== "object") {
+  if (typeof answer !== "object" || !("payload" in answer)) {
     throw new TypeError("a publisher returns the event, or null to keep it back");
   }
   const payload = writeJson(answer.payload ?? null, "payload");
@@ -380,7 +339,8 @@ function publicationText(answer: Publication | null): string {
 /** Names of an object's methods, those of its classes included. */
 function methodsOf(object: object): string[] {
   const names = new Set<string>();
-  for (let at: object | null = object; at && at !== Object.prototype; ) {
+  const ends: unknown[] = [null, undefined, Object.prototype, Function.prototype];
+  for (let at: object | null = object; at && !ends.includes(at); ) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
       const isMethod = typeof value === "function" && name !== "constructor";
       if (isMethod && !name.startsWith("_")) names.add(name);

@@ -1,6 +1,8 @@
 // What becomes of what handlers throw.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
+import vm from "node:vm";
 import { errorOf, failureOf } from "../dist/esm/errors.js";
 import { PermanentError, RetryableError, isStepError } from "pgtasker";
 
@@ -83,6 +85,8 @@ test("whatever is thrown is a failure", () => {
   assert.match(failureOf({ card: "4242" }).message, /no Error: object$/);
   assert.equal(failureOf(new Error("half \ud800")).message.isWellFormed(), true);
   assert.equal(failureOf(new PermanentError("x".repeat(20_000))).message.length, 10_000);
+  const faces = failureOf(new PermanentError("\u{1F600}".repeat(12_000))).message;
+  assert.equal(faces, "\u{1F600}".repeat(10_000));
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
   assert.match(failureOf(proxy).message, /cannot be shown/);
@@ -91,4 +95,26 @@ test("whatever is thrown is a failure", () => {
   const loop = new Error("a");
   loop.cause = loop;
   assert.match(failureOf(loop).message, /^Error: a \(/);
+});
+
+test("an error of another realm, as under jest, is an error", () => {
+  const context = vm.createContext({ run: innermost });
+  const thrown = caught(() => vm.runInContext("null.amount", context));
+  assert.ok(!(thrown instanceof Error));
+  assert.match(failureOf(thrown).message, /^TypeError: Cannot read properties of null/);
+  const wrapped = caught(() =>
+    vm.runInContext("throw new AggregateError([new RangeError('first')], 'all')", context),
+  );
+  assert.match(failureOf(wrapped).message, /^AggregateError: all: RangeError: first/);
+});
+
+test("its own frames are nobody's place, also where source maps show lib", () => {
+  const stack = (...places: string[]): string => {
+    const error = new TypeError("x");
+    error.stack = ["TypeError: x", ...places.map(place => `    at f (${place}:7:1)`)].join("\n");
+    return failureOf(error).message;
+  };
+  const own = ["lib/batch.ts", "dist/esm/batch.js"].map(name => join(process.cwd(), name));
+  assert.equal(stack(...own, "/srv/shop.ts"), "TypeError: x (/srv/shop.ts:7 in f)");
+  assert.equal(stack(...own), "TypeError: x");
 });

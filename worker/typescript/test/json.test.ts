@@ -1,7 +1,9 @@
 // What JSON would round, lose, or change without a word.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import vm from "node:vm";
 import { isExact, isSuspicious, parseJson, writeJson } from "../dist/esm/exactJson.js";
+import { checkpointOf, decisionOf, outcomeText } from "../dist/esm/outcome.js";
 
 const BIG = 123456789012345678901234567890n;
 
@@ -115,4 +117,30 @@ test("everything else is written as JSON.stringify does", () => {
     new Date(0), new Point(), money, Object.create(null), new URL("https://example.com/"),
   ];
   for (const value of values) assert.equal(writeJson(value), JSON.stringify(value));
+});
+
+test("a plain object of another realm is one, also where it is empty", () => {
+  assert.equal(writeJson(vm.runInNewContext("[{}, { a: {} }]")), '[{},{"a":{}}]');
+  assert.match(refused(vm.runInNewContext("[new Map()]")), /it is a Map, .*at \/0/);
+});
+
+test("an outcome within a result is named", () => {
+  const message = refused({ chosen: [decisionOf(["a"])] });
+  assert.equal(message, "it is an outcome, which a handler returns by itself, at /chosen/0");
+});
+
+test("what no database takes is a permanent failure of its own step", () => {
+  const large = "x".repeat(200_000_000);
+  const told = { code: "result_too_large", message: /200000030 bytes; no setting allows more/ };
+  assert.throws(() => outcomeText(large), told);
+});
+
+test("outcomes of a wrong form are refused with what is right", () => {
+  const told = (code: string, message: RegExp) => ({ code, message, retryable: false });
+  const names = told("invalid_outcome", /choose takes names .* not object/);
+  assert.throws(() => decisionOf([["a", "b"] as never]), names);
+  for (const items of [-1, 1.5, NaN, "5" as never]) {
+    const whole = told("invalid_outcome", /items processed are a whole number, 0 or more, not /);
+    assert.throws(() => checkpointOf(1, items, null), whole);
+  }
 });

@@ -101,6 +101,17 @@ test("after kill -9 another worker finishes", async () => {
   assert.equal(await second.ended(), 0);
 });
 
+test("it goes on where nobody reads its log any more", async () => {
+  const slow = await flow({ name: "only", handler: "slow" });
+  const worker = new Process(slow, app);
+  await until("it runs", () => worker.log.includes("worker started"));
+  worker.child.stdout?.destroy();
+  worker.child.stderr?.destroy();
+  for (let n = 0; n < 2; n += 1) assert.equal(await slow.result({ ms: 50 }), "slept");
+  worker.child.kill("SIGTERM");
+  assert.equal(await worker.ended(), 0);
+});
+
 test("the command says what it cannot run", async () => {
   const none = await flow({ name: "only", handler: "noop" });
   const absent = new Process(none, "absent.js");
@@ -108,7 +119,14 @@ test("the command says what it cannot run", async () => {
   assert.match(absent.log, /there is no file absent\.js/);
   const empty = new Process(none, join(root, "dist/esm/errors.js"));
   assert.equal(await empty.ended(), 1);
-  assert.match(empty.log, /exports no worker as worker, consumer, default/);
+  assert.match(empty.log, /exports no worker as worker, consumer, default; it exports .*failureOf/);
+  const wrong = new Process(none, join(here, "apps/wrong.js"));
+  assert.equal(await wrong.ended(), 1);
+  const last = wrong.log.split("\n").at(-2);
+  assert.equal(last, "pgtasker-worker: the lease is 5ms: give a value from 1s to 1d");
+  const broken = new Process(none, join(here, "apps/wrong.js:other"));
+  assert.equal(await broken.ended(), 1);
+  assert.match(broken.log, /TypeError: of its own\n    at .*wrong\.js/);
   const usage = new Process(none);
   assert.equal(await usage.ended(), 2);
   const help = new Process(none, "--help");
@@ -156,10 +174,11 @@ for (const name of ["node", "bun", "deno"]) {
 }
 
 test("no file is longer than 500 lines, and no line than 100 bytes", async () => {
-  const { stdout } = await promisify(execFile)("git", ["ls-files", "*.ts", "*.cts", "*.mjs"], {
-    cwd: root,
-  });
-  for (const name of stdout.split("\n").filter(Boolean)) {
+  const kinds = ["*.ts", "*.cts", "*.mjs"];
+  const listed = ["ls-files", "--cached", "--others", "--exclude-standard", ...kinds];
+  const { stdout } = await promisify(execFile)("git", listed, { cwd: root });
+  // One that was deleted is listed until that is committed.
+  for (const name of stdout.split("\n").filter(one => one && existsSync(join(root, one)))) {
     const lines = readFileSync(join(root, name), "utf8").split("\n");
     assert.ok(lines.length <= 500, `${name}: ${lines.length} lines`);
     lines.forEach((line, n) => {

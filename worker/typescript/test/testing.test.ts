@@ -11,8 +11,10 @@ import {
   api,
   batchable,
   capability,
+  createConsumer,
   createWorker,
   decision,
+  enqueueTask,
   events,
   handler,
 } from "pgtasker";
@@ -264,6 +266,77 @@ test("names are checked where they are given", () => {
   assert.throws(() => other.handler("", () => 1), /has a name/);
   assert.throws(() => other.handler("b", 5 as never), /a handler is a function/);
   assert.throws(() => createWorker({ namespaces: [] } as never), /no option namespaces/);
+});
+
+test("options that nobody would read, or of another form, are refused", async () => {
+  const wrong: [() => unknown, RegExp][] = [
+    [() => createWorker({ concurrency: -1 }), /concurrency is -1: give a whole number/],
+    [() => createWorker({ concurrency: "8" } as never), /concurrency is of the type string/],
+    [() => createWorker({ logger: {} } as never), /logger .* debug, info, warn, and error/],
+    [() => createConsumer({ visible: 5 } as never), /no option visible; it has .*visibleMs/],
+    [() => createConsumer({} as never), /needs a namespace/],
+    [() => createConsumer({ namespace: "a" }).handler(5 as never), /handler is a function/],
+    [() => handler({ contxt: {} } as never, () => 1), /no option contxt; .*context/],
+    [() => handler({ context: {} } as never, () => 1), /no Standard Schema/],
+    [() => handler({ with: ["api"] } as never, () => 1), /with .* array of capabilities/],
+    [() => createWorker().resolver(5 as never), /a resolver is a function/],
+    [() => createWorker().publisher("a", 5 as never), /a publisher is a function/],
+    [() => createWorker().publisher("", () => null), /a pattern of events is a text/],
+    [() => createWorker().subscribe(5 as never), /a pattern of events is a text/],
+    [() => createWorker().callable("empty", {}), /the callable empty has no methods/],
+  ];
+  for (const [give, told] of wrong) assert.throws(give, told);
+  await assert.rejects(run(() => 1, { contxt: {} } as never), /no option contxt/);
+  const task = { namespace: "a", name: "b", idempotency_key: "once" };
+  const unknown = enqueueTask({ query: assert.fail } as never, task);
+  await assert.rejects(unknown, /no option idempotency_key; it has .*idempotencyKey/);
+});
+
+test("the static methods of a class are handlers, and nothing that all functions have", () => {
+  class Payments {
+    static refund(): number {
+      return 5;
+    }
+  }
+  const shop = createWorker();
+  shop.callable("payments", Payments);
+  assert.throws(() => shop.handler("payments.refund", () => 1), /already/);
+  shop.handler("payments.apply", () => 1);
+});
+
+test("what is given in place of a connection is not shown: it may be a URL", async () => {
+  const url = "postgres://shop:hunter2@db/shop";
+  for (const given of [url, undefined, {}, { idleCount: 0 }]) {
+    const { error } = await run(ctx => ctx.transaction(given, (tx: any) => tx.complete(1)));
+    assert.match(error?.message ?? "", /takes a Client or a Pool of pg, or postgres\.js/);
+    assert.equal(error?.retryable, false);
+  }
+  const task = { namespace: "a", name: "b" };
+  await assert.rejects(enqueueTask(url as never, task), /^TypeError: give a Client or a Pool/);
+});
+
+test("instances of a batch bring their summary", async () => {
+  const total = handler(ctx => {
+    const { instances, complete, failed, ...batch } = ctx.batch("add");
+    return [instances, complete, failed, ctx.batch("add").results(), Object.keys(batch)];
+  });
+  const instances = { add: [{ result: 1 }, { error: { message: "no" } }, { result: 3 }] };
+  assert.deepEqual((await run(total, { instances })).result, [3, 2, 1, [1, 3], []]);
+  const parents = { add: { instances: 500, complete: 500, failed: 0, results: null } };
+  assert.equal((await run(total, { instances, parents })).result[3], null);
+});
+
+test("whatever is thrown after an own transaction is logged, and harms nothing", async () => {
+  const client = { query: async () => ({ rows: [{ status: "accepted" }], command: "" }) };
+  const lines: string[] = [];
+  const say = (message: string): unknown => lines.push(message);
+  const logger = { debug: say, info: say, warn: say, error: say } as never;
+  const late = handler(async ctx => {
+    await ctx.transaction(client, tx => tx.complete(5));
+    throw Object.create(null);
+  });
+  assert.equal((await run(late, { logger })).result, 5);
+  assert.match(lines[0] ?? "", /thrown after .*: something was thrown that is no Error/);
 });
 
 test("CommonJS has the same, and its handlers and errors are as good here", async () => {

@@ -1,6 +1,7 @@
 // A step that ends in a transaction of the user's own driver.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import postgres from "postgres";
 import { type Context, PermanentError, cancelTask, transaction, waitForTask } from "pgtasker";
@@ -184,4 +185,34 @@ test("a checkpoint, events, and an outcome that the database refuses", async () 
       assert.equal((await own.failure({ refused: true })).code, "invalid_outcome");
     },
   );
+});
+
+test("a connection that is lost between two statements fails its step only", async () => {
+  const lost = await flow({ name: "only", handler: "lost" });
+  const own = new pg.Pool({ connectionString: databaseUrl(), max: 1 });
+  own.on("error", () => undefined);
+  await working(
+    lost,
+    worker => {
+      worker.handler("lost", async ctx => {
+        await ctx.transaction(own, async tx => {
+          const { rows } = await tx.client.query("select pg_backend_pid() as pid");
+          await pool.query("select pg_terminate_backend($1)", [rows[0].pid]);
+          if (ctx.attempt === 1) {
+            // Its error comes as an event of the client.
+            await sleep(200);
+            await tx.client.query("select 1");
+          }
+          tx.complete(ctx.attempt);
+        });
+      });
+    },
+    async () => {
+      const failed = await lost.failure();
+      assert.match(failed.message, /connection|terminat/i);
+      assert.equal(failed.attempts, 2);
+    },
+  );
+  assert.deepEqual((await own.query("select 1 as n")).rows, [{ n: 1 }], "it was thrown away");
+  await own.end();
 });

@@ -6,6 +6,7 @@ import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { type Worker, createWorker } from "pgtasker";
+import { withFields } from "../dist/esm/logger.js";
 import type { Native } from "../dist/esm/native.js";
 
 interface Line {
@@ -58,7 +59,7 @@ class Fake implements Native {
 
 async function working(
   configure: (worker: Worker) => void,
-  body: (fake: Fake) => Promise<void>,
+  body: (fake: Fake, worker: Worker) => Promise<void>,
 ): Promise<void> {
   process.env["PGTASKER_NATIVE"] = fileURLToPath(new URL("apps/native.cjs", import.meta.url));
   const fake = new Fake();
@@ -69,7 +70,7 @@ async function working(
   configure(worker);
   await worker.start();
   try {
-    await body(fake);
+    await body(fake, worker);
   } finally {
     await worker.stop();
   }
@@ -166,6 +167,57 @@ test("a publisher cannot publish, nor ask anything", async () => {
       assert.deepEqual(fake.asked, []);
     },
   );
+});
+
+test("started again, it takes no answer of the run before for one of its own", async () => {
+  let finish = (_: unknown): void => undefined;
+  const late = new Promise(resolve => (finish = resolve));
+  let signal: AbortSignal | undefined;
+  await working(
+    worker => {
+      worker.handler("late", ctx => {
+        signal = ctx.signal;
+        return late;
+      });
+      worker.handler("next", async () => {
+        finish("late");
+        await sleep(20);
+        return "next";
+      });
+    },
+    async (fake, worker) => {
+      fake.put(step(1, "late"));
+      await sleep(20);
+      await assert.rejects(worker.start(), /the worker runs already/);
+      assert.throws(() => worker.handler("more", () => 1), /the worker runs already/);
+      await worker.stop();
+      worker.handler("more", () => 1);
+      const subscription = worker.subscribe("*");
+      const begun = new Fake();
+      Object.assign(globalThis, { fake: begun });
+      await worker.start();
+      begun.put({ type: "cancel", id: 1, why: "timeout" }, step(1, "next"));
+      assert.equal((await begun.answer(1)).result, "next");
+      assert.equal(signal?.aborted, false, "a cancel of the new run is not the old one's");
+      assert.equal((await fake.answer(1)).result, "late");
+      await worker.stop();
+      for await (const event of subscription) assert.fail(`an event: ${event.id}`);
+    },
+  );
+});
+
+test("a logger whose promise is rejected ends nothing", async () => {
+  const lines: string[] = [];
+  const say = async (message: string): Promise<void> => {
+    lines.push(message);
+    throw new Error("the log is full");
+  };
+  const logger = withFields({ debug: say, info: say, warn: say, error: say }, {});
+  logger.info("first");
+  await sleep(5);
+  logger.error("second");
+  await sleep(5);
+  assert.deepEqual(lines, ["first", "second"]);
 });
 
 test("a rejected promise that nobody awaits is logged by the command", async () => {
