@@ -29,7 +29,8 @@ module Tasker
       @worker ||= Worker.new
     end
 
-    # A worker made instead of the default one.
+    # A worker made instead of the default one, or a consumer.
+    # @param [Tasker::Worker, Tasker::Consumer] worker
     attr_writer :worker
   end
 end
@@ -49,11 +50,13 @@ require_relative "pgtasker/step_logger"
 require_relative "pgtasker/context"
 require_relative "pgtasker/handler"
 require_relative "pgtasker/events"
+require_relative "pgtasker/connections"
 require_relative "pgtasker/runner"
 require_relative "pgtasker/threads"
 require_relative "pgtasker/runtime"
 require_relative "pgtasker/native"
 require_relative "pgtasker/signals"
+require_relative "pgtasker/program"
 require_relative "pgtasker/worker"
 require_relative "pgtasker/consumer"
 require_relative "pgtasker/client"

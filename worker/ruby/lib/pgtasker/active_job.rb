@@ -76,7 +76,8 @@ module Tasker
     handler "active_job"
 
     def call(ctx)
-      ::ActiveJob::Base.execute(ctx.context)
+      # The job could not know it when it was enqueued.
+      ::ActiveJob::Base.execute(ctx.context.merge("provider_job_id" => ctx.task_id))
       # What a job returns is of no use to anybody, and may be no JSON.
       nil
     end

@@ -42,10 +42,25 @@ module Tasker
         asked[:json] = ExactJson::Raw.new(ExactJson.generate(json, "the request's body"))
       end
       asked[:body] = [body].pack("m0") if body
-      asked[:timeout_ms] = (timeout * 1000).round if timeout
+      asked[:timeout_ms] = Api.millis(timeout) if timeout
       asked[:idempotency_suffix] = idempotency_suffix.to_s if idempotency_suffix
       asked[:max_bytes] = max_bytes if max_bytes
-      Response.new(*tasker_context.ask("http", asked).values_at("status", "headers", "body"))
+      answer = tasker_context.ask("http", asked)
+      Response.new(*answer.values_at("status", "headers", "body"), name: Api.name_of(asked))
+    end
+
+    # @api private
+    def self.millis(timeout)
+      fits = timeout.is_a?(Numeric) && timeout.positive? && timeout.finite?
+      return (timeout * 1000).round if fits
+
+      raise ArgumentError, "timeout: give seconds as a number, as 10 or 0.5"
+    end
+
+    # A request for messages, without what may hold a secret: user, query, and fragment.
+    # @api private
+    def self.name_of(asked)
+      "#{asked[:method]} #{asked[:url][/\A[^?#]*/].sub(%r{\A(\w[\w+.-]*:)?//[^/]*@}, '\\1//')}"
     end
 
     # @return [String] "<task id>:<step>", after a checkpoint with a hash of it; for calls that are
@@ -62,7 +77,8 @@ module Tasker
       attr_reader :body
 
       # @api private
-      def initialize(status, headers, body)
+      def initialize(status, headers, body, name:)
+        @name = name
         @status = status
         @headers = headers.group_by(&:first).transform_values { |all| all.map(&:last).join(", ") }
         @body = body.unpack1("m")
@@ -79,9 +95,9 @@ module Tasker
       def json(type = nil)
         Convert.to(ExactJson.parse(text.delete_prefix("\u{feff}")), type, "body")
       rescue JSON::ParserError
-        raise PermanentError.new("body: it is no JSON", code: "invalid_response")
+        raise PermanentError.new("#{@name}: body: it is no JSON", code: "invalid_response")
       rescue InvalidInput => error
-        raise PermanentError.new(error.message, code: "invalid_response")
+        raise PermanentError.new("#{@name}: #{error.message}", code: "invalid_response")
       end
 
       # Never shows headers or body.

@@ -31,6 +31,8 @@ module Tasker
 
     # The most that any setting allows.
     MAX_CURSORS = 1_000_000
+    # As PostgreSQL's bigint.
+    MAX_ITEMS = (2**63) - 1
 
     # The range in parts whose lengths differ by one at most. No part is empty.
     # @param range [Range<Integer>] `0...n`, or `1..n`
@@ -64,13 +66,17 @@ module Tasker
     # @return [Outcome] to be returned
     # @raise [PermanentError] they are more than 1,000,000
     def batches(cursors, worker_step: nil, result: nil)
+      unless cursors.respond_to?(:first)
+        raise ArgumentError, "the cursors are an Enumerable, as an Array, not #{cursors.class}"
+      end
+
       cursors = cursors.first(MAX_CURSORS + 1)
       if cursors.size > MAX_CURSORS
         text = "more than 1,000,000 cursors: no batch may have that many instances " \
                "(max_instances in tasker.settings): let each cover more"
         raise PermanentError.new(text, code: "invalid_outcome")
       end
-      cursors = cursors.map { |one| one.is_a?(Range) ? split(one, 1).first : one }
+      cursors = cursors.map { |one| one.is_a?(Range) ? Batchable.cursor_of(one) : one }
       fields = worker_step ? { worker_step: worker_step.to_s } : {}
       Outcome.new("batches", **fields, cursors: cursors, result: result)
     end
@@ -107,7 +113,15 @@ module Tasker
     # @param items_processed [Integer] items done since the step's first claim
     # @param accumulated any JSON
     # @return [Outcome] to be returned
+    # @raise [InvalidResult] the count is no whole number
     def checkpoint(cursor, items_processed, accumulated = nil)
+      unless items_processed.is_a?(Integer) && items_processed.between?(0, MAX_ITEMS)
+        # A text may be the step's data.
+        told = items_processed.is_a?(Numeric) ? items_processed : items_processed.class
+        raise InvalidResult,
+              "items_processed of a checkpoint is a whole number from 0, not #{told}"
+      end
+
       Outcome.new("checkpoint", cursor: cursor, items_processed: items_processed,
                                 accumulated: accumulated)
     end
@@ -117,8 +131,19 @@ module Tasker
     # @return [Batch]
     def batch(step) = Batch.new(tasker_context, step.to_s)
 
+    # An empty range has one, too.
+    # @api private
+    def self.cursor_of(range)
+      first, length = bounds(range)
+      { "start" => first, "end" => first + length }
+    end
+
     # @api private
     def self.bounds(range)
+      unless range.is_a?(Range) && range.begin.is_a?(Integer) && range.end.is_a?(Integer)
+        raise ArgumentError, "a batch is split by a range of integers with both ends, as 0...n"
+      end
+
       first = range.begin
       last = range.exclude_end? ? range.end : range.end + 1
       [first, [last - first, 0].max]

@@ -1,11 +1,12 @@
 # frozen_string_literal: true
 
 require "optparse"
-require "pgtasker"
-require_relative "processes"
+require_relative "errors"
+require_relative "version"
 
 module Tasker
-  # The command `pgtasker-worker`.
+  # The command `pgtasker-worker`. It leaves it to the program to load the gem: in a Rails
+  # application the gem has to come after Rails, of which it is a part there.
   # @api private
   class CLI
     # @return [Integer] the exit status
@@ -19,27 +20,50 @@ module Tasker
     def run(arguments)
       given = arguments.dup
       parse(arguments)
-      return Processes.run(given, @processes) if @processes > 1
+      return processes.run(given, @processes) if @processes > 1
 
       load_application
+      require "pgtasker"
       worker = Tasker.worker
-      worker.namespaces |= @namespaces
-      worker.concurrency = @concurrency if @concurrency
-      Processes.end_with_parent(@parent, worker) if @parent
+      configure(worker)
+      processes.end_with_parent(@parent, worker) if @parent
       worker.run
       0
     end
 
     private
 
+    def processes
+      require_relative "processes"
+      Processes
+    end
+
+    # What is said here goes before the variables, which go before what the program says.
+    def configure(worker)
+      if worker.is_a?(Consumer) && (@concurrency || @namespaces.any?)
+        raise Error, "-n and -c are for workers: say them where the consumer is made"
+      end
+      unless @namespaces.empty?
+        worker.namespaces |= @namespaces
+        ENV.delete("TASKER_WORKER_NAMESPACE")
+      end
+      return unless @concurrency
+
+      worker.concurrency = @concurrency
+      ENV.delete("TASKER_WORKER_CONCURRENCY")
+    end
+
     def parse(arguments)
       @files = []
       @namespaces = []
       @processes = 1
       options.parse!(arguments)
-      return if arguments.empty?
+      unless arguments.empty?
+        raise OptionParser::InvalidArgument, "#{arguments.first}: give the program with -r FILE"
+      end
+      return if @processes.positive?
 
-      raise OptionParser::InvalidArgument, "#{arguments.first}: give the program with -r FILE"
+      raise OptionParser::InvalidArgument, "--processes #{@processes}: give a number from 1"
     end
 
     def options
@@ -50,7 +74,7 @@ module Tasker
         o.on("-n", "--namespace NAME", "serve it; again for more") { |name| @namespaces << name }
         o.on("-c", "--concurrency N", Integer, "steps at once") { |n| @concurrency = n }
         o.on("-p", "--processes N", Integer, "workers, each a process; the port of " \
-                                             "#{Processes::METRICS} counts up") do |n|
+                                             "TASKER_WORKER_METRICS counts up") do |n|
           @processes = n
         end
         o.on("--parent FD", Integer, "a pipe whose end is its own") { |fd| @parent = fd }
@@ -66,11 +90,20 @@ module Tasker
       files = ["config/environment.rb"] if files.empty? && File.exist?("config/environment.rb")
       raise Error, "nothing to load: give the program with -r FILE" if files.empty?
 
-      files.each { |file| File.exist?(file) ? require(File.expand_path(file)) : require(file) }
+      files.each { |file| load_file(file) }
       return unless defined?(::Rails.application) && ::Rails.application
 
       # Handlers register when their files are loaded.
       ::Rails.application.eager_load!
+    end
+
+    def load_file(file)
+      require(File.exist?(file) ? File.expand_path(file) : file)
+    rescue LoadError => error
+      # Of the program's own `require` the place counts.
+      raise unless error.path == file
+
+      raise Error, "-r #{file}: there is no such file"
     end
   end
 end

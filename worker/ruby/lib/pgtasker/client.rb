@@ -107,9 +107,13 @@ module Tasker
     end
 
     def pg
-      connection = @connection || ::ActiveRecord::Base
+      connection = @connection || (defined?(::ActiveRecord::Base) && ::ActiveRecord::Base)
       connection = connection.connection if connection.respond_to?(:connection)
-      connection.respond_to?(:raw_connection) ? connection.raw_connection : connection
+      connection = connection.raw_connection if connection.respond_to?(:raw_connection)
+      return connection if connection.respond_to?(:exec_params)
+
+      raise ArgumentError, "Tasker::Client.new needs a PG::Connection, or ActiveRecord on " \
+                           "PostgreSQL"
     end
   end
 end

@@ -138,7 +138,11 @@ module Tasker
     # @yieldparam tx [Transaction]
     # @return [Outcome] to be returned
     # @raise [RetryableError, PermanentError] the step is no longer ours, or its end was refused
-    def transaction(connection = nil, &block) = Transaction.run(self, connection, &block)
+    def transaction(connection = nil, &block)
+      raise ArgumentError, "a transaction has no block" unless block
+
+      Transaction.run(self, connection, &block)
+    end
 
     # @return [StepLogger] its lines carry task_id and step
     def logger = @step_logger ||= StepLogger.new(@logger, task_id, step)

@@ -40,11 +40,20 @@ module Tasker
       case type
       when nil then value
       when Optional then value.nil? ? nil : to(value, type.type, place)
-      when Array then list(value, type.first, place)
-      when Hash then map(value, type.values.first, place)
+      when Array then list(value, inner(type, place), place)
+      when Hash then map(value, inner(type, place), place)
       when Module, :boolean then single(value, type, place)
       else called(value, type, place)
       end
+    end
+
+    # The T of [T] and of {String => T}.
+    def inner(type, place)
+      fits = type.size < 2 && (type.is_a?(Array) || [[], [String]].include?(type.keys))
+      return type.is_a?(Array) ? type.first : type.values.first if fits
+
+      raise InvalidInput, "#{place}: #{type.inspect} is no type: [T] is one, and {String => T}; " \
+                          "for members with names take a Struct"
     end
 
     def structure?(type)
@@ -107,11 +116,21 @@ module Tasker
 
     def members(value, type, place)
       misfit(value, "an object", place) unless value.is_a?(Hash)
-      types = type.respond_to?(:tasker_types) ? type.tasker_types : {}
+      types = types_of(type, place)
       made = type.members.to_h do |member|
         [member, member(value, member, types[member], place)]
       end
       build(type, made, place)
+    end
+
+    def types_of(type, place)
+      return {} unless type.respond_to?(:tasker_types)
+
+      types = type.tasker_types
+      unknown = types.keys - type.members
+      return types if unknown.empty?
+
+      raise InvalidInput, "#{place}: #{unknown.first.inspect} of #{type}.tasker_types is no member"
     end
 
     def member(value, name, type, place)
@@ -134,6 +153,10 @@ module Tasker
     end
 
     def called(value, type, place)
+      unless type.respond_to?(:call)
+        raise InvalidInput, "#{place}: #{type.inspect} is no type that JSON is read as"
+      end
+
       type.call(value)
     rescue StepError
       raise

@@ -36,7 +36,7 @@ module Tasker
                   "retryable" => retryable? }
       failure["code"] = Failures.clean(code.to_s) if code
       failure["retry_after_ms"] = Failures.millis(retry_after) if retry_after && retryable?
-      failure
+      failure.compact
     end
 
     # @api private
@@ -99,7 +99,44 @@ module Tasker
 
       place = place(error)
       message = described(error) + (place ? " (#{place})" : "")
-      { "type" => "failure", "message" => clean(message), "retryable" => true }
+      failure = { "type" => "failure", "message" => clean(message), "retryable" => true }
+      code = sqlstate(error)
+      code ? failure.merge("code" => code) : failure
+    rescue StandardError
+      # An error of the user's own class whose methods raise errors.
+      { "type" => "failure", "retryable" => !error.is_a?(PermanentError),
+        "message" => "#{error.class}: (it raises an error itself where it is to be shown)" }
+    end
+
+    # Tells the application's logger, which may fail, and then standard error, which may be closed.
+    def complain(logger, text)
+      logger.error(text)
+    rescue Exception # rubocop:disable Lint/RescueException
+      begin
+        warn(text)
+      rescue Exception # rubocop:disable Lint/RescueException
+        nil
+      end
+    end
+
+    # How messages call a handler.
+    def name_of(target)
+      case target
+      when Module then target.name || "a class without a name"
+      when Proc then "the block at #{target.source_location&.join(':')}"
+      else "an object of #{target.class}"
+      end
+    end
+
+    # The code of an error of the database, also of one that ActiveRecord has wrapped.
+    def sqlstate(error)
+      error = error.cause if error.cause && database?(error) && !error.respond_to?(:result)
+      return unless defined?(::PG::Error) && error.is_a?(::PG::Error)
+
+      error.result&.error_field(::PG::Result::PG_DIAG_SQLSTATE)
+    rescue ::PG::Error
+      # Its result was cleared.
+      nil
     end
 
     # The class and the message of the error and of its causes.
@@ -115,18 +152,53 @@ module Tasker
     # Ruby's own messages of these show a value, which may be the step's data.
     # @return [String, nil] nil: its cause says it
     def message_of(error)
-      return database_message(error) if database?(error)
+      return database_message(error)&.then { |text| clean(text) } if database?(error)
 
-      case error
-      when NoMethodError then "undefined method '#{error.name}' for #{receiver_of(error)}"
-      when FrozenError then "can't modify a frozen #{receiver_of(error)}"
-      when JSON::ParserError then "the text is no JSON"
-      else
-        # Without the lines of source code that did_you_mean and error_highlight add.
-        (error.respond_to?(:original_message) ? error.original_message : error.message).to_s
-      end
+      # Each by itself: texts of several encodings cannot be joined.
+      clean(own_message(error))
     rescue StandardError
       "(its message raises an error)"
+    end
+
+    def own_message(error)
+      case error
+      when NameError then name_message(error)
+      when FrozenError then frozen_message(error)
+      when JSON::ParserError then "the text is no JSON"
+      when NoMatchingPatternError then pattern_message(error)
+      when ArgumentError then original(error).sub(/\A(invalid value for \w+\(\)): .*\z/m, "\\1")
+      else original(error)
+      end
+    end
+
+    # Without the lines of source code that did_you_mean and error_highlight add.
+    def original(error)
+      (error.respond_to?(:original_message) ? error.original_message : error.message).to_s
+    end
+
+    def frozen_message(error)
+      receiver = receiver_of(error)
+      receiver ? "can't modify a frozen #{receiver}" : original(error)
+    end
+
+    def name_message(error)
+      text = original(error)
+      receiver = receiver_of(error)
+      return text if receiver.nil?
+      if text.start_with?("undefined local variable")
+        return "undefined local variable or method '#{error.name}' for #{receiver}"
+      end
+      return text unless error.is_a?(NoMethodError)
+
+      hidden = text[/\A(?:private|protected) method/]
+      return "#{hidden} '#{error.name}' called for #{receiver}" if hidden
+
+      "undefined method '#{error.name}' for #{receiver}"
+    end
+
+    def pattern_message(error)
+      key = error.respond_to?(:key) ? ": key not found: #{error.key.inspect}" : ""
+      "no pattern matches the value#{key}"
     end
 
     def database?(error)
@@ -156,9 +228,10 @@ module Tasker
       receiver = error.receiver
       return receiver.inspect if [nil, true, false].include?(receiver)
 
-      receiver.is_a?(Module) ? receiver.name : receiver.class.name
+      (receiver.is_a?(Module) ? receiver : receiver.class).name || "an object"
     rescue ArgumentError
-      "(unknown)"
+      # It has none: somebody has raised it with a text of their own.
+      nil
     end
 
     # File, line, and method of the innermost frame of the user's own code.
@@ -175,15 +248,21 @@ module Tasker
 
     # Text that the database takes, whatever its encoding.
     def clean(text)
+      # As bytes come texts from sockets and drivers.
+      text = text.dup.force_encoding(Encoding::UTF_8) if text.encoding == Encoding::BINARY
       text = text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace)
       text.scrub.tr("\0", "\u{fffd}")[0, LONGEST]
+    rescue EncodingError
+      # Ruby knows no way from this encoding.
+      clean(text.b)
     end
 
+    # @return [Integer, nil] nil: it is no time, and the template's backoff counts
     def millis(seconds)
       number = Float(seconds)
-      number.finite? ? (number * 1000).round.clamp(0, 999_999_999) : 0
+      number.finite? ? (number * 1000).round.clamp(0, 999_999_999) : nil
     rescue ArgumentError, TypeError
-      0
+      nil
     end
   end
 end

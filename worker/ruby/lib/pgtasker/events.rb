@@ -68,21 +68,22 @@ module Tasker
 
     private
 
-    # The logger is the application's, and may fail.
-    def complain(text)
-      @logger.error(text)
-    rescue StandardError
-      warn(text)
-    end
-
     def run
       while (event = @waiting.pop)
-        begin
-          Runner.around { @block.call(event) }
-        rescue Exception => error # rubocop:disable Lint/RescueException
-          complain("the subscriber of #{@pattern}: #{Failures.outcome(error)['message']}")
-        end
+        hand_over(event)
       end
+    end
+
+    def hand_over(event)
+      why = Runner::VANISHED["message"]
+      Runner.around { @block.call(event) }
+      why = nil
+    rescue Exception => error # rubocop:disable Lint/RescueException
+      why = Failures.outcome(error)["message"]
+    ensure
+      Failures.complain(@logger, "the subscriber of #{@pattern}: #{why}") if why
+      # The thread is for the next event, also where the block wanted to end it.
+      return # rubocop:disable Lint/EnsureReturn
     end
   end
 end

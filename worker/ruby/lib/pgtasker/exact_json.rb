@@ -13,6 +13,8 @@ module Tasker
     MAX_DEPTH = 100
     # A decimal with so many digits, or an exponent, may be more than a Float holds.
     SUSPICIOUS = /\d[\d.]{15}|\d[eE]/
+    # Ruby writes floats within it without an exponent, as others do: 1.5, and not 1.5e-05.
+    PLAIN = (1e-4...1e16)
     # Digits before or behind the point that are written out.
     WRITTEN_OUT = 2_000
     NUL = "a string holds the character NUL (\\u0000)"
@@ -90,17 +92,22 @@ module Tasker
       Failures.clean(key.to_s).gsub("~", "~0").gsub("/", "~1")
     end
 
-    # Whether JSON.generate writes just this value: the usual case, told without copying anything.
+    # Whether JSON.generate writes just this value: the usual case, told without copying anything. A
+    # class of the user's own under String, Hash, or Array may write itself as something else.
     def ready?(value, depth)
       case value
-      when String then text?(value)
+      when String then value.instance_of?(String) && text?(value)
       when Integer, true, false, nil then true
-      when Float then value.finite?
-      when Hash then depth < MAX_DEPTH && keys?(value) && members?(value, depth)
-      when Array then depth < MAX_DEPTH && value.all? { |one| ready?(one, depth + 1) }
+      when Float then value.zero? || PLAIN.cover?(value.abs)
+      when Hash then value.instance_of?(Hash) && depth < MAX_DEPTH && hash?(value, depth)
+      when Array then value.instance_of?(Array) && depth < MAX_DEPTH && all?(value, depth)
       else false
       end
     end
+
+    def hash?(hash, depth) = keys?(hash) && all?(hash.values, depth)
+
+    def all?(items, depth) = items.all? { |one| ready?(one, depth + 1) }
 
     def text?(value)
       value.encoding == Encoding::UTF_8 && value.valid_encoding? && !value.include?("\0")
@@ -108,14 +115,12 @@ module Tasker
 
     # Keys of one kind, so that no two of them are the same in JSON.
     def keys?(hash)
+      return false if hash.compare_by_identity?
+
       kind = hash.first&.first.class
       return hash.empty? || hash.each_key.all?(Symbol) unless kind == String
 
       hash.each_key.all? { |key| key.is_a?(String) && text?(key) }
-    end
-
-    def members?(hash, depth)
-      hash.each_value.all? { |one| ready?(one, depth + 1) }
     end
 
     # The value made of what JSON has.
@@ -144,7 +149,7 @@ module Tasker
       raise Problem, "a string is not valid UTF-8" unless text.valid_encoding?
       raise Problem, NUL if text.include?("\0")
 
-      text
+      String.new(text)
     rescue EncodingError
       raise Problem, "a string is not valid #{value.encoding}"
     end
@@ -155,8 +160,11 @@ module Tasker
       raise Problem, "a string holds bytes, not text: encode them, as by Base64"
     end
 
+    # 1e-300, and not 1.0e-300, which is a digit more to PostgreSQL.
     def number(value)
-      value.finite? ? value : raise(Problem, "#{value} is no number in JSON")
+      raise Problem, "#{value} is no number in JSON" unless value.finite?
+
+      Raw.new(value.to_s.sub(".0e", "e"))
     end
 
     # Digit by digit: 1.1, not "0.11e1".

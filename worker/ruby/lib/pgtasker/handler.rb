@@ -65,18 +65,31 @@ module Tasker
       # The handlers of all classes loaded, or of these classes.
       # @api private
       # @return [Hash{String => Entry}]
+      # @raise [ArgumentError] a name is there twice, or has no method
       def entries(classes = nil)
         chosen = ->(target) { classes.nil? || classes.include?(resolve(target)) }
         entries = @entries.select { |_, entry| chosen.call(entry.target) }
+        entries.each_value { |entry| check_callable(entry) }
         @callables.select { |_, target| chosen.call(target) }.each do |name, target|
-          methods(name, target).each { |entry| entries[entry.name] = entry }
+          entries = merge(entries, methods(name, target).to_h { |entry| [entry.name, entry] })
         end
         entries
       end
 
       # @api private
+      # @raise [ArgumentError] both have a name: nothing says which of the two is meant
+      def merge(entries, more)
+        entries.merge(more) do |name, one, other|
+          targets = [one, other].map { |entry| Failures.name_of(resolve(entry.target)) }
+          raise ArgumentError, "there are two handlers #{name}: #{targets.join(' and ')}"
+        end
+      end
+
+      # @api private
       def methods(name, target)
         names = public_methods_of(resolve(target))
+        raise ArgumentError, "callable #{name}: #{target} has no public method" if names.empty?
+
         names.map do |method|
           Entry.new(method == :call ? name : "#{name}.#{method}", target, method, false)
         end
@@ -97,6 +110,13 @@ module Tasker
         raise ArgumentError, "handler #{name} of #{now} is one of #{before} already"
       end
 
+      def check_callable(entry)
+        target = resolve(entry.target)
+        return if target.public_method_defined?(:call) || target.respond_to?(:call)
+
+        raise ArgumentError, "handler #{entry.name}: #{target} has no public method `call`"
+      end
+
       def reference(owner)
         named = owner.name && Object.const_defined?(owner.name)
         # While its body runs, a class is found by its name already.
@@ -109,7 +129,8 @@ module Tasker
         # Before Object are also modules that were prepended to it, as by ActiveSupport.
         owners = ancestors.take_while { |one| one != Object } - Object.ancestors
         owners.reject! { |one| one.name.to_s.start_with?("Tasker::") }
-        owners.flat_map { |one| one.public_instance_methods(false) }.uniq
+        # Ruby's order depends on what else is loaded.
+        owners.flat_map { |one| one.public_instance_methods(false) }.uniq.sort
       end
     end
   end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "pgtasker"
 require "rbconfig"
 
 module Tasker

@@ -31,7 +31,9 @@ module Tasker
       return unless defined?(::ActiveRecord::Base)
 
       size = ::ActiveRecord::Base.connection_pool.size
-      steps = worker.concurrency || 64
+      # The variable goes before what the application says.
+      steps = Integer(ENV.fetch("TASKER_WORKER_CONCURRENCY", ""), exception: false) ||
+              worker.concurrency || 64
       return if size >= steps
 
       Tasker.logger.warn(

@@ -78,20 +78,8 @@ module Tasker
     end
 
     def around(&block)
-      return Tasker.around.call(&block) if Tasker.around
-
-      begin
-        yield
-      ensure
-        release_connections
-      end
-    end
-
-    # A thread of the pool that keeps its connection takes it from the others.
-    def release_connections
-      return unless defined?(::ActiveRecord::Base)
-
-      ::ActiveRecord::Base.connection_handler.clear_active_connections!
+      whole = -> { Connections.without_leftovers(&block) }
+      Tasker.around ? Tasker.around.call(&whole) : Connections.released(&whole)
     end
 
     # The caller's trace goes on, where the application has OpenTelemetry.

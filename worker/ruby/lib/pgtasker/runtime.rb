@@ -75,6 +75,8 @@ module Tasker
         return false if deadline && now >= deadline
       end
       finish(1)
+      raise StartError, @lost if @lost
+
       true
     rescue RuntimeError => error
       raise unless own?(error)
@@ -97,17 +99,29 @@ module Tasker
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
-    # The logger is the application's, and may fail.
-    def complain(text)
-      @logger.error(text)
-    rescue StandardError
-      warn(text)
-    end
+    def complain(text) = Failures.complain(@logger, text)
 
-    def named(name, &block)
-      thread = Thread.new(&block)
+    # One of the two threads without which nothing goes on. They return true at the worker's end;
+    # one that something else has ended, as Thread#kill, ends the worker.
+    def named(name)
+      thread = Thread.new do
+        is_over = yield
+      rescue Exception => error # rubocop:disable Lint/RescueException
+        complain("#{name}: #{Failures.described(error)}") if here?
+      ensure
+        lost(name) unless is_over
+      end
       thread.name = name
       thread
+    end
+
+    def lost(name)
+      return unless here?
+
+      @lost = "something in this process has ended the thread `#{name}`, without which the " \
+              "worker cannot work: it stops"
+      complain(@lost)
+      @native.shutdown
     end
 
     # Handlers that go on beyond the grace period end with the process.
@@ -120,16 +134,14 @@ module Tasker
 
     def poll
       loop do
+        @threads.tend
         items = @native.poll(MAX_ITEMS, WAIT)
         jobs, others = items.map { |text| take(text) }.partition { |one| one.is_a?(Job) }
         # First, so that a cancel finds the step that came with it.
         hand_over(jobs) unless jobs.empty?
         others.each(&:call)
-        return if items.last&.start_with?(STOPPED)
+        return true if items.last&.start_with?(STOPPED)
       end
-    rescue StandardError => error
-      # Only in a fork, or by a bug of ours.
-      complain("the poller ended: #{Failures.described(error)}") if here?
     end
 
     # @return [Job, Proc] what a thread is for, or what the poller does itself
@@ -152,7 +164,7 @@ module Tasker
         inline = @inline.fetch(type) { raise Error, "nothing here knows an item #{type}" }
         inline.call(ExactJson.parse(text))
       end
-    rescue StandardError => error
+    rescue Exception => error # rubocop:disable Lint/RescueException
       complain("an item was lost: #{Failures.described(error)}")
       answer(id, failed(type, Failures.outcome(error))) if id
     end
@@ -167,7 +179,10 @@ module Tasker
     end
 
     def work(job)
-      answer = job.handler.call(job.text, job.id, job.cancel)
+      # The pool holds off what other threads raise, until here.
+      answer = Thread.handle_interrupt(Object => :immediate) do
+        job.handler.call(job.text, job.id, job.cancel)
+      end
     rescue Exception => error # rubocop:disable Lint/RescueException
       answer = failed(job.type, Failures.outcome(error))
     ensure
@@ -193,6 +208,7 @@ module Tasker
         @lock.synchronize { answers.each { |id, _| @cancels.delete(id) } }
         send_all(answers)
       end
+      true
     end
 
     # One answer that cannot be handed over must not keep back the others.

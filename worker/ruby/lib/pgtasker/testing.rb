@@ -29,6 +29,10 @@ module Tasker
     # An event as the handler published it.
     Event = ::Struct.new(:name, :payload, keyword_init: true)
     TASK_ID = "00000000-0000-7000-8000-000000000000"
+    # What else a test may say of its step.
+    MORE = %i[task_id handler claim_no correlation_id traceparent timeout_ms idempotency_key
+              is_batch_instance is_paged].freeze
+    private_constant :MORE
 
     module_function
 
@@ -37,23 +41,32 @@ module Tasker
     # @param context the task's input; goes through JSON like all data here
     # @param checkpoint [Hash, nil] "cursor", "items_processed", "accumulated"
     # @param pages [Hash{String => Array<Hash>}] instances of batch workers, by their names
-    # @param http [Proc, nil] answers requests: gets a Request, returns [status, headers, body]
+    # @param http [Proc, nil] answers requests: gets a Request, returns [status, headers, body]; a
+    #   body that is no text is sent as JSON
     # @param status [String] what the database says of a transaction of the handler's own
     # @param cancelled [String, nil] why the step is to stop
     # @return [Run]
     def run(target = nil, method: :call, context: {}, config: {}, inputs: nil, parents: {},
             checkpoint: nil, attempt: 1, step: "step", state: nil, pages: {}, http: nil,
-            status: "accepted", cancelled: nil, logger: Tasker.logger, **ids, &block)
+            status: "accepted", cancelled: nil, logger: Tasker.logger, **more, &block)
+      check(target ||= block, more)
       item = { task_id: TASK_ID, step: step, handler: step, attempt: attempt, claim_no: attempt,
                correlation_id: nil, traceparent: nil, timeout_ms: 300_000,
                idempotency_key: "#{TASK_ID}:#{step}", is_batch_instance: !inputs.nil?,
                is_paged: false, context: context, config: config, inputs: inputs,
-               parents: parents, checkpoint: checkpoint, **ids }
+               parents: parents, checkpoint: checkpoint, **more }
       item = ExactJson.parse(ExactJson.generate(item, "the test's data"), exact: true)
       port = Port.new(pages, http, status)
       ctx = StepContext.new(item, port: port, id: 1, cancel: StepContext::Cancel.new(cancelled),
                                   state: state, logger: logger)
-      judge(Handler::Entry.new(step, target || block, method, false), ctx, port)
+      judge(Handler::Entry.new(step, target, method, false), ctx, port)
+    end
+
+    def check(target, more)
+      raise ArgumentError, "there is neither a handler nor a block" unless target
+
+      unknown = more.keys - MORE
+      raise ArgumentError, "unknown keyword: #{unknown.first.inspect}" unless unknown.empty?
     end
 
     def judge(entry, ctx, port)
@@ -116,7 +129,11 @@ module Tasker
         refuse(request, status) unless status.between?(200, 299) ||
                                        asked["allow_status"].include?(status)
         { "status" => status, "headers" => (headers || {}).map { |n, v| [n.downcase, v] },
-          "body" => [body.to_s].pack("m0") }
+          "body" => [text_of(body)].pack("m0") }
+      end
+
+      def text_of(body)
+        body.nil? || body.is_a?(String) ? body.to_s : ExactJson.generate(body, "the test's body")
       end
 
       # As the worker judges it.

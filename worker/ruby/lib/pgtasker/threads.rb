@@ -47,6 +47,11 @@ module Tasker
       end
     end
 
+    # Starts the thread that watches again where something else has ended it.
+    def tend
+      @lock.synchronize { @watch = start { watch } unless @watch.alive? || @closed }
+    end
+
     # @return [Integer] how many there are
     def size = @lock.synchronize { @places.size }
 
@@ -91,10 +96,18 @@ module Tasker
       end
     end
 
+    # What another thread raises in these comes where they wait, and never between taking a piece and
+    # doing it, as the piece would be lost. Threads inherit this from their beginning on.
     def start(&block)
-      thread = Thread.new(&block)
+      thread = Thread.handle_interrupt(Object => :on_blocking) do
+        Thread.new do
+          block.call
+        rescue Exception # rubocop:disable Lint/RescueException
+          # Only such an error: the work raises nothing.
+          nil
+        end
+      end
       thread.name = @name
-      thread.report_on_exception = false
       thread
     end
 
@@ -104,7 +117,17 @@ module Tasker
       end
     ensure
       # Also where the user's code has ended it, as by Thread.exit.
-      @lock.synchronize { @places.delete(Thread.current) }
+      Thread.handle_interrupt(Object => :never) { forget(place) }
+    end
+
+    # Others then take what it was woken for.
+    def forget(place)
+      @lock.synchronize do
+        @places.delete(Thread.current)
+        @idle.delete(place)
+        awake(place)
+        @stalled.signal
+      end
     end
 
     def take(place)

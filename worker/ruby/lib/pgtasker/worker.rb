@@ -9,15 +9,18 @@ module Tasker
   #
   # The variables of `tasker worker`, as TASKER_WORKER_CONCURRENCY, override what is given here.
   class Worker
-    RUNS = "this worker runs already"
-    private_constant :RUNS
+    include Program
+
+    NOWHERE = "this worker serves no namespace: set `namespaces` of the worker, or give " \
+              "`pgtasker-worker` `-n NAME`"
+    private_constant :NOWHERE
 
     # @return [Object] what handlers have as `ctx.state`
     attr_accessor :state
     # @return [Logger]
     attr_accessor :logger
     # @return [Array<String>] the namespaces that it serves
-    attr_accessor :namespaces
+    attr_reader :namespaces
     # @return [Integer, nil] steps at once; 64
     attr_accessor :concurrency
 
@@ -33,17 +36,22 @@ module Tasker
     def initialize(namespaces: [], database_url: nil, handlers: nil, state: nil, concurrency: nil,
                    lease: nil, grace: nil, poll_only: nil, poll_interval: nil, log: nil,
                    logger: nil)
-      @namespaces = Array(namespaces).map(&:to_s)
+      self.namespaces = namespaces
       @state = state
       @concurrency = concurrency
       @logger = logger
       @classes = handlers
-      @settings = { database_url: database_url, lease_ms: millis(lease), grace_ms: millis(grace),
-                    poll_only: poll_only, poll_interval_ms: millis(poll_interval), log: log }
+      @times = { lease: lease, grace: grace, poll_interval: poll_interval }
+      @settings = { database_url: database_url, poll_only: poll_only, log: log }
       @own = {}
       @publishers = {}
       @subscriptions = {}
       @before = []
+    end
+
+    # @param names [Array<String>, String]
+    def namespaces=(names)
+      @namespaces = Array(names).map(&:to_s)
     end
 
     # Registers a handler: a block, or an object or a class with the method `call`.
@@ -70,7 +78,7 @@ module Tasker
     # and gives back those for which the block returns nil.
     # @yieldparam name [String]
     # @yieldreturn [Proc, Class, #call, nil]
-    def resolver(&block) = @resolver = block
+    def resolver(&block) = @resolver = block!("a resolver", block)
 
     # Asks the block about every event whose name matches the pattern before it is published: it
     # returns the event, changed or not, or nil to keep it back.
@@ -78,9 +86,9 @@ module Tasker
     # @yieldparam event [Publication]
     # @yieldparam ctx [StepContext]
     def publisher(pattern, &block)
-      raise ArgumentError, "a publisher of #{pattern} is there" if @publishers.key?(pattern)
+      raise ArgumentError, "there is a publisher of #{pattern} already" if @publishers.key?(pattern)
 
-      @publishers[pattern] = block
+      @publishers[pattern] = block!("the publisher of #{pattern}", block)
     end
 
     # Calls the block with each fast or broadcast event of this process that matches the pattern, in
@@ -88,72 +96,12 @@ module Tasker
     # @param pattern [String] "payment.*"
     # @yieldparam event [DomainEvent]
     def subscribe(pattern, &block)
-      raise ArgumentError, "a subscriber of #{pattern} is there" if @subscriptions.key?(pattern)
+      if @subscriptions.key?(pattern)
+        raise ArgumentError, "there is a subscriber of #{pattern} already"
+      end
 
-      @subscriptions[pattern] = block
+      @subscriptions[pattern] = block!("the subscriber of #{pattern}", block)
     end
-
-    # Starts the worker on threads of its own and returns when it runs. Installs no signal handler;
-    # in a server that forks, call it in the fork.
-    # @raise [StartError] its settings, its handlers' names, or the database cannot be used
-    # @raise [NativeError]
-    # @return [self]
-    def start
-      raise StartError, RUNS if running?
-
-      @before.each(&:call)
-      @entries = Handler.entries(@classes).merge(@own)
-      start_runtime
-      at_exit { stop if running? }
-      self
-    rescue StartError, ArgumentError => error
-      gone unless error.message == RUNS
-      raise error.is_a?(StartError) ? error : StartError.new(error.message)
-    end
-
-    # Asks it to stop, and returns at once: no more claims, and running steps have the grace period
-    # to end in.
-    # @return [Boolean] false: it does not run
-    def shutdown
-      runtime = @runtime or return false
-      runtime.check_fork!
-      runtime.shutdown
-      true
-    end
-
-    # Stops it and waits for its end.
-    # @raise [StartError] it had ended before it was asked to
-    # @return [nil]
-    def stop
-      wait if shutdown
-      nil
-    end
-
-    # Waits for its end.
-    # @param seconds [Numeric, nil] nil: as long as it takes
-    # @return [Boolean] whether it has ended
-    # @raise [StartError] why it ended, if it was not asked to
-    def wait(seconds = nil)
-      runtime = @runtime or return true
-      runtime.check_fork!
-      # Not where something else ends the wait, as Interrupt does: it runs on.
-      runtime.wait(seconds).tap { |ended| gone if ended }
-    rescue StartError
-      # It says why it ended by itself.
-      gone if runtime&.here?
-      raise
-    end
-
-    # Runs it until SIGTERM or ctrl-c: call it in the main thread. A second signal ends the process
-    # at once.
-    # @raise [StartError, NativeError]
-    # @return [nil]
-    def run
-      Signals.run(self)
-    end
-
-    # @return [Boolean]
-    def running? = !@runtime.nil? && @runtime.here?
 
     # @return [String, nil] the id under which it stands in the database
     def id = @native&.id
@@ -169,8 +117,12 @@ module Tasker
 
     # @api private
     def options
+      raise StartError, NOWHERE if @namespaces.empty? && ENV["TASKER_WORKER_NAMESPACE"].to_s.empty?
+
       paged, plain = @entries.values.partition(&:paged)
-      all = { namespaces: @namespaces, concurrency: @concurrency, handlers: plain.map(&:name),
+      all = { namespaces: @namespaces, concurrency: count("concurrency", @concurrency),
+              **@times.to_h { |name, seconds| [:"#{name}_ms", millis(name, seconds)] },
+              handlers: plain.map(&:name),
               paged_handlers: paged.map(&:name), resolver: !@resolver.nil?,
               publishers: @publishers.keys, subscriptions: @subscriptions.keys }
       @settings.merge(all).compact
@@ -178,22 +130,21 @@ module Tasker
 
     private
 
-    def millis(seconds) = seconds && (seconds * 1000).round
-
     def add(entry)
-      raise ArgumentError, "handler #{entry.name} is there" if @own.key?(entry.name)
+      raise ArgumentError, "there is a handler #{entry.name} already" if @own.key?(entry.name)
 
       @own[entry.name] = entry
     end
 
-    def log = @logger || Tasker.logger
-
-    def start_runtime
+    def launch
+      @entries = Handler.merge(Handler.entries(@classes), @own)
+      started = options
+      @before.each(&:call)
       native = NativeLoader.native
       @listeners = @subscriptions.to_h do |pattern, block|
         [pattern, Subscription.new(pattern, log, &block).tap(&:start)]
       end
-      @native = native.start(JSON.generate(options))
+      @native = native.start(JSON.generate(started))
       # Before it runs, so that it can be asked to stop.
       @runtime = Runtime.new(@native, log, handlers: { "step" => method(:step),
                                                        "publication" => method(:publication) },
@@ -202,7 +153,7 @@ module Tasker
     end
 
     def gone
-      @runtime = nil
+      super
       @listeners&.each_value { |one| one.stop(1) }
     end
 

@@ -21,6 +21,7 @@ class ActiveJobTest < ServerTest
       raise "odd" if fails == "odd"
 
       DONE << [text, executions]
+      DONE << provider_job_id if fails == "id"
       Object.new
     end
   end
@@ -50,6 +51,11 @@ class ActiveJobTest < ServerTest
     job = Note.perform_later("urgent")
     assert_equal "complete", ended(job.provider_job_id)
     assert_match(/\Aq_urgent_mail_[a-z0-9]+\z/, client.task_status(job.provider_job_id)["name"])
+  end
+
+  def test_a_job_knows_its_task_while_it_runs
+    job = Note.perform_later("a", fails: "id")
+    assert_equal [["a", 1], job.provider_job_id], [DONE.pop, DONE.pop]
   end
 
   def test_a_job_is_enqueued_in_the_callers_transaction

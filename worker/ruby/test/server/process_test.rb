@@ -8,6 +8,7 @@ require "tmpdir"
 class ProcessTest < ServerTest
   ROOT = File.expand_path("../..", __dir__)
   APPLICATION = <<~RUBY
+    require "pgtasker"
     # Says where it is by lines of its output.
     $stdout.sync = true
     Tasker.worker.logger = Logger.new($stderr)

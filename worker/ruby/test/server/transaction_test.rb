@@ -171,6 +171,29 @@ class TransactionTest < ServerTest
     assert_equal [2], written
   end
 
+  def test_a_transaction_that_a_handler_leaves_open_is_not_that_of_the_next_step
+    ActiveRecord::Base.establish_connection("#{Server.url}?pool=1")
+    before = Tasker.logger
+    Tasker.logger = Logger.new(log)
+    apply({ name: "only", handler: { callable: "leaves" } }, name: "leaves")
+    apply({ name: "only", handler: { callable: "follows" } }, name: "follows")
+    work do |worker|
+      worker.handler("leaves") do |ctx|
+        connection = ActiveRecord::Base.connection
+        ctx.context["raw"] ? connection.execute("begin") : connection.begin_transaction
+        Process.pid
+      end
+      worker.handler("follows") { |ctx| ctx.transaction { |tx| tx.complete(2) } }
+    end
+    [true, false].each do |raw|
+      assert_equal Process.pid, result(enqueue({ raw: raw }, name: "leaves"))["only"]
+      assert_equal 2, result(enqueue(name: "follows"))["only"]
+    end
+    assert_equal 2, log.string.scan("has left a transaction of ActiveRecord open").size
+  ensure
+    Tasker.logger = before
+  end
+
   # What leaves the block of ActiveRecord by other ways than its end or an error.
   def test_active_record_that_rolls_back_has_not_ended_the_step
     ActiveRecord::Base.establish_connection("#{Server.url}?pool=70")

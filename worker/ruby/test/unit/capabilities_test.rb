@@ -102,6 +102,42 @@ class CapabilitiesTest < UnitTest
                  failure(Charge, http: ->(_) { [200, {}, "<"] }).values_at("retryable", "code")
   end
 
+  def test_a_batch_that_cannot_be_says_so
+    { ->(ctx) { ctx.checkpoint(1, 1.5) } => "a whole number from 0, not 1.5",
+      ->(ctx) { ctx.checkpoint(1, -1) } => "a whole number from 0, not -1",
+      ->(ctx) { ctx.checkpoint(1, "1") } => "a whole number from 0, not String",
+      ->(ctx) { ctx.checkpoint(1, 2**63) } => "a whole number from 0, not 92",
+      ->(ctx) { ctx.batches(nil) } => "the cursors are an Enumerable, as an Array, not NilClass",
+      ->(ctx) { ctx.batches([1..]) } => "a range of integers with both ends",
+      ->(ctx) { ctx.batches(ctx.split(0...1.5, 2)) } => "a range of integers with both ends",
+      ->(ctx) { ctx.split_by(10, 2) } => "a range of integers with both ends" }.each do |work, text|
+      assert_includes failure(work)["message"], text
+    end
+    assert_equal [{ "start" => 5, "end" => 5 }],
+                 run_step { |ctx| ctx.batches([5...5]) }.outcome["cursors"]
+  end
+
+  def test_what_a_test_says_wrongly
+    { "unknown keyword: :contxt" => -> { run_step(contxt: 1) { 1 } },
+      "there is neither a handler nor a block" => -> { Tasker::Testing.run } }.each do |text, wrong|
+      assert_equal text, assert_raises(ArgumentError) { wrong.call }.message
+    end
+    run = run_step(http: ->(_) { [200, {}, { id: [1] }] }) { |ctx| ctx.get("http://x").json["id"] }
+    assert_equal [1], run.result
+    assert_includes failure { |ctx| ctx.get("http://x", timeout: "5") }["message"],
+                    "timeout: give seconds as a number"
+    assert_includes failure { |ctx| ctx.transaction }["message"], "a transaction has no block"
+  end
+
+  def test_a_client_needs_a_connection
+    [5, nil].each do |connection|
+      next if connection.nil? && defined?(ActiveRecord::Base)
+
+      error = assert_raises(ArgumentError) { Tasker::Client.new(connection).task_status("x") }
+      assert_match(/needs a PG::Connection/, error.message)
+    end
+  end
+
   def test_events_are_published_with_the_step
     run = run_step { |ctx| ctx.publish("payment.processed", { amount: 1.5r.to_d(2) }) }
     assert_equal [["payment.processed", { "amount" => 1.5 }]],

@@ -56,6 +56,20 @@ class ConvertTest < UnitTest
     assert_match(/Thread is no type/, refused({}, Thread))
   end
 
+  Odd = Struct.new(:a) do
+    def self.tasker_types = { b: Integer }
+  end
+
+  def test_what_is_no_type_says_so
+    [5, :symbol, "String", { a: Integer }, { String => Integer, Integer => String },
+     [Integer, String]].each do |type|
+      assert_includes refused([], type), "#{type.inspect} is no type"
+    end
+    assert_equal "context: :b of ConvertTest::Odd.tasker_types is no member",
+                 refused({ "a" => 1 }, Odd)
+    assert_equal [[1], { "a" => 1 }], [convert([1], []), convert({ "a" => 1 }, {})]
+  end
+
   def test_a_float_is_never_rounded
     error = assert_raises(Tasker::InvalidInput) do
       convert([1, 2**53 + 1], [Float])

@@ -34,6 +34,27 @@ class ExactJsonTest < UnitTest
     assert_operator generate(BigDecimal("1e1000000")).size, :<, 20
   end
 
+  def test_a_float_has_no_digit_more_than_it_needs
+    floats = [1e-300, -1e23, 1.5e-5, 0.0001, 1e16, 123_456.5, 1.0, -0.0]
+    assert_equal "[1e-300,-1e+23,1.5e-05,0.0001,1e+16,123456.5,1.0,-0.0]", generate(floats)
+  end
+
+  class Quiet < Array
+    def to_json(*) = "null"
+  end
+
+  class Text < String
+    def to_json(*) = "1"
+  end
+
+  def test_classes_under_those_of_json_are_what_they_hold
+    assert_equal '{"a":[1,"x"]}', generate({ "a" => Quiet.new([1, Text.new("x")]) })
+    same = {}.compare_by_identity
+    2.times { |n| same[+"a"] = n }
+    error = assert_raises(Tasker::InvalidResult) { generate(same) }
+    assert_match(/two keys are "a"/, error.message)
+  end
+
   def test_texts_of_other_encodings_are_the_same_text
     assert_equal '["é","a"]', generate(["\xE9".dup.force_encoding("ISO-8859-1"), "a".b])
     assert_equal '{"a":"b","c":[]}', generate({ a: :b, c: [] })

@@ -53,8 +53,70 @@ class FailuresTest < UnitTest
     refute_includes "#{ctx.inspect}#{ctx}", "4242"
   end
 
+  def test_rubys_own_messages_show_no_values
+    secret = { card: "4242424242424242" }
+    local = Struct.new(:card) { def call = missing }.new("4242")
+    hidden = Class.new { private def charge = 1 }.new
+    { "matches the value: key not found: :amount" => -> { secret => { amount: Integer } },
+      "no pattern matches the value" => -> { secret => Integer },
+      "undefined local variable or method 'missing' for #<Class" => -> { local.call },
+      "private method 'charge' called for #<Class" => -> { hidden.charge },
+      "ArgumentError: invalid value for Integer() (" => -> { Integer(secret[:card] + "x") },
+      "NoMethodError: as I say" => -> { raise NoMethodError, "as I say" },
+      "FrozenError: as I say" => -> { raise FrozenError, "as I say" } }.each do |told, broken|
+      message = failure { broken.call }["message"]
+      refute_includes message, "4242"
+      assert_includes message, told.sub("#<Class", "")
+    end
+  end
+
+  def test_texts_of_several_encodings_are_one_message
+    message = failure do
+      raise "h\u00e9".encode("UTF-16LE")
+    rescue RuntimeError
+      raise ArgumentError, "caf\u00e9 \xFF".b
+    end["message"]
+    assert_match(/\AArgumentError: caf\u00e9 \u{fffd}: RuntimeError: h\u00e9 \(/, message)
+    assert_match(/\ARuntimeError: a/, failure { raise "a".dup.force_encoding("UTF-7") }["message"])
+  end
+
+  class Odd < StandardError
+    def backtrace_locations = raise("no")
+  end
+
+  class OddEnd < Tasker::PermanentError
+    def message = raise("no")
+  end
+
+  def test_errors_that_raise_errors_are_named
+    assert_equal ["FailuresTest::Odd: (it raises an error itself where it is to be shown)", true],
+                 failure { raise Odd, "m" }.values_at("message", "retryable")
+    refute failure { raise OddEnd, "m" }["retryable"]
+  end
+
+  def test_a_delay_that_is_no_time_leaves_the_templates_backoff
+    ["soon", Float::NAN, Float::INFINITY, [1]].each do |delay|
+      refute failure { raise Tasker::RetryableError.new("m", retry_after: delay) }
+        .key?("retry_after_ms")
+    end
+  end
+
   Result = Struct.new(:primary) do
-    def error_field(_) = primary
+    def error_field(name) = name == PG::Result::PG_DIAG_SQLSTATE ? "23505" : primary
+  end
+
+  def test_the_code_of_an_error_of_the_database_is_its_sqlstate
+    told = PG::UniqueViolation.new("it is there")
+    told.define_singleton_method(:result) { Result.new("it is there") }
+    assert_equal "23505", failure { raise told }["code"]
+    wrapped = failure do
+      raise told
+    rescue PG::Error
+      raise ActiveRecord::RecordNotUnique, "it is there"
+    end
+    assert_equal "23505", wrapped["code"]
+    refute failure { raise PG::ConnectionBad, "gone" }.key?("code")
+    refute failure { raise "no" }.key?("code")
   end
 
   def test_errors_of_the_database_show_no_rows

@@ -3,7 +3,7 @@
 require_relative "../unit_helper"
 require "io/wait"
 require "open3"
-require "pgtasker/cli"
+require "pgtasker/processes"
 require "tmpdir"
 
 # `pgtasker-worker --processes`, with processes that do nothing.
@@ -11,7 +11,7 @@ class ProcessesTest < UnitTest
   LIB = File.expand_path("../../lib", __dir__)
   # Runs three of these, and says how it ended.
   PARENT = <<~'RUBY'
-    require "pgtasker/cli"
+    require "pgtasker/processes"
     Tasker.logger = Logger.new(File.open("log", "w").tap { |file| file.sync = true })
     child = [RbConfig.ruby, "child.rb"]
     exit Tasker::Processes.new(child, 3, first_delay: 0.05).run

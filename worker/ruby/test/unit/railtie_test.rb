@@ -6,6 +6,8 @@ require "tmpdir"
 
 # A Rails application with the gem in it, as a process of its own.
 class RailtieTest < UnitTest
+  LIB = File.expand_path("../../lib", __dir__)
+
   APPLICATION = <<~'RUBY'
     require "logger"
     require "rails"
@@ -52,8 +54,7 @@ class RailtieTest < UnitTest
       RUBY
       FileUtils.cp(File.expand_path("../support/fake_native.rb", __dir__), "#{folder}/fake.rb")
       File.write("#{folder}/app.rb", APPLICATION)
-      lib = File.expand_path("../../lib", __dir__)
-      output, = Open3.capture2e(RbConfig.ruby, "-I#{lib}", "#{folder}/app.rb")
+      output, = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", "#{folder}/app.rb")
       [
         "ActiveJob::QueueAdapters::TaskerAdapter",
         '{"type"=>"success", "result"=>"s"}',
@@ -62,5 +63,45 @@ class RailtieTest < UnitTest
         "LOG ActiveRecord's pool has 5 connections for 16 steps at once"
       ].each { |line| assert_includes output, line }
     end
+  end
+
+  # As `rails new` has it: the gem comes after Rails.
+  ENVIRONMENT = <<~'RUBY'
+    require "rails"
+    require "pgtasker"
+
+    class Shop < Rails::Application
+      config.root = File.expand_path("..", __dir__)
+      config.eager_load = false
+      config.logger = Logger.new($stderr)
+      config.tasker.namespaces = ["orders"]
+    end
+    Rails.application.initialize!
+    Tasker.worker.define_singleton_method(:run) { p namespaces, Tasker.logger == Rails.logger }
+  RUBY
+
+  def test_the_command_in_an_application
+    Dir.mktmpdir do |folder|
+      FileUtils.mkdir_p("#{folder}/config")
+      File.write("#{folder}/config/environment.rb", ENVIRONMENT)
+      command = File.expand_path("../../exe/pgtasker-worker", __dir__)
+      output, = Open3.capture2e(RbConfig.ruby, "-I#{LIB}", command, chdir: folder)
+      assert_equal "[\"orders\"]\ntrue\n", output
+    end
+  end
+
+  def test_the_pool_is_compared_with_the_concurrency_that_counts
+    code = <<~'RUBY'
+      require "rails"
+      require "active_record"
+      require "pgtasker"
+      pool = Struct.new(:size).new(5)
+      ActiveRecord::Base.define_singleton_method(:connection_pool) { pool }
+      Tasker.logger = Logger.new($stdout)
+      Tasker::Railtie.check_pool(Tasker::Worker.new)
+    RUBY
+    run = ->(env) { Open3.capture2e(env, RbConfig.ruby, "-I#{LIB}", "-e", code).first }
+    assert_includes run.call({}), "5 connections for 64 steps"
+    assert_empty run.call({ "TASKER_WORKER_CONCURRENCY" => "4" })
   end
 end
