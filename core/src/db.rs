@@ -74,6 +74,10 @@ impl DbOptions {
     }
 }
 
+/// Who waits as long for the database is told of it meanwhile, each time as much later.
+const LONG: Duration = Duration::from_secs(20);
+const REMINDER: Duration = Duration::from_secs(10);
+
 /// Opens a pool and waits, with backoff, until the database answers.
 ///
 /// # Errors
@@ -96,6 +100,7 @@ pub async fn connect(options: &DbOptions) -> Result<PgPool> {
     let target = format!("{}/{database}", places.join(","));
     let mut delays = Delays::new(Duration::from_millis(50), Duration::from_secs(1));
     let started = Instant::now();
+    let mut reminder = if options.connect_timeout < LONG { Duration::MAX } else { Duration::ZERO };
     loop {
         // Not through the pool: its acquire would hide the reason behind a timeout.
         let there = match hosts.len() {
@@ -117,6 +122,15 @@ pub async fn connect(options: &DbOptions) -> Result<PgPool> {
                 }
                 if started.elapsed() >= options.connect_timeout {
                     return Err(Error::Unreachable { target, waited: started.elapsed(), source });
+                }
+                if started.elapsed() >= reminder {
+                    reminder = started.elapsed() + REMINDER;
+                    let patience = options.connect_timeout;
+                    tracing::warn!(
+                        database = target,
+                        error = %source,
+                        "cannot reach the database: will try again for up to {patience:?}"
+                    );
                 }
                 tokio::time::sleep(delays.next()).await;
             }

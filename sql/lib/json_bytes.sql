@@ -11,7 +11,7 @@ begin
     if v_stored <= p_limit / 12000 then
         return v_stored;
     elsif v_stored / 8 > p_limit then
-        return v_stored / 8;
+        return v_stored;
     elsif p_value @? 'strict $.** ? (@.type() == "number" '
                      '&& (@ > 1e40 || @ < -1e40 || @ > -1e-40 && @ < 1e-40 && @ != 0))'
     then

@@ -1,4 +1,5 @@
-//! Workers in other languages: their programs are in workers/, with the handlers of [`crate::load`].
+//! Workers in other languages: their programs are in workers/, with the handlers of
+//! [`crate::load`].
 //! `.ci/languages build` makes what they need.
 
 use std::path::{Path, PathBuf};
@@ -20,10 +21,10 @@ impl Language {
     pub fn parse(name: &str) -> Result<Self, String> {
         let found = ALL.into_iter().find(|language| language.name() == name);
         let language = found
-            .ok_or(format!("--languages: {name:?} is none of rust, python, typescript, ruby"))?;
+            .ok_or(format!("--languages: {name:?}: give some of rust, python, typescript, ruby"))?;
         match language.missing() {
             Some(missing) => Err(format!(
-                "--languages: {} is missing: run `.ci/languages build` and `.ci/languages {name}` first",
+                "--languages: {} is missing: run `.ci/languages build` and `.ci/languages {name}`",
                 missing.display()
             )),
             None => Ok(language),
@@ -40,7 +41,7 @@ impl Language {
         }
     }
 
-    /// Of what it needs, the first that is not there.
+    /// The first thing that it needs and that is not there.
     fn missing(self) -> Option<PathBuf> {
         let needs: &[&str] = match self {
             Self::Rust => &[],

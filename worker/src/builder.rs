@@ -26,7 +26,7 @@ use std::{
 #[non_exhaustive]
 pub enum BuildError {
     /// No namespace was given.
-    #[error("a worker serves at least one namespace: call .namespace(\"…\")")]
+    #[error("a worker serves at least one namespace: name it, or set TASKER_WORKER_NAMESPACE")]
     NoNamespace,
     /// A namespace that cannot exist.
     #[error("namespace {0:?} is not valid: [a-z][a-z0-9_]*, at most {MAX_NAMESPACE} characters")]

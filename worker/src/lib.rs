@@ -64,8 +64,8 @@ pub use capabilities::{
 pub use context::StepContext;
 pub use error::StepError;
 pub use events::{
-    ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSubscription,
-    Publication, PublisherFuture,
+    ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventPublisher, EventSlot,
+    EventSubscription, Publication, PublisherFuture,
 };
 pub use handler::{Handler, HandlerFuture, Resolver};
 pub use pgtasker_core::{

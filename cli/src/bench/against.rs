@@ -1,6 +1,7 @@
-//! `--against BINARY`, `--language L`: this build and another one, or a worker in a language and the
-//! Rust worker, by turns on one server, each on a database of its own that its build has migrated.
-//! Another build may be older: it is used by `migrate`, `orchestrator`, and `worker` alone.
+//! `--against BINARY`, `--language L`: this build and another one, or a worker in a language and
+//! the Rust worker, by turns on one server, each on a database of its own that its build has
+//! migrated. Another build may be older: it is used by `migrate`, `orchestrator`, and `worker`
+//! alone.
 
 use super::{
     BenchArgs, BenchError,

@@ -35,7 +35,7 @@ async fn measure(
     globals: &Globals,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    // With --against or --language, nothing is measured in this database, and nothing is made there.
+    // With --against or --language, nothing is measured or made in this database.
     if !args.compares() {
         let prepared = shutdown.run_until_cancelled(prepare(url)).await;
         prepared.unwrap_or_else(|| Err(Error::new("interrupted")))?;

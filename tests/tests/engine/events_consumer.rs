@@ -1,7 +1,11 @@
 //! The durable consumer of domain events: the helper of the worker library.
 
 use crate::world::SOON;
-use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_core::{
+    breaker::Breaker,
+    db::{DbOptions, connect},
+    health::Health,
+};
 use pgtasker_tests::{
     engine::{Engine, flow},
     eventually,
@@ -437,4 +441,47 @@ async fn an_undeclared_event_that_an_operator_sends_is_an_event_like_others() {
     let event = calls.all().remove(0);
     assert_eq!((event.name.as_str(), event.version.as_str()), ("payment.doubted", ""));
     assert_eq!(dead_letters(e.pool()).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_handler_that_goes_on_after_its_time_keeps_its_place_and_other_events_wait() {
+    let e = shop().await;
+    publish(&e, 0..2).await;
+    let pool = connect(&DbOptions::new(&e.db.url, "consumer")).await.unwrap();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let slots = Arc::clone(&held);
+    let health = Health::new();
+    let consumer = EventConsumer::builder(pool.clone())
+        .breaker(Breaker::new(&pool, health.clone()))
+        .namespace("test")
+        .visible(Duration::from_secs(1))
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .concurrency(1)
+        .slot_handler(move |event: DomainEvent, slot| {
+            let slots = Arc::clone(&slots);
+            async move {
+                // One thread that never ends; the second try and the other event are quick.
+                let goes_on = event.payload["n"] == 0 && slots.lock().unwrap().is_empty();
+                if goes_on {
+                    slots.lock().unwrap().push(Some(slot));
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            }
+        })
+        .build()
+        .unwrap();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(consumer.run(shutdown.clone()));
+    eventually("it to say what is wrong", SOON, async || {
+        let reason = health.status().reason.unwrap_or_default();
+        if reason.contains("all 1 places") { Ok(()) } else { Err(reason) }
+    })
+    .await;
+    assert_eq!(e.depth(QUEUE).await, 2, "no other event was read");
+    held.lock().unwrap()[0].take();
+    empty(&e).await;
+    assert!(health.status().healthy);
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 }

@@ -14,11 +14,11 @@ use crate::{
 };
 use ::metrics::counter;
 use futures_util::FutureExt;
-use pgtasker_core::{bounds::CONCURRENCY, breaker::Breaker, health::Health, limited, schema};
+use pgtasker_core::{breaker::Breaker, health::Health, limited, schema};
 use pgtasker_telemetry::endpoint::PrometheusHandle;
 use pgtasker_worker::{
-    CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSubscription, Failure, Handler,
-    Served, StepError, StepOutcome, WorkerBuilder, connect,
+    CancellationToken, DbOptions, DomainEvent, EventConsumer, EventSlot, EventSubscription,
+    Failure, Handler, Served, StepError, StepOutcome, WorkerBuilder, connect,
 };
 use std::{
     panic::AssertUnwindSafe,
@@ -418,18 +418,10 @@ impl Inner {
         let pool = pool.map_err(|error| say(&error))?;
         schema::check(&pool).await.map_err(|error| say(&error))?;
         let (calls, queue) = (Arc::clone(&self.calls), Arc::clone(&self.queue));
-        let bounds = 1..=CONCURRENCY.most as usize;
-        let places = options.concurrency.unwrap_or(CONCURRENCY.default as usize);
-        let places = places.clamp(*bounds.start(), *bounds.end());
-        let places = Arc::new(Semaphore::new(places));
-        let handle = move |event| {
-            let (calls, queue, places) =
-                (Arc::clone(&calls), Arc::clone(&queue), Arc::clone(&places));
-            handle(event, calls, queue, places)
-        };
+        let handle = move |event, slot| handle(event, slot, Arc::clone(&calls), Arc::clone(&queue));
         let builder = EventConsumer::builder(pool.clone())
             .breaker(Breaker::new(&pool, self.health.clone()))
-            .handler(handle);
+            .slot_handler(handle);
         let consumer = options.configure(builder).build().map_err(|error| say(&error))?;
         let ran = consumer.run(self.shutdown.clone()).await;
         limited::close_pool(&pool, FAREWELL).await;
@@ -441,13 +433,12 @@ impl Inner {
 /// Its place is free when the language has returned.
 async fn handle(
     event: DomainEvent,
+    slot: EventSlot,
     calls: Arc<Calls>,
     queue: Arc<Queue>,
-    places: Arc<Semaphore>,
 ) -> Result<(), StepError> {
-    let place = places.acquire_owned().await.ok();
     let item = |id| Item::DomainEvent { id, event: &event }.text();
-    let question = Question::ask(&calls, &queue, place, item);
+    let question = Question::ask(&calls, &queue, slot, item);
     let answer = question.answer().await;
     let text = answer.ok_or_else(|| StepError::retryable("the consumer stops"))?;
     match Reply::read(&text) {

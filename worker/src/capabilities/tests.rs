@@ -269,6 +269,16 @@ async fn statuses_are_failures_unless_the_handler_wants_them() {
     let busy = response("503 Service Unavailable", "retry-after: 3\r\n", "");
     let failure = Failure::from(called(&ctx, busy, |r| r).await.1.unwrap_err());
     assert_eq!((failure.retryable, failure.retry_after_ms), (true, Some(3_000)));
+    assert!(failure.message.ends_with("/pay answered 503 Service Unavailable"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn headers_of_other_letters_are_there() {
+    let answer = response("200 OK", "x-utf8: caf\u{e9}\r\n", "");
+    let (_, sent) = called(&plain(), answer, |r| r).await;
+    let sent = sent.unwrap();
+    assert_eq!(sent.header("x-utf8"), Some("caf\u{e9}"));
+    assert!(sent.headers().contains(&("x-utf8".to_owned(), "caf\u{e9}".to_owned())));
 }
 
 #[tokio::test]

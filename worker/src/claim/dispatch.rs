@@ -11,7 +11,7 @@ pub(crate) struct Dispatched {
     pub(crate) claim: Claim,
     pub(crate) ticket: Ticket,
     pub(crate) permit: OwnedSemaphorePermit,
-    /// Of a step that runs alone.
+    /// Where the step runs alone.
     pub(crate) alone: Option<OwnedSemaphorePermit>,
     /// When the answer to the claim had come.
     pub(crate) claimed: Instant,

@@ -10,6 +10,7 @@ mod reader;
 mod shared;
 
 pub use builder::{ConsumerBuildError, EventConsumerBuilder};
+pub use shared::EventSlot;
 
 use crate::process::propagate;
 use finisher::Finisher;
@@ -31,6 +32,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 /// Reads the durable events of one namespace and hands each to an async function.
 ///
@@ -165,6 +167,7 @@ impl EventConsumer {
         Shared {
             meters: ConsumerMeters::new(&self.namespace),
             permits: Arc::new(Semaphore::new(self.settings.concurrency)),
+            id: Uuid::now_v7(),
             running: TaskTracker::new(),
             abandon: CancellationToken::new(),
             pool: self.pool,

@@ -11,7 +11,7 @@ mod step_event;
 
 pub(crate) use actor::DomainEventActor;
 pub use actor::EventSubscription;
-pub use consumer::{ConsumerBuildError, EventConsumer, EventConsumerBuilder};
+pub use consumer::{ConsumerBuildError, EventConsumer, EventConsumerBuilder, EventSlot};
 pub(crate) use declared::{Declared, Delivery, EventRow};
 pub(crate) use outgoing::outgoing;
 pub use publication::Publication;

@@ -41,16 +41,20 @@ impl ApiResponse {
         self.response.status().as_u16()
     }
 
-    /// A header, where it is there and text.
+    /// A header, where it is there and UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
+        std::str::from_utf8(self.response.headers().get(name)?.as_bytes()).ok()
     }
 
-    /// All headers that are text, in lower case.
+    /// All headers, their names in lower case. A value that is not UTF-8 is read as ISO 8859-1, as
+    /// HTTP once said.
     pub fn headers(&self) -> Vec<(String, String)> {
+        let text = |value: &HeaderValue| match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => text.to_owned(),
+            Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
+        };
         let headers = self.response.headers().iter();
-        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-        headers.filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
+        headers.map(|(name, value)| (name.to_string(), text(value))).collect()
     }
 
     /// The whole body.
@@ -115,7 +119,10 @@ impl ApiResponse {
         let delay = retry_after(&self.response);
         let quote = self.beginning().await;
         let quote: String = String::from_utf8_lossy(&quote).chars().take(MAX_QUOTE).collect();
-        let text = format!("{name} answered {status}: {quote}");
+        let text = match quote.as_str() {
+            "" => format!("{name} answered {status}"),
+            quote => format!("{name} answered {status}: {quote}"),
+        };
         let error =
             if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
         match delay {

@@ -2,7 +2,7 @@
 
 use super::{
     EventConsumer,
-    shared::{EventHandler, Settings},
+    shared::{EventHandler, EventSlot, Settings},
 };
 use crate::{StepError, handler::is_name, shared::MAX_NAMESPACE};
 use futures_util::FutureExt;
@@ -22,7 +22,7 @@ const MAX_BATCH: usize = 10_000;
 #[non_exhaustive]
 pub enum ConsumerBuildError {
     /// No namespace was given.
-    #[error("a consumer reads the events of one namespace: call .namespace(\"…\")")]
+    #[error("a consumer reads the events of one namespace: name it")]
     NoNamespace,
     /// A namespace that cannot exist.
     #[error("namespace {0:?} is not valid: [a-z][a-z0-9_]*, at most {MAX_NAMESPACE} characters")]
@@ -67,12 +67,22 @@ impl EventConsumerBuilder {
 
     /// The async function or closure that is called with each event, whatever its name. See
     /// [`EventConsumer`] for what its answer means.
-    pub fn handler<F, Fut>(mut self, handler: F) -> Self
+    pub fn handler<F, Fut>(self, handler: F) -> Self
     where
         F: Fn(DomainEvent) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), StepError>> + Send + 'static,
     {
-        self.handler = Some(Arc::new(move |event| handler(event).boxed()));
+        self.slot_handler(move |event, _| handler(event))
+    }
+
+    /// As `handler`, for code that may go on when its time is up, such as a thread: no other event
+    /// has its place until it drops the slot.
+    pub fn slot_handler<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(DomainEvent, EventSlot) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), StepError>> + Send + 'static,
+    {
+        self.handler = Some(Arc::new(move |event, slot| handler(event, slot).boxed()));
         self
     }
 

@@ -1,7 +1,7 @@
 //! Calls the handler with one event, under its timeout and with panics caught, and decides what
 //! comes of the event.
 
-use super::shared::{EventHandler, Settings, Shared};
+use super::shared::{EventHandler, EventSlot, Settings, Shared};
 use crate::{StepError, error::panic_text};
 use futures_util::FutureExt;
 use pgtasker_core::{DomainEvent, Failure, db::Delays};
@@ -48,7 +48,7 @@ pub(super) struct Handled {
     pub(super) msg_id: i64,
     pub(super) read_at: Instant,
     pub(super) verdict: Verdict,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// Starts the handlers. When all clones are gone, what came of the last event has been sent.
@@ -67,14 +67,14 @@ impl Handling {
     pub(super) fn start(&self, message: Message, permit: OwnedSemaphorePermit) {
         let this = self.clone();
         self.shared.running.spawn(async move {
-            let (msg_id, read_at) = (message.msg_id, message.read_at);
-            let verdict = this.verdict(message).await;
+            let (msg_id, read_at, permit) = (message.msg_id, message.read_at, Arc::new(permit));
+            let verdict = this.verdict(message, EventSlot { _permit: Arc::clone(&permit) }).await;
             // Has room for as many as there are permits; closed only when the consumer was dropped.
             this.handled.send(Handled { msg_id, read_at, verdict, _permit: permit }).await.ok();
         });
     }
 
-    async fn verdict(&self, message: Message) -> Verdict {
+    async fn verdict(&self, message: Message, slot: EventSlot) -> Verdict {
         let Message { msg_id, attempt, event, .. } = message;
         let settings = &self.shared.settings;
         let event: DomainEvent = match event
@@ -105,7 +105,8 @@ impl Handling {
             join_trace(tracing, &span, &event);
         }
         let started = Instant::now();
-        let call = call(&self.shared.handler, event, settings.timeout()).instrument(span.clone());
+        let call = call(&self.shared.handler, event, slot, settings.timeout());
+        let call = call.instrument(span.clone());
         let failure = self.shared.abandon.run_until_cancelled(call).await;
         self.shared.meters.ran(started.elapsed());
         let _in = span.enter();
@@ -149,11 +150,12 @@ fn join_trace(tracing: &Tracing, span: &Span, event: &DomainEvent) {
 async fn call(
     handler: &EventHandler,
     event: DomainEvent,
+    slot: EventSlot,
     timeout: Duration,
 ) -> Result<(), StepError> {
     // The call itself runs inside as well: a plain function that returns a future may panic before
     // it does.
-    let call = AssertUnwindSafe(async move { handler(event).await }).catch_unwind();
+    let call = AssertUnwindSafe(async move { handler(event, slot).await }).catch_unwind();
     match tokio::time::timeout(timeout, call).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {

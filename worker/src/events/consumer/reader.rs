@@ -3,11 +3,17 @@
 
 use super::handling::{Handling, Message};
 use crate::claim::executor::free_permits;
-use pgtasker_core::{Result, connection::OwnConnection, db::Retry, pooler::DbConnection};
+use pgtasker_core::{
+    Result, connection::OwnConnection, db::Retry, health::Problem, pooler::DbConnection,
+};
 use pgtasker_queues::Waiter;
 use serde_json::Value;
 use sqlx::{Row, postgres::PgRow};
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Refused until the first template of the namespace is applied, and until one with durable events
@@ -35,11 +41,7 @@ impl Reader {
         let (batch, poll_interval) =
             (self.handling.shared.settings.batch, self.handling.shared.settings.poll_interval);
         loop {
-            let Some(mut permits) =
-                free_permits(&self.handling.shared.permits, batch, &shutdown).await
-            else {
-                return;
-            };
+            let Some(mut permits) = self.permits(batch, &shutdown).await else { return };
             let asked = permits.num_permits();
             let pause = match self.read(asked).await {
                 Ok(messages) => {
@@ -69,6 +71,30 @@ impl Reader {
                 return;
             }
         }
+    }
+
+    /// Places for events; not healthy while handlers that go on after their time have them all.
+    async fn permits(
+        &self,
+        max: usize,
+        shutdown: &CancellationToken,
+    ) -> Option<OwnedSemaphorePermit> {
+        let shared = &self.handling.shared;
+        let mut free = pin!(free_permits(&shared.permits, max, shutdown));
+        // No handler may take as long.
+        if let Ok(permits) = timeout(shared.settings.visible, &mut free).await {
+            return permits;
+        }
+        let (health, problem) = (shared.breaker.health(), Problem::Slots(shared.id));
+        let reason = format!(
+            "all {} places of the consumer of {} are taken by handlers that go on after their time",
+            shared.settings.concurrency, shared.namespace
+        );
+        tracing::warn!("{reason}");
+        health.set(problem, reason);
+        let permits = free.await;
+        health.clear(problem);
+        permits
     }
 
     /// Never cancelled on the way: events read by a call that nobody waits for would wait for their

@@ -12,11 +12,12 @@ use pgtasker_core::{
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 /// How long a handler whose future was dropped may take to go away: a blocking one never does.
 const ABANDON: Duration = Duration::from_secs(1);
@@ -27,7 +28,19 @@ const ENOUGH_TO_KEEP: u32 = 4;
 
 /// The user's function.
 pub(super) type EventHandler =
-    Arc<dyn Fn(DomainEvent) -> BoxFuture<'static, Result<(), StepError>> + Send + Sync>;
+    Arc<dyn Fn(DomainEvent, EventSlot) -> BoxFuture<'static, Result<(), StepError>> + Send + Sync>;
+
+/// An event's place among the consumer's concurrency. It stays taken for as long as this is kept,
+/// which may be longer than the event's time: a thread cannot be ended.
+pub struct EventSlot {
+    pub(super) _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl std::fmt::Debug for EventSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventSlot").finish_non_exhaustive()
+    }
+}
 
 /// The limits and times of a consumer.
 #[derive(Debug, Clone)]
@@ -76,6 +89,8 @@ pub(super) struct Shared {
     pub(super) meters: ConsumerMeters,
     /// One per event, from before it is read until the database knows what came of it.
     pub(super) permits: Arc<Semaphore>,
+    /// By which a problem with them is known.
+    pub(super) id: Uuid,
     /// The handlers that run.
     pub(super) running: TaskTracker,
     /// Drops them.
