@@ -74,8 +74,9 @@ impl DbOptions {
     }
 }
 
-/// Who waits as long for the database is told of it meanwhile, each time as much later.
+/// A program that waits longer for the database logs why: at once, and then every [`REMINDER`].
 const LONG: Duration = Duration::from_secs(20);
+/// See [`LONG`].
 const REMINDER: Duration = Duration::from_secs(10);
 
 /// Opens a pool and waits, with backoff, until the database answers.

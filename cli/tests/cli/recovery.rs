@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::Child,
 };
@@ -199,4 +199,22 @@ async fn health_over_http_follows_the_database_and_the_log_tells_each_change_onc
         );
         assert_eq!(count("ERROR"), 0, "{log}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_waits_for_its_database_says_so_at_once() {
+    // Nobody listens there.
+    let url = "postgres://nobody@127.0.0.1:1/none";
+    let args = ["worker", "--namespace", "shop"];
+    let mut worker = start(command(Some(url), &std::env::temp_dir(), &args));
+    let mut log = String::new();
+    let mut lines = BufReader::new(worker.stderr.take().unwrap()).lines();
+    let said = tokio::time::timeout(SOON / 2, async {
+        while !log.contains("cannot reach the database: will try again for up to") {
+            log.push_str(&lines.next_line().await.unwrap().unwrap());
+        }
+    });
+    said.await.unwrap();
+    assert!(log.contains("127.0.0.1:1/none"), "{log}");
+    worker.kill().await.unwrap();
 }

@@ -236,7 +236,8 @@ async fn types(_: StepContext) -> Outcome {
     Ok(StepOutcome::success(result))
 }
 
-/// Goes on in its thread after its time is over, as long as the gate is shut.
+/// Goes on in its thread after its time is over, until the scenario opens the gate: it looks now
+/// and then, as the other languages do, and ends with its process at the latest.
 async fn stubborn(ctx: StepContext) -> Outcome {
     let slot = ctx.hold_slot();
     let task = ctx.task_id();

@@ -1,7 +1,10 @@
 //! A step that two workers died with runs alone: whatever comes free meanwhile is for no other.
 
 use crate::world::{SOON, World};
-use pgtasker_tests::engine::{Engine, flow};
+use pgtasker_tests::{
+    engine::{Engine, flow},
+    eventually,
+};
 use pgtasker_worker::{StepContext, StepError, StepOutcome, StepSlot, WorkerBuilder};
 use serde_json::json;
 use std::{
@@ -18,10 +21,14 @@ struct Stage {
     held: Mutex<Option<StepSlot>>,
     lone_runs: Notify,
     lone_ends: Notify,
+    other_runs: Notify,
 }
 
+/// Within this, a step that may be claimed is: its worker is told at once, and looks each second.
+const CLAIMED: Duration = Duration::from_secs(2);
+
 fn register(builder: WorkerBuilder, stage: &Arc<Stage>) -> WorkerBuilder {
-    let (overdue, lone) = (Arc::clone(stage), Arc::clone(stage));
+    let (overdue, lone, other) = (Arc::clone(stage), Arc::clone(stage), Arc::clone(stage));
     builder
         .concurrency(2)
         .handler("overdue", move |ctx: StepContext| {
@@ -36,7 +43,10 @@ fn register(builder: WorkerBuilder, stage: &Arc<Stage>) -> WorkerBuilder {
                 Ok(StepOutcome::success(()))
             }
         })
-        .handler("other", |_| async { Ok(StepOutcome::success(())) })
+        .handler("other", move |_| {
+            other.other_runs.notify_one();
+            async { Ok(StepOutcome::success(())) }
+        })
 }
 
 async fn enqueue(world: &World, name: &str) -> Uuid {
@@ -61,26 +71,32 @@ async fn a_place_that_comes_back_while_a_step_runs_alone_is_for_no_other() {
     e = Engine { db: world.db, worker: e.worker };
     e.initialize().await;
     // Two workers die with it.
-    for _ in 0..2 {
-        e.worker = Uuid::now_v7();
-        assert_eq!(e.claim(1).await.len(), 1);
-        e.expire_leases().await;
-    }
+    e.worker = Uuid::now_v7();
+    assert_eq!(e.claim(1).await.len(), 1);
+    e.expire_leases().await;
+    e.worker = Uuid::now_v7();
+    assert_eq!(e.claim(1).await.len(), 1);
     let world = World { db: e.db, poll_only: false };
     world.orchestrator().await;
     let (stage, overdue) = (Arc::new(Stage::default()), enqueue(&world, "overdue").await);
     let running = world.worker(|builder| register(builder, &stage)).await;
+    assert_eq!(world.ended(overdue).await, "blocked_by_failures", "its handler has a place still");
+    // Only now the second worker's lease runs out.
+    let expire = "select pgmq.set_vt('worker_test_queue', msg_id, 0) from tasker.steps \
+        where task_id = $1";
+    sqlx::query(expire).bind(lone).execute(&world.db.pool).await.unwrap();
     tokio::time::timeout(SOON, stage.lone_runs.notified()).await.unwrap();
-    let (state, ..) = world.step(overdue, "overdue").await;
-    assert_eq!(state, "error", "its handler has a place still");
     let held = stage.held.lock().unwrap().take();
     assert!(held.is_some());
     drop(held);
     let other = enqueue(&world, "other").await;
-    // It is claimed within milliseconds where somebody may claim.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let (state, _, claims, _) = world.step(other, "other").await;
-    assert_eq!((state.as_str(), claims), ("enqueued", 0), "nothing runs beside it");
+    eventually("it to be ready", SOON, async || {
+        let ready = "select 1 from tasker.steps where task_id = $1 and state <> 'pending'";
+        sqlx::query(ready).bind(other).fetch_optional(&world.db.pool).await.unwrap()
+    })
+    .await;
+    let beside = tokio::time::timeout(CLAIMED, stage.other_runs.notified()).await;
+    assert!(beside.is_err(), "another step runs beside it");
     stage.lone_ends.notify_one();
     assert_eq!(world.ended(lone).await, "complete");
     assert_eq!(world.ended(other).await, "complete");
