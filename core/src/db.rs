@@ -6,7 +6,7 @@ use crate::{
 };
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Executor, PgPool,
+    ConnectOptions, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{
@@ -159,12 +159,7 @@ pub fn pool_options(options: &DbOptions) -> PgPoolOptions {
     if pooled {
         return pool;
     }
-    pool.after_connect(move |connection, _| {
-        let set = session.set();
-        Box::pin(
-            async move { connection.execute(sqlx::raw_sql(AssertSqlSafe(set))).await.map(drop) },
-        )
-    })
+    pool.after_connect(move |connection, _| Box::pin(session.prepare(connection)))
 }
 
 /// How long a process that starts waits for a database which answers and goes away again.

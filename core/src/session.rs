@@ -2,7 +2,8 @@
 //! default that suits other programs (a statement_timeout of 300 ms, SERIALIZABLE) must not stop
 //! the engine.
 
-use crate::bounds::LEASE;
+use crate::{bounds::LEASE, error::is_transient};
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::{fmt::Write, time::Duration};
 
 /// How long a statement of the engine may take: a little less than its caller waits, who then hears
@@ -96,6 +97,21 @@ impl Session {
         }
         write!(sql, "; set tcp_user_timeout = {user}; {}", check(false)).ok();
         sql
+    }
+
+    /// Sets a new connection of a pool. A pool tries again after each error and hides it behind a
+    /// timeout: one that does not pass is logged here. One that was lost is the caller's to report.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn prepare(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let set = sqlx::raw_sql(AssertSqlSafe(self.set())).execute(connection).await;
+        if let Err(error) = &set
+            && !is_transient(error)
+        {
+            tracing::error!(%error, "cannot set a new connection to the database");
+        }
+        set.map(drop)
     }
 
     /// Begins a transaction with the same limits for it alone, in one round trip.

@@ -12,7 +12,7 @@ use pgtasker_core::{
     session::Session,
 };
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    PgPool,
     postgres::{PgListener, PgPoolOptions},
 };
 use std::{
@@ -151,12 +151,7 @@ impl Listener {
             .idle_timeout(None)
             .acquire_timeout(CONNECT_TIMEOUT)
             .acquire_slow_threshold(CONNECT_TIMEOUT)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    let set = sqlx::raw_sql(AssertSqlSafe(Session::default().set()));
-                    set.execute(connection).await.map(drop)
-                })
-            })
+            .after_connect(|connection, _| Box::pin(Session::default().prepare(connection)))
             .connect_lazy_with((*self.pool.connect_options()).clone());
         let listener = limited::within(CONNECT_TIMEOUT, PgListener::connect_with(&own)).await?;
         let mut connection = Own { listener: Some(listener), pool: own };

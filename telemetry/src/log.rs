@@ -10,11 +10,11 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-/// What is logged where the log goes with output for people. sqlx warns of each broken connection,
-/// which its caller reports as well.
-pub const QUIET: &str = "warn,sqlx=error";
+/// What is logged where the log goes with output for people. sqlx complains of each broken
+/// connection, which its caller reports as well.
+pub const QUIET: &str = "warn,sqlx=off";
 /// What is logged by a process whose log is its only output.
-pub const FULL: &str = "info,sqlx=error";
+pub const FULL: &str = "info,sqlx=off";
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl Log {
         let log = Self::default();
         let writer = log.clone();
         tracing_subscriber::fmt()
-            .with_env_filter("info,sqlx=error")
+            .with_env_filter("info,sqlx=off")
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .init();

@@ -1,8 +1,9 @@
 //! What connections are set to: by the database's or a role's defaults, by ours, and by the
 //! functions and handlers that ran on them.
 
-use crate::world::World;
+use crate::world::{SOON, World};
 use pgtasker_core::db::{DbOptions, connect};
+use pgtasker_tests::eventually;
 use pgtasker_worker::{CancellationToken, StepError, StepOutcome, Worker};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -67,16 +68,19 @@ async fn tasks_complete_whatever_the_defaults_of_the_database_are() {
     world.poll_only = true;
     world.worker(|w| w).await;
     for n in 0..4 {
-        // A client of its own, as the database makes it.
+        // A client of its own, as the database makes it: with a patience of a millisecond, any
+        // wait for a lock ends its call, and it calls again.
         let mut client = PgConnection::connect(&world.db.url).await.unwrap();
-        let id: Uuid = sqlx::query_scalar(
-            "select tasker.enqueue_task('test', 'flow', $1, p_idempotency_key => $2)",
-        )
-        .bind(json!({"n": n}))
-        .bind(format!("key\\{n}"))
-        .fetch_one(&mut client)
-        .await
-        .unwrap();
+        let id: Uuid = eventually("the task to be enqueued", SOON, async || {
+            sqlx::query_scalar(
+                "select tasker.enqueue_task('test', 'flow', $1, p_idempotency_key => $2)",
+            )
+            .bind(json!({"n": n}))
+            .bind(format!("key\\{n}"))
+            .fetch_one(&mut client)
+            .await
+        })
+        .await;
         // The function has the database's own defaults, and its step's timeout.
         assert_eq!(world.result(id).await["slow"]["third"].to_string(), "0.3");
         sqlx::query("select * from tasker.task_status($1)")

@@ -27,7 +27,7 @@ async fn a_test_has_a_migrated_database_of_its_own() {
 #[tokio::test]
 async fn databases_of_ended_tests_do_not_pile_up() {
     let mut last = TestDb::new().await;
-    for _ in 0..24 {
+    for _ in 0..60 {
         last = TestDb::new().await;
     }
     let count: i64 =
@@ -35,7 +35,8 @@ async fn databases_of_ended_tests_do_not_pile_up() {
             .fetch_one(&last.pool)
             .await
             .unwrap();
-    assert!(count <= 22, "{count}");
+    // Those that are left alone, and those in use by this test and the ones beside it.
+    assert!(count <= 40, "{count}");
 }
 
 #[tokio::test]

@@ -22,9 +22,9 @@ use tracing_subscriber::{
 
 /// Lines that wait.
 const MAX_LINES: usize = 1_000;
-/// What is logged unless something else is asked for. sqlx warns of each broken connection, which
-/// its caller reports as well.
-const DEFAULT: &str = "info,sqlx=error";
+/// What is logged unless something else is asked for. sqlx complains of each broken connection,
+/// which its caller reports as well.
+const DEFAULT: &str = "info,sqlx=off";
 
 /// A line was logged.
 pub(crate) static READY: Notify = Notify::const_new();
