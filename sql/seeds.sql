@@ -33,7 +33,8 @@ insert into tasker.step_moves (from_state, to_state, via) values
     ('in_progress', 'enqueued', '{pending}'),
     ('in_progress', 'complete', '{enqueued_for_orchestration}'),
     -- A claim that finds that a step cannot be handed out, whatever its worker.
-    ('enqueued', 'enqueued_for_orchestration', '{in_progress}')
+    ('enqueued', 'enqueued_for_orchestration', '{in_progress}'),
+    ('pending', 'enqueued_for_orchestration', '{enqueued,in_progress}')
 on conflict do nothing;
 
 insert into tasker.task_moves (from_state, to_state) values

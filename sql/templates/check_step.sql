@@ -7,7 +7,7 @@ language sql stable as $$
     from tasker.check_keys(
         p_step,
         p_path,
-        '{name,description,type,dependencies,handler,failure_strategy,'
+        '{name,description,type,dependencies,inputs,inputs_required,handler,failure_strategy,'
         'retry,timeout_seconds,lease_seconds,publishes_events}',
         '{name,handler}')
     union all

@@ -1,15 +1,14 @@
 create function tasker.find_template(
-    p_namespace  text,
-    p_name       text,
-    p_version    text
+    p_namespace      text,
+    p_name           text,
+    p_version        text,
+    out template_id  uuid,
+    out defaults     jsonb
 )
-returns uuid
 language plpgsql stable as $$
-declare
-    v_id uuid;
 begin
-    select t.template_id
-    into v_id
+    select t.template_id, t.defaults
+    into template_id, defaults
     from tasker.templates t
     where t.namespace = p_namespace
       and t.name = p_name
@@ -18,7 +17,7 @@ begin
     limit 1;
 
     if found and coalesce(p_namespace = any (tasker.limits()), true) then
-        return v_id;
+        return;
     elsif not exists (select from tasker.namespaces n where n.namespace = p_namespace)
        or not tasker.may_use(p_namespace)
     then
@@ -80,5 +79,5 @@ begin
 end
 $$;
 comment on function tasker.find_template(text, text, text) is
-    'The template of a name and version; '
+    'The template of a name and version, and its default values of a context; '
     'a null version means the current one (applied or used last). Errors: TK001, TK002, TK003.';

@@ -12,6 +12,8 @@ begin
         definition,
         content_hash,
         input_schema,
+        defaults,
+        output,
         on_failure,
         applied_no,
         created_at,
@@ -29,6 +31,8 @@ begin
         p_definition,
         p_hash,
         p_definition -> 'input_schema',
+        tasker.schema_defaults(p_definition -> 'input_schema'),
+        tasker.compile_output(p_definition),
         coalesce(p_definition ->> 'on_failure', 'block'),
         nextval('tasker.template_applied_no'),
         tasker.clock(),
@@ -40,7 +44,8 @@ begin
     );
 
     perform tasker.insert_template_edges(v_id, p_definition -> 'steps');
-    perform tasker.insert_template_steps(v_id, p_definition -> 'steps');
+    perform tasker.insert_template_steps(
+        v_id, p_definition -> 'steps', p_definition -> 'constants');
     perform tasker.insert_template_events(v_id, p_definition -> 'steps');
     update tasker.templates t
     set dynamic = true

@@ -1,4 +1,9 @@
-create function tasker.insert_template_steps(p_template_id uuid, p_steps jsonb) returns void
+create function tasker.insert_template_steps(
+    p_template_id  uuid,
+    p_steps        jsonb,
+    p_constants    jsonb
+)
+returns void
 language plpgsql volatile as $$
 begin
     insert into tasker.template_steps (
@@ -17,6 +22,7 @@ begin
         jitter,
         timeout,
         lease,
+        inputs,
         parent_count,
         is_leaf,
         initial,
@@ -46,6 +52,15 @@ begin
         coalesce((e.s #>> '{retry,jitter}')::boolean, true),
         make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
         make_interval(secs => (e.s ->> 'lease_seconds')::double precision),
+        case
+            when e.s ? 'inputs' then tasker.compile_mapping(
+                e.s -> 'inputs',
+                'parents',
+                coalesce(e.s -> 'dependencies', '[]'),
+                b.names,
+                p_constants,
+                e.s -> 'inputs_required')
+        end,
         jsonb_array_length(coalesce(e.s -> 'dependencies', '[]')),
         g.parent is null,
         l.initial,
@@ -53,11 +68,12 @@ begin
         l.decision_depth
     from jsonb_array_elements(p_steps) with ordinality e(s, n)
     join tasker.graph_levels(p_steps) l on l.n = e.n
+    cross join (select tasker.batch_workers(p_steps) as names) b
     left join (
         select distinct g.parent
         from tasker.graph_edges(p_steps) g
     ) g on g.parent = e.n;
 end
 $$;
-comment on function tasker.insert_template_steps(uuid, jsonb) is
+comment on function tasker.insert_template_steps(uuid, jsonb, jsonb) is
     'Writes the steps of a valid template; the defaults of retry and timeout stand here.';

@@ -9,7 +9,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_template_id  uuid := tasker.find_template(p_namespace, p_name, null);
+    v_template     record := tasker.find_template(p_namespace, p_name, null);
+    v_given        jsonb[];
     v_limits       tasker.settings := (select s from tasker.settings s);
     v_count        int := coalesce(cardinality(p_contexts), 0);
     v_task_ids     uuid[];
@@ -20,10 +21,19 @@ begin
     elsif v_count = 0 then
         return;
     end if;
+    if v_template.defaults is not null then
+        v_given := p_contexts;
+        p_contexts := array(
+            select tasker.with_defaults(c.context, v_template.defaults)
+            from unnest(p_contexts) with ordinality c(context, n)
+            order by c.n
+        );
+    end if;
     perform tasker.check_contexts(p_contexts, v_limits.max_context_bytes);
 
     v_task_ids := array(select tasker.new_id() from generate_series(1, v_count));
-    perform tasker.insert_tasks(v_task_ids, p_contexts, v_template_id, p_namespace, p_name);
+    perform tasker.insert_tasks(
+        v_task_ids, p_contexts, v_template.template_id, p_namespace, p_name, p_given => v_given);
 
     perform pgmq.send_batch(
         'orchestration_task_requests',

@@ -42,7 +42,7 @@ begin
 end
 $$;
 comment on function tasker.task_result(uuid) is
-    'The results of a finished task''s leaf steps (those nothing depends on) by name (a batch '
-    'gives its summary), or the result that an operator gave to resolve the task; null while it is '
-    'not complete. Errors: TK004 no such task, TK013 they have more than 16 MiB: read them with '
-    'task_results.';
+    'What a complete task gives: the output that its template makes, else the results of its leaf '
+    'steps (those nothing depends on) by name (a batch gives its summary); or the result that an '
+    'operator gave to resolve the task; null while it is not complete. Errors: TK004 no such task, '
+    'TK013 the results of leaf steps have more than 16 MiB: read them with task_results.';

@@ -29,7 +29,10 @@ begin
         'created_at', t.created_at,
         'started_at', t.started_at,
         'completed_at', t.completed_at
-    )
+    ) || case
+        when t.output_errors is null then '{}'
+        else jsonb_build_object('output_errors', t.output_errors)
+    end
     into v_status
     from tasker.tasks t
     join tasker.templates v on v.template_id = t.template_id
@@ -41,5 +44,6 @@ begin
 end
 $$;
 comment on function tasker.task_status(uuid) is
-    'A task in one object: template, state, its steps counted by state, error, and times. '
+    'A task in one object: template, state, its steps counted by state, error, and times; where '
+    'keys of the output are null for an error, output_errors says why. '
     'Error: TK004 no such task.';

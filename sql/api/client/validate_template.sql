@@ -27,7 +27,8 @@ begin
     from tasker.check_keys(
         p_definition,
         '',
-        '{namespace,name,version,description,input_schema,on_failure,lifecycle,steps}',
+        '{namespace,name,version,description,constants,input_schema,on_failure,lifecycle,steps,'
+        'output}',
         '{namespace,name,version,steps}');
     return query
     select * from tasker.check_name(p_definition -> 'namespace', '/namespace', 'namespace', 33);
@@ -59,6 +60,9 @@ begin
     from tasker.check_type(
         p_definition -> 'input_schema', '/input_schema', 'input_schema', '{object,boolean}');
     return query
+    select *
+    from tasker.check_type(p_definition -> 'constants', '/constants', 'constants', '{object}');
+    return query
     select
         '/on_failure',
         'invalid_value',
@@ -71,17 +75,16 @@ begin
 
     if jsonb_typeof(p_definition -> 'steps') = 'array' then
         return query
-        select c.*
-        from jsonb_array_elements(p_definition -> 'steps') with ordinality e(s, n)
-        cross join lateral tasker.check_step(e.s, format('/steps/%s', e.n - 1)) c
-        order by e.n
-        limit 1000;
+        select * from tasker.check_steps(p_definition -> 'steps', p_definition -> 'constants');
         return query
-        select * from tasker.check_graph(p_definition -> 'steps') limit 1000;
-        return query
-        select * from tasker.check_choices(p_definition -> 'steps') limit 1000;
-        return query
-        select * from tasker.check_depth(p_definition -> 'steps');
+        select *
+        from tasker.check_mapping(
+            p_definition -> 'output',
+            '/output',
+            'output',
+            'steps',
+            jsonb_path_query_array(p_definition, '$.steps[*].name', '{}', true),
+            p_definition -> 'constants');
     else
         return query
         select * from tasker.check_type(p_definition -> 'steps', '/steps', 'steps', '{array}');

@@ -21,7 +21,7 @@ begin
                 hint = 'tasker template list (tasker.template_overview) shows all versions.';
     end if;
 
-    v_id := tasker.find_template(p_namespace, p_name, p_version);
+    v_id := (tasker.find_template(p_namespace, p_name, p_version)).template_id;
     v_current := tasker.current_version(p_namespace, p_name);
     if v_current <> p_version then
         update tasker.templates t

@@ -44,9 +44,12 @@ begin
        and cardinality(v_found) <= coalesce(p_max, cardinality(v_found))
        and bytes <= coalesce(p_room, v_most)
     then
-        select c.task_ids, c.steps, c.msg_ids, c.leases
-        into task_ids, steps, msg_ids, leases
-        from tasker.claim_plain(p_worker_id, v_found) c;
+        v_rest := tasker.claim_plain(p_worker_id, v_found);
+        task_ids := v_rest.task_ids;
+        steps := v_rest.steps;
+        msg_ids := v_rest.msg_ids;
+        leases := v_rest.leases;
+        perform tasker.send_results(v_rest.failed);
     else
         v_rest := tasker.claim_judged(p_worker_id, v_found, p_lease, p_max, p_room);
         task_ids := v_rest.task_ids;

@@ -24,54 +24,50 @@ begin
         select * from tasker.judge_claims(p_found, p_max, p_room)
     ), counted as (
         select
-            f.*,
-            coalesce(loss.losses, f.lease_losses) as losses,
-            coalesce(loss.deaths, f.worker_losses) as deaths,
-            loss.failure,
-            f.state = 'in_progress' as lost
-        from (
-            select (j.candidate).*, j.too_large, j.bytes
-            from judged j
-            where j.verdict = 'claim'
-        ) f
-        -- Only of those that were lost: the join comes after its own condition.
-        left join lateral (
-            select l.*
-            from (select where f.state = 'in_progress' offset 0) lost
-            cross join lateral tasker.count_loss(
-                f.worker_id,
-                f.started_at,
-                coalesce(f.lease, p_lease),
-                f.alone,
-                f.lease_losses,
-                f.worker_losses) l
-        ) loss on true
+            (j.candidate).*,
+            j.bytes,
+            loss.losses,
+            loss.deaths,
+            (j.candidate).state = 'in_progress' as lost,
+            case
+                when j.too_large then tasker.too_large_error((j.candidate).own, v_most)
+                else loss.failure
+            end as failure
+        from judged j
+        cross join lateral tasker.count_loss(j.candidate, p_lease) loss
+        where j.verdict = 'claim'
+    ), made as (
+        select c.*, coalesce(c.failure, m.error) as problem, m.inputs
+        from counted c
+        left join lateral tasker.step_inputs(
+            c.task_id,
+            c.template_id,
+            c.template_step,
+            c.has_inputs and not c.task_finished and c.failure is null
+        ) m on true
     ), moved as (
         update tasker.steps s
         set state = (case
                 when c.task_finished then 'cancelled'
-                when c.failure is not null or c.too_large then 'enqueued_for_orchestration'
+                when c.problem is not null then 'enqueued_for_orchestration'
                 else 'in_progress'
             end)::tasker.step_state,
             claim_no = s.claim_no + 1,
             -- The claim that was lost gives its attempt back.
             attempt = s.attempt - c.lost::int
-                + (not c.task_finished and c.failure is null and not c.too_large)::int,
+                + (not c.task_finished and c.problem is null)::int,
             lease_losses = c.losses,
             worker_losses = c.deaths,
             alone = false,
-            error = case
-                when c.too_large then tasker.too_large_error(
-                    c.own, v_most, s.attempt - c.lost::int)
-                when c.failure is not null then tasker.loss_error(
-                    c.failure, c.worker_id, c.losses, s.attempt - 1)
-                else s.error
-            end,
+            inputs = coalesce(c.inputs, s.inputs),
+            error = coalesce(
+                c.problem || jsonb_build_object('attempt', s.attempt - c.lost::int),
+                s.error),
             msg_id = c.msg_id,
             worker_id = p_worker_id,
             started_at = v_now,
             updated_at = v_now
-        from counted c
+        from made c
         where s.task_id = c.task_id
           and s.name = c.name
         returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, c.lease, c.bytes, c.lost
@@ -96,7 +92,8 @@ comment on function tasker.claim_judged(
     uuid, tasker.found_claim[], interval, int, bigint
 ) is
     'Claims locked steps, or ends them: a lost claim counts as a loss, and the step fails after '
-    'too many; a step that is too large, or whose task has finished, ends. '
+    'too many; a step that is too large, whose inputs cannot be made, or whose task has '
+    'finished, ends. '
     'expired: the messages of steps whose lease ran out. failed: the results to send to the '
     'orchestrators. back, held: messages that stay in the queue. '
     'parked: steps to park.';

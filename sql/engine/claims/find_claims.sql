@@ -62,7 +62,16 @@ begin
             when tmpl.after_batch then tmpl.parent_count
                 * (least(v_batch, v_inline::bigint * task.largest_result) + 200)
             else 0
-        end)::tasker.found_claim)
+        end
+            + tasker.mapping_bytes(
+                tmpl.inputs,
+                coalesce(task.context_bytes, octet_length(task.context::text)),
+                tmpl.parent_count::bigint * case
+                    when tmpl.after_batch then v_batch
+                    else task.largest_result
+                end,
+                v_batch),
+        tmpl.inputs is not null)::tasker.found_claim)
     into v_found
     from refs
     -- The queue's rows are held already, so steps are taken skip locked: this never waits.

@@ -58,7 +58,8 @@ begin
             alone = false,
             error = case
                 when h.failed then tasker.loss_error(
-                    'lease_expired', h.worker_id, h.losses, h.attempt - 1, p_reason)
+                    'lease_expired', h.worker_id, h.losses, p_reason)
+                    || jsonb_build_object('attempt', h.attempt - 1)
                 else s.error
             end,
             msg_id = null,

@@ -2,7 +2,6 @@ create function tasker.loss_error(
     p_code       text,
     p_worker_id  uuid,
     p_losses     int,
-    p_attempt    int,
     p_last       text default null
 )
 returns jsonb
@@ -10,7 +9,6 @@ language sql immutable as $$
     select jsonb_build_object(
         'code', p_code,
         'retryable', false,
-        'attempt', p_attempt,
         'message', concat_ws(
             ': ',
             case p_code
@@ -29,5 +27,5 @@ language sql immutable as $$
         )
     )
 $$;
-comment on function tasker.loss_error(text, uuid, int, int, text) is
-    'The failure of a step that has lost too many claims.';
+comment on function tasker.loss_error(text, uuid, int, text) is
+    'The failure of a step that has lost too many claims; the attempt is for the caller to add.';

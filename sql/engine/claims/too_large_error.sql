@@ -1,5 +1,4 @@
-create function tasker.too_large_error(p_bytes bigint, p_most bigint, p_attempt int)
-returns jsonb
+create function tasker.too_large_error(p_bytes bigint, p_most bigint) returns jsonb
 language sql immutable as $$
     select jsonb_build_object(
         'message', format(
@@ -8,8 +7,7 @@ language sql immutable as $$
             p_bytes,
             p_most),
         'code', 'input_too_large',
-        'retryable', false,
-        'attempt', p_attempt)
+        'retryable', false)
 $$;
-comment on function tasker.too_large_error(bigint, bigint, int) is
-    'The failure of a step that does not fit into a claim.';
+comment on function tasker.too_large_error(bigint, bigint) is
+    'The failure of a step that does not fit into a claim; the attempt is for the caller to add.';

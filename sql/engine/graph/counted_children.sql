@@ -9,7 +9,8 @@ returns table (
     n        int,
     ready    boolean,
     held     boolean,
-    claimed  boolean
+    claimed  boolean,
+    maker    uuid
 )
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that
 -- calls it.
@@ -26,10 +27,11 @@ language sql stable as $$
                 and tmpl.lease is null,
                 false) as may_claim,
             tmpl.parent_count,
-            tmpl.after_batch
+            tmpl.after_batch,
+            tmpl.inputs as making
         from tasker.waiting_children(p_settled) child
         left join lateral (
-            select p.handler, p.lease, p.parent_count, p.after_batch
+            select p.handler, p.lease, p.parent_count, p.after_batch, p.inputs
             from tasker.template_steps p
             where p_claim > 0
               and p.template_id = child.template_id
@@ -42,15 +44,23 @@ language sql stable as $$
             c.*,
             case
                 when c.may_claim then (
-                    select coalesce(t.context_bytes, octet_length(t.context::text))
-                        + c.parent_count::bigint
-                            * (1 + case when c.after_batch then g.max_inline_results else 0 end)
-                            * greatest(
-                                t.largest_result,
-                                (select max(s.bytes) from unnest(p_settled) s))
-                    from tasker.tasks t
-                    cross join tasker.settings g
-                    where t.task_id = c.task_id
+                    select
+                        d.context
+                        + d.parents
+                        + tasker.mapping_bytes(c.making, d.context, d.parents, d.max_result_bytes)
+                    from (
+                        select
+                            coalesce(t.context_bytes, octet_length(t.context::text)) as context,
+                            c.parent_count::bigint
+                                * (1 + case when c.after_batch then g.max_inline_results else 0 end)
+                                * greatest(
+                                    t.largest_result,
+                                    (select max(s.bytes) from unnest(p_settled) s)) as parents,
+                            g.max_result_bytes
+                        from tasker.tasks t
+                        cross join tasker.settings g
+                        where t.task_id = c.task_id
+                    ) d
                 )
             end as bytes
         from children c
@@ -63,10 +73,11 @@ language sql stable as $$
         s.held,
         s.may_claim
             and row_number() over w <= p_claim
-            and sum(s.bytes) over w <= (select g.max_claim_bytes from tasker.settings g)
+            and sum(s.bytes) over w <= (select g.max_claim_bytes from tasker.settings g),
+        case when s.making is not null then s.template_id end
     from sized s
     window w as (order by s.may_claim desc, s.task_id, s.name)
 $$;
 comment on function tasker.counted_children(tasker.settled_step[], int, text[]) is
     'waiting_children, and which of them the worker claims at once: at most p_claim with a handler '
-    'in p_handlers.';
+    'in p_handlers. maker: the template, where it makes the step''s inputs.';

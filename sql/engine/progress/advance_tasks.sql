@@ -20,6 +20,7 @@ declare
     v_ready_tasks  uuid[];
     v_ready_steps  text[];
     v_ready_held   boolean[];
+    v_active       uuid[];
     v_deciding     uuid[];
     v_made_tasks   uuid[];
     v_made_counts  int[];
@@ -33,6 +34,7 @@ begin
         p_settled, p_claim, p_handlers, p_worker_id, p_lease, p_now);
     claimed_tasks := v_children.claimed_tasks;
     claimed_steps := v_children.claimed_steps;
+    v_active := claimed_tasks || v_children.ended_tasks;
     v_ready_tasks := v_children.ready_tasks;
     v_ready_steps := v_children.ready_steps;
     v_ready_held := v_children.ready_held;
@@ -57,8 +59,8 @@ begin
     -- 6. One update for each task.
     finished := tasker.evaluate_tasks(
         p_settled,
-        v_ready_tasks || claimed_tasks,
-        v_ready_held || array_fill(false, array[coalesce(cardinality(claimed_tasks), 0)]),
+        v_ready_tasks || v_active,
+        v_ready_held || array_fill(false, array[coalesce(cardinality(v_active), 0)]),
         p_failing,
         p_now,
         v_made_tasks,

@@ -32,6 +32,7 @@ begin
     ), next as (
         select
             c.task_id,
+            t.template_id,
             coalesce(t.error, c.error) as error,
             greatest(t.largest_result, c.largest) as largest,
             coalesce(r.n, 0) as ready,
@@ -46,10 +47,7 @@ begin
             c.failing
         from change c
         join lateral (
-            select *
-            from tasker.tasks t
-            where t.task_id = c.task_id
-            offset 0
+            select * from tasker.tasks t where t.task_id = c.task_id offset 0
         ) t on true
         left join (
             select
@@ -69,6 +67,8 @@ begin
             failed = n.failed,
             error = n.error,
             largest_result = n.largest,
+            result = coalesce(o.result, t.result),
+            output_errors = o.errors,
             state = tasker.derive_task_state(
                 n.remaining,
                 n.active,
@@ -85,6 +85,8 @@ begin
             updated_at = p_now,
             completed_at = case when n.remaining = 0 or n.failing then p_now end
         from next n
+        left join lateral tasker.task_output(
+            n.task_id, n.template_id, n.remaining = 0 and not n.failing) o on true
         where t.task_id = n.task_id
         returning t.completed_at
     )

@@ -3,39 +3,61 @@ create function tasker.move_children(
     p_steps          text[],
     p_counts         int[],
     p_sent           boolean[],
+    p_makers         uuid[],
     p_claimed_tasks  uuid[],
     p_claimed_steps  text[],
     p_msg_ids        bigint[],
     p_worker_id      uuid,
-    p_now            timestamptz
+    p_now            timestamptz,
+    out ended_tasks  uuid[],
+    out ended_steps  text[],
+    out ended_ids    bigint[],
+    out results      jsonb[]
 )
-returns void
 language plpgsql volatile as $$
 begin
-    update tasker.steps s
-    set waiting_on = s.waiting_on - i.n,
-        updated_at = p_now,
-        state = (case
-            when c.msg_id is not null then 'in_progress'
-            when i.sent then 'enqueued'
-            else 'pending'
-        end)::tasker.step_state,
-        enqueued_at = case when i.sent then p_now end,
-        claim_no = s.claim_no + (c.msg_id is not null)::int,
-        attempt = s.attempt + (c.msg_id is not null)::int,
-        msg_id = c.msg_id,
-        worker_id = case when c.msg_id is not null then p_worker_id end,
-        started_at = case when c.msg_id is not null then p_now end
-    from unnest(p_task_ids, p_steps, p_counts, p_sent) i(task_id, name, n, sent)
-    left join unnest(p_claimed_tasks, p_claimed_steps, p_msg_ids) c(task_id, name, msg_id)
-      on c.task_id = i.task_id
-     and c.name = i.name
-    where s.task_id = i.task_id
-      and s.name = i.name;
+    with moved as (
+        update tasker.steps s
+        set waiting_on = s.waiting_on - i.n,
+            updated_at = p_now,
+            state = (case
+                when m.error is not null then 'enqueued_for_orchestration'
+                when c.msg_id is not null then 'in_progress'
+                when i.sent then 'enqueued'
+                else 'pending'
+            end)::tasker.step_state,
+            enqueued_at = case when i.sent then p_now end,
+            claim_no = s.claim_no + (c.msg_id is not null)::int,
+            attempt = s.attempt + (c.msg_id is not null and m.error is null)::int,
+            msg_id = c.msg_id,
+            worker_id = case when c.msg_id is not null then p_worker_id end,
+            started_at = case when c.msg_id is not null then p_now end,
+            inputs = coalesce(m.inputs, s.inputs),
+            error = coalesce(m.error || jsonb_build_object('attempt', s.attempt), s.error)
+        from unnest(p_task_ids, p_steps, p_counts, p_sent, p_makers)
+            i(task_id, name, n, sent, maker)
+        left join unnest(p_claimed_tasks, p_claimed_steps, p_msg_ids) c(task_id, name, msg_id)
+          on c.task_id = i.task_id
+         and c.name = i.name
+        left join lateral tasker.step_inputs(
+            i.task_id, i.maker, i.name, c.msg_id is not null and i.maker is not null) m on true
+        where s.task_id = i.task_id
+          and s.name = i.name
+        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id
+    )
+    select
+        array_agg(m.task_id),
+        array_agg(m.name),
+        array_agg(m.msg_id),
+        array_agg(tasker.result_message(m.task_id, m.name, m.claim_no))
+    into ended_tasks, ended_steps, ended_ids, results
+    from moved m
+    where m.state = 'enqueued_for_orchestration';
 end
 $$;
 comment on function tasker.move_children(
-    uuid[], text[], int[], boolean[], uuid[], text[], bigint[], uuid, timestamptz
+    uuid[], text[], int[], boolean[], uuid[], uuid[], text[], bigint[], uuid, timestamptz
 ) is
     'Counts waiting steps down; those with p_sent become enqueued, and those claimed at once, each '
-    'with its message, become in_progress.';
+    'with its message, become in_progress. p_makers: the templates of those whose inputs are to '
+    'be made. ended: those whose inputs cannot be, with their messages and results.';

@@ -10,7 +10,8 @@ language plpgsql volatile as $$
 declare
     v_task  record;
 begin
-    select t.task_id, t.context, v.version
+    -- Without what defaults have added: the client gives the same again.
+    select t.task_id, t.context - coalesce(t.defaulted, '{}') as context, v.version
     into v_task
     from tasker.tasks t
     join tasker.templates v on v.template_id = t.template_id

@@ -8,7 +8,8 @@ create function tasker.insert_tasks(
     p_run_at           timestamptz default null,
     p_idempotency_key  text default null,
     p_correlation_id   uuid default null,
-    p_traceparent      text default null
+    p_traceparent      text default null,
+    p_given            jsonb[] default null
 )
 returns boolean
 language plpgsql volatile as $$
@@ -27,6 +28,7 @@ begin
         idempotency_key,
         context,
         context_bytes,
+        defaulted,
         created_at,
         updated_at
     )
@@ -42,15 +44,21 @@ begin
         p_idempotency_key,
         i.context,
         octet_length(i.context::text),
+        case
+            when i.given <> i.context then array(
+                select k from jsonb_object_keys(i.context) k where not i.given ? k
+            )
+        end,
         v_now,
         v_now
-    from unnest(p_task_ids, p_contexts) i(task_id, context)
+    from unnest(p_task_ids, p_contexts, p_given) i(task_id, context, given)
     on conflict (namespace, name, idempotency_key) where idempotency_key is not null do nothing;
     return found;
 end
 $$;
 comment on function tasker.insert_tasks(
-    uuid[], jsonb[], uuid, text, text, int, timestamptz, text, uuid, text
+    uuid[], jsonb[], uuid, text, text, int, timestamptz, text, uuid, text, jsonb[]
 ) is
     'Creates a task for each context; the caller requests their start. '
+    'p_given: the contexts without the defaults of the template, where it has any. '
     'False: a task with this idempotency key exists, and no task was created.';

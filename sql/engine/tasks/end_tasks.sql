@@ -14,10 +14,17 @@ begin
         active = 0,
         held = 0,
         waiting_retry = 0,
-        result = p_result,
+        result = coalesce(p_result, o.result),
+        output_errors = o.errors,
         updated_at = v_now,
         completed_at = v_now
-    where t.task_id = any (p_task_ids);
+    from unnest(p_task_ids) n(task_id)
+    cross join lateral (
+        select q.template_id from tasker.tasks q where q.task_id = n.task_id offset 0
+    ) q
+    left join lateral tasker.task_output(
+        n.task_id, q.template_id, p_state = 'resolved_manually' and p_result is null) o on true
+    where t.task_id = n.task_id;
     delete from tasker.held_steps h
     where h.task_id = any (p_task_ids);
     perform tasker.unpark_steps(p_task_ids);

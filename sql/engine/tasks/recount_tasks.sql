@@ -8,6 +8,7 @@ begin
         select
             t.task_id,
             t.state as from_state,
+            t.template_id,
             count(*) filter (where not s.satisfied) as remaining,
             coalesce(max(s.result_bytes), 0) as largest,
             count(*) filter (
@@ -69,6 +70,8 @@ begin
         failed = n.failed,
         error = n.error,
         largest_result = greatest(t.largest_result, n.largest),
+        result = coalesce(o.result, t.result),
+        output_errors = o.errors,
         state = n.state,
         move_no = t.move_no + (n.state <> n.from_state)::int,
         via = case
@@ -79,6 +82,8 @@ begin
         updated_at = v_now,
         completed_at = case when n.state = 'complete' then v_now end
     from next n
+    left join lateral tasker.task_output(
+        n.task_id, n.template_id, n.state = 'complete') o on true
     where t.task_id = n.task_id;
 end
 $$;

@@ -17,6 +17,8 @@ begin
         available_at = case when i.waiting_on = 0 then v_now end,
         -- So that a result still on its way is stale, and not taken for one that is stored.
         claim_no = s.claim_no + 1,
+        -- A cursor stays; what a template makes is made again.
+        inputs = case when s.instance is not null then s.inputs end,
         result = null,
         result_bytes = null,
         error = null,

@@ -1,0 +1,28 @@
+create function tasker.check_steps(p_steps jsonb, p_constants jsonb)
+returns table (path text, code text, message text)
+language plpgsql stable as $$
+begin
+    return query
+    select c.*
+    from jsonb_array_elements(p_steps) with ordinality e(s, n)
+    cross join lateral tasker.check_step(e.s, format('/steps/%s', e.n - 1)) c
+    order by e.n
+    limit 1000;
+    return query
+    select * from tasker.check_graph(p_steps) limit 1000;
+    return query
+    select c.*
+    from jsonb_array_elements(p_steps) with ordinality e(s, n)
+    cross join lateral tasker.check_inputs(e.s, format('/steps/%s', e.n - 1), p_constants) c
+    where jsonb_typeof(e.s) = 'object'
+      and e.s ?| '{inputs,inputs_required}'
+    order by e.n
+    limit 1000;
+    return query
+    select * from tasker.check_choices(p_steps) limit 1000;
+    return query
+    select * from tasker.check_depth(p_steps);
+end
+$$;
+comment on function tasker.check_steps(jsonb, jsonb) is
+    'Problems with the steps of a template, the first 1,000 of a kind.';
