@@ -7,9 +7,11 @@ declare
 begin
     -- The text is written only where it may be too long. No text is much shorter than the stored
     -- value, but 1e131071 takes 12 bytes stored and 131,072 as text: numbers of many digits are
-    -- counted one by one, up to the limit.
+    -- counted one by one, up to the limit. A thousand bytes have at most 11 MB of text.
     if v_stored <= p_limit / 12000 then
         return v_stored;
+    elsif v_stored <= 1000 then
+        return octet_length(p_value::text);
     elsif v_stored / 8 > p_limit then
         return v_stored;
     elsif p_value @? 'strict $.** ? (@.type() == "number" '

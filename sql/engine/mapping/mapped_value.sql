@@ -7,24 +7,43 @@ create function tasker.mapped_value(
 )
 language plpgsql stable as $$
 declare
-    v_scope  jsonb;
-    v_path   jsonb;
-    v_value  jsonb;
-    v_at     text[];
-    v_bytes  bigint := 0;
+    v_path     jsonb;
+    v_context  jsonb;
+    v_task     jsonb;
+    v_results  jsonb;
+    v_value    jsonb;
+    v_at       text[];
+    v_bytes    bigint := 0;
 begin
-    error := tasker.mapping_too_much(p_task_id, p_mapping);
-    if error is not null then
-        return;
+    if p_mapping ? 'names' then
+        error := tasker.mapping_too_much(p_task_id, (p_mapping ->> 'names')::text[]);
+        if error is not null then
+            return;
+        end if;
+        v_results := tasker.step_results(
+            p_task_id,
+            (p_mapping ->> 'names')::text[],
+            (p_mapping ->> 'batches')::text[]);
+    end if;
+    if p_mapping ?| '{context,task}' then
+        -- Added to nothing, a large context is read from its table once, and not for each path.
+        select t.context || '{}', case when p_mapping ? 'task' then tasker.task_document(t) end
+        into v_context, v_task
+        from tasker.tasks t
+        where t.task_id = p_task_id;
     end if;
 
     -- Nothing that a path meets stops what else is in the batch.
     begin
-        v_scope := tasker.mapping_scope(p_task_id, p_mapping);
         value := p_mapping -> 'value';
         for v_path in select p.value from jsonb_array_elements(p_mapping -> 'paths') p loop
             v_value := tasker.path_value(
-                v_scope, (v_path ->> 'keys')::text[], v_path ->> 'normal', v_path ? 'many');
+                case v_path ->> 'part'
+                    when 'context' then v_context
+                    when 'task' then v_task
+                    else v_results
+                end,
+                v_path);
             if v_value is null and v_path ? 'required' then
                 value := null;
                 error := tasker.mapping_error('missing_input', format(

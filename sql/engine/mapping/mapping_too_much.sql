@@ -1,12 +1,10 @@
-create function tasker.mapping_too_much(p_task_id uuid, p_mapping jsonb) returns jsonb
+create function tasker.mapping_too_much(p_task_id uuid, p_steps text[]) returns jsonb
 language plpgsql stable as $$
 declare
     v_limit  bigint := (select c.max_claim_bytes from tasker.settings c);
-    v_names  text[] := (p_mapping ->> 'names')::text[];
     v_bytes  bigint;
 begin
-    if v_names is null
-       or cardinality(v_names) * (
+    if cardinality(p_steps) * (
             select t.largest_result::bigint from tasker.tasks t where t.task_id = p_task_id
        ) <= v_limit
     then
@@ -15,7 +13,7 @@ begin
 
     v_bytes := (
         select coalesce(sum(step.result_bytes), 0)
-        from unnest(v_names) n(name)
+        from unnest(p_steps) n(name)
         cross join lateral (
             select s.result_bytes
             from tasker.steps s
@@ -34,5 +32,5 @@ begin
         v_bytes, v_limit));
 end
 $$;
-comment on function tasker.mapping_too_much(uuid, jsonb) is
+comment on function tasker.mapping_too_much(uuid, text[]) is
     'An error where the results that a mapping looks into are more than a claim may have.';

@@ -23,6 +23,17 @@ pub enum Kind {
     Worker(bool),
 }
 
+/// Inputs that a template makes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Inputs {
+    /// It has none.
+    None,
+    /// Of a parent, if that exists.
+    Made,
+    /// One is required that no parent gives: every claim fails the step.
+    Missing,
+}
+
 /// What every step announces with each result.
 pub const EVENT: &str = "step.said";
 
@@ -35,6 +46,8 @@ pub struct Node {
     pub parents: Vec<usize>,
     /// How often it is tried.
     pub max_attempts: i32,
+    /// What the template makes of its parents for it.
+    pub inputs: Inputs,
 }
 
 /// The steps of a template, each after its parents.
@@ -144,7 +157,7 @@ impl Graph {
     }
 
     fn step(&self, n: usize) -> Value {
-        let Node { kind, parents, max_attempts } = &self.0[n];
+        let Node { kind, parents, max_attempts, inputs } = &self.0[n];
         let parents: Vec<String> = parents.iter().copied().map(node_name).collect();
         let mut step = json!({
             "name": node_name(n),
@@ -153,6 +166,12 @@ impl Graph {
             "publishes_events": [{"name": EVENT}],
             "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false},
         });
+        if *inputs != Inputs::None {
+            step["inputs"] = json!({"x": format!("$.parents.{}.none", parents[0])});
+        }
+        if *inputs == Inputs::Missing {
+            step["inputs_required"] = json!(["x"]);
+        }
         let kind = match kind {
             Kind::Standard => return step,
             Kind::Decision => "decision",
@@ -188,6 +207,7 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
     let mut nodes: Vec<Node> = Vec::new();
     for (n, (kind, chosen, max_attempts)) in steps.into_iter().enumerate() {
         let mut kind = if grows { kind } else { Kind::Standard };
+        let chosen_sum: u32 = chosen.iter().copied().map(u32::from).sum();
         let mut parents: Vec<usize> =
             chosen.into_iter().map(usize::from).filter(|_| n > 0).map(|c| c % n.max(1)).collect();
         parents.sort_unstable();
@@ -205,7 +225,15 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
                 None => kind = Kind::Standard,
             }
         }
-        nodes.push(Node { kind, parents, max_attempts });
+        // By what is there, so that a seed brings the same graphs as ever.
+        let inputs = match (kind, chosen_sum % 11) {
+            (Kind::Worker(_), _) => Inputs::None,
+            _ if parents.is_empty() => Inputs::None,
+            (_, 0) => Inputs::Missing,
+            (_, 1..6) => Inputs::Made,
+            _ => Inputs::None,
+        };
+        nodes.push(Node { kind, parents, max_attempts, inputs });
     }
     let mut graph = Graph(nodes);
     for n in 0..graph.0.len() {

@@ -58,6 +58,8 @@ pub struct Row {
     pub checkpoint: Option<u8>,
     /// What it chose.
     pub decided: Option<Said>,
+    /// Whether the template has made its inputs.
+    pub has_inputs: bool,
 }
 
 /// A claim that was made.
@@ -118,7 +120,11 @@ impl Machine {
                 State::Resolved => "resolved_manually",
             };
             let Row { attempt, claim_no, losses, deaths, waiting_on, .. } = row;
-            let cursor = if key.instance == 0 { "-".to_owned() } else { key.instance.to_string() };
+            let cursor = match key.instance {
+                0 if row.has_inputs => r#"{"x": null}"#.to_owned(),
+                0 => "-".to_owned(),
+                n => n.to_string(),
+            };
             let checkpoint = row.checkpoint.map_or("-".to_owned(), |cursor| cursor.to_string());
             format!(
                 "{key} {state} attempt {attempt} claim_no {claim_no} losses {losses} {deaths} \
@@ -337,6 +343,7 @@ impl Machine {
                 expired: false,
                 checkpoint: None,
                 decided: None,
+                has_inputs: false,
             };
             self.rows.insert(*key, row);
         }

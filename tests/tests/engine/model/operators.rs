@@ -127,5 +127,6 @@ impl Machine {
         row.waiting_on = waiting_on;
         row.timed = waiting_on == 0;
         row.failed_before = false;
+        row.has_inputs = false;
     }
 }

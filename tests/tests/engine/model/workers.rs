@@ -2,7 +2,7 @@
 
 use super::{
     actions::Outcome,
-    graph::Key,
+    graph::{Inputs, Key},
     machine::{Held, Machine, Row, Said, State},
 };
 
@@ -78,16 +78,23 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, key: Key) -> String {
+    /// None: its inputs cannot be made.
+    fn take(&mut self, key: Key) -> Option<String> {
+        let inputs = self.graph.0[key.node].inputs;
         let row = self.row(key);
-        row.state = State::InProgress;
         row.expired = false;
         row.alone = false;
         row.claim_no += 1;
+        if inputs == Inputs::Missing {
+            row.state = State::Submitted(Said::Permanent);
+            return None;
+        }
+        row.state = State::InProgress;
+        row.has_inputs |= inputs == Inputs::Made;
         row.attempt += 1;
         let Row { claim_no, attempt, .. } = *row;
         self.claims.push(Held { key, claim_no });
-        format!("{key} claimed as {claim_no}, attempt {attempt}")
+        Some(format!("{key} claimed as {claim_no}, attempt {attempt}"))
     }
 
     pub fn claim(&mut self) -> Vec<String> {
@@ -107,7 +114,7 @@ impl Machine {
                 row.state = State::Submitted(Said::Permanent);
                 row.claim_no += 1;
             } else {
-                answers.push(self.take(key));
+                answers.extend(self.take(key));
             }
         }
         answers
@@ -188,7 +195,7 @@ impl Machine {
         }
         for (n, key) in self.count_down().into_iter().enumerate() {
             if n < claim {
-                answers.push(self.take(key));
+                answers.extend(self.take(key));
             } else {
                 self.send(key);
             }
