@@ -1,12 +1,22 @@
 -- What a template says of its data: the inputs of its steps, the defaults of the context.
 
-alter table tasker.template_steps add inputs jsonb;
+alter table tasker.template_steps
+    add inputs jsonb,
+    add inputs_bytes int,
+    add inputs_paths int;
 comment on column tasker.template_steps.inputs is
     'How its inputs are made, as compile_inputs has written it; null: it has none.';
+comment on column tasker.template_steps.inputs_bytes is
+    'The most bytes, as text, of what is the same in the inputs of all tasks.';
+comment on column tasker.template_steps.inputs_paths is
+    'How many paths of the inputs look into contexts and results.';
 comment on column tasker.steps.inputs is
     'What its handler was given as inputs: what the template makes of the context and the '
     'results, at the latest claim, or the cursor of one step of a batch.';
 
+alter table tasker.templates add constants jsonb;
+comment on column tasker.templates.constants is
+    'What $.constants is in paths; null: nothing.';
 alter table tasker.templates add defaults jsonb;
 comment on column tasker.templates.defaults is
     'The default values of the context''s keys, from the input_schema; null: none.';

@@ -10,10 +10,24 @@ returns table (path text, code text, message text)
 language plpgsql stable as $$
 declare
     c_paths  constant int := 200;
+    c_bytes  constant int := 65536;
     v_count  bigint;
 begin
     if jsonb_typeof(p_value) is distinct from 'object' then
         return query select * from tasker.check_type(p_value, p_path, p_what, '{object}');
+        return;
+    end if;
+    if octet_length(p_value::text) > c_bytes then
+        return query
+        select
+            p_path,
+            'too_large',
+            format(
+                '%s may have %s bytes; here are %s',
+                p_what, c_bytes, octet_length(p_value::text));
+        return;
+    end if;
+    if p_value::text not like '%"$%' then
         return;
     end if;
     if p_value @? 'strict $.**{33}' then

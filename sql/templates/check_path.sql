@@ -52,12 +52,19 @@ begin
                 tasker.excerpt(to_jsonb(p_path)))
         ), (
             v_part = 'task'
-                and v_name is not null
-                and v_name not in ('task_id', 'namespace', 'name', 'correlation_id', 'created_at'),
+                and v_read.normal <> '$."task"'
+                and (
+                    not v_read.fixed
+                    or cardinality(v_read.keys) <> 2
+                    or v_read.normal like '%]'
+                    or v_name not in (
+                        'task_id', 'namespace', 'name', 'correlation_id', 'created_at')
+                ),
             'unknown_name',
             format(
-                '$.task has task_id, namespace, name, correlation_id, and created_at; not "%s"',
-                v_name)
+                '$.task has task_id, namespace, name, correlation_id, and created_at; '
+                'this path is %s',
+                tasker.excerpt(to_jsonb(p_path)))
         )
     ) p(wrong, code, message)
     where p.wrong;

@@ -9,7 +9,7 @@ language sql stable as $$
         format('%s/inputs_required/%s', p_path, r.n - 1),
         'unknown_input',
         format(
-            'inputs_required names keys of inputs; %s is not one of them',
+            'inputs_required names keys of inputs whose value is a path; %s is not one of them',
             tasker.excerpt(r.name))
     from jsonb_array_elements(
         case jsonb_typeof(p_step -> 'inputs_required')
@@ -19,7 +19,7 @@ language sql stable as $$
     ) with ordinality r(name, n)
     where jsonb_typeof(r.name) <> 'string'
        or jsonb_typeof(p_step -> 'inputs') is distinct from 'object'
-       or not (p_step -> 'inputs') ? (r.name #>> '{}')
+       or coalesce((p_step -> 'inputs') ->> (r.name #>> '{}'), '') !~ '^[$][.]'
 $$;
 comment on function tasker.check_required(jsonb, text) is
     'Problems with the inputs that a step cannot do without.';

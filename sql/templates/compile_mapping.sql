@@ -1,72 +1,105 @@
 create function tasker.compile_mapping(
-    p_value      jsonb,
-    p_under      text,
-    p_all        jsonb,
-    p_batches    text[],
-    p_constants  jsonb,
-    p_required   jsonb default null
+    p_value     jsonb,
+    p_under     text,
+    p_all       jsonb,
+    p_batches   text[],
+    p_required  jsonb default '[]'
 )
 returns jsonb
 language plpgsql immutable as $$
 declare
-    v_value  jsonb := p_value;
-    v_found  record;
-    v_given  jsonb;
-    v_paths  jsonb[] := '{}';
-    v_parts  text[] := '{}';
-    v_names  text[] := '{}';
+    v_text    text := p_value::text;
+    v_pieces  text[];
+    v_paths   jsonb[];
+    v_length  bigint;
+    v_names   text[];
+    v_parts   jsonb;
 begin
-    for v_found in
-        select s.at, s.string, case when s.is_path then tasker.compile_path(s.string) end as path
-        from tasker.mapped_strings(p_value) s
-        order by s.at
-    loop
-        if v_found.path is null then
-            v_given := to_jsonb(substr(v_found.string, 2));
-        elsif v_found.path ->> 'part' = 'constants' then
-            -- A version never changes, and its constants do not either.
-            v_given := coalesce(tasker.path_value(p_constants, v_found.path), 'null');
-        else
-            v_given := 'null';
-            v_paths := v_paths || (v_found.path || jsonb_strip_nulls(jsonb_build_object(
-                'at', v_found.at::text,
-                'required', case
-                    when cardinality(v_found.at) = 1 and p_required ? v_found.at[1] then true
-                end)));
-            v_parts := v_parts || (v_found.path ->> 'part');
-            if v_found.path ->> 'part' = p_under then
-                v_names := v_names || (v_found.path ->> 'name');
-            end if;
-        end if;
-        -- The value itself has no place.
-        v_value := case
-            when v_found.at = '{}' then v_given
-            else jsonb_set(v_value, v_found.at, v_given)
-        end;
-    end loop;
+    -- As text, in one pass: what stands between the paths, and the paths.
+    with token as (
+        select m.n, m.t[1] as before, m.t[2] as literal, m.t[3] as colon
+        from regexp_matches(v_text, '([^"]*)("(?:[^"\\]|\\.)*")(:?)', 'g') with ordinality m(t, n)
+    ), string as (
+        -- A key has a colon.
+        select
+            t.*,
+            case
+                when t.colon = '' and t.literal like '"$%' then t.literal::jsonb #>> '{}'
+            end as string
+        from token t
+    ), found as (
+        select
+            s.*,
+            coalesce(s.string ~ '^[$]([.]|$)', false) as is_path,
+            count(*) filter (where s.string ~ '^[$]([.]|$)') over (
+                order by s.n rows between unbounded preceding and 1 preceding) as piece
+        from string s
+    ), piece as (
+        select
+            f.piece,
+            string_agg(
+                f.before
+                || case
+                    when f.is_path then ''
+                    when f.string ~ '^[$]{2}([.]|$)' then to_jsonb(substr(f.string, 2))::text
+                    else f.literal
+                end
+                || f.colon,
+                ''
+                order by f.n) as text
+        from found f
+        group by f.piece
+    )
+    select
+        (select sum(length(t.before) + length(t.literal) + length(t.colon)) from token t),
+        (select array_agg(tasker.compile_path(f.string) order by f.n) from found f where f.is_path),
+        array(
+            select coalesce(p.text, '')
+            from generate_series(0, (select count(*) from found f where f.is_path)) g(n)
+            left join piece p on p.piece = g.n
+            order by g.n
+        )
+    into v_length, v_paths, v_pieces;
+    v_pieces[cardinality(v_pieces)] := v_pieces[cardinality(v_pieces)]
+        || substr(v_text, coalesce(v_length, 0)::int + 1);
 
     -- A path without a name takes the results of all.
-    if array_position(v_names, null) is not null then
-        v_names := array(select jsonb_array_elements_text(p_all));
-    end if;
-    v_names := nullif(array(select distinct n from unnest(v_names) n order by n), '{}');
+    select array_agg(distinct name.name order by name.name)
+    into v_names
+    from unnest(v_paths) p
+    cross join lateral (
+        select p ->> 'name' as name
+        where p ? 'name'
+        union all
+        select jsonb_array_elements_text(p_all)
+        where not p ? 'name'
+    ) name
+    where p ->> 'part' = p_under;
+    v_parts := (select jsonb_object_agg(p ->> 'part', true) from unnest(v_paths) p);
     return jsonb_strip_nulls(jsonb_build_object(
-        'bytes', octet_length(v_value::text),
-        'paths', to_jsonb(v_paths),
-        'context', case when 'context' = any (v_parts) then true end,
-        'task', case when 'task' = any (v_parts) then true end,
+        'pieces', to_jsonb(v_pieces),
+        'paths', (
+            select jsonb_agg(
+                p || jsonb_strip_nulls(jsonb_build_object('required', r.name)) order by n)
+            from unnest(v_paths) with ordinality u(p, n)
+            left join lateral (
+                select min(q.name) as name
+                from jsonb_array_elements_text(p_required) q(name)
+                where p_value ->> q.name = p ->> 'path'
+            ) r on true
+        ),
+        'context', v_parts -> 'context',
+        'task', v_parts -> 'task',
+        'constants', v_parts -> 'constants',
         'names', v_names::text,
         'batches', nullif(
-            array(select n from unnest(v_names) n where n = any (p_batches)), '{}')::text
-    )) || jsonb_build_object('value', v_value);
+            array(select n from unnest(v_names) n where n = any (p_batches)), '{}')::text));
 end
 $$;
-comment on function tasker.compile_mapping(jsonb, text, jsonb, text[], jsonb, jsonb) is
+comment on function tasker.compile_mapping(jsonb, text, jsonb, text[], jsonb) is
     'How mapped_value makes a valid value with paths: '
-    '{"value": with null for each path, "bytes": of that as text, '
-    '"paths": those of compile_path with "at" and "required", '
-    '"context","task": whether one names it, '
-    '"names": steps whose results paths name, "batches": those of them that are batches}. '
-    'Lists of text are PostgreSQL arrays. Constants and strings are in value already. '
-    'p_under: parents or steps, as the paths call results. '
+    '{"pieces": its text between the paths, "paths": those of compile_path with "required", '
+    '"context","task","constants": whether one names it, '
+    '"names": steps whose results paths name, "batches": those of them that are batches}, '
+    'both PostgreSQL arrays of text. p_under: parents or steps, as the paths call results. '
     'p_all: the steps that a path without a name means. p_required: keys that must be there.';

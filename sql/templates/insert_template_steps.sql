@@ -23,6 +23,8 @@ begin
         timeout,
         lease,
         inputs,
+        inputs_bytes,
+        inputs_paths,
         parent_count,
         is_leaf,
         initial,
@@ -52,15 +54,9 @@ begin
         coalesce((e.s #>> '{retry,jitter}')::boolean, true),
         make_interval(secs => coalesce((e.s ->> 'timeout_seconds')::double precision, 300)),
         make_interval(secs => (e.s ->> 'lease_seconds')::double precision),
-        case
-            when e.s ? 'inputs' then tasker.compile_mapping(
-                e.s -> 'inputs',
-                'parents',
-                coalesce(e.s -> 'dependencies', '[]'),
-                b.names,
-                p_constants,
-                e.s -> 'inputs_required')
-        end,
+        m.inputs,
+        c.bytes,
+        c.paths,
         jsonb_array_length(coalesce(e.s -> 'dependencies', '[]')),
         g.parent is null,
         l.initial,
@@ -69,6 +65,16 @@ begin
     from jsonb_array_elements(p_steps) with ordinality e(s, n)
     join tasker.graph_levels(p_steps) l on l.n = e.n
     cross join (select tasker.batch_workers(p_steps) as names) b
+    left join lateral (
+        select tasker.compile_mapping(
+            e.s -> 'inputs',
+            'parents',
+            coalesce(e.s -> 'dependencies', '[]'),
+            b.names,
+            coalesce(e.s -> 'inputs_required', '[]')) as inputs
+        where e.s ? 'inputs'
+    ) m on true
+    left join lateral tasker.mapping_costs(m.inputs, p_constants) c on m.inputs is not null
     left join (
         select distinct g.parent
         from tasker.graph_edges(p_steps) g

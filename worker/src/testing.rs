@@ -120,6 +120,12 @@ impl TestStep {
         self
     }
 
+    /// What the template makes as its inputs.
+    pub fn inputs(mut self, inputs: impl Serialize) -> Self {
+        self.claim.inputs = raw(inputs);
+        self
+    }
+
     /// Makes it an instance of a batch, with this cursor.
     pub fn cursor(mut self, cursor: impl Serialize) -> Self {
         self.claim.inputs = raw(cursor);

@@ -11,6 +11,7 @@ as $$
 declare
     v_template     record := tasker.find_template(p_namespace, p_name, null);
     v_given        jsonb[];
+    v_bytes        bigint;
     v_limits       tasker.settings := (select s from tasker.settings s);
     v_count        int := coalesce(cardinality(p_contexts), 0);
     v_task_ids     uuid[];
@@ -22,6 +23,15 @@ begin
         return;
     end if;
     if v_template.defaults is not null then
+        v_bytes := octet_length(v_template.defaults::text)::bigint * v_count;
+        if v_bytes > v_limits.max_context_bytes * 64::bigint then
+            perform tasker.refuse_too_much(
+                'the defaults of the contexts of a call',
+                v_bytes,
+                v_limits.max_context_bytes * 64::bigint,
+                'bytes',
+                '64 times max_context_bytes');
+        end if;
         v_given := p_contexts;
         p_contexts := array(
             select tasker.with_defaults(c.context, v_template.defaults)

@@ -60,8 +60,7 @@ begin
     from tasker.check_type(
         p_definition -> 'input_schema', '/input_schema', 'input_schema', '{object,boolean}');
     return query
-    select *
-    from tasker.check_type(p_definition -> 'constants', '/constants', 'constants', '{object}');
+    select * from tasker.check_constants(p_definition);
     return query
     select
         '/on_failure',

@@ -26,6 +26,7 @@ end
 $$;
 comment on function tasker.resolve_task(uuid, jsonb, text, text) is
     'Ends an unfinished task as resolved_manually; unfinished steps are cancelled, and running '
-    'handlers are told to stop. task_result returns p_result or, if that is null, the results of '
-    'the leaf steps. False: it had already finished (one in error: reset it first). '
+    'handlers are told to stop. task_result returns p_result or, if that is null, the '
+    'template''s output or the results of the leaf steps. '
+    'False: it had already finished (one in error: reset it first). '
     'Errors: TK004 task, TK019 p_result over its limit, TK034 held by another transaction.';

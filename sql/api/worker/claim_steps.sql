@@ -84,8 +84,8 @@ begin
     end loop;
 
     -- Those that have the handlers of what was parked may have looked just before; and more is
-    -- there than fits into an answer.
-    if v_parked > 0 or v_full then
+    -- there than fits into an answer, or than could be looked at.
+    if v_parked > 0 or v_full or not v_done and cardinality(v_task_ids) < p_max then
         perform tasker.notify_queue(v_queue);
     end if;
     return query select c.* from tasker.claimed_steps(v_task_ids, v_steps, v_expired) c;

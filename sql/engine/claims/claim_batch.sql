@@ -49,7 +49,14 @@ begin
         steps := v_rest.steps;
         msg_ids := v_rest.msg_ids;
         leases := v_rest.leases;
-        perform tasker.send_results(v_rest.failed);
+        if v_rest.failed is not null then
+            perform tasker.send_results(v_rest.failed);
+            bytes := (
+                select coalesce(sum(f.own + f.inherited + f.summaries), 0)
+                from unnest(v_found) f
+                where f.msg_id = any (msg_ids)
+            );
+        end if;
     else
         v_rest := tasker.claim_judged(p_worker_id, v_found, p_lease, p_max, p_room);
         task_ids := v_rest.task_ids;

@@ -80,7 +80,7 @@ begin
         array_agg(m.msg_id) filter (where m.state = 'in_progress' and m.lost),
         array_agg(tasker.result_message(m.task_id, m.name, m.claim_no))
             filter (where m.state = 'enqueued_for_orchestration'),
-        coalesce(sum(m.bytes), 0),
+        coalesce(sum(m.bytes) filter (where m.state = 'in_progress'), 0),
         (select array_agg((j.candidate).msg_id) from judged j where j.verdict = 'back'),
         (select array_agg((j.candidate).msg_id) from judged j where j.verdict = 'held'),
         (select array_agg(j.candidate) from judged j where j.verdict = 'park')

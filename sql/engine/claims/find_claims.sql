@@ -64,7 +64,8 @@ begin
             else 0
         end
             + tasker.mapping_bytes(
-                tmpl.inputs,
+                tmpl.inputs_bytes,
+                tmpl.inputs_paths,
                 coalesce(task.context_bytes, octet_length(task.context::text)),
                 tmpl.parent_count::bigint * case
                     when tmpl.after_batch then v_batch

@@ -28,10 +28,11 @@ language sql stable as $$
                 false) as may_claim,
             tmpl.parent_count,
             tmpl.after_batch,
-            tmpl.inputs as making
+            tmpl.inputs_bytes,
+            tmpl.inputs_paths
         from tasker.waiting_children(p_settled) child
         left join lateral (
-            select p.handler, p.lease, p.parent_count, p.after_batch, p.inputs
+            select p.handler, p.lease, p.parent_count, p.after_batch, p.inputs_bytes, p.inputs_paths
             from tasker.template_steps p
             where p_claim > 0
               and p.template_id = child.template_id
@@ -47,7 +48,12 @@ language sql stable as $$
                     select
                         d.context
                         + d.parents
-                        + tasker.mapping_bytes(c.making, d.context, d.parents, d.max_result_bytes)
+                        + tasker.mapping_bytes(
+                            c.inputs_bytes,
+                            c.inputs_paths,
+                            d.context,
+                            d.parents,
+                            d.max_result_bytes)
                     from (
                         select
                             coalesce(t.context_bytes, octet_length(t.context::text)) as context,
@@ -74,7 +80,7 @@ language sql stable as $$
         s.may_claim
             and row_number() over w <= p_claim
             and sum(s.bytes) over w <= (select g.max_claim_bytes from tasker.settings g),
-        case when s.making is not null then s.template_id end
+        case when s.inputs_bytes is not null then s.template_id end
     from sized s
     window w as (order by s.may_claim desc, s.task_id, s.name)
 $$;

@@ -3,84 +3,85 @@ create function tasker.mapped_value(
     p_mapping  jsonb,
     p_limit    bigint,
     out value  jsonb,
+    out bytes  bigint,
     out error  jsonb
 )
 language plpgsql stable as $$
 declare
-    v_path     jsonb;
-    v_context  jsonb;
-    v_task     jsonb;
-    v_results  jsonb;
-    v_value    jsonb;
-    v_at       text[];
-    v_bytes    bigint := 0;
+    v_context    jsonb;
+    v_task       jsonb;
+    v_constants  jsonb;
+    v_results    jsonb := '{}';
+    v_path       jsonb;
+    v_n          int := 0;
+    v_value      jsonb;
+    v_texts      text[] := array[p_mapping #>> '{pieces,0}'];
 begin
-    if p_mapping ? 'names' then
-        error := tasker.mapping_too_much(p_task_id, (p_mapping ->> 'names')::text[]);
-        if error is not null then
-            return;
-        end if;
-        v_results := tasker.step_results(
-            p_task_id,
-            (p_mapping ->> 'names')::text[],
-            (p_mapping ->> 'batches')::text[]);
-    end if;
-    if p_mapping ?| '{context,task}' then
-        -- Added to nothing, a large context is read from its table once, and not for each path.
-        select t.context || '{}', case when p_mapping ? 'task' then tasker.task_document(t) end
-        into v_context, v_task
-        from tasker.tasks t
-        where t.task_id = p_task_id;
-    end if;
-
+    bytes := octet_length(v_texts[1]);
     -- Nothing that a path meets stops what else is in the batch.
     begin
-        value := p_mapping -> 'value';
+        if p_mapping ? 'names' then
+            error := tasker.mapping_too_much(p_task_id, p_mapping);
+            if error is not null then
+                return;
+            end if;
+            v_results := tasker.step_results(
+                p_task_id,
+                (p_mapping ->> 'names')::text[],
+                (p_mapping ->> 'batches')::text[]);
+        end if;
+        if p_mapping ?| '{context,task,constants}' then
+            select p.context, p.task, p.constants
+            into v_context, v_task, v_constants
+            from tasker.task_parts(p_task_id, p_mapping) p;
+        end if;
+
+        -- The text is put together once: adding value by value would write it for each.
         for v_path in select p.value from jsonb_array_elements(p_mapping -> 'paths') p loop
+            v_n := v_n + 1;
             v_value := tasker.path_value(
                 case v_path ->> 'part'
                     when 'context' then v_context
                     when 'task' then v_task
+                    when 'constants' then v_constants
                     else v_results
                 end,
                 v_path);
             if v_value is null and v_path ? 'required' then
-                value := null;
                 error := tasker.mapping_error('missing_input', format(
                     'the input "%s" is required, and there is nothing at %s',
-                    left(((v_path ->> 'at')::text[])[1], 100),
+                    left(v_path ->> 'required', 100),
                     v_path ->> 'path'));
                 return;
             end if;
-            -- A value takes at most eight times as many bytes stored as it does as text.
-            v_bytes := v_bytes + coalesce(pg_column_size(v_value), 0);
-            exit when v_bytes / 8 > p_limit;
-            v_at := v_path ->> 'at';
-            v_value := coalesce(v_value, 'null');
-            -- The value itself has no place.
-            value := case when v_at = '{}' then v_value else jsonb_set(value, v_at, v_value) end;
+            -- One at a time, PostgreSQL adds them in place.
+            v_texts := v_texts || coalesce(v_value::text, 'null');
+            v_texts := v_texts || (p_mapping -> 'pieces' ->> v_n);
+            bytes := bytes
+                + octet_length(v_texts[2 * v_n])
+                + octet_length(v_texts[2 * v_n + 1]);
+            exit when bytes > p_limit;
         end loop;
-        v_bytes := greatest(v_bytes / 8, tasker.json_bytes(value, p_limit));
+        if bytes <= p_limit then
+            value := array_to_string(v_texts, '')::jsonb;
+            return;
+        end if;
     exception when others then
         if tasker.is_passing_error(sqlstate) and not tasker.may_divide(sqlstate, sqlerrm) then
             raise;
         end if;
-        value := null;
         error := tasker.mapping_error(
             'invalid_input',
-            concat_ws(': ', format('there is no value at %s', v_path ->> 'path'), sqlerrm));
+            concat_ws(': ', 'there is no value at ' || (v_path ->> 'path'), sqlerrm));
         return;
     end;
 
-    if v_bytes > p_limit then
-        value := null;
-        error := tasker.mapping_error('input_too_large', format(
-            'the values have more than %s bytes as text (max_result_bytes in tasker.settings): '
-            'take parts of results, not whole ones',
-            p_limit));
-    end if;
+    error := tasker.mapping_error('input_too_large', format(
+        'the values have more than %s bytes as text (max_result_bytes in tasker.settings): '
+        'take parts of results, not whole ones',
+        p_limit));
 end
 $$;
 comment on function tasker.mapped_value(uuid, jsonb, bigint) is
-    'What a mapping, as compile_mapping has written it, makes of a task as it is now, or why it '
-    'cannot: missing_input, invalid_input, or input_too_large.';
+    'What a mapping, as compile_mapping has written it, makes of a task as it is now, and its '
+    'bytes as text; or why it cannot: missing_input, invalid_input, or input_too_large.';

@@ -1,5 +1,6 @@
 create function tasker.mapping_bytes(
-    p_mapping  jsonb,
+    p_literal  int,
+    p_paths    int,
     p_context  bigint,
     p_parents  bigint,
     p_limit    bigint
@@ -8,13 +9,10 @@ returns bigint
 -- One expression, which becomes part of the statement that calls it.
 language sql immutable parallel safe as $$
     select case
-        when p_mapping is null then 0
-        else least(
-            p_limit,
-            (p_mapping ->> 'bytes')::bigint
-                + jsonb_array_length(p_mapping -> 'paths') * greatest(p_context, p_parents))
+        when p_literal is null then 0
+        else least(p_limit, p_literal + p_paths * greatest(p_context, p_parents))
     end
 $$;
-comment on function tasker.mapping_bytes(jsonb, bigint, bigint, bigint) is
-    'The most bytes, as text, that a mapping makes of a context and results of parents with so '
-    'many bytes.';
+comment on function tasker.mapping_bytes(int, int, bigint, bigint, bigint) is
+    'The most bytes, as text, of inputs that are made of a context and results of parents with so '
+    'many bytes. p_literal, p_paths: inputs_bytes and inputs_paths of the template''s step.';

@@ -1,19 +1,24 @@
-create function tasker.mapping_too_much(p_task_id uuid, p_steps text[]) returns jsonb
+create function tasker.mapping_too_much(p_task_id uuid, p_mapping jsonb) returns jsonb
 language plpgsql stable as $$
 declare
-    v_limit  bigint := (select c.max_claim_bytes from tasker.settings c);
-    v_bytes  bigint;
+    v_names    text[] := (p_mapping ->> 'names')::text[];
+    v_batches  text[] := coalesce((p_mapping ->> 'batches')::text[], '{}');
+    v_limit    bigint;
+    v_summary  bigint;
+    v_bytes    bigint;
 begin
-    if cardinality(p_steps) * (
-            select t.largest_result::bigint from tasker.tasks t where t.task_id = p_task_id
-       ) <= v_limit
+    select c.max_claim_bytes, c.max_result_bytes + 200
+    into v_limit, v_summary
+    from tasker.settings c;
+    if (select t.largest_result from tasker.tasks t where t.task_id = p_task_id)::bigint
+        * cardinality(v_names) + v_summary * cardinality(v_batches) <= v_limit
     then
         return null;
     end if;
 
     v_bytes := (
         select coalesce(sum(step.result_bytes), 0)
-        from unnest(p_steps) n(name)
+        from unnest(v_names) n(name)
         cross join lateral (
             select s.result_bytes
             from tasker.steps s
@@ -22,6 +27,15 @@ begin
               and s.satisfied
             offset 0
         ) step
+    ) + (
+        select coalesce(sum(least(v_summary, b.bytes + 200)), 0)
+        from (
+            select s.template_step, sum(s.result_bytes) as bytes
+            from tasker.steps s
+            where s.task_id = p_task_id
+              and s.template_step = any (v_batches)
+            group by s.template_step
+        ) b
     );
     if v_bytes <= v_limit then
         return null;
@@ -32,5 +46,5 @@ begin
         v_bytes, v_limit));
 end
 $$;
-comment on function tasker.mapping_too_much(uuid, text[]) is
+comment on function tasker.mapping_too_much(uuid, jsonb) is
     'An error where the results that a mapping looks into are more than a claim may have.';

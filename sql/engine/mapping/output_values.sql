@@ -6,22 +6,26 @@ create function tasker.output_values(
 )
 language plpgsql stable as $$
 declare
-    v_limit  bigint := (select c.max_result_bytes from tasker.settings c);
-    v_left   bigint := v_limit;
-    v_one    record;
-    v_made   record;
+    v_left  bigint := (select c.max_result_bytes from tasker.settings c);
+    v_one   record;
+    v_made  record;
+    v_keys  text[] := '{}';
+    v_all   jsonb[] := '{}';
 begin
-    result := '{}';
-    for v_one in select o.key, o.value from jsonb_each(p_output) o order by o.key loop
+    v_left := v_left - octet_length((p_output -> 'plain')::text);
+    for v_one in select o.key, o.value from jsonb_each(p_output -> 'made') o order by o.key loop
         v_made := tasker.mapped_value(p_task_id, v_one.value, v_left);
-        result := result || jsonb_build_object(v_one.key, v_made.value);
+        v_keys := v_keys || v_one.key;
+        v_all := v_all || coalesce(v_made.value, 'null');
         if v_made.error is not null then
             errors := coalesce(errors, '{}')
                 || jsonb_build_object(v_one.key, v_made.error ->> 'message');
         else
-            v_left := v_left - octet_length(v_made.value::text);
+            v_left := v_left - v_made.bytes;
         end if;
     end loop;
+    result := (p_output -> 'plain') || coalesce(
+        (select jsonb_object_agg(m.key, m.value) from unnest(v_keys, v_all) m(key, value)), '{}');
 end
 $$;
 comment on function tasker.output_values(uuid, jsonb) is

@@ -6,13 +6,15 @@ declare
 begin
     if p_path ? 'keys' then
         return p_part #> (p_path ->> 'keys')::text[];
+    elsif p_path ? 'fixed' then
+        return jsonb_path_query_first(p_part, (p_path ->> 'fixed')::jsonpath, '{}', true);
     elsif p_path ? 'many' then
-        return jsonb_path_query_array(p_part, (p_path ->> 'normal')::jsonpath);
+        return jsonb_path_query_array(p_part, (p_path ->> 'many')::jsonpath);
     end if;
 
     select count(*), (array_agg(q.value))[1]
     into v_count, v_value
-    from jsonb_path_query(p_part, (p_path ->> 'normal')::jsonpath) q(value);
+    from jsonb_path_query(p_part, (p_path ->> 'one')::jsonpath) q(value);
     if v_count > 1 then
         raise exception 'it gives % values, and not one', v_count
             using errcode = 'data_exception';

@@ -1,6 +1,6 @@
 //! Inputs that a template makes of the context, constants, and the results of parents.
 
-use crate::world::World;
+use crate::world::{SOON, World};
 use pgtasker_tests::{
     TestDb,
     engine::{Engine, flow, growing_flow, pick},
@@ -9,6 +9,9 @@ use pgtasker_tests::{
 use pgtasker_worker::{StepContext, StepError, StepOutcome};
 use rstest::rstest;
 use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// `test.flow` with these inputs of its steps, and the constant `table`.
@@ -83,6 +86,8 @@ async fn a_handler_gets_what_the_template_makes(#[case] poll_only: bool) {
                         "table": "$.constants.table",
                         "list": "$.constants.list[*].a",
                         "deep": [{"id": "$.context.order.id", "same": 1.5}, "$.task.name"],
+                        "key as place": "$.context.zero[0]",
+                        "place as key": "$.context.items.\"0\"",
                         "literal": "$$.context", "dollar": "$$", "price": "$5", "": null,
                         "a~/\"b": "$.context.\"a~/\\\"b\"",
                     }),
@@ -95,7 +100,7 @@ async fn a_handler_gets_what_the_template_makes(#[case] poll_only: bool) {
     let id: Uuid = sqlx::query_scalar("select tasker.enqueue_task('test', 'flow', $1::jsonb)")
         .bind(
             r#"{"order": {"id": 7}, "big": 123456789012345678901234567890.10, "a~/\"b": "odd",
-                "items": [{"n": 1}, {"n": 2}, {"n": [3]}]}"#,
+                "zero": {"0": 1}, "items": [{"n": 1}, {"n": 2}, {"n": [3]}]}"#,
         )
         .fetch_one(&world.db.pool)
         .await
@@ -116,8 +121,10 @@ async fn a_handler_gets_what_the_template_makes(#[case] poll_only: bool) {
         leaf,
         json!({
             "id": 7, "no inputs": null, "absent": null, "element": 2, "all": [1, 2, [3]],
+            "key as place": null, "place as key": null,
             "none": [], "size": 3, "last": [3], "table": "orders", "list": [2],
-            "deep": [{"id": 7, "same": 1.5}, "flow"], "literal": "$.context", "dollar": "$",
+            "deep": [{"id": 7, "same": 1.5}, "flow"],
+            "literal": "$.context", "dollar": "$",
             "price": "$5", "": null, "a~/\"b": "odd",
         })
     );
@@ -143,6 +150,13 @@ async fn a_handler_gets_what_the_template_makes(#[case] poll_only: bool) {
 #[case::within(json!({"x": "$.constants.table.x"}), "/x", "unknown_constant", "constants")]
 #[case::no_number(json!({"x": "$.constants.table.floor()"}), "/x", "unknown_constant", "at")]
 #[case::no_field(json!({"x": "$.task.state"}), "/x", "unknown_name", "correlation_id")]
+#[case::no_text(json!({"x": "$.task.name.first"}), "/x", "unknown_name", "correlation_id")]
+#[case::no_list(json!({"x": "$.task[*].name"}), "/x", "unknown_name", "correlation_id")]
+#[case::doubling(json!({"x": "$.context.a[0,0][0,0]"}), "/x", "unsupported_path", "one place")]
+#[case::lists(json!({"x": "$.context[*][*][*].*[*]"}), "/x", "unsupported_path", "four")]
+#[case::segments(json!({"x": format!("${}", ".a".repeat(51))}), "/x", "unsupported_path", "50")]
+#[case::a_key(json!({"x": "$.context['a']"}), "/x", "invalid_path", "a key")]
+#[case::a_price(json!({"x": "$.50 per item"}), "/x", "invalid_path", "one more $")]
 #[case::no_object(json!(["$.context.x"]), "", "invalid_type", "an object")]
 #[tokio::test]
 async fn what_cannot_be_meant_is_refused_with_its_place(
@@ -185,8 +199,29 @@ async fn inputs_are_bounded_by_their_form() {
     cursors["steps"][1]["inputs"] = json!({"x": "$.context.x"});
     let mut constants = flow(&[("a", &[])]);
     constants["constants"] = json!(["x"]);
+    let long = json!("x".repeat(65_536));
+    let mut large = flow(&[("a", &[])]);
+    large["constants"] = json!({"x": long});
+    let paths: Vec<Value> = (0..200).map(|_| json!("$.context.a")).collect();
+    let names: Vec<String> = (0..51).map(|n| format!("s{n}")).collect();
+    let steps: Vec<(&str, &[&str])> = names.iter().map(|name| (&**name, &[][..])).collect();
+    let mut all = flow(&steps);
+    for step in all["steps"].as_array_mut().unwrap() {
+        step["inputs"] = json!({"x": paths});
+    }
+    let mut plain = flow(&[("a", &[])]);
+    plain["steps"][0]["inputs"] = json!({"x": 1, "y": ["$.context.y"]});
+    plain["steps"][0]["inputs_required"] = json!(["x", "y"]);
     let of_a = |value: Value| with_inputs(flow(&[("a", &[])]), &[("a", json!({"x": value}))]);
     for (template, expected) in [
+        (of_a(long), "/steps/0/inputs too_large"),
+        (large, "/constants too_large"),
+        (all, "/steps too_large"),
+        (
+            plain,
+            "/steps/0/inputs_required/0 unknown_input, /steps/0/inputs_required/1 \
+                 unknown_input",
+        ),
         (of_a(deep), "/steps/0/inputs too_large"),
         (of_a(many), "/steps/0/inputs too_large"),
         (
@@ -229,8 +264,8 @@ async fn what_cannot_be_made_fails_its_step_and_no_other(#[case] at_once: bool) 
             ("absent", json!({"x": "$.parents.a.gone"})),
             ("fine", json!({"x": "$.parents.a.null"})),
             ("large", json!({"x": "$.context", "y": "$.context", "z": ["$.context"]})),
-            ("text", json!({"x": "$.parents.a.text.double()"})),
-            ("two", json!({"x": "$.context.list[last].n"})),
+            ("text", json!({"x": "$.parents.a.text.floor()"})),
+            ("two", json!({"x": "$.context.list[last].n.size()"})),
         ],
     );
     for n in [1, 2] {
@@ -268,7 +303,7 @@ async fn what_cannot_be_made_fails_its_step_and_no_other(#[case] at_once: bool) 
     for (step, code, text) in [
         ("absent", "missing_input", "\"x\" is required, and there is nothing at $.parents.a.gone"),
         ("large", "input_too_large", "1048576"),
-        ("text", "invalid_input", "$.parents.a.text.double()"),
+        ("text", "invalid_input", "$.parents.a.text.floor()"),
         ("two", "invalid_input", "2 values"),
     ] {
         assert_failed(&e, id, step, code, text).await;
@@ -370,4 +405,95 @@ async fn large_inputs_are_claimed_in_parts() {
         assert!(steps > 0 && bytes <= 65_536, "{steps} steps of {bytes} bytes");
         claimed += steps;
     }
+}
+
+#[tokio::test]
+async fn the_time_for_values_grows_with_their_number_alone() {
+    let e = Engine::new().await;
+    let paths = |n: usize| Value::from(vec![json!("$.context.list"); n]);
+    let steps = with_inputs(
+        flow(&[("few", &[]), ("many", &[])]),
+        &[("few", json!({"x": paths(20)})), ("many", json!({"x": paths(200)}))],
+    );
+    e.apply(steps).await;
+    let list: Vec<i32> = vec![1; 1_700];
+    let id = e.enqueue(json!({"list": list})).await;
+    e.initialize().await;
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..4 {
+        for (step, best) in ["few", "many"].iter().zip(&mut best) {
+            let began = Instant::now();
+            sqlx::query(
+                "select m.* from tasker.template_steps p, \
+                        tasker.mapped_value($1, p.inputs, 1048576) m where p.name = $2",
+            )
+            .bind(id)
+            .bind(step)
+            .execute(e.pool())
+            .await
+            .unwrap();
+            *best = began.elapsed().min(*best);
+        }
+    }
+    // Ten times as many take ten times as long; writing all of it for each took a hundred times.
+    assert!(best[1] < best[0] * 35, "{best:?}");
+
+    e.claim(9).await;
+    // 200 times 5,100 bytes are just within the limit.
+    let made = inputs(&e, id, "many").await.unwrap();
+    assert_eq!(made["x"].as_array().unwrap().len(), 200);
+    assert_eq!(made["x"][199], json!(list));
+}
+
+#[tokio::test]
+async fn summaries_of_batches_count_among_what_is_looked_into() {
+    let e = Engine::new().await;
+    let mut steps: Vec<(&str, &str, &[&str])> = Vec::new();
+    for (batchable, worker) in [(["b1"], ["w1"]), (["b2"], ["w2"]), (["b3"], ["w3"])] {
+        steps.push((batchable[0], "batchable", &[]));
+        steps.push((worker[0], "batch_worker", Box::leak(Box::new(batchable))));
+    }
+    steps.push(("all", "deferred", &["w1", "w2", "w3"]));
+    e.apply(with_inputs(growing_flow(&steps), &[("all", json!({"n": "$.parents.*"}))])).await;
+    sqlx::query("update tasker.settings set max_claim_bytes = 65536")
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let id = e.start().await;
+    for claim in e.claim(9).await {
+        e.split(&claim, json!([1])).await;
+    }
+    e.process().await;
+    for claim in e.claim(9).await {
+        e.succeed(&claim, json!("x".repeat(30_000))).await;
+    }
+    e.process().await;
+    assert!(e.claim(9).await.is_empty());
+    e.process().await;
+    assert_failed(&e, id, "all", "input_too_large", "90").await;
+}
+
+#[tokio::test]
+async fn steps_that_fail_at_their_claim_do_not_hide_those_behind_them() {
+    let e = Engine::new().await;
+    let mut template = with_inputs(flow(&[("a", &[])]), &[("a", json!({"x": "$.context.x"}))]);
+    template["steps"][0]["inputs_required"] = json!(["x"]);
+    e.apply(template).await;
+    for _ in 0..30 {
+        e.enqueue(json!({})).await;
+    }
+    e.enqueue(json!({"x": 1})).await;
+    e.initialize().await;
+    let mut listener = PgListener::connect_with(e.pool()).await.unwrap();
+    listener.listen("tasker_worker_test_queue").await.unwrap();
+    let mut claims = Vec::new();
+    for _ in 0..9 {
+        claims = e.claim(1).await;
+        if !claims.is_empty() {
+            break;
+        }
+        // An empty answer means an empty queue, unless the workers are woken.
+        timeout(SOON, listener.recv()).await.expect("woken").unwrap();
+    }
+    assert_eq!(claims.len(), 1);
 }

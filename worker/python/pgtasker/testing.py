@@ -209,7 +209,7 @@ def run(handler: Any, **given: Any) -> Run:
 
     :param context: the task's input
     :param config: the handler's config
-    :param inputs: an instance's cursor
+    :param inputs: an instance's cursor, or what the template makes
     :param parents: results by name
     :param checkpoint: ``{"cursor", "items_processed", "accumulated"}``
     :param pages: of batch workers among the parents, the results of their instances

@@ -28,7 +28,7 @@ pub enum Kind {
 pub enum Inputs {
     /// It has none.
     None,
-    /// Of a parent, if that exists.
+    /// A parent's, if that exists.
     Made,
     /// One is required that no parent gives: every claim fails the step.
     Missing,
