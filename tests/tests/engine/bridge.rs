@@ -211,10 +211,12 @@ async fn a_step_that_nobody_polls_goes_back() {
     let options = json!({
         "database_url": world.db.url, "namespaces": ["test"], "handlers": ["work"],
     });
-    let bridge = Bridge::start(&options.to_string()).unwrap();
+    let bridge = Arc::new(Bridge::start(&options.to_string()).unwrap());
     let id = world.enqueue(json!({"n": 1})).await;
     world.said(id, "only", "no poll took the step within 1s").await;
-    let items = bridge.poll_async(10, Duration::ZERO).await.unwrap();
+    let (then, polled) = tokio::sync::oneshot::channel();
+    bridge.poll_then(10, Duration::ZERO, |items| then.send(items).unwrap());
+    let items = polled.await.unwrap().unwrap();
     assert!(items.iter().all(|item| !item.contains(r#""type":"step""#)), "{items:?}");
     assert_eq!(world.step(id, "only").await.1, 0, "no attempt");
 }

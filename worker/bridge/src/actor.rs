@@ -2,26 +2,15 @@
 //! the step into the queue, and what the language answers is its outcome.
 
 use crate::{
-    call::{Call, Calls, cancel},
+    call::{Call, Calls, WAIT, cancel},
     queue::Queue,
     reply::Reply,
 };
-use ::metrics::{Unit, describe_counter, describe_histogram, histogram};
+use ::metrics::{Unit, describe_counter, describe_histogram};
 use pgtasker_worker::{Handler, HandlerFuture, StepContext, StepError, StepOutcome};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::{
-    sync::oneshot,
-    time::{sleep_until, timeout},
-};
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, task::yield_now, time::sleep_until};
 
-/// A step that waits longer for a poll is worth a warning: the language is busy with something
-/// else.
-const LONG_WAIT: Duration = Duration::from_secs(1);
-/// How long a step waits until the language takes it.
-pub(crate) const WAIT: &str = "tasker_bridge_wait_seconds";
 /// Answers that nobody waited for any more.
 pub(crate) const LATE: &str = "tasker_bridge_late_answers_total";
 
@@ -45,8 +34,14 @@ impl Handler for FfiCompletionActor {
         let (calls, queue) = (Arc::clone(&self.calls), Arc::clone(&self.queue));
         Box::pin(async move {
             let (call, reply) = calls.step(ctx);
-            queue.step(Arc::clone(&call));
-            let running = Running { call, calls, queue, why: Some("stopping") };
+            let first = queue.step(Arc::clone(&call));
+            let running = Running { call, calls, queue: Arc::clone(&queue), why: Some("stopping") };
+            if first.is_some() {
+                // Steps that are about to begin come with the same poll: else a poll of one would
+                // precede every large one. A step alone waits for nobody.
+                yield_now().await;
+            }
+            drop(first);
             running.outcome(reply).await
         })
     }
@@ -71,35 +66,37 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(why) = self.why {
-            self.stop(why);
+        // Nobody waits for an answer any more. A step that was polled keeps its place until the
+        // language has returned.
+        if let Some(why) = self.why
+            && !self.withdraw()
+        {
+            self.queue.urgent(cancel(self.call.id, why));
         }
     }
 }
 
 impl Running {
-    /// Nobody waits for an answer any more. A step that was never polled is forgotten; any other
-    /// keeps its place until the language has returned.
-    fn stop(&self, why: &'static str) {
-        if self.queue.withdraw(self.call.id) {
+    /// Takes a step back that was never polled, and forgets it. False: the language has it.
+    fn withdraw(&mut self) -> bool {
+        let is_withdrawn = self.queue.withdraw(self.call.id);
+        if is_withdrawn {
+            self.why = None;
             self.calls.remove(self.call.id);
-        } else {
-            self.queue.urgent(cancel(self.call.id, why));
         }
+        is_withdrawn
     }
 
+    /// The time of a step begins when the language takes it, and a step that nobody takes goes
+    /// back.
     async fn outcome(
         mut self,
-        mut reply: oneshot::Receiver<Reply>,
+        mut reply: oneshot::Receiver<String>,
     ) -> Result<StepOutcome, StepError> {
         let (limit, cancelled) = (self.call.ctx.timeout(), self.call.ctx.cancelled());
-        let since = match self.polled(limit).await {
-            Ok(since) => since,
-            Err(error) => {
-                self.why = None;
-                return Err(error);
-            }
-        };
+        // One timer and one wake for a step that is polled and answered: what becomes of it is
+        // looked at when the time is over in which a poll should have come.
+        let mut over = pin!(sleep_until((self.call.began + limit).into()));
         let mut is_told = false;
         loop {
             tokio::select! {
@@ -108,51 +105,32 @@ impl Running {
                     self.why = None;
                     // Without an answer the bridge itself is gone.
                     let answer = answer.map_err(|_| StepError::give_back("the worker stops"))?;
-                    return self.judged(answer);
+                    return self.judged(Reply::read(&answer));
                 }
-                () = sleep_until((since + limit).into()) => {
+                () = &mut over => {
+                    let since = match self.call.polled() {
+                        Some(since) => since,
+                        None if self.withdraw() => return Err(not_polled(limit)),
+                        // Taken just now.
+                        None => self.call.since(),
+                    };
+                    if since.elapsed() < limit {
+                        over.as_mut().reset((since + limit).into());
+                        continue;
+                    }
                     self.why = Some("timeout");
                     cancelled.cancel();
                     return Err(StepError::timed_out(limit));
                 }
                 () = cancelled.cancelled(), if !is_told => {
+                    if self.withdraw() {
+                        return Err(StepError::retryable("cancelled").code("cancelled"));
+                    }
                     is_told = true;
                     self.queue.urgent(cancel(self.call.id, "cancelled"));
                 }
             }
         }
-    }
-
-    /// When the language took it. Its time begins then, and a step that nobody takes goes back.
-    async fn polled(&self, limit: Duration) -> Result<Instant, StepError> {
-        let (began, cancelled) = (Instant::now(), self.call.ctx.cancelled());
-        let since = tokio::select! {
-            biased;
-            since = timeout(limit, self.call.polled()) => since,
-            () = cancelled.cancelled() => {
-                if self.queue.withdraw(self.call.id) {
-                    self.calls.remove(self.call.id);
-                    return Err(StepError::retryable("cancelled").code("cancelled"));
-                }
-                Ok(self.call.since())
-            }
-        };
-        let since = match since {
-            Ok(since) => since,
-            Err(_) if self.queue.withdraw(self.call.id) => {
-                self.calls.remove(self.call.id);
-                let text = format!("no poll took the step within {limit:?}");
-                tracing::warn!("{text}: does the program do something else?");
-                return Err(StepError::give_back(text));
-            }
-            Err(_) => self.call.since(),
-        };
-        let waited = since.saturating_duration_since(began);
-        histogram!(WAIT).record(waited);
-        if waited > LONG_WAIT {
-            tracing::warn!(?waited, "a step waited for a poll: is a handler blocking?");
-        }
-        Ok(since)
     }
 
     fn judged(&self, reply: Reply) -> Result<StepOutcome, StepError> {
@@ -172,4 +150,10 @@ impl Running {
             Reply::Invalid(why) => Err(Reply::invalid(&why)),
         }
     }
+}
+
+fn not_polled(limit: Duration) -> StepError {
+    let text = format!("no poll took the step within {limit:?}");
+    tracing::warn!("{text}: does the program do something else?");
+    StepError::give_back(text)
 }

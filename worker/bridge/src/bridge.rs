@@ -3,7 +3,7 @@
 use crate::{
     actor::{FfiCompletionActor, LATE},
     ask,
-    call::{Calls, Question},
+    call::{Call, Calls, Question},
     item::Item,
     log,
     metrics::{recorder, watch},
@@ -180,15 +180,22 @@ impl Bridge {
         Ok(self.runtime.block_on(self.inner.queue.poll(max, wait)))
     }
 
-    /// The same for a language with an event loop; runs within any runtime.
-    ///
-    /// # Errors
-    /// In a fork.
-    pub async fn poll_async(&self, max: usize, wait: Duration) -> Result<Vec<String>, BridgeError> {
-        self.here()?;
-        let queue = Arc::clone(&self.inner.queue);
-        let polled = self.runtime.spawn(async move { queue.poll(max, wait).await });
-        Ok(polled.await.unwrap_or_default())
+    /// The same for a language with an event loop: `then` is called in a thread of the bridge, from
+    /// which the loop is one step away. The bridge lives until then.
+    pub fn poll_then(
+        self: &Arc<Self>,
+        max: usize,
+        wait: Duration,
+        then: impl FnOnce(Result<Vec<String>, BridgeError>) + Send + 'static,
+    ) {
+        if let Err(error) = self.here() {
+            return then(Err(error));
+        }
+        let bridge = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let polled = AssertUnwindSafe(bridge.inner.queue.poll(max, wait)).catch_unwind().await;
+            then(Ok(polled.unwrap_or_default()));
+        });
     }
 
     /// Answers items by their ids. Returns how many nobody waited for any more; an answer that
@@ -201,14 +208,27 @@ impl Bridge {
         answers: impl IntoIterator<Item = (u64, &'a str)>,
     ) -> Result<usize, BridgeError> {
         self.here()?;
-        let calls = &self.inner.calls;
-        let is_late = |(id, text): (u64, &str)| match calls.remove(id) {
-            Some(call) => !call.answer(Reply::read(text)),
-            None => !calls.answer_other(id, text.to_owned()),
-        };
-        let late = answers.into_iter().map(is_late).filter(|late| *late).count();
+        let (calls, mut late, mut steps) = (&self.inner.calls, 0, Vec::new());
+        for (id, text) in answers {
+            let is_awaited = match calls.remove(id) {
+                Some(call) => {
+                    let is_awaited = call.is_awaited();
+                    steps.push((call, text.to_owned()));
+                    is_awaited
+                }
+                None => calls.answer_other(id, text.to_owned()),
+            };
+            late += usize::from(!is_awaited);
+        }
         if late > 0 {
             counter!(LATE).increment(late as u64);
+        }
+        // From within the runtime, where waking a step's task is a push to a queue, while from here
+        // each might wake a thread; and all are answered before the first goes on, so that their
+        // results go to the database together.
+        if !steps.is_empty() {
+            let answer = |(call, text): (Arc<Call>, String)| call.answer(text);
+            self.runtime.spawn(async move { steps.into_iter().for_each(answer) });
         }
         Ok(late)
     }

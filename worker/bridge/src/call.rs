@@ -2,34 +2,46 @@
 //! returned, which may be after the step has ended.
 
 use crate::{
-    item::{Item, Step},
+    item::{Item, Step, text},
     queue::Queue,
-    reply::Reply,
 };
+use ::metrics::{Histogram, histogram};
 use pgtasker_worker::{Prepared, StepContext, StepError, StepSlot};
 use std::{
     any::Any,
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
+use tracing::Span;
+
+/// A step that waits longer for a poll is worth a warning: the language is busy with something
+/// else.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+/// How long a step waits until the language takes it.
+pub(crate) const WAIT: &str = "tasker_bridge_wait_seconds";
+/// Looked up once: the process has its recorder before it has a bridge.
+static WAITED: LazyLock<Histogram> = LazyLock::new(|| histogram!(WAIT));
 
 /// See the module.
 pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) ctx: StepContext,
+    /// Since when it waits for a poll.
+    pub(crate) began: Instant,
+    /// In which everything about the step is logged.
+    span: Span,
     state: Mutex<State>,
-    polled: Notify,
 }
 
 #[derive(Default)]
 struct State {
     /// None: the language has returned, or nobody waits for it any more.
-    reply: Option<oneshot::Sender<Reply>>,
+    reply: Option<oneshot::Sender<String>>,
     polled: Option<Instant>,
     /// Freed when the language has returned.
     slot: Option<StepSlot>,
@@ -47,16 +59,20 @@ impl Call {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The language takes it now.
+    /// The language takes it now. The step's task need not know until its time is over.
     pub(crate) fn take(&self) {
-        let now = Instant::now();
-        self.lock().polled = Some(now);
-        self.polled.notify_one();
+        self.lock().polled = Some(Instant::now());
     }
 
-    /// The item of this step.
+    /// The item of this step, which has been taken.
     pub(crate) fn item(&self) -> String {
-        Step::new(&self.ctx).item(self.id)
+        let waited = self.since().saturating_duration_since(self.began);
+        WAITED.record(waited);
+        if waited > LONG_WAIT {
+            let _within = self.span.enter();
+            tracing::warn!(?waited, "a step waited for a poll: is a handler blocking?");
+        }
+        text(&Step::new(Some(self.id), &self.ctx))
     }
 
     /// Bytes of its documents, but for those of its parents one by one.
@@ -67,29 +83,28 @@ impl Call {
         parents + own.iter().map(|text| text.get().len()).sum::<usize>()
     }
 
-    /// Waits until it has been polled, and says when.
-    pub(crate) async fn polled(&self) -> Instant {
-        loop {
-            let polled = self.polled.notified();
-            if let Some(since) = self.lock().polled {
-                return since;
-            }
-            polled.await;
-        }
+    /// Since when the language has it; None: it waits for a poll.
+    pub(crate) fn polled(&self) -> Option<Instant> {
+        self.lock().polled
     }
 
     /// Since when the language has it.
     pub(crate) fn since(&self) -> Instant {
-        self.lock().polled.unwrap_or_else(Instant::now)
+        self.polled().unwrap_or_else(Instant::now)
     }
 
-    /// False: nobody waits for it any more.
-    pub(crate) fn answer(&self, reply: Reply) -> bool {
+    /// Whether somebody waits for the answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.lock().reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
+    /// The language has returned.
+    pub(crate) fn answer(&self, text: String) {
         let mut state = self.lock();
         let (sender, slot) = (state.reply.take(), state.slot.take());
         drop(state);
         drop(slot);
-        sender.is_some_and(|sender| sender.send(reply).is_ok())
+        sender.map(|sender| sender.send(text));
     }
 
     pub(crate) fn set_prepared(&self, prepared: Prepared) {
@@ -159,12 +174,12 @@ impl Calls {
         self.next.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn step(&self, ctx: StepContext) -> (Arc<Call>, oneshot::Receiver<Reply>) {
+    pub(crate) fn step(&self, ctx: StepContext) -> (Arc<Call>, oneshot::Receiver<String>) {
         let (sender, receiver) = oneshot::channel();
         let slot = Some(ctx.hold_slot());
         let state = Mutex::new(State { reply: Some(sender), slot, ..State::default() });
-        let call = Call { id: self.id(), ctx, state, polled: Notify::new() };
-        let call = Arc::new(call);
+        let (began, span) = (Instant::now(), Span::current());
+        let call = Arc::new(Call { id: self.id(), ctx, began, span, state });
         self.lock().insert(call.id, Arc::clone(&call));
         (call, receiver)
     }

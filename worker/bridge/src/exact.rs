@@ -10,14 +10,14 @@ const MAX_NAMED: usize = 100;
 
 /// Adds JSON Pointers to the numbers in a JSON text that change when they become doubles. Most
 /// texts have none, which one look at their bytes shows.
-pub(crate) fn find(place: &str, text: &str, found: &mut Vec<String>) {
+pub(crate) fn find(place: impl FnOnce() -> String, text: &str, found: &mut Vec<String>) {
     if !is_suspicious(text.as_bytes()) {
         return;
     }
     match serde_json::from_str(text) {
-        Ok(value) => walk(place.to_owned(), &value, found),
+        Ok(value) => walk(place(), &value, found),
         // Nested too deep to be read here: the language may read it, and looks itself.
-        Err(_) => found.push(place.to_owned()),
+        Err(_) => found.push(place()),
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<String> {
         let mut found = Vec::new();
-        find("", text, &mut found);
+        find(String::new, text, &mut found);
         found
     }
 

@@ -42,9 +42,15 @@ impl Item<'_> {
 /// A step to be run, or of which an event is about to be published.
 #[derive(Serialize)]
 pub(crate) struct Step<'a> {
+    /// This and the id: of an item of its own only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    /// Before all that is long: it is looked for without reading the rest.
+    handler: &'a str,
     task_id: Uuid,
     step: &'a str,
-    handler: &'a str,
     attempt: i32,
     claim_no: i32,
     correlation_id: Option<Uuid>,
@@ -64,7 +70,8 @@ pub(crate) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    pub(crate) fn new(ctx: &'a StepContext) -> Self {
+    /// With an id: the item of a step to be run.
+    pub(crate) fn new(id: Option<u64>, ctx: &'a StepContext) -> Self {
         let documents = [
             ("context", ctx.context_json()),
             ("config", ctx.config_json()),
@@ -73,16 +80,18 @@ impl<'a> Step<'a> {
         ];
         let mut inexact = Vec::new();
         for (name, text) in documents {
-            exact::find(&format!("/{name}"), text.get(), &mut inexact);
+            exact::find(|| format!("/{name}"), text.get(), &mut inexact);
         }
         for (name, text) in ctx.parents() {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            exact::find(&format!("/parents/{name}"), text.get(), &mut inexact);
+            let place = || format!("/parents/{}", name.replace('~', "~0").replace('/', "~1"));
+            exact::find(place, text.get(), &mut inexact);
         }
         Self {
+            r#type: id.map(|_| "step"),
+            id,
+            handler: ctx.handler(),
             task_id: ctx.task_id(),
             step: ctx.step(),
-            handler: ctx.handler(),
             attempt: ctx.attempt(),
             claim_no: ctx.claim_no(),
             correlation_id: ctx.correlation_id(),
@@ -98,18 +107,6 @@ impl<'a> Step<'a> {
             checkpoint: ctx.checkpoint_json(),
             inexact,
         }
-    }
-
-    /// The item of a step to be run.
-    pub(crate) fn item(&self, id: u64) -> String {
-        #[derive(Serialize)]
-        struct Run<'a> {
-            r#type: &'static str,
-            id: u64,
-            #[serde(flatten)]
-            step: &'a Step<'a>,
-        }
-        text(&Run { r#type: "step", id, step: self })
     }
 }
 

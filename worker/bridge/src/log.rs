@@ -82,8 +82,9 @@ pub(crate) fn start(filter: Option<&str>) -> Result<(), String> {
 
 struct Forward;
 
-/// What a span says of the lines within it.
-struct SpanFields(Map<String, Value>);
+/// What a span says of the lines within it. Every step has a span, and hardly any a line: what is
+/// kept of it is cheap to make.
+struct SpanFields(Vec<(&'static str, Value)>);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
@@ -97,11 +98,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        let mut named = Map::new();
+        let mut add = |(name, value): (&str, Value)| {
+            named.entry(name).or_insert(value);
+        };
+        fields.others.into_iter().for_each(&mut add);
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(SpanFields(of_span)) = span.extensions().get() {
-                for (name, value) in of_span {
-                    fields.others.entry(name.clone()).or_insert_with(|| value.clone());
-                }
+                of_span.iter().cloned().for_each(&mut add);
             }
         }
         let metadata = event.metadata();
@@ -110,7 +114,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
             level: metadata.level().as_str(),
             target: metadata.target(),
             message: &fields.message,
-            fields: &fields.others,
+            fields: &named,
         });
         let mut lines = lines();
         if lines.waiting.len() == MAX_LINES {
@@ -127,16 +131,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Map<String, Value>,
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
     fn add(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
-            (name, value) => {
-                self.others.insert(name.to_owned(), value);
-            }
+            (name, value) => self.others.push((name, value)),
         }
     }
 }

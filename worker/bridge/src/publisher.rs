@@ -33,7 +33,7 @@ impl EventPublisher for ForeignPublisher {
                 name: publication.name(),
                 payload: &publication.payload,
                 metadata: &publication.metadata,
-                step: Box::new(Step::new(&ctx)),
+                step: Box::new(Step::new(None, &ctx)),
             };
             item.text()
         };

@@ -82,6 +82,15 @@ impl Taken {
     }
 }
 
+/// Dropped, it wakes a poll for the steps that have gathered.
+pub(crate) struct First(Arc<Queue>);
+
+impl Drop for First {
+    fn drop(&mut self) {
+        self.0.ready.notify_one();
+    }
+}
+
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,9 +107,12 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    pub(crate) fn step(&self, call: Arc<Call>) {
-        self.lock().steps.push_back(call);
-        self.ready.notify_one();
+    /// The first step of those that wait has to tell the poll of them all, by dropping what this
+    /// returns; none: another has to.
+    pub(crate) fn step(self: &Arc<Self>, call: Arc<Call>) -> Option<First> {
+        let steps = &mut self.lock().steps;
+        steps.push_back(call);
+        (steps.len() == 1).then(|| First(Arc::clone(self)))
     }
 
     /// Takes a step or a question back that nobody has polled. False: somebody has.

@@ -23,11 +23,15 @@ impl Reply {
             #[serde(borrow)]
             r#type: Option<std::borrow::Cow<'a, str>>,
         }
+        // Nearly all are outcomes, and read once.
+        let error = match serde_json::from_str(text) {
+            Ok(outcome) => return Self::Outcome(outcome),
+            Err(error) => error,
+        };
         match serde_json::from_str(text) {
             Ok(Kind { r#type: Some(kind) }) if kind == "release" => Self::Release,
             Ok(Kind { r#type: Some(kind) }) if kind == "submitted" => Self::Submitted,
-            _ => serde_json::from_str(text)
-                .map_or_else(|error| Self::Invalid(error.to_string()), Self::Outcome),
+            _ => Self::Invalid(error.to_string()),
         }
     }
 

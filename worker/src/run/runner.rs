@@ -32,8 +32,6 @@ use tracing::Instrument;
 /// How long a step is left to other workers when this one cannot run it: at first, and at most. It
 /// doubles for as long as nothing else comes between.
 const RELEASE_DELAY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
-/// Longer than any handler keeps its own time.
-const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 /// Bounds the names remembered as warned about.
 const MAX_WARNED: usize = 1_000;
 
@@ -305,11 +303,12 @@ async fn call_function(handler: &dyn Handler, ctx: StepContext) -> Ran {
     let own = Arc::clone(&ctx.own);
     let timeout = ctx.claim.timeout;
     let cancelled = ctx.cancelled.clone();
-    let limit = if handler.keeps_time() { FOREVER } else { timeout };
+    let keeps_time = handler.keeps_time();
     // The call itself runs inside as well: a plain function that returns a future may panic before
     // it does.
     let call = AssertUnwindSafe(async move { handler.call(ctx).await }).catch_unwind();
-    Ran::Outcome(match tokio::time::timeout(limit, call).await {
+    let ran = if keeps_time { Ok(call.await) } else { tokio::time::timeout(timeout, call).await };
+    Ran::Outcome(match ran {
         Ok(Ok(Ok(outcome))) => trimmed(outcome),
         Ok(Ok(Err(error))) if error.gives_back.is_some() => {
             let lacks_handler = error.gives_back == Some(true);

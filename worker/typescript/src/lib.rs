@@ -5,7 +5,10 @@
 // napi's macros make functions without documentation of their own, and calls that are unsafe.
 #![allow(missing_docs, unsafe_code)]
 
-use napi::bindgen_prelude::{Error, Result};
+use napi::{
+    Env,
+    bindgen_prelude::{Error, Object, Result},
+};
 use napi_derive::napi;
 use pgtasker_bridge::{Bridge, BridgeError};
 use std::{sync::Arc, time::Duration};
@@ -42,10 +45,14 @@ impl Native {
         told(self.bridge.started(Duration::ZERO))
     }
 
-    #[napi]
-    pub async fn poll(&self, max: u32, wait_ms: u32) -> Result<Vec<String>> {
+    /// A promise that a thread of the bridge keeps, with no other runtime between.
+    #[napi(catch_unwind)]
+    pub fn poll<'env>(&self, env: &'env Env, max: u32, wait_ms: u32) -> Result<Object<'env>> {
+        let (deferred, promise) = env.create_deferred()?;
         let wait = Duration::from_millis(wait_ms.into());
-        told(self.bridge.poll_async(max as usize, wait).await)
+        let then = move |polled| deferred.resolve(move |_| told(polled));
+        self.bridge.poll_then(max as usize, wait, then);
+        Ok(promise)
     }
 
     #[napi(catch_unwind)]
