@@ -27,19 +27,21 @@ pub(crate) async fn start(
     since: Instant,
     shutdown: &CancellationToken,
 ) -> Vec<Ticket> {
-    let (mut left, claimed) = (Vec::new(), Instant::now());
+    let (mut left, mut begun, claimed) = (Vec::new(), Vec::new(), Instant::now());
     for claim in claims {
         let ticket = hold(shared, &claim, since);
-        match dispatch.zip(permits.split(1)).filter(|_| !shutdown.is_cancelled()) {
-            Some((dispatch, permit)) => {
-                // The channel has room for as many as there are permits.
-                if let Err(closed) =
-                    dispatch.send(Dispatched { claim, ticket, permit, alone: None, claimed }).await
-                {
-                    left.push(closed.0.ticket);
-                }
-            }
+        let permit = permits.split(1).filter(|_| dispatch.is_some() && !shutdown.is_cancelled());
+        match permit {
+            Some(permit) => begun.push(Dispatched { claim, ticket, permit, alone: None, claimed }),
             None => left.push(ticket),
+        }
+    }
+    if let Some(dispatch) = dispatch.filter(|_| !begun.is_empty()) {
+        // All at once: else the first would begin alone, and its result be submitted alone. The
+        // channel has room for as many as there are permits.
+        match dispatch.reserve_many(begun.len()).await {
+            Ok(places) => places.zip(begun).for_each(|(place, step)| place.send(step)),
+            Err(_) => left.extend(begun.into_iter().map(|step| step.ticket)),
         }
     }
     shared.sample();
