@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -20,42 +21,82 @@ class Threads:
     daemons: one that never ends must not keep the process from its end, as those of the standard
     library's pool do.
 
+    Python runs one thread at a time, and each change of threads costs more than a short handler.
+    So new work wakes one of them, and whoever takes a piece wakes the next for what is left: that
+    one comes in when the first waits for something, and else finds nothing left to do.
+
     :param limit: the most threads there are, where nothing else bounds the work
     """
 
     def __init__(self, name: str, limit: int | None = None) -> None:
         self._name, self._limit = name, limit
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: deque[_Job] = deque()
         self._lock = threading.Lock()
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """One for each idle thread that is to wake up."""
         self._idle = 0
         self._count = 0
+        self._is_waking = False
+        """A thread is on its way, and has not looked for work yet."""
+        self._is_over = False
 
     def submit(self, function: Callable[[Any], None], argument: Any) -> None:
-        """Runs it soon. It must not raise."""
+        """Runs it soon. It must not raise.
+
+        :raises RuntimeError: the system gives not even one thread
+        """
         with self._lock:
-            # Each idle thread is promised to one job.
-            if self._idle > 0:
-                self._idle -= 1
-            elif self._limit is None or self._count < self._limit:
-                self._count += 1
-                name = f"{self._name}-{self._count}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
-        self._jobs.put((function, argument))
+            self._jobs.append((function, argument))
+            if not self._is_waking and not self._wake():
+                self._jobs.pop()
+                raise RuntimeError("can't start new thread")
 
     def end(self) -> None:
         """Ends the threads, each after what it does."""
         with self._lock:
-            for _ in range(self._count):
-                self._jobs.put(None)
+            self._is_over = True
+            for _ in range(self._idle):
+                self._calls.put(None)
+            self._idle = 0
+
+    def _wake(self) -> bool:
+        """False: there is no thread at all."""
+        if self._idle > 0:
+            self._idle -= 1
+            self._calls.put(None)
+            self._is_waking = True
+        elif self._limit is None or self._count < self._limit:
+            name = f"{self._name}-{self._count + 1}"
+            try:
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            except RuntimeError:
+                # The system gives no more: those that there are take the work.
+                return self._count > 0
+            self._count += 1
+            self._is_waking = True
+        return True
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        has_come = True
+        while True:
+            with self._lock:
+                if has_come:
+                    self._is_waking = has_come = False
+                job = self._jobs.popleft() if self._jobs else None
+                if job is None:
+                    if self._is_over:
+                        return
+                    self._idle += 1
+                elif self._jobs and not self._is_waking:
+                    self._wake()
+            if job is None:
+                self._calls.get()
+                has_come = True
+                continue
             function, argument = job
             function(argument)
             # An idle thread keeps nothing alive.
             del job, function, argument
-            with self._lock:
-                self._idle += 1
 
 
 class LoopThreads(ThreadPoolExecutor):
