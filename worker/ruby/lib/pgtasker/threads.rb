@@ -5,19 +5,14 @@ module Tasker
   # concurrency bounds. They are never ended by force.
   #
   # Ruby runs one thread at a time, and each change of threads costs more than a short handler. So
-  # new work wakes few of them, which take one piece after the other; what they do not take within
-  # STALL, since they wait for something, wakes a thread for each piece.
+  # new work wakes one of them, and whoever takes a piece wakes the next for what is left: that one
+  # comes in when the first waits for something, and else finds nothing left to do.
   # @api private
   class Threads
-    # Threads that take new work at once.
-    EAGER = 2
-    # Seconds that work waits for them.
-    STALL = 0.002
-
-    # A thread: what it waits for, whether it was woken, and since when it does its piece of work.
+    # A thread: what it waits for, and whether it was woken.
     class Place
       attr_reader :ready
-      attr_accessor :is_woken, :since
+      attr_accessor :is_woken
 
       def initialize
         @ready = ConditionVariable.new
@@ -32,24 +27,22 @@ module Tasker
       @work = []
       @places = {}
       @idle = []
-      @woken = 0
-      @stalled = ConditionVariable.new
+      # Whether a thread is on its way, and has not looked for work yet.
+      @waking = false
       @closed = false
-      @watch = start { watch }
     end
 
     # @param work [Array]
     def post(work)
       @lock.synchronize do
         @work.concat(work)
-        woken = wake([EAGER - eager, work.size].min)
-        @stalled.signal if woken < work.size
+        wake
       end
     end
 
-    # Starts the thread that watches again where something else has ended it.
+    # Tries again where the system gave no thread.
     def tend
-      @lock.synchronize { @watch = start { watch } unless @watch.alive? || @closed }
+      @lock.synchronize { wake unless @work.empty? }
     end
 
     # @return [Integer] how many there are
@@ -58,42 +51,36 @@ module Tasker
     # Lets what waits end, for so long at most.
     # @param seconds [Numeric]
     def stop(seconds)
-      threads = @lock.synchronize do
+      @lock.synchronize do
         @closed = true
-        @stalled.signal
-        wake(@work.size - @woken)
+        wake unless @work.empty?
         @idle.each { |place| place.ready.signal }
-        [*@places.keys, @watch]
       end
       deadline = now + seconds
-      threads.each { |thread| thread.join([deadline - now, 0].max) }
+      joined = []
+      # Those that are woken for what waits may be new.
+      until (threads = @lock.synchronize { @places.keys } - joined).empty?
+        threads.each { |thread| thread.join([deadline - now, 0].max) }
+        joined.concat(threads)
+      end
     end
 
     private
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
-    # Those that have begun a moment ago, and so may soon take more.
-    def eager
-      moment = now - STALL
-      @places.each_value.count { |place| place.since && place.since > moment }
-    end
-
     # Those that had work last know it best: their memory is in the processor's.
-    # @return [Integer] how many were woken
-    def wake(count)
-      count = [count, 0].max
-      count.times do |n|
-        idle = @idle.pop
-        place = idle || Place.new
-        place.since = now
-        place.is_woken = true
-        idle ? idle.ready.signal : @places[start { run(place) }] = place
-        @woken += 1
-      rescue ThreadError
-        # The system gives no more threads: those that there are take the work, or a later try.
-        return n
-      end
+    def wake
+      return if @waking
+
+      idle = @idle.pop
+      place = idle || Place.new
+      place.is_woken = true
+      idle ? idle.ready.signal : @places[start { run(place) }] = place
+      @waking = true
+    rescue ThreadError
+      # The system gives no more threads: those that there are take the work, or a later try.
+      nil
     end
 
     # What another thread raises in these comes where they wait, and never between taking a piece and
@@ -126,7 +113,7 @@ module Tasker
         @places.delete(Thread.current)
         @idle.delete(place)
         awake(place)
-        @stalled.signal
+        wake unless @work.empty?
       end
     end
 
@@ -136,35 +123,18 @@ module Tasker
         while @work.empty?
           return if @closed
 
-          place.since = nil
           @idle << place
           place.ready.wait(@lock) until place.is_woken || @closed
           awake(place)
         end
-        place.since = now
+        wake if @work.size > 1
         @work.shift
       end
     end
 
     def awake(place)
-      @woken -= 1 if place.is_woken
+      @waking = false if place.is_woken
       place.is_woken = false
-    end
-
-    # Wakes a thread for each piece that waits for too long.
-    def watch
-      @lock.synchronize do
-        until @closed
-          @work.empty? ? @stalled.wait(@lock) : stalled
-        end
-      end
-    end
-
-    def stalled
-      before = @work.first
-      @lock.sleep(STALL)
-      # They still take one piece after the other: a change of threads would only slow them down.
-      wake(@work.size - @woken) if !before.nil? && @work.first.equal?(before)
     end
   end
 end
