@@ -10,11 +10,13 @@ module Tasker
 
     # @return [Object] what was given to the worker as its state
     attr_reader :state
-    # @param item [Hash] a step as the worker has it
+    # @param item [Hash, String] a step as the worker has it; a text is read when it is first asked
+    #   for, which takes longer than all else that is done for a short step
     # @param port [#ask] answers what the step asks
     # @api private
     def initialize(item, port:, id: nil, cancel: Cancel.new, state: nil, logger: Tasker.logger)
-      @item = item
+      @item = item if item.is_a?(Hash)
+      @text = item
       @port = port
       @id = id
       @cancel = cancel
@@ -24,44 +26,44 @@ module Tasker
     end
 
     # @return [String] the UUID of the task
-    def task_id = @item["task_id"]
+    def task_id = item["task_id"]
 
     # @return [String] the name of the step; an instance of a batch step carries its number
-    def step = @item["step"]
+    def step = item["step"]
 
     # @return [String] the name by which the template calls the handler
-    def handler = @item["handler"]
+    def handler = item["handler"]
 
     # @return [Integer] executions that count against the template's max_attempts, from 1
-    def attempt = @item["attempt"]
+    def attempt = item["attempt"]
 
     # @return [Integer] the fence of this execution: each claim has a higher one
-    def claim_no = @item["claim_no"]
+    def claim_no = item["claim_no"]
 
     # @return [String, nil] the caller's UUID for everything that belongs together
-    def correlation_id = @item["correlation_id"]
+    def correlation_id = item["correlation_id"]
 
     # @return [String, nil] the W3C trace context for what the handler calls
-    def traceparent = @item["traceparent"]
+    def traceparent = item["traceparent"]
 
     # @return [String] see Tasker::Api#idempotency_key
-    def idempotency_key = @item["idempotency_key"]
+    def idempotency_key = item["idempotency_key"]
 
     # @return [Numeric] seconds that the handler may take, by its template
-    def timeout = @item["timeout_ms"] / 1000.0
+    def timeout = item["timeout_ms"] / 1000.0
 
     # @param type see Tasker::Convert
     # @return the task's input
     # @raise [InvalidInput] which names the field that does not fit
-    def context(type = nil) = Convert.to(@item["context"], type, "context")
+    def context(type = nil) = Convert.to(item["context"], type, "context")
 
     # @return the handler's configuration in the template; {} where it has none
     # @raise [InvalidInput]
-    def config(type = nil) = Convert.to(@item["config"], type, "config")
+    def config(type = nil) = Convert.to(item["config"], type, "config")
 
     # @return the cursor of a batch instance; nil for any other step
     # @raise [InvalidInput]
-    def inputs(type = nil) = Convert.to(@item["inputs"], type, "inputs")
+    def inputs(type = nil) = Convert.to(item["inputs"], type, "inputs")
 
     # @param name [String, Symbol] a parent step
     # @return its result
@@ -79,7 +81,7 @@ module Tasker
     end
 
     # @return [Hash{String => Object}] the parents' results; empty where they come by pages only
-    def parents = @item["parents"]
+    def parents = item["parents"]
 
     # Reads the parents' results page by page; for handlers with `paged: true`.
     # @yieldparam page [Hash{String => Object}] results by the names of the parents
@@ -95,10 +97,10 @@ module Tasker
     end
 
     # @return [Boolean] whether this step is an instance of a batch, so that it has a cursor
-    def batch_instance? = @item["is_batch_instance"]
+    def batch_instance? = item["is_batch_instance"]
 
     # @return [Boolean] whether the parents' results come by #each_parent_page only
-    def paged? = @item["is_paged"]
+    def paged? = item["is_paged"]
 
     # Publishes a domain event with this step's result, if its condition holds. It never fails the
     # step: an event that the step does not declare becomes a dead letter.
@@ -149,7 +151,7 @@ module Tasker
 
     # @return [Hash, nil] the last checkpoint
     # @api private
-    def saved = @item["checkpoint"]
+    def saved = item["checkpoint"]
 
     # @api private
     def tasker_context = self
@@ -179,6 +181,8 @@ module Tasker
 
     # Never shows the step's data.
     def inspect = "#<#{self.class} #{task_id} #{step} attempt #{attempt}>"
+
+    private def item = @item ||= ExactJson.parse_item(@text)
 
     # Why a step is to stop; set by the poller.
     # @api private

@@ -48,6 +48,12 @@ module Tasker
       floats(JSON.parse(text, max_nesting: false, decimal_class: BigDecimal))
     end
 
+    # @param text [String] an item of a poll, which says itself whether it has such decimals
+    def parse_item(text)
+      item = JSON.parse(text, max_nesting: false)
+      item.key?("inexact") ? parse(text, exact: true) : item
+    end
+
     # Decimals that a Float holds become one.
     def floats(value)
       case value

@@ -84,7 +84,7 @@ module Tasker
 
     # The caller's trace goes on, where the application has OpenTelemetry.
     def traced(ctx, &block)
-      return yield unless ctx.traceparent && defined?(::OpenTelemetry::Context)
+      return yield unless defined?(::OpenTelemetry::Context) && ctx.traceparent
 
       parent = ::OpenTelemetry.propagation.extract({ "traceparent" => ctx.traceparent })
       ::OpenTelemetry::Context.with_current(parent, &block)

@@ -11,6 +11,8 @@ module Tasker
     # `type` and `id` come first; an item is read whole by the thread that it is for.
     HEAD = /\A\{"type":"(\w+)"(?:,"id":(\d+))?/
 
+    # What other threads raise comes at once.
+    AT_ONCE = { Object => :immediate }.freeze
     STOPPED = '{"type":"stopped"'
 
     # An item that a thread is for.
@@ -180,7 +182,7 @@ module Tasker
 
     def work(job)
       # The pool holds off what other threads raise, until here.
-      answer = Thread.handle_interrupt(Object => :immediate) do
+      answer = Thread.handle_interrupt(AT_ONCE) do
         job.handler.call(job.text, job.id, job.cancel)
       end
     rescue Exception => error # rubocop:disable Lint/RescueException

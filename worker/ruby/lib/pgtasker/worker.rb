@@ -13,7 +13,9 @@ module Tasker
 
     NOWHERE = "this worker serves no namespace: set `namespaces` of the worker, or give " \
               "`pgtasker-worker` `-n NAME`"
-    private_constant :NOWHERE
+    # The handler's name, where it is written without escapes.
+    NAME = /\A\{"type":"step","id":\d+,"handler":"([^"\\]+)"/
+    private_constant :NOWHERE, :NAME
 
     # @return [Object] what handlers have as `ctx.state`
     attr_accessor :state
@@ -158,11 +160,9 @@ module Tasker
     end
 
     def step(text, id, cancel)
-      item = JSON.parse(text, max_nesting: false)
-      item = ExactJson.parse(text, exact: true) if item.key?("inexact")
-      ctx = StepContext.new(item, port: @runtime, id: id, cancel: cancel, state: @state,
+      ctx = StepContext.new(text, port: @runtime, id: id, cancel: cancel, state: @state,
                                   logger: log)
-      entry = entry(ctx.handler) or return Runner::RELEASE
+      entry = entry(text[NAME, 1] || ctx.handler) or return Runner::RELEASE
       Runner.step(entry, ctx)
     end
 
