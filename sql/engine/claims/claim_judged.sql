@@ -37,14 +37,17 @@ begin
         cross join lateral tasker.count_loss(j.candidate, p_lease) loss
         where j.verdict = 'claim'
     ), made as (
-        select c.*, coalesce(c.failure, m.error) as problem, m.inputs
-        from counted c
-        left join lateral tasker.step_inputs(
-            c.task_id,
-            c.template_id,
-            c.template_step,
-            c.has_inputs and not c.task_finished and c.failure is null
-        ) m on true
+        select c.*, coalesce(c.failure, (c.made).error) as problem
+        from (
+            select
+                c.*,
+                case
+                    when c.has_inputs and not c.task_finished and c.failure is null
+                        then tasker.step_inputs(c.task_id, c.template_id, c.template_step)
+                end as made
+            from counted c
+            offset 0
+        ) c
     ), moved as (
         update tasker.steps s
         set state = (case
@@ -59,7 +62,7 @@ begin
             lease_losses = c.losses,
             worker_losses = c.deaths,
             alone = false,
-            inputs = coalesce(c.inputs, s.inputs),
+            inputs = coalesce((c.made).value, s.inputs),
             error = coalesce(
                 c.problem || jsonb_build_object('attempt', s.attempt - c.lost::int),
                 s.error),

@@ -15,21 +15,30 @@ begin
     with moved as (
         update tasker.steps s
         set state = (case
-                when m.error is null then 'in_progress'
+                when (f.made).error is null then 'in_progress'
                 else 'enqueued_for_orchestration'
             end)::tasker.step_state,
             claim_no = s.claim_no + 1,
-            attempt = s.attempt + (m.error is null)::int,
+            attempt = s.attempt + ((f.made).error is null)::int,
             alone = false,
-            inputs = coalesce(m.inputs, s.inputs),
-            error = coalesce(m.error || jsonb_build_object('attempt', s.attempt), s.error),
+            inputs = coalesce((f.made).value, s.inputs),
+            error = coalesce(
+                (f.made).error || jsonb_build_object('attempt', s.attempt),
+                s.error),
             msg_id = f.msg_id,
             worker_id = p_worker_id,
             started_at = v_now,
             updated_at = v_now
-        from unnest(p_found) f
-        left join lateral tasker.step_inputs(
-            f.task_id, f.template_id, f.template_step, f.has_inputs) m on true
+        from (
+            select
+                f.*,
+                case
+                    when f.has_inputs
+                        then tasker.step_inputs(f.task_id, f.template_id, f.template_step)
+                end as made
+            from unnest(p_found) f
+            offset 0
+        ) f
         where s.task_id = f.task_id
           and s.name = f.name
         returning s.task_id, s.name, s.state, s.claim_no, s.msg_id, f.lease

@@ -38,10 +38,7 @@ begin
             coalesce(r.n, 0) as ready,
             t.remaining - c.done + coalesce(m.n, 0) as remaining,
             t.failed + c.failed as failed,
-            case
-                when c.failing then 0
-                else t.active - c.settled + coalesce(r.n, 0)
-            end as active,
+            case when c.failing then 0 else t.active - c.settled + coalesce(r.n, 0) end as active,
             case when c.failing then 0 else t.held + coalesce(r.held, 0) end as held,
             case when c.failing then 0 else t.waiting_retry + c.retry end as waiting_retry,
             c.failing
@@ -67,8 +64,8 @@ begin
             failed = n.failed,
             error = n.error,
             largest_result = n.largest,
-            result = coalesce(o.result, t.result),
-            output_errors = o.errors,
+            result = coalesce((n.made).value, t.result),
+            output_errors = (n.made).error,
             state = tasker.derive_task_state(
                 n.remaining,
                 n.active,
@@ -84,9 +81,14 @@ begin
             move_no = t.move_no + 1,
             updated_at = p_now,
             completed_at = case when n.remaining = 0 or n.failing then p_now end
-        from next n
-        left join lateral tasker.task_output(
-            n.task_id, n.template_id, n.remaining = 0 and not n.failing) o on true
+        from (
+            select n.*, case
+                when n.remaining = 0 and not n.failing
+                    then tasker.task_output(n.task_id, n.template_id)
+            end as made
+            from next n
+            offset 0
+        ) n
         where t.task_id = n.task_id
         returning t.completed_at
     )

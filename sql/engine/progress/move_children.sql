@@ -16,43 +16,60 @@ create function tasker.move_children(
 )
 language plpgsql volatile as $$
 begin
-    with moved as (
-        update tasker.steps s
-        set waiting_on = s.waiting_on - i.n,
-            updated_at = p_now,
-            state = (case
-                when m.error is not null then 'enqueued_for_orchestration'
-                when c.msg_id is not null then 'in_progress'
-                when i.sent then 'enqueued'
-                else 'pending'
-            end)::tasker.step_state,
-            enqueued_at = case when i.sent then p_now end,
-            claim_no = s.claim_no + (c.msg_id is not null)::int,
-            attempt = s.attempt + (c.msg_id is not null and m.error is null)::int,
-            msg_id = c.msg_id,
-            worker_id = case when c.msg_id is not null then p_worker_id end,
-            started_at = case when c.msg_id is not null then p_now end,
-            inputs = coalesce(m.inputs, s.inputs),
-            error = coalesce(m.error || jsonb_build_object('attempt', s.attempt), s.error)
+    update tasker.steps s
+    set waiting_on = s.waiting_on - i.n,
+        updated_at = p_now,
+        state = (case
+            when (i.made).error is not null then 'enqueued_for_orchestration'
+            when i.msg_id is not null then 'in_progress'
+            when i.sent then 'enqueued'
+            else 'pending'
+        end)::tasker.step_state,
+        enqueued_at = case when i.sent then p_now end,
+        claim_no = s.claim_no + (i.msg_id is not null)::int,
+        attempt = s.attempt + (i.msg_id is not null and (i.made).error is null)::int,
+        msg_id = i.msg_id,
+        worker_id = case when i.msg_id is not null then p_worker_id end,
+        started_at = case when i.msg_id is not null then p_now end,
+        inputs = coalesce((i.made).value, s.inputs),
+        error = coalesce(
+            (i.made).error || jsonb_build_object('attempt', s.attempt),
+            s.error)
+    from (
+        select
+            i.*,
+            c.msg_id,
+            case
+                when c.msg_id is not null and i.maker is not null
+                    then tasker.step_inputs(i.task_id, i.maker, i.name)
+            end as made
         from unnest(p_task_ids, p_steps, p_counts, p_sent, p_makers)
             i(task_id, name, n, sent, maker)
         left join unnest(p_claimed_tasks, p_claimed_steps, p_msg_ids) c(task_id, name, msg_id)
           on c.task_id = i.task_id
          and c.name = i.name
-        left join lateral tasker.step_inputs(
-            i.task_id, i.maker, i.name, c.msg_id is not null and i.maker is not null) m on true
-        where s.task_id = i.task_id
-          and s.name = i.name
-        returning s.task_id, s.name, s.state, s.claim_no, s.msg_id
-    )
-    select
-        array_agg(m.task_id),
-        array_agg(m.name),
-        array_agg(m.msg_id),
-        array_agg(tasker.result_message(m.task_id, m.name, m.claim_no))
-    into ended_tasks, ended_steps, ended_ids, results
-    from moved m
-    where m.state = 'enqueued_for_orchestration';
+        offset 0
+    ) i
+    where s.task_id = i.task_id
+      and s.name = i.name;
+
+    if p_claimed_tasks is not null and cardinality(array_remove(p_makers, null)) > 0 then
+        select
+            array_agg(s.task_id),
+            array_agg(s.name),
+            array_agg(s.msg_id),
+            array_agg(tasker.result_message(s.task_id, s.name, s.claim_no))
+        into ended_tasks, ended_steps, ended_ids, results
+        from unnest(p_claimed_tasks, p_claimed_steps) c(task_id, name)
+        cross join lateral (
+            select *
+            from tasker.steps q
+            where q.task_id = c.task_id
+              and q.name = c.name
+              and q.state = 'enqueued_for_orchestration'
+            offset 0
+        ) s;
+    end if;
 end
 $$;
 comment on function tasker.move_children(

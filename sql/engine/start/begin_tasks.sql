@@ -25,8 +25,8 @@ begin
             active = n.active,
             held = n.held,
             error = n.error,
-            result = o.result,
-            output_errors = o.errors,
+            result = (n.made).value,
+            output_errors = (n.made).error,
             updated_at = p_now,
             started_at = p_now,
             completed_at = case when n.error is not null or n.steps = 0 then p_now end
@@ -34,19 +34,21 @@ begin
             select
                 r.task_id,
                 r.error,
-                q.template_id,
                 coalesce(b.steps, 0) as steps,
                 coalesce(b.active, 0) as active,
-                coalesce(b.held, 0) as held
+                coalesce(b.held, 0) as held,
+                -- Where no step exists, the task is complete.
+                case
+                    when r.error is null and coalesce(b.steps, 0) = 0
+                        then tasker.task_output(r.task_id, q.template_id)
+                end as made
             from unnest(p_task_ids, p_errors) r(task_id, error)
             cross join lateral (
                 select t.template_id from tasker.tasks t where t.task_id = r.task_id offset 0
             ) q
             left join unnest(p_begun) b on b.task_id = r.task_id
+            offset 0
         ) n
-        -- Where no step exists, the task is complete.
-        left join lateral tasker.task_output(
-            n.task_id, n.template_id, n.error is null and n.steps = 0) o on true
         where t.task_id = n.task_id
         returning t.state
     )

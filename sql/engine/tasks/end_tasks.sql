@@ -14,16 +14,21 @@ begin
         active = 0,
         held = 0,
         waiting_retry = 0,
-        result = coalesce(p_result, o.result),
-        output_errors = o.errors,
+        result = coalesce(p_result, (n.made).value),
+        output_errors = (n.made).error,
         updated_at = v_now,
         completed_at = v_now
-    from unnest(p_task_ids) n(task_id)
-    cross join lateral (
-        select q.template_id from tasker.tasks q where q.task_id = n.task_id offset 0
-    ) q
-    left join lateral tasker.task_output(
-        n.task_id, q.template_id, p_state = 'resolved_manually' and p_result is null) o on true
+    from (
+        select
+            q.task_id,
+            case
+                when p_state = 'resolved_manually' and p_result is null
+                    then tasker.task_output(q.task_id, q.template_id)
+            end as made
+        from tasker.tasks q
+        where q.task_id = any (p_task_ids)
+        offset 0
+    ) n
     where t.task_id = n.task_id;
     delete from tasker.held_steps h
     where h.task_id = any (p_task_ids);

@@ -70,8 +70,8 @@ begin
         failed = n.failed,
         error = n.error,
         largest_result = greatest(t.largest_result, n.largest),
-        result = coalesce(o.result, t.result),
-        output_errors = o.errors,
+        result = coalesce((n.made).value, t.result),
+        output_errors = (n.made).error,
         state = n.state,
         move_no = t.move_no + (n.state <> n.from_state)::int,
         via = case
@@ -81,9 +81,15 @@ begin
         end::tasker.task_state[],
         updated_at = v_now,
         completed_at = case when n.state = 'complete' then v_now end
-    from next n
-    left join lateral tasker.task_output(
-        n.task_id, n.template_id, n.state = 'complete') o on true
+    from (
+        select
+            n.*,
+            case
+                when n.state = 'complete' then tasker.task_output(n.task_id, n.template_id)
+            end as made
+        from next n
+        offset 0
+    ) n
     where t.task_id = n.task_id;
 end
 $$;
