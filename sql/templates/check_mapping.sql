@@ -35,7 +35,7 @@ begin
         select p_path, 'too_large', format('%s may have objects and lists in 32 levels', p_what);
         return;
     end if;
-    v_count := (select count(*) from tasker.mapped_strings(p_value) s where s.is_path);
+    v_count := (select count(*) from tasker.mapped_paths(p_value));
     if v_count > c_paths then
         return query
         select
@@ -54,9 +54,8 @@ begin
         ),
         c.code,
         c.message
-    from tasker.mapped_strings(p_value) s
-    cross join lateral tasker.check_path(s.string, p_under, p_names, p_constants) c
-    where s.is_path
+    from tasker.mapped_paths(p_value) s
+    cross join lateral tasker.check_path(s.path, p_under, p_names, p_constants) c
     order by s.at;
 end
 $$;

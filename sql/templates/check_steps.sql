@@ -1,6 +1,9 @@
 create function tasker.check_steps(p_steps jsonb, p_constants jsonb)
 returns table (path text, code text, message text)
 language plpgsql stable as $$
+declare
+    c_paths  constant int := 10000;
+    v_paths  bigint;
 begin
     return query
     select c.*
@@ -22,6 +25,22 @@ begin
     select * from tasker.check_choices(p_steps) limit 1000;
     return query
     select * from tasker.check_depth(p_steps);
+
+    -- Each is read when the template is applied, which others wait for.
+    v_paths := (
+        select sum((length(v.text) - length(replace(v.text, '"$', ''))) / 2)
+        from jsonb_path_query(p_steps, '$[*].inputs', '{}', true) i
+        cross join lateral (select i::text) v(text)
+    );
+    return query
+    select
+        '/steps',
+        'too_large',
+        format(
+            'the inputs of all steps may have %s paths; these have %s: '
+            'let steps take whole objects',
+            c_paths, v_paths)
+    where v_paths > c_paths;
 end
 $$;
 comment on function tasker.check_steps(jsonb, jsonb) is

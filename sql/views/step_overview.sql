@@ -33,6 +33,7 @@ join tasker.template_steps p on p.template_id = t.template_id and p.name = s.tem
 where ((select tasker.limits()) is null
     or t.namespace = any ((select tasker.limits())::text[]));
 comment on view tasker.step_overview is
-    'Every step with its handler. instance, inputs: number and cursor of one step of a batch. '
+    'Every step with its handler. instance: the number of one step of a batch. '
+    'inputs: what its handler was given, or that step''s cursor. '
     'duration_ms: the handler''s, as its worker measured it; duration: of the last attempt, from '
     'its claim. waiting_for: why a step in the queue waits, if no live worker has its handler.';

@@ -90,7 +90,7 @@ impl StepContext {
         &self.config
     }
 
-    /// The cursor of a batch instance as PostgreSQL wrote it, and `null` for any other step.
+    /// [`Self::inputs`] as PostgreSQL wrote them.
     pub fn inputs_json(&self) -> &RawValue {
         &self.claim.inputs
     }
@@ -140,7 +140,8 @@ impl StepContext {
         typed("config", &self.config)
     }
 
-    /// The cursor of a batch instance; `null` for any other step.
+    /// What the template makes as the step's `inputs`, or the cursor of a batch instance; `null`
+    /// for a step without either.
     ///
     /// # Errors
     /// A permanent one that names the field, when the inputs do not fit `T`.

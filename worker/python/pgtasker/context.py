@@ -129,7 +129,7 @@ class StepContext(Api, Decision, Batchable):
     @overload
     def inputs(self, type: type[T]) -> T: ...
     def inputs(self, type: Any = None) -> Any:
-        """The inputs of this step alone: an instance's cursor; like :meth:`context`."""
+        """What the template makes as its inputs, or an instance's cursor; like :meth:`context`."""
         return self._document("inputs", type)
 
     @overload

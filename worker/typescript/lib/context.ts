@@ -166,7 +166,8 @@ export class StepContext<State = any> {
   }
 
   /**
-   * The cursor of a batch instance; null for any other step.
+   * What the template makes as the step's inputs, or the cursor of a batch instance; null for a
+   * step without either.
    *
    * @throws as {@link config}.
    */

@@ -34,7 +34,7 @@ export interface TestResponse {
 export interface TestStep {
   readonly context?: unknown;
   readonly config?: unknown;
-  /** The cursor of a batch instance; with it the step is one. */
+  /** The cursor of a batch instance, or what the template makes; with it the step counts as one. */
   readonly inputs?: unknown;
   /** Results by the names of parents. */
   readonly parents?: Readonly<Record<string, unknown>>;

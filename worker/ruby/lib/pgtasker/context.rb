@@ -61,7 +61,8 @@ module Tasker
     # @raise [InvalidInput]
     def config(type = nil) = Convert.to(item["config"], type, "config")
 
-    # @return the cursor of a batch instance; nil for any other step
+    # @return what the template makes as the step's inputs, or the cursor of a batch instance; nil
+    #   for a step without either
     # @raise [InvalidInput]
     def inputs(type = nil) = Convert.to(item["inputs"], type, "inputs")
 

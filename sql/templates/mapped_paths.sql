@@ -1,5 +1,5 @@
-create function tasker.mapped_strings(p_value jsonb)
-returns table (at text[], string text, is_path boolean)
+create function tasker.mapped_paths(p_value jsonb)
+returns table (at text[], path text)
 language sql immutable as $$
     with recursive node(at, value) as (
         select '{}'::text[], p_value
@@ -20,14 +20,10 @@ language sql immutable as $$
         -- What is deeper is a problem by itself.
         where cardinality(n.at) < 32
     )
-    select
-        n.at,
-        n.value #>> '{}',
-        n.value #>> '{}' ~ '^[$]([.]|$)'
+    select n.at, n.value #>> '{}'
     from node n
     where jsonb_typeof(n.value) = 'string'
-      and n.value #>> '{}' ~ '^[$]{1,2}([.]|$)'
+      and n.value #>> '{}' ~ '^[$]([.]|$)'
 $$;
-comment on function tasker.mapped_strings(jsonb) is
-    'The strings of a value that are not themselves: paths (they begin with $., or are $), and '
-    'those that begin with $$. (or are $$), which lose their first $. at: where it stands.';
+comment on function tasker.mapped_paths(jsonb) is
+    'The strings of a value that are paths: they begin with $., or are $. at: where one stands.';
