@@ -107,6 +107,7 @@ create table tasker.steps (
     worker_losses  int not null default 0,
     satisfied      boolean not null default false,
     decides        boolean not null default false,
+    reveals        boolean not null default false,
     alone          boolean not null default false,
     created_at     timestamptz not null,
     updated_at     timestamptz not null,
@@ -143,6 +144,9 @@ comment on column tasker.steps.worker_losses is
     'From two on the step runs alone, and only deaths while it runs alone are counted.';
 comment on column tasker.steps.decides is
     'Whether its outcome decides which steps are created.';
+comment on column tasker.steps.reveals is
+    'Whether other steps may come into being when it ends well: conditions look at it, or it may '
+    'be skipped.';
 comment on column tasker.steps.alone is
     'Whether its worker has said that it runs no other step beside the present claim.';
 comment on column tasker.steps.available_at is
@@ -158,7 +162,7 @@ comment on column tasker.steps.inputs is
 comment on column tasker.steps.checkpoint is
     '{"cursor","items_processed","accumulated"}.';
 comment on column tasker.steps.decided is
-    '{"create_steps"} or {"worker_step","cursors"}: '
+    '{"create_steps"}, {"skip"}, or {"worker_step","cursors"}: '
     'the cursors until the instances are there, then their number.';
 
 create table tasker.task_moves (

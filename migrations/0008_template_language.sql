@@ -34,3 +34,45 @@ comment on column tasker.tasks.output_errors is
 comment on column tasker.tasks.result is
     'What the template''s output made, or the result that an operator gave when resolving the '
     'task; null: the results of the leaf steps.';
+
+-- Conditions: which steps exist by what the data says.
+alter table tasker.template_steps
+    add conditional boolean not null default false,
+    add condition jsonb,
+    add sisters text[],
+    add when_false text check (when_false = 'complete'),
+    add may_skip boolean not null default false,
+    add reveals boolean not null default false;
+comment on column tasker.template_steps.conditional is
+    'Whether it has a condition (when), or exists where others do not (otherwise).';
+comment on column tasker.template_steps.condition is
+    'How its condition is judged, as compile_condition has written it; null: it has none.';
+comment on column tasker.template_steps.sisters is
+    'The steps with a condition of which none may exist, where it is the otherwise of them.';
+comment on column tasker.template_steps.when_false is
+    'complete: where its condition is false, or its handler skips, it is complete with null; '
+    'null: what depends on it does not exist then.';
+comment on column tasker.template_steps.may_skip is
+    'Whether its handler may skip it.';
+comment on column tasker.template_steps.reveals is
+    'Whether other steps may come into being when it ends well.';
+alter table tasker.templates add judged_roots boolean not null default false;
+comment on column tasker.templates.judged_roots is
+    'Whether a step without parents has a condition, or is the otherwise of one.';
+
+create table tasker.step_verdicts (
+    task_id    uuid not null,
+    step       text not null,
+    holds      boolean,
+    reason     jsonb,
+    judged_at  timestamptz not null,
+    primary key (task_id, step)
+);
+comment on table tasker.step_verdicts is
+    'Whether the condition of a step holds in a task: judged once, when all that the step waits '
+    'for has ended.';
+comment on column tasker.step_verdicts.holds is
+    'Null: it is neither true nor false, and the step fails.';
+comment on column tasker.step_verdicts.reason is
+    'What a condition that does not hold looked at, as a string; the error of one that is neither '
+    'true nor false.';

@@ -26,7 +26,9 @@ insert into tasker.step_moves (from_state, to_state) values
     ('in_progress', 'resolved_manually'),
     ('enqueued_for_orchestration', 'resolved_manually'), ('error', 'resolved_manually'),
     ('cancelled', 'resolved_manually'),
-    ('error', 'pending'), ('cancelled', 'pending')
+    ('error', 'pending'), ('cancelled', 'pending'),
+    -- Its condition is false, and it counts as done.
+    ('pending', 'complete')
 on conflict do nothing;
 insert into tasker.step_moves (from_state, to_state, via) values
     ('pending', 'in_progress', '{enqueued}'),

@@ -49,6 +49,10 @@ pub enum StepOutcome {
         #[serde(default)]
         accumulated: Value,
     },
+    /// There was nothing to do: the step is complete with null, and what depends on it does not
+    /// come into being, unless its template says `when_false: complete`. Only for a step with
+    /// `may_skip: true`.
+    Skip {},
 }
 
 /// Why a step failed and whether trying again makes sense.
@@ -116,7 +120,8 @@ fn saturating(number: &Number) -> f64 {
 
 impl StepOutcome {
     /// All that [`StepOutcome::kind`] may say.
-    pub const KINDS: [&str; 5] = ["success", "failure", "decision", "batches", "checkpoint"];
+    pub const KINDS: [&str; 6] =
+        ["success", "failure", "decision", "batches", "checkpoint", "skip"];
 
     /// Its `type` in JSON, as logs, traces, and metrics name it too.
     pub fn kind(&self) -> &'static str {
@@ -126,6 +131,7 @@ impl StepOutcome {
             Self::Decision { .. } => "decision",
             Self::Batches { .. } => "batches",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::Skip {} => "skip",
         }
     }
 
@@ -182,7 +188,8 @@ impl StepOutcome {
             Self::Success { .. }
             | Self::Failure(_)
             | Self::Decision { .. }
-            | Self::Checkpoint { .. } => {}
+            | Self::Checkpoint { .. }
+            | Self::Skip {} => {}
         }
         self
     }
@@ -192,13 +199,19 @@ impl StepOutcome {
         Self::Checkpoint { cursor, items_processed, accumulated }
     }
 
-    /// The same with this result. Failures and checkpoints have none: they stay as they are.
+    /// There was nothing to do: only for a step with `may_skip: true`.
+    pub fn skip() -> Self {
+        Self::Skip {}
+    }
+
+    /// The same with this result. Failures, checkpoints, and skips have none: they stay as they
+    /// are.
     pub fn with_result(mut self, value: impl Into<Value>) -> Self {
         match &mut self {
             Self::Success { result }
             | Self::Decision { result, .. }
             | Self::Batches { result, .. } => *result = value.into(),
-            Self::Failure(_) | Self::Checkpoint { .. } => {}
+            Self::Failure(_) | Self::Checkpoint { .. } | Self::Skip {} => {}
         }
         self
     }
@@ -250,6 +263,7 @@ mod tests {
                     "accumulated": {"sum": 1},
                 }),
             ),
+            (StepOutcome::skip().with_result(1), json!({"type": "skip"})),
         ];
         for (outcome, form) in forms {
             assert_eq!(serde_json::to_value(&outcome).unwrap(), form);
@@ -265,6 +279,7 @@ mod tests {
             StepOutcome::decision(["a"]),
             StepOutcome::batches(vec![]),
             StepOutcome::checkpoint(json!(1), 0, Value::Null),
+            StepOutcome::skip(),
         ];
         for (outcome, kind) in one_of_each.iter().zip(StepOutcome::KINDS) {
             assert_eq!(outcome.kind(), kind);

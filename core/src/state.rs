@@ -167,7 +167,7 @@ impl StepState {
     pub fn may_move_to(self, to: Self) -> bool {
         use StepState::*;
         match (self, to) {
-            (Pending, Enqueued)
+            (Pending, Enqueued | Complete)
             | (Enqueued, InProgress)
             | (InProgress, InProgress | EnqueuedForOrchestration | Pending)
             | (EnqueuedForOrchestration, Complete | Pending | Error)

@@ -7,8 +7,9 @@ language sql stable as $$
     from tasker.check_keys(
         p_step,
         p_path,
-        '{name,description,type,dependencies,inputs,inputs_required,handler,failure_strategy,'
-        'retry,timeout_seconds,lease_seconds,publishes_events}',
+        '{name,description,type,dependencies,when,otherwise,when_false,may_skip,inputs,'
+        'inputs_required,handler,failure_strategy,retry,timeout_seconds,lease_seconds,'
+        'publishes_events}',
         '{name,handler}')
     union all
     select * from tasker.check_name(p_step -> 'name', p_path || '/name', 'the name of a step', 63)

@@ -22,6 +22,16 @@ begin
     order by e.n
     limit 1000;
     return query
+    select c.*
+    from jsonb_array_elements(p_steps) with ordinality e(s, n)
+    cross join lateral tasker.check_presence(e.s, format('/steps/%s', e.n - 1), p_constants) c
+    where jsonb_typeof(e.s) = 'object'
+      and e.s ?| '{when,otherwise,when_false,may_skip}'
+    order by e.n
+    limit 1000;
+    return query
+    select * from tasker.check_sisters(p_steps) limit 1000;
+    return query
     select * from tasker.check_choices(p_steps) limit 1000;
     return query
     select * from tasker.check_depth(p_steps);

@@ -2,15 +2,14 @@ create function tasker.choice_sets(p_steps jsonb)
 returns text[]
 language plpgsql immutable as $$
 declare
-    v_types    text[] := array(
-        select coalesce(e.s ->> 'type', 'standard')
-        from jsonb_array_elements(p_steps) with ordinality e(s, n)
-        order by e.n
-    );
+    v_first    record := tasker.choice_roots(p_steps);
+    v_types    text[] := v_first.types;
+    v_left     boolean[] := v_first.may_lack;
+    v_skips    boolean[] := v_first.skips;
     v_count    int := cardinality(v_types);
     -- Whose set a step has: the first step with that set, or v_count + 1 for the empty set.
-    v_owner    int[] := array_fill(v_count + 1, array[v_count]);
-    v_sets     text[];
+    v_owner    int[] := v_first.owners;
+    v_sets     text[] := v_first.sets;
     v_step     record;
     v_own      boolean;
     v_differ   boolean;
@@ -18,7 +17,6 @@ declare
     v_members  bigint := 0;
     v_set      text;
 begin
-    v_sets[v_count + 1] := '{}';
     for v_step in
         select o.step, array_agg(g.parent) as parents
         from unnest(tasker.graph_order(
@@ -39,12 +37,13 @@ begin
         order by o.n
     loop
         -- A step of its own choice, or one whose parents have different sets, has a set of its own.
-        v_own := false;
+        v_own := v_left[v_step.step];
         v_differ := false;
         foreach v_parent in array v_step.parents loop
             v_own := v_own
                 or v_types[v_parent] = 'decision'
-                and v_types[v_step.step] <> 'deferred';
+                and v_types[v_step.step] <> 'deferred'
+                or v_skips[v_parent];
             v_differ := v_differ
                 or v_owner[v_parent] <> v_owner[v_step.parents[1]]
                 and v_sets[v_owner[v_parent]] <> v_sets[v_owner[v_step.parents[1]]];
@@ -65,7 +64,14 @@ begin
                 select unnest(v_sets[w.owner]::int[]) as m
                 from (select distinct v_owner[p.p] as owner from unnest(v_step.parents) p(p)) w
                 union all
-                select v_step.step where v_own
+                select v_step.step
+                where v_left[v_step.step]
+                   or 'decision' = any (
+                    select v_types[p.p] from unnest(v_step.parents) p(p)
+                )
+                union all
+                -- What follows a step that may be skipped shares that choice.
+                select -p.p from unnest(v_step.parents) p(p) where v_skips[p.p]
             ) m;
             v_sets[v_step.step] := v_set;
         end if;
@@ -82,5 +88,6 @@ begin
 end
 $$;
 comment on function tasker.choice_sets(jsonb) is
-    'For each step of a valid template, the steps that some decision must choose for it to exist, '
-    'as the text of an array of their numbers. Null: too many to tell.';
+    'For each step of a valid template, the steps that some decision or condition must choose for '
+    'it to exist, and those that must not be skipped (negative), as the text of an array of their '
+    'numbers. Null: too many to tell.';

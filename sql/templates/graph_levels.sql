@@ -17,7 +17,16 @@ declare
     v_parents   int[];
     v_children  int[];
     v_levels    int[] := array_fill(0, array[v_count]);
-    v_initial   boolean[] := array_fill(true, array[v_count]);
+    v_initial   boolean[] := array(
+        select not e.s ?| '{when,otherwise}'
+        from jsonb_array_elements(p_steps) with ordinality e(s, n)
+        order by e.n
+    );
+    v_chooses   boolean[] := array(
+        select coalesce(e.s ->> 'type' = 'decision' or e.s -> 'may_skip' = 'true', false)
+        from jsonb_array_elements(p_steps) with ordinality e(s, n)
+        order by e.n
+    );
     v_after     boolean[] := array_fill(false, array[v_count]);
     v_depths    int[] := array(
         select (t = 'decision')::int
@@ -52,7 +61,7 @@ begin
         if v_initial[v_c]
            and (
                not v_initial[v_p]
-               or v_types[v_p] = 'decision'
+               or v_chooses[v_p]
                or v_types[v_p] = 'batchable' and v_types[v_c] = 'batch_worker'
            )
         then

@@ -50,7 +50,14 @@ begin
         v_id, p_definition -> 'steps', p_definition -> 'constants');
     perform tasker.insert_template_events(v_id, p_definition -> 'steps');
     update tasker.templates t
-    set dynamic = true
+    set dynamic = true,
+        judged_roots = exists (
+            select
+            from tasker.template_steps s
+            where s.template_id = v_id
+              and s.conditional
+              and s.parent_count = 0
+        )
     where t.template_id = v_id
       and exists (
           select

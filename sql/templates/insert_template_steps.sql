@@ -29,7 +29,13 @@ begin
         is_leaf,
         initial,
         after_batch,
-        decision_depth
+        decision_depth,
+        conditional,
+        condition,
+        sisters,
+        when_false,
+        may_skip,
+        reveals
     )
     select
         p_template_id,
@@ -61,7 +67,16 @@ begin
         g.parent is null,
         l.initial,
         l.after_batch,
-        l.decision_depth
+        l.decision_depth,
+        e.s ?| '{when,otherwise}',
+        case
+            when e.s ? 'when' then tasker.compile_condition(
+                e.s ->> 'when', coalesce(e.s -> 'dependencies', '[]'), b.names)
+        end,
+        t.sisters,
+        e.s ->> 'when_false',
+        coalesce(e.s -> 'may_skip' = 'true', false),
+        coalesce(e.s -> 'may_skip' = 'true' or g.reveals, false)
     from jsonb_array_elements(p_steps) with ordinality e(s, n)
     join tasker.graph_levels(p_steps) l on l.n = e.n
     cross join (select tasker.batch_workers(p_steps) as names) b
@@ -75,9 +90,11 @@ begin
         where e.s ? 'inputs'
     ) m on true
     left join lateral tasker.mapping_costs(m.inputs, p_constants) c on m.inputs is not null
+    left join tasker.step_sisters(p_steps) t on t.n = e.n and t.kind = 'otherwise'
     left join (
-        select distinct g.parent
+        select g.parent, bool_or(p_steps -> (g.child - 1) ?| '{when,otherwise}') as reveals
         from tasker.graph_edges(p_steps) g
+        group by g.parent
     ) g on g.parent = e.n;
 end
 $$;

@@ -6,8 +6,10 @@ create type tasker.new_node as (
     level         int,
     position      int,
     max_attempts  int,
-    parents       text[]
+    parents       text[],
+    reveals       boolean,
+    error         jsonb
 );
 comment on type tasker.new_node is
     'A step of a dynamic task''s template that exists by now and has no row yet. '
-    'parents: those that exist.';
+    'parents: those that exist. error: it fails at once, as its condition cannot be judged.';

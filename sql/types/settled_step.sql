@@ -8,6 +8,7 @@ create type tasker.settled_step as (
     error          jsonb,
     satisfied      boolean,
     decides        boolean,
+    reveals        boolean,
     bytes          int
 );
 comment on type tasker.settled_step is

@@ -52,6 +52,6 @@ join tasker.template_steps tmpl
     and tmpl.name = node.template_step;
 comment on view tasker.step_dag is
     'The graph of each task. level: longest path from a root. '
-    'presence: exists; undecided: a decision or batchable above it has not ended; not_chosen. '
+    'presence: exists; undecided: what decides on it has not ended; not_chosen. '
     'A step that does not exist has no state, and neither has a batch without instances. '
     'Instances of a batch are rows of their own; parents and children name steps of the template.';

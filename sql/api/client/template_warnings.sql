@@ -19,7 +19,7 @@ begin
         select
             '/steps',
             'not_checked',
-            'this template has too many decisions to tell whether each step has all of its parents '
+            'this template has too many choices to tell whether each step has all of its parents '
             'or none';
     end if;
     return query
@@ -79,11 +79,15 @@ begin
     order by d.n;
 
     return query
+    select w.* from tasker.condition_warnings(v_steps) w;
+
+    return query
     select w.* from tasker.handler_warnings(p_definition) w;
 end
 $$;
 comment on function tasker.template_warnings(jsonb) is
     'Parts of a valid template that are probably mistakes, in the form of validate_template: a '
-    'standard step whose parents may exist only in part, a deferred step without parents, '
+    'standard step whose parents may exist only in part, a condition that is false where a value '
+    'is missing, a deferred step without parents, '
     'decisions nested too deep, handlers that no live worker of the namespace has although some '
     'workers are alive. An invalid template has no warnings.';

@@ -39,7 +39,10 @@ begin
         satisfied = true,
         result = coalesce(p_result, p_outcome -> 'result', 'null'),
         result_bytes = octet_length(coalesce(p_result, p_outcome -> 'result', 'null')::text),
-        decided = p_outcome - '{type,result}'::text[],
+        decided = case p_outcome ->> 'type'
+            when 'skip' then '{"skip": true}'
+            else p_outcome - '{type,result}'::text[]
+        end,
         available_at = null,
         completed_at = v_now,
         updated_at = v_now
@@ -60,7 +63,8 @@ begin
             updated_at = v_now
         where t.task_id = p_task_id;
     else
-        perform tasker.advance_resolved(p_task_id, p_step, v_step.decides, v_now);
+        perform tasker.advance_resolved(
+            p_task_id, p_step, v_step.decides or v_step.reveals, v_now);
     end if;
     perform tasker.set_actor(null);
     return true;

@@ -18,11 +18,12 @@ begin
         when 'decision' then '{type,create_steps,result}'
         when 'batches' then '{type,worker_step,cursors,result}'
         when 'checkpoint' then '{type,cursor,items_processed,accumulated}'
+        when 'skip' then '{type}'
     end;
     if v_keys is null then
         return format(
             'unknown outcome type %s; '
-            'the types are success, failure, decision, batches, checkpoint',
+            'the types are success, failure, decision, batches, checkpoint, skip',
             coalesce(left((p_outcome -> 'type')::text, 100), 'null'));
     elsif p_outcome - v_keys <> '{}' then
         -- If it were passed over, a misspelt key would be a value that is silently missing.

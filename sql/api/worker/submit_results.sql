@@ -86,7 +86,8 @@ end
 $$;
 comment on function tasker.submit_results(uuid, jsonb, interval) is
     'Stores results: [{"task_id","step","claim_no","outcome":{...},"duration_ms"}]. '
-    'Outcomes: success, failure, decision, batches, checkpoint; docs/sql-api.md has their keys. '
+    'Outcomes: success, failure, decision, batches, checkpoint, skip; docs/sql-api.md has their '
+    'keys. '
     'Each is answered, in order: accepted; duplicate (this claim''s result is stored already); '
     'stale (the claim has passed to another, or the step is settled: nothing changed); busy '
     '(another transaction has locked the step: submit it again in a moment; p_wait: how long to '

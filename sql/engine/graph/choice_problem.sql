@@ -8,7 +8,7 @@ language plpgsql stable as $$
 declare
     v_needed  text := case p_outcome ->> 'type'
         when 'decision' then 'decision'
-        else 'batchable'
+        when 'batches' then 'batchable'
     end;
     v_tmpl    tasker.template_steps;
 begin
@@ -28,6 +28,11 @@ begin
     return case
         -- The caller itself answers that there is no such step.
         when not found then null
+        when v_needed is null then case
+            when not v_tmpl.may_skip then format(
+                'step "%s" may not be skipped: its template allows that by may_skip: true',
+                p_step)
+        end
         when v_tmpl.type <> v_needed then format(
             'step "%s" is of type %s: only a %s may have an outcome of type %s',
             p_step, v_tmpl.type, v_needed, p_outcome ->> 'type')
@@ -37,5 +42,5 @@ begin
 end
 $$;
 comment on function tasker.choice_problem(uuid, text, jsonb) is
-    'The problem of a well-formed decision, or of a batch''s cursors, for the step that gave it; '
-    'null: no problem, or no such step.';
+    'The problem of a well-formed decision, of a batch''s cursors, or of a skip, for the step that '
+    'gave it; null: no problem, or no such step.';

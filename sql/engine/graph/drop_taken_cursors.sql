@@ -2,6 +2,10 @@ create function tasker.drop_taken_cursors(p_nodes tasker.new_node[])
 returns void
 language plpgsql volatile as $$
 begin
+    if not exists (select from unnest(p_nodes) n where n.type = 'batch_worker') then
+        return;
+    end if;
+
     update tasker.steps s
     set decided = jsonb_build_object(
             'worker_step', s.decided -> 'worker_step',

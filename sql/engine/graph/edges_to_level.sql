@@ -5,10 +5,11 @@ create function tasker.edges_to_level(
     p_level         int
 )
 returns table (
-    n      bigint,
-    child  text,
-    type   text,
-    edge   text
+    n            bigint,
+    child        text,
+    type         text,
+    conditional  boolean,
+    edge         text
 )
 -- Stable, in SQL, and without settings of its own, so that it becomes part of the statement that
 -- calls it.
@@ -17,9 +18,16 @@ language sql stable as $$
         k.n,
         child.name,
         child.type,
+        child.conditional,
         case
+            when e.parent is null then 'live'
             when k.known ->> e.parent = 'not_chosen' then 'dead'
-            when k.known ->> e.parent = 'undecided' then 'unknown'
+            when k.known ->> e.parent in ('undecided', 'ready') then 'unknown'
+            when k.known ->> e.parent = 'skipped' then 'live'
+            when parent.may_skip and not choice.satisfied then 'unknown'
+            when choice.decided ? 'skip' and parent.when_false is null then 'dead'
+            -- A condition looks at what its parents have said.
+            when child.conditional and not choice.satisfied then 'unknown'
             when parent.type = 'decision' then case
                 when not choice.satisfied then 'unknown'
                 when child.type <> 'deferred'
@@ -41,17 +49,26 @@ language sql stable as $$
           and not k.known ? p.name
         offset 0
     ) child
-    cross join lateral tasker.parents_of(k.template_id, child.name) e
-    cross join lateral tasker.template_step(k.template_id, e.parent) parent
+    -- A step without parents has one edge that leads from nowhere.
+    left join lateral tasker.parents_of(k.template_id, child.name) e on true
+    left join lateral tasker.template_step(k.template_id, e.parent) parent on true
     -- A parent that has come into being just now has not decided.
     cross join lateral (
         select
-            coalesce(bool_or(s.satisfied), false) as satisfied,
+            case
+                when parent.type = 'batch_worker' and child.conditional then
+                    tasker.has_batch_ended(k.task_id, k.template_id, e.parent)
+                else coalesce(bool_or(s.satisfied), false)
+            end as satisfied,
             (array_agg(s.decided))[1] as decided
         from tasker.steps s
         where s.task_id = k.task_id
           and s.name = e.parent
-          and parent.type in ('decision', 'batchable')
+          and (
+              parent.type in ('decision', 'batchable')
+              or parent.may_skip
+              or child.conditional
+          )
     ) choice
 $$;
 comment on function tasker.edges_to_level(uuid[], uuid[], jsonb[], int) is

@@ -11,7 +11,8 @@ language sql stable as $$
         g.task_id,
         g.template_id,
         n.step,
-        n.presence,
+        -- It is judged by the next commit that makes steps.
+        case n.presence when 'ready' then 'undecided' else n.presence end,
         g.made ? n.step
     from tasker.task_graphs(p_task_ids) g
     cross join lateral jsonb_each_text(g.known) n(step, presence)

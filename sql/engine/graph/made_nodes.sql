@@ -1,8 +1,10 @@
 create function tasker.made_nodes(
     p_task_ids        uuid[],
+    p_begin           boolean,
     out task_ids      uuid[],
     out template_ids  uuid[],
     out known         jsonb[],
+    out made          jsonb[],
     out first_level   int,
     out last_level    int
 )
@@ -11,16 +13,19 @@ begin
     select
         array_agg(task.task_id order by task.task_id),
         array_agg(task.template_id order by task.task_id),
-        array_agg(task.known order by task.task_id),
+        array_agg(coalesce(task.made, '{}') || coalesce(task.left_out, '{}') order by task.task_id),
+        array_agg(coalesce(task.made, '{}') order by task.task_id),
         min(task.first_level),
         max(task.last_level)
-    into task_ids, template_ids, known, first_level, last_level
+    into task_ids, template_ids, known, made, first_level, last_level
     from (
         select
             task.task_id,
             task.template_id,
-            jsonb_object_agg(tmpl.name, 'exists') filter (where node.made) as known,
-            min(tmpl.level) filter (where not node.made) as first_level,
+            jsonb_object_agg(tmpl.name, 'exists') filter (where node.made) as made,
+            jsonb_object_agg(tmpl.name, 'not_chosen')
+                filter (where not node.made and node.left_out) as left_out,
+            min(tmpl.level) filter (where not node.made and not node.left_out) as first_level,
             max(tmpl.level) as last_level
         from (select distinct given.task_id from unnest(p_task_ids) given(task_id)) given
         cross join lateral (
@@ -57,15 +62,26 @@ begin
                     where step.task_id = task.task_id
                       and step.name = tmpl.name
                 )
-            end as made
+            end as made,
+            -- Judged, and not to exist.
+            tmpl.conditional and exists (
+                select
+                from tasker.step_verdicts verdict
+                where verdict.task_id = task.task_id
+                  and verdict.step = tmpl.name
+                  and not verdict.holds
+            ) as left_out
             offset 0
         ) node
         group by task.task_id, task.template_id
     ) task
     -- Nothing can be said about a task that has not begun.
-    where task.known is not null;
+    where p_begin
+       or task.made is not null
+       or task.left_out is not null;
 end
 $$;
-comment on function tasker.made_nodes(uuid[]) is
-    'For each of these tasks with a dynamic template: the steps that have rows, as {name: '
-    '"exists"}. first_level: the lowest level with a step that has no row.';
+comment on function tasker.made_nodes(uuid[], boolean) is
+    'For each of these tasks with a dynamic template: made: the steps that have rows, as {name: '
+    '"exists"}; known: these, and those that a condition has left out (not_chosen). first_level: '
+    'the lowest level with another step. p_begin: also of tasks that are to begin now.';

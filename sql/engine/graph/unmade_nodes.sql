@@ -1,9 +1,25 @@
-create function tasker.unmade_nodes(p_task_ids uuid[])
+create function tasker.unmade_nodes(
+    p_task_ids  uuid[],
+    p_begin     boolean,
+    p_now       timestamptz
+)
 returns tasker.new_node[]
-language plpgsql stable as $$
+-- The one rule of dynamic graphs, as in task_graphs, which only looks: here conditions are judged.
+language plpgsql volatile as $$
 declare
+    v_made   record := tasker.made_nodes(p_task_ids, p_begin);
+    v_known  jsonb[] := v_made.known;
+    v_level  record;
     v_nodes  tasker.new_node[];
 begin
+    for v_n in coalesce(v_made.first_level, 1) .. coalesce(v_made.last_level, 0) loop
+        v_level := tasker.judge_level(v_made.task_ids, v_made.template_ids, v_known, v_n);
+        v_known := v_level.known;
+        if v_level.ready then
+            v_known := tasker.judge_steps(v_made.task_ids, v_known, p_now);
+        end if;
+    end loop;
+
     select array_agg(row(
         g.task_id,
         g.template_id,
@@ -17,10 +33,21 @@ begin
             from tasker.template_edges e
             where e.template_id = g.template_id
               and e.child = n.step
-              and g.known ->> e.parent = 'exists'
-        ))::tasker.new_node)
+              and g.known ->> e.parent in ('exists', 'skipped')
+        ),
+        tmpl.reveals,
+        case
+            when tmpl.conditional then (
+                select verdict.reason
+                from tasker.step_verdicts verdict
+                where verdict.task_id = g.task_id
+                  and verdict.step = n.step
+                  and verdict.holds is null
+            )
+        end)::tasker.new_node)
     into v_nodes
-    from tasker.task_graphs(p_task_ids) g
+    from unnest(v_made.task_ids, v_made.template_ids, v_known, v_made.made)
+        g(task_id, template_id, known, made)
     cross join lateral jsonb_each_text(g.known) n(step, presence)
     cross join lateral tasker.template_step(g.template_id, n.step) tmpl
     where n.presence = 'exists'
@@ -28,6 +55,6 @@ begin
     return v_nodes;
 end
 $$;
-comment on function tasker.unmade_nodes(uuid[]) is
-    'The steps of dynamic tasks that exist by now and have no row yet. '
-    'Null: no such step.';
+comment on function tasker.unmade_nodes(uuid[], boolean, timestamptz) is
+    'The steps of dynamic tasks that exist by now and have no row yet, after judging all '
+    'conditions that can be. p_begin: the tasks begin now. Null: no such step.';

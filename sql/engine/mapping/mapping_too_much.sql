@@ -16,27 +16,7 @@ begin
         return null;
     end if;
 
-    v_bytes := (
-        select coalesce(sum(step.result_bytes), 0)
-        from unnest(v_names) n(name)
-        cross join lateral (
-            select s.result_bytes
-            from tasker.steps s
-            where s.task_id = p_task_id
-              and s.name = n.name
-              and s.satisfied
-            offset 0
-        ) step
-    ) + (
-        select coalesce(sum(least(v_summary, b.bytes + 200)), 0)
-        from (
-            select s.template_step, sum(s.result_bytes) as bytes
-            from tasker.steps s
-            where s.task_id = p_task_id
-              and s.template_step = any (v_batches)
-            group by s.template_step
-        ) b
-    );
+    v_bytes := tasker.named_bytes(p_task_id, v_names, v_batches);
     if v_bytes <= v_limit then
         return null;
     end if;

@@ -39,20 +39,24 @@ begin
     v_ready_steps := v_children.ready_steps;
     v_ready_held := v_children.ready_held;
 
-    -- 5. What a decision or the cursors of a batch bring into being, with counts read from the
-    -- present state.
+    -- 5. What a decision, the cursors of a batch, or a condition bring into being, with counts
+    -- read from the present state.
     select array_agg(distinct s.task_id)
     into v_deciding
     from unnest(p_settled) s
-    where s.decides and s.satisfied and s.task_id <> all (p_failing);
+    where (s.decides or s.reveals) and s.satisfied and s.task_id <> all (p_failing);
     if v_deciding is not null then
         select
             m.made_tasks,
             m.made_counts,
             v_ready_tasks || m.ready_tasks,
             v_ready_steps || m.ready_steps,
-            v_ready_held || m.ready_held
-        into v_made_tasks, v_made_counts, v_ready_tasks, v_ready_steps, v_ready_held
+            v_ready_held || m.ready_held,
+            v_active || m.ended_tasks
+        into
+            v_made_tasks, v_made_counts,
+            v_ready_tasks, v_ready_steps, v_ready_held,
+            v_active
         from tasker.create_steps(v_deciding, p_now, false) m;
     end if;
 

@@ -87,6 +87,7 @@ begin
             s.error,
             s.satisfied,
             s.decides,
+            s.reveals,
             s.result_bytes
     )
     select array_agg(row(m.*)::tasker.settled_step)

@@ -26,7 +26,7 @@ begin
     end if;
 
     v_problem := tasker.outcome_problem(p_outcome);
-    if v_problem is null and v_type in ('decision', 'batches') then
+    if v_problem is null and v_type in ('decision', 'batches', 'skip') then
         v_problem := tasker.choice_problem(tasker.to_uuid(p_task_id), p_step, p_outcome);
     end if;
     if v_problem is not null then

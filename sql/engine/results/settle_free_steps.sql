@@ -77,6 +77,7 @@ begin
             s.state,
             s.msg_id,
             s.decides,
+            s.reveals,
             s.result_bytes
     )
     select
@@ -85,7 +86,7 @@ begin
         array_agg(d.msg_id),
         array_agg(row(
             d.task_id, d.template_id, d.name, d.template_step, d.state, null, null, true,
-            d.decides, d.result_bytes)::tasker.settled_step)
+            d.decides, d.reveals, d.result_bytes)::tasker.settled_step)
     into numbers, task_ids, msg_ids, settled
     from done d;
 end

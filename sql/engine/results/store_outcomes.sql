@@ -25,7 +25,9 @@ begin
                 when r.error is null then coalesce(octet_length((r.outcome -> 'result')::text), 4)
             end,
             decided = case
-                when s.decides and r.error is null then r.outcome - '{type,result}'::text[]
+                when r.error is not null then null
+                when s.decides then r.outcome - '{type,result}'::text[]
+                when r.outcome ->> 'type' = 'skip' then '{"skip": true}'::jsonb
             end,
             error = r.error || jsonb_build_object('attempt', s.attempt),
             -- Only losses in a row count: a handler that fails by itself has not taken its worker

@@ -74,6 +74,8 @@ begin
     where task.task_id = any (v_task_ids);
     delete from tasker.steps step
     where step.task_id = any (v_task_ids);
+    delete from tasker.step_verdicts verdict
+    where verdict.task_id = any (v_task_ids);
     delete from tasker.held_steps held
     where held.task_id = any (v_task_ids);
     perform tasker.unpark_steps(v_task_ids);

@@ -13,7 +13,8 @@ declare
     v_free       uuid[];
     v_errors     jsonb[];
     v_templates  uuid[];
-    v_made       record;
+    v_judged     uuid[];
+    v_made       tasker.first_steps;
 begin
     select
         array_agg(nullif((e.v ->> 'msg_id')::bigint, 0)),
@@ -40,6 +41,14 @@ begin
       and t.task_id = any (v_free);
 
     v_made := tasker.make_first_steps(v_task_ids, v_templates, v_errors, v_now);
+    select array_agg(i.task_id)
+    into v_judged
+    from unnest(v_task_ids, v_templates, v_errors) i(task_id, template_id, error)
+    join tasker.templates t on t.template_id = i.template_id and t.judged_roots
+    where i.error is null;
+    if v_judged is not null then
+        v_made := tasker.make_judged_roots(v_judged, v_now, v_made);
+    end if;
     select b.initialized, b.failed
     into initialized, failed
     from tasker.begin_tasks(v_task_ids, v_errors, v_made.begun, v_now) b;

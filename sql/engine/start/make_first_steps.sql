@@ -2,15 +2,12 @@ create function tasker.make_first_steps(
     p_task_ids       uuid[],
     p_templates      uuid[],
     p_errors         jsonb[],
-    p_now            timestamptz,
-    out begun        tasker.begun_task[],
-    out ready_tasks  uuid[],
-    out ready_steps  text[],
-    out held_tasks   uuid[],
-    out held_steps   text[],
-    out due          timestamptz
+    p_now            timestamptz
 )
+returns tasker.first_steps
 language plpgsql volatile as $$
+declare
+    v_made  tasker.first_steps;
 begin
     with made as (
         insert into tasker.steps (
@@ -18,6 +15,7 @@ begin
             name,
             template_step,
             decides,
+            reveals,
             state,
             waiting_on,
             max_attempts,
@@ -31,6 +29,7 @@ begin
             tmpl.name,
             tmpl.name,
             tmpl.type in ('decision', 'batchable'),
+            tmpl.reveals,
             (case
                 when tmpl.parent_count = 0 and not (task.later or task.gated) then 'enqueued'
                 else 'pending'
@@ -78,8 +77,9 @@ begin
         array_agg(made.task_id) filter (where made.held),
         array_agg(made.name) filter (where made.held),
         min(made.available_at)
-    into begun, ready_tasks, ready_steps, held_tasks, held_steps, due
+    into v_made
     from made;
+    return v_made;
 end
 $$;
 comment on function tasker.make_first_steps(uuid[], uuid[], jsonb[], timestamptz) is

@@ -1,7 +1,7 @@
 create function tasker.advance_resolved(
     p_task_id  uuid,
     p_step     text,
-    p_decides  boolean,
+    p_reveals  boolean,
     p_now      timestamptz
 )
 returns void
@@ -20,7 +20,7 @@ begin
     where c.task_id = p_task_id
       and c.name = n.name;
 
-    if p_decides then
+    if p_reveals then
         perform tasker.create_steps(array[p_task_id], p_now, true);
     end if;
     perform tasker.recount_tasks(array[p_task_id]);

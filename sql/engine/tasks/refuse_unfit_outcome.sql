@@ -17,9 +17,9 @@ begin
     v_problem := case
         when p_outcome is null then
             'its outcome decides which steps are created, so give it one'
-        when not p_decides
-          or p_outcome ->> 'type' not in ('decision', 'batches') then
-            'only a decision or batches can be given, to steps of these types'
+        when p_decides and p_outcome ->> 'type' not in ('decision', 'batches')
+          or not p_decides and p_outcome ->> 'type' <> 'skip' then
+            'only a decision or batches can be given, to steps of these types, or a skip'
         else
             coalesce(
                 tasker.outcome_problem(p_outcome),
@@ -34,6 +34,7 @@ begin
                 hint = 'p_outcome (--outcome) for a decision: '
                     '{"type":"decision","create_steps":[...]}; '
                     'for a batchable: {"type":"batches","cursors":[...]}; '
+                    'for a step with may_skip: {"type":"skip"}; '
                     'for others: none.';
     end if;
 end

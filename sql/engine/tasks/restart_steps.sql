@@ -32,8 +32,10 @@ begin
     from unnest(p_task_ids, p_steps, p_waiting_on) i(task_id, name, waiting_on)
     where s.task_id = i.task_id
       and s.name = i.name;
+    perform tasker.judge_again(p_task_ids, p_steps, v_now);
 end
 $$;
 comment on function tasker.restart_steps(uuid[], text[], int[]) is
     'Makes steps pending again with all their attempts. '
-    'Those that wait for nothing are sent by enqueue_ready_steps. The caller holds the tasks.';
+    'Those that wait for nothing are sent by enqueue_ready_steps; conditions that could not be '
+    'judged are judged again. The caller holds the tasks.';

@@ -251,7 +251,7 @@ async fn one_bad_outcome_fails_its_step_and_the_rest_is_accepted() {
     assert_eq!(
         e.text("select error ->> 'message' from tasker.tasks where task_id = $1", id).await,
         "unknown outcome type \"nonsense\"; the types are success, failure, decision, batches, \
-         checkpoint"
+         checkpoint, skip"
     );
 }
 

@@ -213,9 +213,10 @@ fn form(outcome: &Value) -> &'static str {
             r#"a checkpoint is {"type": "checkpoint", "cursor": any, "#,
             r#""items_processed": whole number, "accumulated": any}, all but the cursor optional"#
         ),
+        "skip" => r#"a skip is {"type": "skip"}"#,
         _ => concat!(
             r#"an outcome is an object whose "type" is success, failure, decision, "#,
-            "batches, or checkpoint"
+            "batches, checkpoint, or skip"
         ),
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum Fate {
     Success,
     /// It goes on from a checkpoint.
     Checkpoint,
+    /// There was nothing to do.
+    Skip,
     /// It will be tried again.
     Retry,
     /// It has failed for good.
@@ -60,6 +62,7 @@ impl Fate {
             }
             StepOutcome::Failure(_) => Self::Failure,
             StepOutcome::Checkpoint { .. } => Self::Checkpoint,
+            StepOutcome::Skip {} => Self::Skip,
             StepOutcome::Success { .. }
             | StepOutcome::Decision { .. }
             | StepOutcome::Batches { .. } => Self::Success,
@@ -145,6 +148,7 @@ mod tests {
         };
         assert_eq!(of(Fate::Success), [true, false, true, false]);
         assert_eq!(of(Fate::Checkpoint), [true, false, true, false]);
+        assert_eq!(of(Fate::Skip), [false, false, true, false]);
         assert_eq!(of(Fate::Retry), [false, false, true, true]);
         assert_eq!(of(Fate::Failure), [false, true, true, false]);
     }

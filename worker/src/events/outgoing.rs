@@ -160,6 +160,6 @@ fn default_payload(ctx: &StepContext, outcome: &StepOutcome) -> Value {
             "retryable": failure.retryable,
             "attempt": ctx.attempt(),
         }),
-        StepOutcome::Checkpoint { .. } => Value::Null,
+        StepOutcome::Checkpoint { .. } | StepOutcome::Skip {} => Value::Null,
     }
 }

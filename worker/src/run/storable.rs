@@ -64,6 +64,7 @@ pub(crate) fn checked(outcome: StepOutcome) -> Result<StepOutcome, StepError> {
         StepOutcome::Checkpoint { cursor, items_processed: _, accumulated } => {
             refusal("cursor", cursor).or_else(|| refusal("accumulated", accumulated))
         }
+        StepOutcome::Skip {} => None,
     };
     refused.map_or(Ok(outcome), Err)
 }
@@ -88,7 +89,7 @@ pub(crate) fn trim(value: &mut Value) {
 /// The same for every part of an outcome.
 pub(crate) fn trimmed(mut outcome: StepOutcome) -> StepOutcome {
     match &mut outcome {
-        StepOutcome::Failure(_) => {}
+        StepOutcome::Failure(_) | StepOutcome::Skip {} => {}
         StepOutcome::Success { result } | StepOutcome::Decision { result, .. } => trim(result),
         StepOutcome::Batches { cursors, result, .. } => {
             cursors.iter_mut().for_each(trim);

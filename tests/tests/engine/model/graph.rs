@@ -34,6 +34,21 @@ pub enum Inputs {
     Missing,
 }
 
+/// What a template asks before a step exists.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum When {
+    /// Nothing.
+    Always,
+    /// What is true, or false.
+    Is(bool),
+    /// Whether its first parent is there.
+    First,
+    /// What is neither true nor false.
+    Neither,
+    /// Whether no other with the same parents exists.
+    Otherwise,
+}
+
 /// What every step announces with each result.
 pub const EVENT: &str = "step.said";
 
@@ -48,6 +63,12 @@ pub struct Node {
     pub max_attempts: i32,
     /// What the template makes of its parents for it.
     pub inputs: Inputs,
+    /// What it depends on whether it exists.
+    pub when: When,
+    /// Its handler may skip it.
+    pub may_skip: bool,
+    /// Left out or skipped, it counts as done.
+    pub when_false: bool,
 }
 
 /// The steps of a template, each after its parents.
@@ -116,6 +137,20 @@ impl Graph {
         if number.is_multiple_of(29) { 12 } else { usize::from(number % 5) }
     }
 
+    /// Whether its handler skips it by this number.
+    pub fn skips(&self, node: usize, number: u16) -> bool {
+        self.0[node].may_skip && number.is_multiple_of(3)
+    }
+
+    /// Those that exist where this one does not, or the other way round.
+    pub fn sisters(&self, node: usize) -> Vec<usize> {
+        let sister = |other: &usize| {
+            let Node { parents, when, .. } = &self.0[*other];
+            *parents == self.0[node].parents && !matches!(when, When::Always | When::Otherwise)
+        };
+        (0..self.0.len()).filter(sister).collect()
+    }
+
     /// As the handler of a step would return it.
     pub fn outcome_json(&self, node: usize, outcome: Outcome) -> Value {
         let kind = self.0[node].kind;
@@ -134,6 +169,7 @@ impl Graph {
                 }
                 outcome
             }
+            Outcome::Fitting(number) if self.skips(node, number) => json!({"type": "skip"}),
             Outcome::Fitting(_) | Outcome::Plain => json!({"type": "success", "result": 1}),
             Outcome::Foreign(name) if kind == Kind::Batchable => {
                 json!({"type": "batches", "worker_step": name, "cursors": [1]})
@@ -157,7 +193,7 @@ impl Graph {
     }
 
     fn step(&self, n: usize) -> Value {
-        let Node { kind, parents, max_attempts, inputs } = &self.0[n];
+        let Node { kind, parents, max_attempts, inputs, when, may_skip, when_false } = &self.0[n];
         let parents: Vec<String> = parents.iter().copied().map(node_name).collect();
         let mut step = json!({
             "name": node_name(n),
@@ -171,6 +207,20 @@ impl Graph {
         }
         if *inputs == Inputs::Missing {
             step["inputs_required"] = json!(["x"]);
+        }
+        match when {
+            When::Always => {}
+            When::Otherwise => step["otherwise"] = json!(true),
+            When::Is(true) => step["when"] = json!(r#"$.task.name == "flow""#),
+            When::Is(false) => step["when"] = json!(r#"$.task.name == "another""#),
+            When::First => step["when"] = json!(format!("exists($.parents.{})", parents[0])),
+            When::Neither => step["when"] = json!("$.task.name > 1"),
+        }
+        if *may_skip {
+            step["may_skip"] = json!(true);
+        }
+        if *when_false {
+            step["when_false"] = json!("complete");
         }
         let kind = match kind {
             Kind::Standard => return step,
@@ -226,6 +276,30 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
             }
         }
         // By what is there, so that a seed brings the same graphs as ever.
+        let (mut when, mut may_skip) = match chosen_sum % 13 {
+            _ if !grows || matches!(kind, Kind::Worker(_)) => (When::Always, false),
+            0 => (When::Is(true), false),
+            1 | 2 => (When::Is(false), false),
+            3 => (When::Neither, false),
+            4 | 5 if !parents.is_empty() => (When::First, false),
+            6 => (When::Otherwise, false),
+            7..9 => (When::Always, true),
+            _ => (When::Always, false),
+        };
+        if when == When::Otherwise {
+            when = When::Always;
+            may_skip = chosen_sum.is_multiple_of(2);
+            // Beside the step before it, where that may be left out.
+            if let Some(before) = nodes.last()
+                && !matches!(before.when, When::Always | When::Otherwise)
+                && !nodes
+                    .iter()
+                    .any(|other| other.when == When::Otherwise && other.parents == before.parents)
+            {
+                when = When::Otherwise;
+                parents = before.parents.clone();
+            }
+        }
         let inputs = match (kind, chosen_sum % 11) {
             (Kind::Worker(_), _) => Inputs::None,
             _ if parents.is_empty() => Inputs::None,
@@ -233,12 +307,17 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
             (_, 1..6) => Inputs::Made,
             _ => Inputs::None,
         };
-        nodes.push(Node { kind, parents, max_attempts, inputs });
+        let when_false = (when != When::Always || may_skip) && (chosen_sum / 13).is_multiple_of(3);
+        nodes.push(Node { kind, parents, max_attempts, inputs, when, may_skip, when_false });
     }
     let mut graph = Graph(nodes);
     for n in 0..graph.0.len() {
         if graph.0[n].kind == Kind::Decision && graph.children(n).is_empty() {
             graph.0[n].kind = Kind::Standard;
+        }
+        // What follows is theirs to say.
+        if graph.decides(n) {
+            (graph.0[n].may_skip, graph.0[n].when_false) = (false, false);
         }
     }
     graph

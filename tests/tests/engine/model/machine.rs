@@ -3,10 +3,10 @@
 
 use super::{
     actions::{Action, Case, Outcome},
-    graph::{Graph, Key, Kind},
+    graph::{Graph, Key, Kind, When},
     rule::Presence,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
@@ -30,6 +30,8 @@ pub enum Said {
     /// So many instances of this step.
     Cursors(usize, usize),
     Checkpoint(u8),
+    /// There was nothing to do.
+    Skip,
     Retryable,
     Permanent,
     /// Permanent too: it may not say so.
@@ -80,6 +82,8 @@ pub struct Machine {
     pub paused: bool,
     /// Set when it has finished.
     pub ended: Option<&'static str>,
+    /// The steps whose condition has been judged.
+    pub judged: BTreeSet<usize>,
     /// All claims ever made.
     pub claims: Vec<Held>,
 }
@@ -92,9 +96,11 @@ impl Machine {
             fail: case.fail,
             paused: false,
             ended: None,
+            judged: BTreeSet::new(),
             claims: Vec::new(),
         };
         machine.grow(false);
+        machine.settle();
         machine
     }
 
@@ -192,6 +198,7 @@ impl Machine {
             (Outcome::Plain, Kind::Decision | Kind::Batchable) | (Outcome::Foreign(_), _) => {
                 Said::Refused
             }
+            (Outcome::Fitting(number), _) if self.graph.skips(node, number) => Said::Skip,
             (Outcome::Fitting(_) | Outcome::Plain, _) => Said::Success,
         }
     }
@@ -317,10 +324,19 @@ impl Machine {
         }
     }
 
-    /// What exists by now and has no row gets one.
+    /// What exists by now and has no row gets one. What is left out and done may bring more.
     pub fn grow(&mut self, later: bool) {
-        if self.ended.is_some() {
-            return;
+        while self.ended.is_none() && self.grow_once(later) {}
+    }
+
+    fn grow_once(&mut self, later: bool) -> bool {
+        // What one leaves out lets others be judged.
+        loop {
+            let judged = self.judged.len();
+            self.judged.extend(self.ready());
+            if self.judged.len() == judged {
+                break;
+            }
         }
         let mut new = Vec::new();
         for (node, presence) in self.presences().into_iter().enumerate() {
@@ -347,15 +363,32 @@ impl Machine {
             };
             self.rows.insert(*key, row);
         }
+        for key in new.iter().filter(|key| self.is_left_out(key.node)).copied().collect::<Vec<_>>()
+        {
+            self.row(key).state = State::Complete;
+        }
+        let grows = !new.is_empty();
+        // Once all that was left out is done.
         for key in new {
             self.row(key).waiting_on = self.unsatisfied_parents(key);
-            if self.rows[&key].waiting_on > 0 {
+            if self.rows[&key].waiting_on > 0 || self.rows[&key].state == State::Complete {
+            } else if self.graph.0[key.node].when == When::Neither {
+                self.cannot_be_judged(key);
             } else if later {
                 self.row(key).timed = true;
             } else {
                 self.send(key);
             }
         }
+        grows
+    }
+
+    /// Its condition is neither true nor false: that is its result.
+    pub fn cannot_be_judged(&mut self, key: Key) {
+        let row = self.row(key);
+        row.state = State::Submitted(Said::Permanent);
+        row.claim_no += 1;
+        row.timed = false;
     }
 
     pub fn unsatisfied_parents(&self, key: Key) -> usize {

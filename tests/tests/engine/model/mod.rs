@@ -58,7 +58,11 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("hold_claims", "and s.claim_no = i.claim_no and s.state", "and s.state"),
     ("claim_judged", "attempt = s.attempt - c.lost::int", "attempt = s.attempt"),
     ("give_back_claims", "attempt = h.attempt - 1", "attempt = h.attempt"),
-    ("claim_plain", "attempt = s.attempt + ((f.made).error is null)::int", "attempt = s.attempt + 1"),
+    (
+        "claim_plain",
+        "attempt = s.attempt + ((f.made).error is null)::int",
+        "attempt = s.attempt + 1",
+    ),
     ("restart_steps", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
     ("cancel_steps", "'enqueued', 'in_progress'", "'enqueued'"),
     ("resolve_step", "satisfied = true", "satisfied = false"),
@@ -66,9 +70,21 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("edges_to_level", "when child.type <> 'deferred' and not", "when not"),
     (
         "judge_level",
-        "when bool_or(e.edge = 'unknown') then 'undecided' when bool_or(e.edge = 'live')",
+        "when bool_or(e.edge = 'unknown') then 'undecided' when not bool_or(e.edge = 'live')",
         "when bool_or(e.edge = 'live')",
     ),
+    ("edges_to_level", "when child.conditional and not choice.satisfied then 'unknown'", ""),
+    (
+        "edges_to_level",
+        "when choice.decided ? 'skip' and parent.when_false is null then 'dead'",
+        "",
+    ),
+    ("judge_steps", "and verdict.step = sister.step and not verdict.holds", ""),
+    ("make_left_out", "satisfied = true", "satisfied = false"),
+    ("judge_steps", "verdict.holds is distinct from false", "verdict.holds"),
+    ("fail_judged", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
+    ("restart_steps", "perform tasker.judge_again(p_task_ids, p_steps, v_now);", ""),
+    ("unmade_nodes", "and g.known ->> e.parent in ('exists', 'skipped')", ""),
     ("new_steps", "when count(*) = 0 then 1", "when count(*) = 0 then 0"),
     ("new_steps", "not s.satisfied", "s.satisfied"),
     ("batch_cursors", "coalesce(b.decided ->> 'worker_step', p_step) = p_step", "true"),
@@ -85,7 +101,11 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
         "send_events(p_results, array(select generate_subscripts(v_statuses, 1)))",
     ),
     ("complete_steps", "perform tasker.send_events(p_results, v_done.numbers)", "null"),
-    ("advance_tasks", "s.decides and s.satisfied and s.task_id <> all (p_failing)", "false"),
+    (
+        "advance_tasks",
+        "(s.decides or s.reveals) and s.satisfied and s.task_id <> all (p_failing)",
+        "false",
+    ),
 ];
 
 /// With it each of these is found within seconds; by chance one took minutes now and then.

@@ -2,7 +2,7 @@
 
 use super::{
     actions::{Action, Outcome},
-    graph::Key,
+    graph::{Key, When},
     machine::{Machine, Row, Said, State},
 };
 
@@ -59,7 +59,7 @@ impl Machine {
             return "TK031".to_owned();
         }
         let decided = match outcome.map(|outcome| self.said(key.node, outcome)) {
-            Some(said @ (Said::Chosen(_) | Said::Cursors(..))) => Some(said),
+            Some(said @ (Said::Chosen(_) | Said::Cursors(..) | Said::Skip)) => Some(said),
             None if !self.graph.decides(key.node) => None,
             _ => return "TK035".to_owned(),
         };
@@ -128,5 +128,8 @@ impl Machine {
         row.timed = waiting_on == 0;
         row.failed_before = false;
         row.has_inputs = false;
+        if self.graph.0[key.node].when == When::Neither {
+            self.cannot_be_judged(key);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! time.
 
 use super::{
-    graph::{Kind, MAX_DECISION_DEPTH, node_name},
+    graph::{Key, Kind, MAX_DECISION_DEPTH, Node, When, node_name},
     machine::{Machine, Said},
 };
 use std::collections::HashMap;
@@ -56,8 +56,57 @@ impl Machine {
                 () => Presence::Exists,
             }
         };
+        let presence = match presence {
+            Presence::Exists if self.graph.0[node].when == When::Always => presence,
+            Presence::Exists if !self.judged.contains(&node) => Presence::Unknown,
+            // Left out, it is there and done, where the template says so.
+            Presence::Exists if !self.graph.0[node].when_false && !self.holds(node) => {
+                Presence::Absent
+            }
+            presence => presence,
+        };
         known.insert(node, presence);
         presence
+    }
+
+    /// The steps whose condition can be judged: all that they wait for has ended, and they do not
+    /// lack one of them.
+    pub fn ready(&self) -> Vec<usize> {
+        let mut known = HashMap::new();
+        let mut ready = |node: &usize| {
+            let Node { kind, parents, when, .. } = &self.graph.0[*node];
+            let edges: Vec<Edge> =
+                parents.iter().map(|parent| self.edge(*parent, *node, &mut known)).collect();
+            let some = |edge: Edge| edges.contains(&edge);
+            let there = match kind {
+                Kind::Deferred => edges.is_empty() || some(Edge::Live),
+                _ => !some(Edge::Dead),
+            };
+            *when != When::Always && there && !some(Edge::Unknown)
+        };
+        (0..self.graph.0.len()).filter(|node| ready(node)).collect()
+    }
+
+    /// Whether its condition holds, or is neither true nor false.
+    fn holds(&self, node: usize) -> bool {
+        match self.graph.0[node].when {
+            When::Always | When::Neither => true,
+            When::Is(holds) => holds,
+            When::First => {
+                let first = self.graph.0[node].parents[0];
+                self.presence(first, &mut HashMap::new()) == Presence::Exists
+            }
+            When::Otherwise => self
+                .graph
+                .sisters(node)
+                .into_iter()
+                .all(|sister| self.judged.contains(&sister) && !self.holds(sister)),
+        }
+    }
+
+    /// Whether it is there without having run.
+    pub fn is_left_out(&self, node: usize) -> bool {
+        !self.holds(node)
     }
 
     fn edge(&self, parent: usize, child: usize, known: &mut HashMap<usize, Presence>) -> Edge {
@@ -66,6 +115,17 @@ impl Machine {
             Presence::Unknown => return Edge::Unknown,
             Presence::Exists => {}
         }
+        let ended = self.has_ended(parent);
+        if self.graph.0[parent].may_skip {
+            match self.decided(parent) {
+                _ if !ended => return Edge::Unknown,
+                Some(Said::Skip) if !self.graph.0[parent].when_false => return Edge::Dead,
+                _ => {}
+            }
+        }
+        if self.graph.0[child].when != When::Always && !ended {
+            return Edge::Unknown;
+        }
         match (self.graph.0[parent].kind, self.graph.0[child].kind, self.decided(parent)) {
             (Kind::Decision, _, None) | (Kind::Batchable, Kind::Worker(_), None) => Edge::Unknown,
             (Kind::Decision, Kind::Deferred, Some(_)) => Edge::Live,
@@ -73,6 +133,21 @@ impl Machine {
                 Edge::Dead
             }
             _ => Edge::Live,
+        }
+    }
+
+    /// Whether all of its rows are there and have ended well.
+    fn has_ended(&self, node: usize) -> bool {
+        let satisfied = |instance: usize| {
+            let key = Key { node, instance };
+            self.rows.get(&key).is_some_and(|row| self.satisfied(key, row))
+        };
+        match self.graph.0[node].kind {
+            Kind::Worker(_) => {
+                self.decided(self.graph.0[node].parents[0]).is_some()
+                    && self.instances(node).into_iter().all(satisfied)
+            }
+            _ => satisfied(0),
         }
     }
 

@@ -65,6 +65,8 @@ async fn the_body_is_the_result() {
     }}"#;
     let outcome = answered("200 OK", "", checkpoint).await.unwrap();
     assert_eq!(outcome, StepOutcome::checkpoint(json!(5), 5, json!([1])));
+    let outcome = answered("200 OK", "", r#"{"$tasker": {"type": "skip"}}"#).await.unwrap();
+    assert_eq!(outcome, StepOutcome::skip());
 }
 
 #[tokio::test]
@@ -148,6 +150,7 @@ async fn an_outcome_of_the_wrong_form_fails_for_good_with_the_form_of_its_type()
         (json!({"type": "decision", "create_steps": "a"}), r#""create_steps": [names of steps]"#),
         (json!({"type": "batches", "cursors": 3}), r#""cursors": [any]"#),
         (json!({"type": "checkpoint", "items_processed": 1}), r#""cursor": any"#),
+        (json!({"type": "skip", "result": 1}), r#"{"type": "skip"}"#),
     ];
     for (outcome, form) in cases {
         let body = json!({"$tasker": outcome}).to_string();

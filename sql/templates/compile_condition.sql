@@ -1,0 +1,56 @@
+create function tasker.compile_condition(
+    p_condition     text,
+    p_dependencies  jsonb,
+    p_batches       text[]
+)
+returns jsonb
+language plpgsql immutable as $$
+declare
+    v_read   record := tasker.read_condition(p_condition);
+    v_small  boolean := v_read.filters or v_read.regex;
+    v_parts  jsonb;
+    v_names  text[];
+begin
+    select
+        jsonb_object_agg(r.keys[1], true),
+        array_agg(distinct n.name order by n.name) filter (where r.keys[1] = 'parents')
+    into v_parts, v_names
+    from unnest(v_read.paths) p(path)
+    cross join lateral tasker.read_path(p.path) r
+    -- A path without a name takes the results of all.
+    left join lateral (
+        select r.keys[2] as name
+        where cardinality(r.keys) > 1
+        union all
+        select jsonb_array_elements_text(p_dependencies)
+        where cardinality(r.keys) = 1
+    ) n on true;
+
+    return jsonb_strip_nulls(jsonb_build_object(
+        'condition', p_condition,
+        'test', v_read.test,
+        'paths', to_jsonb(v_read.paths),
+        'context', v_parts -> 'context',
+        'task', v_parts -> 'task',
+        'constants', v_parts -> 'constants',
+        'names', v_names::text,
+        'batches', nullif(
+            array(select n from unnest(v_names) n where n = any (p_batches)), '{}')::text,
+        -- Each figure keeps the worst that fits under 100 ms: docs/decisions.md.
+        'bytes', least(
+            case
+                when v_read.selfjoins or v_read.joins and v_small then 8192
+                when v_small then 65536
+                else 1048576
+            end,
+            case when v_read.regex then 262144 when v_small then 1048576 else 4194304 end
+                / greatest(v_read.weight, 1)),
+        'joins', nullif(v_read.joins, false),
+        'digits', nullif(v_read.digits, false)));
+end
+$$;
+comment on function tasker.compile_condition(text, jsonb, text[]) is
+    'How condition_value judges a valid condition: {"condition": as written, "test": as '
+    'PostgreSQL writes it, "paths", "bytes": what the parts that it names may have, as text, '
+    '"joins": it compares two paths, "digits": it multiplies or divides} and the keys "context", '
+    '"task", "constants", "names", "batches" of compile_mapping.';

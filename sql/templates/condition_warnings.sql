@@ -1,0 +1,33 @@
+create function tasker.condition_warnings(p_steps jsonb)
+returns table (path text, code text, message text)
+language sql stable as $$
+    select
+        format('/steps/%s/when', e.n - 1),
+        'missing_is_false',
+        format(
+            'where there is nothing at %1$s, %1$s != ... is false: to take that as different, '
+            'write !exists(%1$s) || %1$s != ...',
+            w.shown)
+    from jsonb_array_elements(p_steps) with ordinality e(s, n)
+    cross join lateral (
+        select
+            min(u.path) as shown
+        from (
+            select
+                r.paths,
+                regexp_replace(r.test, '[.]"([A-Za-z_][A-Za-z0-9_]*)"', '.\1', 'g') as test
+            from tasker.read_condition(e.s ->> 'when') r
+        ) c
+        cross join lateral unnest(c.paths) u(path)
+        -- The path stands beside !=, and nothing asks whether it is there.
+        where position(u.path || ' !=' in c.test) > 0
+          and position('exists (' || u.path || ')' in c.test) = 0
+    ) w
+    where e.s ? 'when'
+      and e.s ->> 'when' like '%!=%'
+      and w.shown is not null
+    order by e.n
+$$;
+comment on function tasker.condition_warnings(jsonb) is
+    'Conditions of a valid template that are probably meant otherwise: a != b is false where there '
+    'is no a.';
