@@ -1,4 +1,9 @@
-create function tasker.make_left_out(p_task_ids uuid[], p_steps text[], p_now timestamptz)
+create function tasker.make_left_out(
+    p_task_ids  uuid[],
+    p_steps     text[],
+    p_verdicts  text[],
+    p_now       timestamptz
+)
 returns void
 language plpgsql volatile as $$
 begin
@@ -21,9 +26,10 @@ begin
         tmpl.max_attempts,
         p_now,
         p_now
-    from unnest(p_task_ids, p_steps) i(task_id, step)
+    from unnest(p_task_ids, p_steps, p_verdicts) i(task_id, step, verdict)
     join tasker.tasks t on t.task_id = i.task_id
-    cross join lateral tasker.template_step(t.template_id, i.step) tmpl;
+    cross join lateral tasker.template_step(t.template_id, i.step) tmpl
+    where i.verdict = 'skipped';
 
     -- A step begins as pending, for the audit's sake.
     update tasker.steps s
@@ -32,11 +38,12 @@ begin
         result = 'null',
         result_bytes = 4,
         completed_at = p_now
-    from unnest(p_task_ids, p_steps) i(task_id, step)
-    where s.task_id = i.task_id
+    from unnest(p_task_ids, p_steps, p_verdicts) i(task_id, step, verdict)
+    where i.verdict = 'skipped'
+      and s.task_id = i.task_id
       and s.name = i.step;
 end
 $$;
-comment on function tasker.make_left_out(uuid[], text[], timestamptz) is
-    'Makes steps with when_false: complete whose condition does not hold: complete with null. '
+comment on function tasker.make_left_out(uuid[], text[], text[], timestamptz) is
+    'Makes the steps whose verdict is skipped: complete with null, as no condition holds. '
     'The caller holds the tasks.';

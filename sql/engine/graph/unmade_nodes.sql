@@ -16,7 +16,8 @@ begin
         v_level := tasker.judge_level(v_made.task_ids, v_made.template_ids, v_known, v_n);
         v_known := v_level.known;
         if v_level.ready then
-            v_known := tasker.judge_steps(v_made.task_ids, v_known, p_now);
+            v_known := tasker.judge_steps(
+                v_made.task_ids, v_made.template_ids, v_known, p_now);
         end if;
     end loop;
 

@@ -2,61 +2,67 @@ create function tasker.condition_value(p_task_id uuid, p_condition jsonb)
 returns tasker.made_value
 language plpgsql stable as $$
 declare
-    v_names   text[] := (p_condition ->> 'names')::text[];
-    v_bytes   bigint;
-    v_object  jsonb;
-    v_made    tasker.made_value;
+    v_names  text[] := (p_condition ->> 'names')::text[];
+    v_limit  bigint := (p_condition ->> 'bytes')::bigint;
+    v_seen   record;
+    v_made   tasker.made_value;
 begin
     -- Nothing that a condition meets stops what else is in the batch.
     begin
-        v_bytes := tasker.condition_bytes(p_task_id, p_condition);
-        if v_bytes > (p_condition ->> 'bytes')::bigint then
-            v_made.error := tasker.mapping_error('condition_too_large', format(
-                'the context and the results that its condition %s names have %s bytes; such a '
-                'condition may look into %s: let a step before it return what counts',
-                left(p_condition ->> 'condition', 300),
-                v_bytes,
-                p_condition ->> 'bytes'));
-            return v_made;
+        select
+            t.bytes,
+            t.largest_result,
+            case
+                when t.bytes <= v_limit then jsonb_build_object('context', t.context)
+                else '{}'
+            end as object
+        into v_seen
+        from (
+            select
+                t.largest_result,
+                case when p_condition ? 'context' then t.context end as context,
+                case
+                    when not p_condition ? 'context' then 0
+                    else coalesce(t.context_bytes, octet_length(t.context::text))
+                end as bytes
+            from tasker.tasks t
+            where t.task_id = p_task_id
+            offset 0
+        ) t;
+        if p_condition ?| '{task,constants}' then
+            v_seen.object := v_seen.object || (
+                select jsonb_build_object('task', p.task, 'constants', p.constants)
+                from tasker.task_parts(p_task_id, p_condition) p
+            );
         end if;
-
-        select jsonb_build_object(
-            'context', p.context, 'task', p.task, 'constants', p.constants)
-        into v_object
-        from tasker.task_parts(p_task_id, p_condition) p;
         if v_names is not null then
-            v_object := v_object || jsonb_build_object('parents', tasker.step_results(
-                p_task_id, v_names, (p_condition ->> 'batches')::text[]));
+            -- Mostly the largest result, for each of them, is little enough.
+            v_seen.bytes := v_seen.bytes + case
+                when not p_condition ? 'batches'
+                 and v_seen.bytes + v_seen.largest_result * cardinality(v_names) <= v_limit
+                    then v_seen.largest_result * cardinality(v_names)
+                else tasker.named_bytes(p_task_id, v_names, (p_condition ->> 'batches')::text[])
+            end;
+            if v_seen.bytes <= v_limit then
+                v_seen.object := v_seen.object || jsonb_build_object(
+                    'parents',
+                    tasker.step_results(
+                        p_task_id, v_names, (p_condition ->> 'batches')::text[]));
+            end if;
         end if;
-        v_made.error := tasker.condition_too_much(v_object, p_condition, v_bytes);
-        if v_made.error is null then
-            v_made.value := nullif(
-                jsonb_path_query_first(
-                    v_object, (p_condition ->> 'test')::jsonpath, '{}', true),
-                'null');
-        end if;
-        if v_made.value is null and v_made.error is null then
-            v_made.error := tasker.mapping_error('invalid_condition', format(
-                'its condition %s is neither true nor false: %s',
-                left(p_condition ->> 'condition', 300),
-                tasker.condition_sight(v_object, p_condition, false)));
-        elsif v_made.value = 'false' then
-            v_made.error := to_jsonb(tasker.condition_sight(v_object, p_condition, true));
-        end if;
+        return tasker.object_verdict(v_seen.object, p_condition, v_seen.bytes);
     exception when others then
         if tasker.is_passing_error(sqlstate) and not tasker.may_divide(sqlstate, sqlerrm) then
             raise;
         end if;
-        v_made.value := null;
         v_made.error := tasker.mapping_error('invalid_condition', format(
             'its condition %s cannot be judged: %s',
             left(p_condition ->> 'condition', 300),
             sqlerrm));
+        return v_made;
     end;
-    return v_made;
 end
 $$;
 comment on function tasker.condition_value(uuid, jsonb) is
-    'Whether a condition, as compile_condition has written it, holds in a task as it is now. '
-    'value: true or false; null: it is neither. error: of a false one, as a string, what it '
-    'looked at; of one that is neither, why not: invalid_condition, condition_too_large.';
+    'Whether a condition, as compile_condition has written it, holds in a task as it is now: an '
+    'answer of object_verdict.';
