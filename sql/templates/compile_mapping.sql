@@ -88,6 +88,7 @@ begin
                 where p_value ->> q.name = p ->> 'path'
             ) r on true
         ),
+        'plain', tasker.plain_paths(v_paths, p_under, p_batches),
         'context', v_parts -> 'context',
         'task', v_parts -> 'task',
         'constants', v_parts -> 'constants',
@@ -99,6 +100,7 @@ $$;
 comment on function tasker.compile_mapping(jsonb, text, jsonb, text[], jsonb) is
     'How mapped_value makes a valid value with paths: '
     '{"pieces": its text between the paths, "paths": those of compile_path with "required", '
+    '"plain": how many of the paths look into results, where plain_mapping can make it, '
     '"context","task","constants": whether one names it, '
     '"names": steps whose results paths name, "batches": those of them that are batches}, '
     'both PostgreSQL arrays of text. p_under: parents or steps, as the paths call results. '

@@ -15,8 +15,18 @@ declare
     v_path       jsonb;
     v_n          int := 0;
     v_value      jsonb;
-    v_texts      text[] := array[p_mapping #>> '{pieces,0}'];
+    v_texts      text[];
 begin
+    if p_mapping ? 'plain' then
+        v_texts[1] := tasker.plain_mapping(p_task_id, p_mapping);
+        bytes := octet_length(v_texts[1]);
+        if bytes <= p_limit then
+            value := v_texts[1]::jsonb;
+            return;
+        end if;
+    end if;
+
+    v_texts[1] := p_mapping #>> '{pieces,0}';
     bytes := octet_length(v_texts[1]);
     -- Nothing that a path meets stops what else is in the batch.
     begin

@@ -1,0 +1,46 @@
+create function tasker.plain_mapping(p_task_id uuid, p_mapping jsonb) returns text
+language plpgsql stable as $$
+declare
+    c_little  constant bigint := 1048576;
+begin
+    return (
+        select (p_mapping #>> '{pieces,0}') || string_agg(
+            coalesce(found.value::text, 'null') || (p_mapping -> 'pieces' ->> path.n::int),
+            ''
+            order by path.n)
+        from (
+            -- Added to nothing, a large document is read from its table once.
+            select case when p_mapping ? 'context' then t.context || '{}' end as context
+            from tasker.tasks t
+            where t.task_id = p_task_id
+              and t.largest_result::bigint * (p_mapping ->> 'plain')::int + t.context_bytes
+                <= c_little
+            offset 0
+        ) task
+        cross join lateral (
+            select
+                p.n,
+                p.path ? 'required' as required,
+                p.path ->> 'part' as part,
+                (p.path ->> 'keys')::text[] as keys
+            from jsonb_array_elements(p_mapping -> 'paths') with ordinality p(path, n)
+        ) path
+        cross join lateral (
+            select case path.part
+                when 'context' then task.context #> path.keys
+                else (
+                    select s.result #> path.keys[2:]
+                    from tasker.steps s
+                    where s.task_id = p_task_id
+                      and s.name = path.keys[1]
+                      and s.satisfied
+                )
+            end as value
+        ) found
+        having not bool_or(found.value is null and path.required)
+    );
+end
+$$;
+comment on function tasker.plain_mapping(uuid, jsonb) is
+    'What mapped_value makes of a mapping whose paths have only keys, as text, in one query: the '
+    'usual case. Null: there is too much data for that, or a required value is missing.';

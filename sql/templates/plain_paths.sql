@@ -1,0 +1,19 @@
+create function tasker.plain_paths(p_paths jsonb[], p_under text, p_batches text[])
+returns bigint
+language sql immutable as $$
+    select count(*) filter (where p ->> 'part' = p_under)
+    from unnest(p_paths) p
+    -- A result is read again for each path into it, so these are few.
+    having count(*) <= 16
+       and bool_and(
+        p ? 'keys'
+        and (
+            p ->> 'part' = 'context'
+            or p ->> 'part' = p_under
+            and p ? 'name'
+            and not coalesce(p ->> 'name' = any (p_batches), false)
+        ))
+$$;
+comment on function tasker.plain_paths(jsonb[], text, text[]) is
+    'How many of the paths look into results, where plain_mapping can make their mapping: all have '
+    'only keys, of the context or of a step that is no batch. Null: it cannot.';
