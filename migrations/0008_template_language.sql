@@ -76,3 +76,17 @@ comment on column tasker.step_verdicts.holds is
 comment on column tasker.step_verdicts.reason is
     'What a condition that does not hold looked at, as a string; the error of one that is neither '
     'true nor false.';
+
+-- Paths after a failure.
+alter table tasker.template_edges
+    add kind text not null default 'complete' check (kind in ('complete', 'failed', 'ended'));
+comment on column tasker.template_edges.kind is
+    'How the parent must have ended: complete, failed for good, or ended: either.';
+alter table tasker.template_steps
+    add handled boolean not null default false,
+    add goes_on boolean not null default false;
+comment on column tasker.template_steps.handled is
+    'Whether the template says what follows when it fails for good: on_error, or an edge of the '
+    'kind failed or ended.';
+comment on column tasker.template_steps.goes_on is
+    'on_error: continue: what depends on it runs, though it has failed.';

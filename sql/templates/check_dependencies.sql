@@ -8,18 +8,22 @@ begin
         format('/steps/%s/dependencies/%s', d.step_n - 1, d.n - 1),
         case
             when d.name is null then 'invalid_type'
+            when d.problem is not null then 'invalid_value'
             when s.name is null then 'unknown_dependency'
             when d.name = p_names[d.step_n] then 'cycle'
             else 'duplicate_dependency'
         end,
         case
             when d.name is null
-                then 'a dependency must be the name of a step'
+                then 'a dependency is the name of a step, or {step: NAME, on: failed}'
+            when d.problem is not null then d.problem
             when s.name is null
                 then format('there is no step "%s" to depend on', left(d.name, 100))
             when d.name = p_names[d.step_n]
                 then format('cycle: %s -> %s', left(d.name, 100), left(d.name, 100))
-            else format('"%s" is named twice', left(d.name, 100))
+            else format(
+                '"%s" is named twice: to go on after both ends of a step, say on: ended',
+                left(d.name, 100))
         end
     from (
         select
@@ -28,11 +32,31 @@ begin
             case
                 when jsonb_typeof(d.dependency) = 'string' then d.dependency #>> '{}'
             end as name,
-            row_number() over (partition by d.step_n, d.dependency order by d.n) as nth
+            row_number() over (partition by d.step_n, d.dependency order by d.n) as nth,
+            case
+                when d.kind not in ('complete', 'failed', 'ended')
+                  or d.given ? 'on' and jsonb_typeof(d.given -> 'on') <> 'string'
+                    then format(
+                        'on is complete, failed, or ended; it is %s',
+                        tasker.excerpt(d.given -> 'on'))
+                when jsonb_typeof(d.given) = 'object' and d.given - '{step,on}'::text[] <> '{}'
+                    then format(
+                        'a dependency has the keys step and on; this one is %s',
+                        tasker.excerpt(d.given))
+                when d.kind <> 'complete'
+                 and (p_steps -> (array_position(p_names, d.dependency #>> '{}') - 1)) ->> 'type'
+                    = 'batch_worker'
+                    then 'a batch has no end that failed: let it go on by failure_strategy: '
+                        'continue_on_failure, and look at $.parents.<batch>.failed'
+                when d.kind <> 'complete'
+                 and (p_steps -> (d.step_n - 1)::int) ->> 'type' = 'batch_worker'
+                    then 'a batch_worker needs the cursors of a batchable that is complete'
+            end as problem
         from tasker.template_dependencies(p_steps) d
     ) d
     left join (select distinct u.name from unnest(p_names) u(name)) s on s.name = d.name
     where d.name is null
+       or d.problem is not null
        or s.name is null
        or d.name = p_names[d.step_n]
        or d.nth > 1

@@ -21,10 +21,7 @@ begin
         p_path || '/inputs',
         'inputs',
         'parents',
-        case jsonb_typeof(p_step -> 'dependencies')
-            when 'array' then p_step -> 'dependencies'
-            else '[]'
-        end,
+        tasker.parent_names(p_step),
         p_constants);
 end
 $$;

@@ -26,22 +26,22 @@ begin
     from (values
         (
             v_part is null
-                or v_part not in ('context', p_under, 'constants', 'task')
+                or v_part not in ('context', p_under, 'errors', 'constants', 'task')
                 or v_part = 'steps' and v_name is null,
             'unknown_name',
             format(
-                'a path here begins with $.context, $.%s.<step>, $.constants.<name>, or '
-                '$.task.<name>; this one is %s',
+                'a path here begins with $.context, $.%s.<step>, $.errors.<step>, '
+                '$.constants.<name>, or $.task.<name>; this one is %s',
                 p_under,
                 tasker.excerpt(to_jsonb(p_path)))
         ), (
-            v_part = 'parents' and p_under = v_part and not v_known,
+            v_part in ('parents', 'errors') and p_under = 'parents' and not v_known,
             'unknown_parent',
             format(
                 'this step does not depend on "%s": add it to its dependencies to use its result',
                 v_name)
         ), (
-            v_part = 'steps' and p_under = v_part and not v_known,
+            v_part in ('steps', 'errors') and p_under = 'steps' and not v_known,
             'unknown_step',
             format('there is no step "%s"', v_name)
         ), (

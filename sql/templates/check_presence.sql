@@ -10,10 +10,7 @@ begin
         from tasker.check_condition(
             p_step -> 'when',
             p_path || '/when',
-            case jsonb_typeof(p_step -> 'dependencies')
-                when 'array' then p_step -> 'dependencies'
-                else '[]'
-            end,
+            tasker.parent_names(p_step),
             p_constants);
     end if;
 
@@ -61,6 +58,22 @@ begin
             'may_skip',
             p_step -> 'may_skip' = 'true' and v_type not in ('standard', 'deferred'),
             format('a %s cannot skip: it has outcomes of its own, which may be empty', v_type)
+        ), (
+            'on_error',
+            p_step -> 'on_error' <> '"continue"',
+            'on_error is continue: what depends on the step runs, though it has failed; left out, '
+            'a failure blocks or fails the task, by on_failure'
+        ), (
+            'on_error',
+            v_type = 'batch_worker',
+            'a batch goes on after failures by failure_strategy: continue_on_failure'
+        ), (
+            'on_error',
+            v_type in ('decision', 'batchable'),
+            format(
+                'a %s that fails says nothing about what follows: let what is to run then depend '
+                'on {step: NAME, on: failed}',
+                v_type)
         )
     ) p(key, wrong, message)
     where p_step ? p.key
@@ -68,4 +81,4 @@ begin
 end
 $$;
 comment on function tasker.check_presence(jsonb, text, jsonb) is
-    'Problems of one step with when, otherwise, when_false, and may_skip.';
+    'Problems of one step with when, otherwise, when_false, may_skip, and on_error.';

@@ -7,8 +7,8 @@ language sql stable as $$
     from tasker.check_keys(
         p_step,
         p_path,
-        '{name,description,type,dependencies,when,otherwise,when_false,may_skip,inputs,'
-        'inputs_required,handler,failure_strategy,retry,timeout_seconds,lease_seconds,'
+        '{name,description,type,dependencies,when,otherwise,when_false,may_skip,on_error,'
+        'inputs,inputs_required,handler,failure_strategy,retry,timeout_seconds,lease_seconds,'
         'publishes_events}',
         '{name,handler}')
     union all

@@ -26,7 +26,7 @@ begin
     from jsonb_array_elements(p_steps) with ordinality e(s, n)
     cross join lateral tasker.check_presence(e.s, format('/steps/%s', e.n - 1), p_constants) c
     where jsonb_typeof(e.s) = 'object'
-      and e.s ?| '{when,otherwise,when_false,may_skip}'
+      and e.s ?| '{when,otherwise,when_false,may_skip,on_error}'
     order by e.n
     limit 1000;
     return query

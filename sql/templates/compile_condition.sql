@@ -10,22 +10,11 @@ declare
     v_small  boolean := v_read.filters or v_read.regex;
     v_parts  jsonb;
     v_names  text[];
+    v_paths  jsonb[];
 begin
-    select
-        jsonb_object_agg(r.keys[1], true),
-        array_agg(distinct n.name order by n.name) filter (where r.keys[1] = 'parents')
-    into v_parts, v_names
-    from unnest(v_read.paths) p(path)
-    cross join lateral tasker.read_path(p.path) r
-    -- A path without a name takes the results of all.
-    left join lateral (
-        select r.keys[2] as name
-        where cardinality(r.keys) > 1
-        union all
-        select jsonb_array_elements_text(p_dependencies)
-        where cardinality(r.keys) = 1
-    ) n on true;
-
+    v_paths := array(select tasker.compile_path(p) from unnest(v_read.paths) p);
+    v_parts := (select jsonb_object_agg(p ->> 'part', true) from unnest(v_paths) p);
+    v_names := tasker.named_steps(v_paths, 'parents', p_dependencies);
     return jsonb_strip_nulls(jsonb_build_object(
         'condition', p_condition,
         'test', v_read.test,
@@ -34,6 +23,7 @@ begin
         'task', v_parts -> 'task',
         'constants', v_parts -> 'constants',
         'names', v_names::text,
+        'errors', tasker.named_steps(v_paths, 'errors', p_dependencies)::text,
         'batches', nullif(
             array(select n from unnest(v_names) n where n = any (p_batches)), '{}')::text,
         -- Each figure keeps the worst that fits under 100 ms: docs/decisions.md.

@@ -63,18 +63,7 @@ begin
     v_pieces[cardinality(v_pieces)] := v_pieces[cardinality(v_pieces)]
         || substr(v_text, coalesce(v_length, 0)::int + 1);
 
-    -- A path without a name takes the results of all.
-    select array_agg(distinct name.name order by name.name)
-    into v_names
-    from unnest(v_paths) p
-    cross join lateral (
-        select p ->> 'name' as name
-        where p ? 'name'
-        union all
-        select jsonb_array_elements_text(p_all)
-        where not p ? 'name'
-    ) name
-    where p ->> 'part' = p_under;
+    v_names := tasker.named_steps(v_paths, p_under, p_all);
     v_parts := (select jsonb_object_agg(p ->> 'part', true) from unnest(v_paths) p);
     return jsonb_strip_nulls(jsonb_build_object(
         'pieces', to_jsonb(v_pieces),
@@ -93,6 +82,7 @@ begin
         'task', v_parts -> 'task',
         'constants', v_parts -> 'constants',
         'names', v_names::text,
+        'errors', tasker.named_steps(v_paths, 'errors', p_all)::text,
         'batches', nullif(
             array(select n from unnest(v_names) n where n = any (p_batches)), '{}')::text));
 end
@@ -102,6 +92,7 @@ comment on function tasker.compile_mapping(jsonb, text, jsonb, text[], jsonb) is
     '{"pieces": its text between the paths, "paths": those of compile_path with "required", '
     '"plain": how many of the paths look into results, where plain_mapping can make it, '
     '"context","task","constants": whether one names it, '
-    '"names": steps whose results paths name, "batches": those of them that are batches}, '
-    'both PostgreSQL arrays of text. p_under: parents or steps, as the paths call results. '
+    '"names": steps whose results paths name, "batches": those of them that are batches, '
+    '"errors": steps whose errors they name}, PostgreSQL arrays of text. '
+    'p_under: parents or steps, as the paths call results. '
     'p_all: the steps that a path without a name means. p_required: keys that must be there.';

@@ -23,8 +23,9 @@ declare
         order by e.n
     );
     v_chooses   boolean[] := array(
-        select coalesce(e.s ->> 'type' = 'decision' or e.s -> 'may_skip' = 'true', false)
+        select coalesce(e.s ->> 'type' = 'decision', false) or h.may_skip or h.handled
         from jsonb_array_elements(p_steps) with ordinality e(s, n)
+        join tasker.step_ends(p_steps) h on h.n = e.n
         order by e.n
     );
     v_after     boolean[] := array_fill(false, array[v_count]);

@@ -35,7 +35,9 @@ begin
         sisters,
         when_false,
         may_skip,
-        reveals
+        reveals,
+        handled,
+        goes_on
     )
     select
         p_template_id,
@@ -64,19 +66,21 @@ begin
         c.bytes,
         c.paths,
         jsonb_array_length(coalesce(e.s -> 'dependencies', '[]')),
-        g.parent is null,
+        h.is_leaf,
         l.initial,
         l.after_batch,
         l.decision_depth,
         e.s ?| '{when,otherwise}',
         case
             when e.s ? 'when' then tasker.compile_condition(
-                e.s ->> 'when', coalesce(e.s -> 'dependencies', '[]'), b.names)
+                e.s ->> 'when', tasker.parent_names(e.s), b.names)
         end,
         t.sisters,
         e.s ->> 'when_false',
-        coalesce(e.s -> 'may_skip' = 'true', false),
-        coalesce(e.s -> 'may_skip' = 'true' or g.reveals, false)
+        h.may_skip,
+        h.reveals,
+        h.handled,
+        e.s ? 'on_error'
     from jsonb_array_elements(p_steps) with ordinality e(s, n)
     join tasker.graph_levels(p_steps) l on l.n = e.n
     cross join (select tasker.batch_workers(p_steps) as names) b
@@ -84,18 +88,14 @@ begin
         select tasker.compile_mapping(
             e.s -> 'inputs',
             'parents',
-            coalesce(e.s -> 'dependencies', '[]'),
+            tasker.parent_names(e.s),
             b.names,
             coalesce(e.s -> 'inputs_required', '[]')) as inputs
         where e.s ? 'inputs'
     ) m on true
     left join lateral tasker.mapping_costs(m.inputs, p_constants) c on m.inputs is not null
-    left join tasker.step_sisters(p_steps) t on t.n = e.n and t.kind = 'otherwise'
-    left join (
-        select g.parent, bool_or(p_steps -> (g.child - 1) ?| '{when,otherwise}') as reveals
-        from tasker.graph_edges(p_steps) g
-        group by g.parent
-    ) g on g.parent = e.n;
+    join tasker.step_ends(p_steps) h on h.n = e.n
+    left join tasker.step_sisters(p_steps) t on t.n = e.n and t.kind = 'otherwise';
 end
 $$;
 comment on function tasker.insert_template_steps(uuid, jsonb, jsonb) is

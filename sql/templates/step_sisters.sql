@@ -7,14 +7,9 @@ language sql immutable as $$
             e.s ->> 'name' as name,
             case when e.s ? 'when' then 'when' else 'otherwise' end as kind,
             array(
-                select distinct d.name
-                from jsonb_array_elements_text(
-                    case jsonb_typeof(e.s -> 'dependencies')
-                        when 'array' then e.s -> 'dependencies'
-                        else '[]'
-                    end
-                ) d(name)
-                order by d.name
+                select distinct d.kind || ' ' || (d.dependency #>> '{}')
+                from tasker.template_dependencies(jsonb_build_array(e.s)) d
+                order by 1
             ) as set
         from jsonb_array_elements(p_steps) with ordinality e(s, n)
         where jsonb_typeof(e.s) = 'object'

@@ -25,6 +25,7 @@ join tasker.steps batchable
     on batchable.task_id = task.task_id
     and batchable.name = edge.parent
     and batchable.satisfied
+    and batchable.state <> 'error'
 cross join lateral (
     select
         count(*) as instances,

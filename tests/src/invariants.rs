@@ -49,14 +49,14 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           where t.state = 'complete' and not s.satisfied",
     ),
     (
-        "a step is satisfied when, and only when, it is complete or resolved, or failed in a \
-         batch that goes on",
+        "a step is satisfied when, and only when, it is complete or resolved, or failed where \
+         the template says what follows",
         "select format('step %s of task %s is %s, satisfied %s', s.name, s.task_id, s.state, \
          s.satisfied)
            from tasker.steps s join tasker.tasks t using (task_id) join tasker.template_steps p \
            on p.template_id = t.template_id and p.name = s.template_step
           where s.satisfied <> (s.state in ('complete', 'resolved_manually') or s.state = 'error' \
-          and p.failure_strategy is not distinct from 'continue_on_failure')",
+          and (p.handled or p.failure_strategy is not distinct from 'continue_on_failure'))",
     ),
     (
         "waiting_on counts the parents that are not satisfied",

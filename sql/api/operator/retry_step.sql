@@ -32,12 +32,12 @@ begin
     elsif v_task.completed_at is not null then
         perform tasker.refuse_finished_task(p_task_id, v_task.state);
     elsif v_step.satisfied and v_step.state = 'error' then
-        raise exception 'instance "%" of task % has failed and its batch goes on without it',
+        raise exception 'step "%" of task % has failed and the task goes on without it',
             p_step, p_task_id
             using
                 errcode = 'TK033',
-                hint = 'failure_strategy: continue_on_failure counts it as failed '
-                    'for what comes after. '
+                hint = 'Its template says what follows a failure '
+                    '(on_error, on: failed, continue_on_failure), and that may have run. '
                     'To run it again, enqueue a new task.';
     elsif v_step.satisfied then
         raise exception

@@ -23,14 +23,19 @@ language sql stable as $$
             when e.parent is null then 'live'
             when k.known ->> e.parent = 'not_chosen' then 'dead'
             when k.known ->> e.parent in ('undecided', 'ready') then 'unknown'
-            when k.known ->> e.parent = 'skipped' then 'live'
-            when parent.may_skip and not choice.satisfied then 'unknown'
+            when k.known ->> e.parent = 'skipped' then
+                case e.kind when 'failed' then 'dead' else 'live' end
+            when (parent.may_skip or parent.handled) and not choice.satisfied then 'unknown'
+            when choice.failed then
+                case when e.kind = 'complete' and not parent.goes_on then 'dead' else 'live' end
+            when e.kind = 'failed' then 'dead'
             when choice.decided ? 'skip' and parent.when_false is null then 'dead'
             -- A condition looks at what its parents have said.
             when child.conditional and not choice.satisfied then 'unknown'
             when parent.type = 'decision' then case
                 when not choice.satisfied then 'unknown'
                 when child.type <> 'deferred'
+                 and e.kind = 'complete'
                  and not coalesce(choice.decided -> 'create_steps' ? child.name, false) then 'dead'
                 else 'live'
             end
@@ -60,6 +65,8 @@ language sql stable as $$
                     tasker.has_batch_ended(k.task_id, k.template_id, e.parent)
                 else coalesce(bool_or(s.satisfied), false)
             end as satisfied,
+            coalesce(bool_or(s.state = 'error' and s.satisfied), false)
+                and parent.handled as failed,
             (array_agg(s.decided))[1] as decided
         from tasker.steps s
         where s.task_id = k.task_id
@@ -67,6 +74,7 @@ language sql stable as $$
           and (
               parent.type in ('decision', 'batchable')
               or parent.may_skip
+              or parent.handled
               or child.conditional
           )
     ) choice

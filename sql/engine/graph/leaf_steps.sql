@@ -39,6 +39,7 @@ language sql stable as $$
                  where edge.template_id = task.template_id
                    and edge.child = tmpl.name
                    and batchable.satisfied
+                   and batchable.state <> 'error'
              )
       )
 $$;

@@ -35,6 +35,10 @@ begin
                 from tasker.task_parts(p_task_id, p_condition) p
             );
         end if;
+        if p_condition ? 'errors' then
+            v_seen.object := v_seen.object || jsonb_build_object(
+                'errors', tasker.step_errors(p_task_id, (p_condition ->> 'errors')::text[]));
+        end if;
         if v_names is not null then
             -- Mostly the largest result, for each of them, is little enough.
             v_seen.bytes := v_seen.bytes + case

@@ -12,6 +12,7 @@ declare
     v_task       jsonb;
     v_constants  jsonb;
     v_results    jsonb := '{}';
+    v_errors     jsonb;
     v_path       jsonb;
     v_n          int := 0;
     v_value      jsonb;
@@ -40,6 +41,9 @@ begin
                 (p_mapping ->> 'names')::text[],
                 (p_mapping ->> 'batches')::text[]);
         end if;
+        if p_mapping ? 'errors' then
+            v_errors := tasker.step_errors(p_task_id, (p_mapping ->> 'errors')::text[]);
+        end if;
         if p_mapping ?| '{context,task,constants}' then
             select p.context, p.task, p.constants
             into v_context, v_task, v_constants
@@ -54,6 +58,7 @@ begin
                     when 'context' then v_context
                     when 'task' then v_task
                     when 'constants' then v_constants
+                    when 'errors' then v_errors
                     else v_results
                 end,
                 v_path);

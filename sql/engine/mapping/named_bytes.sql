@@ -14,7 +14,7 @@ language sql stable as $$
         ) step
     ) + (
         -- A batch's summary has its results where there is room for them.
-        select coalesce(sum(least(c.max_result_bytes, b.bytes) + 200), 0)
+        select coalesce(sum(least(c.max_result_bytes, coalesce(b.bytes, 0)) + 200), 0)
         from (
             select s.template_step, sum(s.result_bytes) as bytes
             from tasker.steps s

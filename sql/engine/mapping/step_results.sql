@@ -11,6 +11,7 @@ declare
             where s.task_id = p_task_id
               and s.name = n.name
               and s.satisfied
+              and s.state <> 'error'
             offset 0
         ) step
     );
@@ -31,6 +32,7 @@ begin
               on batchable.task_id = p_task_id
              and batchable.name = before.parent
              and batchable.satisfied
+             and batchable.state <> 'error'
             where t.task_id = p_task_id
         )), '{}');
 end

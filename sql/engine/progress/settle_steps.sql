@@ -19,11 +19,12 @@ begin
                  and s.attempt < s.max_attempts then 'pending'
                 else 'error'
             end)::tasker.step_state,
-            -- A failure counts like an end where its batch is to go on after it.
+            -- A failure counts like an end where its batch is to go on after it, or its template
+            -- says what follows.
             satisfied = not r.finished
                 and (
                     s.error is null
-                    or p.failure_strategy is not distinct from 'continue_on_failure'
+                    or (p.handled or p.failure_strategy is not distinct from 'continue_on_failure')
                     and not ((s.error ->> 'retryable')::boolean and s.attempt < s.max_attempts)
                 ),
             available_at = case

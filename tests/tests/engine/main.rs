@@ -38,6 +38,7 @@ mod events_reading;
 mod events_tail;
 mod events_unsent;
 mod failpoints;
+mod failure_paths;
 mod fast_path;
 mod foundations;
 mod hot_updates;

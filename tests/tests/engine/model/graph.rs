@@ -49,6 +49,17 @@ pub enum When {
     Otherwise,
 }
 
+/// How a parent must have ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum On {
+    /// Well.
+    Complete,
+    /// Failed for good.
+    Failed,
+    /// Either.
+    Ended,
+}
+
 /// What every step announces with each result.
 pub const EVENT: &str = "step.said";
 
@@ -59,6 +70,10 @@ pub struct Node {
     pub kind: Kind,
     /// The steps before it that it waits for.
     pub parents: Vec<usize>,
+    /// How each of them must have ended.
+    pub on: Vec<On>,
+    /// on_error: continue.
+    pub goes_on: bool,
     /// How often it is tried.
     pub max_attempts: i32,
     /// What the template makes of its parents for it.
@@ -105,6 +120,18 @@ impl Graph {
         (0..self.0.len()).filter(|child| self.0[*child].parents.contains(&node)).collect()
     }
 
+    /// How a parent must have ended for this child.
+    pub fn on(&self, parent: usize, child: usize) -> On {
+        let Node { parents, on, .. } = &self.0[child];
+        on[parents.iter().position(|other| *other == parent).unwrap()]
+    }
+
+    /// Whether the template says what follows when it fails.
+    pub fn handled(&self, node: usize) -> bool {
+        let handles = |child: usize| self.on(node, child) != On::Complete;
+        self.0[node].goes_on || self.children(node).into_iter().any(handles)
+    }
+
     /// Whether its outcome says what else is to exist.
     pub fn decides(&self, node: usize) -> bool {
         matches!(self.0[node].kind, Kind::Decision | Kind::Batchable)
@@ -145,8 +172,9 @@ impl Graph {
     /// Those that exist where this one does not, or the other way round.
     pub fn sisters(&self, node: usize) -> Vec<usize> {
         let sister = |other: &usize| {
-            let Node { parents, when, .. } = &self.0[*other];
-            *parents == self.0[node].parents && !matches!(when, When::Always | When::Otherwise)
+            let Node { parents, on, when, .. } = &self.0[*other];
+            (parents, on) == (&self.0[node].parents, &self.0[node].on)
+                && !matches!(when, When::Always | When::Otherwise)
         };
         (0..self.0.len()).filter(sister).collect()
     }
@@ -193,11 +221,17 @@ impl Graph {
     }
 
     fn step(&self, n: usize) -> Value {
-        let Node { kind, parents, max_attempts, inputs, when, may_skip, when_false } = &self.0[n];
-        let parents: Vec<String> = parents.iter().copied().map(node_name).collect();
+        let Node { kind, max_attempts, inputs, when, may_skip, when_false, .. } = &self.0[n];
+        let parents: Vec<String> = self.0[n].parents.iter().copied().map(node_name).collect();
+        let dependency = |(name, on): (&String, &On)| match on {
+            On::Complete => json!(name),
+            On::Failed => json!({"step": name, "on": "failed"}),
+            On::Ended => json!({"step": name, "on": "ended"}),
+        };
+        let dependencies: Vec<Value> = parents.iter().zip(&self.0[n].on).map(dependency).collect();
         let mut step = json!({
             "name": node_name(n),
-            "dependencies": parents,
+            "dependencies": dependencies,
             "handler": {"callable": "noop"},
             "publishes_events": [{"name": EVENT}],
             "retry": {"max_attempts": max_attempts, "backoff_base_ms": 0, "jitter": false},
@@ -215,6 +249,9 @@ impl Graph {
             When::Is(false) => step["when"] = json!(r#"$.task.name == "another""#),
             When::First => step["when"] = json!(format!("exists($.parents.{})", parents[0])),
             When::Neither => step["when"] = json!("$.task.name > 1"),
+        }
+        if self.0[n].goes_on {
+            step["on_error"] = json!("continue");
         }
         if *may_skip {
             step["may_skip"] = json!(true);
@@ -276,6 +313,17 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
             }
         }
         // By what is there, so that a seed brings the same graphs as ever.
+        let fails = grows && !matches!(kind, Kind::Worker(_));
+        let mut on: Vec<On> = parents
+            .iter()
+            .map(|parent| match (chosen_sum / 7 + *parent as u32) % 9 {
+                _ if !fails || matches!(nodes[*parent].kind, Kind::Worker(_)) => On::Complete,
+                0 => On::Failed,
+                1 => On::Ended,
+                _ => On::Complete,
+            })
+            .collect();
+        let goes_on = fails && chosen_sum / 5 % 8 == 3;
         let (mut when, mut may_skip) = match chosen_sum % 13 {
             _ if !grows || matches!(kind, Kind::Worker(_)) => (When::Always, false),
             0 => (When::Is(true), false),
@@ -292,12 +340,14 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
             // Beside the step before it, where that may be left out.
             if let Some(before) = nodes.last()
                 && !matches!(before.when, When::Always | When::Otherwise)
-                && !nodes
-                    .iter()
-                    .any(|other| other.when == When::Otherwise && other.parents == before.parents)
+                && !nodes.iter().any(|other| {
+                    other.when == When::Otherwise
+                        && (&other.parents, &other.on) == (&before.parents, &before.on)
+                })
             {
                 when = When::Otherwise;
                 parents = before.parents.clone();
+                on = before.on.clone();
             }
         }
         let inputs = match (kind, chosen_sum % 11) {
@@ -308,7 +358,17 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
             _ => Inputs::None,
         };
         let when_false = (when != When::Always || may_skip) && (chosen_sum / 13).is_multiple_of(3);
-        nodes.push(Node { kind, parents, max_attempts, inputs, when, may_skip, when_false });
+        nodes.push(Node {
+            kind,
+            parents,
+            on,
+            goes_on,
+            max_attempts,
+            inputs,
+            when,
+            may_skip,
+            when_false,
+        });
     }
     let mut graph = Graph(nodes);
     for n in 0..graph.0.len() {
@@ -318,6 +378,7 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
         // What follows is theirs to say.
         if graph.decides(n) {
             (graph.0[n].may_skip, graph.0[n].when_false) = (false, false);
+            graph.0[n].goes_on = false;
         }
     }
     graph

@@ -160,11 +160,14 @@ impl Machine {
         }
     }
 
-    /// A failure that its batch goes on after counts like an end.
+    /// A failure counts like an end where its batch goes on after it, or the template says what
+    /// follows.
     pub fn satisfied(&self, key: Key, row: &Row) -> bool {
         match row.state {
             State::Complete | State::Resolved => true,
-            State::Error => self.graph.0[key.node].kind == Kind::Worker(true),
+            State::Error => {
+                self.graph.0[key.node].kind == Kind::Worker(true) || self.graph.handled(key.node)
+            }
             _ => false,
         }
     }

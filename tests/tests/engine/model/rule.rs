@@ -2,8 +2,8 @@
 //! time.
 
 use super::{
-    graph::{Key, Kind, MAX_DECISION_DEPTH, Node, When, node_name},
-    machine::{Machine, Said},
+    graph::{Key, Kind, MAX_DECISION_DEPTH, Node, On, When, node_name},
+    machine::{Machine, Said, State},
 };
 use std::collections::HashMap;
 
@@ -94,7 +94,8 @@ impl Machine {
             When::Is(holds) => holds,
             When::First => {
                 let first = self.graph.0[node].parents[0];
-                self.presence(first, &mut HashMap::new()) == Presence::Exists
+                !self.has_failed(first)
+                    && self.presence(first, &mut HashMap::new()) == Presence::Exists
             }
             When::Otherwise => self
                 .graph
@@ -116,6 +117,18 @@ impl Machine {
             Presence::Exists => {}
         }
         let ended = self.has_ended(parent);
+        let on = self.graph.on(parent, child);
+        if self.graph.handled(parent) {
+            match () {
+                () if !ended => return Edge::Unknown,
+                () if !self.has_failed(parent) => {}
+                () if on == On::Complete && !self.graph.0[parent].goes_on => return Edge::Dead,
+                () => return Edge::Live,
+            }
+        }
+        if on == On::Failed {
+            return Edge::Dead;
+        }
         if self.graph.0[parent].may_skip {
             match self.decided(parent) {
                 _ if !ended => return Edge::Unknown,
@@ -129,11 +142,17 @@ impl Machine {
         match (self.graph.0[parent].kind, self.graph.0[child].kind, self.decided(parent)) {
             (Kind::Decision, _, None) | (Kind::Batchable, Kind::Worker(_), None) => Edge::Unknown,
             (Kind::Decision, Kind::Deferred, Some(_)) => Edge::Live,
-            (Kind::Decision, _, Some(Said::Chosen(chosen))) if !chosen.contains(&child) => {
+            (Kind::Decision, _, Some(Said::Chosen(chosen)))
+                if on == On::Complete && !chosen.contains(&child) =>
+            {
                 Edge::Dead
             }
             _ => Edge::Live,
         }
+    }
+
+    fn has_failed(&self, node: usize) -> bool {
+        self.rows.get(&Key { node, instance: 0 }).is_some_and(|row| row.state == State::Error)
     }
 
     /// Whether all of its rows are there and have ended well.
