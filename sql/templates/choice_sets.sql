@@ -5,7 +5,6 @@ declare
     v_first    record := tasker.choice_roots(p_steps);
     v_types    text[] := v_first.types;
     v_left     boolean[] := v_first.may_lack;
-    v_skips    boolean[] := v_first.skips;
     v_count    int := cardinality(v_types);
     -- Whose set a step has: the first step with that set, or v_count + 1 for the empty set.
     v_owner    int[] := v_first.owners;
@@ -18,7 +17,7 @@ declare
     v_set      text;
 begin
     for v_step in
-        select o.step, array_agg(g.parent) as parents
+        select o.step, array_agg(g.parent) as parents, array_agg(g.choice) as choices
         from unnest(tasker.graph_order(
             v_count,
             array(
@@ -32,18 +31,17 @@ begin
                 order by e.parent, e.child
             )
         )) with ordinality o(step, n)
-        join tasker.graph_edges(p_steps) g on g.child = o.step
+        join tasker.choice_edges(p_steps) g on g.child = o.step
         group by o.n, o.step
         order by o.n
     loop
         -- A step of its own choice, or one whose parents have different sets, has a set of its own.
-        v_own := v_left[v_step.step];
+        v_own := v_left[v_step.step] or array_remove(v_step.choices, null) <> '{}';
         v_differ := false;
         foreach v_parent in array v_step.parents loop
             v_own := v_own
                 or v_types[v_parent] = 'decision'
-                and v_types[v_step.step] <> 'deferred'
-                or v_skips[v_parent];
+                and v_types[v_step.step] <> 'deferred';
             v_differ := v_differ
                 or v_owner[v_parent] <> v_owner[v_step.parents[1]]
                 and v_sets[v_owner[v_parent]] <> v_sets[v_owner[v_step.parents[1]]];
@@ -70,8 +68,8 @@ begin
                     select v_types[p.p] from unnest(v_step.parents) p(p)
                 )
                 union all
-                -- What follows a step that may be skipped shares that choice.
-                select -p.p from unnest(v_step.parents) p(p) where v_skips[p.p]
+                -- What follows one end of a step shares that choice.
+                select c.c from unnest(v_step.choices) c(c) where c.c is not null
             ) m;
             v_sets[v_step.step] := v_set;
         end if;
@@ -89,5 +87,5 @@ end
 $$;
 comment on function tasker.choice_sets(jsonb) is
     'For each step of a valid template, the steps that some decision or condition must choose for '
-    'it to exist, and those that must not be skipped (negative), as the text of an array of their '
-    'numbers. Null: too many to tell.';
+    'it to exist, and the ends of others that it needs (negative), as the text of an array. Null: '
+    'too many to tell.';

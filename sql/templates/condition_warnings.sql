@@ -26,8 +26,21 @@ language sql stable as $$
     where e.s ? 'when'
       and e.s ->> 'when' like '%!=%'
       and w.shown is not null
-    order by e.n
+    union all
+    select
+        format('/steps/%s/dependencies', d.step_n - 1),
+        'all_must_fail',
+        format(
+            'step "%s" exists only if all of %s fail: make it deferred to run after any of them',
+            e.s ->> 'name',
+            left(string_agg(format('"%s"', d.dependency #>> '{}'), ', ' order by d.n), 1000))
+    from tasker.template_dependencies(p_steps) d
+    join jsonb_array_elements(p_steps) with ordinality e(s, n) on e.n = d.step_n
+    where d.kind = 'failed'
+      and e.s ->> 'type' is distinct from 'deferred'
+    group by d.step_n, e.s
+    having count(*) > 1
 $$;
 comment on function tasker.condition_warnings(jsonb) is
-    'Conditions of a valid template that are probably meant otherwise: a != b is false where there '
-    'is no a.';
+    'Conditions and edges of a valid template that are probably meant otherwise: a != b is false '
+    'where there is no a; a step after two failures waits for both.';

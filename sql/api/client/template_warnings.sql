@@ -88,6 +88,6 @@ $$;
 comment on function tasker.template_warnings(jsonb) is
     'Parts of a valid template that are probably mistakes, in the form of validate_template: a '
     'standard step whose parents may exist only in part, a condition that is false where a value '
-    'is missing, a deferred step without parents, '
+    'is missing, a step that needs several failures, a deferred step without parents, '
     'decisions nested too deep, handlers that no live worker of the namespace has although some '
     'workers are alive. An invalid template has no warnings.';

@@ -160,6 +160,30 @@ async fn what_probably_means_something_else_gets_a_warning() {
     assert_eq!(paths, ["/steps/2/dependencies", "/steps/3/dependencies"], "{found:?}");
 }
 
+#[tokio::test]
+async fn what_follows_different_ends_of_a_step_gets_a_warning() {
+    let failed = |step: &str| json!({"step": step, "on": "failed"});
+    let steps: &[(&str, &str, &[&str])] = &[
+        ("a", "standard", &[]),
+        ("b", "standard", &[]),
+        ("good", "standard", &["a"]),
+        ("bad", "standard", &[]),
+        ("both", "standard", &["good", "bad"]),
+        ("either", "deferred", &["good", "bad"]),
+        ("all", "standard", &[]),
+        ("any", "deferred", &[]),
+    ];
+    let two = json!({"dependencies": [failed("a"), failed("b")]});
+    let one = json!({"dependencies": [failed("a")]});
+    let found = warnings(&with(steps, &[("bad", one), ("all", two.clone()), ("any", two)])).await;
+    let found: Vec<_> =
+        found.iter().map(|(path, code, _)| (path.as_str(), code.as_str())).collect();
+    assert_eq!(
+        found,
+        [("/steps/4/dependencies", "partial_parents"), ("/steps/6/dependencies", "all_must_fail")]
+    );
+}
+
 /// A list of about this many bytes, as PostgreSQL writes it.
 fn list(bytes: usize, element: &str) -> String {
     let n = bytes / (element.len() + 2);

@@ -350,7 +350,14 @@ fn step_row(step: &Value) -> [String; 7] {
         Some(other) => other.to_string(),
     };
     let parents = step.get("dependencies").and_then(Value::as_array).into_iter().flatten();
-    let parents: Vec<&str> = parents.filter_map(Value::as_str).collect();
+    let parent = |parent: &Value| match (parent.as_str(), parent["step"].as_str()) {
+        (Some(name), _) => Some(name.to_owned()),
+        (None, Some(name)) => {
+            Some(format!("{name} ({})", parent["on"].as_str().unwrap_or("complete")))
+        }
+        (None, None) => None,
+    };
+    let parents: Vec<String> = parents.filter_map(parent).collect();
     let attempts = match step.pointer("/retry/retryable") {
         Some(Value::Bool(false)) => "1".to_owned(),
         _ => text("/retry/max_attempts"),
@@ -379,14 +386,14 @@ mod tests {
         assert_eq!(step_row(&step), ["a", "standard", "noop", "", "3", "300 s", ""]);
         let step = json!({
             "name": "b",
-            "dependencies": ["a", "x"],
+            "dependencies": ["a", {"step": "x", "on": "failed"}],
             "timeout_seconds": 1.5,
             "handler": {"callable": "sleep", "config": {"seconds": 1}},
             "retry": {"retryable": false},
         });
         assert_eq!(
             step_row(&step),
-            ["b", "standard", "sleep", "a, x", "1", "1.5 s", "{\"seconds\":1}"]
+            ["b", "standard", "sleep", "a, x (failed)", "1", "1.5 s", "{\"seconds\":1}"]
         );
     }
 
