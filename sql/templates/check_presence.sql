@@ -56,7 +56,8 @@ begin
             'may_skip is true or false'
         ), (
             'may_skip',
-            p_step -> 'may_skip' = 'true' and v_type not in ('standard', 'deferred'),
+            p_step -> 'may_skip' = 'true'
+                and v_type in ('decision', 'batchable', 'batch_worker'),
             format('a %s cannot skip: it has outcomes of its own, which may be empty', v_type)
         ), (
             'on_error',

@@ -3,8 +3,25 @@ returns table (path text, code text, message text)
 language plpgsql stable as $$
 declare
     c_paths  constant int := 10000;
+    c_whens  constant int := 1000;
     v_paths  bigint;
+    v_whens  bigint;
 begin
+    -- All those of a task may be judged in one commit.
+    v_whens := (
+        select count(*) from jsonb_path_query(p_steps, '$[*] ? (exists(@.when))', '{}', true)
+    );
+    if v_whens > c_whens then
+        return query
+        select
+            '/steps',
+            'too_large',
+            format(
+                'a template may have %s conditions; this one has %s: let a decision choose',
+                c_whens, v_whens);
+        return;
+    end if;
+
     return query
     select c.*
     from jsonb_array_elements(p_steps) with ordinality e(s, n)

@@ -1,7 +1,8 @@
 create function tasker.compile_condition(
     p_condition     text,
     p_dependencies  jsonb,
-    p_batches       text[]
+    p_batches       text[],
+    p_constants     jsonb
 )
 returns jsonb
 language plpgsql immutable as $$
@@ -29,18 +30,22 @@ begin
         -- Each figure keeps the worst that fits under 100 ms: docs/decisions.md.
         'bytes', least(
             case
-                when v_read.selfjoins or v_read.joins and v_small then 8192
+                when v_read.selfjoins > 0 or v_read.joins > 0 and v_small then 4096
                 when v_small then 65536
                 else 1048576
             end,
             case when v_read.regex then 262144 when v_small then 1048576 else 4194304 end
                 / greatest(v_read.weight, 1)),
-        'joins', nullif(v_read.joins, false),
+        'constants_bytes', case
+            when v_parts ? 'constants' then octet_length(p_constants::text)
+        end,
+        'joins', nullif(v_read.joins, 0),
         'digits', nullif(v_read.digits, false)));
 end
 $$;
-comment on function tasker.compile_condition(text, jsonb, text[]) is
+comment on function tasker.compile_condition(text, jsonb, text[], jsonb) is
     'How condition_value judges a valid condition: {"condition": as written, "test": as '
     'PostgreSQL writes it, "paths", "bytes": what the parts that it names may have, as text, '
-    '"joins": it compares two paths, "digits": it multiplies or divides} and the keys "context", '
+    '"joins": how often it compares two paths, "digits": it multiplies or divides, '
+    '"constants_bytes"} and the keys "context", '
     '"task", "constants", "names", "batches" of compile_mapping.';

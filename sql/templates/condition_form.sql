@@ -29,25 +29,18 @@ begin
                 '?(@.a > 1), .size(), .type(), .double(), .abs(), .ceiling(), .floor(), with '
                 'values, by == != < <= > >= + - * / % && || !(...) exists(...) starts with, '
                 'like_regex, is unknown'
-        when exists (select from unnest(v_regexes) r where length(r) > 200) then
-            'a regular expression has at most 200 characters'
-        when exists (
-            select from unnest(v_regexes) r
-            where r ~ '\\\\[1-9]' or r ~ '\(\?(?:[=!]|<[=!])'
-        ) then 'a regular expression has no back references and looks neither ahead nor back'
-        when exists (
-            select
-            from unnest(v_regexes) r
-            cross join lateral regexp_matches(r, '(\)?)\{([0-9]+),?([0-9]*)\}', 'g') m(t)
-            cross join lateral (
-                select greatest(1, m.t[2]::int, nullif(m.t[3], '')::int) as times
-            ) n
-            group by r
-            -- Those of groups multiply what is within them.
-            having coalesce(sum(n.times) filter (where m.t[1] = ''), 1)
-                * exp(coalesce(sum(ln(n.times)) filter (where m.t[1] <> ''), 0)) > 1000
-        ) then 'a regular expression repeats a part 1,000 times at most, {n} within {m} counted '
-            'as n times m'
+        when p_main ~ '[0-9]{31}' or p_within ~ '[0-9]{31}' then
+            'a number in a condition has at most 30 digits'
+        when p_within ~ ' [*/%] '
+          or (select count(*) from regexp_matches(p_main, ' [*/%] ', 'g')) > 10
+            then 'a condition may multiply and divide ten times, and not within a filter'
+        when (select count(*) from regexp_matches(p_main || p_within, '[PQ]', 'g')) > 50 then
+            'a condition has at most 50 paths'
+        when cardinality(v_regexes) > 8 then
+            'a condition has at most eight regular expressions'
+        else (
+            select min(tasker.regex_problem(r)) from unnest(v_regexes) r
+        )
     end;
 end
 $$;

@@ -19,8 +19,13 @@ language sql stable as $$
             from tasker.read_condition(e.s ->> 'when') r
         ) c
         cross join lateral unnest(c.paths) u(path)
+        cross join lateral (
+            select regexp_replace(u.path, '([^A-Za-z0-9_ ])', '\\\1', 'g') as quoted
+        ) v
         -- The path stands beside !=, and nothing asks whether it is there.
-        where position(u.path || ' !=' in c.test) > 0
+        where u.path not like '$.task%'
+          and c.test ~ (
+              '!= ' || v.quoted || '($|[ )])|' || v.quoted || '([.](type|double)\(\))? !=')
           and position('exists (' || u.path || ')' in c.test) = 0
     ) w
     where e.s ? 'when'

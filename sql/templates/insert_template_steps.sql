@@ -73,7 +73,7 @@ begin
         e.s ?| '{when,otherwise}',
         case
             when e.s ? 'when' then tasker.compile_condition(
-                e.s ->> 'when', tasker.parent_names(e.s), b.names)
+                e.s ->> 'when', tasker.parent_names(e.s), b.names, p_constants)
         end,
         t.sisters,
         e.s ->> 'when_false',

@@ -5,8 +5,8 @@ create function tasker.read_condition(
     out weight     int,
     out filters    boolean,
     out regex      boolean,
-    out joins      boolean,
-    out selfjoins  boolean,
+    out joins      int,
+    out selfjoins  int,
     out digits     boolean,
     out code       text,
     out message    text
@@ -43,15 +43,20 @@ begin
         return;
     end;
 
+    -- A short number may be a long one.
+    if length(test) > 3000 then
+        message := 'a condition has no number of many digits, such as 1e1000';
+        return;
+    end if;
+
     -- Its form: each $ path as P, and within filters each @ path as Q.
     v_masked := tasker.mask_condition(test);
     v_main := regexp_replace(v_masked.main, '[$]' || c_segment || '*', 'P', 'g');
     v_within := regexp_replace(v_masked.filters, '@' || c_segment || '*', 'Q', 'g');
     v_all := v_masked.main || ' ' || v_masked.filters;
+    code := 'unsupported_condition';
     message := tasker.condition_form(v_main, v_within, v_all, v_masked.strings);
     if message is not null then
-        code := 'unsupported_condition';
-        message := concat_ws('; ', message, tasker.condition_hint(p_condition));
         return;
     end if;
 
@@ -74,14 +79,19 @@ begin
     );
     filters := v_masked.filters <> '';
     regex := v_all like '%like_regex%';
-    joins := v_main ~ ('P' || c_compare || 'P');
-    selfjoins := v_within ~ ('Q' || c_compare || 'Q');
-    digits := v_main || v_within ~ ' [*/%] ';
+    joins := (select count(*) from regexp_matches(v_main, 'P' || c_compare || '(?=P)', 'g'));
+    selfjoins := (select count(*) from regexp_matches(v_within, 'Q' || c_compare || '(?=Q)', 'g'));
+    digits := v_main ~ ' [*/%] ';
+    if joins + selfjoins > 4 then
+        message := 'a condition compares two paths at most four times';
+        return;
+    end if;
     -- A place or a method costs more than a comparison, and scalars pass through them.
     weight := length(regexp_replace(v_main || v_within, '[^PQ]', '', 'g'))
         + 4 * (length(v_all) - length(replace(replace(v_all, '[', ''), '.*', '.')))
         + 2 * (length(v_all) - length(replace(v_all, '()', '')));
 
+    code := 'invalid_condition';
     message := tasker.value_problem(test);
     if message is null then
         code := null;
@@ -94,5 +104,5 @@ comment on function tasker.read_condition(text) is
     '.double(). '
     'weight: by how much the data is looked at more than once, at most. '
     'filters, regex, digits: whether it has filters, like_regex, or multiplies or divides. '
-    'joins: it compares two paths; selfjoins: two within a filter. '
+    'joins: how often it compares two paths; selfjoins: two within a filter. '
     'code, message: what is wrong with it.';

@@ -6,6 +6,7 @@ language sql immutable as $$
             e.n,
             e.s ->> 'name' as name,
             case when e.s ? 'when' then 'when' else 'otherwise' end as kind,
+            e.s -> 'type' is not distinct from '"deferred"' as deferred,
             array(
                 select distinct d.kind || ' ' || (d.dependency #>> '{}')
                 from tasker.template_dependencies(jsonb_build_array(e.s)) d
@@ -22,7 +23,9 @@ language sql immutable as $$
         array_agg(s.name) filter (where s.kind = 'otherwise') over w
     from step s
     window w as (
-        partition by s.set order by s.n rows between unbounded preceding and unbounded following
+        partition by s.deferred, s.set
+        order by s.n
+        rows between unbounded preceding and unbounded following
     )
 $$;
 comment on function tasker.step_sisters(jsonb) is

@@ -38,12 +38,22 @@ begin
             e.s ->> 'type' as type
         from jsonb_array_elements(v_steps) with ordinality e(s, n)
     ) s
-    join tasker.graph_edges(v_steps) g on g.child = s.n
+    join tasker.choice_edges(v_steps) g on g.child = s.n
     join jsonb_array_elements(v_steps) with ordinality p(s, n) on p.n = g.parent
     join unnest(v_sets) with ordinality c(choices, n) on c.n = g.parent
+    -- A step that may be skipped is a choice of what depends on it.
+    cross join lateral (
+        select array(
+            select distinct m.m
+            from unnest(c.choices::int[] || g.choice) m(m)
+            where m.m <> coalesce(g.choice, 0)
+               or g.choice = -3 * g.parent - 1
+            order by m.m
+        )::text as choices
+    ) needs
     where s.type is distinct from 'deferred'
     group by s.n, s.name
-    having count(distinct c.choices) > 1
+    having count(distinct needs.choices) > 1
     order by s.n;
 
     return query

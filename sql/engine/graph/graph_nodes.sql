@@ -11,8 +11,7 @@ language sql stable as $$
         g.task_id,
         g.template_id,
         n.step,
-        -- It is judged by the next commit that makes steps.
-        case n.presence when 'ready' then 'undecided' else n.presence end,
+        n.presence,
         g.made ? n.step
     from tasker.task_graphs(p_task_ids) g
     cross join lateral jsonb_each_text(g.known) n(step, presence)

@@ -1,7 +1,7 @@
 create function tasker.judge_steps(
     p_task_ids      uuid[],
     p_template_ids  uuid[],
-    p_known         jsonb[],
+    p_added         jsonb[],
     p_now           timestamptz
 )
 returns jsonb[]
@@ -20,8 +20,8 @@ begin
         array_agg(tmpl.condition),
         array_agg(tmpl.when_false)
     into v_task_ids, v_steps, v_conditions, v_when_false
-    from unnest(p_task_ids, p_template_ids, p_known) k(task_id, template_id, known)
-    cross join lateral jsonb_each_text(k.known) e(step, presence)
+    from unnest(p_task_ids, p_template_ids, p_added) k(task_id, template_id, added)
+    cross join lateral jsonb_each_text(k.added) e(step, presence)
     cross join lateral tasker.template_step(k.template_id, e.step) tmpl
     where e.presence = 'ready';
 
@@ -69,9 +69,9 @@ begin
         perform tasker.make_left_out(v_task_ids, v_steps, v_verdicts, p_now);
     end if;
 
-    select array_agg(k.known || coalesce(j.known, '{}') order by k.n)
+    select array_agg(k.added || coalesce(j.known, '{}') order by k.n)
     into v_known
-    from unnest(p_task_ids, p_known) with ordinality k(task_id, known, n)
+    from unnest(p_task_ids, p_added) with ordinality k(task_id, added, n)
     left join (
         select i.task_id, jsonb_object_agg(i.step, i.verdict) as known
         from unnest(v_task_ids, v_steps, v_verdicts) i(task_id, step, verdict)
@@ -82,5 +82,5 @@ end
 $$;
 comment on function tasker.judge_steps(uuid[], uuid[], jsonb[], timestamptz) is
     'Judges the conditions of all steps that are ready for it, and stores the verdicts. Returns '
-    'p_known with what follows: exists, not_chosen, or skipped (complete without having run). '
+    'p_added with what follows: exists, not_chosen, or skipped (complete without having run). '
     'The caller holds the tasks.';

@@ -5,8 +5,7 @@ create function tasker.made_nodes(
     out template_ids  uuid[],
     out known         jsonb[],
     out made          jsonb[],
-    out first_level   int,
-    out last_level    int
+    out next          jsonb[]
 )
 language plpgsql stable as $$
 begin
@@ -15,9 +14,8 @@ begin
         array_agg(task.template_id order by task.task_id),
         array_agg(coalesce(task.made, '{}') || coalesce(task.left_out, '{}') order by task.task_id),
         array_agg(coalesce(task.made, '{}') order by task.task_id),
-        min(task.first_level),
-        max(task.last_level)
-    into task_ids, template_ids, known, made, first_level, last_level
+        array_agg(coalesce(task.next, '[]') order by task.task_id)
+    into task_ids, template_ids, known, made, next
     from (
         select
             task.task_id,
@@ -25,8 +23,7 @@ begin
             jsonb_object_agg(tmpl.name, 'exists') filter (where node.made) as made,
             jsonb_object_agg(tmpl.name, 'not_chosen')
                 filter (where not node.made and node.left_out) as left_out,
-            min(tmpl.level) filter (where not node.made and not node.left_out) as first_level,
-            max(tmpl.level) as last_level
+            jsonb_agg(tmpl.name) filter (where not node.made and not node.left_out) as next
         from (select distinct given.task_id from unnest(p_task_ids) given(task_id)) given
         cross join lateral (
             select *
@@ -83,5 +80,5 @@ end
 $$;
 comment on function tasker.made_nodes(uuid[], boolean) is
     'For each of these tasks with a dynamic template: made: the steps that have rows, as {name: '
-    '"exists"}; known: these, and those that a condition has left out (not_chosen). first_level: '
-    'the lowest level with another step. p_begin: also of tasks that are to begin now.';
+    '"exists"}; known: these, and those that a condition has left out (not_chosen); next: the '
+    'names of all others. p_begin: also of tasks that are to begin now.';

@@ -9,16 +9,19 @@ language plpgsql volatile as $$
 declare
     v_made   record := tasker.made_nodes(p_task_ids, p_begin);
     v_known  jsonb[] := v_made.known;
-    v_level  record;
+    v_next   jsonb[] := v_made.next;
+    v_new    record;
     v_nodes  tasker.new_node[];
 begin
-    for v_n in coalesce(v_made.first_level, 1) .. coalesce(v_made.last_level, 0) loop
-        v_level := tasker.judge_level(v_made.task_ids, v_made.template_ids, v_known, v_n);
-        v_known := v_level.known;
-        if v_level.ready then
-            v_known := tasker.judge_steps(
-                v_made.task_ids, v_made.template_ids, v_known, p_now);
+    loop
+        v_new := tasker.judge_edges(v_made.task_ids, v_made.template_ids, v_known, v_next);
+        exit when not v_new.any_added;
+        if v_new.any_ready then
+            v_new.added := tasker.judge_steps(
+                v_made.task_ids, v_made.template_ids, v_new.added, p_now);
         end if;
+        v_next := tasker.next_steps(v_made.template_ids, v_known, v_new.added);
+        v_known := tasker.join_known(v_known, v_new.added);
     end loop;
 
     select array_agg(row(

@@ -1,22 +1,17 @@
-create function tasker.condition_too_much(p_object jsonb, p_condition jsonb, p_bytes bigint)
-returns jsonb
+create function tasker.condition_too_much(p_object jsonb, p_condition jsonb) returns jsonb
 language plpgsql immutable as $$
 declare
-    c_few     constant int := 8192;
     c_pairs   constant bigint := 4000000;
     v_counts  bigint[];
 begin
-    if p_condition ? 'digits'
-        and p_bytes > 1000
-        and p_object::text ~ '([0-9]{250}){4}'
-    then
+    if p_condition ? 'digits' and p_object::text ~ '([0-9]{250}){4}' then
         return tasker.mapping_error('condition_too_large', format(
             'its condition %s computes, where there is a number of 1,000 digits or more',
             left(p_condition ->> 'condition', 300)));
     end if;
 
     -- Lists are compared element by element, each with each.
-    if p_condition ? 'joins' and p_bytes > c_few then
+    if p_condition ? 'joins' then
         v_counts := array(
             select (
                 select sum(
@@ -27,7 +22,7 @@ begin
             order by n desc nulls last
             limit 2
         );
-        if v_counts[1] * v_counts[2] > c_pairs then
+        if v_counts[1] * v_counts[2] * (p_condition ->> 'joins')::bigint > c_pairs then
             return tasker.mapping_error('condition_too_large', format(
                 'its condition %s compares lists of %s and %s elements, each with each',
                 left(p_condition ->> 'condition', 300), v_counts[1], v_counts[2]));
@@ -36,6 +31,5 @@ begin
     return null;
 end
 $$;
-comment on function tasker.condition_too_much(jsonb, jsonb, bigint) is
-    'An error where judging a condition could take long by the form of the data, which has '
-    'p_bytes; null: it cannot.';
+comment on function tasker.condition_too_much(jsonb, jsonb) is
+    'An error where judging a condition could take long by the form of the data; null: it cannot.';

@@ -11,7 +11,6 @@ begin
     begin
         select
             t.bytes,
-            t.largest_result,
             case
                 when t.bytes <= v_limit then jsonb_build_object('context', t.context)
                 else '{}'
@@ -19,12 +18,11 @@ begin
         into v_seen
         from (
             select
-                t.largest_result,
                 case when p_condition ? 'context' then t.context end as context,
                 case
                     when not p_condition ? 'context' then 0
                     else coalesce(t.context_bytes, octet_length(t.context::text))
-                end as bytes
+                end + coalesce((p_condition ->> 'constants_bytes')::int, 0) as bytes
             from tasker.tasks t
             where t.task_id = p_task_id
             offset 0
@@ -40,13 +38,8 @@ begin
                 'errors', tasker.step_errors(p_task_id, (p_condition ->> 'errors')::text[]));
         end if;
         if v_names is not null then
-            -- Mostly the largest result, for each of them, is little enough.
-            v_seen.bytes := v_seen.bytes + case
-                when not p_condition ? 'batches'
-                 and v_seen.bytes + v_seen.largest_result * cardinality(v_names) <= v_limit
-                    then v_seen.largest_result * cardinality(v_names)
-                else tasker.named_bytes(p_task_id, v_names, (p_condition ->> 'batches')::text[])
-            end;
+            v_seen.bytes := v_seen.bytes + tasker.named_bytes(
+                p_task_id, v_names, (p_condition ->> 'batches')::text[]);
             if v_seen.bytes <= v_limit then
                 v_seen.object := v_seen.object || jsonb_build_object(
                     'parents',

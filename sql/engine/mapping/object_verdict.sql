@@ -12,7 +12,7 @@ begin
             v_condition, p_bytes, p_condition ->> 'bytes'));
         return v_made;
     elsif p_condition ?| '{digits,joins}' then
-        v_made.error := tasker.condition_too_much(p_object, p_condition, p_bytes);
+        v_made.error := tasker.condition_too_much(p_object, p_condition);
         if v_made.error is not null then
             return v_made;
         end if;

@@ -451,3 +451,16 @@ async fn a_condition_looks_at_a_batch_once_it_has_ended(#[case] strategy: &str, 
     assert_eq!(seen(&e, id, "b").await, "not_chosen");
     assert_eq!(e.task_state(id).await, "complete");
 }
+
+#[tokio::test]
+async fn the_result_that_has_just_arrived_counts_too() {
+    let keys = json!({"when": "exists($.parents.a.l[*] ? (@ == 1))"});
+    let (e, id) = task(with(PAIR, &[("b", keys)]), json!({})).await;
+    let a = only(&e, "a").await;
+    assert_eq!(e.succeed(&a, json!({"l": vec![0; 40_000]})).await, "accepted");
+    e.process().await;
+    e.process().await;
+    let message = message(&e, id, "b").await;
+    assert!(message.starts_with("condition_too_large: "), "{message}");
+    assert_invariants(e.pool()).await;
+}

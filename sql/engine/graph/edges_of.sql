@@ -1,8 +1,8 @@
-create function tasker.edges_to_level(
+create function tasker.edges_of(
     p_task_ids      uuid[],
     p_template_ids  uuid[],
     p_known         jsonb[],
-    p_level         int
+    p_next          jsonb[]
 )
 returns table (
     n            bigint,
@@ -22,7 +22,7 @@ language sql stable as $$
         case
             when e.parent is null then 'live'
             when k.known ->> e.parent = 'not_chosen' then 'dead'
-            when k.known ->> e.parent in ('undecided', 'ready') then 'unknown'
+            when k.known ->> e.parent is null or k.known ->> e.parent = 'ready' then 'unknown'
             when k.known ->> e.parent = 'skipped' then
                 case e.kind when 'failed' then 'dead' else 'live' end
             when (parent.may_skip or parent.handled) and not choice.satisfied then 'unknown'
@@ -44,16 +44,10 @@ language sql stable as $$
              and not choice.satisfied then 'unknown'
             else 'live'
         end
-    from unnest(p_task_ids, p_template_ids, p_known)
-        with ordinality k(task_id, template_id, known, n)
-    cross join lateral (
-        select *
-        from tasker.template_steps p
-        where p.template_id = k.template_id
-          and p.level = p_level
-          and not k.known ? p.name
-        offset 0
-    ) child
+    from unnest(p_task_ids, p_template_ids, p_known, p_next)
+        with ordinality k(task_id, template_id, known, next, n)
+    cross join lateral jsonb_array_elements_text(k.next) candidate(name)
+    cross join lateral tasker.template_step(k.template_id, candidate.name) child
     -- A step without parents has one edge that leads from nowhere.
     left join lateral tasker.parents_of(k.template_id, child.name) e on true
     left join lateral tasker.template_step(k.template_id, e.parent) parent on true
@@ -79,6 +73,6 @@ language sql stable as $$
           )
     ) choice
 $$;
-comment on function tasker.edges_to_level(uuid[], uuid[], jsonb[], int) is
-    'The edges to the steps of one level of each task''s template that have no row yet: dead, '
-    'unknown, or live. n: the number of the task, from 1.';
+comment on function tasker.edges_of(uuid[], uuid[], jsonb[], jsonb[]) is
+    'The edges to the steps in p_next (for each task, their names): dead, unknown, or live. '
+    'n: the number of the task, from 1.';

@@ -1,10 +1,11 @@
-create function tasker.judge_level(
+create function tasker.judge_edges(
     p_task_ids      uuid[],
     p_template_ids  uuid[],
     p_known         jsonb[],
-    p_level         int,
-    out known       jsonb[],
-    out ready       boolean
+    p_next          jsonb[],
+    out added       jsonb[],
+    out any_added   boolean,
+    out any_ready   boolean
 )
 language plpgsql stable as $$
 begin
@@ -24,22 +25,26 @@ begin
                 when e.conditional then 'ready'
                 else 'exists'
             end as presence
-        from tasker.edges_to_level(p_task_ids, p_template_ids, p_known, p_level) e
+        from tasker.edges_of(p_task_ids, p_template_ids, p_known, p_next) e
         group by e.n, e.child, e.type, e.conditional
-    ), added as (
+    ), decided as (
         select
             j.n,
-            jsonb_object_agg(j.child, j.presence) as known,
+            jsonb_object_agg(j.child, j.presence) as added,
             bool_or(j.presence = 'ready') as ready
         from judged j
+        where j.presence <> 'undecided'
         group by j.n
     )
-    select array_agg(k.known || coalesce(a.known, '{}') order by k.n), bool_or(a.ready)
-    into known, ready
-    from unnest(p_known) with ordinality k(known, n)
-    left join added a on a.n = k.n;
+    select
+        array_agg(coalesce(d.added, '{}') order by k.n),
+        coalesce(bool_or(d.added is not null), false),
+        coalesce(bool_or(d.ready), false)
+    into added, any_added, any_ready
+    from unnest(p_task_ids) with ordinality k(task_id, n)
+    left join decided d on d.n = k.n;
 end
 $$;
-comment on function tasker.judge_level(uuid[], uuid[], jsonb[], int) is
-    'Adds the steps of one level of each task''s template to its known steps; all lower levels '
-    'must be known. ready: there are steps whose condition can be judged.';
+comment on function tasker.judge_edges(uuid[], uuid[], jsonb[], jsonb[]) is
+    'Which of the steps in p_next (for each task, their names) follow from the steps known so far: '
+    'added: exists, not_chosen, or ready: its condition can be judged.';
