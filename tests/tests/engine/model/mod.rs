@@ -58,7 +58,11 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("hold_claims", "and s.claim_no = i.claim_no and s.state", "and s.state"),
     ("claim_judged", "attempt = s.attempt - c.lost::int", "attempt = s.attempt"),
     ("give_back_claims", "attempt = h.attempt - 1", "attempt = h.attempt"),
-    ("claim_plain", "attempt = s.attempt + ((f.made).error is null)::int", "attempt = s.attempt + 1"),
+    (
+        "claim_plain",
+        "attempt = s.attempt + ((f.made).error is null)::int",
+        "attempt = s.attempt + 1",
+    ),
     ("restart_steps", "claim_no = s.claim_no + 1", "claim_no = s.claim_no"),
     ("cancel_steps", "'enqueued', 'in_progress'", "'enqueued'"),
     ("resolve_step", "satisfied = true", "satisfied = false"),
