@@ -39,6 +39,7 @@ mod failpoints;
 mod fast_path;
 mod foundations;
 mod hot_updates;
+mod http_api;
 mod http_client;
 mod inputs;
 mod installations;
