@@ -217,6 +217,11 @@ async fn a_value_leads_to_no_other_path() {
         let error = refused_call(json!({"url": url}), json!({"x": value})).await;
         assert!(error.starts_with("config.url: a segment of its path is "), "{url}: {error}");
     }
+    // A parser takes them for slashes, or away.
+    for url in ["http://HOST/a\\{x}", "http://HOST/.\t{x}", "http://HOST/a\\..\\{x}"] {
+        let error = refused_call(json!({"url": url}), json!({"x": "."})).await;
+        assert!(error.contains("write it percent-encoded"), "{url}: {error}");
+    }
     for url in ["http://HOST/%{x}", "http://HOST/%2{x}", "http://HOST/?%{x}"] {
         let error = refused_call(json!({"url": url}), json!({"x": "f"})).await;
         assert!(error.contains("the % before {x} is not whole"), "{url}: {error}");

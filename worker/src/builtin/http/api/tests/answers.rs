@@ -31,6 +31,7 @@ async fn the_body_is_the_result() {
         ("200 OK", JSON, "", json!(null), ""),
         ("200 OK", "", "", json!(null), ""),
         (no_content, JSON, "", json!(null), ""),
+        (no_content, "content-encoding: gzip\r\n", "", json!(null), ""),
     ] {
         let result = async |more| answered(status, headers, body, more).await.unwrap();
         assert_eq!(result(json!({})).await, whole, "{headers}{body}");
