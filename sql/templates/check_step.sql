@@ -55,6 +55,11 @@ language sql stable as $$
     union all
     select * from tasker.check_handler(p_step -> 'handler', p_path || '/handler')
     union all
+    select c.*
+    from tasker.check_http_api(p_step, p_path || '/handler/config') c
+    where p_step #> '{handler,callable}' = '"http"'
+      and jsonb_typeof(p_step #> '{handler,config}') = 'object'
+    union all
     select *
     from tasker.check_number(
         p_step -> 'timeout_seconds',

@@ -42,6 +42,7 @@ mod failure_paths;
 mod fast_path;
 mod foundations;
 mod hot_updates;
+mod http_api;
 mod http_client;
 mod inputs;
 mod installations;

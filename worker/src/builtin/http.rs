@@ -4,20 +4,26 @@
 //! this one request, within the step's own timeout. Only hosts in TASKER_HTTP_ALLOW are called, and
 //! redirects are not followed. A header's value may hold `{secret:NAME}`. The call itself, and what
 //! its answer means, is that of [`crate::Api`].
+//!
+//! With `api: true` it calls an API that knows nothing of steps, see [`api`].
 
 pub(crate) mod allow;
+mod answer;
+mod api;
 pub(crate) mod mask;
+mod placeholders;
 mod secrets;
 
 use super::envelope::Envelope;
 use crate::{
     StepContext, StepError,
-    capabilities::{Api, ApiRequest, ApiResponse, without_bom},
+    capabilities::{Api, ApiRequest, without_bom},
 };
 use allow::AllowList;
+use answer::{Form, unreadable_json};
 use mask::Mask;
 use pgtasker_core::StepOutcome;
-use reqwest::Client;
+use reqwest::{Client, Url};
 use secrets::Secrets;
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,6 +55,13 @@ struct Config {
     timeout_seconds: Option<f64>,
 }
 
+/// Which of the two it is.
+#[derive(Deserialize)]
+struct Mode {
+    #[serde(default)]
+    api: Value,
+}
+
 /// The handler.
 pub(crate) struct Http {
     allow: AllowList,
@@ -65,6 +78,9 @@ impl Http {
     }
 
     pub(crate) async fn run(self: Arc<Self>, ctx: StepContext) -> Result<StepOutcome, StepError> {
+        if ctx.config::<Mode>()?.api == Value::Bool(true) {
+            return api::run(&self, &ctx).await;
+        }
         let config: Config = ctx.config()?;
         let request = self.request(&config, &ctx)?;
         let response = request.through(self.client().await?).send().await?;
@@ -83,25 +99,13 @@ impl Http {
     }
 
     fn request(&self, config: &Config, ctx: &StepContext) -> Result<ApiRequest, StepError> {
-        let refused =
-            |text: String| StepError::permanent(format!("config.{text}")).code("invalid_input");
         let method = config.method.as_deref().unwrap_or("POST").to_ascii_uppercase();
         let mut request = ctx.request(&method, &config.url);
         if let Some(seconds) = config.timeout_seconds {
-            let timeout = Duration::try_from_secs_f64(seconds);
-            request = request
-                .timeout(timeout.map_err(|error| refused(format!("timeout_seconds: {error}")))?);
+            request = request.timeout(timeout_of(seconds)?);
         }
         let url = request.url().map_err(|problem| refused(problem.to_owned()))?.clone();
-        if !self.allow.allows(&url) {
-            let host = url.host_str().unwrap_or_default();
-            let text = format!(
-                "host {host} is not allowed: add it to TASKER_HTTP_ALLOW of the worker (host, \
-                 host:port, or *, which \
-                 names no loopback, private, or link-local address)"
-            );
-            return Err(StepError::permanent(text).code("host_not_allowed"));
-        }
+        self.judge(&url)?;
         let mut mask = Mask::default();
         for (name, value) in &config.headers {
             if OURS.contains(&name.trim().to_ascii_lowercase().as_str()) {
@@ -125,34 +129,29 @@ impl Http {
         request.url().map_err(|problem| refused(problem.to_owned()))?;
         Ok(request.masking(mask))
     }
-}
 
-/// What the headers of an answer say about its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// JSON, which must be readable.
-    Json,
-    /// Anything.
-    Text,
-}
-
-impl Form {
-    fn of(response: &ApiResponse) -> Result<Self, StepError> {
-        if let Some(encoding) =
-            response.header("content-encoding").filter(|name| *name != "identity")
-        {
-            let text = format!("the answer is encoded as {encoding:?}, which nobody asked for");
-            return Err(unreadable(StepError::permanent(text)));
+    /// Whether the URL may be called.
+    fn judge(&self, url: &Url) -> Result<(), StepError> {
+        if self.allow.allows(url) {
+            return Ok(());
         }
-        let media = response.header("content-type").unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let json = matches!(&*media, "application/json" | "text/json") || media.ends_with("+json");
-        Ok(if json { Self::Json } else { Self::Text })
+        let host = url.host_str().unwrap_or_default();
+        let text = format!(
+            "host {host} is not allowed: add it to TASKER_HTTP_ALLOW of the worker (host, \
+             host:port, or *, which names no loopback, private, or link-local address)"
+        );
+        Err(StepError::permanent(text).code("host_not_allowed"))
     }
 }
 
-fn unreadable(error: StepError) -> StepError {
-    error.code("invalid_result")
+/// The configuration cannot be used; `text` begins with the key.
+fn refused(text: String) -> StepError {
+    StepError::permanent(format!("config.{text}")).code("invalid_input")
+}
+
+fn timeout_of(seconds: f64) -> Result<Duration, StepError> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| refused(format!("timeout_seconds: {error}")))
 }
 
 /// JSON is the result, other text a string, nothing null; an object with the key `$tasker` holds an
@@ -169,14 +168,7 @@ fn result(body: &[u8], kind: Form) -> Result<StepOutcome, StepError> {
             if kind == Form::Json
                 || matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) =>
         {
-            let text = format!("the answer cannot be read as JSON: {error}");
-            // One that was cut off on its way may be whole the next time.
-            let error = if error.is_eof() {
-                StepError::retryable(text)
-            } else {
-                StepError::permanent(text)
-            };
-            return Err(unreadable(error));
+            return Err(unreadable_json(&error));
         }
         Err(_) => Value::String(String::from_utf8_lossy(body).into_owned()),
     };

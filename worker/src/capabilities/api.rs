@@ -80,6 +80,7 @@ impl Api for StepContext {
             parts,
             max_bytes: MAX_BODY,
             allowed: Vec::new(),
+            only: None,
             client: None,
             mask: Mask::default(),
         }
@@ -114,6 +115,8 @@ pub struct ApiRequest {
     parts: Result<Parts, String>,
     max_bytes: usize,
     allowed: Vec<u16>,
+    /// No other one is accepted, also none of 200 to 299.
+    only: Option<Vec<u16>>,
     /// Another one than the worker's own.
     client: Option<Client>,
     /// What the answer must not tell.
@@ -206,6 +209,12 @@ impl ApiRequest {
         self
     }
 
+    /// An answer with another status is a failure, also with one of 200 to 299.
+    pub(crate) fn only_statuses(mut self, only: Vec<u16>) -> Self {
+        self.only = Some(only);
+        self
+    }
+
     /// The largest body that is read, 1 MiB by default; a larger one is a permanent error.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -275,7 +284,11 @@ impl ApiRequest {
         let answer =
             ApiResponse { name, response, max_bytes: self.max_bytes, cancelled, mask: self.mask };
         let status = answer.response.status();
-        if status.is_success() || self.allowed.contains(&status.as_u16()) {
+        let accepted = match &self.only {
+            Some(only) => only.contains(&status.as_u16()),
+            None => status.is_success() || self.allowed.contains(&status.as_u16()),
+        };
+        if accepted {
             return Ok(answer);
         }
         Err(answer.refusal().await)

@@ -39,14 +39,19 @@ impl Secrets {
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once("{secret:") {
             let (name, after) = behind.split_once('}').ok_or("{secret:NAME} is not closed")?;
-            let secret = self.secret(name, url)?;
-            mask.add(&secret);
             filled.push_str(before);
-            filled.push_str(&secret);
+            filled.push_str(&self.sent(name, url, mask)?);
             rest = after;
         }
         filled.push_str(rest);
         Ok(filled)
+    }
+
+    /// One secret, which `mask` then knows.
+    pub(crate) fn sent(&self, name: &str, url: &Url, mask: &mut Mask) -> Result<String, String> {
+        let secret = self.secret(name, url)?;
+        mask.add(&secret);
+        Ok(secret)
     }
 
     /// One secret, where it is bound to this URL's host.

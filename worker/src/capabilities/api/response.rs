@@ -49,9 +49,11 @@ impl ApiResponse {
     /// All headers, their names in lower case. A value that is not UTF-8 is read as ISO 8859-1, as
     /// HTTP once said.
     pub fn headers(&self) -> Vec<(String, String)> {
-        let text = |value: &HeaderValue| match std::str::from_utf8(value.as_bytes()) {
-            Ok(text) => text.to_owned(),
-            Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
+        let text = |value: &HeaderValue| {
+            // First, as secrets are known as bytes.
+            let bytes = self.mask.apply(value.as_bytes().to_vec(), false);
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| error.into_bytes().iter().map(|b| char::from(*b)).collect())
         };
         let headers = self.response.headers().iter();
         headers.map(|(name, value)| (name.to_string(), text(value))).collect()
@@ -119,9 +121,11 @@ impl ApiResponse {
         let delay = retry_after(&self.response);
         let quote = self.beginning().await;
         let quote: String = String::from_utf8_lossy(&quote).chars().take(MAX_QUOTE).collect();
+        let unlisted =
+            if status.is_success() { ", which is not one of the accepted statuses" } else { "" };
         let text = match quote.as_str() {
-            "" => format!("{name} answered {status}"),
-            quote => format!("{name} answered {status}: {quote}"),
+            "" => format!("{name} answered {status}{unlisted}"),
+            quote => format!("{name} answered {status}{unlisted}: {quote}"),
         };
         let error =
             if may_pass(status) { StepError::retryable(text) } else { StepError::permanent(text) };
