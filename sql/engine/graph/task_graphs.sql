@@ -17,8 +17,8 @@ begin
     loop
         v_new := tasker.judge_edges(v_made.task_ids, v_made.template_ids, v_known, v_next);
         exit when not v_new.any_added;
-        v_next := tasker.next_steps(v_made.template_ids, v_known, v_new.added);
         v_known := tasker.join_known(v_known, v_new.added);
+        v_next := tasker.next_steps(v_made.template_ids, v_known, v_new.added);
     end loop;
 
     return query

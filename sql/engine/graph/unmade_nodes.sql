@@ -20,8 +20,8 @@ begin
             v_new.added := tasker.judge_steps(
                 v_made.task_ids, v_made.template_ids, v_new.added, p_now);
         end if;
-        v_next := tasker.next_steps(v_made.template_ids, v_known, v_new.added);
         v_known := tasker.join_known(v_known, v_new.added);
+        v_next := tasker.next_steps(v_made.template_ids, v_known, v_new.added);
     end loop;
 
     select array_agg(row(

@@ -1,6 +1,6 @@
 create function tasker.condition_sight(p_object jsonb, p_condition jsonb, p_values boolean)
 returns text
-language sql stable as $$
+language sql immutable as $$
     select string_agg(
         format(
             '%s is %s',

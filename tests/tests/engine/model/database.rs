@@ -102,7 +102,19 @@ impl Database {
     }
 
     pub async fn violations(&self) -> Vec<String> {
-        violations(self.engine.pool()).await
+        let mut violations = violations(self.engine.pool()).await;
+        // Nothing that the model does is more than the engine can process.
+        let buried: Vec<String> = sqlx::query_scalar(
+            "select concat_ws(': ', queue, message, detail) from tasker.dead_letters
+             where reason = 'bad_message'
+             union all
+             select 'set aside: ' || to_jsonb(s)::text from tasker.slow_results s",
+        )
+        .fetch_all(self.engine.pool())
+        .await
+        .unwrap();
+        violations.extend(buried);
+        violations
     }
 
     /// What the calls answered, in words that the model uses too.

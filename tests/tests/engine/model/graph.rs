@@ -172,8 +172,10 @@ impl Graph {
     /// Those that exist where this one does not, or the other way round.
     pub fn sisters(&self, node: usize) -> Vec<usize> {
         let sister = |other: &usize| {
-            let Node { parents, on, when, .. } = &self.0[*other];
-            (parents, on) == (&self.0[node].parents, &self.0[node].on)
+            let Node { kind, parents, on, when, .. } = &self.0[*other];
+            let own = &self.0[node];
+            (parents, on) == (&own.parents, &own.on)
+                && (*kind == Kind::Deferred) == (own.kind == Kind::Deferred)
                 && !matches!(when, When::Always | When::Otherwise)
         };
         (0..self.0.len()).filter(sister).collect()
@@ -346,6 +348,9 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
                 })
             {
                 when = When::Otherwise;
+                if before.kind == Kind::Deferred || kind == Kind::Deferred {
+                    kind = before.kind;
+                }
                 parents = before.parents.clone();
                 on = before.on.clone();
             }
@@ -379,6 +384,13 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
         if graph.decides(n) {
             (graph.0[n].may_skip, graph.0[n].when_false) = (false, false);
             graph.0[n].goes_on = false;
+        }
+    }
+    // Steps have changed their types since.
+    for n in 0..graph.0.len() {
+        if graph.0[n].when == When::Otherwise && graph.sisters(n).is_empty() {
+            graph.0[n].when = When::Always;
+            graph.0[n].when_false &= graph.0[n].may_skip;
         }
     }
     graph

@@ -156,7 +156,10 @@ fn try_run(
     runner.run(&case(), |case| {
         used.set(used.get() + 1);
         let mut database = database.borrow_mut();
-        let played = runtime.block_on(play(&mut database, &case));
+        let played = runtime.block_on(play(&mut database, &case)).map_err(|reason| {
+            let violations = runtime.block_on(database.violations());
+            format!("{reason}; invariants: {violations:#?}")
+        });
         // Whatever is left of a failed case must not disturb the next.
         if played.is_err() || used.get().is_multiple_of(CASES_A_DATABASE) {
             *database = runtime.block_on(open());
