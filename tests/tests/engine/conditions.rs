@@ -56,6 +56,13 @@ async fn verdict(e: &Engine, id: Uuid, step: &str) -> (Option<bool>, Option<Valu
     .unwrap()
 }
 
+/// Why there is no such step, as an operator is told.
+async fn why(e: &Engine, id: Uuid, step: &str) -> String {
+    let shown = sqlx::query("select tasker.show_step($1, $2)");
+    let error = shown.bind(id).bind(step).execute(e.pool()).await.unwrap_err();
+    error.as_database_error().unwrap().message().to_owned()
+}
+
 async fn message(e: &Engine, id: Uuid, step: &str) -> String {
     let (state, attempt, error): (String, i32, Value) = sqlx::query_as(
         "select state::text, attempt, error from tasker.steps where task_id = $1 and name = $2",
@@ -213,6 +220,7 @@ async fn otherwise_is_absent_where_its_sisters_are() {
     assert_eq!(e.decide(&route, &["else"]).await, "accepted");
     e.process().await;
     assert_eq!(seen(&e, id, "else").await, "not_chosen");
+    assert!(why(&e, id, "else").await.ends_with(": it exists where none of these does: when"));
     assert_eq!(e.task_state(id).await, "complete");
 }
 
@@ -257,6 +265,9 @@ async fn a_root_is_judged_when_its_task_starts() {
     assert_eq!(e.task_state(id).await, "complete");
     assert_eq!(e.graph(id).await, ["x not_chosen", "y not_chosen"]);
     assert_eq!(verdict(&e, id, "x").await.1, Some(json!("$.context.go is not there")));
+    let why = why(&e, id, "x").await;
+    let said = "its condition is false: $.context.go == true ($.context.go is not there)";
+    assert!(why.ends_with(said), "{why}");
 
     let id = e.enqueue(json!({"go": true})).await;
     e.initialize().await;
