@@ -296,7 +296,8 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
     let mut nodes: Vec<Node> = Vec::new();
     for (n, (kind, chosen, max_attempts)) in steps.into_iter().enumerate() {
         let mut kind = if grows { kind } else { Kind::Standard };
-        let chosen_sum: u32 = chosen.iter().copied().map(u32::from).sum();
+        // What else a step has follows from it, so that a seed brings the same graphs as ever.
+        let sum: u32 = chosen.iter().copied().map(u32::from).sum();
         let mut parents: Vec<usize> =
             chosen.into_iter().map(usize::from).filter(|_| n > 0).map(|c| c % n.max(1)).collect();
         parents.sort_unstable();
@@ -314,31 +315,58 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
                 None => kind = Kind::Standard,
             }
         }
-        // By what is there, so that a seed brings the same graphs as ever.
-        let fails = grows && !matches!(kind, Kind::Worker(_));
-        let mut on: Vec<On> = parents
-            .iter()
-            .map(|parent| match (chosen_sum / 7 + *parent as u32) % 9 {
-                _ if !fails || matches!(nodes[*parent].kind, Kind::Worker(_)) => On::Complete,
-                0 => On::Failed,
-                1 => On::Ended,
-                _ => On::Complete,
-            })
-            .collect();
-        let goes_on = fails && chosen_sum / 5 % 8 == 3;
-        let (mut when, mut may_skip) = match chosen_sum % 13 {
-            _ if !grows || matches!(kind, Kind::Worker(_)) => (When::Always, false),
-            0 => (When::Is(true), false),
-            1 | 2 => (When::Is(false), false),
-            3 => (When::Neither, false),
-            4 | 5 if !parents.is_empty() => (When::First, false),
-            6 => (When::Otherwise, false),
-            7..9 => (When::Always, true),
-            _ => (When::Always, false),
+        let mut node = Node {
+            kind,
+            on: vec![On::Complete; parents.len()],
+            parents,
+            goes_on: false,
+            max_attempts,
+            inputs: Inputs::None,
+            when: When::Always,
+            may_skip: false,
+            when_false: false,
         };
-        if when == When::Otherwise {
-            when = When::Always;
-            may_skip = chosen_sum.is_multiple_of(2);
+        if !matches!(kind, Kind::Worker(_)) {
+            if grows {
+                fail(&nodes, &mut node, sum);
+                condition(&nodes, &mut node, sum);
+            }
+            node.inputs = match sum % 11 {
+                _ if node.parents.is_empty() => Inputs::None,
+                0 => Inputs::Missing,
+                1..6 => Inputs::Made,
+                _ => Inputs::None,
+            };
+        }
+        nodes.push(node);
+    }
+    let mut graph = Graph(nodes);
+    fit(&mut graph);
+    graph
+}
+
+/// How its parents must end, and whether it may fail.
+fn fail(nodes: &[Node], node: &mut Node, sum: u32) {
+    for (parent, on) in node.parents.iter().zip(&mut node.on) {
+        *on = match (sum / 7 + *parent as u32) % 9 {
+            _ if matches!(nodes[*parent].kind, Kind::Worker(_)) => On::Complete,
+            0 => On::Failed,
+            1 => On::Ended,
+            _ => On::Complete,
+        };
+    }
+    node.goes_on = sum / 5 % 8 == 3;
+}
+
+/// Whether it may be left out.
+fn condition(nodes: &[Node], node: &mut Node, sum: u32) {
+    match sum % 13 {
+        0 => node.when = When::Is(true),
+        1 | 2 => node.when = When::Is(false),
+        3 => node.when = When::Neither,
+        4 | 5 if !node.parents.is_empty() => node.when = When::First,
+        6 => {
+            node.may_skip = sum.is_multiple_of(2);
             // Beside the step before it, where that may be left out.
             if let Some(before) = nodes.last()
                 && !matches!(before.when, When::Always | When::Otherwise)
@@ -347,35 +375,22 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
                         && (&other.parents, &other.on) == (&before.parents, &before.on)
                 })
             {
-                when = When::Otherwise;
-                if before.kind == Kind::Deferred || kind == Kind::Deferred {
-                    kind = before.kind;
+                node.when = When::Otherwise;
+                if before.kind == Kind::Deferred || node.kind == Kind::Deferred {
+                    node.kind = before.kind;
                 }
-                parents = before.parents.clone();
-                on = before.on.clone();
+                node.parents = before.parents.clone();
+                node.on = before.on.clone();
             }
         }
-        let inputs = match (kind, chosen_sum % 11) {
-            (Kind::Worker(_), _) => Inputs::None,
-            _ if parents.is_empty() => Inputs::None,
-            (_, 0) => Inputs::Missing,
-            (_, 1..6) => Inputs::Made,
-            _ => Inputs::None,
-        };
-        let when_false = (when != When::Always || may_skip) && (chosen_sum / 13).is_multiple_of(3);
-        nodes.push(Node {
-            kind,
-            parents,
-            on,
-            goes_on,
-            max_attempts,
-            inputs,
-            when,
-            may_skip,
-            when_false,
-        });
+        7..9 => node.may_skip = true,
+        _ => {}
     }
-    let mut graph = Graph(nodes);
+    node.when_false = (node.when != When::Always || node.may_skip) && (sum / 13).is_multiple_of(3);
+}
+
+/// Some steps have got their type only by those after them.
+fn fit(graph: &mut Graph) {
     for n in 0..graph.0.len() {
         if graph.0[n].kind == Kind::Decision && graph.children(n).is_empty() {
             graph.0[n].kind = Kind::Standard;
@@ -386,12 +401,10 @@ fn build(steps: Vec<(Kind, Vec<u16>, i32)>, grows: bool) -> Graph {
             graph.0[n].goes_on = false;
         }
     }
-    // Steps have changed their types since.
     for n in 0..graph.0.len() {
         if graph.0[n].when == When::Otherwise && graph.sisters(n).is_empty() {
             graph.0[n].when = When::Always;
             graph.0[n].when_false &= graph.0[n].may_skip;
         }
     }
-    graph
 }
