@@ -34,8 +34,8 @@ pub struct Args {
 const USAGE: &str = "options: --seed N, --minutes M (0.15), --every-ms N (600: mean time between \
     two deaths), --workers N (3), --languages rust,python,typescript,ruby (rust: those of the \
     workers, in turn), --orchestrators N (2), --open-tasks N (300), --sabotage \
-    fence|effects|sending|checkpoint|events|lost_events, or several with commas: the run must \
-    then fail";
+    fence|effects|sending|checkpoint|verdicts|events|lost_events, or several with commas: the \
+    run must then fail";
 
 impl Args {
     /// None: there is nothing to run, as the runner asked for other tests or for a list.

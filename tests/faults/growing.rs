@@ -1,13 +1,13 @@
-//! Tasks whose graph grows under the chaos: a decision whose branches meet, and a batch whose
-//! instances save where they are several times. Their functions write what they do in their steps'
-//! transactions; see growing.sql.
+//! Tasks whose graph grows under the chaos: a decision whose branches meet, a batch whose
+//! instances save where they are several times, and conditions with a failure that is handled.
+//! Their functions write what they do in their steps' transactions; see growing.sql.
 
 use crate::{events, load::NAMESPACE};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 /// Their names.
-pub const NAMES: &[&str] = &["chooses", "batch"];
+pub const NAMES: &[&str] = &["chooses", "batch", "judged"];
 
 /// A violation a row.
 const QUERIES: &[&str] = &[
@@ -45,6 +45,25 @@ const QUERIES: &[&str] = &[
       cross join lateral (select coalesce(sum(i.item), 0) as sum from faults.items i where \
       i.task_id = t.task_id::text) i
       where t.name = 'batch' and s.result <> to_jsonb(i.sum)",
+    "select format('task %s with the context %s has the steps %s instead of %s', t.task_id, \
+     t.context, n.steps, x.steps)
+       from tasker.tasks t
+      cross join lateral (select array_agg(s.name || ' ' || s.state order by s.name) as steps \
+      from tasker.steps s where s.task_id = t.task_id) n
+      cross join lateral (select array_agg(e order by e) as steps
+                            from unnest(array['a complete', 'end complete', 'gift complete', \
+                            'rescue complete', 'risky error',
+                                              case when (t.context -> 'amount')::int < 50 then \
+                                              'small' else 'large' end || ' complete']) e) x
+      where t.name = 'judged' and n.steps is distinct from x.steps",
+    "select format('task %s was judged %s times', t.task_id, n.n)
+       from tasker.tasks t
+      cross join lateral (select count(*) as n from tasker.step_verdicts v where v.task_id = \
+      t.task_id) n
+      where t.name = 'judged' and n.n <> 3",
+    "select format('step rescue of task %s was told %s', s.task_id, s.inputs)
+       from tasker.steps s join tasker.tasks t using (task_id)
+      where t.name = 'judged' and s.name = 'rescue' and s.inputs ->> 'why' is null",
 ];
 
 /// Tables and templates.
@@ -64,8 +83,26 @@ pub async fn install(pool: &PgPool) {
         ("work", "batch_worker", &["split"], "faults.work"),
         ("total", "standard", &["work"], "faults.total"),
     ];
-    for (name, steps) in NAMES.iter().zip([chooses, batch]) {
-        let steps: Vec<Value> = steps.iter().map(step).collect();
+    let judged: &[Step] = &[
+        ("a", "standard", &[], "mark"),
+        ("small", "standard", &["a"], "mark"),
+        ("large", "standard", &["a"], "slow"),
+        ("gift", "standard", &["a"], "mark"),
+        ("risky", "standard", &["a"], "fail"),
+        ("never", "standard", &["risky"], "mark"),
+        ("rescue", "standard", &[], "mark"),
+        ("end", "deferred", &["small", "large", "gift", "rescue", "never"], "mark"),
+    ];
+    for (name, steps) in NAMES.iter().zip([chooses, batch, judged]) {
+        let mut steps: Vec<Value> = steps.iter().map(step).collect();
+        if *name == "judged" {
+            steps[1]["when"] = json!("$.context.amount < 50");
+            steps[2]["otherwise"] = json!(true);
+            steps[3]["when"] = json!("exists($.context.nothing)");
+            steps[3]["when_false"] = json!("complete");
+            steps[6]["dependencies"] = json!([{"step": "risky", "on": "failed"}]);
+            steps[6]["inputs"] = json!({"why": "$.errors.risky.message"});
+        }
         let template = json!({
             "namespace": NAMESPACE,
             "name": name,

@@ -28,6 +28,7 @@ pub const SABOTAGE: &[(&str, &str, &str, &str, &str)] = &[
         "checkpoint = s.checkpoint",
         "times instead of once",
     ),
+    ("verdicts", "judge_otherwise", "and not verdict.holds", "and verdict.holds", "instead of"),
     // Whatever was accepted.
     (
         "events",
