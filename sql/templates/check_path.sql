@@ -27,7 +27,7 @@ begin
         (
             v_part is null
                 or v_part not in ('context', p_under, 'errors', 'constants', 'task')
-                or v_part = 'steps' and v_name is null,
+                or p_under = 'steps' and v_part in ('steps', 'errors') and v_name is null,
             'unknown_name',
             format(
                 'a path here begins with $.context, $.%s.<step>, $.errors.<step>, '

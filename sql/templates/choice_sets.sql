@@ -10,14 +10,19 @@ declare
     v_owner    int[] := v_first.owners;
     v_sets     text[] := v_first.sets;
     v_step     record;
-    v_own      boolean;
     v_differ   boolean;
     v_parent   int;
     v_members  bigint := 0;
     v_set      text;
 begin
     for v_step in
-        select o.step, array_agg(g.parent) as parents, array_agg(g.choice) as choices
+        select
+            o.step,
+            array_agg(g.parent) as parents,
+            array_agg(g.choice) filter (where g.choice is not null) as choices,
+            v_left[o.step]
+                or v_types[o.step] <> 'deferred'
+                and bool_or(v_types[g.parent] = 'decision' and g.kind = 'complete') as chosen
         from unnest(tasker.graph_order(
             v_count,
             array(
@@ -36,17 +41,13 @@ begin
         order by o.n
     loop
         -- A step of its own choice, or one whose parents have different sets, has a set of its own.
-        v_own := v_left[v_step.step] or array_remove(v_step.choices, null) <> '{}';
         v_differ := false;
         foreach v_parent in array v_step.parents loop
-            v_own := v_own
-                or v_types[v_parent] = 'decision'
-                and v_types[v_step.step] <> 'deferred';
             v_differ := v_differ
                 or v_owner[v_parent] <> v_owner[v_step.parents[1]]
                 and v_sets[v_owner[v_parent]] <> v_sets[v_owner[v_step.parents[1]]];
         end loop;
-        if not v_own and not v_differ then
+        if not v_step.chosen and v_step.choices is null and not v_differ then
             v_owner[v_step.step] := v_owner[v_step.parents[1]];
             continue;
         end if;
@@ -62,14 +63,10 @@ begin
                 select unnest(v_sets[w.owner]::int[]) as m
                 from (select distinct v_owner[p.p] as owner from unnest(v_step.parents) p(p)) w
                 union all
-                select v_step.step
-                where v_left[v_step.step]
-                   or 'decision' = any (
-                    select v_types[p.p] from unnest(v_step.parents) p(p)
-                )
+                select v_step.step where v_step.chosen
                 union all
                 -- What follows one end of a step shares that choice.
-                select c.c from unnest(v_step.choices) c(c) where c.c is not null
+                select unnest(v_step.choices)
             ) m;
             v_sets[v_step.step] := v_set;
         end if;

@@ -36,8 +36,17 @@ begin
             then 'a condition may multiply and divide ten times, and not within a filter'
         when (select count(*) from regexp_matches(p_main || p_within, '[PQ]', 'g')) > 50 then
             'a condition has at most 50 paths'
-        when cardinality(v_regexes) > 8 then
-            'a condition has at most eight regular expressions'
+        when (select count(*) from regexp_matches(p_within, '==|!=|<=|>=|<|>|with', 'g'))
+            > (select count(*) from regexp_matches(p_within, 'Q', 'g'))
+          or p_main || p_within ~ '["0-9] (like_regex|starts with)'
+            then
+                'what a filter compares is @ or a part of it, and what a regular expression '
+                'matches is a path'
+        when cardinality(v_regexes) > 8
+          or array_to_string(v_regexes, '') ~ '(\[.*){13}|(\(.*){7}|([*+?].*){25}'
+            then
+                'a condition has at most eight regular expressions, with twelve classes, six '
+                'groups, and 24 signs of * + ? in all'
         else (
             select min(tasker.regex_problem(r)) from unnest(v_regexes) r
         )

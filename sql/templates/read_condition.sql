@@ -86,10 +86,7 @@ begin
         message := 'a condition compares two paths at most four times';
         return;
     end if;
-    -- A place or a method costs more than a comparison, and scalars pass through them.
-    weight := length(regexp_replace(v_main || v_within, '[^PQ]', '', 'g'))
-        + 4 * (length(v_all) - length(replace(replace(v_all, '[', ''), '.*', '.')))
-        + 2 * (length(v_all) - length(replace(v_all, '()', '')));
+    weight := tasker.condition_weight(v_main, v_within, v_all);
 
     code := 'invalid_condition';
     message := tasker.value_problem(test);

@@ -4,7 +4,8 @@ language plpgsql stable as $$
 declare
     v_names  text[] := (p_condition ->> 'names')::text[];
     v_limit  bigint := (p_condition ->> 'bytes')::bigint;
-    v_seen   record;
+    v_seen    record;
+    v_errors  jsonb;
     v_made   tasker.made_value;
 begin
     -- Nothing that a condition meets stops what else is in the batch.
@@ -34,8 +35,9 @@ begin
             );
         end if;
         if p_condition ? 'errors' then
-            v_seen.object := v_seen.object || jsonb_build_object(
-                'errors', tasker.step_errors(p_task_id, (p_condition ->> 'errors')::text[]));
+            v_errors := tasker.step_errors(p_task_id, (p_condition ->> 'errors')::text[]);
+            v_seen.bytes := v_seen.bytes + octet_length(v_errors::text);
+            v_seen.object := v_seen.object || jsonb_build_object('errors', v_errors);
         end if;
         if v_names is not null then
             v_seen.bytes := v_seen.bytes + tasker.named_bytes(

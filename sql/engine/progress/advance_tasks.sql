@@ -44,7 +44,8 @@ begin
     select array_agg(distinct s.task_id)
     into v_deciding
     from unnest(p_settled) s
-    where (s.decides or s.reveals) and s.satisfied and s.task_id <> all (p_failing);
+    where (s.decides or s.reveals) and s.satisfied and s.task_id <> all (p_failing)
+      and (s.decides or tasker.may_reveal(s));
     if v_deciding is not null then
         select
             m.made_tasks,

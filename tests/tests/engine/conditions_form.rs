@@ -4,7 +4,7 @@ use crate::conditions::with;
 use pgtasker_tests::engine::Engine;
 use rstest::rstest;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const STEPS: &[(&str, &str, &[&str])] =
     &[("a", "standard", &[]), ("b", "standard", &["a"]), ("other", "standard", &[])];
@@ -49,6 +49,13 @@ async fn what_is_no_condition_is_refused_with_its_place() {
         (json!("$.context.a == 1e1000"), "unsupported_condition", "30 digits"),
         (json!("$.context.a == 1e131000"), "invalid_condition", "many digits"),
         (json!("$.context.a[*] ? (@ * 2 > 1).b == 2"), "unsupported_condition", "not within"),
+        (json!("$.context.a[*] ? (1 == 1).b == 2"), "unsupported_condition", "a part of it"),
+        (json!("\"ab\" like_regex \"a\""), "unsupported_condition", "a path"),
+        (
+            json!(format!("$.context.a like_regex \"{}\"", "(a|b)*".repeat(7))),
+            "unsupported_condition",
+            "six groups",
+        ),
         (json!("exists($.context.a ? (@.b ? (@ > 1) > 2))"), "unsupported_condition", "filter may"),
         (json!("exists($.context.a ? (@.b == $.context.c))"), "unsupported_condition", "only"),
         (json!("$.context.a == $.constants.none"), "unknown_constant", "at \"$.constants.none"),
@@ -196,10 +203,17 @@ async fn what_follows_different_ends_of_a_step_gets_a_warning() {
         ("either", "deferred", &["good", "bad"]),
         ("all", "standard", &[]),
         ("any", "deferred", &[]),
+        ("route", "decision", &[]),
+        ("yes", "standard", &["route"]),
+        ("log", "standard", &[]),
+        ("report", "standard", &["log", "a"]),
     ];
     let two = json!({"dependencies": [failed("a"), failed("b")]});
     let one = json!({"dependencies": [failed("a")]});
-    let found = warnings(&with(steps, &[("bad", one), ("all", two.clone()), ("any", two)])).await;
+    // It runs whatever the decision chooses.
+    let log = json!({"dependencies": [{"step": "route", "on": "ended"}]});
+    let keys = [("bad", one), ("all", two.clone()), ("any", two), ("log", log)];
+    let found = warnings(&with(steps, &keys)).await;
     let found: Vec<_> =
         found.iter().map(|(path, code, _)| (path.as_str(), code.as_str())).collect();
     assert_eq!(
@@ -212,6 +226,14 @@ async fn what_follows_different_ends_of_a_step_gets_a_warning() {
 fn list(bytes: usize, element: &str) -> String {
     let n = bytes / (element.len() + 2);
     format!("[{}]", vec![element; n].join(","))
+}
+
+/// What a process has used so far, in hundredths of a second: other tests run beside this one.
+fn cpu_time(pid: i32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let ticks = |n: usize| fields.get(n).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis(10 * (ticks(12) + ticks(13)))
 }
 
 #[rstest]
@@ -228,6 +250,7 @@ fn list(bytes: usize, element: &str) -> String {
     list(3_300, "1")
 )]
 #[case::constants("$.constants.list != $.constants.list", list(100, "1"))]
+#[case::signs(&format!("{}$.context.a[*] > 5", "-".repeat(300)), list(12_500, "1"))]
 #[case::a_class("$.context.s like_regex \"z[a-z]{90}abcdefghijklmnopqrstuvwxy0\"", list(100, "1"))]
 #[case::a_filter("$.context.a[*] ? (@ > 2 && @ < 3 || @ == 4).x == 1", list(43_000, "1"))]
 #[case::within_a_filter("exists($.context.b[*] ? (@.x == @.y))", list(100, "1"))]
@@ -272,21 +295,24 @@ async fn the_worst_that_is_accepted_takes_a_short_time(#[case] condition: &str, 
     .fetch_one(e.pool())
     .await
     .unwrap();
+    let mut connection = e.pool().acquire().await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
     let mut best = Duration::MAX;
     for _ in 0..3 {
-        let began = Instant::now();
+        let began = cpu_time(pid);
         let (value, error): (Option<Value>, Option<Value>) =
             sqlx::query_as("select value, error from tasker.condition_value($1, $2)")
                 .bind(task)
                 .bind(&condition)
-                .fetch_one(e.pool())
+                .fetch_one(&mut *connection)
                 .await
                 .unwrap();
-        best = best.min(began.elapsed());
+        best = best.min(cpu_time(pid) - began);
         assert!(value.is_some(), "{} of {}: {error:?}", context.len(), condition["bytes"]);
     }
-    // 100 ms on a quiet machine; other tests run beside this one.
-    assert!(best < Duration::from_millis(300), "{best:?}");
+    // 100 ms on a quiet machine.
+    assert!(best < Duration::from_millis(250), "{best:?}");
 }
 
 #[rstest]

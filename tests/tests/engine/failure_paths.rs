@@ -274,3 +274,46 @@ async fn what_an_edge_cannot_be_is_refused_with_its_place() {
         assert!(found, "{step} {text}: {problems:?}");
     }
 }
+
+#[tokio::test]
+async fn the_errors_that_a_condition_names_count() {
+    let steps: &[(&str, &str, &[&str])] = &[("a", "standard", &[]), ("b", "standard", &[])];
+    let when = r#"exists($.errors.* ? (@.message like_regex "[ab]*a[ab]{90}c"))"#;
+    let keys = json!({"when": when, "dependencies": [{"step": "a", "on": "ended"}]});
+    let (e, id) = task(with(steps, &[("b", keys)]), json!({})).await;
+    sqlx::query("update tasker.template_steps set condition = condition || '{\"bytes\": 5000}'")
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let a = only(&e, "a").await;
+    let failure = json!({"type": "failure", "message": "ab".repeat(4000), "retryable": false});
+    assert_eq!(e.submit(&a, failure).await, "accepted");
+    e.process().await;
+    e.process().await;
+    let code = "select error ->> 'code' from tasker.steps where task_id = $1 and name = 'b'";
+    assert_eq!(e.text(code, id).await, "condition_too_large");
+}
+
+/// A step looks at what depends on it only where that could come into being.
+#[tokio::test]
+async fn one_handler_waits_for_the_last_of_many_steps() {
+    let names: Vec<String> = (0..300).map(|n| format!("s{n}")).collect();
+    let roots: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut steps: Vec<(&str, &str, &[&str])> =
+        roots.iter().map(|name| (*name, "standard", &[][..])).collect();
+    steps.push(("end", "deferred", &[]));
+    let on: Vec<Value> = roots.iter().map(|s| json!({"step": s, "on": "failed"})).collect();
+    let keys = [("end", json!({"dependencies": on}))];
+    let (e, id) = task(with(&steps, &keys), json!({})).await;
+    let claims = e.claim(1000).await;
+    let (last, others) = claims.split_last().unwrap();
+    for claim in others {
+        assert_eq!(e.succeed(claim, json!(1)).await, "accepted");
+        e.process().await;
+    }
+    assert_eq!(seen(&e, id, "end").await, "undecided");
+    complete(&e, last).await;
+    assert_eq!(seen(&e, id, "end").await, "not_chosen");
+    assert_eq!(e.task_state(id).await, "complete");
+    assert_invariants(e.pool()).await;
+}
