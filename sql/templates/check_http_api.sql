@@ -77,9 +77,9 @@ begin
     end if;
     return query
     select c.*
-    from tasker.strings_within(v_config -> 'json') s
+    from tasker.strings_like(v_config -> 'json', '[{}]') s
     cross join lateral tasker.check_placeholders(
-        s.value, p_path || '/json' || s.pointer, false, v_inputs) c;
+        s.value, p_path || '/json' || s.place, false, v_inputs) c;
 end
 $$;
 comment on function tasker.check_http_api(jsonb, text) is

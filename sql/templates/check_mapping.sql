@@ -9,9 +9,11 @@ create function tasker.check_mapping(
 returns table (path text, code text, message text)
 language plpgsql stable as $$
 declare
-    c_paths  constant int := 200;
-    c_bytes  constant int := 65536;
-    v_count  bigint;
+    c_paths   constant int := 200;
+    c_bytes   constant int := 65536;
+    -- A path begins with $., or is $.
+    c_begins  constant text := '^[$]([.]|$)';
+    v_count   bigint;
 begin
     if jsonb_typeof(p_value) is distinct from 'object' then
         return query select * from tasker.check_type(p_value, p_path, p_what, '{object}');
@@ -35,7 +37,7 @@ begin
         select p_path, 'too_large', format('%s may have objects and lists in 32 levels', p_what);
         return;
     end if;
-    v_count := (select count(*) from tasker.mapped_paths(p_value));
+    v_count := (select count(*) from tasker.strings_like(p_value, c_begins));
     if v_count > c_paths then
         return query
         select
@@ -48,14 +50,11 @@ begin
 
     return query
     select
-        p_path || (
-            select string_agg(tasker.pointer('', a.key), '' order by a.n)
-            from unnest(s.at) with ordinality a(key, n)
-        ),
+        p_path || s.place,
         c.code,
         c.message
-    from tasker.mapped_paths(p_value) s
-    cross join lateral tasker.check_path(s.path, p_under, p_names, p_constants) c
+    from tasker.strings_like(p_value, c_begins) s
+    cross join lateral tasker.check_path(s.value, p_under, p_names, p_constants) c
     order by s.at;
 end
 $$;

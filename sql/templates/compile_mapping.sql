@@ -90,7 +90,7 @@ $$;
 comment on function tasker.compile_mapping(jsonb, text, jsonb, text[], jsonb) is
     'How mapped_value makes a valid value with paths: '
     '{"pieces": its text between the paths, "paths": those of compile_path with "required", '
-    '"plain": how many of the paths look into results, where plain_mapping can make it, '
+    '"plain": plain_mapping can make it, '
     '"context","task","constants": whether one names it, '
     '"names": steps whose results paths name, "batches": those of them that are batches, '
     '"errors": steps whose errors they name}, PostgreSQL arrays of text. '

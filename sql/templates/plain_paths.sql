@@ -1,7 +1,7 @@
 create function tasker.plain_paths(p_paths jsonb[], p_under text, p_batches text[])
-returns bigint
+returns boolean
 language sql immutable as $$
-    select count(*) filter (where p ->> 'part' = p_under)
+    select true
     from unnest(p_paths) p
     -- A result is read again for each path into it, so these are few.
     having count(*) <= 16
@@ -15,5 +15,5 @@ language sql immutable as $$
         ))
 $$;
 comment on function tasker.plain_paths(jsonb[], text, text[]) is
-    'How many of the paths look into results, where plain_mapping can make their mapping: all have '
-    'only keys, of the context or of a step that is no batch. Null: it cannot.';
+    'Whether plain_mapping can make a mapping of these paths: all have only keys, of the context '
+    'or of a step that is no batch. Null: it cannot.';

@@ -2,11 +2,11 @@ create function tasker.condition_value(p_task_id uuid, p_condition jsonb)
 returns tasker.made_value
 language plpgsql stable as $$
 declare
-    v_names  text[] := (p_condition ->> 'names')::text[];
-    v_limit  bigint := (p_condition ->> 'bytes')::bigint;
+    v_names   text[] := (p_condition ->> 'names')::text[];
+    v_limit   bigint := (p_condition ->> 'bytes')::bigint;
     v_seen    record;
     v_errors  jsonb;
-    v_made   tasker.made_value;
+    v_made    tasker.made_value;
 begin
     -- Nothing that a condition meets stops what else is in the batch.
     begin

@@ -1,22 +1,11 @@
 create function tasker.mapping_too_much(p_task_id uuid, p_mapping jsonb) returns jsonb
 language plpgsql stable as $$
 declare
-    v_names    text[] := (p_mapping ->> 'names')::text[];
-    v_batches  text[] := coalesce((p_mapping ->> 'batches')::text[], '{}');
-    v_limit    bigint;
-    v_summary  bigint;
-    v_bytes    bigint;
+    v_limit  bigint := (select c.max_claim_bytes from tasker.settings c);
+    -- Counted each time: the task knows its largest result only once its step is settled.
+    v_bytes  bigint := tasker.named_bytes(
+        p_task_id, (p_mapping ->> 'names')::text[], (p_mapping ->> 'batches')::text[]);
 begin
-    select c.max_claim_bytes, c.max_result_bytes + 200
-    into v_limit, v_summary
-    from tasker.settings c;
-    if (select t.largest_result from tasker.tasks t where t.task_id = p_task_id)::bigint
-        * cardinality(v_names) + v_summary * cardinality(v_batches) <= v_limit
-    then
-        return null;
-    end if;
-
-    v_bytes := tasker.named_bytes(p_task_id, v_names, v_batches);
     if v_bytes <= v_limit then
         return null;
     end if;

@@ -1,7 +1,9 @@
 create function tasker.plain_mapping(p_task_id uuid, p_mapping jsonb) returns text
 language plpgsql stable as $$
 declare
-    c_little  constant bigint := 1048576;
+    -- With 16 paths at most, what is made stays far below what PostgreSQL can hold.
+    c_context  constant int := 1048576;
+    c_result   constant int := 65536;
 begin
     return (
         select (p_mapping #>> '{pieces,0}') || string_agg(
@@ -13,8 +15,7 @@ begin
             select case when p_mapping ? 'context' then t.context || '{}' end as context
             from tasker.tasks t
             where t.task_id = p_task_id
-              and t.largest_result::bigint * (p_mapping ->> 'plain')::int + t.context_bytes
-                <= c_little
+              and t.context_bytes <= c_context
             offset 0
         ) task
         cross join lateral (
@@ -25,19 +26,22 @@ begin
                 (p.path ->> 'keys')::text[] as keys
             from jsonb_array_elements(p_mapping -> 'paths') with ordinality p(path, n)
         ) path
+        left join lateral (
+            select s.result, coalesce(s.result_bytes <= c_result, s.result is null) as fits
+            from tasker.steps s
+            where path.part <> 'context'
+              and s.task_id = p_task_id
+              and s.name = path.keys[1]
+              and s.satisfied
+        ) parent on true
         cross join lateral (
-            select case path.part
-                when 'context' then task.context #> path.keys
-                else (
-                    select s.result #> path.keys[2:]
-                    from tasker.steps s
-                    where s.task_id = p_task_id
-                      and s.name = path.keys[1]
-                      and s.satisfied
-                )
+            select case
+                when path.part = 'context' then task.context #> path.keys
+                when parent.fits then parent.result #> path.keys[2:]
             end as value
         ) found
         having not bool_or(found.value is null and path.required)
+           and bool_and(parent.fits) is not false
     );
 end
 $$;

@@ -195,3 +195,37 @@ async fn a_handler_that_reads_pages_joins_what_no_claim_holds_and_others_fail_by
     assert_eq!(world.step(id, "join").await.3.unwrap()["code"], json!("input_too_large"));
     worker.stop().await;
 }
+
+/// A task knows its largest result only once its step is settled, and inputs may be made before.
+#[tokio::test]
+async fn inputs_count_a_result_that_their_task_does_not_know_yet() {
+    let e = Engine::new().await;
+    let mut template = flow(&[("a", &[]), ("b", &["a"]), ("c", &["a"])]);
+    template["steps"][1]["inputs"] = json!({"x": "$.parents.a.l[*]"});
+    template["steps"][2]["inputs"] = json!({"x": "$.parents.a.one"});
+    e.apply(template).await;
+    let id = e.start().await;
+    let a = e.claim(9).await.remove(0);
+    assert_eq!(e.succeed(&a, json!({"one": 1, "l": vec![7; 30_000]})).await, "accepted");
+    e.process().await;
+    sqlx::raw_sql(
+        "update tasker.settings set max_claim_bytes = 65536;
+         update tasker.tasks set largest_result = 0;",
+    )
+    .execute(e.pool())
+    .await
+    .unwrap();
+    let made = "select concat_ws(' ', p.name, m.value, m.error ->> 'code') from \
+                tasker.template_steps p cross join lateral tasker.mapped_value($1, p.inputs, \
+                1000000) m where p.inputs is not null order by 1";
+    let made: Vec<String> = sqlx::query_scalar(made).bind(id).fetch_all(e.pool()).await.unwrap();
+    // A path of keys into a large result is made in the long way, which has the limit, too.
+    assert_eq!(made, ["b input_too_large", "c input_too_large"]);
+    sqlx::raw_sql("update tasker.settings set max_claim_bytes = 131072")
+        .execute(e.pool())
+        .await
+        .unwrap();
+    let one = "select m.value::text from tasker.template_steps p cross join lateral \
+               tasker.mapped_value($1, p.inputs, 1000000) m where p.name = 'c'";
+    assert_eq!(e.text(one, id).await, r#"{"x": 1}"#);
+}

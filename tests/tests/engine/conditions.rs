@@ -63,7 +63,8 @@ async fn why(e: &Engine, id: Uuid, step: &str) -> String {
     error.as_database_error().unwrap().message().to_owned()
 }
 
-async fn message(e: &Engine, id: Uuid, step: &str) -> String {
+/// The error of a step that has failed without an attempt.
+pub(crate) async fn message(e: &Engine, id: Uuid, step: &str) -> String {
     let (state, attempt, error): (String, i32, Value) = sqlx::query_as(
         "select state::text, attempt, error from tasker.steps where task_id = $1 and name = $2",
     )

@@ -1,6 +1,9 @@
 //! Inputs that a template makes of the context, constants, and the results of parents.
 
-use crate::world::{SOON, World};
+use crate::{
+    conditions::message,
+    world::{SOON, World},
+};
 use pgtasker_tests::{
     TestDb,
     engine::{Engine, flow, growing_flow, pick},
@@ -29,17 +32,8 @@ fn with_inputs(mut template: Value, inputs: &[(&str, Value)]) -> Value {
 
 /// Has no attempt, and this code; its message has `text`.
 async fn assert_failed(e: &Engine, id: Uuid, step: &str, code: &str, text: &str) {
-    let (state, attempt, error): (String, i32, Value) = sqlx::query_as(
-        "select state::text, attempt, error from tasker.steps where task_id = $1 and name = $2",
-    )
-    .bind(id)
-    .bind(step)
-    .fetch_one(e.pool())
-    .await
-    .unwrap();
-    assert_eq!((state.as_str(), attempt), ("error", 0), "{error}");
-    assert_eq!((error["code"].as_str(), error["attempt"].as_i64()), (Some(code), Some(0)));
-    assert!(error["message"].as_str().unwrap().contains(text), "{error}");
+    let message = message(e, id, step).await;
+    assert!(message.starts_with(&format!("{code}: ")) && message.contains(text), "{message}");
 }
 
 async fn inputs(e: &Engine, id: Uuid, step: &str) -> Option<Value> {

@@ -1,5 +1,5 @@
-create function tasker.mapped_paths(p_value jsonb)
-returns table (at text[], path text)
+create function tasker.strings_like(p_value jsonb, p_pattern text)
+returns table (at text[], place text, value text)
 language sql immutable as $$
     with recursive node(at, value) as (
         select '{}'::text[], p_value
@@ -20,10 +20,17 @@ language sql immutable as $$
         -- What is deeper is a problem by itself.
         where cardinality(n.at) < 32
     )
-    select n.at, n.value #>> '{}'
+    select
+        n.at,
+        (
+            select coalesce(string_agg(tasker.pointer('', a.key), '' order by a.n), '')
+            from unnest(n.at) with ordinality a(key, n)
+        ),
+        n.value #>> '{}'
     from node n
     where jsonb_typeof(n.value) = 'string'
-      and n.value #>> '{}' ~ '^[$]([.]|$)'
+      and n.value #>> '{}' ~ p_pattern
 $$;
-comment on function tasker.mapped_paths(jsonb) is
-    'The strings of a value that are paths: they begin with $., or are $. at: where one stands.';
+comment on function tasker.strings_like(jsonb, text) is
+    'The strings of a value, of 32 levels at most, that match a regular expression: at: the keys '
+    'that lead to one; place: the same as a JSON Pointer.';
